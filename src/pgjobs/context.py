@@ -1,0 +1,84 @@
+"""The job that is running here: what `current_job()` gives, inside a job."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+
+class CurrentJob:
+    """A claimed job. The worker makes one for each row that it claims, so it is kept bare.
+
+    The attributes are those columns of the row that a run needs, in the order in which `claim.sql` returns them.
+    """
+
+    __slots__ = (
+        "attempt",
+        "claimed_at",
+        "executor",
+        "id",
+        "lane",
+        "max_attempts",
+        "payload",
+        "prior_attempts",
+        "priority",
+        "queue",
+        "run_at",
+        "signature",
+        "slot",
+        "task",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        queue: str,
+        lane: Any,
+        claimed_at: float,
+        id: int,
+        attempt: int,
+        max_attempts: int,
+        prior_attempts: int | None,
+        priority: int,
+        run_at: datetime,
+        task: str,
+        executor: str | None,
+        timeout: float | None,
+        signature: bytes | None,
+        payload: bytes,
+    ) -> None:
+        self.queue = queue
+        self.lane = lane
+        self.claimed_at = claimed_at
+        self.id = id
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+        self.prior_attempts = prior_attempts
+        self.priority = priority
+        self.run_at = run_at
+        self.task = task
+        self.executor = executor
+        self.timeout = timeout
+        self.signature = signature
+        self.payload = payload
+        self.slot = -1
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} {self.task} attempt {self.attempt} of {self.max_attempts} queue {self.queue}>"
+
+
+current: ContextVar[CurrentJob | None] = ContextVar("pgjobs_current_job", default=None)
+
+
+def current_job() -> CurrentJob:
+    """Give the job that is running here: `id`, `task`, `queue`, `attempt`, `max_attempts`, `priority`, `run_at`.
+
+    Raises:
+        LookupError: no job is running here.
+
+    """
+    job = current.get()
+    if job is None:
+        raise LookupError("current_job() was called outside a job: it has a meaning only inside a running callable.")
+    return job

@@ -1,0 +1,1 @@
+"""Where pgjobs meets PostgreSQL: statements, connections, migrations, the embedded server."""

@@ -1,0 +1,30 @@
+-- Claim up to %(demand)s due jobs of one queue: queued → running.
+--
+-- The three arrays say for each priority where the producer left off; it starts there and not at the beginning of
+-- the index, because what lies before is mostly dead entries. The lateral join stops once the batch is full, so
+-- nothing is locked in vain, and a lower priority is looked at only when the higher ones are used up.
+-- A paused queue yields nothing (a one-time filter: one look-up per batch).
+WITH picked AS MATERIALIZED (
+    SELECT j.ctid
+    FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[])
+         WITH ORDINALITY AS f (priority, run_at, id, n)
+    CROSS JOIN LATERAL (
+        SELECT live.ctid
+        FROM pgjobs.jobs_live AS live
+        WHERE live.queue = %(queue)s
+          AND live.status = 'queued'
+          AND live.priority = f.priority
+          AND live.run_at <= now()
+          AND (live.run_at, live.id) >= (f.run_at, f.id)
+        ORDER BY live.run_at, live.id
+        LIMIT %(demand)s
+        FOR UPDATE SKIP LOCKED
+    ) AS j
+    WHERE NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
+    LIMIT %(demand)s
+)
+UPDATE pgjobs.jobs_live AS live
+SET status = 'running', attempt = live.attempt + 1, worker_id = %(worker_id)s, started_at = now()
+WHERE live.ctid = ANY (ARRAY (SELECT ctid FROM picked))
+RETURNING live.id, live.attempt, live.max_attempts, live.prior_attempts, live.priority, live.run_at, live.task,
+          live.executor, live.timeout, live.signature, live.payload

@@ -1,0 +1,10 @@
+-- Many jobs of one callable, in the caller's transaction; the ids come back in the order of the arguments.
+INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload)
+SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint),
+       coalesce(CAST(%(run_at)s AS timestamptz),
+                statement_timestamp() + CAST(%(delay)s AS float8) * interval '1 second'),
+       CAST(%(max_attempts)s AS integer), CAST(%(timeout)s AS real), CAST(%(executor)s AS text),
+       CAST(%(task)s AS text), a.summary, a.signature, a.payload
+FROM unnest(CAST(%(summaries)s AS text[]), CAST(%(signatures)s AS bytea[]), CAST(%(payloads)s AS bytea[]))
+     AS a (summary, signature, payload)
+RETURNING id

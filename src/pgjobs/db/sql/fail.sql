@@ -1,0 +1,34 @@
+-- Acknowledge: running → failed, its attempts used up. The row moves into history, and a dead letter with the
+-- diagnosis of every attempt is written beside it.
+WITH gone AS (
+    DELETE FROM pgjobs.jobs_live AS live
+    USING unnest(%(ids)s::bigint[], %(attempts)s::int[], %(errors)s::text[], %(tracebacks)s::text[])
+          AS a (id, attempt, error, traceback)
+    WHERE live.id = a.id AND live.attempt = a.attempt
+      AND live.status = 'running' AND live.worker_id = %(worker_id)s
+    RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.attempt,
+              live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,
+              live.task, live.executor, live.summary, live.signature, live.payload, a.error,
+              CASE WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
+                   ELSE coalesce(live.errors, '[]') END
+              || jsonb_build_object('attempt', live.attempt, 'at', now(), 'started_at', live.started_at,
+                                    'error', a.error, 'traceback', a.traceback,
+                                    'worker', live.worker_id, 'host', %(host)s::text) AS errors
+), letters AS (
+    INSERT INTO pgjobs.dead_jobs AS d (
+        id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
+    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+           priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors
+    FROM gone
+    ON CONFLICT (id) DO UPDATE
+    SET attempt = excluded.attempt, max_attempts = excluded.max_attempts, error = excluded.error,
+        errors = excluded.errors, finished_at = excluded.finished_at, died_at = excluded.died_at
+)
+INSERT INTO pgjobs.jobs_history (
+    id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+    priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
+SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+       priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors
+FROM gone
+RETURNING id

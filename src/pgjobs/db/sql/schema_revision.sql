@@ -1,0 +1,2 @@
+-- Which revision the tables have.
+SELECT version_num FROM pgjobs.migrations

@@ -1,0 +1,57 @@
+"""The named SQL statements of `sql/`, one a file, with the schema's name put in.
+
+In the files the schema is always written `pgjobs`, so that they can be run in psql as they stand, and parameters in
+psycopg's style, `%(name)s`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+from pgjobs.settings import DEFAULT_SCHEMA, Settings, settings
+
+_COMMENT = re.compile(r"^--.*\n?", re.MULTILINE)
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+def rename_schema(sql: str, schema: str) -> str:
+    """Put another schema's name where `sql` says `pgjobs.` or `'pgjobs'`.
+
+    Raises:
+        UsageError: the name is none (see `Settings`), so nothing but a plain identifier ever gets into SQL.
+
+    """
+    if Settings(schema=schema).schema == DEFAULT_SCHEMA:
+        return sql
+    return re.sub(r"\bpgjobs\.", f'"{schema}".', sql).replace("'pgjobs'", f"'{schema}'")
+
+
+@cache
+def _statement(name: str, schema: str) -> LiteralString:
+    text = (files("pgjobs.db") / "sql" / f"{name}.sql").read_text("utf-8")
+    return cast("LiteralString", rename_schema(_COMMENT.sub("", text).strip(), schema))
+
+
+def statement(name: str, schema: str | None = None) -> LiteralString:
+    """Give the statement `sql/{name}.sql` for the schema (default: the setting), with psycopg's placeholders."""
+    return _statement(name, schema or settings().schema)
+
+
+@cache
+def _named(name: str, schema: str) -> str:
+    return _PARAMETER.sub(r":\1", _statement(name, schema))
+
+
+def named_statement(name: str, schema: str | None = None) -> str:
+    """Give the same statement with `:name` placeholders, as `sqlalchemy.text` reads them."""
+    return _named(name, schema or settings().schema)
+
+
+def doorbell_channel(queue: str, schema: str | None = None) -> str:
+    """Name the NOTIFY channel of a queue, as the SQL function `doorbell_channel` does."""
+    from hashlib import md5  # noqa: S324 (a short name, not a secret)
+
+    return f"{(schema or settings().schema)[:20]}:{md5(queue.encode(), usedforsecurity=False).hexdigest()}"

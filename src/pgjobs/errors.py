@@ -1,0 +1,35 @@
+"""What pgjobs raises: every message is one or two lines that name the thing, the cause and the next step."""
+
+from __future__ import annotations
+
+
+class PgjobsError(Exception):
+    """The base of all errors that pgjobs raises; the command line shows its message and exits with 1."""
+
+
+class UsageError(PgjobsError, ValueError):
+    """A value that can not be used: refused before anything is written. The command line exits with 2."""
+
+
+class ConfigurationError(PgjobsError):
+    """A setting or the installation does not allow what was asked (no database, no extra, wrong schema)."""
+
+
+class SchemaError(ConfigurationError):
+    """The tables are missing, older, or newer than this version of pgjobs can use."""
+
+
+class EnqueueError(UsageError):
+    """A job that was refused at enqueue; nothing was written."""
+
+
+class PayloadError(PgjobsError):
+    """A payload that can not be made or loaded."""
+
+
+class SignatureError(PayloadError):
+    """A payload that is unsigned or wrongly signed, seen by a worker that has a key."""
+
+
+class NotFoundError(PgjobsError):
+    """There is no such job, dead letter or queue."""

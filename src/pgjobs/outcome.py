@@ -1,0 +1,105 @@
+"""What an attempt led to, as data; and what a job may raise to ask for it.
+
+The state machine of a job: an attempt turns `running` into the next state by exactly one of these.
+
+    Completed ─▶ completed          Snoozed ─▶ queued, later; the attempt does not count
+    Retried   ─▶ queued, later      Released ─▶ queued, now; the attempt does not count
+    Failed    ─▶ failed + dead letter           Cancelled ─▶ cancelled
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pgjobs.errors import UsageError
+
+
+class Snooze(Exception):
+    """Raise it in a job to be run again after so many seconds, without using up an attempt."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = _seconds("Snooze", seconds)
+        super().__init__(f"snooze for {self.seconds:g} s")
+
+    def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
+        """Survive the way back from a child process."""
+        return type(self), (self.seconds,)
+
+
+class Retry(Exception):
+    """Raise it in a job to be run again after so many seconds (default: the job's backoff); it uses up an attempt."""
+
+    def __init__(self, in_seconds: float | None = None, reason: str = "the job asked to be retried") -> None:
+        self.in_seconds = None if in_seconds is None else _seconds("Retry", in_seconds)
+        self.reason = reason
+        super().__init__(reason)
+
+    def __reduce__(self) -> tuple[type[Retry], tuple[float | None, str]]:
+        """Survive the way back from a child process."""
+        return type(self), (self.in_seconds, self.reason)
+
+
+class Cancel(Exception):
+    """Raise it in a job to end it as `cancelled`, with a reason and without a retry."""
+
+    def __init__(self, reason: str = "the job cancelled itself") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class JobTimeout(Exception):
+    """Raised in a job that ran longer than its `timeout`."""
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10 * 366 * 86400:
+        raise UsageError(f"{name}({value!r}): give a number of seconds between 0 and ten years.")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The callable returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The attempt failed and others are left: queued again, `delay` seconds from now."""
+
+    error: str
+    delay: float
+    traceback: str | None = None
+    isolate: bool = False  # the next attempt runs in a process of its own: this one may have killed its worker
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last attempt failed, or the error is one that no retry can mend."""
+
+    error: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Queued again, `delay` seconds from now."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Ended by its own wish."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Handed back."""
+
+
+Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released
+COMPLETED = Completed()
+RELEASED = Released()

@@ -1,0 +1,152 @@
+"""What to do after an error: pure functions over plain values.
+
+The default backoff is exponential with full jitter: uniform between 0 and `min(maximum, base · factor^(attempt−1))`.
+Full jitter spreads a herd of failed jobs best (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+2015).
+"""
+
+from __future__ import annotations
+
+import math
+import random as _random
+import traceback as _traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pgjobs.errors import UsageError
+from pgjobs.outcome import Cancel, Cancelled, Failed, Outcome, Retried, Retry, Snooze, Snoozed
+
+Backoff: TypeAlias = Callable[[int], float]
+"""From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
+
+ERROR_LIMIT = 500  # characters of the one-line error
+TRACEBACK_LIMIT = 8_000  # characters of a traceback: the head and the tail are kept
+LONGEST_DELAY = 10 * 366 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Exponential backoff: `base` seconds after the first attempt, times `factor` after each, `maximum` at most."""
+
+    base: float = 2.0
+    factor: float = 2.0
+    maximum: float = 3600.0
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.base >= 0 and self.factor >= 1 and self.maximum >= 0):
+            raise UsageError(f"{self}: give base ≥ 0, factor ≥ 1 and maximum ≥ 0, in seconds.")
+
+    def ceiling(self, attempt: int) -> float:
+        """Give the longest delay that may follow the attempt, in seconds."""
+        try:
+            return min(self.maximum, self.base * self.factor ** max(0, attempt - 1))
+        except OverflowError:
+            return self.maximum
+
+    def __call__(self, attempt: int) -> float:
+        """Give the delay after the attempt, in seconds."""
+        ceiling = self.ceiling(attempt)
+        return _random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter is no secret)
+
+
+DEFAULT_BACKOFF = Exponential()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which errors are worth another attempt, and when.
+
+    `give_up_on` wins over `retry_on`; an empty `retry_on` means every error.
+    """
+
+    backoff: Backoff = DEFAULT_BACKOFF
+    retry_on: tuple[type[BaseException], ...] = field(default=())
+    give_up_on: tuple[type[BaseException], ...] = field(default=())
+
+    def worth_retrying(self, error: BaseException) -> bool:
+        """Say whether another attempt could help."""
+        if self.give_up_on and isinstance(error, self.give_up_on):
+            return False
+        return not self.retry_on or isinstance(error, self.retry_on)
+
+    def delay(self, attempt: int) -> float:
+        """Give the seconds until the next attempt; a backoff that raises or gives nonsense counts as the default."""
+        try:
+            seconds = float(self.backoff(attempt))
+        except Exception:
+            seconds = math.nan
+        if not 0 <= seconds <= LONGEST_DELAY:
+            return DEFAULT_BACKOFF(attempt)
+        return seconds
+
+
+DEFAULT_POLICY = RetryPolicy()
+
+
+def after_exception(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome:
+    """Decide the outcome of an attempt that raised `error`; `attempt` and `max_attempts` count from 1."""
+    if isinstance(error, Snooze):
+        return Snoozed(error.seconds)
+    if isinstance(error, Cancel):
+        return Cancelled(one_line(error.reason))
+    if isinstance(error, Retry):
+        line = one_line(f"Retry: {_text(error.reason)}")
+        if attempt >= max_attempts:
+            return Failed(line)
+        return Retried(line, policy.delay(attempt) if error.in_seconds is None else error.in_seconds)
+    line, trace = describe(error)
+    if attempt >= max_attempts or not policy.worth_retrying(error):
+        return Failed(line, trace)
+    return Retried(line, policy.delay(attempt), trace)
+
+
+def after_loss(
+    error: str, attempt: int, max_attempts: int, *, isolate: bool = False, policy: RetryPolicy = DEFAULT_POLICY
+) -> Outcome:
+    """Decide the outcome of an attempt that ended without an exception to look at: its process died, or hung."""
+    if attempt >= max_attempts:
+        return Failed(one_line(error))
+    return Retried(one_line(error), policy.delay(attempt), isolate=isolate)
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """Give one line and a bounded traceback for any exception, also one that can not be printed."""
+    name = type(error).__name__
+    message = _text(error)
+    line = one_line(f"{name}: {message}" if message else name)
+    try:
+        trace = "".join(_traceback.format_exception(error, limit=60))
+    except BaseException:  # an exception's own __str__ may do anything
+        try:
+            trace = "".join(_traceback.format_tb(error.__traceback__, limit=60)) + line
+        except BaseException:
+            trace = line
+    return line, bounded(trace)
+
+
+def one_line(text: object) -> str:
+    """Make a line that PostgreSQL stores: no line breaks, no NUL, no lone surrogates, bounded."""
+    line = " ".join(_storable(_text(text)).split())
+    return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
+
+
+def bounded(trace: str) -> str:
+    """Keep the head and the tail of a long traceback."""
+    trace = _storable(trace)
+    if len(trace) <= TRACEBACK_LIMIT:
+        return trace
+    head = TRACEBACK_LIMIT // 4
+    return f"{trace[:head]}\n… {len(trace) - TRACEBACK_LIMIT} characters left out …\n{trace[head - TRACEBACK_LIMIT:]}"
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except BaseException:  # __str__ of a job's exception may raise anything, SystemExit included
+        return f"<{type(value).__name__} that can not be printed>"
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,1 @@
+"""The worker: supervisor → process → producer, consumers, acknowledger."""
