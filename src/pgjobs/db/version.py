@@ -1,0 +1,57 @@
+"""Whether the tables are those that this version of pgjobs was written for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgjobs.db.statements import statement
+from pgjobs.errors import SchemaError
+from pgjobs.settings import settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+EXPECTED_REVISION = "0001"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+
+
+def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:
+    """Give the revision of the tables in the schema (default: the setting), None when there are none."""
+    from psycopg import errors
+
+    try:
+        with conn.transaction():  # a savepoint where the caller has a transaction: a missing table must not end it
+            row = conn.execute(statement("schema_revision", schema)).fetchone()
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        return None
+    return str(row[0]) if row else None
+
+
+def check_schema(conn: psycopg.Connection) -> None:
+    """Make sure that the tables are there, and neither older nor newer than expected.
+
+    Raises:
+        SchemaError: they are not; the message says what to run.
+
+    """
+    from psycopg import errors
+
+    schema = settings().schema
+    try:
+        revision = revision_of(conn)
+    except errors.InsufficientPrivilege as error:
+        raise SchemaError(
+            f"The role {conn.info.user!r} may not read the schema {schema!r}: grant it USAGE on the schema and its "
+            "rights on the tables, or connect as their owner."
+        ) from error
+    if revision is None:
+        raise SchemaError(f"There are no pgjobs tables in the schema {schema!r}: run `pgjobs migrate` once.")
+    if revision < EXPECTED_REVISION:
+        raise SchemaError(
+            f"The tables in the schema {schema!r} are older ({revision}) than this pgjobs needs "
+            f"({EXPECTED_REVISION}): run `pgjobs migrate`."
+        )
+    if revision > EXPECTED_REVISION:
+        raise SchemaError(
+            f"The tables in the schema {schema!r} are newer ({revision}) than this pgjobs knows "
+            f"({EXPECTED_REVISION}): upgrade pgjobs-runner."
+        )
