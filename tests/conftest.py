@@ -1,0 +1,78 @@
+"""Fixtures for all tests: a PostgreSQL for the run, a database for each test, settings that do not leak."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from pgjobs.settings import forget_settings
+from tests.support import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEST_DATABASE_URL = os.environ.get("PGJOBS_TEST_DATABASE_URL")
+_server = pytest.StashKey[postgres.Server]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pgjobs")
+    group.addoption(
+        "--postgres",
+        default="embedded",
+        metavar="embedded|docker|DIRECTORY",
+        help="where PostgreSQL comes from, unless PGJOBS_TEST_DATABASE_URL names one: a server of its own (default), "
+        "a container where a Docker engine answers, or a server of its own from a folder with initdb and postgres",
+    )
+    group.addoption("--postgres-image", default=postgres.DOCKER_IMAGE, help="the container's image")
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Iterator[postgres.Server]:
+    """The server of this run."""
+    choice, image = pytestconfig.getoption("--postgres"), pytestconfig.getoption("--postgres-image")
+    with postgres.start(TEST_DATABASE_URL, choice, image) as server:
+        pytestconfig.stash[_server] = server
+        yield server
+
+
+@pytest.fixture
+def database_url(server: postgres.Server) -> Iterator[str]:
+    """The libpq URL of a database of this test's own, with the tables in it."""
+    url = server.create()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def empty_database_url(server: postgres.Server) -> Iterator[str]:
+    """The libpq URL of a database of this test's own, with nothing in it."""
+    url = server.create(migrated=False)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def conn(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to `database_url`, in autocommit mode."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every test start from the defaults, whatever the shell or another test has set."""
+    for name in [name for name in os.environ if name.startswith("PGJOBS_")]:
+        monkeypatch.delenv(name)
+    forget_settings()
+    yield
+    forget_settings()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _server in config.stash:
+        used = config.stash[_server]
+        terminalreporter.write_line(f"PostgreSQL {used.version} ({used.source})")
