@@ -1,0 +1,280 @@
+"""`@job`: a function with options, that still is the function; and what can be known about any callable.
+
+Methods work too: `mailer.send` of a decorated method is a job bound to `mailer`, which travels in the payload. Under
+`@staticmethod` and `@classmethod`, `@job` is the inner decorator. Classes are enqueued as they are, without `@job`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
+
+from pgjobs.errors import UsageError
+from pgjobs.options import DEFAULT_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, Executor, JobOptions, make_policy
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Unpack
+
+    from pgjobs.retry import Backoff
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
+
+_DEFAULTS = JobOptions()
+
+
+class OptionChanges(TypedDict, total=False):
+    """What `Job.options` can change; see `JobOptions` for the meanings and units."""
+
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout: float | None
+    delay: float
+    run_at: datetime | None
+    executor: Executor | None
+    summary: bool
+
+
+class Job(Generic[P, R_co]):
+    """A function with options, made by `@job`. Calling it is calling the function.
+
+    It is pickled as the name `module:qualname`, so a worker runs the code that it has, with the retry policy that it
+    finds there.
+    """
+
+    function: Callable[P, R_co]
+    job_options: JobOptions
+    base: Job[P, R_co]
+    """This job without the changes of `options()`."""
+
+    def __init__(self, function: Callable[P, R_co], job_options: JobOptions = _DEFAULTS) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.job_options = job_options
+        self.base = self
+        self._instance: Any = None
+        if is_async(function) and hasattr(inspect, "markcoroutinefunction"):  # from Python 3.12 on
+            inspect.markcoroutinefunction(self)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function, here and now."""
+        return self.function(*args, **kwargs)
+
+    def options(self, **changes: Unpack[OptionChanges]) -> Job[P, R_co]:
+        """Give the same job with other options, for one enqueue: `send.options(delay=60, priority=0, queue="vip")`.
+
+        `delay` is in seconds from now, `run_at` a datetime with a time zone; they replace one another.
+
+        Raises:
+            UsageError: there is no such option, or its value can not be used.
+
+        """
+        unknown = changes.keys() - OptionChanges.__annotations__.keys()
+        if unknown:
+            raise UsageError(
+                f"options({', '.join(sorted(unknown))}=…) can not be changed at enqueue: the options there are "
+                f"{', '.join(OptionChanges.__annotations__)}; all else belongs to @job."
+            )
+        return self._changed(self.job_options.changed(**changes))
+
+    def _changed(self, job_options: JobOptions) -> Job[P, R_co]:
+        copy: Job[P, R_co] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.job_options = job_options
+        return copy
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Job[P, R_co]: ...
+    @overload
+    def __get__(self: Job[Concatenate[S, Q], R_co], instance: S, owner: type | None = None) -> Job[Q, R_co]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Bind a decorated method to its object, as Python does for functions."""
+        if instance is None:
+            return self
+        bound = cast("Job[..., R_co]", self._changed(self.job_options))
+        bound.function = MethodType(self.function, instance)
+        bound.base = bound
+        bound._instance = instance
+        bound.__dict__["__wrapped__"] = bound.function
+        return bound
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self.base is not self:
+            return _with_options, (self.base, _differences(self.job_options, self.base.job_options))
+        if self._instance is not None:
+            return getattr, (self._instance, self.__name__)
+        if "<" in self.__qualname__:  # a lambda, or made inside a function: has no name to be found by
+            return Job, (self.function, self.job_options)
+        return self.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<job {task_name(self)}>"
+
+    if TYPE_CHECKING:
+        __name__: str
+        __qualname__: str
+        __wrapped__: Callable[P, R_co]
+
+
+Q = ParamSpec("Q")
+
+
+def _differences(changed: JobOptions, base: JobOptions) -> dict[str, Any]:
+    names = [field.name for field in fields(JobOptions) if field.name in OptionChanges.__annotations__]
+    return {name: getattr(changed, name) for name in names if getattr(changed, name) != getattr(base, name)}
+
+
+def _with_options(base: Job[P, R], changes: dict[str, Any]) -> Job[P, R]:
+    return base._changed(base.job_options.changed(**changes)) if isinstance(base, Job) else base
+
+
+@overload
+def job(function: Callable[P, R], /) -> Job[P, R]: ...
+@overload
+def job(
+    *,
+    queue: str = ...,
+    priority: int = ...,
+    max_attempts: int = ...,
+    timeout: float | None = ...,
+    executor: Executor | None = ...,
+    backoff: Backoff | float | None = ...,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    give_up_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    summary: bool = ...,
+) -> _Decorator: ...
+def job(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    queue: str = DEFAULT_QUEUE,
+    priority: int = DEFAULT_PRIORITY,
+    max_attempts: int = DEFAULT_ATTEMPTS,
+    timeout: float | None = None,
+    executor: Executor | None = None,
+    backoff: Backoff | float | None = None,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    summary: bool = True,
+) -> Any:
+    """Give a function the options with which its jobs are enqueued and run. `@job` alone takes the defaults.
+
+    Args:
+        function: what to decorate; left out when there are options.
+        queue: where its jobs go (up to 100 characters).
+        priority: 0 (first) to 9 (last).
+        max_attempts: how often a job may be tried.
+        timeout: seconds that an attempt may take; None: no limit.
+        executor: "thread", "async" or "process"; None: async for `async def`, thread for all else.
+        backoff: seconds between attempts, or a function from the attempt (1, 2, …) to seconds.
+        retry_on: the exceptions that are worth another attempt; none given: all of them.
+        give_up_on: the exceptions that are not.
+        summary: store a readable form of the call with the job.
+
+    Raises:
+        UsageError: an option that can not be used, or `function` is not one.
+
+    """
+    job_options = JobOptions(
+        queue=queue,
+        priority=priority,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        executor=executor,
+        summary=summary,
+        policy=make_policy(backoff, retry_on, give_up_on),
+    )
+    decorator = _Decorator(job_options)
+    return decorator if function is None else decorator(function)
+
+
+class _Decorator:
+    """`@job(…)`, waiting for its function."""
+
+    __slots__ = ("job_options",)
+
+    def __init__(self, job_options: JobOptions) -> None:
+        self.job_options = job_options
+
+    def __call__(self, function: Callable[P, R], /) -> Job[P, R]:
+        """Make the job.
+
+        Raises:
+            UsageError: it is no function.
+
+        """
+        _check_function(function)
+        return Job(function, self.job_options)
+
+
+def _check_function(function: object) -> None:
+    if isinstance(function, str):
+        raise UsageError(f"@job({function!r}): options are given by name, as in @job(queue={function!r}).")
+    if isinstance(function, Job):
+        raise UsageError(f"{task_name(function)} is a job already: use {function.__name__}.options(…) to change it.")
+    if isinstance(function, staticmethod | classmethod):
+        raise UsageError(f"@job goes below @{type(function).__name__}, next to the function itself.")
+    if isinstance(function, type):
+        raise UsageError(
+            f"@job is for functions, and {function.__qualname__} is a class: enqueue the class as it is, or decorate "
+            "a function that uses it."
+        )
+    if not callable(function):
+        raise UsageError(f"@job is for functions, and {function!r} is not callable.")
+    if not hasattr(function, "__qualname__"):
+        raise UsageError(f"@job is for functions: enqueue a {type(function).__name__} as it is, without @job.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{function.__qualname__} is a generator function: calling it would run none of it.")
+
+
+def options_of(callable: Callable[..., object]) -> JobOptions:
+    """Give the options of a job, also through `functools.partial` and bound methods; of all else, the defaults."""
+    inner = callable
+    while not isinstance(inner, Job):
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif isinstance(inner, MethodType):
+            inner = inner.__func__
+        else:
+            return _DEFAULTS
+    return inner.job_options
+
+
+def task_name(callable: Callable[..., object]) -> str:
+    """Name what runs, as `module:qualname`: for partials and methods the function, for instances their class."""
+    named: Any = callable
+    while isinstance(named, functools.partial):
+        named = named.func
+    if not hasattr(named, "__qualname__"):
+        named = type(named)
+    module = getattr(named, "__module__", None)
+    if not isinstance(module, str):  # methods of built-in types have none
+        owner = getattr(named, "__objclass__", None) or getattr(named, "__self__", None)
+        module = (owner if isinstance(owner, type) else type(owner)).__module__
+    return f"{module}:{named.__qualname__}"
+
+
+def is_async(callable: object) -> bool:
+    """Say whether calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
+    inner = callable
+    while True:
+        if isinstance(inner, Job):
+            inner = inner.function
+        elif isinstance(inner, functools.partial):
+            inner = inner.func
+        elif isinstance(inner, MethodType):
+            inner = inner.__func__
+        else:
+            break
+    if inspect.iscoroutinefunction(inner):
+        return True
+    call = None if isinstance(inner, type) else getattr(type(inner), "__call__", None)  # noqa: B004 (its kind)
+    return inspect.iscoroutinefunction(call)

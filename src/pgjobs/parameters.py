@@ -1,0 +1,67 @@
+"""The parameters of a callable, looked at once: whether arguments fit, and what they are called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Parameters:
+    """What a callable takes. One without a signature (some builtins) takes anything."""
+
+    __slots__ = ("least", "most", "positional", "signature")
+
+    def __init__(self, signature: inspect.Signature | None) -> None:
+        self.signature = signature
+        self.positional: tuple[str, ...] = ()
+        """The names of the arguments that may be given by position."""
+        self.least = 0
+        self.most = float("inf")
+        if signature is None:
+            return
+        parameters = signature.parameters.values()
+        positional = [p for p in parameters if p.kind in _POSITIONAL]
+        self.positional = tuple(p.name for p in positional)
+        self.least = sum(p.default is p.empty for p in positional)
+        if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            self.most = len(positional)
+        if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+            self.most = -1  # arguments by position alone never do
+
+    def misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+        """Say why the callable can not be called with these arguments; None: it can."""
+        if not kwargs and self.least <= len(args) <= self.most:  # nearly all calls, without the cost of `bind`
+            return None
+        if self.signature is None:
+            return None
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            return str(error)
+        return None
+
+
+_seen: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()
+
+
+def parameters_of(callable: Callable[..., Any]) -> Parameters:
+    """Give the parameters of any callable; those of functions, and of jobs made from them, are remembered."""
+    function = callable if type(callable) is FunctionType else getattr(callable, "__wrapped__", None)
+    if type(function) is not FunctionType:
+        return _parameters(callable)
+    known = _seen.get(function)
+    if known is None:
+        known = _seen[function] = _parameters(function)
+    return known
+
+
+def _parameters(callable: Callable[..., Any]) -> Parameters:
+    try:
+        return Parameters(inspect.signature(callable))
+    except Exception:  # no signature, or an object that answers nonsense: then it is not checked
+        return Parameters(None)
