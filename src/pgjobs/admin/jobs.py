@@ -1,0 +1,178 @@
+"""Jobs: list, show, retry, cancel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.admin.changes import Change, Refusal
+from pgjobs.admin.queues import ring
+from pgjobs.admin.rows import LARGEST_ID, check_ids, check_limit, fetch, fetch_dicts, task_patterns
+from pgjobs.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    import psycopg
+
+STATUSES = ("waiting", "queued", "running", "completed", "failed", "cancelled")
+CANCEL_REASON = "cancelled by an operator"
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as it is listed: its row without the payload. `attempt` and `max_attempts` count over its whole life."""
+
+    id: int
+    status: str
+    queue: str
+    priority: int
+    task: str
+    summary: str | None
+    attempt: int
+    max_attempts: int
+    prior_attempts: int | None
+    run_at: datetime
+    enqueued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker_id: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class JobDetail(JobRow):
+    """All that is known about a job. `errors`: one entry per failed attempt; `died_at`: there is a dead letter."""
+
+    timeout: float | None
+    executor: str | None
+    signed: bool
+    payload_bytes: int
+    errors: list[dict[str, Any]]
+    died_at: datetime | None
+    worker_host: str | None
+    worker_pid: int | None
+
+
+def list_jobs(
+    conn: psycopg.Connection,
+    *,
+    status: str | None = None,
+    queue: str | None = None,
+    task: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[JobRow]:
+    """List jobs, live and finished, the newest id first.
+
+    `task`: a task (`module:qualname`), a module, or a glob. `before`: only ids below it, for the next page.
+
+    Raises:
+        UsageError: there is no such status, or the limit is none.
+
+    """
+    if status is not None and status not in STATUSES:
+        raise UsageError(f"{status!r} is no status: give one of {', '.join(STATUSES)}.")
+    return fetch(
+        conn,
+        "list_jobs",
+        JobRow,
+        status=status,
+        queue=queue,
+        tasks=task_patterns(task),
+        limit=check_limit(limit),
+        before=None if before is None else min(before, LARGEST_ID),
+    )
+
+
+def get_job(conn: psycopg.Connection, id: int) -> JobDetail:
+    """Show a job: live, finished, or only its dead letter, where its row is past retention.
+
+    Raises:
+        NotFoundError: there is no such job.
+
+    """
+    check_ids([id])
+    found = fetch(conn, "find_job", JobDetail, id=id)
+    if not found:
+        raise NotFoundError(f"There is no job {id}: it never was, or it is past retention.")
+    return found[0]
+
+
+def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
+    """Put jobs back to queued, due now: finished ones with a fresh budget under the same id, later ones as they are.
+
+    A dead letter goes, the errors of all attempts are kept. Jobs that run, wait or are due already are refused.
+
+    Raises:
+        UsageError: an id is none.
+
+    """
+    from pgjobs.admin.dead import Selection, replay
+
+    wanted = check_ids(ids)
+    with conn.transaction():
+        changed = fetch_dicts(conn, "requeue_jobs", ids=wanted)
+        sooner = fetch_dicts(conn, "make_due", ids=_without(wanted, {row["id"] for row in changed}))
+        ring(conn, {row["queue"] for row in sooner})
+        done = {row["id"] for row in changed} | {row["id"] for row in sooner}
+        # What is left may be a letter whose row in history is past retention. A letter beside a live job is not.
+        states = _states(conn, _without(wanted, done))
+        lost = [each for each in wanted if each not in done and each not in states]
+        if lost:
+            done.update(replay(conn, Selection(ids=tuple(lost))).done)
+    return Change(
+        tuple(each for each in wanted if each in done),
+        tuple(Refusal(each, _why_no_retry(each, states)) for each in wanted if each not in done),
+    )
+
+
+def cancel_jobs(conn: psycopg.Connection, ids: Iterable[int], *, reason: str = CANCEL_REASON) -> Change:
+    """Cancel jobs that are queued or waiting; `reason` becomes their `error`. All others are refused.
+
+    Raises:
+        UsageError: an id is none.
+
+    """
+    wanted = check_ids(ids)
+    done = {row["id"] for row in fetch_dicts(conn, "cancel_jobs", ids=wanted, reason=reason)}
+    states = _states(conn, _without(wanted, done))
+    return Change(
+        tuple(each for each in wanted if each in done),
+        tuple(Refusal(each, _why_no_cancel(each, states)) for each in wanted if each not in done),
+    )
+
+
+def _without(ids: list[int], done: set[int]) -> list[int]:
+    return [each for each in ids if each not in done]
+
+
+def _states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:
+    if not ids:
+        return {}
+    return {row["id"]: (row["status"], row["due"]) for row in fetch_dicts(conn, "job_states", ids=ids)}
+
+
+def _why_no_retry(id: int, states: dict[int, tuple[str, bool]]) -> str:
+    status, due = states.get(id, (None, False))
+    if status is None:
+        return f"There is no job {id}: it never was, or it is past retention."
+    if status == "queued" and due:
+        return f"Job {id} is queued and due: a worker takes it as soon as it can."
+    if status == "running":
+        return f"Job {id} is running: wait for its end."
+    if status == "waiting":
+        return f"Job {id} waits for other jobs."
+    return f"Job {id} has changed at this moment (now {status}): look at it, and try again."
+
+
+def _why_no_cancel(id: int, states: dict[int, tuple[str, bool]]) -> str:
+    status, _ = states.get(id, (None, False))
+    if status is None:
+        return f"There is no job {id}: it never was, or it is past retention."
+    if status == "running":
+        return f"Job {id} is running: cancelling running jobs is not there yet. Wait for its end or its timeout."
+    if status in ("queued", "waiting"):
+        return f"Job {id} has changed at this moment (now {status}): look at it, and try again."
+    return f"Job {id} is {status} already: there is nothing to cancel."

@@ -1,0 +1,103 @@
+"""How statements of `db/sql/` are run, and their rows made into dataclasses."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from psycopg import DataError
+from psycopg.rows import class_row, dict_row
+from psycopg.types.datetime import TimestamptzLoader
+
+from pgjobs.db.statements import statement
+from pgjobs.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import psycopg
+    from psycopg.abc import Buffer
+
+T = TypeVar("T")
+LARGEST_ID = 2**63 - 1
+
+
+class _Timestamps(TimestamptzLoader):
+    """Timestamps in UTC; those that Python has no datetime for (`infinity`) become its last or first one."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data).astimezone(UTC)
+        except (DataError, OverflowError):
+            past = bytes(data).startswith(b"-inf") or bytes(data).endswith(b"BC")
+            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
+
+
+def fetch(conn: psycopg.Connection, name: str, kind: type[T], **parameters: object) -> list[T]:
+    """Run the named statement, and give its rows as instances of the dataclass."""
+    with conn.cursor(row_factory=class_row(kind)) as cursor:
+        cursor.adapters.register_loader("timestamptz", _Timestamps)
+        # Planned for these values and no others: a filter that is not used must cost nothing.
+        return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+
+
+def fetch_dicts(conn: psycopg.Connection, name: str, **parameters: object) -> list[dict[str, Any]]:
+    """Run the named statement, and give its rows as dictionaries."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        cursor.adapters.register_loader("timestamptz", _Timestamps)
+        return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+
+
+def clock(conn: psycopg.Connection) -> datetime:
+    """Give PostgreSQL's time."""
+    now: datetime = fetch_dicts(conn, "clock")[0]["now"]
+    return now
+
+
+def task_patterns(task: str | None) -> list[str] | None:
+    r"""Make LIKE patterns of what a user asks for: a task, a module or package, or a glob with `*` and `?`.
+
+    >>> task_patterns("shop.tasks")
+    ['shop.tasks', 'shop.tasks:%', 'shop.tasks.%']
+    >>> task_patterns("*:send_?")
+    ['%:send\\__']
+
+    """
+    if task is None:
+        return None
+    escaped = re.sub(r"([\\%_])", r"\\\1", task)
+    if "*" in task or "?" in task:
+        return [escaped.replace("*", "%").replace("?", "_")]
+    return [escaped, f"{escaped}:%", f"{escaped}.%"]
+
+
+def check_ids(ids: Iterable[int]) -> list[int]:
+    """Give the ids once each, in their order.
+
+    Raises:
+        UsageError: one is none.
+
+    """
+    unique = list(dict.fromkeys(ids))
+    for each in unique:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= LARGEST_ID:
+            raise UsageError(f"{each!r} is no id of a job: give whole numbers from 0.")
+    return unique
+
+
+def check_limit(limit: int) -> int:
+    """Give the limit of a listing.
+
+    Raises:
+        UsageError: it is no number of rows.
+
+    """
+    if not 1 <= limit <= LARGEST_ID:
+        raise UsageError(f"limit={limit!r}: give a whole number from 1.")
+    return limit
+
+
+def chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """Cut a sequence into pieces of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,132 @@
+"""The state of everything at a glance: queues, their latency and rate, dead letters, workers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg.errors import QueryCanceled
+
+from pgjobs.admin.rows import clock, fetch, fetch_dicts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import psycopg
+
+CAP = 100_000  # no count goes further
+RATE_WINDOW = 60.0  # seconds
+PATIENCE = 2_000  # milliseconds that each of the two scans may take
+# Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 0.01 s → 1 s.
+LOOK_UP = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """A queue now. Counts end at the cap of the status; None where counting took too long.
+
+    `latency_seconds`: how long the oldest due job has been due (None: none is). `rate_per_second`: finished jobs,
+    over the last minute.
+    """
+
+    queue: str
+    paused: bool
+    due: int
+    due_capped: bool
+    later: int
+    later_capped: bool
+    running: int | None
+    latency_seconds: float | None
+    rate_per_second: float | None
+    dead: int
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker, by its row; `queues` as the worker wrote it: concurrency by queue."""
+
+    id: int
+    host: str
+    pid: int
+    queues: Any
+    version: str
+    state: str
+    started_at: datetime
+    heartbeat_at: datetime
+    heartbeat_age_seconds: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """All queues, all workers. `dead_capped`: there are more dead letters than were counted."""
+
+    at: datetime
+    queues: tuple[QueueStatus, ...]
+    workers: tuple[Worker, ...]
+    dead: int
+    dead_capped: bool
+
+
+def status(conn: psycopg.Connection, *, cap: int = CAP, patience: int = PATIENCE) -> Status:
+    """Look at everything, in a fraction of a second also with millions of jobs.
+
+    `cap`: where counting ends. `patience`: the milliseconds that a scan may take, before its figure is left out.
+    """
+    with _settings(conn, LOOK_UP):
+        depths = {row["name"]: row for row in fetch_dicts(conn, "queue_depths", cap=cap)}
+    running = _scan(conn, "count_running", "running", patience)
+    finished = _scan(conn, "count_finished", "finished", patience, seconds=RATE_WINDOW)
+    letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_letters", cap=cap)}
+    nothing = {"paused": False, "due": 0, "later": 0, "latency_seconds": None}
+    queues = []
+    for name in sorted({*depths, *(running or ()), *(finished or ()), *letters}):
+        depth = depths.get(name, nothing)
+        queues.append(
+            QueueStatus(
+                queue=name,
+                paused=depth["paused"],
+                due=min(depth["due"], cap),
+                due_capped=depth["due"] > cap,
+                later=min(depth["later"], cap),
+                later_capped=depth["later"] > cap,
+                running=None if running is None else running.get(name, 0),
+                latency_seconds=depth["latency_seconds"],
+                rate_per_second=None if finished is None else finished.get(name, 0) / RATE_WINDOW,
+                dead=min(letters.get(name, 0), cap),
+            )
+        )
+    dead = sum(letters.values())
+    return Status(clock(conn), tuple(queues), tuple(list_workers(conn)), min(dead, cap), dead > cap)
+
+
+def list_workers(conn: psycopg.Connection) -> list[Worker]:
+    """List the workers that have a row, with the age of their last heartbeat."""
+    return fetch(conn, "list_workers", Worker)
+
+
+def _scan(
+    conn: psycopg.Connection, name: str, column: str, patience: int, **parameters: object
+) -> dict[str, int] | None:
+    try:
+        with _settings(conn, {"statement_timeout": str(patience)}):
+            rows = fetch_dicts(conn, name, **parameters)
+    except QueryCanceled:
+        return None
+    return {row["queue"]: row[column] for row in rows}
+
+
+@contextmanager
+def _settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator[None]:
+    """Run statements under other settings, in a transaction of their own or a part of the caller's."""
+    with conn.transaction():
+        before = {}
+        for name, value in wanted.items():
+            row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
+            before[name] = row[0] if row else value
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+        yield
+        # In a caller's transaction they would outlive this block; an error rolls them back with it.
+        for name, value in before.items():
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])

@@ -1,0 +1,14 @@
+-- Queued or waiting → cancelled: from the live partition into history. A job that is claimed at this very moment is
+-- running when the lock is had, and so is left alone.
+WITH gone AS (
+    DELETE FROM pgjobs.jobs_live AS live
+    WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status IN ('queued', 'waiting')
+    RETURNING live.*
+)
+INSERT INTO pgjobs.jobs_history (
+    id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+    priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
+SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+       priority, isolate, 'cancelled', queue, task, executor, summary, %(reason)s::text, signature, payload, errors
+FROM gone
+RETURNING id

@@ -1,0 +1,7 @@
+-- How many dead letters a replay or a discard would find, and PostgreSQL's clock: letters that are written later are
+-- none of its business, so that a job which dies again is not put back for ever.
+SELECT count(*) AS letters, clock_timestamp() AS until
+FROM pgjobs.dead_jobs
+WHERE (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
+  AND (%(queue)s::text IS NULL OR queue = %(queue)s::text)
+  AND (%(tasks)s::text[] IS NULL OR task LIKE ANY (%(tasks)s::text[]))

@@ -1,0 +1,22 @@
+-- All about one job: its row, its dead letter and its worker, if there are any. Where retention has dropped the row,
+-- the dead letter speaks for it.
+WITH found AS (
+    SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
+           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors
+    FROM pgjobs.jobs
+    WHERE id = %(id)s
+    UNION ALL
+    SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
+           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors
+    FROM pgjobs.dead_jobs
+    WHERE id = %(id)s
+)
+SELECT f.id, f.status, f.queue, f.priority, f.task, f.summary, f.attempt, f.max_attempts, f.prior_attempts,
+       f.run_at, f.enqueued_at, f.started_at, f.finished_at, f.worker_id, f.error,
+       f.timeout, f.executor, f.signature IS NOT NULL AS signed, length(f.payload) AS payload_bytes,
+       coalesce(f.errors, '[]') AS errors, d.died_at, w.host AS worker_host, w.pid AS worker_pid
+FROM found AS f
+LEFT JOIN pgjobs.dead_jobs AS d ON d.id = f.id
+LEFT JOIN pgjobs.workers AS w ON w.id = f.worker_id
+ORDER BY f.place, f.finished_at DESC
+LIMIT 1

@@ -1,0 +1,19 @@
+-- Every queue that has a row of settings or a queued job. Those with jobs are found by a loose index scan: one
+-- look-up per queue, however many jobs lie in it.
+WITH RECURSIVE busy (queue) AS (
+    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
+            WHERE live.status = 'queued' AND live.queue > busy.queue ORDER BY live.queue LIMIT 1)
+    FROM busy
+    WHERE busy.queue IS NOT NULL
+), names (name) AS (
+    SELECT queue FROM busy WHERE queue IS NOT NULL
+    UNION
+    SELECT name FROM pgjobs.queues
+)
+SELECT names.name, coalesce(q.paused, false) AS paused, q.paused_at, q.created_at,
+       EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.queues ? names.name) AS worked_on
+FROM names
+LEFT JOIN pgjobs.queues AS q ON q.name = names.name
+ORDER BY names.name

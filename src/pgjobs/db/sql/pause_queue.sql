@@ -1,0 +1,5 @@
+-- Pause a queue, also one that has not been seen yet. What runs ends; nothing more is claimed.
+INSERT INTO pgjobs.queues AS q (name, paused, paused_at) VALUES (%(queue)s, true, now())
+ON CONFLICT (name) DO UPDATE
+SET paused = true, paused_at = CASE WHEN q.paused THEN q.paused_at ELSE now() END
+RETURNING name, paused_at < now() AS was_paused

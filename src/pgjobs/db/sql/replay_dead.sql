@@ -1,0 +1,36 @@
+-- A batch of dead letters → queued, due now, in the order in which they died; the doorbell rings by the INSERT.
+-- Several may do this at once: a letter that another one has locked is left to it. The number of the attempt goes on,
+-- because it is the fencing token; `prior_attempts` says where the fresh budget begins. The job's failed row leaves
+-- history; `finished_at` is in both, and saves looking through every day. Where the job is live (somebody has
+-- changed its status by hand), only the letter goes.
+WITH picked AS MATERIALIZED (
+    SELECT id, died_at
+    FROM pgjobs.dead_jobs
+    WHERE died_at <= %(until)s::timestamptz
+      AND (died_at, id) > (%(after_died_at)s::timestamptz, %(after_id)s::bigint)
+      AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
+      AND (%(queue)s::text IS NULL OR queue = %(queue)s::text)
+      AND (%(tasks)s::text[] IS NULL OR task LIKE ANY (%(tasks)s::text[]))
+    ORDER BY died_at, id
+    LIMIT %(batch)s
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM pgjobs.dead_jobs AS d WHERE d.id = ANY (ARRAY (SELECT id FROM picked)) RETURNING d.*
+), forgotten AS (
+    DELETE FROM pgjobs.jobs_history AS h
+    USING gone
+    WHERE h.id = gone.id AND h.finished_at = gone.finished_at AND h.status = 'failed'
+), back AS (
+    INSERT INTO pgjobs.jobs (
+        id, run_at, enqueued_at, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
+        executor, summary, error, signature, payload, errors)
+    SELECT id, now(), enqueued_at, attempt, attempt + greatest(max_attempts - coalesce(prior_attempts, 0), 1), attempt,
+           timeout, priority, 'queued', queue, task, executor, summary, error, signature, payload, errors
+    FROM gone
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT picked.id, picked.died_at, back.id IS NOT NULL AS done
+FROM picked
+LEFT JOIN back ON back.id = picked.id
+ORDER BY picked.died_at, picked.id
