@@ -126,9 +126,12 @@ def _container(image: str) -> Iterator[str]:
 
 @contextmanager
 def _embedded(binaries: Path | None) -> Iterator[str]:
-    from pgjobs.db.embedded import embedded_server
+    from pgjobs.db.embedded import delete_server, embedded_server
 
-    with tempfile.TemporaryDirectory(prefix="pgjobs-tests-") as directory:
+    directory = Path(tempfile.mkdtemp(prefix="pgjobs-tests-"))
+    try:
         # fsync off: these databases live for a minute, and a test run makes hundreds of them.
-        with embedded_server(Path(directory), binaries=binaries, durable=False, linger=0.0) as server:
+        with embedded_server(directory, binaries=binaries, durable=False) as server:
             yield server.url
+    finally:
+        delete_server(directory)
