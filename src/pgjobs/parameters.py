@@ -14,12 +14,14 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class Parameters:
     """What a callable takes. One without a signature (some builtins) takes anything."""
 
-    __slots__ = ("least", "most", "positional", "signature")
+    __slots__ = ("least", "most", "positional", "rest", "signature")
 
     def __init__(self, signature: inspect.Signature | None) -> None:
         self.signature = signature
         self.positional: tuple[str, ...] = ()
         """The names of the arguments that may be given by position."""
+        self.rest: str | None = None
+        """The name of `*args`, if it takes them."""
         self.least = 0
         self.most = float("inf")
         if signature is None:
@@ -28,7 +30,8 @@ class Parameters:
         positional = [p for p in parameters if p.kind in _POSITIONAL]
         self.positional = tuple(p.name for p in positional)
         self.least = sum(p.default is p.empty for p in positional)
-        if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        self.rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        if self.rest is None:
             self.most = len(positional)
         if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
             self.most = -1  # arguments by position alone never do

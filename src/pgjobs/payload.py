@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import io
 import pickle
-import pickletools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from pgjobs.errors import EnqueueError, PayloadError
@@ -184,13 +182,15 @@ def _way_out_of_main(name: str) -> str:
     if spec is not None and not spec.name.endswith("__main__"):
         return f"enqueue it from another module, with `from {spec.name} import {name}`"
     if file:
-        module = Path(file).stem
+        module = file.rpartition("/")[2].removesuffix(".py")
         return f"move it to a module of its own, or enqueue it from another one, with `from {module} import {name}`"
     return "move it to a module, and import it from there"
 
 
 def _globals(payload: bytes) -> Iterator[tuple[str, str]]:
     """List what the pickle imports when it is loaded, as (module, name); nothing is loaded for that."""
+    import pickletools
+
     memo: list[str] = []  # of what is not a string, ""
     before = last = top = ""  # the last two strings that were pushed, and what lies on top
     for opcode, argument, _ in pickletools.genops(payload):

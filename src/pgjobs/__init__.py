@@ -1,0 +1,51 @@
+"""pgjobs: a job runner that needs nothing but PostgreSQL. These are its public names."""
+
+from __future__ import annotations
+
+from pgjobs.context import CurrentJob, current_job
+from pgjobs.enqueue import JobHandle, enqueue, enqueue_many
+from pgjobs.errors import (
+    ConfigurationError,
+    EnqueueError,
+    NotFoundError,
+    PayloadError,
+    PgjobsError,
+    SchemaError,
+    SignatureError,
+    UsageError,
+)
+from pgjobs.job import Job, job
+from pgjobs.options import JobOptions
+from pgjobs.outcome import Cancel, JobTimeout, Retry, Snooze
+from pgjobs.retry import Exponential
+from pgjobs.settings import Settings, configure, settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancel",
+    "ConfigurationError",
+    "CurrentJob",
+    "EnqueueError",
+    "Exponential",
+    "Job",
+    "JobHandle",
+    "JobOptions",
+    "JobTimeout",
+    "NotFoundError",
+    "PayloadError",
+    "PgjobsError",
+    "Retry",
+    "SchemaError",
+    "Settings",
+    "SignatureError",
+    "Snooze",
+    "UsageError",
+    "__version__",
+    "configure",
+    "current_job",
+    "enqueue",
+    "enqueue_many",
+    "job",
+    "settings",
+]
