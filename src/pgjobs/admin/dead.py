@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.admin.jobs import JobDetail, get_job
-from pgjobs.admin.rows import check_ids, check_limit, chunks, fetch, fetch_dicts, task_patterns
+from pgjobs.admin.rows import LOOK_UP, check_ids, check_limit, chunks, fetch, fetch_dicts, local_settings, task_patterns
 from pgjobs.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -140,17 +140,19 @@ def _in_batches(
         # The place where the last batch ended: what lies before it in the index are dead entries.
         after_died_at, after_id = "-infinity", 0
         while True:
-            rows = fetch_dicts(
-                conn,
-                name,
-                ids=ids,
-                queue=selection.queue,
-                tasks=task_patterns(selection.task),
-                until=until,
-                after_died_at=after_died_at,
-                after_id=after_id,
-                batch=batch,
-            )
+            # Left alone, the planner reads all of history once per batch.
+            with local_settings(conn, LOOK_UP):
+                rows = fetch_dicts(
+                    conn,
+                    name,
+                    ids=ids,
+                    queue=selection.queue,
+                    tasks=task_patterns(selection.task),
+                    until=until,
+                    after_died_at=after_died_at,
+                    after_id=after_id,
+                    batch=batch,
+                )
             done += [row["id"] for row in rows if row["done"]]
             if on_progress:
                 on_progress(len(done))

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.admin.queues import ring
-from pgjobs.admin.rows import LARGEST_ID, check_ids, check_limit, fetch, fetch_dicts, task_patterns
+from pgjobs.admin.rows import (
+    LARGEST_ID,
+    LOOK_UP,
+    check_ids,
+    check_limit,
+    fetch,
+    fetch_dicts,
+    local_settings,
+    task_patterns,
+)
 from pgjobs.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +121,7 @@ def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
     from pgjobs.admin.dead import Selection, replay
 
     wanted = check_ids(ids)
-    with conn.transaction():
+    with local_settings(conn, LOOK_UP):
         changed = fetch_dicts(conn, "requeue_jobs", ids=wanted)
         sooner = fetch_dicts(conn, "make_due", ids=_without(wanted, {row["id"] for row in changed}))
         ring(conn, {row["queue"] for row in sooner})

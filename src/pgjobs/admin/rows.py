@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,13 +15,15 @@ from pgjobs.db.statements import statement
 from pgjobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import psycopg
     from psycopg.abc import Buffer
 
 T = TypeVar("T")
 LARGEST_ID = 2**63 - 1
+# For statements that must be index look-ups, whatever the statistics say.
+LOOK_UP = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
 class _Timestamps(TimestamptzLoader):
@@ -47,6 +50,21 @@ def fetch_dicts(conn: psycopg.Connection, name: str, **parameters: object) -> li
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.adapters.register_loader("timestamptz", _Timestamps)
         return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+
+
+@contextmanager
+def local_settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator[None]:
+    """Run statements under other settings, in a transaction of their own or a part of the caller's."""
+    with conn.transaction():
+        before = {}
+        for name, value in wanted.items():
+            row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
+            before[name] = row[0] if row else value
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+        yield
+        # In a caller's transaction they would outlive this block; an error rolls them back with it.
+        for name, value in before.items():
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
 def clock(conn: psycopg.Connection) -> datetime:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import QueryCanceled
 
-from pgjobs.admin.rows import clock, fetch, fetch_dicts
+from pgjobs.admin.rows import LOOK_UP, clock, fetch, fetch_dicts, local_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     import psycopg
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 CAP = 100_000  # no count goes further
 RATE_WINDOW = 60.0  # seconds
 PATIENCE = 2_000  # milliseconds that each of the two scans may take
-# Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 0.01 s → 1 s.
-LOOK_UP = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,9 @@ def status(conn: psycopg.Connection, *, cap: int = CAP, patience: int = PATIENCE
 
     `cap`: where counting ends. `patience`: the milliseconds that a scan may take, before its figure is left out.
     """
-    with _settings(conn, LOOK_UP):
+    # Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 100 times
+    # slower.
+    with local_settings(conn, LOOK_UP):
         depths = {row["name"]: row for row in fetch_dicts(conn, "queue_depths", cap=cap)}
     running = _scan(conn, "count_running", "running", patience)
     finished = _scan(conn, "count_finished", "finished", patience, seconds=RATE_WINDOW)
@@ -110,23 +108,8 @@ def _scan(
     conn: psycopg.Connection, name: str, column: str, patience: int, **parameters: object
 ) -> dict[str, int] | None:
     try:
-        with _settings(conn, {"statement_timeout": str(patience)}):
+        with local_settings(conn, {"statement_timeout": str(patience)}):
             rows = fetch_dicts(conn, name, **parameters)
     except QueryCanceled:
         return None
     return {row["queue"]: row[column] for row in rows}
-
-
-@contextmanager
-def _settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator[None]:
-    """Run statements under other settings, in a transaction of their own or a part of the caller's."""
-    with conn.transaction():
-        before = {}
-        for name, value in wanted.items():
-            row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
-            before[name] = row[0] if row else value
-            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
-        yield
-        # In a caller's transaction they would outlive this block; an error rolls them back with it.
-        for name, value in before.items():
-            conn.execute("SELECT set_config(%s, %s, true)", [name, value])

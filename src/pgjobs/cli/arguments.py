@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+QueueFilter = Annotated[str | None, typer.Option("--queue", "-q", metavar="NAME", help="Only this queue.")]
+TaskFilter = Annotated[
+    str | None,
+    typer.Option("--task", "-t", metavar="TASK", help="Only this task, module, or glob such as 'shop.*:send_?'."),
+]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many rows at most.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Ids of jobs.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -1,0 +1,163 @@
+"""`pgjobs dead list|show|replay|discard`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgjobs.cli.arguments import Limit, QueueFilter, TaskFilter, Yes
+from pgjobs.cli.output import Column, Json
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pgjobs.admin.dead import DeadLetter, Selection
+
+app = typer.Typer(help="List, show, replay and discard dead letters.", no_args_is_help=True, rich_markup_mode=None)
+
+COLUMNS = (
+    Column("ID", right=True),
+    Column("QUEUE"),
+    Column("DIED", right=True),
+    Column("TRIES", right=True),
+    Column("JOB", share=1),
+    Column("ERROR", share=1),
+)
+LetterIds = Annotated[
+    list[int] | None, typer.Argument(metavar="[ID...]", help="Ids of dead letters.", show_default=False)
+]
+All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
+
+
+@app.command("list")
+def list_(
+    queue: QueueFilter = None,
+    task: TaskFilter = None,
+    limit: Limit = 50,
+    before: Annotated[
+        int | None, typer.Option(min=0, metavar="ID", help="Only those that died before this one: the next page.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List dead letters, the newest first."""
+    from pgjobs.admin import dead as admin
+    from pgjobs.admin.rows import clock
+    from pgjobs.cli.output import print_json, print_table
+    from pgjobs.cli.session import session
+
+    with session("dead list") as conn:
+        found = admin.list_dead(conn, queue=queue, task=task, limit=limit, before=before)
+        now = clock(conn)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(COLUMNS, [_row(letter, now) for letter in found], empty="No dead letters.")
+
+
+@app.command()
+def show(
+    id: Annotated[int, typer.Argument(metavar="ID", help="The job's id.", show_default=False)], as_json: Json = False
+) -> None:
+    """Show a dead letter.
+
+    With the error and traceback of every attempt.
+    """
+    from pgjobs.admin import dead as admin
+    from pgjobs.cli.jobs import print_job
+    from pgjobs.cli.output import print_json
+    from pgjobs.cli.session import session
+
+    with session("dead show") as conn:
+        letter = admin.get_dead(conn, id)
+    if as_json:
+        print_json(letter)
+    else:
+        print_job(letter)
+
+
+@app.command()
+def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None, task: TaskFilter = None) -> None:
+    """Queue dead jobs again, with fresh attempts.
+
+    By ids, by --queue and --task, or --all. Their errors are kept.
+    """
+    from pgjobs.admin import dead as admin
+    from pgjobs.cli.jobs import report
+    from pgjobs.cli.progress import progress
+    from pgjobs.cli.session import session
+
+    selection = _selection(ids, every, queue, task)
+    with session("dead replay") as conn:
+        with progress("replaying", admin.count_dead(conn, selection)) as on_progress:
+            change = admin.replay(conn, selection, on_progress=on_progress)
+    report(change, "queued, due now", noun="dead job")
+    _say_if_none(change.done, selection)
+
+
+@app.command()
+def discard(
+    ids: LetterIds = None,
+    every: All = False,
+    queue: QueueFilter = None,
+    task: TaskFilter = None,
+    yes: Yes = False,
+) -> None:
+    """Throw dead letters away.
+
+    By ids, by --queue and --task, or --all. The jobs stay in history as failed.
+    """
+    from pgjobs.admin import dead as admin
+    from pgjobs.cli.confirm import confirm
+    from pgjobs.cli.jobs import report
+    from pgjobs.cli.output import plural
+    from pgjobs.cli.progress import progress
+    from pgjobs.cli.session import session
+
+    selection = _selection(ids, every, queue, task)
+    with session("dead discard") as conn:
+        count = admin.count_dead(conn, selection)
+        if every and count:
+            confirm(f"Discard {plural(count, 'dead letter')} for good?", yes=yes)
+        with progress("discarding", count) as on_progress:
+            change = admin.discard(conn, selection, on_progress=on_progress)
+    report(change, "discarded", noun="dead letter")
+    _say_if_none(change.done, selection)
+
+
+def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str | None) -> Selection:
+    """Make a selection of what was given: ids, or --all, or --queue and --task.
+
+    Raises:
+        UsageError: nothing was given, or what excludes one another.
+
+    """
+    from pgjobs.admin.dead import Selection
+    from pgjobs.errors import UsageError
+
+    filtered = queue is not None or task is not None
+    if bool(ids) + every + filtered > 1:
+        raise UsageError("ids, --all and --queue/--task exclude one another: give one of them.")
+    if not (ids or every or filtered):
+        raise UsageError("say which dead letters: ids, --queue, --task or --all.")
+    return Selection(ids=tuple(ids) if ids else None, queue=queue, task=task)
+
+
+def _say_if_none(done: tuple[int, ...], selection: Selection) -> None:
+    from pgjobs.cli.output import say
+
+    if not done and selection.ids is None:
+        say("No such dead letters: nothing to do.")
+
+
+def _row(letter: DeadLetter, now: datetime) -> list[str]:
+    from pgjobs.cli.output import distance
+
+    return [
+        str(letter.id),
+        letter.queue,
+        distance(letter.died_at, now),
+        str(letter.attempt - (letter.prior_attempts or 0)),
+        letter.summary or letter.task,
+        letter.error or "",
+    ]

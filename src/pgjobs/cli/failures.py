@@ -1,0 +1,74 @@
+"""What a user is told about an error: one line, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+from pgjobs.db.url import mask
+from pgjobs.errors import PgjobsError, UsageError
+
+
+class Failure(NamedTuple):
+    """`message` is None where nothing is to be said."""
+
+    code: int
+    message: str | None
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Explain an error: ours, the command line's, PostgreSQL's, the system's, and those that nobody expected."""
+    if isinstance(error, UsageError):
+        return Failure(2, _line(error))
+    if isinstance(error, PgjobsError):
+        return Failure(1, _line(error))
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        return _of_command_line(error)
+    if type(error).__name__ == "Abort":  # a question was answered with no, or not at all
+        return Failure(1, "nothing was done.")
+    # An error of psycopg can only come where psycopg was imported.
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        return _of_database(error)
+    if isinstance(error, OSError):
+        return Failure(1, _line(error))
+    return Failure(
+        1, f"unexpected {type(error).__name__}: {_line(error)} (run it again with --debug for the traceback)"
+    )
+
+
+def _of_command_line(error: Any) -> Failure:
+    """Wrong usage, found by the CLI library: its message, and where to read on."""
+    message: str = error.format_message()
+    code: int = error.exit_code
+    if type(error).__name__ == "NoArgsIsHelpError":  # the message is the whole help text
+        sys.stderr.write(f"{message}\n")
+        return Failure(code, None)
+    command = getattr(getattr(error, "ctx", None), "command_path", "pgjobs")
+    line = _line(message)
+    return Failure(code, f"{line}{'' if line[-1] in '.?!' else '.'} See `{command} --help`.")
+
+
+def _of_database(error: Exception) -> Failure:
+    from psycopg import errors
+
+    line = _line(error)
+    if isinstance(error, errors.InsufficientPrivilege):
+        return Failure(1, f"the database role may not do this: {line}.")
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return Failure(1, f"this server is read-only: {line}. Is it a replica?")
+    if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
+        return Failure(1, f"the tables are not those of this version: {line}. Run `pgjobs migrate`.")
+    if isinstance(error, errors.OperationalError | errors.InterfaceError):
+        return Failure(1, f"the database connection failed: {line}")
+    return Failure(1, f"PostgreSQL refused: {line}")
+
+
+def _line(error: object) -> str:
+    """One line, without passwords. Of a PostgreSQL message the lines after the first are only its context."""
+    text = mask(str(error)).strip()
+    if not text:
+        return type(error).__name__
+    if hasattr(error, "sqlstate"):
+        return text.splitlines()[0]
+    return " ".join(text.split())

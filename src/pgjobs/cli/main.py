@@ -1,0 +1,144 @@
+"""`pgjobs`: the commands put together, and what happens to errors.
+
+Exit codes: 0 ok, 1 a failure that is explained in one line, 2 wrong usage, 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from pgjobs.cli import dead, demo, jobs, migrate, queues, status, work
+from pgjobs.settings import configure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAILURE = 1
+WRONG_USAGE = 2
+INTERRUPTED = 128 + signal.SIGINT
+
+# Options of all commands, which may also stand behind the command, and whether they take a value.
+GLOBAL_OPTIONS = {"--database-url": True, "--schema": True, "--debug": False}
+EPILOG = "Also here: --database-url URL, --schema NAME, --debug (see pgjobs --help)."
+
+# No rich in help texts: importing it would take as long as everything else together.
+app = typer.Typer(
+    name="pgjobs",
+    help="Run background jobs from PostgreSQL. The database is --database-url or PGJOBS_DATABASE_URL; without either, "
+    "an embedded PostgreSQL is started under ./.pgjobs/.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("migrate", epilog=EPILOG)(migrate.migrate)
+app.command("work", epilog=EPILOG)(work.work)
+app.command("status", epilog=EPILOG)(status.status)
+app.add_typer(jobs.app, name="jobs", epilog=EPILOG)
+app.add_typer(dead.app, name="dead", epilog=EPILOG)
+app.add_typer(queues.app, name="queues", epilog=EPILOG)
+app.command("demo", epilog=EPILOG)(demo.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from pgjobs.cli.version import version
+
+        typer.echo(f"pgjobs {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    database_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="PostgreSQL, as a libpq or SQLAlchemy URL. [env: PGJOBS_DATABASE_URL]"),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where the tables are (default pgjobs). [env: PGJOBS_SCHEMA]")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of all commands over into the settings of this process."""
+    given = {"database_url": database_url, "schema": schema}
+    configure(**{name: value for name, value in given.items() if value is not None})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, and give its exit code. No exception gets out, but with `--debug` its traceback does."""
+    arguments = hoist(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal in ASCII is no reason to fail
+    try:
+        try:
+            result: Any = app(arguments, prog_name="pgjobs", standalone_mode=False)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            return explain(error, debug="--debug" in arguments)
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # `pgjobs … | head` has read what it wanted. Nothing is left to flush at exit.
+        _silence(sys.stdout)
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def explain(error: BaseException, *, debug: bool) -> int:
+    """Write one line (or a traceback) to stderr, and give the exit code."""
+    from pgjobs.cli.failures import failure_of
+
+    failure = failure_of(error)
+    if debug and failure.code == FAILURE:
+        import traceback
+
+        from pgjobs.db.url import mask
+
+        sys.stderr.write(mask("".join(traceback.format_exception(error))))
+    elif failure.message:
+        sys.stderr.write(f"pgjobs: {failure.message}\n")
+    return failure.code
+
+
+def hoist(arguments: Sequence[str]) -> list[str]:
+    """Bring the options of all commands to the front, wherever they were given.
+
+    >>> hoist(["jobs", "list", "--schema", "other", "--json"])
+    ['--schema', 'other', 'jobs', 'list', '--json']
+
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, _ = argument.partition("=")
+        if argument == "--":
+            return [*front, *rest, argument, *waiting]
+        if name not in GLOBAL_OPTIONS:
+            rest.append(argument)
+            continue
+        front.append(argument)
+        if GLOBAL_OPTIONS[name] and not equals:
+            front += [value for value in [next(waiting, None)] if value is not None]
+    return front + rest
+
+
+def _silence(stream: Any) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, cast("int", stream.fileno()))
+    finally:
+        os.close(nowhere)

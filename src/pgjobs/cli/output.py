@@ -1,0 +1,144 @@
+"""What commands print: tables, pairs, JSON. Colours and fitting to the width on a terminal, plain text elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
+
+STATUS_STYLES = {
+    "running": "cyan",
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "waiting": "blue",
+    "paused": "yellow",
+    "unheard": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. `share`: how much of the width that is left it takes (0: as wide as its cells)."""
+
+    title: str
+    right: bool = False
+    share: int = 0
+
+
+def print_json(value: object) -> None:
+    """Print dataclasses, lists and dictionaries of them as JSON."""
+    json.dump(value, sys.stdout, default=_jsonable, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print a table; with no rows, say so in a line."""
+    if not rows:
+        note(empty)
+        return
+    cleaned = [[clean(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from pgjobs.cli.rich_output import rich_table
+
+        rich_table(columns, cleaned)
+    else:
+        sys.stdout.write(plain_table(columns, cleaned))
+
+
+def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    """Lay a table out for files and pipes: aligned, nothing cut off."""
+    lines = [[column.title for column in columns], *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    text = []
+    for line in lines:
+        cells = (
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        )
+        text.append("  ".join(cells).rstrip() + "\n")
+    return "".join(text)
+
+
+def print_pairs(pairs: Sequence[tuple[str, str | None]]) -> None:
+    """Print names and values, one a line; what is None is left out."""
+    given = [(name, value) for name, value in pairs if value is not None]
+    width = max((len(name) for name, _ in given), default=0)
+    for name, value in given:
+        sys.stdout.write(f"{name.ljust(width)}  {clean(value)}\n")
+
+
+def say(line: str) -> None:
+    """Print a line of the command's result."""
+    sys.stdout.write(clean(line) + "\n")
+
+
+def note(line: str) -> None:
+    """Print a line beside the result, to stderr."""
+    sys.stderr.write(clean(line) + "\n")
+
+
+def clean(text: str) -> str:
+    """Make one line that can not move the cursor or colour the terminal, whatever a job had in its arguments."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def when(moment: datetime | None) -> str | None:
+    """Write a moment in the time zone of this terminal."""
+    if moment is None:
+        return None
+    try:
+        return moment.astimezone().isoformat(sep=" ", timespec="milliseconds")
+    except OverflowError:  # the end of time
+        return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def distance(moment: datetime, now: datetime) -> str:
+    """Say how far a moment is from now.
+
+    >>> from datetime import UTC, datetime
+    >>> distance(datetime(2026, 1, 1, 12, 0, tzinfo=UTC), datetime(2026, 1, 1, 12, 5, tzinfo=UTC))
+    '5m ago'
+
+    """
+    seconds = (now - moment).total_seconds()
+    if seconds < 0:
+        return f"in {span(-seconds)}"
+    return f"{span(seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """Write a time span in one or two letters more than its digits: 1.2s, 45s, 12m, 3h, 5d."""
+    if seconds < 10:
+        return f"{seconds:.1f}s" if seconds >= 0.1 else f"{seconds * 1000:.0f}ms"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f}{unit}" if seconds < 20_000 * size else "never"
+    return f"{seconds:.0f}s"
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    >>> plural(1, "dead letter"), plural(2000, "job")
+    ('1 dead letter', '2,000 jobs')
+
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _jsonable(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -1,0 +1,98 @@
+"""`pgjobs status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgjobs.cli.output import Column, Json
+
+if TYPE_CHECKING:
+    from pgjobs.admin.status import QueueStatus, Worker
+
+UNHEARD = 30.0  # seconds without a heartbeat after which a worker is shown as unheard
+
+QUEUES = (
+    Column("QUEUE"),
+    Column("DUE", right=True),
+    Column("LATER", right=True),
+    Column("RUNNING", right=True),
+    Column("LATENCY", right=True),
+    Column("RATE", right=True),
+    Column("DEAD", right=True),
+    Column("STATE"),
+)
+WORKERS = (
+    Column("WORKER", right=True),
+    Column("HOST"),
+    Column("PID", right=True),
+    Column("QUEUES", share=1),
+    Column("STATE"),
+    Column("UP", right=True),
+    Column("HEARTBEAT", right=True),
+)
+
+
+def status(as_json: Json = False) -> None:
+    """Show queues, dead letters and workers.
+
+    Latency is how long the oldest due job has been due; the rate is of jobs that finished in the last minute.
+    """
+    from pgjobs.admin import status as admin
+    from pgjobs.cli.output import plural, print_json, print_table, say, span
+    from pgjobs.cli.session import session
+
+    with session("status") as conn:
+        state = admin.status(conn)
+    if as_json:
+        print_json(state)
+        return
+    print_table(QUEUES, [_queue(queue) for queue in state.queues], empty="No queue has jobs or settings yet.")
+    if state.dead:
+        letters = f"{state.dead:,}+ dead letters" if state.dead_capped else plural(state.dead, "dead letter")
+        say(f"\n{letters}: see `pgjobs dead list`.".lstrip("\n"))
+    rows = [_worker(worker, span((state.at - worker.started_at).total_seconds())) for worker in state.workers]
+    if rows:
+        say("")
+    print_table(WORKERS, rows, empty="No worker is running: start one with `pgjobs work`.")
+
+
+def _queue(queue: QueueStatus) -> list[str]:
+    from pgjobs.cli.output import span
+
+    return [
+        queue.queue,
+        f"{queue.due}{'+' * queue.due_capped}",
+        f"{queue.later}{'+' * queue.later_capped}",
+        "?" if queue.running is None else str(queue.running),
+        "-" if queue.latency_seconds is None else span(queue.latency_seconds),
+        "?" if queue.rate_per_second is None else _rate(queue.rate_per_second),
+        str(queue.dead),
+        "paused" if queue.paused else "",
+    ]
+
+
+def _rate(per_second: float) -> str:
+    """Write a rate in the unit that suits it: jobs that come every few seconds are counted by the minute."""
+    if per_second == 0:
+        return "0"
+    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second * 60:.0f}/min"
+
+
+def _worker(worker: Worker, up: str) -> list[str]:
+    from pgjobs.cli.output import span
+
+    queues = worker.queues
+    names = (
+        " ".join(f"{name}:{slots}" for name, slots in queues.items())
+        if isinstance(queues, dict)
+        else " ".join(str(queue) for queue in queues)
+    )
+    return [
+        str(worker.id),
+        worker.host,
+        str(worker.pid),
+        names,
+        "unheard" if worker.heartbeat_age_seconds > UNHEARD else worker.state,
+        up,
+        f"{span(max(0.0, worker.heartbeat_age_seconds))} ago",
+    ]

@@ -1,0 +1,73 @@
+"""`pgjobs work`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from pgjobs.settings import settings
+
+
+def work(
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            "-q",
+            metavar="NAME:CONCURRENCY",
+            help="A queue and how many of its jobs run at once; repeatable. [default: default:10]",
+            show_default=False,
+        ),
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Import this before the first job; repeatable.", show_default=False
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
+    drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
+    grace: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="At a stop, how long running jobs may go on.")
+    ] = 30.0,
+    heartbeat: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time between heartbeats.")] = 5.0,
+    rescue_after: Annotated[
+        float,
+        typer.Option(min=0.2, metavar="SECONDS", help="Silence after which a worker's jobs are taken back."),
+    ] = 30.0,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(metavar="LEVEL", help="debug, info, warning, error.")
+    ] = "info",
+    log_format: Annotated[
+        Literal["auto", "console", "json"], typer.Option(metavar="FORMAT", help="auto, console or json.")
+    ] = "auto",
+) -> None:
+    """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish what runs; a second one exits at once."""
+    from pgjobs.cli.progress import progress
+    from pgjobs.db.database import database
+    from pgjobs.worker.config import WorkerConfig, parse_queue
+
+    slots = tuple(parse_queue(text) for text in queue or ["default:10"])
+    with database(settings().database_url) as url:
+        config = WorkerConfig(
+            database_url=url,
+            queues=slots,
+            imports=tuple(imports or ()),
+            processes=processes,
+            drain=drain,
+            grace=grace,
+            heartbeat=heartbeat,
+            rescue_after=rescue_after,
+            log_level=log_level,
+            log_format=log_format,
+            schema=settings().schema,
+        )
+        from pgjobs.worker.supervisor import run_supervisor
+
+        if drain:
+            with progress("jobs done") as on_progress:
+                code = run_supervisor(config, on_progress=on_progress)
+        else:
+            code = run_supervisor(config)
+    raise typer.Exit(code)
