@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
 from pgjobs.db.caller import runner_of
 from pgjobs.errors import EnqueueError
-from pgjobs.job import options_of, task_name
+from pgjobs.job import Job, options_of, task_name
 from pgjobs.parameters import parameters_of
 from pgjobs.payload import dump
 from pgjobs.settings import settings
@@ -204,24 +204,25 @@ class _Recipe:
             EnqueueError: an item is refused.
 
         """
-        rows: list[tuple[str | None, bytes | None, bytes]] = []
+        statement = self._statement()
         size = 0
         for index, item in enumerate(_iterated(arguments)):
             try:
-                row = self.row(*_arguments(item))
+                summary, signature, payload = self.row(*_arguments(item))
             except EnqueueError as error:
                 raise EnqueueError(f"item {index} of enqueue_many is refused: {error}") from error.__cause__
-            rows.append(row)
-            size += len(row[2])
-            if len(rows) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
-                yield self._statement(rows)
-                rows, size = [], 0
-        if rows:
-            yield self._statement(rows)
+            statement["summaries"].append(summary)
+            statement["signatures"].append(signature)
+            statement["payloads"].append(payload)
+            size += len(payload)
+            if len(statement["payloads"]) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+                yield statement
+                statement, size = self._statement(), 0
+        if size:
+            yield statement
 
-    def _statement(self, rows: list[tuple[str | None, bytes | None, bytes]]) -> dict[str, Any]:
-        summaries, signatures, payloads = (list(column) for column in zip(*rows, strict=True))
-        return {**self.columns, "summaries": summaries, "signatures": signatures, "payloads": payloads}
+    def _statement(self) -> dict[str, Any]:
+        return {**self.columns, "summaries": [], "signatures": [], "payloads": []}
 
 
 def _iterated(arguments: object) -> Iterator[Any]:
@@ -246,6 +247,8 @@ def _arguments(item: object) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 
 def _check_callable(function: object) -> None:
+    if isinstance(function, Job):  # looked at when it was made
+        return
     if inspect.iscoroutine(function):
         function.close()
         raise EnqueueError(

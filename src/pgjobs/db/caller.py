@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypeAlias
 
 from pgjobs.db.statements import named_statement, statement
 from pgjobs.errors import EnqueueError, SchemaError
@@ -76,7 +76,7 @@ def _on_psycopg(conn: psycopg.Connection[Any], name: str, values: Parameters) ->
     # A plain cursor, because the connection's own may read other placeholders or make other rows.
     with Cursor(conn, row_factory=tuple_row) as cursor:
         try:
-            cursor.execute(statement(name), values)
+            cursor.execute(_binary(statement(name)), values)
             return [int(row[0]) for row in cursor.fetchall()]
         except Exception as error:
             _explain(error)
@@ -88,28 +88,26 @@ async def _on_async_psycopg(conn: psycopg.AsyncConnection[Any], name: str, value
 
     async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
         try:
-            await cursor.execute(statement(name), values)
+            await cursor.execute(_binary(statement(name)), values)
             return [int(row[0]) for row in await cursor.fetchall()]
         except Exception as error:
             _explain(error)
 
 
 def _on_sqlalchemy(connection: Connection, name: str, values: Parameters) -> list[int]:
+    result: CursorResult[Any]
     try:
-        result: CursorResult[Any] = connection.execute(
-            _text(named_statement(name)), dict(values), execution_options=_OPTIONS
-        )
+        if connection.dialect.driver == "psycopg":
+            result = connection.exec_driver_sql(_binary(statement(name)), dict(values), _OPTIONS)
+        else:
+            result = connection.execute(_text(named_statement(name)), dict(values), execution_options=_OPTIONS)
         return [int(row[0]) for row in result]
     except Exception as error:
         _explain(error)
 
 
 async def _on_async_sqlalchemy(connection: AsyncConnection, name: str, values: Parameters) -> list[int]:
-    try:
-        result = await connection.execute(_text(named_statement(name)), dict(values), execution_options=_OPTIONS)
-        return [int(row[0]) for row in result]
-    except Exception as error:
-        _explain(error)
+    return await connection.run_sync(_on_sqlalchemy, name, values)
 
 
 async def _on_async_session(session: AsyncSession, name: str, values: Parameters) -> list[int]:
@@ -119,6 +117,12 @@ async def _on_async_session(session: AsyncSession, name: str, values: Parameters
 
 # A caller may read with server-side cursors; an INSERT can not be run through one.
 _OPTIONS = {"stream_results": False}
+
+
+@cache
+def _binary(sql: LiteralString) -> LiteralString:
+    """Let psycopg send parameters in binary: arrays cost it a quarter of what they cost as text."""
+    return sql.replace(")s", ")b")
 
 
 @cache

@@ -1,0 +1,122 @@
+"""The tables as SQLAlchemy objects, to ask about jobs in one's own SQL; nothing else in pgjobs needs them.
+
+    from pgjobs.tables import jobs
+
+    waiting = select(jobs.c.queue, func.count()).where(jobs.c.status == "queued").group_by(jobs.c.queue)
+    mine = select(Order, jobs.c.status).join(jobs, jobs.c.id == Order.receipt_job_id)
+
+They describe what `pgjobs migrate` makes; they are not meant to create it, and belong to a `metadata` of their own, so
+that an alembic autogenerate of the application does not see them. `make_tables` gives them for another schema.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from pgjobs.settings import settings
+
+_MOMENT = DateTime(timezone=True)
+
+
+class Tables(NamedTuple):
+    """The four tables of one schema."""
+
+    jobs: Table
+    """Every job, whatever its state; see `status`."""
+    dead_jobs: Table
+    """Jobs that ran out of attempts, with the error of each."""
+    workers: Table
+    """The workers that are alive."""
+    queues: Table
+    """The switches of queues."""
+
+
+def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
+    """Describe the tables of a schema, in `metadata` (default: one of their own)."""
+    metadata = MetaData() if metadata is None else metadata
+    jobs = Table("jobs", metadata, *_job_columns(schema), schema=schema)
+    dead_jobs = Table(
+        "dead_jobs",
+        metadata,
+        *_job_columns(None),
+        Column("died_at", _MOMENT, nullable=False, server_default=text("now()")),
+        schema=schema,
+    )
+    workers = Table(
+        "workers",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("host", Text, nullable=False),
+        Column("pid", Integer, nullable=False),
+        Column("queues", JSONB, nullable=False),
+        Column("version", Text, nullable=False),
+        Column("state", Text, nullable=False, server_default=text("'running'")),
+        Column("started_at", _MOMENT, nullable=False, server_default=text("now()")),
+        Column("heartbeat_at", _MOMENT, nullable=False, server_default=text("now()")),
+        schema=schema,
+    )
+    queues = Table(
+        "queues",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("paused", Boolean, nullable=False, server_default=text("false")),
+        Column("paused_at", _MOMENT),
+        Column("doorbell_until", _MOMENT),
+        Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
+        schema=schema,
+    )
+    return Tables(jobs, dead_jobs, workers, queues)
+
+
+def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
+    """Describe a job's columns: with the defaults of `jobs` in that schema, or without any, as in `dead_jobs`."""
+
+    def default(sql: str) -> Any:
+        return None if defaults_in is None else text(sql)
+
+    sequence = f"nextval('{defaults_in}.jobs_id_seq')"
+    return [
+        # Unique among the live jobs and in dead_jobs; in the history an index.
+        Column("id", BigInteger, primary_key=True, autoincrement=False, server_default=default(sequence)),
+        Column("run_at", _MOMENT, nullable=False, server_default=default("statement_timestamp()")),
+        Column("enqueued_at", _MOMENT, nullable=False, server_default=default("statement_timestamp()")),
+        Column("started_at", _MOMENT),
+        Column("finished_at", _MOMENT),
+        Column("worker_id", BigInteger),
+        Column("attempt", Integer, nullable=False, server_default=default("0")),
+        Column("max_attempts", Integer, nullable=False, server_default=default("5")),
+        Column("prior_attempts", Integer),
+        Column("timeout", REAL),
+        Column("priority", SmallInteger, nullable=False, server_default=default("5")),
+        Column("isolate", Boolean),
+        Column("status", Text, nullable=False, server_default=default("'queued'")),
+        Column("queue", Text, nullable=False, server_default=default("'default'")),
+        Column("task", Text, nullable=False),
+        Column("executor", Text),
+        Column("summary", Text),
+        Column("error", Text),
+        Column("signature", LargeBinary),
+        Column("payload", LargeBinary, nullable=False),
+        Column("errors", JSONB),
+    ]
+
+
+metadata = MetaData()
+jobs, dead_jobs, workers, queues = make_tables(settings().schema, metadata)
