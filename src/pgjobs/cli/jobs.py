@@ -23,8 +23,8 @@ COLUMNS = (
     Column("QUEUE"),
     Column("TRY", right=True),
     Column("WHEN", right=True),
-    Column("JOB", share=3),
-    Column("ERROR", share=2),
+    Column("JOB", share=1),
+    Column("ERROR", share=1),
 )
 
 
@@ -125,7 +125,7 @@ def tries(job: JobRow | JobDetail) -> str:
 
 def print_job(job: JobDetail) -> None:
     """Print all about a job."""
-    from pgjobs.cli.output import clean, print_pairs, say, when
+    from pgjobs.cli.output import clean, plural, print_pairs, say, when
 
     worker = None if job.worker_id is None else str(job.worker_id)
     if job.worker_host is not None:
@@ -146,7 +146,7 @@ def print_job(job: JobDetail) -> None:
             ("worker", worker),
             ("executor", job.executor),
             ("timeout", None if job.timeout is None else f"{job.timeout:g} s"),
-            ("payload", f"{job.payload_bytes:,} bytes{', signed' if job.signed else ''}"),
+            ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
             ("error", job.error),
         ]
     )

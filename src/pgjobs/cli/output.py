@@ -42,10 +42,13 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print a table; with no rows, say so in a line."""
+    """Print a table; with no rows, say so in a line. A last column with nothing in it is left out."""
     if not rows:
         note(empty)
         return
+    # The last column of a listing is often the error: where nothing has one, the room is better used.
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     cleaned = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from pgjobs.cli.rich_output import rich_table

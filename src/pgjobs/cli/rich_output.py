@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table that fits the terminal: long cells are cut, the columns with a share give way first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=any(c.share for c in columns))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=any(column.share for column in columns))
     for column in columns:
         table.add_column(
             column.title,
