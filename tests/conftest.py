@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from pgjobs.db.embedded import delete_server, find_binaries
+from pgjobs.errors import ConfigurationError
 from pgjobs.settings import forget_settings
 from tests.support import postgres
 
@@ -70,6 +75,28 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_settings()
     yield
     forget_settings()
+
+
+@pytest.fixture(scope="session")
+def binaries(pytestconfig: pytest.Config) -> Path:
+    """The folder with PostgreSQL's programs, for tests that start servers of their own."""
+    choice = pytestconfig.getoption("--postgres")
+    if choice not in ("embedded", "docker"):
+        return Path(choice)
+    try:
+        return find_binaries()
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def embedded_directory() -> Iterator[Path]:
+    """A folder for an embedded server, not there yet; not in tmp_path, whose parents are closed to root's helpers."""
+    parent = Path(tempfile.mkdtemp(prefix="pgjobs-test-"))
+    parent.chmod(0o711)
+    yield parent / "server"
+    delete_server(parent / "server")
+    shutil.rmtree(parent)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

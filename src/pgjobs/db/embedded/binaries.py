@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 14
 _DEBIAN = Path("/usr/lib/postgresql")
+# The first survives a reboot. Both are everybody's, so ownership is checked.
+SHARED_PARENTS = (Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108
 _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "*.a", "__pycache__")
 
 
@@ -127,7 +129,7 @@ def shared_place(account: Account) -> Path:
         ConfigurationError: there is none.
 
     """
-    for parent in (Path("/var/tmp"), Path(tempfile.gettempdir())):  # noqa: S108 (ownership is checked below)
+    for parent in SHARED_PARENTS:
         if not parent.is_dir() or not account.can(parent, 1):
             continue
         place = parent / f"pgjobs-{os.geteuid()}"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pgjobs.db.embedded.account import choose_account
 from pgjobs.db.embedded.binaries import major_version, reachable_binaries
-from pgjobs.db.embedded.locks import lock_file, wait_for_lock
+from pgjobs.db.embedded.locks import lock_file, open_private, wait_for_lock
 from pgjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Cluster:
         command = [str(self._binaries / "postgres"), "-D", str(self._place.data.resolve())]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        log = os.open(self._place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        log = open_private(self._place.log, os.O_APPEND)
         try:
             process = subprocess.Popen(
                 command,

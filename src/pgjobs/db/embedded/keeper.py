@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from pgjobs.db.embedded.cluster import Cluster
-from pgjobs.db.embedded.locks import open_lock_file, try_lock, wait_for_lock
+from pgjobs.db.embedded.locks import open_private, try_lock, wait_for_lock
 from pgjobs.db.embedded.place import Place
 from pgjobs.errors import PgjobsError
 
@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
     place = Place(Path(directory))
     # In this order: when the kernel closes them, keeper.lock is free before users.lock is, and who then gets
     # users.lock sees that there is no keeper.
-    keeper_lock = open_lock_file(place.keeper_lock)
-    users_lock = open_lock_file(place.users_lock)
+    keeper_lock = open_private(place.keeper_lock)
+    users_lock = open_private(place.users_lock)
     if not wait_for_lock(keeper_lock, exclusive=True, seconds=5.0):
         _say(report, "error: another keeper is at work.")
         return 1

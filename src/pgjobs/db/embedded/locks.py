@@ -25,16 +25,16 @@ def lock_file(path: Path) -> Iterator[int]:
         OSError: it can not be opened.
 
     """
-    fd = open_lock_file(path)
+    fd = open_private(path)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def open_lock_file(path: Path) -> int:
-    """Open a lock file for somebody who keeps it longer than a block."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+def open_private(path: Path, flags: int = 0) -> int:
+    """Open a file that only its owner can read, and make it if it is not there."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
     if os.geteuid() == 0:  # root in a folder of somebody else's: who owns the folder must be able to use it later
         owner = path.parent.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)

@@ -1,0 +1,310 @@
+"""Migrations: repeatable, one at a time, in a schema of their own, and nobody else's business."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from pgjobs.db import migrate
+from pgjobs.db.statements import doorbell_channel
+from pgjobs.db.version import EXPECTED_REVISION, check_schema
+from pgjobs.errors import ConfigurationError, SchemaError
+from pgjobs.settings import configure
+from tests.support import postgres, processes
+
+TABLES = {"jobs", "jobs_live", "jobs_history", "jobs_history_default", "dead_jobs", "workers", "queues", "migrations"}
+DAY = re.compile(r"jobs_history_\d{8}")
+
+
+def tables(url: str, schema: str = "pgjobs") -> set[str]:
+    """List the tables of a schema, without those of single days."""
+    with psycopg.connect(url) as conn:
+        rows = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
+    return {name for (name,) in rows if not DAY.fullmatch(name)}
+
+
+def shape(url: str) -> list[tuple[object, ...]]:
+    """Describe columns, indexes, constraints and functions of the schema, for comparisons."""
+    with psycopg.connect(url) as conn:
+        return conn.execute(
+            """
+            SELECT 'column', table_name || '.' || column_name, data_type || is_nullable || coalesce(column_default, '')
+            FROM information_schema.columns WHERE table_schema = 'pgjobs'
+            UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'pgjobs'
+            UNION ALL SELECT 'constraint', conrelid::regclass::text || '.' || conname, pg_get_constraintdef(oid)
+            FROM pg_constraint WHERE connamespace = 'pgjobs'::regnamespace
+            UNION ALL SELECT 'function', proname, pg_get_functiondef(oid)
+            FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace
+            UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname FROM pg_trigger
+            ORDER BY 1, 2, 3
+            """
+        ).fetchall()
+
+
+def test_an_upgrade_makes_the_tables_and_the_next_one_changes_nothing(empty_database_url: str) -> None:
+    assert migrate.current(empty_database_url) is None
+    migrate.upgrade(empty_database_url)
+    assert tables(empty_database_url) == TABLES
+    assert migrate.current(empty_database_url) == EXPECTED_REVISION
+    before = shape(empty_database_url)
+    migrate.upgrade(empty_database_url)
+    assert shape(empty_database_url) == before
+
+
+def test_the_expected_revision_is_the_newest_migration() -> None:
+    revisions = sorted(path.name[:4] for path in (migrate.migrations_directory() / "versions").glob("[0-9]*.py"))
+    assert revisions[-1] == EXPECTED_REVISION
+    assert all(re.fullmatch(r"\d{4}", revision) for revision in revisions), "they are compared as text"
+
+
+def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
+    # They wait at the door until all of them have imported what they need.
+    program = (
+        "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg; from pgjobs.db import migrate\n"
+        "print('here', flush=True); sys.stdin.readline(); migrate.upgrade(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", program, empty_database_url]
+    pipe = subprocess.PIPE
+    many = [
+        subprocess.Popen(command, env=processes.environment(), text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+        for _ in range(10)
+    ]
+    for process in many:
+        assert process.stdout
+        process.stdout.readline()
+    for process in many:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ends = [(process.communicate()[1], process.returncode) for process in many]
+    assert ends == [("", 0)] * 10
+    assert tables(empty_database_url) == TABLES
+
+
+def test_a_downgrade_to_base_drops_everything_and_an_upgrade_brings_it_back(database_url: str) -> None:
+    before = shape(database_url)
+    migrate.downgrade(database_url, "base")
+    assert tables(database_url) == {"migrations"}
+    with psycopg.connect(database_url) as conn:
+        query = """
+            SELECT relname FROM pg_class WHERE relnamespace = 'pgjobs'::regnamespace AND relkind <> 'i'
+            UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace
+            """
+        assert conn.execute(query).fetchall() == [("migrations",)]
+    assert migrate.current(database_url) is None
+    migrate.upgrade(database_url)
+    assert shape(database_url) == before
+
+
+def test_a_failing_migration_changes_nothing(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("CREATE SCHEMA pgjobs; CREATE TABLE pgjobs.queues ()")
+    with pytest.raises(SchemaError, match='nothing was changed: relation "queues" already exists') as caught:
+        migrate.upgrade(empty_database_url)
+    assert "\n" not in str(caught.value)
+    assert tables(empty_database_url) == {"queues"}
+
+
+def test_the_printed_statements_do_the_same(empty_database_url: str, database_url: str) -> None:
+    printed = io.StringIO()
+    migrate.sql(output=printed)
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute(printed.getvalue().encode())
+        check_schema(conn)
+    assert shape(empty_database_url) == shape(database_url)
+
+
+def test_what_is_printed_for_a_database_is_what_it_lacks(empty_database_url: str, database_url: str) -> None:
+    for url, text in ((empty_database_url, "CREATE TABLE pgjobs.jobs"), (database_url, "up to date")):
+        printed = io.StringIO()
+        migrate.sql(url, output=printed)
+        assert text in printed.getvalue()
+    assert tables(empty_database_url) == set(), "printing runs nothing"
+
+
+def test_printing_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    migrate.sql()
+    printed = capsys.readouterr()
+    assert printed.out.startswith("BEGIN;")
+    assert printed.err == ""
+
+
+def test_the_application_s_own_alembic_history_is_left_alone(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("CREATE TABLE alembic_version AS SELECT 'theirs'::varchar(32) AS version_num")
+        conn.execute("CREATE TABLE migrations AS SELECT 'also theirs'::text AS version_num")
+        migrate.upgrade(empty_database_url)
+        migrate.downgrade(empty_database_url, "base")
+        migrate.upgrade(empty_database_url)
+        assert conn.execute("SELECT * FROM public.alembic_version").fetchall() == [("theirs",)]
+        assert conn.execute("SELECT * FROM public.migrations").fetchall() == [("also theirs",)]
+
+
+def test_another_schema_works_beside_the_first(database_url: str) -> None:
+    migrate.upgrade(database_url, schema="second")
+    assert tables(database_url, "second") == TABLES
+    configure(schema="second")
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        check_schema(conn)
+        # The trigger rings the second runner's bell, and that of the armed queue only.
+        conn.execute("INSERT INTO second.queues (name, doorbell_until) VALUES ('mail', now() + interval '1 minute')")
+        for schema in ("second", "pgjobs"):
+            for queue in ("mail", "other"):
+                conn.execute(f'LISTEN "{doorbell_channel(queue, schema)}"')
+        for schema in ("second", "pgjobs"):
+            for queue in ("mail", "other"):
+                conn.execute(
+                    f"INSERT INTO {schema}.jobs (queue, task, payload) VALUES (%s, 'm:f', '')",
+                    [queue],
+                )
+        rung = [notify.channel for notify in conn.notifies(timeout=0.2)]
+        assert rung == [doorbell_channel("mail", "second")]
+        assert conn.execute("SELECT count(*) FROM second.jobs_live").fetchone() == (2,)
+        assert conn.execute("SELECT count(*) FROM pgjobs.jobs_live").fetchone() == (2,)
+    migrate.downgrade(database_url, "base", schema="second")
+    assert tables(database_url) == TABLES, "the first is still there"
+
+
+def test_days_of_history_are_made_in_the_own_schema(database_url: str) -> None:
+    migrate.upgrade(database_url, schema="second")
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        made = conn.execute("SELECT second.make_history_partition('2031-02-03')").fetchone()
+        again = conn.execute("SELECT second.make_history_partition('2031-02-03')").fetchone()
+        assert (made, again) == ((True,), (False,))
+        there = conn.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'jobs_history_20310203'").fetchall()
+        assert there == [("second",)]
+
+
+def test_a_role_that_owns_the_schema_needs_no_right_to_create_one(
+    empty_database_url: str, server: postgres.Server
+) -> None:
+    role = f"{server.run}_owner"
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE SCHEMA pgjobs AUTHORIZATION {role}")
+        try:
+            parts = urlsplit(empty_database_url)
+            url = urlunsplit(parts._replace(netloc=f"{role}:x@{parts.netloc.rpartition('@')[2]}"))
+            migrate.upgrade(url)
+            assert tables(empty_database_url) == TABLES
+        finally:
+            conn.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_the_defaults_of_the_database_do_not_matter(empty_database_url: str) -> None:
+    name = urlsplit(empty_database_url).path.lstrip("/")
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        conn.execute(f"ALTER DATABASE {name} SET search_path = ''")
+        conn.execute(f"ALTER DATABASE {name} SET timezone = 'Pacific/Kiritimati'")
+    migrate.upgrade(empty_database_url)
+    assert tables(empty_database_url) == TABLES
+
+
+def test_alembic_logs_nothing_and_the_logger_is_as_it_was(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    migrate.upgrade(empty_database_url)
+    assert [record for record in caplog.records if record.name.startswith("alembic")] == []
+    assert capsys.readouterr() == ("", "")
+    assert logging.getLogger("alembic").level == logging.NOTSET
+
+
+def test_alembic_by_hand_does_the_same(empty_database_url: str) -> None:
+    environment = {**processes.environment(), "PGJOBS_DATABASE_URL": empty_database_url}
+
+    def alembic(*arguments: str, env: dict[str, str] = environment) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "alembic", *arguments]
+        return subprocess.run(command, cwd=processes.ROOT, env=env, capture_output=True, text=True, check=False)
+
+    assert alembic("current").stdout == ""
+    assert tables(empty_database_url) == set(), "looking makes nothing"
+    assert alembic("upgrade", "head").returncode == 0
+    assert tables(empty_database_url) == TABLES
+    assert alembic("current").stdout.startswith(EXPECTED_REVISION)
+    del environment["PGJOBS_DATABASE_URL"]
+    unnamed = alembic("current")
+    assert unnamed.returncode != 0
+    assert "set PGJOBS_DATABASE_URL" in unnamed.stdout + unnamed.stderr
+
+
+def test_an_installed_package_brings_its_migrations(empty_database_url: str, tmp_path: Path) -> None:
+    # Laid out as the wheel is: by the table that hatchling reads.
+    project = tomllib.loads((processes.ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for package in wheel["packages"]:
+        shutil.copytree(processes.ROOT / package, tmp_path / Path(package).name)
+    for source, target in wheel["force-include"].items():
+        shutil.copytree(processes.ROOT / source, tmp_path / target)
+    program = (
+        "import sys; from pgjobs.db import migrate; migrate.upgrade(sys.argv[1]); print(migrate.migrations_directory())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, empty_database_url],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == str(tmp_path / "pgjobs" / "migrations"), done.stderr
+    assert tables(empty_database_url) == TABLES
+
+
+def test_no_server_is_one_line_without_the_password() -> None:
+    with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1:1/shop.*Connection refused") as caught:
+        migrate.upgrade("postgresql+psycopg://user:secret@127.0.0.1:1/shop")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_that_are_missing_are_told_from_none_that_were_ever_there(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url) as conn:
+        conn.execute("CREATE TABLE work_in_progress ()")
+        with pytest.raises(SchemaError, match="no pgjobs tables in the schema 'pgjobs': run `pgjobs migrate`"):
+            check_schema(conn)
+        conn.execute("SELECT 1 FROM work_in_progress")  # the caller's transaction goes on
+    migrate.upgrade(empty_database_url)
+    migrate.downgrade(empty_database_url, "base")
+    with psycopg.connect(empty_database_url) as conn:
+        with pytest.raises(SchemaError, match="no pgjobs tables"):
+            check_schema(conn)
+
+
+def test_older_tables_ask_for_a_migration(conn: psycopg.Connection) -> None:
+    check_schema(conn)
+    conn.execute("UPDATE pgjobs.migrations SET version_num = '0000'")
+    with pytest.raises(SchemaError, match=r"older \(0000\).*run `pgjobs migrate`"):
+        check_schema(conn)
+
+
+def test_newer_tables_ask_for_a_newer_package(conn: psycopg.Connection, database_url: str) -> None:
+    conn.execute("UPDATE pgjobs.migrations SET version_num = '9999'")
+    with pytest.raises(SchemaError, match=r"newer \(9999\).*upgrade pgjobs-runner"):
+        check_schema(conn)
+    with pytest.raises(SchemaError, match="upgrade pgjobs-runner") as caught:
+        migrate.upgrade(database_url)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_role_without_rights_is_told_so(conn: psycopg.Connection, server: postgres.Server) -> None:
+    role = f"{server.run}_nobody"
+    conn.execute(f"CREATE ROLE {role}")
+    try:
+        conn.execute(f"SET ROLE {role}")
+        with pytest.raises(SchemaError, match="may not read the schema 'pgjobs'"):
+            check_schema(conn)
+    finally:
+        conn.execute("RESET ROLE")
+        conn.execute(f"DROP ROLE {role}")

@@ -1,0 +1,69 @@
+"""Processes of this machine, as Linux shows them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def environment() -> dict[str, str]:
+    """Give the environment in which a child finds the package and the tests."""
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """Wait for a condition.
+
+    Raises:
+        AssertionError: it did not come true in time.
+
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not true after {seconds} s"
+        time.sleep(0.02)
+
+
+def find(*words: str) -> list[int]:
+    """List the processes whose command line has all these arguments."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                arguments = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # gone meanwhile
+            if all(word.encode() in arguments for word in words):
+                found.append(int(process.name))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """List the children of a process."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                status = (process / "stat").read_text()
+            except OSError:
+                continue
+            if int(status.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(process.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that is dead and not yet waited for does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -1,0 +1,80 @@
+"""Jobs, dead letters and workers put into the tables by SQL, as workers would leave them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    import psycopg
+
+ERRORS = [
+    {
+        "attempt": 1,
+        "at": "2026-01-02T03:04:05+00:00",
+        "error": "ValueError: no",
+        "traceback": "Traceback (most recent call last):\nValueError: no",
+        "worker": 7,
+        "host": "web1",
+    }
+]
+
+
+def put_job(conn: psycopg.Connection, **columns: Any) -> int:
+    """Insert a job, whatever its status, and give its id."""
+    row = {"task": "shop.tasks:send_receipt", "payload": b"x", **columns}
+    if row.get("status") in ("completed", "failed", "cancelled"):
+        row.setdefault("finished_at", _now(conn))
+        row.setdefault("attempt", 1)
+    row = {name: Jsonb(value) if name == "errors" else value for name, value in row.items()}
+    statement = sql.SQL("INSERT INTO pgjobs.jobs ({}) VALUES ({}) RETURNING id").format(
+        sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
+    )
+    found = conn.execute(statement, row).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def put_dead(conn: psycopg.Connection, **columns: Any) -> int:
+    """Insert a failed job and its dead letter."""
+    row = {"attempt": 5, "max_attempts": 5, "error": "ValueError: no", "errors": ERRORS, **columns}
+    id = put_job(conn, status="failed", **row)
+    conn.execute(
+        "INSERT INTO pgjobs.dead_jobs SELECT *, finished_at FROM pgjobs.jobs WHERE id = %s AND status = 'failed'", [id]
+    )
+    return id
+
+
+def put_worker(conn: psycopg.Connection, queues: dict[str, int], *, silent_for: float = 0.0) -> int:
+    """Insert a worker that was last heard from so many seconds ago."""
+    found = conn.execute(
+        "INSERT INTO pgjobs.workers (host, pid, queues, version, heartbeat_at) "
+        "VALUES ('web1', 4711, %s, '0.1', now() - %s * interval '1 second') RETURNING id",
+        [Jsonb(queues), silent_for],
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def row_of(conn: psycopg.Connection, id: int) -> dict[str, Any]:
+    """Give the job's row; it is in one place only."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute("SELECT * FROM pgjobs.jobs WHERE id = %s", [id]).fetchall()
+    assert len(rows) == 1, f"job {id} has {len(rows)} rows"
+    return rows[0]
+
+
+def count(conn: psycopg.Connection, table: str) -> int:
+    """Count the rows of a table."""
+    found = conn.execute(sql.SQL("SELECT count(*) FROM pgjobs.{}").format(sql.Identifier(table))).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def _now(conn: psycopg.Connection) -> Any:
+    found = conn.execute("SELECT now()").fetchone()
+    assert found is not None
+    return found[0]
