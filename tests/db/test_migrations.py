@@ -69,6 +69,10 @@ def test_the_expected_revision_is_the_newest_migration() -> None:
 
 
 def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
+    # Where snapshots last as long as transactions, who waited must not look with one from before the wait.
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        name = conn.info.dbname
+        conn.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
     # They wait at the door until all of them have imported what they need.
     program = (
         "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg; from pgjobs.db import migrate\n"

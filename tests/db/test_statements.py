@@ -1,0 +1,73 @@
+"""The statements in sql/: readable by both drivers, valid as they stand, and in whatever schema was set."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from pgjobs.db.statements import doorbell_channel, named_statement, rename_schema, statement
+from pgjobs.errors import UsageError
+from pgjobs.settings import configure
+
+NAMES = sorted(file.name.removesuffix(".sql") for file in (files("pgjobs.db") / "sql").iterdir())
+PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+def test_every_statement_is_one_that_postgresql_can_parse(conn: psycopg.Connection) -> None:
+    refused = {}
+    for name in NAMES:
+        query = str(statement(name))
+        for number, parameter in enumerate(sorted(set(PARAMETER.findall(query))), start=1):
+            query = query.replace(f"%({parameter})s", f"${number}")
+        try:
+            # PREPARE checks names and types against the tables, and takes one statement only. %% is a percent sign.
+            conn.execute(f"PREPARE checked_{name} AS {query.replace('%%', '%')}".encode())
+        except psycopg.Error as error:
+            refused[name] = str(error)
+    assert refused == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_begins_with_what_it_is_for(name: str) -> None:
+    text_of_file = (files("pgjobs.db") / "sql" / f"{name}.sql").read_text("utf-8")
+    assert text_of_file.startswith("-- ")
+    assert "--" not in statement(name), "comments are not sent to the server"
+    assert not statement(name).endswith(";")
+
+
+# `::` right after a placeholder is psycopg's; statements for SQLAlchemy are written with CAST.
+@pytest.mark.parametrize("name", ["enqueue", "enqueue_many"])
+def test_both_forms_have_the_same_parameters(name: str) -> None:
+    named = text(named_statement(name))
+    assert set(named.compile().params) == set(PARAMETER.findall(statement(name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_schema_replaces_the_first_everywhere(name: str) -> None:
+    configure(schema="other")
+    assert not re.search(r"\bpgjobs\b\.", statement(name))
+    assert '"other".' in statement(name) or "pgjobs." not in statement(name, "pgjobs")
+
+
+def test_only_plain_names_of_schemas_get_into_sql() -> None:
+    assert rename_schema("SELECT f('pgjobs') FROM pgjobs.jobs", "other") == """SELECT f('other') FROM "other".jobs"""
+    assert rename_schema("SELECT 1 FROM pgjobs.jobs", "pgjobs") == "SELECT 1 FROM pgjobs.jobs"
+    for bad in ('x"; DROP TABLE y', "a.b", "", "Upper", "pg_mine", "1st", "x" * 64):
+        with pytest.raises(UsageError):
+            rename_schema("SELECT 1 FROM pgjobs.jobs", bad)
+
+
+@pytest.mark.parametrize("queue", ["default", "Grüße, 世界", "x" * 100, "it's"])
+@pytest.mark.parametrize("schema", ["pgjobs", "a_name_of_a_schema_with_more_than_twenty_characters"])
+def test_python_and_postgresql_agree_on_a_queue_s_channel(queue: str, schema: str, conn: psycopg.Connection) -> None:
+    from pgjobs.db import migrate
+
+    if schema != "pgjobs":
+        migrate.upgrade(conn.info.dsn + f" password={conn.info.password}", schema=schema)
+    row = conn.execute(f"SELECT {schema}.doorbell_channel(%s)", [queue]).fetchone()
+    assert row == (doorbell_channel(queue, schema),)
+    assert len(doorbell_channel(queue, schema).encode()) <= 63

@@ -1,0 +1,97 @@
+"""Database URLs: what people write, what each driver takes, and what may be shown."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from pgjobs.db.url import describe, libpq_url, mask, sqlalchemy_url
+from pgjobs.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    "given_url",
+    [
+        "postgresql://u:p@h:1/d?sslmode=require",
+        "postgres://u:p@h:1/d?sslmode=require",
+        "postgresql+psycopg://u:p@h:1/d?sslmode=require",
+        "postgresql+asyncpg://u:p@h:1/d?sslmode=require",
+        "postgresql+psycopg2://u:p@h:1/d?sslmode=require",
+    ],
+)
+def test_every_form_becomes_the_one_that_libpq_reads(given_url: str) -> None:
+    url = libpq_url(given_url)
+    assert url == "postgresql://u:p@h:1/d?sslmode=require"
+    assert conninfo_to_dict(url)["host"] == "h"
+
+
+def test_pairs_stay_as_they_are() -> None:
+    assert libpq_url("host=h user=u") == "host=h user=u"
+
+
+@pytest.mark.parametrize("wrong", ["", "mysql://u:secret@h/d", "sqlite:///x.db", "h:5432/d", "/var/run"])
+def test_what_is_no_postgresql_url_is_refused_without_its_password(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="no PostgreSQL URL: give one like postgresql://") as caught:
+        libpq_url(wrong)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_sqlalchemy_gets_its_driver(driver: str) -> None:
+    assert sqlalchemy_url("postgresql://u:p%40@h:1/d?sslmode=require", driver) == (
+        f"postgresql+{driver}://u:p%40@h:1/d?sslmode=require"
+    )
+    assert make_url(sqlalchemy_url("postgres://u:p%40@h/d", driver)).password == "p@"
+
+
+def test_sqlalchemy_connects_with_either_form(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url) as conn:
+        pairs = make_conninfo("", **{**conninfo_to_dict(empty_database_url), "application_name": "it's me & you"})
+        expected = conn.info.dbname
+    for given_url in (empty_database_url, pairs):
+        engine = create_engine(sqlalchemy_url(given_url), poolclass=NullPool)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT current_database()")).scalar() == expected
+            if given_url is pairs:
+                assert connection.execute(text("SHOW application_name")).scalar() == "it's me & you"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("postgresql://u:secret@h:1/d", "postgresql://u:***@h:1/d"),
+        ("postgresql+asyncpg://u:s/e:c?r#et@h/d", "postgresql+asyncpg://u:***@h/d"),
+        ("at postgresql://u:secret@h/d: refused", "at postgresql://u:***@h/d: refused"),
+        ("postgresql://h/d?user=u&password=secret&x=y", "postgresql://h/d?user=u&password=***&x=y"),
+        ("postgresql://h/d?sslpassword=secret", "postgresql://h/d?sslpassword=***"),
+        ("host=h password=secret dbname=d", "host=h password=*** dbname=d"),
+        (r"host=h password='se \' cret' dbname=d", "host=h password=*** dbname=d"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("nothing of the kind", "nothing of the kind"),
+    ],
+)
+def test_a_password_is_never_shown(shown: str, expected: str) -> None:
+    assert mask(shown) == expected
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="@"), min_size=8, max_size=30))
+def test_no_password_of_whatever_characters_gets_through(password: str) -> None:
+    assert password not in mask(f"no connection to postgresql://user:{password}@host/db today")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:secret@h:1/d", "h:1/d"),
+        ("postgresql+psycopg://h/my%20db?sslmode=require", "h/my db"),
+        ("postgresql:///d", "localhost/d"),
+        ("host=h password=secret", "host=h password=***"),
+    ],
+)
+def test_a_database_is_described_without_user_and_password(url: str, expected: str) -> None:
+    assert describe(url) == expected
