@@ -18,6 +18,7 @@ class CurrentJob:
         "claimed_at",
         "executor",
         "id",
+        "isolate",
         "lane",
         "max_attempts",
         "payload",
@@ -44,6 +45,7 @@ class CurrentJob:
         run_at: datetime,
         task: str,
         executor: str | None,
+        isolate: bool | None,
         timeout: float | None,
         signature: bytes | None,
         payload: bytes,
@@ -59,6 +61,7 @@ class CurrentJob:
         self.run_at = run_at
         self.task = task
         self.executor = executor
+        self.isolate = isolate
         self.timeout = timeout
         self.signature = signature
         self.payload = payload

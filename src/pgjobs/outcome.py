@@ -48,8 +48,8 @@ class Cancel(Exception):
         super().__init__(reason)
 
 
-class JobTimeout(Exception):
-    """Raised in a job that ran longer than its `timeout`."""
+class JobTimeout(BaseException):
+    """Raised in a job that ran longer than its `timeout`; no `except Exception` swallows it."""
 
 
 def _seconds(name: str, value: float) -> float:
@@ -97,7 +97,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Handed back."""
+    """Handed back at its old place: claimed and not started, or interrupted by a shutdown."""
 
 
 Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released

@@ -103,12 +103,15 @@ def after_exception(error: BaseException, attempt: int, max_attempts: int, polic
 
 
 def after_loss(
-    error: str, attempt: int, max_attempts: int, *, isolate: bool = False, policy: RetryPolicy = DEFAULT_POLICY
+    error: str, attempt: int, max_attempts: int, *, isolate: bool = False, delay: float | None = None
 ) -> Outcome:
-    """Decide the outcome of an attempt that ended without an exception to look at: its process died, or hung."""
+    """Decide the outcome of an attempt that ended without an exception to look at: its process died, or hung.
+
+    `delay`: seconds until the next attempt (None: the default backoff). `isolate`: run that one in its own process.
+    """
     if attempt >= max_attempts:
         return Failed(one_line(error))
-    return Retried(one_line(error), policy.delay(attempt), isolate=isolate)
+    return Retried(one_line(error), DEFAULT_POLICY.delay(attempt) if delay is None else delay, isolate=isolate)
 
 
 def describe(error: BaseException) -> tuple[str, str]:

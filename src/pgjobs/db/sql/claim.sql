@@ -3,7 +3,8 @@
 -- The three arrays say for each priority where the producer left off; it starts there and not at the beginning of
 -- the index, because what lies before is mostly dead entries. The lateral join stops once the batch is full, so
 -- nothing is locked in vain, and a lower priority is looked at only when the higher ones are used up.
--- A paused queue yields nothing (a one-time filter: one look-up per batch).
+-- A paused queue yields nothing, nor does a worker get anything that was taken for dead (one-time filters: one look-up
+-- per batch).
 WITH picked AS MATERIALIZED (
     SELECT j.ctid
     FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[])
@@ -21,10 +22,11 @@ WITH picked AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS j
     WHERE NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
+      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
     LIMIT %(demand)s
 )
 UPDATE pgjobs.jobs_live AS live
 SET status = 'running', attempt = live.attempt + 1, worker_id = %(worker_id)s, started_at = now()
 WHERE live.ctid = ANY (ARRAY (SELECT ctid FROM picked))
 RETURNING live.id, live.attempt, live.max_attempts, live.prior_attempts, live.priority, live.run_at, live.task,
-          live.executor, live.timeout, live.signature, live.payload
+          live.executor, live.isolate, live.timeout, live.signature, live.payload

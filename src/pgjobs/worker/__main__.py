@@ -1,0 +1,31 @@
+"""A worker process: `python -m pgjobs.worker FD BOARD_FD`. The supervisor starts it; nobody else should."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from pgjobs.worker.board import Board
+from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.control import Control
+from pgjobs.worker.process import WorkerProcess
+
+
+def main(fd: int, board_fd: int) -> None:
+    """Take the configuration from the line, and work."""
+    for inherited in (fd, board_fd):
+        os.set_inheritable(inherited, False)
+    control = Control(socket.socket(fileno=fd))
+    messages = control.hear(None)
+    if not messages:
+        return
+    config = WorkerConfig.from_json(messages[0]["config"])
+    board = Board(sum(queue.concurrency for queue in config.queues), board_fd)
+    code = WorkerProcess(config, control, board).run()
+    sys.stdout.flush()
+    os._exit(code)  # threads of jobs that do not end must not hold up the exit
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,157 @@
+"""The acknowledger: takes ended jobs from the outbox and writes their outcomes, as many at once as there are.
+
+Batches make themselves: while one flush is on its way to disk, the next one gathers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import Empty
+from typing import Any
+
+from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.lane import Ended, Lane, Outbox
+from pgjobs.worker.link import Link, Stopped
+from pgjobs.worker.settle import Attempt, Settlement, complete, settle
+
+log = logging.getLogger("pgjobs.job")
+BIGGEST_FLUSH = 1_000  # jobs
+
+
+class Acknowledger(threading.Thread):
+    """One thread and one connection for all queues of a worker process. `stop()` ends it, after a last flush."""
+
+    def __init__(self, outbox: Outbox, link: Link, worker_id: int, host: str, grace: float) -> None:
+        super().__init__(name="pgjobs-acknowledger", daemon=True)
+        self._outbox = outbox
+        self._link = link
+        self._worker_id = worker_id
+        self._host = host
+        self._grace = grace
+        self.settled = 0  # jobs, whatever their outcome
+
+    def run(self) -> None:
+        """Flush until told to stop."""
+        while True:
+            first = self._outbox.get()
+            if first is None:
+                break
+            batch, last = [first], False
+            try:
+                while len(batch) < BIGGEST_FLUSH:
+                    ended = self._outbox.get_nowait()
+                    if ended is None:
+                        last = True
+                        break
+                    batch.append(ended)
+            except Empty:
+                pass
+            try:
+                self._flush(batch)
+            except Stopped:
+                log.error(
+                    "PostgreSQL is away: %d ended jobs could not be acknowledged; they will run again", len(batch)
+                )
+                break
+            if last:
+                break
+        self._link.close()
+
+    def stop(self) -> None:
+        """Flush what lies in the outbox, and end."""
+        self._outbox.put(None)
+
+    def _flush(self, batch: list[Ended]) -> None:
+        completed: list[int] = []
+        attempts: list[int] = []
+        others: list[tuple[Ended, Settlement]] = []
+        lanes: dict[Lane, list[float]] = {}  # jobs, those that ran, their seconds
+        for ended in batch:
+            job, outcome, seconds = ended
+            count = lanes.get(job.lane)
+            if count is None:
+                count = lanes[job.lane] = [0, 0, 0.0]
+            count[0] += 1
+            if seconds is not None:
+                count[1] += 1
+                count[2] += seconds
+            if outcome is COMPLETED:
+                completed.append(job.id)
+                attempts.append(job.attempt)
+            else:
+                others.append((ended, (Attempt(job.id, job.attempt), outcome)))
+        # The slots are free already: the producer may fetch while this flush is under way.
+        for lane, (jobs, ran, total) in lanes.items():
+            lane.note_ended(int(jobs), int(ran), total)
+        if completed:
+            self._complete(completed, attempts)
+        if others:
+            self._settle([settlement for _, settlement in others])
+            for ended, _ in others:
+                _report(ended)
+        for job, _, _ in batch:
+            job.lane.inflight.pop(job.id, None)
+        self.settled += len(batch)
+        if log.isEnabledFor(logging.DEBUG):
+            for job, outcome, seconds in batch:
+                if outcome is COMPLETED:
+                    log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
+
+    def _complete(self, ids: list[int], attempts: list[int]) -> None:
+        def write(link: Link) -> None:
+            written = complete(link.cursor, self._worker_id, ids, attempts)
+            if written < len(ids):
+                found = {row[0] for row in link.cursor.fetchall()}
+                self._drop([id for id in ids if id not in found])
+
+        self._link.run(write, patience=self._grace)
+
+    def _settle(self, settlements: list[Settlement]) -> None:
+        def write(link: Link) -> None:
+            with link.connection.transaction():
+                stale = settle(link.cursor, self._worker_id, self._host, settlements)
+            self._drop([attempt.id for attempt in stale])
+
+        self._link.run(write, patience=self._grace)
+
+    def _drop(self, ids: list[int]) -> None:
+        if ids:
+            log.warning(
+                "%d acknowledgements were dropped, because the jobs are not this worker's any more: %s",
+                len(ids),
+                ", ".join(map(str, ids[:20])),
+            )
+
+
+def labels(job: Any) -> dict[str, Any]:
+    """Give what every log line about a job carries."""
+    return {"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt}
+
+
+def _report(ended: Ended) -> None:
+    job, outcome, _ = ended
+    message, level = _sentence(outcome, job.attempt, job.max_attempts)
+    log.log(level, message, extra=labels(job))
+
+
+def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, int]:
+    match outcome:
+        case Failed():
+            return (
+                f"failed after attempt {attempt} of {max_attempts}, now a dead letter: {outcome.error}",
+                logging.ERROR,
+            )
+        case Retried():
+            return (
+                f"attempt {attempt} of {max_attempts} failed, again in {outcome.delay:.1f} s: {outcome.error}",
+                logging.WARNING,
+            )
+        case Snoozed():
+            return f"snoozed for {outcome.delay:g} s", logging.DEBUG
+        case Cancelled():
+            return f"cancelled: {outcome.reason}", logging.INFO
+        case _ if outcome is RELEASED:
+            return "handed back", logging.DEBUG
+        case _:
+            return "completed", logging.DEBUG

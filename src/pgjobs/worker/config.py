@@ -1,0 +1,95 @@
+"""What a worker is told: queues and slots, processes, times. Plain values that travel to its processes as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from pgjobs.errors import UsageError
+from pgjobs.options import check_queue
+
+MOST_SLOTS = 10_000
+DEFAULT_SLOTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSlots:
+    """A queue, and how many of its jobs may run at once in one worker process."""
+
+    name: str
+    concurrency: int = DEFAULT_SLOTS
+
+    def __post_init__(self) -> None:
+        check_queue(self.name)
+        if not 1 <= self.concurrency <= MOST_SLOTS:
+            raise UsageError(f"queue {self.name}: concurrency is {self.concurrency}; give 1 to {MOST_SLOTS:,}.")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """How `pgjobs work` runs. Times are seconds.
+
+    `imports`: modules to import at the start, so that the first job does not pay for it. `processes`: worker
+    processes, each with all the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may go on
+    after SIGTERM. `heartbeat`: how often the supervisor beats. `rescue_after`: after how long without a beat a worker
+    counts as dead, and its jobs are taken back.
+
+    Raises:
+        UsageError: a value that can not be used.
+
+    """
+
+    database_url: str
+    queues: tuple[QueueSlots, ...] = (QueueSlots("default"),)
+    imports: tuple[str, ...] = ()
+    processes: int = 1
+    drain: bool = False
+    grace: float = 30.0
+    heartbeat: float = 5.0
+    rescue_after: float = 30.0
+    log_level: str = "info"
+    log_format: str = "auto"
+    schema: str = "pgjobs"
+
+    def __post_init__(self) -> None:
+        if not self.queues:
+            raise UsageError("a worker needs at least one queue: -q NAME:CONCURRENCY.")
+        names = [queue.name for queue in self.queues]
+        if len(set(names)) < len(names):
+            raise UsageError(f"a queue is named twice: {', '.join(names)}.")
+        if not 1 <= self.processes <= 256:
+            raise UsageError(f"processes is {self.processes}: give 1 to 256.")
+        if self.grace < 0 or self.heartbeat <= 0:
+            raise UsageError("grace must be 0 or more seconds, and heartbeat more than 0.")
+        if self.rescue_after < 2 * self.heartbeat:
+            raise UsageError(
+                f"rescue-after is {self.rescue_after:g} s and heartbeat {self.heartbeat:g} s: a worker may miss a beat, "
+                "so give at least twice the heartbeat."
+            )
+
+    def to_json(self) -> str:
+        """Write it for a worker process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> WorkerConfig:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        values["queues"] = tuple(QueueSlots(**queue) for queue in values["queues"])
+        values["imports"] = tuple(values["imports"])
+        return cls(**values)
+
+
+def parse_queue(text: str) -> QueueSlots:
+    """Read `NAME` or `NAME:CONCURRENCY`.
+
+    Raises:
+        UsageError: it is neither.
+
+    """
+    name, colon, number = text.rpartition(":")
+    if not colon:
+        return QueueSlots(text)
+    if not number.isdecimal():
+        raise UsageError(f"queue {text!r}: give NAME:CONCURRENCY, such as mail:20.")
+    return QueueSlots(name, int(number))

@@ -1,0 +1,123 @@
+"""From a claimed job to a call, and from the call's end to an outcome. Shared by all consumers."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from functools import lru_cache
+from types import CoroutineType, FunctionType
+from typing import Any
+
+from pgjobs.context import CurrentJob, current
+from pgjobs.errors import PayloadError
+from pgjobs.job import Job, is_async, options_of
+from pgjobs.outcome import COMPLETED, JobTimeout, Outcome
+from pgjobs.payload import Call, load
+from pgjobs.retry import RetryPolicy, after_exception, after_loss
+from pgjobs.settings import settings
+from pgjobs.signing import verify
+
+
+def open_payload(job: CurrentJob) -> Call:
+    """Check the job's signature, if this worker has a key, and load its payload.
+
+    Raises:
+        PayloadError: it can not be loaded, or must not.
+
+    """
+    check_signature(job)
+    return load(job.payload)
+
+
+def check_signature(job: CurrentJob) -> None:
+    """Check the job's signature, if this worker has a key; nothing of the payload is looked at before.
+
+    Raises:
+        SignatureError: it is unsigned, or wrongly signed.
+
+    """
+    keys = settings().signing_keys
+    if keys:
+        verify(
+            keys,
+            job.signature,
+            queue=job.queue,
+            task=job.task,
+            executor=job.executor,
+            timeout=job.timeout,
+            payload=job.payload,
+        )
+
+
+def call_now(job: CurrentJob, call: Call) -> Outcome:
+    """Run a call in this thread, in a context of its own, and give its outcome."""
+    try:
+        result = copy_context().run(_bound, job, call)
+    except BaseException as error:
+        return outcome_of(job, error, call.callable)
+    if type(result) is CoroutineType:
+        return _finish(job, call, result)
+    return COMPLETED
+
+
+def _bound(job: CurrentJob, call: Call) -> Any:
+    current.set(job)
+    return call.callable(*call.args, **call.kwargs)
+
+
+def _finish(job: CurrentJob, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Outcome:
+    """Run a coroutine that a plain function returned, or that is to run outside of the event loop."""
+    import asyncio
+
+    async def main() -> None:
+        current.set(job)
+        await coroutine
+
+    try:
+        asyncio.run(main())
+    except BaseException as error:
+        return outcome_of(job, error, call.callable)
+    return COMPLETED
+
+
+def outcome_of(job: CurrentJob, error: BaseException, callable: Any = None) -> Outcome:
+    """Decide what follows from an exception, by the retry policy of what raised it."""
+    prior = job.prior_attempts or 0  # from before a replay: that one came with a fresh budget
+    attempt, most = job.attempt - prior, job.max_attempts - prior
+    if isinstance(error, JobTimeout) and not error.args:
+        error.args = (f"ran longer than its {job.timeout or 0:g} s",)
+    try:
+        policy = options_of(callable).policy if callable is not None else RetryPolicy()
+        return after_exception(error, attempt, most, policy)
+    except BaseException as second:  # an exception whose class lies about itself
+        return after_loss(f"{type(error).__name__}, and looking at it raised {type(second).__name__}", attempt, most)
+
+
+def refused(job: CurrentJob, error: PayloadError) -> Outcome:
+    """Decide what follows when a payload can not be loaded. It may be a deployment under way, so it is retried.
+
+    What is unsigned or wrongly signed stays so: it fails at once.
+    """
+    from pgjobs.errors import SignatureError
+
+    return outcome_of(job, error, _NEVER_AGAIN if isinstance(error, SignatureError) else None)
+
+
+def _never_again() -> None: ...
+
+
+_NEVER_AGAIN: Any = Job(_never_again, options_of(_never_again).changed(policy=RetryPolicy(give_up_on=(BaseException,))))
+
+
+@lru_cache(maxsize=4096)
+def _is_async(callable: Any) -> bool:
+    return is_async(callable)
+
+
+def runs_on_loop(job: CurrentJob, call: Call) -> bool:
+    """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
+    if job.executor == "thread":
+        return False
+    callable = call.callable
+    if type(callable) in (Job, FunctionType):  # long-lived, so the answer is remembered
+        return _is_async(callable)
+    return is_async(callable)

@@ -1,0 +1,98 @@
+"""The event loop for `async def` jobs: one thread with one loop for all queues of a worker process.
+
+Jobs are handed over in batches: the loop is woken once for all that were submitted since it last looked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pgjobs.context import CurrentJob, current
+from pgjobs.outcome import COMPLETED, JobTimeout, Outcome
+from pgjobs.payload import Call
+from pgjobs.worker.consumers.invoke import outcome_of
+from pgjobs.worker.lane import Outbox
+from pgjobs.worker.timeouts import Alarm, Watchdog
+
+if TYPE_CHECKING:
+    import asyncio
+
+Submission = tuple[CurrentJob, Call, int]
+
+
+class LoopRunner:
+    """Runs coroutines. The loop and its thread are made when the first one comes."""
+
+    def __init__(self, outbox: Outbox, watchdog: Watchdog) -> None:
+        self._outbox = outbox
+        self._watchdog = watchdog
+        self._submitted: deque[Submission] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps weak references only
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._woken = False
+
+    def submit(self, job: CurrentJob, call: Call, slot: int) -> None:
+        """Run the job on the loop; its slot's token goes back to the lane afterwards. From any thread."""
+        loop = self._loop or self._start()
+        self._submitted.append((job, call, slot))
+        if not self._woken:
+            self._woken = True
+            loop.call_soon_threadsafe(self._take)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
+        with self._lock:
+            if self._loop is None:
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="pgjobs-loop", daemon=True).start()
+                self._loop = loop
+            return self._loop
+
+    def _take(self) -> None:
+        assert self._loop is not None  # noqa: S101 (for mypy)
+        self._woken = False  # before looking: whoever comes now wakes us again
+        create, tasks = self._loop.create_task, self._tasks
+        while self._submitted:
+            task = create(self._run(*self._submitted.popleft()))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _run(self, job: CurrentJob, call: Call, slot: int) -> None:
+        current.set(job)  # a task has a context of its own
+        began = time.monotonic()
+        try:
+            if job.timeout is None:
+                await call.callable(*call.args, **call.kwargs)
+                outcome: Outcome = COMPLETED
+            else:
+                outcome = await self._run_in_time(job, call, job.timeout)
+        except BaseException as error:
+            # Also CancelledError (nobody cancels this task but the job itself), SystemExit and KeyboardInterrupt:
+            # they are this job's outcome, and none of the loop's business.
+            outcome = outcome_of(job, error, call.callable)
+        self._outbox.put((job, outcome, time.monotonic() - began))
+        job.lane.tokens.put(slot)
+
+    async def _run_in_time(self, job: CurrentJob, call: Call, seconds: float) -> Outcome:
+        import asyncio
+
+        # The loop cancels it; the watchdog only looks whether that helped.
+        alarm = Alarm(job)
+        self._watchdog.watch(alarm, seconds)
+        timeout = asyncio.timeout(seconds)
+        try:
+            async with timeout:
+                await call.callable(*call.args, **call.kwargs)
+        except TimeoutError as error:
+            if timeout.expired():
+                late = JobTimeout(f"ran longer than its {seconds:g} s")
+                raise late.with_traceback(error.__traceback__) from error.__cause__
+            raise
+        finally:
+            alarm.end()
+        return COMPLETED

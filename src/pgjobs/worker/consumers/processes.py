@@ -1,0 +1,158 @@
+"""A child process that runs jobs for a consumer thread: for CPU-heavy work, and for what can not be trusted to end.
+
+The child is started at first use and serves one job after another. When a job's time is up, or when it dies, the
+whole process group is killed, so that nothing a job started is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pgjobs.context import CurrentJob
+from pgjobs.errors import PayloadError
+from pgjobs.outcome import JobTimeout, Outcome
+from pgjobs.retry import after_loss
+from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused
+from pgjobs.worker.death import how_it_died
+
+LENGTH = struct.Struct("!I")
+LOOK_EVERY = 0.5  # seconds: whether the child still lives
+
+
+class ChildProcess:
+    """One child. `hello` is what it is told at its start: modules to import, how to log, the schema."""
+
+    def __init__(self, hello: dict[str, Any]) -> None:
+        self._hello = hello
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def run(self, job: CurrentJob) -> Outcome:
+        """Run the job in the child, and give its outcome, whatever happens to the child."""
+        try:
+            check_signature(job)
+        except PayloadError as error:
+            return refused(job, error)
+        prior = job.prior_attempts or 0
+        attempt, most = job.attempt - prior, job.max_attempts - prior
+        deadline = None if job.timeout is None else time.monotonic() + job.timeout
+        try:
+            channel = self._ready()
+            send(channel, _question(job))
+            answer = receive(channel, deadline, self._alive)
+        except TimeoutError:
+            self._kill()
+            return outcome_of(job, JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed"))
+        except (OSError, EOFError):
+            return after_loss(f"its process died: {self._kill()}", attempt, most)
+        try:
+            outcome: Outcome = pickle.loads(answer)
+        except Exception as error:
+            self._kill()
+            return after_loss(f"its process gave an answer that makes no sense: {error!r}", attempt, most)
+        return outcome
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._process is not None:
+            self._kill()
+
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _ready(self) -> socket.socket:
+        if self._socket is not None and self._alive():
+            return self._socket
+        if self._process is not None:
+            self._kill()
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pgjobs.worker.consumers.child", str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._socket = ours
+        send(ours, pickle.dumps(self._hello))
+        receive(ours, None, self._alive)  # it has imported what it was told to: that is not the job's time
+        return ours
+
+    def _kill(self) -> str:
+        """Kill the child and all it started, and say how it had died (if it was still alive: that it was killed)."""
+        process, self._process = self._process, None
+        channel, self._socket = self._socket, None
+        if channel is not None:
+            channel.close()
+        if process is None:
+            return "it could not be started"
+        try:
+            status: int | None = process.wait(0.2)  # it may be on its way out, with a status of its own
+        except subprocess.TimeoutExpired:
+            status = None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+        process.wait()
+        return how_it_died(status) if status is not None else "it lost its connection to the worker, and was killed"
+
+
+def _question(job: CurrentJob) -> bytes:
+    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "slot", "claimed_at")}
+    return pickle.dumps(values)
+
+
+def send(channel: socket.socket, data: bytes) -> None:
+    """Send one message."""
+    channel.sendall(LENGTH.pack(len(data)) + data)
+
+
+def receive(channel: socket.socket, deadline: float | None = None, alive: Callable[[], bool] | None = None) -> bytes:
+    """Receive one message, until the deadline (monotonic seconds).
+
+    `alive` says whether the other side still lives: a closed connection alone does not tell, when a process that it
+    forked has the connection too.
+
+    Raises:
+        TimeoutError: it did not come in time.
+        EOFError: the other side is gone.
+
+    """
+    size = LENGTH.unpack(_receive(channel, LENGTH.size, deadline, alive))[0]
+    return _receive(channel, size, deadline, alive)
+
+
+def _receive(channel: socket.socket, size: int, deadline: float | None, alive: Callable[[], bool] | None) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        patience = left if alive is None else min(LOOK_EVERY, left or LOOK_EVERY)
+        living = alive is None or alive()
+        channel.settimeout(patience if living else 0.001)
+        try:
+            part = channel.recv(min(65536, size - len(parts)))
+        except TimeoutError:
+            if not living:
+                raise EOFError from None
+            continue
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)

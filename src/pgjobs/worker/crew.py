@@ -1,0 +1,104 @@
+"""A worker process as its supervisor sees it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from pgjobs.worker.board import Board
+from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.control import Control, Message
+from pgjobs.worker.death import how_it_died
+from pgjobs.worker.rescue import Death
+from pgjobs.worker.settle import Attempt
+
+log = logging.getLogger("pgjobs.supervisor")
+SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
+REPLACE_ME = 75
+
+
+class Member:
+    """One worker process: spawned, not forked, so that it shares nothing but what is passed to it."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.worker_id: int | None = None
+        self.settled = 0
+        self.retired = False
+        self._stuck: dict[Attempt, str] = {}
+        self._killed_on_purpose = False
+        self._kill_at: float | None = None
+        self._started_at = time.monotonic()
+        self._board = Board(sum(queue.concurrency for queue in config.queues))
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pgjobs.worker", str(theirs.fileno()), str(self._board.fd)],
+                pass_fds=[theirs.fileno(), self._board.fd],
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
+            )
+        finally:
+            theirs.close()
+        self.pid = self._process.pid
+        self.control = Control(ours)
+        self.control.say("config", config=config.to_json())
+
+    def hear(self) -> list[Message]:
+        """Take what it says, and keep what concerns itself."""
+        messages = self.control.hear(0)
+        for message in messages:
+            match message["say"]:
+                case "registered":
+                    self.worker_id = message["worker_id"]
+                case "progress":
+                    self.settled = message["settled"]
+                case "stuck":
+                    self._stuck[Attempt(message["id"], message["attempt"])] = message["error"]
+                case "retiring":
+                    self.retired = True
+        return messages
+
+    def age(self) -> float:
+        """Give the seconds since it was started."""
+        return time.monotonic() - self._started_at
+
+    def drain(self, grace: float) -> None:
+        """Ask it to drain; it is killed when it takes much longer than the grace allows."""
+        self.control.say("drain")
+        self._kill_at = time.monotonic() + grace + SLACK
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._killed_on_purpose = True
+        self._process.send_signal(signal.SIGKILL)
+
+    def has_ended(self) -> bool:
+        """Say whether the process is gone."""
+        if self._process.poll() is not None:
+            return True
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            log.error("worker process %d does not end, and is killed", self.pid)
+            self.kill()
+        return False
+
+    def how_it_died(self) -> str | None:
+        """Wait for its end, and say how it came; None if it was meant to end."""
+        status = self._process.wait()
+        if status in (0, REPLACE_ME) or self._killed_on_purpose:
+            return None
+        return how_it_died(status)
+
+    def death(self, how: str | None) -> Death:
+        """Sum up what its jobs' rescue needs to know."""
+        assert self.worker_id is not None  # noqa: S101 (only who has registered can have claimed)
+        started = frozenset(Attempt(*entry) for entry in self._board.started())
+        return Death(self.worker_id, how, started, self._stuck)
+
+    def close(self) -> None:
+        """Let go of what it shared."""
+        self.control.close()
+        self._board.close()

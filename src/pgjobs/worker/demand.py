@@ -1,0 +1,64 @@
+"""How many jobs to fetch, and when to look again: pure functions.
+
+A worker asks for what it can start now, plus a prefetch: about a quarter of a second of work, measured by how long
+the queue's jobs take, and nothing for long jobs, so that what lies in an inbox never starves an idle neighbour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INBOX_SECONDS = 0.25  # of work that may lie in an inbox
+MOST_PREFETCHED = 2_000  # jobs
+BIGGEST_BATCH = 1_000  # rows a claim
+STALE_INBOX = 1.0  # seconds after which a claimed job that no slot took is handed back
+
+QUICK_POLLS = (0.002, 0.004, 0.008)  # seconds: while work keeps coming, poll; NOTIFY is for the idle
+ARMED_SECONDS = 1.0  # how long a doorbell stays armed
+
+
+def prefetch(mean_seconds: float | None, slots: int) -> int:
+    """Give how many jobs may wait in the inbox, from the mean time of a job (None: not known yet)."""
+    if mean_seconds is None or mean_seconds > INBOX_SECONDS:
+        return 0
+    return min(MOST_PREFETCHED, int(INBOX_SECONDS / max(mean_seconds, 1e-6) * slots))
+
+
+def demand(outstanding: int, slots: int, mean_seconds: float | None) -> int:
+    """Give how many jobs to claim now; 0 as long as a claim would not be worth a statement.
+
+    `outstanding`: claimed and not yet ended.
+    """
+    ahead = prefetch(mean_seconds, slots)
+    wanted = slots + ahead - outstanding
+    worth = max(1, (slots + ahead) // 3) if ahead else 1
+    return min(wanted, BIGGEST_BATCH) if wanted >= worth else 0
+
+
+def moving_mean(old: float | None, seconds: float, jobs: int) -> float:
+    """Give the new mean time of a job after `jobs` more took `seconds` in all; about the last 20 count."""
+    new = seconds / jobs
+    if old is None:
+        return new
+    weight = min(1.0, jobs / 20)
+    return old + (new - old) * weight
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long to wait before looking again, and whether to arm the doorbell (and look once more) before."""
+
+    seconds: float
+    arm: bool = False
+
+
+def wait_after(misses: int, *, doorbell: bool) -> Wait:
+    """Interrupt when idle, poll when busy: what to do after so many empty claims in a row (1, 2, …).
+
+    Without a doorbell (LISTEN does not work behind a pooler) polls slow down to a tenth of a second.
+    """
+    if misses <= len(QUICK_POLLS):
+        return Wait(QUICK_POLLS[misses - 1])
+    if not doorbell:
+        return Wait(min(0.1, QUICK_POLLS[-1] * 2 ** (misses - len(QUICK_POLLS))))
+    return Wait(ARMED_SECONDS * 0.9, arm=True)

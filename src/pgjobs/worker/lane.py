@@ -1,0 +1,96 @@
+"""A queue inside a worker process: its slots, its inbox, and the numbers that producer and acknowledger share.
+
+Each number has one writer: the producer counts what it claimed, the acknowledger what has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+
+from pgjobs.context import CurrentJob
+from pgjobs.outcome import Outcome
+from pgjobs.worker.demand import demand, moving_mean
+
+Ended = tuple[CurrentJob, Outcome, float | None]  # what lies in the outbox: job, outcome, seconds that it ran
+Outbox = SimpleQueue[Ended | None]
+
+
+class Lane:
+    """One queue of a worker. `first_slot` is where its slots begin on the board."""
+
+    def __init__(self, name: str, slots: int, first_slot: int) -> None:
+        self.name = name
+        self.slots = slots
+        self.inbox: SimpleQueue[CurrentJob | None] = SimpleQueue()
+        self.tokens: SimpleQueue[int] = SimpleQueue()  # a job needs one to run; the numbers are places on the board
+        for slot in range(first_slot, first_slot + slots):
+            self.tokens.put(slot)
+        self.claimed = 0
+        self.ended = 0
+        self.inflight: dict[int, int] = {}  # id → attempt of what was claimed and is not acknowledged
+        self.mean: float | None = None  # seconds a job takes
+        self.last_claim = 0.0  # monotonic seconds
+        self.last_start = 0.0
+        self.last_end = 0.0
+        self.empty_since = 0.0  # when the last claim that looked everywhere and found nothing began; 0: it found some
+        self.hungry = False  # the producer waits for demand
+        self._bell_read, self._bell_write = os.pipe()
+        os.set_blocking(self._bell_read, False)
+        os.set_blocking(self._bell_write, False)
+
+    @property
+    def outstanding(self) -> int:
+        """Jobs that were claimed and have not ended."""
+        return self.claimed - self.ended
+
+    def demand(self) -> int:
+        """Give how many jobs to claim now."""
+        return demand(self.outstanding, self.slots, self.mean)
+
+    def note_ended(self, jobs: int, ran: int, seconds: float) -> None:
+        """Count jobs that have ended; `ran` of them ran, for `seconds` in all. Wakes a producer that waits for it."""
+        self.last_end = time.monotonic()  # before it counts, so that nobody takes an older emptiness for a newer one
+        self.ended += jobs
+        if ran:
+            self.mean = moving_mean(self.mean, seconds, ran)
+        if self.hungry and self.demand():
+            self.wake()
+
+    def take_back(self) -> Iterable[CurrentJob]:
+        """Take everything out of the inbox again."""
+        while True:
+            try:
+                job = self.inbox.get_nowait()
+            except Empty:
+                return
+            if job is not None:
+                yield job
+
+    @property
+    def wake_fd(self) -> int:
+        """The file descriptor that is readable after `wake()`."""
+        return self._bell_read
+
+    def wake(self) -> None:
+        """Wake the producer, wherever it waits."""
+        self.hungry = False
+        try:
+            os.write(self._bell_write, b"!")
+        except BlockingIOError:
+            pass  # it is full of wake-ups
+
+    def woken(self) -> None:
+        """Forget the wake-ups so far."""
+        try:
+            while os.read(self._bell_read, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._bell_read)
+        os.close(self._bell_write)

@@ -1,0 +1,96 @@
+"""A connection that is made again when it is lost, with a growing pause, and one log line per outage."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pgjobs.db.url import mask
+from pgjobs.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger("pgjobs.link")
+T = TypeVar("T")
+LONGEST_PAUSE = 5.0  # seconds between tries
+
+
+class Stopped(Exception):
+    """The worker stops, so the connection is not tried any longer."""
+
+
+class Link:
+    """One connection of a worker, for one thread. `connect` makes it; `stop` ends the tries."""
+
+    def __init__(self, name: str, connect: Callable[[], psycopg.Connection], stop: threading.Event) -> None:
+        self._name = name
+        self._connect = connect
+        self._stop = stop
+        self._connection: psycopg.Connection | None = None
+        self._cursor: psycopg.Cursor[Any] | None = None
+        self.generation = 0  # how often it was connected
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The connection, made if there is none.
+
+        Raises:
+            ConfigurationError, psycopg.OperationalError: it can not be made now.
+
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+            self._cursor = None
+            self.generation += 1
+        return self._connection
+
+    @property
+    def cursor(self) -> psycopg.Cursor[Any]:
+        """One cursor of the connection, for binary results."""
+        connection = self.connection
+        if self._cursor is None:
+            self._cursor = connection.cursor(binary=True)
+        return self._cursor
+
+    def run(self, work: Callable[[Link], T], *, patience: float | None = None) -> T:
+        """Do `work` with this link; when the connection breaks, connect again and do it again.
+
+        `work` must be safe to repeat: whether a statement was carried out is not known when its answer is cut off.
+        `patience`: seconds after which to give up once the stop was asked for (None: at once).
+
+        Raises:
+            Stopped: the worker stops, and the server still can not be reached.
+
+        """
+        import psycopg
+
+        pause, began = 0.05, 0.0
+        while True:
+            try:
+                result = work(self)
+            except (psycopg.OperationalError, psycopg.InterfaceError, ConfigurationError) as error:
+                if not began:
+                    began = time.monotonic()
+                    reason = mask(str(error).strip().partition("\n")[0]) or type(error).__name__
+                    log.warning("%s: lost PostgreSQL, connecting again: %s", self._name, reason)
+                self.close()
+                if self._stop.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (spreads a herd, no secret)
+                    if patience is None or time.monotonic() - began > patience:
+                        raise Stopped from error
+                    time.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+            else:
+                if began:
+                    log.warning("%s: PostgreSQL is back after %.1f s", self._name, time.monotonic() - began)
+                return result
+
+    def close(self) -> None:
+        """Close the connection; the next use makes a new one."""
+        connection, self._connection, self._cursor = self._connection, None, None
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,203 @@
+"""One worker process: sets up its lanes, and lives through run → drain → exit.
+
+The main thread only listens to the supervisor and looks at numbers; producers, consumers and the acknowledger have
+threads of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from importlib import import_module
+from queue import SimpleQueue
+from typing import Any
+
+from pgjobs.context import CurrentJob
+from pgjobs.db.connect import connect_hot
+from pgjobs.retry import one_line
+from pgjobs.settings import configure
+from pgjobs.worker.acknowledger import Acknowledger
+from pgjobs.worker.board import Board
+from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.consumers.loop import LoopRunner
+from pgjobs.worker.consumers.processes import ChildProcess
+from pgjobs.worker.consumers.threads import ThreadConsumers
+from pgjobs.worker.control import Control
+from pgjobs.worker.lane import Lane, Outbox
+from pgjobs.worker.link import Link, Stopped
+from pgjobs.worker.producer import Producer
+from pgjobs.worker.registry import beat, register
+from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
+
+log = logging.getLogger("pgjobs.worker")
+TICK = 0.25  # seconds: how often the main thread looks
+REPLACE_ME = 75  # exit code: a job did not stop, so this process should not go on (EX_TEMPFAIL)
+ALONE_BEAT = 5.0  # seconds between the beats of a worker that has lost its supervisor
+
+
+class WorkerProcess:
+    """Everything in one worker process."""
+
+    def __init__(self, config: WorkerConfig, control: Control, board: Board) -> None:
+        self._config = config
+        self._control = control
+        self._board = board
+        self._stop_claiming = threading.Event()
+        self._asked_to_drain = False
+        self._stuck: set[tuple[int, int]] = set()
+        self._outbox: Outbox = SimpleQueue()
+        self._lanes: list[Lane] = []
+        self._told = 0
+        self._next_beat = 0.0
+
+    def run(self) -> int:
+        """Work until told to stop, and give the exit code."""
+        config = self._config
+        configure(schema=config.schema)
+        from pgjobs.logs import configure_logging
+
+        configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        for module in config.imports:
+            try:
+                import_module(module)
+            except BaseException as error:  # a module may raise anything while it is imported
+                self._control.say("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
+                return 1
+        try:
+            worker_id = self._link("register").run(self._register)
+        except Stopped:
+            return 0
+        self._control.say("registered", worker_id=worker_id)
+        acknowledger, producers, consumers = self._start(worker_id)
+        self._work(acknowledger)
+        return self._finish(acknowledger, producers, consumers)
+
+    def _on_sigterm(self, *_: Any) -> None:
+        self._asked_to_drain = True
+
+    def _register(self, link: Link) -> int:
+        try:
+            return register(link.connection, self._config.queues)
+        finally:
+            link.close()
+
+    def _link(self, role: str, *, async_commit: bool = False) -> Link:
+        name = f"pgjobs {role} {os.getpid()}"
+        return Link(
+            name,
+            lambda: connect_hot(self._config.database_url, application_name=name, async_commit=async_commit),
+            self._stop_claiming,
+        )
+
+    def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadConsumers]]:
+        config = self._config
+        self._worker_id = worker_id
+        acknowledger = Acknowledger(
+            self._outbox, self._link("acknowledge"), worker_id, socket.gethostname(), config.grace
+        )
+        watchdog = Watchdog(self._on_stuck)
+        loop = LoopRunner(self._outbox, watchdog)
+        hello = {
+            "imports": config.imports,
+            "log_level": config.log_level,
+            "log_format": config.log_format,
+            "settings": {"schema": config.schema},
+        }
+        producers, consumers, first_slot = [], [], 0
+        for queue in config.queues:
+            lane = Lane(queue.name, queue.concurrency, first_slot)
+            first_slot += queue.concurrency
+            link = self._link(f"claim {queue.name}", async_commit=True)
+            producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming))
+            consumers.append(
+                ThreadConsumers(lane, self._outbox, loop, watchdog, self._board.writer(), lambda: ChildProcess(hello))
+            )
+            self._lanes.append(lane)
+        for part in (acknowledger, *consumers, *producers):
+            part.start()
+        return acknowledger, producers, consumers
+
+    def _on_stuck(self, job: CurrentJob) -> None:
+        """Note a job that ran on after its time-out: this process will be replaced (called by the watchdog)."""
+        error = f"JobTimeout: ran longer than its {job.timeout or 0:g} s and did not stop; its worker was replaced"
+        log.error(
+            "did not stop %g s after its time-out; this worker process finishes its other jobs and is then replaced",
+            STUCK_AFTER,
+            extra={"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt},
+        )
+        self._control.say("stuck", id=job.id, attempt=job.attempt, error=error)
+        self._stuck.add((job.id, job.attempt))
+
+    def _work(self, acknowledger: Acknowledger) -> None:
+        while not self._asked_to_drain:
+            for message in self._control.hear(TICK):
+                if message["say"] == "drain":
+                    self._asked_to_drain = True
+            if self._control.ended:
+                log.error("the supervisor is gone: finishing what runs, then stopping")
+                return
+            if self._config.drain:
+                self._tell_progress(acknowledger)
+                if self._nothing_is_due():
+                    return
+            if self._stuck:
+                self._control.say("retiring")
+                return
+
+    def _tell_progress(self, acknowledger: Acknowledger) -> None:
+        if acknowledger.settled != self._told:
+            self._told = acknowledger.settled
+            self._control.say("progress", settled=self._told)
+
+    def _nothing_is_due(self) -> bool:
+        if any(lane.outstanding for lane in self._lanes):
+            return False
+        return min(lane.empty_since for lane in self._lanes) > max(lane.last_end for lane in self._lanes)
+
+    def _finish(self, acknowledger: Acknowledger, producers: list[Producer], consumers: list[ThreadConsumers]) -> int:
+        """Drain: stop claiming, hand back what has not started, wait for what runs, flush. Then the process ends.
+
+        What still runs then is given back by the supervisor, after this process is gone and can not go on with it.
+        """
+        began = time.monotonic()
+        self._stop_claiming.set()
+        for lane in self._lanes:
+            lane.wake()
+        for producer in producers:
+            producer.join(max(1.0, self._config.grace))
+        for consumer in consumers:
+            consumer.stop()
+        while self._running() and (self._stuck or time.monotonic() < began + self._config.grace):
+            if self._control.ended:
+                self._beat_alone()
+                time.sleep(0.05)
+            elif any(message["say"] == "drain" for message in self._control.hear(0.05)):
+                self._asked_to_drain = True
+            if self._asked_to_drain and time.monotonic() >= began + self._config.grace:
+                break
+        acknowledger.stop()
+        acknowledger.join(max(5.0, self._config.grace))
+        self._tell_progress(acknowledger)
+        left = self._running()
+        if left:
+            log.warning("%d jobs did not end within %g s and are given back", left, self._config.grace)
+        return REPLACE_ME if self._stuck else 0
+
+    def _running(self) -> int:
+        return max(0, sum(lane.outstanding for lane in self._lanes) - len(self._stuck))
+
+    def _beat_alone(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + ALONE_BEAT
+            try:
+                with connect_hot(self._config.database_url, application_name="pgjobs alone") as connection:
+                    beat(connection, [self._worker_id])
+            except Exception as error:
+                log.warning("no beat: %s", one_line(error))

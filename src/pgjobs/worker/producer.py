@@ -1,0 +1,199 @@
+"""The producer of one queue: claims what its lane asks for, and waits cleverly when there is nothing.
+
+It alone decides when to look: at once while there is work, after milliseconds when there was some a moment ago, and
+on the doorbell (LISTEN) when the queue has been empty for a while, with a slow poll as the net.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import threading
+import time
+from typing import Any
+
+from pgjobs.context import CurrentJob
+from pgjobs.db.connect import behind_pooler
+from pgjobs.db.statements import doorbell_channel, statement
+from pgjobs.outcome import RELEASED
+from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, wait_after
+from pgjobs.worker.frontier import PRIORITIES, Frontier, Place
+from pgjobs.worker.lane import Lane, Outbox
+from pgjobs.worker.link import Link, Stopped
+from pgjobs.worker.settle import Attempt, array, settle
+
+log = logging.getLogger("pgjobs.producer")
+_SMALLINTS = array(PRIORITIES)
+
+
+def _in_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row[4], row[5], row[0]  # priority, run_at, id
+
+
+class Producer(threading.Thread):
+    """One thread and one connection for one queue. `stop` (set, then the lane woken) ends it."""
+
+    def __init__(self, lane: Lane, outbox: Outbox, link: Link, worker_id: int, stop: threading.Event) -> None:
+        super().__init__(name=f"pgjobs-producer-{lane.name}", daemon=True)
+        self._lane = lane
+        self._outbox = outbox
+        self._link = link
+        self._worker_id = worker_id
+        self._stop_asked = stop
+        self._frontier = Frontier()
+        self._misses = 0
+        self._generation = 0
+        self._doorbell = False
+        self._armed_until = 0.0
+
+    def run(self) -> None:
+        """Claim until told to stop, then hand back what no slot has taken."""
+        lane = self._lane
+        try:
+            while not self._stop_asked.is_set():
+                wanted = lane.demand()
+                if not wanted:
+                    self._wait_for_demand()
+                    continue
+                self._link.run(self._get_ready)
+                claimed = self._link.run(lambda link, wanted=wanted: self._claim(link, wanted))  # type: ignore[misc]
+                if claimed >= wanted:
+                    self._misses = 0
+                elif claimed:
+                    self._misses = 1
+                    self._link.run(self._wait_for_work)
+                else:
+                    self._misses += 1
+                    self._link.run(self._wait_for_work)
+        except Stopped:
+            pass
+        finally:
+            self._hand_back()
+            self._link.close()
+
+    def _claim(self, link: Link, wanted: int) -> int:
+        frontier, lane = self._frontier, self._lane
+        began = time.monotonic()
+        places = frontier.start(began)
+        rows = link.cursor.execute(
+            statement("claim"),
+            {
+                "priorities": _SMALLINTS,
+                "run_ats": [place[0] for place in places],
+                "ids": array(place[1] for place in places),
+                "queue": lane.name,
+                "demand": wanted,
+                "worker_id": self._worker_id,
+            },
+        ).fetchall()
+        now = time.monotonic()
+        last: dict[int, Place] = {}
+        if rows:
+            rows.sort(key=_in_order)
+            for row in rows:
+                last[row[4]] = (row[5], row[0])
+            lane.empty_since = 0.0
+            lane.last_claim = now
+            fresh = self._fresh(rows)
+            lane.claimed += len(fresh)
+            lane.inflight.update((row[0], row[1]) for row in fresh)
+            name, put = lane.name, lane.inbox.put
+            for row in fresh:
+                put(CurrentJob(name, lane, now, *row))
+        elif frontier.sweeping:
+            lane.empty_since = began
+        frontier.claimed(last, full=len(rows) >= wanted, began=began, now=now)
+        return len(rows)
+
+    def _fresh(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Leave out what runs here already.
+
+        Claims are committed asynchronously. When PostgreSQL crashes and forgets one, its jobs are queued again, and
+        may be claimed by this worker a second time while they run; the claim in the table is then as good as the
+        lost one.
+        """
+        inflight = self._lane.inflight
+        if any(row[0] in inflight for row in rows):
+            return [row for row in rows if row[0] not in inflight]
+        return rows
+
+    def _get_ready(self, link: Link) -> None:
+        """After a (re)connect: listen, and give back what an unanswered claim may have claimed."""
+        connection = link.connection
+        if link.generation == self._generation:
+            return
+        reconnected = self._generation > 0
+        self._generation, self._armed_until = link.generation, 0.0
+        if reconnected:
+            with connection.transaction():
+                rows = link.cursor.execute(
+                    statement("unanswered_claims"), {"queue": self._lane.name, "worker_id": self._worker_id}
+                ).fetchall()
+                lost = [row for row in rows if row[0] not in self._lane.inflight]
+                if lost:
+                    settle(link.cursor, self._worker_id, "", [(Attempt(*row), RELEASED) for row in lost])
+                    log.warning("queue %s: handed back %d jobs of a claim that was cut off", self._lane.name, len(lost))
+        link.cursor.execute(statement("ensure_queue"), {"queue": self._lane.name})
+        self._doorbell = not behind_pooler(connection)
+        if self._doorbell:
+            from psycopg import sql
+
+            channel = doorbell_channel(self._lane.name)
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        else:
+            log.warning(
+                "queue %s: a connection pooler stands before PostgreSQL, and LISTEN does not work through it; polling",
+                self._lane.name,
+            )
+
+    def _wait_for_demand(self) -> None:
+        lane = self._lane
+        lane.hungry = True
+        if not lane.demand():
+            self._poll(None, STALE_INBOX)
+        lane.hungry = False
+        started = time.monotonic() - STALE_INBOX
+        if lane.inbox.qsize() and lane.last_start < started and lane.last_claim < started:
+            # The jobs before these take longer than all that was measured: someone else may have a free slot.
+            self._hand_back()
+            lane.mean = max(lane.mean or 0.0, STALE_INBOX)
+
+    def _wait_for_work(self, link: Link) -> None:
+        wait = wait_after(self._misses, doorbell=self._doorbell)
+        now = time.monotonic()
+        if now < self._armed_until - 0.05:
+            seconds = self._armed_until - now  # it rings for us already
+            if not self._frontier.sweeping:
+                # What lies behind the frontier does not ring: look there as soon as that is due.
+                seconds = min(seconds, max(wait.seconds, self._frontier.next_sweep - now))
+            self._poll(link, seconds)
+        elif not wait.arm:
+            self._poll(link, wait.seconds)
+        else:
+            link.cursor.execute(statement("arm_doorbell"), {"queue": self._lane.name, "seconds": ARMED_SECONDS})
+            # Not armed again: another producer did it, and it lasts for half of the time at least.
+            self._armed_until = now + ARMED_SECONDS * (0.9 if link.cursor.rowcount else 0.45)
+            # Look once more: a job that came before the bell was armed did not ring. Then `run` waits here again.
+
+    def _poll(self, link: Link | None, seconds: float) -> None:
+        """Wait for a wake-up, for the doorbell, or for the time to pass."""
+        poller = select.poll()
+        poller.register(self._lane.wake_fd, select.POLLIN)
+        if link is not None:
+            pgconn = link.connection.pgconn
+            poller.register(pgconn.socket, select.POLLIN)
+            if pgconn.notifies() is not None:
+                while pgconn.notifies() is not None:
+                    pass
+                return
+        for fd, _ in poller.poll(max(0.0, seconds) * 1000):
+            if fd == self._lane.wake_fd:
+                self._lane.woken()
+            elif link is not None:
+                pgconn.consume_input()
+                while pgconn.notifies() is not None:
+                    pass
+
+    def _hand_back(self) -> None:
+        for job in self._lane.take_back():
+            self._outbox.put((job, RELEASED, None))

@@ -1,0 +1,37 @@
+"""The workers' rows: registering, beating, leaving."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pgjobs.db.statements import statement
+from pgjobs import __version__
+from pgjobs.worker.config import QueueSlots
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def register(connection: psycopg.Connection, queues: Sequence[QueueSlots]) -> int:
+    """Make this process a worker, and give its id. Its first claim comes after this is committed."""
+    row = connection.execute(
+        statement("register_worker"),
+        {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "queues": json.dumps({queue.name: queue.concurrency for queue in queues}),
+            "version": __version__,
+        },
+    ).fetchone()
+    assert row is not None  # noqa: S101 (INSERT … RETURNING)
+    return int(row[0])
+
+
+def beat(connection: psycopg.Connection, worker_ids: Sequence[int]) -> set[int]:
+    """Beat for workers, and give those that are still in the table; the others were taken for dead."""
+    rows = connection.execute(statement("heartbeat"), {"worker_ids": list(worker_ids)}).fetchall()
+    return {row[0] for row in rows}

@@ -1,0 +1,88 @@
+"""The watchdog: one thread that knows when a job's time is up, and what then happens to it.
+
+A thread gets `JobTimeout` raised in it. That works between two steps of Python code, not inside a blocking C call; a
+job that is still there some seconds later is *stuck*, and its worker process will be replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+from pgjobs.context import CurrentJob
+from pgjobs.outcome import JobTimeout
+
+STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
+
+_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
+
+
+class Alarm:
+    """What to do when a job's time is up, unless it has ended before."""
+
+    __slots__ = ("_fired", "_lock", "_thread", "job", "over")
+
+    def __init__(self, job: CurrentJob, thread: int | None = None) -> None:
+        self.job = job
+        self.over = False
+        self._thread = thread
+        self._fired = False
+        self._lock = threading.Lock()
+
+    def fire(self) -> None:
+        """Raise `JobTimeout` in the job's thread."""
+        with self._lock:
+            if not self.over and self._thread is not None:
+                self._fired = True
+                _raise_in_thread(self._thread, ctypes.py_object(JobTimeout))
+
+    def end(self) -> None:
+        """Say that the job has ended. What was raised and has not arrived yet is taken back."""
+        with self._lock:
+            self.over = True
+            if self._fired and self._thread is not None:
+                _raise_in_thread(self._thread, None)
+
+
+class Watchdog(threading.Thread):
+    """Fires alarms. `stuck(job)` is called for a job that goes on after its alarm."""
+
+    def __init__(self, stuck: Callable[[CurrentJob], None]) -> None:
+        super().__init__(name="pgjobs-watchdog", daemon=True)
+        self._stuck = stuck
+        self._heap: list[tuple[float, int, bool, Alarm]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._running = False
+
+    def watch(self, alarm: Alarm, seconds: float) -> None:
+        """Fire the alarm after so many seconds."""
+        with self._changed:
+            if not self._running:  # the thread exists only where timeouts are used
+                self._running = True
+                self.start()
+            deadline = time.monotonic() + seconds
+            heapq.heappush(self._heap, (deadline, next(self._numbers), False, alarm))
+            if self._heap[0][3] is alarm:
+                self._changed.notify()
+
+    def run(self) -> None:
+        """Wait for the next deadline, for ever."""
+        while True:
+            with self._changed:
+                while not self._heap or self._heap[0][0] > time.monotonic():
+                    self._changed.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
+                _, number, second, alarm = heapq.heappop(self._heap)
+                if not alarm.over and not second:
+                    heapq.heappush(self._heap, (time.monotonic() + STUCK_AFTER, number, True, alarm))
+            if alarm.over:
+                continue
+            if second:
+                self._stuck(alarm.job)
+            else:
+                alarm.fire()
