@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from pgjobs.errors import EnqueueError, PayloadError
@@ -103,7 +104,7 @@ def _why_not_loaded(error: BaseException) -> str:
 
 def _dump_by_value(call: _Parts, error: Exception) -> bytes:
     try:
-        dumps = _by_value()
+        dumps = _by_value(import_module("cloudpickle"))
     except ImportError:
         raise _refusal(call, pickle.dumps, error, _advice(error)) from error
     try:
@@ -113,9 +114,9 @@ def _dump_by_value(call: _Parts, error: Exception) -> bytes:
 
 
 @cache
-def _by_value() -> Callable[[Any, int], bytes]:
+def _by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
     """Give cloudpickle's `dumps`, for functions and classes: open files are refused, where it would copy them."""
-    pickler: Any = import_module("cloudpickle").Pickler
+    pickler: Any = cloudpickle.Pickler
 
     class Pickler(pickler):  # type: ignore[misc]  # cloudpickle has no types
         def reducer_override(self, obj: Any) -> Any:

@@ -116,7 +116,7 @@ async def _on_async_session(session: AsyncSession, name: str, values: Parameters
 
 
 # A caller may read with server-side cursors; an INSERT can not be run through one.
-_OPTIONS = {"stream_results": False}
+_OPTIONS = {"stream_results": False, "yield_per": None}
 
 
 @cache

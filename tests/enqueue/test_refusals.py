@@ -1,0 +1,213 @@
+"""What is refused before anything is written, each with one line that names the thing and the way out."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
+from pgjobs.db.url import sqlalchemy_url
+from tests.enqueue import work
+from tests.enqueue.work import add, fetch_plain, make_closure, numbers, numbers_async, plain, send_receipt
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(conn: psycopg.Connection) -> Iterator[None]:
+    yield
+    assert conn.execute("SELECT count(*) FROM pgjobs.jobs").fetchone() == (0,)
+
+
+@pytest.fixture
+def without_cloudpickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class Stubborn:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __reduce__(self) -> str:
+        raise self.error
+
+
+@pytest.mark.parametrize("cloudpickle", [True, False])
+@pytest.mark.parametrize(
+    ("args", "kwargs", "named"),
+    [
+        ((Lock(),), {}, "argument 1 'order_id' of tests.enqueue.work:send_receipt"),
+        ((1,), {"copy": Lock()}, "argument 'copy' of tests.enqueue.work:send_receipt"),
+        (([1, {"deep": Lock()}],), {}, "argument 1 'order_id'"),
+        ((sys.stdout,), {}, "argument 1 'order_id'"),
+        ((Stubborn(ZeroDivisionError("own\nreason")),), {}, "argument 1 'order_id' .* ZeroDivisionError: own reason"),
+    ],
+)
+def test_an_argument_that_can_not_be_pickled_is_named(
+    conn: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    args: Any,
+    kwargs: Any,
+    named: str,
+    cloudpickle: bool,
+) -> None:
+    if not cloudpickle:
+        monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    with pytest.raises(EnqueueError, match=named):
+        enqueue(conn, send_receipt, *args, **kwargs)
+
+
+def test_what_has_no_name_needs_cloudpickle(conn: psycopg.Connection, without_cloudpickle: None) -> None:
+    assert "the callable itself" in refusal(lambda: enqueue(conn, lambda: 1))
+    said = refusal(lambda: enqueue(conn, make_closure(1), 1))
+    assert "install pgjobs-runner[cloudpickle]" in said
+    assert "top level of a module" in said
+    assert "argument 1 'text'" in refusal(lambda: enqueue(conn, plain, lambda: 1))
+
+
+def test_a_job_that_is_not_what_its_name_leads_to(conn: psycopg.Connection) -> None:
+    assert "it's not the same object as" in refusal(lambda: enqueue(conn, work.lost))
+
+
+def test_a_payload_over_the_limit(conn: psycopg.Connection) -> None:
+    said = refusal(lambda: enqueue(conn, plain, "x" * 2**20))
+    assert "1,048,6" in said
+    assert "and 1,048,576 are allowed" in said
+    configure(max_payload=100)
+    assert "and 100 are allowed" in refusal(lambda: enqueue(conn, plain, "x" * 100))
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "reason"),
+    [
+        ((), {}, "missing a required argument: 'order_id'"),
+        ((1, True), {}, "too many positional arguments"),
+        ((1,), {"kopy": True}, "got an unexpected keyword argument 'kopy'"),
+        ((1,), {"order_id": 2}, "multiple values for argument 'order_id'"),
+    ],
+)
+def test_arguments_that_do_not_fit(conn: psycopg.Connection, args: Any, kwargs: Any, reason: str) -> None:
+    said = refusal(lambda: enqueue(conn, send_receipt, *args, **kwargs))
+    assert said == f"tests.enqueue.work:send_receipt can not be called with these arguments: {reason}."
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"run_at": datetime(2040, 1, 1)},  # noqa: DTZ001 (naive is the subject)
+        {"priority": 10},
+        {"priority": -1},
+        {"queue": ""},
+        {"queue": "q" * 101},
+    ],
+)
+def test_options_that_can_not_be_used(conn: psycopg.Connection, options: Any) -> None:
+    assert next(iter(options)) in refusal(lambda: enqueue(conn, add.options(**options), 1))
+
+
+def test_what_is_not_callable(conn: psycopg.Connection) -> None:
+    wrong: Any
+    for wrong in ("shop.tasks:send", None, 1):
+        assert "pass the function itself" in refusal(lambda wrong=wrong: enqueue(conn, wrong, 1))  # type: ignore[misc]
+    called: Any = fetch_plain("x")
+    assert "fetch_plain was called already" in refusal(lambda: enqueue(conn, called))
+
+
+@pytest.mark.parametrize("function", [numbers, numbers_async])
+def test_a_generator_function(conn: psycopg.Connection, function: Any) -> None:
+    assert "calling it would run none of it" in refusal(lambda: enqueue(conn, function))
+
+
+# -- __main__ --------------------------------------------------------------------------------------------------------
+
+
+class InMain:
+    pass
+
+
+def in_main(value: object = None) -> None:
+    pass
+
+
+@pytest.fixture
+def main_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that this module is the script that was started."""
+    for defined in (InMain, in_main):
+        monkeypatch.setattr(defined, "__module__", "__main__")
+        monkeypatch.setattr(sys.modules["__main__"], defined.__name__, defined, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/srv/shop/tasks.py", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("callable", "args"),
+    [(in_main, ()), (functools.partial(in_main, 1), ()), (InMain, ()), (plain, (InMain(),)), (plain, ([in_main],))],
+)
+def test_what_is_defined_in_main(conn: psycopg.Connection, main_script: None, callable: Any, args: Any) -> None:
+    said = refusal(lambda: enqueue(conn, callable, *args))
+    assert "is defined in __main__" in said
+    assert "`from tasks import" in said
+
+
+def test_a_text_that_says_main_is_no_reason(conn: psycopg.Connection, database_url: str) -> None:
+    with psycopg.connect(database_url) as other:
+        enqueue(other, plain, ["__main__", ("__main__", "in_main"), {"__main__": "__main__"}])
+        other.rollback()
+
+
+def test_a_lambda_of_main_travels_by_value(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = lambda: 1  # noqa: E731 (a lambda is the subject)
+    nameless.__module__ = "__main__"
+    with psycopg.connect(database_url) as other:
+        enqueue(other, nameless)
+        other.rollback()
+
+
+# -- enqueue_many ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ("abc", "an iterable of tuples"),
+        (7, "an iterable of tuples"),
+        ({"left": 1}, "an iterable of tuples"),
+        ([1, 2], "item 0 .*\\(42,\\)"),
+        (["ab"], "item 0 .*\\(42,\\)"),
+        ([(1,), [2]], "item 1 .*\\(42,\\)"),
+        ([(1,), (1, 2, 3)], "item 1 .*too many positional"),
+        ([(1,), (Lock(),)], "item 1 .*argument 1 'left'"),
+        ([{"left": 1}, {"wrong": 1}], "item 1 .*'left'"),
+    ],
+)
+def test_items_that_can_not_be_used(conn: psycopg.Connection, items: Any, said: str) -> None:
+    with pytest.raises(EnqueueError, match=said):
+        enqueue_many(conn, add, items)
+
+
+def test_a_bad_item_in_a_later_statement_is_rolled_back_with_the_rest(database_url: str) -> None:
+    items: Any = [(n,) for n in range(4_500)] + [()]
+    with pytest.raises(EnqueueError, match="item 4500 "), psycopg.connect(database_url) as other:
+        enqueue_many(other, add, items)
+
+
+def test_rows_of_sqlalchemy_are_taken_as_tuples(database_url: str) -> None:
+    engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    with engine.connect() as connection:
+        found: Any = connection.execute(text("SELECT n, 1 FROM generate_series(1, 3) AS n"))
+        assert len(enqueue_many(connection, add, found)) == 3
+        connection.rollback()
