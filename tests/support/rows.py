@@ -41,11 +41,11 @@ def put_job(conn: psycopg.Connection, **columns: Any) -> int:
 def put_dead(conn: psycopg.Connection, **columns: Any) -> int:
     """Insert a failed job and its dead letter."""
     row = {"attempt": 5, "max_attempts": 5, "error": "ValueError: no", "errors": ERRORS, **columns}
-    id = put_job(conn, status="failed", **row)
+    job = put_job(conn, status="failed", **row)
     conn.execute(
-        "INSERT INTO pgjobs.dead_jobs SELECT *, finished_at FROM pgjobs.jobs WHERE id = %s AND status = 'failed'", [id]
+        "INSERT INTO pgjobs.dead_jobs SELECT *, finished_at FROM pgjobs.jobs WHERE id = %s AND status = 'failed'", [job]
     )
-    return id
+    return job
 
 
 def put_worker(conn: psycopg.Connection, queues: dict[str, int], *, silent_for: float = 0.0) -> int:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LARGEST_ID = 2**63 - 1
 # For statements that must be index look-ups, whatever the statistics say.
-LOOK_UP = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+LOOK_UP = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 class _Timestamps(TimestamptzLoader):

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from pgjobs.admin.jobs import cancel_jobs, get_job, list_jobs, retry_jobs
+from pgjobs.db.statements import doorbell_channel
+from pgjobs.errors import NotFoundError, UsageError
+from tests.support.rows import ERRORS, count, put_dead, put_job, put_worker, row_of
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+SOON = datetime.now(UTC) + timedelta(hours=1)
+
+
+def test_jobs_are_listed_newest_first_whatever_their_status(conn: Connection) -> None:
+    first = put_job(conn)
+    second = put_job(conn, status="completed")
+    third = put_job(conn, status="running", worker_id=1)
+    assert [job.id for job in list_jobs(conn)] == [third, second, first]
+
+
+def test_a_listing_goes_on_before_the_last_id_of_a_page(conn: Connection) -> None:
+    ids = [put_job(conn) for _ in range(5)]
+    page = list_jobs(conn, limit=2)
+    assert [job.id for job in page] == [ids[4], ids[3]]
+    assert [job.id for job in list_jobs(conn, limit=2, before=page[-1].id)] == [ids[2], ids[1]]
+
+
+def test_a_listing_can_be_of_one_status_and_queue(conn: Connection) -> None:
+    wanted = put_job(conn, queue="mail", status="failed")
+    put_job(conn, queue="mail")
+    put_job(conn, queue="other", status="failed")
+    assert [job.id for job in list_jobs(conn, queue="mail", status="failed")] == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ("shop.tasks:send", ["shop.tasks:send"]),
+        ("shop.tasks", ["shop.tasks:send", "shop.tasks:send_all"]),
+        ("shop", ["shop.tasks:send", "shop.tasks:send_all"]),
+        ("*:send*", ["shop.tasks:send", "shop.tasks:send_all", "shopping:send"]),
+        ("shop.tasks:sen?", ["shop.tasks:send"]),
+        ("shop_tasks", []),
+        ("%", []),
+    ],
+)
+def test_tasks_are_named_whole_by_module_or_by_glob(conn: Connection, task: str, found: list[str]) -> None:
+    for name in ("shop.tasks:send", "shop.tasks:send_all", "shopping:send"):
+        put_job(conn, task=name)
+    assert sorted(job.task for job in list_jobs(conn, task=task)) == found
+
+
+def test_a_status_that_is_none_is_refused(conn: Connection) -> None:
+    with pytest.raises(UsageError, match="'done' is no status: give one of waiting, queued"):
+        list_jobs(conn, status="done")
+
+
+def test_a_job_that_is_due_at_infinity_is_listed(conn: Connection) -> None:
+    never = put_job(conn)
+    conn.execute("UPDATE pgjobs.jobs SET run_at = 'infinity' WHERE id = %s", [never])
+    always = put_job(conn)
+    conn.execute("UPDATE pgjobs.jobs SET run_at = '-infinity' WHERE id = %s", [always])
+    assert [job.run_at.year for job in list_jobs(conn)] == [1, 9999]
+
+
+def test_a_running_job_is_shown_with_its_worker(conn: Connection) -> None:
+    worker = put_worker(conn, {"default": 1})
+    job = get_job(conn, put_job(conn, status="running", worker_id=worker, attempt=1, payload=b"12345"))
+    assert (job.worker_host, job.worker_pid, job.payload_bytes, job.signed) == ("web1", 4711, 5, False)
+
+
+def test_a_dead_job_is_shown_with_its_errors(conn: Connection) -> None:
+    job = get_job(conn, put_dead(conn))
+    assert job.status == "failed"
+    assert job.died_at is not None
+    assert job.errors == ERRORS
+
+
+def test_a_dead_job_whose_history_is_gone_is_shown_from_its_letter(conn: Connection) -> None:
+    dead = put_dead(conn)
+    conn.execute("DELETE FROM pgjobs.jobs WHERE id = %s", [dead])
+    job = get_job(conn, dead)
+    assert (job.status, job.errors) == ("failed", ERRORS)
+    assert job.died_at is not None
+
+
+def test_a_job_that_is_not_there_is_named(conn: Connection) -> None:
+    with pytest.raises(NotFoundError, match="no job 4711"):
+        get_job(conn, 4711)
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "completed"])
+def test_a_finished_job_is_retried_under_its_id_with_a_fresh_budget(conn: Connection, status: str) -> None:
+    job = put_job(conn, status=status, attempt=3, max_attempts=4, worker_id=9, isolate=True, errors=ERRORS)
+    before = row_of(conn, job)
+    assert retry_jobs(conn, [job]).done == (job,)
+    row = row_of(conn, job)
+    assert (row["status"], row["attempt"], row["prior_attempts"], row["max_attempts"]) == ("queued", 3, 3, 7)
+    assert (row["worker_id"], row["started_at"], row["finished_at"], row["isolate"]) == (None, None, None, None)
+    assert row["errors"] == ERRORS
+    assert row["enqueued_at"] == before["enqueued_at"]
+    assert row["run_at"] <= datetime.now(UTC)
+
+
+def test_each_retry_gives_the_same_budget_again(conn: Connection) -> None:
+    job = put_job(conn, status="failed", attempt=2, max_attempts=2)
+    for life in (1, 2, 3):
+        retry_jobs(conn, [job])
+        row = row_of(conn, job)
+        assert (row["max_attempts"] - row["prior_attempts"], row["attempt"]) == (2, 2 * life)
+        conn.execute(
+            "UPDATE pgjobs.jobs SET status = 'failed', attempt = max_attempts, finished_at = now() WHERE id = %s", [job]
+        )
+
+
+def test_a_retry_removes_the_dead_letter_and_keeps_its_errors(conn: Connection) -> None:
+    job = put_dead(conn)
+    conn.execute("UPDATE pgjobs.jobs SET errors = NULL WHERE id = %s", [job])
+    assert retry_jobs(conn, [job]).done == (job,)
+    assert count(conn, "dead_jobs") == 0
+    assert row_of(conn, job)["errors"] == ERRORS
+
+
+def test_a_retry_works_from_the_letter_when_history_is_gone(conn: Connection) -> None:
+    job = put_dead(conn)
+    conn.execute("DELETE FROM pgjobs.jobs WHERE id = %s", [job])
+    assert retry_jobs(conn, [job]).done == (job,)
+    assert row_of(conn, job)["status"] == "queued"
+
+
+def test_a_later_job_is_made_due_and_rings_the_armed_doorbell(conn: Connection, database_url: str) -> None:
+    job = put_job(conn, queue="mail", run_at=SOON)
+    conn.execute(
+        "INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('mail', clock_timestamp() + interval '1 minute')"
+    )
+    with psycopg.connect(database_url, autocommit=True) as listener:
+        listener.execute(f'LISTEN "{doorbell_channel("mail")}"')
+        assert retry_jobs(conn, [job]).done == (job,)
+        assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
+    row = row_of(conn, job)
+    assert row["run_at"] <= datetime.now(UTC)
+    assert (row["attempt"], row["prior_attempts"]) == (0, None)
+
+
+def test_a_retried_job_rings_the_armed_doorbell(conn: Connection, database_url: str) -> None:
+    job = put_job(conn, queue="mail", status="completed")
+    conn.execute(
+        "INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('mail', clock_timestamp() + interval '1 minute')"
+    )
+    with psycopg.connect(database_url, autocommit=True) as listener:
+        listener.execute(f'LISTEN "{doorbell_channel("mail")}"')
+        retry_jobs(conn, [job])
+        assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
+
+
+def test_a_retry_of_what_can_not_be_retried_says_why_and_does_the_rest(conn: Connection) -> None:
+    due, running = put_job(conn), put_job(conn, status="running", worker_id=1)
+    waiting, finished = put_job(conn, status="waiting"), put_job(conn, status="completed")
+    change = retry_jobs(conn, [due, running, waiting, finished, 4711])
+    assert change.done == (finished,)
+    reasons = {refusal.id: refusal.reason for refusal in change.refused}
+    assert "queued and due" in reasons[due]
+    assert "is running" in reasons[running]
+    assert "waits for other jobs" in reasons[waiting]
+    assert "no job 4711" in reasons[4711]
+
+
+@pytest.mark.parametrize("status", ["queued", "waiting"])
+def test_a_job_that_has_not_started_is_cancelled_into_history(conn: Connection, status: str) -> None:
+    job = put_job(conn, status=status)
+    assert cancel_jobs(conn, [job], reason="not needed").done == (job,)
+    row = row_of(conn, job)
+    assert (row["status"], row["error"]) == ("cancelled", "not needed")
+    assert row["finished_at"] is not None
+    assert count(conn, "jobs_live") == 0
+
+
+def test_a_cancelled_job_can_be_retried(conn: Connection) -> None:
+    job = put_job(conn)
+    cancel_jobs(conn, [job])
+    assert retry_jobs(conn, [job]).done == (job,)
+    row = row_of(conn, job)
+    assert (row["status"], row["max_attempts"] - row["prior_attempts"]) == ("queued", 5)
+
+
+def test_running_and_finished_jobs_are_not_cancelled(conn: Connection) -> None:
+    running, finished = put_job(conn, status="running", worker_id=1), put_job(conn, status="completed")
+    change = cancel_jobs(conn, [running, finished, 4711])
+    assert change.done == ()
+    assert [refusal.id for refusal in change.refused] == [running, finished, 4711]
+    assert "cancelling running jobs is not there yet" in change.refused[0].reason
+    assert "completed already" in change.refused[1].reason
+    assert row_of(conn, running)["status"] == "running"
+
+
+def test_a_job_that_is_claimed_at_the_same_moment_is_not_cancelled(conn: Connection, database_url: str) -> None:
+    job = put_job(conn)
+    with psycopg.connect(database_url) as worker, psycopg.connect(database_url, autocommit=True) as operator:
+        worker.execute("UPDATE pgjobs.jobs_live SET status = 'running', worker_id = 1 WHERE id = %s", [job])
+        import threading
+
+        changes: list[object] = []
+        thread = threading.Thread(target=lambda: changes.append(cancel_jobs(operator, [job]).done))
+        thread.start()
+        _wait_until_blocked(conn, operator.info.backend_pid)
+        worker.commit()
+        thread.join(10)
+    assert changes == [()]
+    assert row_of(conn, job)["status"] == "running"
+
+
+@pytest.mark.parametrize("id", [-1, 2**63, True])
+def test_an_id_that_can_be_none_is_refused(conn: Connection, id: int) -> None:
+    with pytest.raises(UsageError, match="is no id of a job"):
+        retry_jobs(conn, [id])
+
+
+def _wait_until_blocked(conn: Connection, pid: int) -> None:
+    for _ in range(500):
+        row = conn.execute("SELECT cardinality(pg_blocking_pids(%s)), pg_sleep(0.01)", [pid]).fetchone()
+        if row and row[0]:
+            return
+    pytest.fail("the other session never waited for the lock")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from pgjobs.admin.queues import list_queues, pause, resume
+from pgjobs.db.statements import doorbell_channel
+from pgjobs.errors import UsageError
+from tests.support.rows import put_job, put_worker
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+def test_queues_with_jobs_or_settings_are_listed_by_name(conn: Connection) -> None:
+    for queue in ("b", "a", "b", "c"):
+        put_job(conn, queue=queue)
+    pause(conn, "idle")
+    put_worker(conn, {"a": 4, "idle": 1})
+    assert [(q.name, q.paused, q.worked_on) for q in list_queues(conn)] == [
+        ("a", False, True),
+        ("b", False, False),
+        ("c", False, False),
+        ("idle", True, True),
+    ]
+
+
+def test_a_pause_is_kept_from_its_beginning(conn: Connection) -> None:
+    assert pause(conn, "mail")
+    since = list_queues(conn)[0].paused_at
+    assert since is not None
+    assert not pause(conn, "mail")
+    assert list_queues(conn)[0].paused_at == since
+
+
+def test_a_pause_keeps_the_settings_of_a_known_queue(conn: Connection) -> None:
+    conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('mail', 'infinity')")
+    assert pause(conn, "mail")
+    row = conn.execute("SELECT paused, doorbell_until = 'infinity' FROM pgjobs.queues").fetchall()
+    assert row == [(True, True)]
+
+
+def test_resuming_ends_a_pause_and_rings_the_armed_doorbell(conn: Connection, database_url: str) -> None:
+    pause(conn, "mail")
+    conn.execute("UPDATE pgjobs.queues SET doorbell_until = clock_timestamp() + interval '1 minute'")
+    with psycopg.connect(database_url, autocommit=True) as listener:
+        listener.execute(f'LISTEN "{doorbell_channel("mail")}"')
+        assert resume(conn, "mail")
+        assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
+    queue = list_queues(conn)[0]
+    assert (queue.paused, queue.paused_at) == (False, None)
+
+
+def test_resuming_what_is_not_paused_changes_nothing(conn: Connection) -> None:
+    assert not resume(conn, "mail")
+    assert list_queues(conn) == []
+
+
+@pytest.mark.parametrize("name", ["", " mail", "x" * 101, "a\nb"])
+def test_what_is_no_name_of_a_queue_is_refused(conn: Connection, name: str) -> None:
+    with pytest.raises(UsageError):
+        pause(conn, name)

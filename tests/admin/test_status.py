@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from pgjobs.admin import status as module
+from pgjobs.admin.queues import pause
+from pgjobs.admin.rows import LOOK_UP, local_settings
+from pgjobs.admin.status import status
+from pgjobs.db.statements import statement
+from tests.support.rows import put_dead, put_job, put_worker
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from pgjobs.admin.status import QueueStatus
+
+
+def queue_of(conn: Connection, name: str = "default", **options: Any) -> QueueStatus:
+    return next(queue for queue in status(conn, **options).queues if queue.queue == name)
+
+
+def test_nothing_is_a_status_too(conn: Connection) -> None:
+    state = status(conn)
+    assert (state.queues, state.workers, state.dead) == ((), (), 0)
+
+
+def test_due_later_and_running_jobs_are_counted_apart(conn: Connection) -> None:
+    for priority in (0, 5, 9):
+        put_job(conn, priority=priority)
+    put_job(conn, run_at=datetime.now(UTC) + timedelta(hours=1))
+    put_job(conn, status="running", worker_id=1)
+    queue = queue_of(conn)
+    assert (queue.due, queue.later, queue.running, queue.dead) == (3, 1, 1, 0)
+    assert (queue.due_capped, queue.later_capped) == (False, False)
+
+
+def test_counts_end_at_the_cap(conn: Connection) -> None:
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (task, payload, priority, run_at) SELECT 'a:b', 'x', n %% 10, "
+        "now() + CASE WHEN n <= 20 THEN interval '1 hour' ELSE interval '-1 hour' END FROM generate_series(1, 50) AS n",
+        [],
+    )
+    put_dead(conn)
+    put_dead(conn)
+    queue = queue_of(conn, cap=20)
+    assert (queue.due, queue.due_capped, queue.later, queue.later_capped) == (20, True, 20, False)
+    state = status(conn, cap=1)
+    assert (state.dead, state.dead_capped) == (1, True)
+
+
+def test_latency_is_the_time_for_which_the_oldest_due_job_has_been_due(conn: Connection) -> None:
+    now = datetime.now(UTC)
+    put_job(conn, priority=0, run_at=now - timedelta(seconds=10))
+    put_job(conn, priority=9, run_at=now - timedelta(seconds=100))
+    put_job(conn, queue="later", run_at=now + timedelta(hours=1))
+    latency = queue_of(conn).latency_seconds
+    assert latency is not None
+    assert 99 < latency < 160
+    assert queue_of(conn, "later").latency_seconds is None
+
+
+def test_the_rate_is_of_the_last_minute(conn: Connection) -> None:
+    now = datetime.now(UTC)
+    for _ in range(30):
+        put_job(conn, queue="mail", status="completed")
+    put_job(conn, queue="mail", status="completed", finished_at=now - timedelta(minutes=5))
+    assert queue_of(conn, "mail").rate_per_second == 0.5
+
+
+def test_a_queue_is_seen_by_its_running_jobs_its_letters_or_its_settings_alone(conn: Connection) -> None:
+    put_job(conn, queue="running", status="running", worker_id=1)
+    put_dead(conn, queue="dead", finished_at=datetime.now(UTC) - timedelta(hours=1))
+    pause(conn, "paused")
+    state = status(conn)
+    assert [(q.queue, q.running, q.dead, q.paused) for q in state.queues] == [
+        ("dead", 0, 1, False),
+        ("paused", 0, 0, True),
+        ("running", 1, 0, False),
+    ]
+    assert state.dead == 1
+
+
+def test_workers_are_shown_with_the_age_of_their_heartbeat(conn: Connection) -> None:
+    put_worker(conn, {"mail": 20}, silent_for=40)
+    (worker,) = status(conn).workers
+    assert worker.queues == {"mail": 20}
+    assert 40 <= worker.heartbeat_age_seconds < 70
+
+
+def test_a_scan_that_takes_too_long_is_left_out_and_its_timeout_does_not_stay(
+    conn: Connection, database_url: str
+) -> None:
+    put_job(conn)
+    with psycopg.connect(database_url) as blocker:
+        # The running jobs are counted last of all that reads the live partition; a lock makes everything wait.
+        conn.execute("SET statement_timeout = '30s'")
+        blocker.execute("LOCK TABLE pgjobs.jobs_history IN ACCESS EXCLUSIVE MODE")
+        queue = queue_of(conn, patience=100)
+    assert queue.due == 1
+    assert queue.running == 0
+    assert queue.rate_per_second is None
+    assert conn.execute("SHOW statement_timeout").fetchone() == ("30s",)
+
+
+def test_inside_a_transaction_of_the_caller_no_setting_stays(conn: Connection) -> None:
+    with conn.transaction():
+        status(conn)
+        for name in (*LOOK_UP, "statement_timeout"):
+            expected = "0" if name == "statement_timeout" else "on"
+            assert conn.execute("SELECT current_setting(%s)", [name]).fetchone() == (expected,)
+
+
+@pytest.mark.parametrize("queues", [1, 3])
+def test_depths_are_index_look_ups_whatever_the_statistics_say(conn: Connection, queues: int) -> None:
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (queue, task, payload) "
+        "SELECT 'q' || n %% %s, 'a:b', 'x' FROM generate_series(1, 20000) AS n",
+        [queues],
+    )
+    conn.execute("ANALYZE pgjobs.jobs_live")
+    with local_settings(conn, LOOK_UP):
+        plan = conn.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": module.CAP}).fetchall()
+    scans = [line for (line,) in plan if "on jobs_live" in line]
+    assert len(scans) == 5
+    assert [line for line in scans if "Index Only Scan using jobs_live_due" not in line] == []
