@@ -52,21 +52,26 @@ class Job(Generic[P, R_co]):
 
     function: Callable[P, R_co]
     job_options: JobOptions
-    base: Job[P, R_co]
-    """This job without the changes of `options()`."""
 
     def __init__(self, function: Callable[P, R_co], job_options: JobOptions = _DEFAULTS) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.job_options = job_options
-        self.base = self
+        self._base: Any = self
         self._instance: Any = None
-        if is_async(function) and hasattr(inspect, "markcoroutinefunction"):  # from Python 3.12 on
-            inspect.markcoroutinefunction(self)
+        mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
+        if mark is not None and is_async(function):
+            mark(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function, here and now."""
         return self.function(*args, **kwargs)
+
+    @property
+    def base(self) -> Job[P, R_co]:
+        """This job without the changes of `options()`."""
+        base: Job[P, R_co] = self._base
+        return base
 
     def options(self, **changes: Unpack[OptionChanges]) -> Job[P, R_co]:
         """Give the same job with other options, for one enqueue: `send.options(delay=60, priority=0, queue="vip")`.
@@ -101,7 +106,7 @@ class Job(Generic[P, R_co]):
             return self
         bound = cast("Job[..., R_co]", self._changed(self.job_options))
         bound.function = MethodType(self.function, instance)
-        bound.base = bound
+        bound._base = bound
         bound._instance = instance
         bound.__dict__["__wrapped__"] = bound.function
         return bound

@@ -1,0 +1,94 @@
+"""Calls that mypy and pyright accept. Nothing here is run."""
+
+from __future__ import annotations
+
+import functools
+import os
+from datetime import datetime
+from typing import assert_type
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session, scoped_session
+
+from pgjobs import Exponential, Job, JobHandle, enqueue, enqueue_many, job
+
+
+@job
+def bare(number: int) -> str:
+    return str(number)
+
+
+@job(queue="mail", priority=3, max_attempts=5, timeout=30, backoff=Exponential(base=1), retry_on=(OSError,))
+def send_receipt(order_id: int, *, copy: bool = False) -> str:
+    return f"{order_id} {copy}"
+
+
+@job(executor="async", backoff=2.5, give_up_on=ValueError)
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+def plain(text: str, times: int = 1) -> str:
+    return text * times
+
+
+class Mailer:
+    @job
+    def send(self, to: str) -> None: ...
+
+    @staticmethod
+    @job
+    def check(to: str) -> bool:
+        return bool(to)
+
+
+def sync_kinds(
+    session: Session, scoped: scoped_session[Session], connection: Connection, conn: psycopg.Connection
+) -> None:
+    assert_type(enqueue(session, send_receipt, 42, copy=True), JobHandle)
+    assert_type(enqueue(scoped, send_receipt, 42), JobHandle)
+    assert_type(enqueue(connection, send_receipt, order_id=42), JobHandle)
+    assert_type(enqueue(conn, send_receipt, 42), JobHandle)
+    assert_type(enqueue_many(conn, send_receipt, [(1,), (2,)]), list[JobHandle])
+    assert_type(enqueue_many(session, plain, ({"text": str(n)} for n in range(3))), list[JobHandle])
+
+
+async def async_kinds(
+    session: AsyncSession,
+    scoped: async_scoped_session[AsyncSession],
+    connection: AsyncConnection,
+    conn: psycopg.AsyncConnection,
+) -> None:
+    assert_type(await enqueue(session, fetch, "https://example.org"), JobHandle)
+    assert_type(await enqueue(scoped, fetch, "https://example.org"), JobHandle)
+    assert_type(await enqueue(connection, send_receipt, 42), JobHandle)
+    assert_type(await enqueue(conn, send_receipt, 42, copy=False), JobHandle)
+    assert_type(await enqueue_many(conn, send_receipt, [(1,), (2,)]), list[JobHandle])
+
+
+def callables(conn: psycopg.Connection, at: datetime, mailer: Mailer) -> None:
+    enqueue(conn, bare, 1)
+    enqueue(conn, plain, "a")
+    enqueue(conn, plain, "a", times=2)
+    enqueue(conn, fetch, "https://example.org")
+    enqueue(conn, os.path.getsize, "/etc/hostname")
+    enqueue(conn, functools.partial(plain, "a"), times=2)
+    enqueue(conn, Mailer)
+    enqueue(conn, mailer.send, "a@example.org")
+    enqueue(conn, Mailer.check, "a@example.org")
+    enqueue(conn, "text".upper)
+    enqueue(conn, send_receipt.options(delay=60, priority=0, queue="vip"), 42, copy=True)
+    enqueue(conn, send_receipt.options(run_at=at, timeout=None, executor="process", summary=False), 42)
+
+
+def still_the_function() -> None:
+    assert_type(send_receipt(42, copy=True), str)
+    assert_type(bare(1), str)
+    as_a_job: Job[[int], str] = bare
+    assert_type(as_a_job.options(delay=1)(1), str)
+
+
+async def still_the_coroutine_function() -> None:
+    assert_type(await fetch("https://example.org"), bytes)

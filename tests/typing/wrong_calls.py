@@ -1,0 +1,79 @@
+"""Calls that mypy and pyright refuse: each line marked as wrong, and no other."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from pgjobs import JobHandle, enqueue, enqueue_many, job
+
+
+@job(queue="mail")
+def send_receipt(order_id: int, *, copy: bool = False) -> str:
+    return f"{order_id} {copy}"
+
+
+@job
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+def plain(text: str, times: int = 1) -> str:
+    return text * times
+
+
+class Mailer:
+    @job
+    def send(self, to: str) -> None: ...
+
+
+def arguments(conn: psycopg.Connection, session: Session, mailer: Mailer) -> None:
+    enqueue(conn, send_receipt, "42")  # wrong
+    enqueue(conn, send_receipt)  # wrong
+    enqueue(conn, send_receipt, 42, True)  # wrong
+    enqueue(conn, send_receipt, 42, kopy=True)  # wrong
+    enqueue(session, send_receipt, 42, copy="yes")  # wrong
+    enqueue(session, send_receipt.options(delay=60), "42")  # wrong
+    enqueue(conn, plain, 1)  # wrong
+    enqueue(conn, plain, "a", "b")  # wrong
+    enqueue(conn, fetch, 1)  # wrong
+    enqueue(conn, os.path.getsize)  # wrong
+    enqueue(conn, mailer.send, 1)  # wrong
+    enqueue(conn, send_receipt(42))  # wrong
+    send_receipt("42")  # wrong
+
+
+def many(conn: psycopg.Connection) -> None:
+    enqueue_many(conn, plain, [1, 2])  # wrong
+    enqueue_many(conn, plain, ["a", "b"])  # wrong
+    enqueue_many(conn, plain, "ab")  # wrong
+
+
+def options() -> None:
+    send_receipt.options(priority="high")  # wrong
+    send_receipt.options(delay="soon")  # wrong
+    send_receipt.options(backoff=3)  # wrong
+    send_receipt.options(executor="gpu")  # wrong
+    job("mail")  # wrong
+    job(priority="high")  # wrong
+
+
+def connections(engine: Engine, cursor: psycopg.Cursor[tuple[int]]) -> None:
+    enqueue(engine, plain, "a")  # wrong
+    enqueue(cursor, plain, "a")  # wrong
+    enqueue("postgresql://localhost/shop", plain, "a")  # wrong
+    enqueue(plain, "a")  # wrong
+
+
+async def awaiting(conn: psycopg.AsyncConnection, session: AsyncSession, sync: Session) -> None:
+    handle: JobHandle = enqueue(conn, plain, "a")  # wrong
+    print(enqueue(session, plain, "a").id)  # wrong
+    await enqueue(session, send_receipt, "42")  # wrong
+    await enqueue(sync, plain, "a")  # wrong
+    enqueue(session, plain, "a")  # wrong
+    await enqueue(session, plain, "a")
+    print(handle)
