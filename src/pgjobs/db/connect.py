@@ -8,9 +8,9 @@ from pgjobs.db.url import describe, libpq_url
 from pgjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import psycopg
-
     from typing import LiteralString
+
+    import psycopg
 
 # A link that is cut silently is noticed: keepalives find an idle one after 25 s, the user timeout one with unsent
 # data after 20 s.

@@ -32,7 +32,8 @@ def rename_schema(sql: str, schema: str) -> str:
 @cache
 def _statement(name: str, schema: str) -> LiteralString:
     text = (files("pgjobs.db") / "sql" / f"{name}.sql").read_text("utf-8")
-    return cast("LiteralString", rename_schema(_COMMENT.sub("", text).strip(), schema))
+    # To mypy it is str anyway; pyright tells them apart.
+    return cast("LiteralString", rename_schema(_COMMENT.sub("", text).strip(), schema))  # type: ignore[redundant-cast]
 
 
 def statement(name: str, schema: str | None = None) -> LiteralString:

@@ -6,7 +6,6 @@ Batches make themselves: while one flush is on its way to disk, the next one gat
 from __future__ import annotations
 
 import logging
-import threading
 from queue import Empty
 from typing import Any
 
@@ -14,12 +13,13 @@ from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retr
 from pgjobs.worker.lane import Ended, Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.settle import Attempt, Settlement, complete, settle
+from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.job")
 BIGGEST_FLUSH = 1_000  # jobs
 
 
-class Acknowledger(threading.Thread):
+class Acknowledger(VitalThread):
     """One thread and one connection for all queues of a worker process. `stop()` ends it, after a last flush."""
 
     def __init__(self, outbox: Outbox, link: Link, worker_id: int, host: str, grace: float) -> None:
@@ -31,7 +31,7 @@ class Acknowledger(threading.Thread):
         self._grace = grace
         self.settled = 0  # jobs, whatever their outcome
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Flush until told to stop."""
         while True:
             first = self._outbox.get()
@@ -103,14 +103,13 @@ class Acknowledger(threading.Thread):
             written = complete(link.cursor, self._worker_id, ids, attempts)
             if written < len(ids):
                 found = {row[0] for row in link.cursor.fetchall()}
-                self._drop([id for id in ids if id not in found])
+                self._drop([job for job in ids if job not in found])
 
         self._link.run(write, patience=self._grace)
 
     def _settle(self, settlements: list[Settlement]) -> None:
         def write(link: Link) -> None:
-            with link.connection.transaction():
-                stale = settle(link.cursor, self._worker_id, self._host, settlements)
+            stale = settle(link.cursor, self._worker_id, self._host, settlements)
             self._drop([attempt.id for attempt in stale])
 
         self._link.run(write, patience=self._grace)

@@ -63,7 +63,7 @@ class WorkerConfig:
             raise UsageError("grace must be 0 or more seconds, and heartbeat more than 0.")
         if self.rescue_after < 2 * self.heartbeat:
             raise UsageError(
-                f"rescue-after is {self.rescue_after:g} s and heartbeat {self.heartbeat:g} s: a worker may miss a beat, "
+                f"rescue-after is {self.rescue_after:g} s and heartbeat {self.heartbeat:g} s: a worker may miss one, "
                 "so give at least twice the heartbeat."
             )
 

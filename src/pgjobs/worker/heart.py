@@ -1,5 +1,6 @@
-"""The supervisor's heart: one thread and one connection that beats for the workers, buries the dead ones, and does
-the rare work that any supervisor may do (rescue of others, days of history).
+"""The supervisor's heart: a thread and a connection that beat for the workers and bury the dead.
+
+It also does the rare work that any supervisor may do: rescue of others' jobs, days of history.
 
 It is a process apart from the jobs, so that a job which holds the interpreter's lock is not taken for dead.
 """
@@ -57,7 +58,16 @@ class Heart(threading.Thread):
         self._deaths.put(None)
 
     def run(self) -> None:
-        """Beat until told to stop."""
+        """Beat until told to stop. Nothing unexpected stops it: without beats, others would take our workers' jobs."""
+        while True:
+            try:
+                self._beat_on()
+                return
+            except Exception:
+                log.exception("the heart stumbled, and goes on")
+                self._stopping.wait(1.0)
+
+    def _beat_on(self) -> None:
         next_beat = time.monotonic()
         try:
             while True:

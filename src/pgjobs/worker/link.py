@@ -73,11 +73,12 @@ class Link:
         while True:
             try:
                 result = work(self)
-            except (psycopg.OperationalError, psycopg.InterfaceError, ConfigurationError) as error:
+            except (psycopg.Error, ConfigurationError) as error:
+                # Whatever it is (an outage, a disk that is full, a migration under way), it is not ours to give up.
                 if not began:
                     began = time.monotonic()
                     reason = mask(str(error).strip().partition("\n")[0]) or type(error).__name__
-                    log.warning("%s: lost PostgreSQL, connecting again: %s", self._name, reason)
+                    log.warning("%s: PostgreSQL does not answer as it should, trying on: %s", self._name, reason)
                 self.close()
                 if self._stop.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (spreads a herd, no secret)
                     if patience is None or time.monotonic() - began > patience:

@@ -119,8 +119,11 @@ class WorkerProcess:
                 ThreadConsumers(lane, self._outbox, loop, watchdog, self._board.writer(), lambda: ChildProcess(hello))
             )
             self._lanes.append(lane)
-        for part in (acknowledger, *consumers, *producers):
-            part.start()
+        acknowledger.start()
+        for consumer in consumers:
+            consumer.start()
+        for producer in producers:
+            producer.start()
         return acknowledger, producers, consumers
 
     def _on_stuck(self, job: CurrentJob) -> None:

@@ -21,6 +21,7 @@ from pgjobs.worker.frontier import PRIORITIES, Frontier, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.settle import Attempt, array, settle
+from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.producer")
 _SMALLINTS = array(PRIORITIES)
@@ -30,7 +31,7 @@ def _in_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return row[4], row[5], row[0]  # priority, run_at, id
 
 
-class Producer(threading.Thread):
+class Producer(VitalThread):
     """One thread and one connection for one queue. `stop` (set, then the lane woken) ends it."""
 
     def __init__(self, lane: Lane, outbox: Outbox, link: Link, worker_id: int, stop: threading.Event) -> None:
@@ -46,11 +47,12 @@ class Producer(threading.Thread):
         self._doorbell = False
         self._armed_until = 0.0
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Claim until told to stop, then hand back what no slot has taken."""
         lane = self._lane
         try:
             while not self._stop_asked.is_set():
+                self._hand_back_what_is_stale()
                 wanted = lane.demand()
                 if not wanted:
                     self._wait_for_demand()
@@ -152,11 +154,6 @@ class Producer(threading.Thread):
         if not lane.demand():
             self._poll(None, STALE_INBOX)
         lane.hungry = False
-        started = time.monotonic() - STALE_INBOX
-        if lane.inbox.qsize() and lane.last_start < started and lane.last_claim < started:
-            # The jobs before these take longer than all that was measured: someone else may have a free slot.
-            self._hand_back()
-            lane.mean = max(lane.mean or 0.0, STALE_INBOX)
 
     def _wait_for_work(self, link: Link) -> None:
         wait = wait_after(self._misses, doorbell=self._doorbell)
@@ -193,6 +190,13 @@ class Producer(threading.Thread):
                 pgconn.consume_input()
                 while pgconn.notifies() is not None:
                     pass
+
+    def _hand_back_what_is_stale(self) -> None:
+        lane, long_ago = self._lane, time.monotonic() - STALE_INBOX
+        if lane.inbox.qsize() and lane.last_start < long_ago and lane.last_claim < long_ago:
+            # The jobs before these take longer than all that was measured: someone else may have a free slot.
+            self._hand_back()
+            lane.mean = max(lane.mean or 0.0, STALE_INBOX)
 
     def _hand_back(self) -> None:
         for job in self._lane.take_back():

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pgjobs.db.statements import statement
 from pgjobs import __version__
+from pgjobs.db.statements import statement
 from pgjobs.worker.config import QueueSlots
 
 if TYPE_CHECKING:

@@ -58,9 +58,10 @@ def bury(connection: psycopg.Connection, death: Death) -> int:
     while True:
         with connection.transaction(), connection.cursor() as cursor:
             lost = cursor.execute(statement("lost_jobs"), {"worker_ids": [death.worker_id], "limit": BATCH}).fetchall()
-            settlements = [
-                (Attempt(id, attempt), outcome_for(death, Attempt(id, attempt), most)) for id, attempt, most, *_ in lost
-            ]
+            settlements: list[Settlement] = []
+            for job, number, most, *_ in lost:
+                attempt = Attempt(job, number)
+                settlements.append((attempt, outcome_for(death, attempt, most)))
             settle(cursor, death.worker_id, socket.gethostname(), settlements)
             if len(lost) < BATCH:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [death.worker_id]})
@@ -78,8 +79,8 @@ def rescue_unheard(connection: psycopg.Connection, rescue_after: float) -> int:
     with connection.transaction(), connection.cursor() as cursor:
         silent = cursor.execute(statement("unheard_workers"), {"timeout": rescue_after}).fetchall()
         reasons = {
-            id: f"its worker {id} (process {pid} on {host}) was not heard from for {rescue_after:g} s"
-            for id, host, pid, _ in silent
+            worker: f"its worker {worker} (process {pid} on {host}) was not heard from for {rescue_after:g} s"
+            for worker, host, pid, _ in silent
         }
         return _take_back(cursor, reasons)
 
@@ -88,7 +89,7 @@ def rescue_orphans(connection: psycopg.Connection) -> int:
     """Take back running jobs whose worker has no row at all, and give their number. It scans the live table."""
     with connection.transaction(), connection.cursor() as cursor:
         orphaned = [row[0] for row in cursor.execute(statement("orphan_workers")).fetchall() if row[0] is not None]
-        return _take_back(cursor, {id: f"its worker {id} is not known any more" for id in orphaned})
+        return _take_back(cursor, {worker: f"its worker {worker} is not known any more" for worker in orphaned})
 
 
 def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
@@ -96,9 +97,9 @@ def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
         return 0
     lost = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
-    for id, attempt, most, worker_id, *_ in lost:
+    for job, attempt, most, worker_id, *_ in lost:
         outcome = after_loss(reasons[worker_id], attempt, most, delay=0.0)
-        by_worker[worker_id].append((Attempt(id, attempt), outcome))
+        by_worker[worker_id].append((Attempt(job, attempt), outcome))
     for worker_id, settlements in by_worker.items():
         settle(cursor, worker_id, socket.gethostname(), settlements)
     cursor.execute(statement("remove_worker"), {"worker_ids": list(reasons)})

@@ -61,7 +61,8 @@ def _settle_group(
     import psycopg
 
     try:
-        return _execute(cursor, worker_id, host, kind, group)
+        with cursor.connection.transaction():
+            return _execute(cursor, worker_id, host, kind, group)
     except psycopg.DataError as error:
         if len(group) > 1:
             return [a for one in group for a in _settle_group(cursor, worker_id, host, kind, [one])]

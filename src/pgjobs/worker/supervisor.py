@@ -20,7 +20,7 @@ from types import FrameType
 from pgjobs.db.connect import connect
 from pgjobs.db.version import check_schema
 from pgjobs.errors import PgjobsError
-from pgjobs.settings import configure
+from pgjobs.settings import configure, settings
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.crew import Member
 from pgjobs.worker.heart import LAST_WORDS, Heart
@@ -83,6 +83,12 @@ class Supervisor:
         old_wakeup = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
         old = {n: signal.signal(n, self._on_signal) for n in (signal.SIGTERM, signal.SIGINT)}
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only wakes the loop
+        if not settings().signing_keys:
+            log.warning(
+                "payloads are not signed: whoever can INSERT into %s.jobs can run code in these workers; "
+                "PGJOBS_SIGNING_KEY, set here and where jobs are enqueued, ends that",
+                self._config.schema,
+            )
         try:
             self._heart.start()
             for _ in range(self._config.processes):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pgjobs.db.embedded.binaries import shared_place
 from pgjobs.errors import ConfigurationError
@@ -60,6 +62,15 @@ class Place:
         except OSError:
             return ""
         return lines[7].strip() if len(lines) > 7 else ""
+
+    def answers(self) -> bool:
+        """Say whether somebody listens at the URL; a server that was killed leaves its last state behind as it was."""
+        try:
+            address = urlsplit(self.url.read_text())
+            with socket.create_connection((address.hostname, address.port), timeout=1.0):
+                return True
+        except OSError:
+            return False
 
     def server_pid(self) -> int | None:
         """Give the process number that the data directory names as its server, which may be long dead."""

@@ -75,7 +75,7 @@ def _is_running(place: Place) -> bool:
     """Say whether a keeper has the server ready, waiting for one that is about to."""
     deadline = time.monotonic() + PATIENCE
     while is_held(place.keeper_lock):
-        if place.status() == "ready" and place.url.exists():
+        if place.status() == "ready" and place.answers():
             return True
         if time.monotonic() > deadline:
             raise ConfigurationError(f"The server in {place.directory} has not become ready: see {place.log}.")

@@ -10,6 +10,7 @@ import pickle
 import signal
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 from pgjobs.context import CurrentJob
@@ -35,10 +36,8 @@ def main(fd: int, parent: int) -> None:
 
         configure_logging(hello["log_level"], hello["log_format"])
         for module in hello["imports"]:
-            try:
+            with suppress(BaseException):  # the worker has imported it, or complained; a job that needs it will too
                 import_module(module)
-            except BaseException:
-                pass  # the worker has complained already; a job that needs it will say so
         send(channel, b"ready")
         while True:
             job = _job(pickle.loads(receive(channel)))

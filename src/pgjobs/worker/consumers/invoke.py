@@ -117,7 +117,6 @@ def runs_on_loop(job: CurrentJob, call: Call) -> bool:
     """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
     if job.executor == "thread":
         return False
-    callable = call.callable
-    if type(callable) in (Job, FunctionType):  # long-lived, so the answer is remembered
-        return _is_async(callable)
-    return is_async(callable)
+    if type(call.callable) in (Job, FunctionType):  # long-lived, so the answer is remembered
+        return _is_async(call.callable)
+    return is_async(call.callable)
