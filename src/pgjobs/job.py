@@ -68,9 +68,9 @@ class Job(Generic[P, R_co]):
         return self.function(*args, **kwargs)
 
     @property
-    def base(self) -> Job[P, R_co]:
+    def base(self) -> Callable[P, R_co]:
         """This job without the changes of `options()`."""
-        base: Job[P, R_co] = self._base
+        base: Callable[P, R_co] = self._base
         return base
 
     def options(self, **changes: Unpack[OptionChanges]) -> Job[P, R_co]:
@@ -112,8 +112,8 @@ class Job(Generic[P, R_co]):
         return bound
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        if self.base is not self:
-            return _with_options, (self.base, _differences(self.job_options, self.base.job_options))
+        if self._base is not self:
+            return _with_options, (self._base, _differences(self.job_options, self._base.job_options))
         if self._instance is not None:
             return getattr, (self._instance, self.__name__)
         if "<" in self.__qualname__:  # a lambda, or made inside a function: has no name to be found by

@@ -1,0 +1,204 @@
+"""What follows an error: pure decisions."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
+from pgjobs.outcome import Cancelled, Failed, JobTimeout, Retried, Snoozed
+from pgjobs.retry import (
+    DEFAULT_BACKOFF,
+    ERROR_LIMIT,
+    LONGEST_DELAY,
+    TRACEBACK_LIMIT,
+    RetryPolicy,
+    after_exception,
+    after_loss,
+    bounded,
+    describe,
+    one_line,
+)
+
+FIXED = RetryPolicy(backoff=lambda attempt: attempt * 10.0)
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+# -- Backoff ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(min_value=1, max_value=10**9))
+def test_the_default_backoff_lies_between_nothing_and_two_seconds_doubling_up_to_an_hour(attempt: int) -> None:
+    ceiling = min(3600.0, 2.0 * 2.0 ** min(attempt - 1, 100))
+    assert DEFAULT_BACKOFF.ceiling(attempt) == ceiling
+    assert 0 <= DEFAULT_BACKOFF(attempt) <= ceiling
+
+
+def test_full_jitter_uses_the_whole_range() -> None:
+    random.seed(1)
+    drawn = [DEFAULT_BACKOFF(5) for _ in range(2000)]
+    assert min(drawn) < 1
+    assert max(drawn) > 31
+    assert 15 < sum(drawn) / len(drawn) < 17
+
+
+def test_without_jitter_it_is_the_ceiling() -> None:
+    backoff = Exponential(base=1, factor=3, maximum=20, jitter=False)
+    assert [backoff(attempt) for attempt in (1, 2, 3, 4, 5)] == [1, 3, 9, 20, 20]
+
+
+@pytest.mark.parametrize("wrong", [{"base": -1}, {"factor": 0.5}, {"maximum": -1}, {"base": math.nan}])
+def test_a_backoff_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="base ≥ 0"):
+        Exponential(**wrong)  # type: ignore[arg-type]  # floats all
+
+
+def broken(attempt: int) -> float:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "backoff", [broken, lambda _: math.nan, lambda _: math.inf, lambda _: -1.0, lambda _: "soon", lambda _: None]
+)
+def test_a_backoff_that_fails_counts_as_the_default(backoff: Any) -> None:
+    assert 0 <= RetryPolicy(backoff=backoff).delay(3) <= DEFAULT_BACKOFF.ceiling(3)
+
+
+@given(st.floats(), st.integers(min_value=1, max_value=1000))
+def test_a_delay_can_always_be_stored(given_delay: float, attempt: int) -> None:
+    assert 0 <= RetryPolicy(backoff=lambda _: given_delay).delay(attempt) <= LONGEST_DELAY
+
+
+# -- After an exception ----------------------------------------------------------------------------------------------
+
+
+def test_an_error_with_attempts_left_is_retried_after_the_backoff() -> None:
+    outcome = after_exception(raised(ValueError("no")), 2, 5, FIXED)
+    assert isinstance(outcome, Retried)
+    assert (outcome.error, outcome.delay, outcome.isolate) == ("ValueError: no", 20.0, False)
+    assert outcome.traceback is not None
+    assert outcome.traceback.rstrip().endswith("ValueError: no")
+
+
+@pytest.mark.parametrize("error", [ValueError(), SystemExit(3), KeyboardInterrupt(), JobTimeout(), MemoryError()])
+@given(attempt=st.integers(min_value=1, max_value=100), max_attempts=st.integers(min_value=1, max_value=100))
+def test_attempts_are_never_more_than_allowed(error: BaseException, attempt: int, max_attempts: int) -> None:
+    outcome = after_exception(error, attempt, max_attempts, FIXED)
+    assert isinstance(outcome, Retried if attempt < max_attempts else Failed)
+    assert isinstance(after_loss("gone", attempt, max_attempts), Retried if attempt < max_attempts else Failed)
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "again"),
+    [
+        (RetryPolicy(retry_on=(OSError,)), FileNotFoundError(), True),
+        (RetryPolicy(retry_on=(OSError,)), ValueError(), False),
+        (RetryPolicy(give_up_on=(OSError,)), FileNotFoundError(), False),
+        (RetryPolicy(give_up_on=(OSError,)), ValueError(), True),
+        (RetryPolicy(retry_on=(OSError,), give_up_on=(FileNotFoundError,)), FileNotFoundError(), False),
+        (RetryPolicy(retry_on=(OSError,), give_up_on=(FileNotFoundError,)), PermissionError(), True),
+        (RetryPolicy(), SystemExit(), True),
+    ],
+)
+def test_some_errors_are_not_worth_another_attempt(policy: RetryPolicy, error: BaseException, again: bool) -> None:
+    assert isinstance(after_exception(error, 1, 5, policy), Retried if again else Failed)
+
+
+@given(st.integers(min_value=1, max_value=100))
+def test_what_a_job_asks_for_is_granted(attempt: int) -> None:
+    assert after_exception(Snooze(60), attempt, 5, FIXED) == Snoozed(60.0)
+    assert after_exception(Cancel("no\nlonger needed"), attempt, 5, FIXED) == Cancelled("no longer needed")
+
+
+def test_retry_uses_an_attempt_and_its_own_delay_or_the_backoff() -> None:
+    assert after_exception(Retry(7), 1, 5, FIXED) == Retried("Retry: the job asked to be retried", 7.0)
+    assert after_exception(Retry(0, "busy"), 1, 5, FIXED) == Retried("Retry: busy", 0.0)
+    assert after_exception(Retry(reason="busy"), 3, 5, FIXED) == Retried("Retry: busy", 30.0)
+    assert after_exception(Retry(7, "busy"), 5, 5, FIXED) == Failed("Retry: busy")
+    assert isinstance(after_exception(Retry(7), 1, 5, RetryPolicy(retry_on=(OSError,))), Retried)
+
+
+def test_a_lost_attempt_can_be_isolated() -> None:
+    assert after_loss("killed by\nSIGSEGV", 1, 2, isolate=True, delay=10) == Retried(
+        "killed by SIGSEGV", 10.0, isolate=True
+    )
+    assert after_loss("killed by SIGSEGV", 2, 2, isolate=True) == Failed("killed by SIGSEGV")
+    outcome = after_loss("killed by SIGSEGV", 3, 5)
+    assert isinstance(outcome, Retried)
+    assert 0 <= outcome.delay <= DEFAULT_BACKOFF.ceiling(3)
+
+
+@pytest.mark.parametrize("asked", [Snooze(2.5), Retry(3, "busy"), Retry(), Cancel("no")])
+def test_what_a_job_raises_survives_the_way_back_from_a_process(asked: Any) -> None:
+    back = pickle.loads(pickle.dumps(asked))
+    assert type(back) is type(asked)
+    assert (str(back), vars(back)) == (str(asked), vars(asked))
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, "5", True, None, 11 * 366 * 86400])
+def test_seconds_that_can_not_be_used_are_refused(seconds: Any) -> None:
+    with pytest.raises(UsageError, match="number of seconds"):
+        Snooze(seconds)
+    if seconds is not None:
+        with pytest.raises(UsageError, match="number of seconds"):
+            Retry(seconds)
+
+
+# -- Describing errors -----------------------------------------------------------------------------------------------
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+def test_any_exception_can_be_described() -> None:
+    assert describe(raised(ValueError("no")))[0] == "ValueError: no"
+    assert describe(raised(ValueError()))[0] == "ValueError"
+    line, trace = describe(raised(Unprintable()))
+    assert line.startswith("Unprintable")
+    assert "test_retry.py" in trace
+
+
+def test_deep_recursion_is_described_within_bounds() -> None:
+    def deeper(n: int) -> int:
+        return deeper(n + 1) + 1
+
+    with pytest.raises(RecursionError) as caught:
+        deeper(0)
+    assert len(describe(caught.value)[1]) <= TRACEBACK_LIMIT + 100
+
+
+@given(st.text())
+def test_a_line_is_one_short_line_that_postgresql_stores(text: str) -> None:
+    line = one_line(text)
+    assert len(line) <= ERROR_LIMIT
+    assert len(line.splitlines()) <= 1
+    assert "\x00" not in line
+    line.encode()
+
+
+def test_lone_surrogates_and_nul_are_escaped() -> None:
+    assert one_line("a\x00b\ud800c") == "a\\x00b\\ud800c"
+
+
+@given(st.text(), st.integers(min_value=1, max_value=3000))
+def test_a_traceback_keeps_its_head_and_its_tail(text: str, times: int) -> None:
+    trace = f"HEAD{text * times}TAIL"
+    kept = bounded(trace)
+    assert kept.startswith("HEAD")
+    assert kept.endswith("TAIL")
+    assert len(kept) <= TRACEBACK_LIMIT + 100
+    kept.encode()
