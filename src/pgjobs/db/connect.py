@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, LiteralString
 
 from pgjobs.db.url import describe, libpq_url
 from pgjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from typing import LiteralString
-
     import psycopg
 
 # A link that is cut silently is noticed: keepalives find an idle one after 25 s, the user timeout one with unsent
@@ -25,10 +25,15 @@ _LINK = {
 
 # The hot statements must be nested loops over indexes, whatever the statistics say: a fresh table, a million dead
 # rows. Left alone, a generic plan once went to a sequential scan with a hash join, twenty times slower.
-PINS: LiteralString = (
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
-    "SET enable_bitmapscan = off; SET enable_sort = off; SET plan_cache_mode = force_generic_plan; SET jit = off"
-)
+_PINS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
 
 
 def connect(url: str, *, application_name: str = "pgjobs", autocommit: bool = True) -> psycopg.Connection:
@@ -52,6 +57,7 @@ def connect(url: str, *, application_name: str = "pgjobs", autocommit: bool = Tr
         raise ConnectError(f"can not connect to {describe(url)}: {reason}") from error
     except psycopg.ProgrammingError as error:
         raise ConfigurationError(f"the database URL can not be used: {error}".strip()) from None
+    connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
     return connection
 
 
@@ -59,14 +65,29 @@ def connect_hot(url: str, *, application_name: str, async_commit: bool = False) 
     """Connect for the hot path: plans pinned, statements prepared at first use.
 
     `async_commit` lets commits return before they are on disk. It is for claims only: a claim that a crash loses is
-    a job that is queued again.
+    a job that is queued again. Behind a pooler nothing is set, because settings of a session would stay behind in
+    one that belongs to others: use `pinned` around the statements there.
     """
     connection = connect(url, application_name=application_name)
-    connection.execute(PINS)
-    if async_commit:
-        connection.execute("SET synchronous_commit = off")
-    connection.prepare_threshold = None if behind_pooler(connection) else 0
+    if behind_pooler(connection):
+        connection.prepare_threshold = None
+    else:
+        connection.execute(_set("SET", async_commit=async_commit))
+        connection.prepare_threshold = 0
     return connection
+
+
+@contextmanager
+def pinned(connection: psycopg.Connection, *, async_commit: bool = False) -> Iterator[None]:
+    """Pin plans for one transaction, where `connect_hot` could not do it for the session."""
+    with connection.transaction():
+        connection.execute(_set("SET LOCAL", async_commit=async_commit))
+        yield
+
+
+def _set(verb: LiteralString, *, async_commit: bool) -> LiteralString:
+    pins = _PINS | {"synchronous_commit": "off"} if async_commit else _PINS
+    return "; ".join(f"{verb} {name} = {value}" for name, value in pins.items())
 
 
 def behind_pooler(connection: psycopg.Connection) -> bool:

@@ -53,6 +53,6 @@ def named_statement(name: str, schema: str | None = None) -> str:
 
 def doorbell_channel(queue: str, schema: str | None = None) -> str:
     """Name the NOTIFY channel of a queue, as the SQL function `doorbell_channel` does."""
-    from hashlib import md5  # noqa: S324 (a short name, not a secret)
+    from hashlib import md5
 
     return f"{(schema or settings().schema)[:20]}:{md5(queue.encode(), usedforsecurity=False).hexdigest()}"

@@ -100,16 +100,18 @@ class Acknowledger(VitalThread):
 
     def _complete(self, ids: list[int], attempts: list[int]) -> None:
         def write(link: Link) -> None:
-            written = complete(link.cursor, self._worker_id, ids, attempts)
+            with link.pinned() as cursor:
+                written = complete(cursor, self._worker_id, ids, attempts)
             if written < len(ids):
-                found = {row[0] for row in link.cursor.fetchall()}
+                found = {row[0] for row in cursor.fetchall()}
                 self._drop([job for job in ids if job not in found])
 
         self._link.run(write, patience=self._grace)
 
     def _settle(self, settlements: list[Settlement]) -> None:
         def write(link: Link) -> None:
-            stale = settle(link.cursor, self._worker_id, self._host, settlements)
+            with link.pinned() as cursor:
+                stale = settle(cursor, self._worker_id, self._host, settlements)
             self._drop([attempt.id for attempt in stale])
 
         self._link.run(write, patience=self._grace)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pgjobs.db.connect import behind_pooler, pinned
 from pgjobs.db.url import mask
 from pgjobs.errors import ConfigurationError
 
@@ -20,6 +21,13 @@ T = TypeVar("T")
 LONGEST_PAUSE = 5.0  # seconds between tries
 
 
+class Stop(Protocol):
+    """What ends the tries: a `threading.Event`, or something that waits like one."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait so many seconds, or less when the stop was asked for, and say whether it was."""
+
+
 class Stopped(Exception):
     """The worker stops, so the connection is not tried any longer."""
 
@@ -27,10 +35,14 @@ class Stopped(Exception):
 class Link:
     """One connection of a worker, for one thread. `connect` makes it; `stop` ends the tries."""
 
-    def __init__(self, name: str, connect: Callable[[], psycopg.Connection], stop: threading.Event) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], psycopg.Connection], stop: Stop, *, async_commit: bool = False
+    ) -> None:
         self._name = name
         self._connect = connect
         self._stop = stop
+        self._async_commit = async_commit
+        self.pooled = False  # behind a pooler: neither LISTEN nor settings nor prepared statements last
         self._connection: psycopg.Connection | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
         self.generation = 0  # how often it was connected
@@ -46,6 +58,7 @@ class Link:
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
             self._cursor = None
+            self.pooled = behind_pooler(self._connection)
             self.generation += 1
         return self._connection
 
@@ -56,6 +69,16 @@ class Link:
         if self._cursor is None:
             self._cursor = connection.cursor(binary=True)
         return self._cursor
+
+    @contextmanager
+    def pinned(self) -> Iterator[psycopg.Cursor[Any]]:
+        """Give the cursor for statements of the hot path; their plans are pinned here, if not by the session."""
+        connection, cursor = self.connection, self.cursor
+        if self.pooled:
+            with pinned(connection, async_commit=self._async_commit):
+                yield cursor
+        else:
+            yield cursor
 
     def run(self, work: Callable[[Link], T], *, patience: float | None = None) -> T:
         """Do `work` with this link; when the connection breaks, connect again and do it again.

@@ -28,7 +28,7 @@ from pgjobs.worker.consumers.processes import ChildProcess
 from pgjobs.worker.consumers.threads import ThreadConsumers
 from pgjobs.worker.control import Control
 from pgjobs.worker.lane import Lane, Outbox
-from pgjobs.worker.link import Link, Stopped
+from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
 from pgjobs.worker.registry import beat, register
 from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
@@ -70,13 +70,18 @@ class WorkerProcess:
                 self._control.say("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
                 return 1
         try:
-            worker_id = self._link("register").run(self._register)
+            worker_id = self._link("register", stop=self).run(self._register)
         except Stopped:
             return 0
         self._control.say("registered", worker_id=worker_id)
         acknowledger, producers, consumers = self._start(worker_id)
         self._work(acknowledger)
         return self._finish(acknowledger, producers, consumers)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the supervisor's word, and say whether it was to stop (for the connection of the first minute)."""
+        self._asked_to_drain |= any(message["say"] == "drain" for message in self._control.hear(timeout))
+        return self._asked_to_drain or self._control.ended
 
     def _on_sigterm(self, *_: Any) -> None:
         self._asked_to_drain = True
@@ -87,12 +92,13 @@ class WorkerProcess:
         finally:
             link.close()
 
-    def _link(self, role: str, *, async_commit: bool = False) -> Link:
+    def _link(self, role: str, *, async_commit: bool = False, stop: Stop | None = None) -> Link:
         name = f"pgjobs {role} {os.getpid()}"
         return Link(
             name,
             lambda: connect_hot(self._config.database_url, application_name=name, async_commit=async_commit),
-            self._stop_claiming,
+            self._stop_claiming if stop is None else stop,
+            async_commit=async_commit,
         )
 
     def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadConsumers]]:
@@ -138,13 +144,7 @@ class WorkerProcess:
         self._stuck.add((job.id, job.attempt))
 
     def _work(self, acknowledger: Acknowledger) -> None:
-        while not self._asked_to_drain:
-            for message in self._control.hear(TICK):
-                if message["say"] == "drain":
-                    self._asked_to_drain = True
-            if self._control.ended:
-                log.error("the supervisor is gone: finishing what runs, then stopping")
-                return
+        while not self.wait(TICK):
             if self._config.drain:
                 self._tell_progress(acknowledger)
                 if self._nothing_is_due():
@@ -152,6 +152,8 @@ class WorkerProcess:
             if self._stuck:
                 self._control.say("retiring")
                 return
+        if self._control.ended:
+            log.error("the supervisor is gone: finishing what runs, then stopping")
 
     def _tell_progress(self, acknowledger: Acknowledger) -> None:
         if acknowledger.settled != self._told:
@@ -168,7 +170,6 @@ class WorkerProcess:
 
         What still runs then is given back by the supervisor, after this process is gone and can not go on with it.
         """
-        began = time.monotonic()
         self._stop_claiming.set()
         for lane in self._lanes:
             lane.wake()
@@ -176,14 +177,17 @@ class WorkerProcess:
             producer.join(max(1.0, self._config.grace))
         for consumer in consumers:
             consumer.stop()
-        while self._running() and (self._stuck or time.monotonic() < began + self._config.grace):
+        deadline = None  # a worker that only retires gives its jobs all the time they want
+        while self._running():
+            if deadline is None and (self._asked_to_drain or self._control.ended):
+                deadline = time.monotonic() + self._config.grace
+            if deadline is not None and time.monotonic() >= deadline:
+                break
             if self._control.ended:
                 self._beat_alone()
                 time.sleep(0.05)
-            elif any(message["say"] == "drain" for message in self._control.hear(0.05)):
-                self._asked_to_drain = True
-            if self._asked_to_drain and time.monotonic() >= began + self._config.grace:
-                break
+            else:
+                self.wait(0.05)
         acknowledger.stop()
         acknowledger.join(max(5.0, self._config.grace))
         self._tell_progress(acknowledger)

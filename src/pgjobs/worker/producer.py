@@ -13,7 +13,6 @@ import time
 from typing import Any
 
 from pgjobs.context import CurrentJob
-from pgjobs.db.connect import behind_pooler
 from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.outcome import RELEASED
 from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, wait_after
@@ -45,6 +44,7 @@ class Producer(VitalThread):
         self._misses = 0
         self._generation = 0
         self._doorbell = False
+        self._rung = False  # while a statement was under way
         self._armed_until = 0.0
 
     def work(self) -> None:
@@ -77,17 +77,19 @@ class Producer(VitalThread):
         frontier, lane = self._frontier, self._lane
         began = time.monotonic()
         places = frontier.start(began)
-        rows = link.cursor.execute(
-            statement("claim"),
-            {
-                "priorities": _SMALLINTS,
-                "run_ats": [place[0] for place in places],
-                "ids": array(place[1] for place in places),
-                "queue": lane.name,
-                "demand": wanted,
-                "worker_id": self._worker_id,
-            },
-        ).fetchall()
+        with link.pinned() as cursor:
+            cursor.execute(
+                statement("claim"),
+                {
+                    "priorities": _SMALLINTS,
+                    "run_ats": [place[0] for place in places],
+                    "ids": array(place[1] for place in places),
+                    "queue": lane.name,
+                    "demand": wanted,
+                    "worker_id": self._worker_id,
+                },
+            )
+        rows = cursor.fetchall()
         now = time.monotonic()
         last: dict[int, Place] = {}
         if rows:
@@ -136,10 +138,11 @@ class Producer(VitalThread):
                     settle(link.cursor, self._worker_id, "", [(Attempt(*row), RELEASED) for row in lost])
                     log.warning("queue %s: handed back %d jobs of a claim that was cut off", self._lane.name, len(lost))
         link.cursor.execute(statement("ensure_queue"), {"queue": self._lane.name})
-        self._doorbell = not behind_pooler(connection)
+        self._doorbell = not link.pooled
         if self._doorbell:
             from psycopg import sql
 
+            connection.add_notify_handler(self._ring)
             channel = doorbell_channel(self._lane.name)
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         else:
@@ -147,6 +150,9 @@ class Producer(VitalThread):
                 "queue %s: a connection pooler stands before PostgreSQL, and LISTEN does not work through it; polling",
                 self._lane.name,
             )
+
+    def _ring(self, notify: Any) -> None:
+        self._rung = True
 
     def _wait_for_demand(self) -> None:
         lane = self._lane
@@ -179,9 +185,8 @@ class Producer(VitalThread):
         if link is not None:
             pgconn = link.connection.pgconn
             poller.register(pgconn.socket, select.POLLIN)
-            if pgconn.notifies() is not None:
-                while pgconn.notifies() is not None:
-                    pass
+            if self._rung:
+                self._rung = False
                 return
         for fd, _ in poller.poll(max(0.0, seconds) * 1000):
             if fd == self._lane.wake_fd:

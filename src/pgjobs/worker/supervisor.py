@@ -154,8 +154,9 @@ class Supervisor:
         for member in self._members:
             member.drain(self._config.grace)
 
-    def _hear(self, member: Member) -> None:
-        for message in member.hear():
+    def _hear(self, member: Member) -> bool:
+        messages = member.hear()
+        for message in messages:
             match message["say"]:
                 case "unfit":
                     self._unfit = message["error"]
@@ -165,18 +166,23 @@ class Supervisor:
                 case "progress":
                     self._tell_progress()
         if member.control.ended:
-            try:
-                self._selector.unregister(member.control)
-            except (KeyError, ValueError):
-                pass
+            self._forget(member)
+        return bool(messages)
+
+    def _forget(self, member: Member) -> None:
+        try:
+            self._selector.unregister(member.control)
+        except (KeyError, ValueError):
+            pass  # it was forgotten before
 
     def _tell_progress(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self._settled_before + sum(member.settled for member in self._members))
 
     def _part_with(self, member: Member) -> None:
-        while not member.control.ended:  # its last words
-            self._hear(member)
+        while self._hear(member):
+            pass  # its last words
+        self._forget(member)
         with self._lock:
             self._members.remove(member)
         self._settled_before += member.settled
