@@ -112,7 +112,7 @@ class Job(Generic[P, R_co]):
         return bound
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        if self._base is not self:
+        if self.base is not self:
             return _with_options, (self._base, _differences(self.job_options, self._base.job_options))
         if self._instance is not None:
             return getattr, (self._instance, self.__name__)

@@ -71,6 +71,11 @@ def test_an_argument_that_can_not_be_pickled_is_named(
         enqueue(conn, send_receipt, *args, **kwargs)
 
 
+def test_an_open_file_is_refused_although_cloudpickle_would_copy_it(conn: psycopg.Connection) -> None:
+    with open(__file__) as file:  # noqa: PTH123 (any open file)
+        assert "argument 1 'text'" in refusal(lambda: enqueue(conn, plain, file))
+
+
 def test_what_has_no_name_needs_cloudpickle(conn: psycopg.Connection, without_cloudpickle: None) -> None:
     assert "the callable itself" in refusal(lambda: enqueue(conn, lambda: 1))
     said = refusal(lambda: enqueue(conn, make_closure(1), 1))
