@@ -58,7 +58,12 @@ def configure_logging(
     console = format == "console" or (format == "auto" and terminal)
 
     handler = Lines(to)
-    handler.setFormatter(ProcessorFormatter(processors=_processors(console=console, terminal=terminal, stream=to)))
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder()],  # what `logging` was given as `extra`
+            processors=_processors(console=console, terminal=terminal, stream=to),
+        )
+    )
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, Lines)]:
         root.removeHandler(old)

@@ -82,9 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             result: Any = app(arguments, prog_name="pgjobs", standalone_mode=False)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, KeyboardInterrupt):
             raise
-        except (KeyboardInterrupt, SystemExit):
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):  # the CLI library's own answer to it
+                raise BrokenPipeError from error
             raise
         except BaseException as error:
             return explain(error, debug="--debug" in arguments)

@@ -63,8 +63,10 @@ def work(
             log_format=log_format,
             schema=settings().schema,
         )
+        from pgjobs.logs import configure_logging
         from pgjobs.worker.supervisor import run_supervisor
 
+        configure_logging(log_level, log_format)
         if drain:
             with progress("jobs done") as on_progress:
                 code = run_supervisor(config, on_progress=on_progress)

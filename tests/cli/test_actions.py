@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.rows import count, put_dead, put_job, row_of
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from tests.cli.conftest import Cli
+
+
+def test_a_retry_of_several_jobs_says_how_many(cli: Cli, conn: Connection) -> None:
+    jobs = [put_job(conn, status="failed"), put_job(conn, status="cancelled")]
+    result = cli("jobs", "retry", *jobs)
+    assert (result.code, result.out, result.err) == (0, "2 jobs queued, due now.\n", "")
+    assert [row_of(conn, job)["status"] for job in jobs] == ["queued", "queued"]
+
+
+def test_a_cancel_that_is_refused_in_part_does_the_rest_and_exits_with_1(cli: Cli, conn: Connection) -> None:
+    queued, running = put_job(conn), put_job(conn, status="running", worker_id=1)
+    result = cli("jobs", "cancel", queued, running)
+    assert (result.code, result.out) == (1, "1 job cancelled.\n")
+    assert result.err.startswith(f"pgjobs: Job {running} is running: cancelling running jobs is not there yet")
+    assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "done"),
+    [(["--all"], 3), (["--queue", "mail"], 2), (["--task", "b"], 2), (["--queue", "mail", "--task", "b"], 1)],
+)
+def test_letters_are_replayed_by_queue_task_or_all(cli: Cli, conn: Connection, arguments: list[str], done: int) -> None:
+    put_dead(conn, queue="mail", task="a:f")
+    put_dead(conn, queue="mail", task="b:f")
+    put_dead(conn, queue="other", task="b:g")
+    result = cli("dead", "replay", *arguments)
+    assert result.code == 0
+    assert result.out == f"{done} dead job{'s' * (done > 1)} queued, due now.\n"
+    assert count(conn, "dead_jobs") == 3 - done
+
+
+def test_letters_are_replayed_by_id(cli: Cli, conn: Connection) -> None:
+    first, second = put_dead(conn), put_dead(conn)
+    assert cli("dead", "replay", second).code == 0
+    assert row_of(conn, first)["status"] == "failed"
+    assert row_of(conn, second)["status"] == "queued"
+
+
+def test_an_id_without_a_letter_is_a_failure(cli: Cli) -> None:
+    result = cli("dead", "replay", 4711)
+    assert (result.code, result.out, result.err) == (1, "", "pgjobs: There is no dead letter 4711.\n")
+
+
+def test_a_filter_that_finds_nothing_is_no_failure(cli: Cli) -> None:
+    result = cli("dead", "replay", "--queue", "mail")
+    assert (result.code, result.out) == (0, "No such dead letters: nothing to do.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["1", "--all"], ["--all", "--queue", "x"], ["1", "--task", "x"], ["--all", "--task", "x"]]
+)
+@pytest.mark.parametrize("command", ["replay", "discard"])
+def test_which_letters_must_be_said_in_one_way(cli: Cli, conn: Connection, command: str, arguments: list[str]) -> None:
+    put_dead(conn)
+    result = cli("dead", command, *arguments)
+    assert result.code == 2
+    assert len(result.err.splitlines()) == 1
+    assert count(conn, "dead_jobs") == 1
+
+
+def test_discarding_all_needs_a_yes_where_nobody_can_be_asked(cli: Cli, conn: Connection) -> None:
+    put_dead(conn)
+    result = cli("dead", "discard", "--all")
+    assert (result.code, result.err) == (
+        2,
+        "pgjobs: Discard 1 dead letter for good? Nobody is here to be asked: give --yes.\n",
+    )
+    assert count(conn, "dead_jobs") == 1
+    assert cli("dead", "discard", "--all", "--yes").out == "1 dead letter discarded.\n"
+    assert count(conn, "dead_jobs") == 0
+
+
+def test_discarding_by_id_or_queue_asks_nothing(cli: Cli, conn: Connection) -> None:
+    first = put_dead(conn)
+    put_dead(conn, queue="mail")
+    assert cli("dead", "discard", first).code == 0
+    assert cli("dead", "discard", "--queue", "mail").code == 0
+    assert count(conn, "dead_jobs") == 0
+    assert row_of(conn, first)["status"] == "failed"
+
+
+def test_pausing_and_resuming_can_be_repeated(cli: Cli, conn: Connection) -> None:
+    put_job(conn, queue="mail")
+    put_job(conn, queue="news")
+    assert cli("queues", "pause", "mail", "news").out == "mail is paused.\nnews is paused.\n"
+    assert cli("queues", "pause", "mail").out == "mail was paused already.\n"
+    assert cli("queues", "resume", "mail", "news").out == "mail goes on.\nnews goes on.\n"
+    result = cli("queues", "resume", "mail")
+    assert (result.code, result.out) == (0, "mail was not paused.\n")
+
+
+def test_pausing_a_queue_that_nobody_has_seen_works_and_is_remarked(cli: Cli) -> None:
+    result = cli("queues", "pause", "mial")
+    assert (result.code, result.out) == (0, "mial is paused.\n")
+    assert "no job and no worker of a queue 'mial' has been seen" in result.err
+
+
+def test_a_name_that_is_none_is_wrong_usage(cli: Cli) -> None:
+    result = cli("queues", "pause", " mail")
+    assert result.code == 2
+    assert result.err.startswith("pgjobs: queue=' mail': ")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.rows import ERRORS, put_dead, put_job, put_worker
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from tests.cli.conftest import Cli
+
+
+def test_jobs_are_a_table_with_a_line_for_each(cli: Cli, conn: Connection) -> None:
+    job = put_job(conn, queue="mail", summary="send_receipt(42)", status="failed", attempt=2, error="ValueError: no")
+    result = cli("jobs", "list")
+    assert result.code == 0
+    title, line = result.out.splitlines()
+    assert title.split() == ["ID", "STATUS", "QUEUE", "TRY", "WHEN", "JOB", "ERROR"]
+    assert line.split()[:4] == [str(job), "failed", "mail", "2/5"]
+    assert line.endswith("send_receipt(42)  ValueError: no")
+
+
+def test_attempts_are_counted_since_the_last_replay(cli: Cli, conn: Connection) -> None:
+    put_job(conn, attempt=6, max_attempts=10, prior_attempts=5)
+    assert " 1/5 " in cli("jobs", "list").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs", "list"),
+        ("dead", "list"),
+        ("queues", "list"),
+        ("jobs", "list", "--status", "failed", "--queue", "x", "--task", "a*", "--limit", 1, "--before", 9),
+        ("dead", "list", "--queue", "x", "--task", "a*", "--limit", 1, "--before", 9),
+    ],
+)
+def test_an_empty_listing_is_an_empty_array_in_json_and_a_remark_elsewhere(cli: Cli, arguments: tuple[object]) -> None:
+    assert json.loads(cli(*arguments, "--json").out) == []
+    result = cli(*arguments)
+    assert (result.code, result.out) == (0, "")
+    assert len(result.err.splitlines()) == 1
+
+
+def test_jobs_in_json_have_all_columns_and_iso_timestamps(cli: Cli, conn: Connection) -> None:
+    soon = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    job = put_job(conn, run_at=soon, summary="f('é')")
+    result = cli("jobs", "list", "--json")
+    (row,) = json.loads(result.out)
+    assert (row["id"], row["status"], row["summary"]) == (job, "queued", "f('é')")
+    assert datetime.fromisoformat(row["run_at"]) == soon
+    assert row["finished_at"] is None
+    assert "payload" not in row
+    assert result.err == ""
+
+
+def test_filters_reach_the_listing(cli: Cli, conn: Connection) -> None:
+    put_job(conn, queue="a", task="x:f")
+    wanted = put_job(conn, queue="b", task="y:f")
+    for filters in (["-q", "b"], ["-t", "y"], ["--queue=b", "--task=*:f"]):
+        assert [row["id"] for row in json.loads(cli("jobs", "list", *filters, "--json").out)] == [wanted]
+
+
+def test_a_job_is_shown_with_every_error(cli: Cli, conn: Connection) -> None:
+    job = put_dead(conn, summary="send_receipt(42)")
+    for group in ("jobs", "dead"):
+        result = cli(group, "show", job)
+        assert result.code == 0
+        assert "send_receipt(42)" in result.out
+        assert "dead since" in result.out
+        assert "  ValueError: no" in result.out.splitlines()
+        assert json.loads(cli(group, "show", job, "--json").out)["errors"] == ERRORS
+
+
+def test_what_a_job_has_in_its_arguments_can_not_move_the_cursor(cli: Cli, conn: Connection) -> None:
+    put_dead(conn, summary="f('\x1b[2J\r\n')", error="E: \x1b]0;x\x07")
+    for arguments in (["jobs", "list"], ["dead", "list"], ["jobs", "show", 1]):
+        out = cli(*arguments).out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+        assert "\\x1b[2J" in out
+
+
+def test_status_shows_queues_letters_and_workers(cli: Cli, conn: Connection) -> None:
+    put_job(conn, queue="mail", run_at=datetime.now(UTC) - timedelta(minutes=10))
+    put_dead(conn, queue="mail")
+    put_worker(conn, {"mail": 20}, silent_for=1000)
+    lines = cli("status").out.splitlines()
+    assert lines[0].split() == ["QUEUE", "DUE", "LATER", "RUNNING", "LATENCY", "RATE", "DEAD"]
+    assert lines[1].split() == ["mail", "1", "0", "0", "10m", "1/min", "1"]
+    assert lines[2] == "1 dead letter: see `pgjobs dead list`."
+    assert "unheard" in lines[-1]
+    assert "mail:20" in lines[-1]
+
+
+def test_status_in_json_has_figures_in_named_units(cli: Cli, conn: Connection) -> None:
+    put_job(conn, queue="mail")
+    put_worker(conn, {"mail": 20})
+    state = json.loads(cli("status", "--json").out)
+    (queue,) = state["queues"]
+    assert (queue["queue"], queue["due"], queue["due_capped"], queue["rate_per_second"]) == ("mail", 1, False, 0)
+    assert queue["latency_seconds"] >= 0
+    assert state["workers"][0]["queues"] == {"mail": 20}
+    assert datetime.fromisoformat(state["at"]).tzinfo is not None
+
+
+def test_status_of_nothing_says_what_to_do(cli: Cli) -> None:
+    result = cli("status")
+    assert (result.code, result.out) == (0, "")
+    assert "start one with `pgjobs work`" in result.err
+
+
+def test_paused_queues_are_seen_in_status_and_list(cli: Cli, conn: Connection) -> None:
+    put_job(conn, queue="mail")
+    assert cli("queues", "pause", "mail").out == "mail is paused.\n"
+    assert cli("status").out.splitlines()[1].endswith("paused")
+    assert cli("queues", "list").out.splitlines()[1].split()[:2] == ["mail", "paused"]
+    assert json.loads(cli("queues", "list", "--json").out)[0]["paused"] is True
