@@ -18,7 +18,6 @@ from pgjobs.worker.settle import Attempt
 
 log = logging.getLogger("pgjobs.supervisor")
 SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
-REPLACE_ME = 75
 
 
 class Member:
@@ -29,6 +28,7 @@ class Member:
         self.settled = 0
         self.retired = False
         self._stuck: dict[Attempt, str] = {}
+        self._leaving = False
         self._killed_on_purpose = False
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
@@ -60,6 +60,8 @@ class Member:
                     self._stuck[Attempt(message["id"], message["attempt"])] = message["error"]
                 case "retiring":
                     self.retired = True
+                case "leaving":
+                    self._leaving = True
         return messages
 
     def age(self) -> float:
@@ -88,7 +90,7 @@ class Member:
     def how_it_died(self) -> str | None:
         """Wait for its end, and say how it came; None if it was meant to end."""
         status = self._process.wait()
-        if status in (0, REPLACE_ME) or self._killed_on_purpose:
+        if self._leaving or self._killed_on_purpose:
             return None
         return how_it_died(status)
 

@@ -194,6 +194,7 @@ class WorkerProcess:
         left = self._running()
         if left:
             log.warning("%d jobs did not end within %g s and are given back", left, self._config.grace)
+        self._control.say("leaving")
         return REPLACE_ME if self._stuck else 0
 
     def _running(self) -> int:

@@ -23,12 +23,12 @@ _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 class Alarm:
-    """What to do when a job's time is up, unless it has ended before."""
+    """What to do when a job's time is up, unless it has ended before. `thread`: where it runs (None: on the loop)."""
 
     __slots__ = ("_fired", "_lock", "_thread", "job", "over")
 
     def __init__(self, job: CurrentJob, thread: int | None = None) -> None:
-        self.job = job
+        self.job: CurrentJob | None = job
         self.over = False
         self._thread = thread
         self._fired = False
@@ -45,6 +45,7 @@ class Alarm:
         """Say that the job has ended. What was raised and has not arrived yet is taken back."""
         with self._lock:
             self.over = True
+            self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
             if self._fired and self._thread is not None:
                 _raise_in_thread(self._thread, None)
 
@@ -56,6 +57,7 @@ class Watchdog(threading.Thread):
         super().__init__(name="pgjobs-watchdog", daemon=True)
         self._stuck = stuck
         self._heap: list[tuple[float, int, bool, Alarm]] = []
+        self._enough = 1_000  # alarms in the heap, before those that are over are thrown out
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._running = False
@@ -66,6 +68,10 @@ class Watchdog(threading.Thread):
             if not self._running:  # the thread exists only where timeouts are used
                 self._running = True
                 self.start()
+            if len(self._heap) >= self._enough:
+                self._heap = [entry for entry in self._heap if not entry[3].over]
+                heapq.heapify(self._heap)
+                self._enough = 2 * len(self._heap) + 1_000
             deadline = time.monotonic() + seconds
             heapq.heappush(self._heap, (deadline, next(self._numbers), False, alarm))
             if self._heap[0][3] is alarm:
@@ -80,9 +86,10 @@ class Watchdog(threading.Thread):
                 _, number, second, alarm = heapq.heappop(self._heap)
                 if not alarm.over and not second:
                     heapq.heappush(self._heap, (time.monotonic() + STUCK_AFTER, number, True, alarm))
-            if alarm.over:
+            job = alarm.job
+            if job is None:
                 continue
             if second:
-                self._stuck(alarm.job)
+                self._stuck(job)
             else:
                 alarm.fire()
