@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
 from typing import LiteralString, cast
 
 from pgjobs.settings import DEFAULT_SCHEMA, Settings, settings
@@ -31,6 +30,8 @@ def rename_schema(sql: str, schema: str) -> str:
 
 @cache
 def _statement(name: str, schema: str) -> LiteralString:
+    from importlib.resources import files  # 14 ms: `pgjobs --help` does without
+
     text = (files("pgjobs.db") / "sql" / f"{name}.sql").read_text("utf-8")
     # To mypy it is str anyway; pyright tells them apart.
     return cast("LiteralString", rename_schema(_COMMENT.sub("", text).strip(), schema))  # type: ignore[redundant-cast]
