@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -71,7 +71,9 @@ def keeper_of(directory: Path) -> int:
 
 
 def servers_of(directory: Path) -> list[int]:
-    return processes.find("-D", str((directory / "data").resolve()))
+    found = processes.find("-D", str((directory / "data").resolve()))
+    # A child that has just been forked still has its parent's name.
+    return [pid for pid in found if processes.parent(pid) not in found]
 
 
 def nothing_left(directory: Path) -> bool:
@@ -143,8 +145,11 @@ def test_it_starts_again_after_everything_was_killed(directory: Path, binaries: 
         seen = user.enter()
         ask(seen["url"], "CREATE TABLE kept AS SELECT 42 AS answer")
         (postmaster,) = servers_of(directory)
-        for pid in (user.process.pid, keeper_of(directory), postmaster, *children(postmaster), seen["child"]):
-            os.kill(pid, signal.SIGKILL)
+        everything = (user.process.pid, keeper_of(directory), postmaster, *children(postmaster), seen["child"])
+        for pid in everything:
+            with suppress(ProcessLookupError):  # gone with the ones before it
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(is_alive(pid) for pid in everything))
         with embedded_server(directory, binaries=binaries, durable=False) as server:
             assert server.started
             assert ask(server.url, "SELECT answer FROM kept") == 42

@@ -118,7 +118,10 @@ def docker_answers() -> bool:
 
 @contextmanager
 def _container(image: str) -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer
+    try:
+        from testcontainers.community.postgres import PostgresContainer
+    except ImportError:  # where it was before 4.15
+        from testcontainers.postgres import PostgresContainer
 
     with PostgresContainer(image, driver=None) as container:
         yield container.get_connection_url()

@@ -46,24 +46,27 @@ def find(*words: str) -> list[int]:
     return found
 
 
+def parent(pid: int) -> int | None:
+    """Give the parent of a process, None when the process is gone."""
+    fields = _status(pid)
+    return int(fields[1]) if fields else None
+
+
 def children(pid: int) -> list[int]:
     """List the children of a process."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            try:
-                status = (process / "stat").read_text()
-            except OSError:
-                continue
-            if int(status.rpartition(")")[2].split()[1]) == pid:
-                found.append(int(process.name))
-    return found
+    numbers = [int(process.name) for process in Path("/proc").iterdir() if process.name.isdecimal()]
+    return [number for number in numbers if parent(number) == pid]
 
 
 def is_alive(pid: int) -> bool:
     """Say whether a process runs; one that is dead and not yet waited for does not."""
+    fields = _status(pid)
+    return bool(fields) and fields[0] not in ("Z", "X")
+
+
+def _status(pid: int) -> list[str]:
+    """Read state, parent and so on of a process; nothing when it is gone."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+        return []

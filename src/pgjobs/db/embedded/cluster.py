@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,21 +16,26 @@ from urllib.parse import urlsplit
 from pgjobs.db.embedded.account import choose_account
 from pgjobs.db.embedded.binaries import major_version, reachable_binaries
 from pgjobs.db.embedded.locks import lock_file, open_private, wait_for_lock
+from pgjobs.db.embedded.system import (
+    clean_environment,
+    die_with_parent,
+    end_orphans,
+    free_port,
+    is_free,
+    send_signal,
+)
 from pgjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pgjobs.db.embedded.place import Place
 
 USER = "postgres"
 START_LIMIT = 60.0  # seconds; recovery after a crash may take a while
 STOP_LIMIT = 20.0  # seconds for an orderly shutdown, before it is a hard one
-LEFTOVER_LIMIT = 15.0  # seconds for the processes of an earlier server to go
+LEFTOVER_LIMIT = 30.0  # seconds for the processes of a killed server to notice and go; some need ten
 LOG_LIMIT = 4 * 1024 * 1024  # bytes; the log before that is kept as server.log.1
 _ADDRESS_TAKEN = "could not create any TCP/IP sockets"
 _SHARED_MEMORY_TAKEN = "pre-existing shared memory block"
-_PR_SET_PDEATHSIG = 1
 
 
 class Cluster:
@@ -56,6 +59,7 @@ class Cluster:
         """
         place = self._place
         self.trim_log()
+        end_orphans()
         with lock_file(place.server_lock) as lock:
             self._wait_for_leftovers(lock)
             if not (place.data / "PG_VERSION").exists():
@@ -65,7 +69,7 @@ class Cluster:
             port = self._last_port()
             while True:
                 offset = place.log.stat().st_size if place.log.exists() else 0
-                port = port if port and _is_free(port) else _free_port()
+                port = port if port and is_free(port) else free_port()
                 if self._try_start(port, lock, deadline):
                     break
                 said = place.log.read_bytes()[offset:].decode(errors="replace")
@@ -88,6 +92,7 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 continue
         self.process = None
+        end_orphans()
         if self._place.url.exists() and self._place.url.read_text() == self.url:
             self._place.url.unlink()
 
@@ -107,7 +112,7 @@ class Cluster:
             # Without PR_SET_PDEATHSIG a server outlives its keeper. It holds the lock, so this is its number.
             pid = self._place.server_pid()
             if pid:
-                _signal(pid, signal.SIGQUIT)
+                send_signal(pid, signal.SIGQUIT)
             if not wait_for_lock(lock, exclusive=True, seconds=LEFTOVER_LIMIT):
                 raise ConfigurationError(
                     f"Processes of an earlier server still use {self._place.data} (server process: {pid}): end them."
@@ -173,9 +178,9 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=clean_environment(),
             cwd="/",
-            preexec_fn=_die_with_parent(signal.SIGKILL),  # the keeper has one thread, so this is safe
+            preexec_fn=die_with_parent(signal.SIGKILL),  # the keeper has one thread, so this is safe
             check=False,
             **self._account.popen_options(),
         )
@@ -224,10 +229,10 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=clean_environment(),
                 cwd="/",
                 pass_fds=(lock,),  # held by the server and all its children, until the last of them is gone
-                preexec_fn=_die_with_parent(signal.SIGQUIT),  # the keeper has one thread, so this is safe
+                preexec_fn=die_with_parent(signal.SIGQUIT),  # the keeper has one thread, so this is safe
                 **self._account.popen_options(),
             )
         finally:
@@ -252,48 +257,3 @@ def useful_line(log: str) -> str:
             if mark in line:
                 return line[line.index(mark) + len(mark) :].strip()
     return lines[-1] if lines else "it says nothing about the reason."
-
-
-def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Give what a child runs before its program, so that the kernel signals it when the keeper dies. Linux only."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    keeper = os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != keeper:  # it died before the line above
-            os._exit(1)
-
-    return prepare
-
-
-def _environment() -> dict[str, str]:
-    """Give an environment in which no PG* variable and no locale changes what happens."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TZ") if name in os.environ}
-    return {**kept, "LC_ALL": "C"}
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except OSError:
-        return  # gone by itself
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -16,6 +16,7 @@ from pathlib import Path
 from pgjobs.db.embedded.cluster import Cluster
 from pgjobs.db.embedded.locks import open_private, try_lock, wait_for_lock
 from pgjobs.db.embedded.place import Place
+from pgjobs.db.embedded.system import adopt_orphans
 from pgjobs.errors import PgjobsError
 
 TICK = 0.1  # seconds between two looks at users.lock
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
         _say(report, "error: another keeper is at work.")
         return 1
     os.chdir("/")
+    adopt_orphans()
     cluster: Cluster | None = None
     try:
         cluster = Cluster(place, Path(binaries), durable=mode == "durable")

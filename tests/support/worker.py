@@ -1,0 +1,178 @@
+"""The real `python -m pgjobs work`, started and stopped, with its output in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from tests.support.processes import children, environment, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MARK = "PGJOBS_OF_TEST_RUN"  # a variable in the environment of a worker and of all that it starts
+QUIET = ("--log-format", "json")
+QUICK = ("--heartbeat", "0.5", "--rescue-after", "1.5")  # for tests of rescue: seconds instead of half a minute
+
+
+class Work:
+    """A running `pgjobs work`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, mark: str) -> None:
+        self.process = process
+        self.pid = process.pid
+        self._log = log
+        self._mark = mark
+
+    @property
+    def output(self) -> str:
+        """All that it and its processes have written so far."""
+        return self._log.read_text("utf-8", "replace")
+
+    def lines(self, **wanted: Any) -> list[dict[str, Any]]:
+        """Give the log lines that have these values."""
+        found = []
+        for text in self.output.splitlines():
+            if text.startswith("{"):
+                line = json.loads(text)
+                if all(line.get(key) == value for key, value in wanted.items()):
+                    found.append(line)
+        return found
+
+    def members(self) -> list[int]:
+        """List its worker processes."""
+        return children(self.pid)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor."""
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 20.0) -> int:
+        """Wait for its end, and give its exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds} s:\n{self.output[-5000:]}") from None
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """Drain it, and give its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def remains(self) -> list[int]:
+        """List the processes that it started, directly or not, and itself, as far as they still run."""
+        return marked(self._mark)
+
+    def kill(self) -> None:
+        """End all of it at once."""
+        deadline = time.monotonic() + 10
+        while self.process.poll() is None or (remains := self.remains()):
+            for pid in [self.pid] if self.process.returncode is None else remains:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            assert time.monotonic() < deadline, self.remains()
+            time.sleep(0.01)
+
+
+def marked(mark: str) -> list[int]:
+    """List the living processes with this mark in their environment."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                text = (process / "environ").read_bytes()
+            except OSError:
+                continue  # gone, or another user's
+            if f"{MARK}={mark}\0".encode() in text:
+                found.append(int(process.name))
+    return found
+
+
+@contextmanager
+def work(
+    url: str, *options: object, env: Mapping[str, str] | None = None, ready: bool = True
+) -> Iterator[Work]:
+    """Start a worker on the database, with these options, and see to it that nothing of it is left.
+
+    `ready`: wait until its worker processes are in the table, or it has ended.
+    """
+    mark = secrets.token_hex(8)
+    surroundings = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
+    with tempfile.NamedTemporaryFile(prefix="pgjobs-work-", suffix=".log") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgjobs", "work", "--database-url", url, *QUIET, *map(str, options)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**surroundings, MARK: mark, **(env or {})},
+        )
+        running = Work(process, Path(log.name), mark)
+        try:
+            if ready:
+                with psycopg.connect(url, autocommit=True) as conn:
+                    wait_until(lambda: process.poll() is not None or _registered(conn, running))
+            yield running
+        finally:
+            running.kill()
+
+
+def _registered(conn: psycopg.Connection, running: Work) -> bool:
+    members = running.members()
+    return bool(members) and scalar(conn, "SELECT count(*) FROM pgjobs.workers WHERE pid = ANY (%s)", [members]) == len(
+        members
+    )
+
+
+def drain(url: str, *options: object, seconds: float = 60.0, **keywords: Any) -> str:
+    """Run a worker until nothing is due, and give what it wrote."""
+    with work(url, "--drain", *options, ready=False, **keywords) as running:
+        code = running.wait(seconds)
+        assert code == 0, f"exit code {code}:\n{running.output}"
+        return running.output
+
+
+def states(conn: psycopg.Connection, where: str = "true") -> dict[str, int]:
+    """Count the jobs by status."""
+    rows = conn.execute(f"SELECT status, count(*) FROM pgjobs.jobs WHERE {where} GROUP BY status").fetchall()  # type: ignore[arg-type]  # not a literal
+    return dict(rows)
+
+
+def wait_for(conn: psycopg.Connection, condition: str, seconds: float = 20.0, log: Callable[[], str] = str) -> None:
+    """Wait until an SQL condition is true.
+
+    Raises:
+        AssertionError: it did not come true in time.
+
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        row = conn.execute(f"SELECT {condition}").fetchone()  # type: ignore[arg-type]  # not a literal
+        if row is not None and row[0]:
+            return
+        assert time.monotonic() < deadline, f"not true after {seconds} s: {condition}\n{states(conn)}\n{log()}"
+        time.sleep(0.02)
+
+
+def wait_done(conn: psycopg.Connection, seconds: float = 20.0, log: Callable[[], str] = str) -> None:
+    """Wait until no job is queued or running."""
+    wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs_live WHERE status IN ('queued', 'running'))", seconds, log)
+
+
+def scalar(conn: psycopg.Connection, query: str, values: object = None) -> Any:
+    """Give the first value of the first row."""
+    row = conn.execute(query, values).fetchone()  # type: ignore[arg-type, call-overload]  # not a literal
+    assert row is not None
+    return row[0]
