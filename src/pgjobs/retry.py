@@ -1,6 +1,6 @@
 """What to do after an error: pure functions over plain values.
 
-The default backoff is exponential with full jitter: uniform between 0 and `min(maximum, base · factor^(attempt−1))`.
+The default backoff is exponential with full jitter: uniform between 0 and `min(maximum, base · factor^(attempt-1))`.
 Full jitter spreads a herd of failed jobs best (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
 2015).
 """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_SCHEMA = "pgjobs"
+DEFAULT_MAX_PAYLOAD = 1024 * 1024  # bytes
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -32,7 +33,7 @@ class Settings:
     database_url: str | None = None
     schema: str = DEFAULT_SCHEMA
     signing_keys: tuple[bytes, ...] = ()
-    max_payload: int = 1024 * 1024
+    max_payload: int = DEFAULT_MAX_PAYLOAD
     summaries: bool = True
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ class Settings:
 
         """
         env = os.environ if environ is None else environ
-        max_payload = env.get("PGJOBS_MAX_PAYLOAD") or str(cls.max_payload)
+        max_payload = env.get("PGJOBS_MAX_PAYLOAD") or str(DEFAULT_MAX_PAYLOAD)
         if not max_payload.strip().isdecimal():
             raise UsageError(f"PGJOBS_MAX_PAYLOAD is {max_payload!r}: give a number of bytes, such as 1048576.")
         keys = (env.get("PGJOBS_SIGNING_KEY") or "").split(",")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, LiteralString
 
-from pgjobs.db.url import describe, libpq_url
+from pgjobs.db.url import describe, libpq_url, mask
 from pgjobs.errors import ConfigurationError
+from pgjobs.retry import one_line
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,8 +54,7 @@ def connect(url: str, *, application_name: str = "pgjobs", autocommit: bool = Tr
             **_LINK,  # type: ignore[arg-type]
         )
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise ConnectError(f"can not connect to {describe(url)}: {reason}") from error
+        raise ConnectError(f"can not connect to {describe(url)}: {_reason(error)}") from error
     except psycopg.ProgrammingError as error:
         raise ConfigurationError(f"the database URL can not be used: {error}".strip()) from None
     connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
@@ -97,6 +97,13 @@ def behind_pooler(connection: psycopg.Connection) -> bool:
     """
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
+
+
+def _reason(error: Exception) -> str:
+    """Give libpq's reason in one line, without its question whether the server is running."""
+    lines = [line.strip() for line in mask(str(error)).splitlines()]
+    said = [line.removeprefix("connection failed: ") for line in lines if line and not line.startswith("Is the server")]
+    return one_line("; ".join(said) or type(error).__name__)
 
 
 class ConnectError(ConfigurationError):

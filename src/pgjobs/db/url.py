@@ -8,7 +8,8 @@ from urllib.parse import quote, unquote, urlsplit
 from pgjobs.errors import ConfigurationError
 
 _SCHEME = re.compile(r"(postgres|postgresql)(\+\w+)?://")
-_PASSWORD_IN_URL = re.compile(r"(\w+(?:\+\w+)?://[^\s/@:]*):[^\s@]*@")
+# In PostgreSQL's own URLs up to the last @, because a password that was not quoted may hold any character.
+_PASSWORD_IN_URL = re.compile(r"\b(postgres(?:ql)?(?:\+\w{1,20})?://[^\s/@:]*):\S*@|\b(\w{1,20}://[^\s/@:]*):[^\s/@]*@")
 _PASSWORD_IN_PAIRS = re.compile(r"(?i)\b((?:ssl)?password=)('(?:\\.|[^'\\])*'|[^\s&]+)")
 
 
@@ -49,7 +50,7 @@ def sqlalchemy_url(url: str, driver: str = "psycopg") -> str:
 
 def mask(text: str) -> str:
     """Put *** where a text holds the password of a database URL."""
-    return _PASSWORD_IN_PAIRS.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+    return _PASSWORD_IN_PAIRS.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1\2:***@", text))
 
 
 def describe(url: str) -> str:

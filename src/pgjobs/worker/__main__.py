@@ -20,9 +20,10 @@ def main(fd: int, board_fd: int) -> None:
     messages = control.hear(None)
     if not messages:
         return
-    config = WorkerConfig.from_json(messages[0]["config"])
+    first, *others = messages  # it may have been told to drain in the same breath
+    config = WorkerConfig.from_json(first["config"])
     board = Board(sum(queue.concurrency for queue in config.queues), board_fd)
-    code = WorkerProcess(config, control, board).run()
+    code = WorkerProcess(config, control, board, others).run()
     sys.stdout.flush()
     os._exit(code)  # threads of jobs that do not end must not hold up the exit
 

@@ -26,7 +26,7 @@ from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
 from pgjobs.worker.consumers.threads import ThreadConsumers
-from pgjobs.worker.control import Control
+from pgjobs.worker.control import Control, Message
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
@@ -42,12 +42,12 @@ ALONE_BEAT = 5.0  # seconds between the beats of a worker that has lost its supe
 class WorkerProcess:
     """Everything in one worker process."""
 
-    def __init__(self, config: WorkerConfig, control: Control, board: Board) -> None:
+    def __init__(self, config: WorkerConfig, control: Control, board: Board, heard: list[Message]) -> None:
         self._config = config
         self._control = control
         self._board = board
         self._stop_claiming = threading.Event()
-        self._asked_to_drain = False
+        self._asked_to_drain = any(message["say"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
         self._outbox: Outbox = SimpleQueue()
         self._lanes: list[Lane] = []
