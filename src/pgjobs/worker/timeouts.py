@@ -20,6 +20,7 @@ STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_NOTHING = ctypes.py_object()  # NULL, which takes an exception back that has not arrived; None would be raised
 
 
 class Alarm:
@@ -47,7 +48,7 @@ class Alarm:
             self.over = True
             self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
             if self._fired and self._thread is not None:
-                _raise_in_thread(self._thread, None)
+                _raise_in_thread(self._thread, _NOTHING)
 
 
 class Watchdog(threading.Thread):

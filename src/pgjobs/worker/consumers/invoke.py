@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextvars import copy_context
 from functools import lru_cache
 from types import CoroutineType, FunctionType
@@ -70,7 +71,7 @@ def _finish(job: CurrentJob, call: Call, coroutine: CoroutineType[Any, Any, Any]
 
     async def main() -> None:
         current.set(job)
-        await coroutine
+        await in_time(coroutine, job.timeout)
 
     try:
         asyncio.run(main())
@@ -79,17 +80,42 @@ def _finish(job: CurrentJob, call: Call, coroutine: CoroutineType[Any, Any, Any]
     return COMPLETED
 
 
+async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
+    """Await it, and cancel it after so many seconds (None: never).
+
+    Raises:
+        JobTimeout: it was cancelled.
+
+    """
+    import asyncio
+
+    timeout = asyncio.timeout(seconds)
+    try:
+        async with timeout:
+            await coroutine
+    except TimeoutError as error:
+        if timeout.expired():
+            late = JobTimeout(f"ran longer than its {seconds or 0:g} s")
+            raise late.with_traceback(error.__traceback__) from error.__cause__
+        raise
+
+
 def outcome_of(job: CurrentJob, error: BaseException, callable: Any = None) -> Outcome:
     """Decide what follows from an exception, by the retry policy of what raised it."""
     prior = job.prior_attempts or 0  # from before a replay: that one came with a fresh budget
     attempt, most = job.attempt - prior, job.max_attempts - prior
-    if isinstance(error, JobTimeout) and not error.args:
-        error.args = (f"ran longer than its {job.timeout or 0:g} s",)
     try:
+        if isinstance(error, JobTimeout) and not error.args:
+            error.args = (f"ran longer than its {job.timeout or 0:g} s",)
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
         return after_exception(error, attempt, most, policy)
     except BaseException as second:  # an exception whose class lies about itself
-        return after_loss(f"{type(error).__name__}, and looking at it raised {type(second).__name__}", attempt, most)
+        return after_loss(f"{_name(error)}, and looking at it raised {_name(second)}", attempt, most)
+
+
+def _name(error: BaseException) -> str:
+    name: str = type.__dict__["__name__"].__get__(type(error))  # past whatever its metaclass makes of it
+    return name
 
 
 def refused(job: CurrentJob, error: PayloadError) -> Outcome:

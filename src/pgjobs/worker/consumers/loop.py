@@ -5,21 +5,25 @@ Jobs are handed over in batches: the loop is woken once for all that were submit
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from pgjobs.context import CurrentJob, current
-from pgjobs.outcome import COMPLETED, JobTimeout, Outcome
+from pgjobs.outcome import COMPLETED, Outcome
 from pgjobs.payload import Call
-from pgjobs.worker.consumers.invoke import outcome_of
+from pgjobs.worker.consumers.invoke import in_time, outcome_of
+from pgjobs.worker.forks import forked, in_fork
 from pgjobs.worker.lane import Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
 
 if TYPE_CHECKING:
     import asyncio
 
+log = logging.getLogger("pgjobs.consumer")
 Submission = tuple[CurrentJob, Call, int]
 
 
@@ -49,9 +53,21 @@ class LoopRunner:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                threading.Thread(target=loop.run_forever, name="pgjobs-loop", daemon=True).start()
+                # A forked child shares the loop's wake-up pipe: it must not go on reading from it.
+                in_fork(loop.stop)
+                threading.Thread(target=self._serve, args=(loop,), name="pgjobs-loop", daemon=True).start()
                 self._loop = loop
             return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop for ever: a job may stop it, and a SystemExit in a task that a job made gets out of it."""
+        while True:
+            try:
+                loop.run_forever()
+            except BaseException as error:
+                log.warning("a task of a job raised %s in the event loop, which goes on", type(error).__name__)
+            if forked():
+                os._exit(0)  # a job forked, and its child came back to us: this process is nobody's worker
 
     def _take(self) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
@@ -75,24 +91,17 @@ class LoopRunner:
             # Also CancelledError (nobody cancels this task but the job itself), SystemExit and KeyboardInterrupt:
             # they are this job's outcome, and none of the loop's business.
             outcome = outcome_of(job, error, call.callable)
+        if forked():
+            os._exit(0)
         self._outbox.put((job, outcome, time.monotonic() - began))
         job.lane.tokens.put(slot)
 
     async def _run_in_time(self, job: CurrentJob, call: Call, seconds: float) -> Outcome:
-        import asyncio
-
         # The loop cancels it; the watchdog only looks whether that helped.
         alarm = Alarm(job)
         self._watchdog.watch(alarm, seconds)
-        timeout = asyncio.timeout(seconds)
         try:
-            async with timeout:
-                await call.callable(*call.args, **call.kwargs)
-        except TimeoutError as error:
-            if timeout.expired():
-                late = JobTimeout(f"ran longer than its {seconds:g} s")
-                raise late.with_traceback(error.__traceback__) from error.__cause__
-            raise
+            await in_time(call.callable(*call.args, **call.kwargs), seconds)
         finally:
             alarm.end()
         return COMPLETED

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pgjobs.context import CurrentJob
@@ -26,6 +27,16 @@ from pgjobs.worker.death import how_it_died
 
 LENGTH = struct.Struct("!I")
 LOOK_EVERY = 0.5  # seconds: whether the child still lives
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted
+        return None
+
+
+_HOME = _working_directory()  # a job in a thread may change the worker's, and remove it
 
 
 class ChildProcess:
@@ -81,6 +92,7 @@ class ChildProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 process_group=0,
+                cwd=_HOME,
             )
         except BaseException:
             ours.close()

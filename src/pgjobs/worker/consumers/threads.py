@@ -19,19 +19,11 @@ from pgjobs.payload import Call
 from pgjobs.worker.consumers.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
+from pgjobs.worker.forks import forked
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
 
 log = logging.getLogger("pgjobs.consumer")
-_forked = False
-
-
-def _note_fork() -> None:
-    global _forked
-    _forked = True
-
-
-os.register_at_fork(after_in_child=_note_fork)
 
 
 class ThreadConsumers:
@@ -107,7 +99,7 @@ class ThreadConsumers:
                 if not idle and self._threads < slots:
                     self._add()
                 outcome = call_now(job, call) if job.timeout is None else self._call_with_alarm(job, call)
-                if _forked:
+                if forked():
                     os._exit(0)  # the job forked, and its child came back to us: this process is nobody's worker
                 put((job, outcome, clock() - began))
                 job = call = None  # type: ignore[assignment]  # an idle thread keeps nothing of a finished job alive
