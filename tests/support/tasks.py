@@ -56,6 +56,20 @@ def nothing(*arguments: object) -> None:
     """Do nothing."""
 
 
+@job
+def healthy(number: int) -> int:
+    """Do a little."""
+    time.sleep(0.001)
+    return number
+
+
+@job
+async def healthy_async(number: int) -> int:
+    """Do a little, on the loop."""
+    await asyncio.sleep(0.001)
+    return number
+
+
 def nap(seconds: float) -> None:
     """Take some time."""
     time.sleep(seconds)

@@ -102,9 +102,7 @@ def marked(mark: str) -> list[int]:
 
 
 @contextmanager
-def work(
-    url: str, *options: object, env: Mapping[str, str] | None = None, ready: bool = True
-) -> Iterator[Work]:
+def work(url: str, *options: object, env: Mapping[str, str] | None = None, ready: bool = True) -> Iterator[Work]:
     """Start a worker on the database, with these options, and see to it that nothing of it is left.
 
     `ready`: wait until its worker processes are in the table, or it has ended.
@@ -146,7 +144,7 @@ def drain(url: str, *options: object, seconds: float = 60.0, **keywords: Any) ->
 
 def states(conn: psycopg.Connection, where: str = "true") -> dict[str, int]:
     """Count the jobs by status."""
-    rows = conn.execute(f"SELECT status, count(*) FROM pgjobs.jobs WHERE {where} GROUP BY status").fetchall()  # type: ignore[arg-type]  # not a literal
+    rows = conn.execute(f"SELECT status, count(*) FROM pgjobs.jobs WHERE {where} GROUP BY status").fetchall()
     return dict(rows)
 
 
@@ -159,7 +157,7 @@ def wait_for(conn: psycopg.Connection, condition: str, seconds: float = 20.0, lo
     """
     deadline = time.monotonic() + seconds
     while True:
-        row = conn.execute(f"SELECT {condition}").fetchone()  # type: ignore[arg-type]  # not a literal
+        row = conn.execute(f"SELECT {condition}").fetchone()
         if row is not None and row[0]:
             return
         assert time.monotonic() < deadline, f"not true after {seconds} s: {condition}\n{states(conn)}\n{log()}"
@@ -173,6 +171,6 @@ def wait_done(conn: psycopg.Connection, seconds: float = 20.0, log: Callable[[],
 
 def scalar(conn: psycopg.Connection, query: str, values: object = None) -> Any:
     """Give the first value of the first row."""
-    row = conn.execute(query, values).fetchone()  # type: ignore[arg-type, call-overload]  # not a literal
+    row = conn.execute(query, values).fetchone()  # type: ignore[call-overload]  # not a literal
     assert row is not None
     return row[0]

@@ -1,0 +1,1 @@
+"""The worker: supervisor, processes, and what they do with jobs."""
