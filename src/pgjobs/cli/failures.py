@@ -37,6 +37,18 @@ def failure_of(error: BaseException) -> Failure:
     )
 
 
+def explain(error: BaseException, *, debug: bool) -> int:
+    """Write one line (or a traceback) to stderr, and give the exit code."""
+    failure = failure_of(error)
+    if debug and failure.code == 1:
+        import traceback
+
+        sys.stderr.write(mask("".join(traceback.format_exception(error))))
+    elif failure.message:
+        sys.stderr.write(f"pgjobs: {failure.message}\n")
+    return failure.code
+
+
 def _of_command_line(error: Any) -> Failure:
     """Wrong usage, found by the CLI library: its message, and where to read on."""
     message: str = error.format_message()

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pgjobs.cli import dead, demo, jobs, migrate, queues, status, work
+from pgjobs.cli import dead, demo, jobs, migrate, queues, status, supervise, work
 from pgjobs.settings import configure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAILURE = 1
-WRONG_USAGE = 2
 INTERRUPTED = 128 + signal.SIGINT
 
 # Options of all commands, which may also stand behind the command, and whether they take a value.
@@ -74,6 +72,7 @@ def root(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and give its exit code. No exception gets out, but with `--debug` its traceback does."""
+    supervise.alone = argv is None
     arguments = hoist(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -89,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise BrokenPipeError from error
             raise
         except BaseException as error:
+            from pgjobs.cli.failures import explain
+
             return explain(error, debug="--debug" in arguments)
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
@@ -97,22 +98,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def explain(error: BaseException, *, debug: bool) -> int:
-    """Write one line (or a traceback) to stderr, and give the exit code."""
-    from pgjobs.cli.failures import failure_of
-
-    failure = failure_of(error)
-    if debug and failure.code == FAILURE:
-        import traceback
-
-        from pgjobs.db.url import mask
-
-        sys.stderr.write(mask("".join(traceback.format_exception(error))))
-    elif failure.message:
-        sys.stderr.write(f"pgjobs: {failure.message}\n")
-    return failure.code
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pgjobs.cli import supervise
 from pgjobs.settings import settings
 
 
@@ -63,6 +64,8 @@ def work(
             log_format=log_format,
             schema=settings().schema,
         )
+        if supervise.alone and settings().database_url and not drain:
+            supervise.become_supervisor(config)
         from pgjobs.logs import configure_logging
         from pgjobs.worker.supervisor import run_supervisor
 
