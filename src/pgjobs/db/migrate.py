@@ -16,7 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TextIO
 
-from pgjobs.db.url import describe, libpq_url, mask
+from pgjobs.db.connect import connect as connect_to_server
+from pgjobs.db.url import describe, mask
 from pgjobs.db.version import EXPECTED_REVISION
 from pgjobs.errors import ConfigurationError, SchemaError
 from pgjobs.settings import Settings, settings
@@ -114,13 +115,7 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
         ConfigurationError: there is no such database, or its PostgreSQL is too old.
 
     """
-    import psycopg
-
-    try:
-        connection = psycopg.connect(libpq_url(url), application_name="pgjobs migrate", prepare_threshold=None)
-    except psycopg.OperationalError as error:
-        raise ConfigurationError(f"No connection to {describe(url)}: {_first_line(error)}") from error
-    with connection:
+    with connect_to_server(url, application_name="pgjobs migrate", autocommit=False) as connection:
         major = connection.info.server_version // 10000
         if major < OLDEST_SERVER:
             raise ConfigurationError(f"{describe(url)} is PostgreSQL {major}: pgjobs needs {OLDEST_SERVER} or newer.")
