@@ -19,7 +19,8 @@ alone = False
 
 def become_supervisor(config: WorkerConfig) -> NoReturn:
     """Replace this process, and go on in `main` below. The configuration goes through a file without a name."""
-    file = tempfile.TemporaryFile("w+")  # not in the arguments: it holds a password
+    # Not in the arguments, because it holds a password.
+    file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it stays open until the other side has read it)
     file.write(config.to_json())
     file.seek(0)
     os.set_inheritable(file.fileno(), True)
