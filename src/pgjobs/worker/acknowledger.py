@@ -69,6 +69,7 @@ class Acknowledger(VitalThread):
         lanes: dict[Lane, list[float]] = {}  # jobs, those that ran, their seconds
         for ended in batch:
             job, outcome, seconds = ended
+            job.lane.inflight[job.id] = -job.attempt
             count = lanes.get(job.lane)
             if count is None:
                 count = lanes[job.lane] = [0, 0, 0.0]
@@ -91,7 +92,9 @@ class Acknowledger(VitalThread):
             for ended, _ in others:
                 _report(ended)
         for job, _, _ in batch:
-            job.lane.inflight.pop(job.id, None)
+            inflight = job.lane.inflight
+            if inflight.get(job.id) == -job.attempt:  # else it was queued again, and claimed again, meanwhile
+                del inflight[job.id]
         self.settled += len(batch)
         if log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:

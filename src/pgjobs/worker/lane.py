@@ -14,6 +14,7 @@ from pgjobs.context import CurrentJob
 from pgjobs.outcome import Outcome
 from pgjobs.worker.demand import demand, moving_mean
 
+MOST_UNACKNOWLEDGED = 10_000  # ended jobs that may wait for their acknowledgement
 Ended = tuple[CurrentJob, Outcome, float | None]  # what lies in the outbox: job, outcome, seconds that it ran
 Outbox = SimpleQueue[Ended | None]
 
@@ -30,7 +31,8 @@ class Lane:
             self.tokens.put(slot)
         self.claimed = 0
         self.ended = 0
-        self.inflight: dict[int, int] = {}  # id → attempt of what was claimed and is not acknowledged
+        # id → attempt of what was claimed and is not acknowledged; minus the attempt, once it has ended
+        self.inflight: dict[int, int] = {}
         self.mean: float | None = None  # seconds a job takes
         self.last_claim = 0.0  # monotonic seconds
         self.last_start = 0.0
@@ -47,7 +49,9 @@ class Lane:
         return self.claimed - self.ended
 
     def demand(self) -> int:
-        """Give how many jobs to claim now."""
+        """Give how many jobs to claim now; none while acknowledgements do not get through."""
+        if len(self.inflight) > self.outstanding + MOST_UNACKNOWLEDGED:
+            return 0
         return demand(self.outstanding, self.slots, self.mean)
 
     def note_ended(self, jobs: int, ran: int, seconds: float) -> None:

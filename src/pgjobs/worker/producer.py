@@ -116,9 +116,9 @@ class Producer(VitalThread):
         may be claimed by this worker a second time while they run; the claim in the table is then as good as the
         lost one.
         """
-        inflight = self._lane.inflight
-        if any(row[0] in inflight for row in rows):
-            return [row for row in rows if row[0] not in inflight]
+        running = self._lane.inflight.get
+        if any(running(row[0]) == row[1] for row in rows):
+            return [row for row in rows if running(row[0]) != row[1]]
         return rows
 
     def _get_ready(self, link: Link) -> None:
