@@ -141,7 +141,7 @@ def bounded(trace: str) -> str:
     if len(trace) <= TRACEBACK_LIMIT:
         return trace
     head = TRACEBACK_LIMIT // 4
-    return f"{trace[:head]}\n… {len(trace) - TRACEBACK_LIMIT} characters left out …\n{trace[head - TRACEBACK_LIMIT:]}"
+    return f"{trace[:head]}\n… {len(trace) - TRACEBACK_LIMIT} characters left out …\n{trace[head - TRACEBACK_LIMIT :]}"
 
 
 def _text(value: object) -> str:

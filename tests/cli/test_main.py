@@ -13,6 +13,7 @@ from psycopg import sql
 
 from pgjobs.cli.main import hoist
 from pgjobs.db.embedded.binaries import find_binaries
+from pgjobs.db.embedded.server import delete_server
 from pgjobs.errors import ConfigurationError
 from tests.support.rows import put_job
 
@@ -259,8 +260,11 @@ def test_without_a_database_an_embedded_one_is_started_and_one_line_says_so(comm
         find_binaries()
     except ConfigurationError:
         pytest.skip("there is no PostgreSQL here to embed")
-    result = command("jobs", "list", "--json")
-    assert (result.code, result.out) == (0, "[]\n")
-    assert len(result.err.splitlines()) == 1
-    assert "./.pgjobs/" in result.err
-    assert (tmp_path / ".pgjobs").is_dir()
+    try:
+        result = command("jobs", "list", "--json")
+        assert (result.code, result.out) == (0, "[]\n")
+        assert len(result.err.splitlines()) == 1
+        assert "./.pgjobs/" in result.err
+        assert (tmp_path / ".pgjobs").is_dir()
+    finally:
+        delete_server(tmp_path / ".pgjobs")  # as root its data may lie elsewhere
