@@ -12,6 +12,7 @@ import random as _random
 import traceback as _traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TypeAlias
 
 from pgjobs.errors import UsageError
@@ -22,6 +23,7 @@ Backoff: TypeAlias = Callable[[int], float]
 
 ERROR_LIMIT = 500  # characters of the one-line error
 TRACEBACK_LIMIT = 8_000  # characters of a traceback: the head and the tail are kept
+_OUR_CALLS = ("pgjobs.worker.", "pgjobs.job")
 LONGEST_DELAY = 10 * 366 * 86400.0
 
 
@@ -120,13 +122,21 @@ def describe(error: BaseException) -> tuple[str, str]:
     message = _text(error)
     line = one_line(f"{name}: {message}" if message else name)
     try:
-        trace = "".join(_traceback.format_exception(error, limit=60))
+        trace = "".join(_traceback.format_exception(type(error), error, _beyond_us(error.__traceback__), limit=60))
     except BaseException:  # an exception's own __str__ may do anything
         try:
             trace = "".join(_traceback.format_tb(error.__traceback__, limit=60)) + line
         except BaseException:
             trace = line
     return line, bounded(trace)
+
+
+def _beyond_us(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the calls that led to the job's own code: they are the same for every job."""
+    rest = trace
+    while rest is not None and str(rest.tb_frame.f_globals.get("__name__")).startswith(_OUR_CALLS):
+        rest = rest.tb_next
+    return rest or trace
 
 
 def one_line(text: object) -> str:
