@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 # A link that is cut silently is noticed: keepalives find an idle one after 25 s, the user timeout one with unsent
 # data after 20 s.
+# UTF-8 whatever the database's encoding: errors of jobs can have any character, and the server says if it has not.
 _LINK = {
+    "client_encoding": "utf8",
     "connect_timeout": 10,
     "keepalives": 1,
     "keepalives_idle": 10,

@@ -6,6 +6,7 @@ Batches make themselves: while one flush is on its way to disk, the next one gat
 from __future__ import annotations
 
 import logging
+import time
 from queue import Empty
 from typing import Any
 
@@ -91,6 +92,10 @@ class Acknowledger(VitalThread):
             self._settle([settlement for _, settlement in others])
             for ended, _ in others:
                 _report(ended)
+        if others:
+            now = time.monotonic()
+            for lane in lanes:
+                lane.last_end = now  # who looked before has not seen what may be due again
         for job, _, _ in batch:
             inflight = job.lane.inflight
             if inflight.get(job.id) == -job.attempt:  # else it was queued again, and claimed again, meanwhile

@@ -64,6 +64,10 @@ class Member:
                     self._leaving = True
         return messages
 
+    def has_worked(self) -> bool:
+        """Say whether it has started a job."""
+        return bool(self._board.started())
+
     def age(self) -> float:
         """Give the seconds since it was started."""
         return time.monotonic() - self._started_at

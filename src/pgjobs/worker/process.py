@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pgjobs.context import CurrentJob
-from pgjobs.db.connect import connect_hot
+from pgjobs.db.connect import connect, connect_hot
 from pgjobs.retry import one_line
 from pgjobs.settings import configure
 from pgjobs.worker.acknowledger import Acknowledger
@@ -36,7 +36,6 @@ from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
 REPLACE_ME = 75  # exit code: a job did not stop, so this process should not go on (EX_TEMPFAIL)
-ALONE_BEAT = 5.0  # seconds between the beats of a worker that has lost its supervisor
 
 
 class WorkerProcess:
@@ -108,7 +107,7 @@ class WorkerProcess:
             self._outbox, self._link("acknowledge"), worker_id, socket.gethostname(), config.grace
         )
         watchdog = Watchdog(self._on_stuck)
-        loop = LoopRunner(self._outbox, watchdog)
+        self._loop = loop = LoopRunner(self._outbox, watchdog)
         hello = {
             "imports": config.imports,
             "log_level": config.log_level,
@@ -161,9 +160,13 @@ class WorkerProcess:
             self._control.say("progress", settled=self._told)
 
     def _nothing_is_due(self) -> bool:
-        if any(lane.outstanding for lane in self._lanes):
+        if any(lane.outstanding or lane.inflight for lane in self._lanes):
             return False
-        return min(lane.empty_since for lane in self._lanes) > max(lane.last_end for lane in self._lanes)
+        last_end = max(lane.last_end for lane in self._lanes)
+        behind = [lane for lane in self._lanes if lane.empty_since <= last_end]
+        for lane in behind:
+            lane.wake()  # look now, and not when the doorbell has to be armed again
+        return not behind
 
     def _finish(self, acknowledger: Acknowledger, producers: list[Producer], consumers: list[ThreadConsumers]) -> int:
         """Drain: stop claiming, hand back what has not started, wait for what runs, flush. Then the process ends.
@@ -178,13 +181,17 @@ class WorkerProcess:
         for consumer in consumers:
             consumer.stop()
         deadline = None  # a worker that only retires gives its jobs all the time they want
+        loop_goes_on = self._loop.ping()  # if a job blocks it, the others there will not end
         while self._running():
-            if deadline is None and (self._asked_to_drain or self._control.ended):
+            if not (self._asked_to_drain or self._control.ended) and loop_goes_on.is_set():
+                deadline = None
+            elif deadline is None:
                 deadline = time.monotonic() + self._config.grace
-            if deadline is not None and time.monotonic() >= deadline:
+            elif time.monotonic() >= deadline:
                 break
             if self._control.ended:
-                self._beat_alone()
+                if not self._beat_alone():
+                    break
                 time.sleep(0.05)
             else:
                 self.wait(0.05)
@@ -198,14 +205,19 @@ class WorkerProcess:
         return REPLACE_ME if self._stuck else 0
 
     def _running(self) -> int:
-        return max(0, sum(lane.outstanding for lane in self._lanes) - len(self._stuck))
+        """Count the jobs that have not ended, or are not acknowledged, but for those that do not stop."""
+        return sum(len(lane.inflight.copy().items() - self._stuck) for lane in self._lanes)
 
-    def _beat_alone(self) -> None:
+    def _beat_alone(self) -> bool:
+        """Beat in the place of the supervisor, and say whether nobody has taken this worker for dead."""
         now = time.monotonic()
         if now >= self._next_beat:
-            self._next_beat = now + ALONE_BEAT
+            self._next_beat = now + self._config.heartbeat
             try:
-                with connect_hot(self._config.database_url, application_name="pgjobs alone") as connection:
-                    beat(connection, [self._worker_id])
+                with connect(self._config.database_url, application_name="pgjobs alone") as connection:
+                    if not beat(connection, [self._worker_id]):
+                        log.error("taken for dead by others: leaving at once")
+                        return False
             except Exception as error:
                 log.warning("no beat: %s", one_line(error))
+        return True

@@ -57,7 +57,6 @@ class Producer(VitalThread):
                 if not wanted:
                     self._wait_for_demand()
                     continue
-                self._link.run(self._get_ready)
                 claimed = self._link.run(lambda link, wanted=wanted: self._claim(link, wanted))  # type: ignore[misc]
                 if claimed >= wanted:
                     self._misses = 0
@@ -74,6 +73,7 @@ class Producer(VitalThread):
             self._link.close()
 
     def _claim(self, link: Link, wanted: int) -> int:
+        self._get_ready(link)
         frontier, lane = self._frontier, self._lane
         began = time.monotonic()
         places = frontier.start(began)

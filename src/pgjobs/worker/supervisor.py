@@ -27,7 +27,7 @@ from pgjobs.worker.heart import LAST_WORDS, Heart
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
-SHORT_LIFE = 10.0  # seconds: who dies sooner is restarted more slowly each time
+SHORT_LIFE = 10.0  # seconds: who dies sooner, and without a job to blame, is restarted more slowly each time
 LONGEST_PAUSE = 30.0  # seconds between restarts
 
 
@@ -186,6 +186,7 @@ class Supervisor:
         with self._lock:
             self._members.remove(member)
         self._settled_before += member.settled
+        has_worked = member.has_worked()
         how = self._bury(member)
         if self._draining or self._unfit:
             return
@@ -195,7 +196,8 @@ class Supervisor:
             return
         if how is None and self._config.drain:
             return  # nothing was due any more
-        self._short_lives = self._short_lives + 1 if member.age() < SHORT_LIFE else 0
+        # Who ran jobs was ended by one of them, and that one waits for its own backoff: the others need not.
+        self._short_lives = self._short_lives + 1 if member.age() < SHORT_LIFE and not has_worked else 0
         pause = restart_pause(self._short_lives)
         if how is not None:
             log.error("worker process %d died: %s; another one starts in %.1f s", member.pid, how, pause)

@@ -47,6 +47,15 @@ class LoopRunner:
             self._woken = True
             loop.call_soon_threadsafe(self._take)
 
+    def ping(self) -> threading.Event:
+        """Give an event that is set when the loop comes round, which it does not while a job blocks it."""
+        answered = threading.Event()
+        if self._loop is None:
+            answered.set()
+        else:
+            self._loop.call_soon_threadsafe(answered.set)
+        return answered
+
     def _start(self) -> asyncio.AbstractEventLoop:
         import asyncio
 

@@ -64,7 +64,7 @@ class ChildProcess:
             self._kill()
             return outcome_of(job, JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed"))
         except (OSError, EOFError):
-            return after_loss(f"its process died: {self._kill()}", attempt, most)
+            return after_loss(f"its process died: {self._kill()}", attempt, most, isolate=bool(job.isolate))
         try:
             outcome: Outcome = pickle.loads(answer)
         except Exception as error:
