@@ -137,6 +137,17 @@ def always_fail(error: str = "no") -> None:
     raise ValueError(error)
 
 
+@job(backoff=0, max_attempts=2)
+def fail_in_japanese() -> None:
+    """Fail, with what only UTF-8 can write."""
+    raise ValueError("駄目")
+
+
+def fail_plainly() -> None:
+    """Fail, without options."""
+    raise ValueError("no")
+
+
 @job(backoff=50.0)
 def fail_with_constant_backoff() -> None:
     """Fail, and wait for 50 s."""
@@ -183,13 +194,13 @@ def fail_with_text_as_backoff() -> None:
     raise ValueError("no")
 
 
-@job(give_up_on=ValueError)
+@job(give_up_on=ValueError, backoff=300)
 def give_up_on_value_error(error: str) -> None:
     """Raise an error by its name."""
     raise {"ValueError": ValueError, "KeyError": KeyError, "UnicodeError": UnicodeError}[error](error)
 
 
-@job(retry_on=(KeyError,))
+@job(retry_on=(KeyError,), backoff=300)
 def retry_on_key_error(error: str) -> None:
     """Raise an error by its name."""
     raise {"ValueError": ValueError, "KeyError": KeyError}[error](error)
