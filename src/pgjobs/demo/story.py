@@ -26,7 +26,7 @@ from pgjobs.demo.tables import make_tables
 from pgjobs.demo.tasks import PING_QUEUE, QUEUE, examine, index_document, ping
 from pgjobs.demo.workers import Killed, Workers
 from pgjobs.errors import ConfigurationError
-from pgjobs.settings import DEFAULT_MAX_PAYLOAD, DEFAULT_SCHEMA
+from pgjobs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def run(*, keep: bool) -> int:
     stage.say()
     _check_binaries()
     # The defaults, whatever the shell says; the workers get an environment without any setting but the database.
-    configure(schema=DEFAULT_SCHEMA, signing_keys=(), max_payload=DEFAULT_MAX_PAYLOAD, summaries=True)
+    configure(**{name: getattr(Settings(), name) for name in Settings.__dataclass_fields__})
     with _stopping_on_signals() as cleaning, _folder(keep) as folder:
         began = time.monotonic()
         with embedded_server(folder / "server" if not keep else folder) as server:

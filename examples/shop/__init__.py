@@ -1,0 +1,1 @@
+"""A small shop: orders, and the receipts that are sent for them. Start with `orders.py`."""

@@ -1,0 +1,116 @@
+"""What the documentation shows is run, against a real database in which a small shop has worked for a while."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from pgjobs.db.url import sqlalchemy_url
+from tests.docs.document import RUN, blocks
+from tests.support.processes import ROOT, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.postgres import Server
+
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+WITH_EXAMPLES = [path for path in DOCUMENTS if any(block.language in RUN for block in blocks(path.read_text()))]
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def environment_of(folder: Path, url: str) -> dict[str, str]:
+    """Give the environment of a folder with the example shop in it. Warnings are errors there too."""
+    env = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
+    path = os.pathsep.join([str(folder), env["PYTHONPATH"]])
+    return env | {"PGJOBS_DATABASE_URL": sqlalchemy_url(url), "PYTHONWARNINGS": "error", "PYTHONPATH": path}
+
+
+@pytest.fixture(scope="module")
+def shop_url(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database in which the shop has worked, and has some jobs left to do."""
+    folder = tmp_path_factory.mktemp("shop")
+    shutil.copytree(ROOT / "examples" / "shop", folder / "shop")
+    url = server.create()
+    drain = ["-m", "pgjobs", "work", "-q", "mail:10", "-q", "default:4", "--import", "shop.tasks", "--drain"]
+    for arguments in (["-m", "shop.orders"], drain, ["-m", "shop.orders"]):
+        env = environment_of(folder, url)
+        subprocess.run([sys.executable, *arguments], cwd=folder, env=env, check=True, capture_output=True)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def shop(server: Server, shop_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of this test's own folder and copy of that database."""
+    shutil.copytree(ROOT / "examples" / "shop", tmp_path / "shop")
+    name = urlsplit(shop_url).path.lstrip("/")
+    url = server.url_of(f"{name}_copy")
+    with psycopg.connect(server.url, autocommit=True) as conn:
+        conn.execute(f'CREATE DATABASE "{name}_copy" TEMPLATE "{name}"'.encode())
+    yield environment_of(tmp_path, url)
+    server.drop(url)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("document", WITH_EXAMPLES, ids=name_of)
+def test_the_examples_of_a_document_run(document: Path, shop: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs.document", str(document)],
+        cwd=tmp_path,
+        env=shop,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_the_links_of_a_document_lead_to_files(document: Path) -> None:
+    targets = LINK.findall(document.read_text())
+
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_the_shop_did_what_the_example_says(shop_url: str) -> None:
+    with psycopg.connect(shop_url) as conn:
+        rows = conn.execute(
+            "SELECT customer, receipt IS NOT NULL, status FROM orders JOIN pgjobs.jobs AS j ON j.id = receipt_job_id "
+            "ORDER BY orders.id LIMIT 2"
+        ).fetchall()
+
+    assert rows == [("ada@example.com", True, "completed"), ("nobody", False, "failed")]
+
+
+def test_a_broken_example_is_noticed(shop: dict[str, str], tmp_path: Path) -> None:
+    for broken in (
+        "```python\n1 / 0\n```",
+        "```sql\nSELECT nothing\n```",
+        "```console\n$ pgjobs jobs show 99999999\n```",
+        "```console\n$ curl example.com\n```",
+        "```sql\nSELECT 1 AS a\n```\n\n```text\nb\n---\n1\n```",
+    ):
+        (tmp_path / "broken.md").write_text(broken)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.docs.document", "broken.md"],
+            cwd=tmp_path,
+            env=shop,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 1, broken
