@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 from pgjobs.db.connect import connect
 from pgjobs.db.statements import statement
@@ -42,7 +42,9 @@ class Heart(threading.Thread):
         self._rescue_after = rescue_after
         self._alive = alive
         self._gone = gone
-        self._deaths: SimpleQueue[Death | None] = SimpleQueue()
+        # No SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it waits for
+        # ever (CPython 3.11 passes on a negative rest, which means no timeout).
+        self._deaths: Queue[Death | None] = Queue()
         self._stopping = threading.Event()
         self._link = Link("heart", lambda: connect(database_url, application_name="pgjobs supervisor"), self._stopping)
         self._next_history = 0.0
