@@ -70,6 +70,7 @@ async def healthy_async(number: int) -> int:
     return number
 
 
+@job
 def nap(seconds: float) -> None:
     """Take some time."""
     time.sleep(seconds)
@@ -112,16 +113,14 @@ async def note_async(what: str, seconds: float = 0.0) -> None:
         await conn.execute("UPDATE seen SET ended = clock_timestamp() WHERE ctid = %s::tid", found)
 
 
+@job
 def enqueue_another(depth: int, queues: list[str]) -> None:
     """Enqueue a job that enqueues a job, from queue to queue."""
     mark(f"depth {depth}")
     if depth:
-        following = enqueue_another_job.options(queue=queues[depth % len(queues)])
+        following = enqueue_another.options(queue=queues[depth % len(queues)])
         with database() as conn:
             enqueue(conn, following, depth - 1, queues)
-
-
-enqueue_another_job = job(enqueue_another)
 
 
 @job(backoff=0)
