@@ -42,8 +42,8 @@ class Heart(threading.Thread):
         self._rescue_after = rescue_after
         self._alive = alive
         self._gone = gone
-        # No SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it waits for
-        # ever (CPython 3.11 passes on a negative rest, which means no timeout).
+        # No SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it waits
+        # for ever (CPython 3.11 passes on a negative rest, which means no timeout).
         self._deaths: Queue[Death | None] = Queue()
         self._stopping = threading.Event()
         self._link = Link("heart", lambda: connect(database_url, application_name="pgjobs supervisor"), self._stopping)
