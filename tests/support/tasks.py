@@ -52,6 +52,13 @@ def mark(what: str) -> None:
         )
 
 
+@job
+def mark_job(what: str) -> None:
+    """Leave a trace."""
+    mark(what)
+
+
+@job
 def nothing(*arguments: object) -> None:
     """Do nothing."""
 
@@ -88,6 +95,7 @@ def nap_awake(seconds: float) -> None:
         time.sleep(0.01)
 
 
+@job
 def note(what: str, seconds: float = 0.0) -> None:
     """Leave a trace at the start, with the end beside it."""
     row = current_job()
@@ -100,6 +108,7 @@ def note(what: str, seconds: float = 0.0) -> None:
         conn.execute("UPDATE seen SET ended = clock_timestamp() WHERE ctid = %s::tid", found)
 
 
+@job
 async def note_async(what: str, seconds: float = 0.0) -> None:
     """Do the same on the loop."""
     row = current_job()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
 import pytest
@@ -54,9 +54,9 @@ def test_nothing_is_claimed_after_the_signal(database_url: str, conn: psycopg.Co
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
 def test_what_runs_longer_than_the_grace_is_given_back_and_does_not_count(
-    database_url: str, conn: psycopg.Connection, tmp_path: Path, executor: str
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, executor: Literal["thread", "process"]
 ) -> None:
-    job = enqueue(conn, end.options(executor=executor), "sleep with a child").id  # type: ignore[typeddict-item]  # a str
+    job = enqueue(conn, end.options(executor=executor), "sleep with a child").id
     with work(database_url, "--grace", 0.5, env={TRACES: str(tmp_path)}) as running:
         wait_until(lambda: list(tmp_path.iterdir()))
         began = time.monotonic()
