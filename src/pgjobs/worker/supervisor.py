@@ -37,7 +37,7 @@ class UnfitError(PgjobsError):
 
 def restart_pause(short_lives: int) -> float:
     """Give the seconds to wait before a restart, from the number of short lives in a row."""
-    return 0.0 if short_lives <= 1 else min(LONGEST_PAUSE, 0.5 * 2.0 ** (short_lives - 2))
+    return 0.0 if short_lives <= 1 else min(LONGEST_PAUSE, 0.5 * 2.0 ** min(short_lives - 2, 10))
 
 
 def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] | None = None) -> int:
