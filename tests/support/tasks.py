@@ -88,6 +88,13 @@ async def nap_async(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@job
+async def block_the_loop(seconds: float) -> None:
+    """Take some time, without letting the loop go on."""
+    mark("blocking")
+    time.sleep(seconds)  # noqa: ASYNC251 (that is the point)
+
+
 def nap_awake(seconds: float) -> None:
     """Take some time in steps of Python code."""
     deadline = time.monotonic() + seconds
@@ -246,6 +253,7 @@ def cancel(reason: str) -> None:
     raise Cancel(reason)
 
 
+@job
 def log_lines() -> None:
     """Write a line with each library."""
     structlog.get_logger("shop").warning("from structlog", order=7)
@@ -254,4 +262,4 @@ def log_lines() -> None:
 
 async def log_lines_async() -> None:
     """Write a line with each library, on the loop."""
-    log_lines()
+    log_lines.function()
