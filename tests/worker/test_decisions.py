@@ -73,7 +73,8 @@ def test_twenty_jobs_replace_an_old_mean() -> None:
 def test_waits_grow_from_quick_polls_to_the_doorbell() -> None:
     waits = [wait_after(misses, doorbell=True) for misses in range(1, 6)]
     assert [wait.arm for wait in waits] == [False, False, False, True, True]
-    assert all(a.seconds < b.seconds for a, b in zip(waits[:3], waits[1:4], strict=True))
+    seconds = [wait.seconds for wait in waits[:4]]
+    assert seconds == sorted(set(seconds))
     assert waits[-1].seconds < 1
 
 
@@ -169,13 +170,13 @@ def test_claims_after_a_full_one_start_where_it_left_off_until_the_next_sweep_is
     assert frontier.sweeping
 
 
-@given(st.floats(0, 100))
+@given(st.floats(0.001, 100))
 def test_sweeps_take_five_percent_of_the_time_at_most(cost: float) -> None:
     frontier = Frontier()
     frontier.start(0.0)
     frontier.claimed({}, full=False, began=0.0, now=cost)
     frontier.start(cost + SWEEP_SHARE * cost * 0.99)
-    assert not frontier.sweeping or cost == 0
+    assert not frontier.sweeping
 
 
 # -- what follows from a death ---------------------------------------------------------------------------------------

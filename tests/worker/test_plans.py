@@ -50,7 +50,8 @@ def hot(server: Server, request: pytest.FixtureRequest) -> Iterator[psycopg.Conn
         if request.param != "an empty table":
             conn.execute("ALTER TABLE pgjobs.jobs_live SET (autovacuum_enabled = off)")
             conn.execute(
-                "INSERT INTO pgjobs.jobs (task, payload, priority) SELECT 'x', 'x', n %% 10 FROM generate_series(1, %s) n",
+                "INSERT INTO pgjobs.jobs (task, payload, priority) "
+                "SELECT 'x', 'x', n %% 10 FROM generate_series(1, %s) AS n",
                 [DEAD],
             )
             conn.execute("UPDATE pgjobs.jobs_live SET status = 'running', worker_id = 1, attempt = 1")
@@ -84,8 +85,7 @@ def test_the_plan_reads_the_live_table_by_its_indexes_only(hot: psycopg.Connecti
 def test_a_claim_starts_in_the_index_where_the_last_one_left_off(hot: psycopg.Connection, mode: str) -> None:
     (scan,) = [node for node in plan_of(hot, "claim", mode) if node.get("Index Name") == "jobs_live_due"]
     condition = scan["Index Cond"]
-    assert "ROW(live.run_at, live.id) >= ROW(f.run_at, f.id)" in condition.replace("(live.run_at", "(live.run_at")
-    for part in ("queue = ", "priority = f.priority", "run_at <= now()"):
+    for part in ("queue = ", "priority = f.priority", "run_at <= now()", "ROW(run_at, id) >= ROW(f.run_at, f.id)"):
         assert part in condition, condition
 
 
