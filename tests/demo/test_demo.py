@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import environment, find, wait_until
+from tests.support.processes import children, environment, is_alive, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +50,9 @@ def start(place: Path, *arguments: str, every: int = 7) -> subprocess.Popen[str]
     )
 
 
-def supervisors(demo: subprocess.Popen[str]) -> list[int]:
-    return find("pgjobs.demo.workers", str(demo.pid))
+def supervisor_of(demo: subprocess.Popen[str]) -> int | None:
+    """Give `pgjobs work`, once it has started its two workers."""
+    return next((child for child in children(demo.pid) if len(children(child)) >= 2), None)
 
 
 def nothing_is_left(place: Path) -> bool:
@@ -91,7 +92,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(place: Path) -> None:
 )
 def test_a_demo_that_is_interrupted_leaves_nothing(place: Path, number: signal.Signals, code: int) -> None:
     demo = start(place)
-    wait_until(lambda: supervisors(demo), 60)
+    wait_until(lambda: supervisor_of(demo), 60)
     time.sleep(1)
 
     demo.send_signal(number)
@@ -106,13 +107,15 @@ def test_a_demo_that_is_interrupted_leaves_nothing(place: Path, number: signal.S
 @pytest.mark.timeout(300)
 def test_a_demo_that_is_killed_takes_its_workers_along(place: Path) -> None:
     demo = start(place)
-    wait_until(lambda: supervisors(demo), 60)
-    pid = supervisors(demo)[0]
+    wait_until(lambda: supervisor_of(demo), 60)
+    supervisor = supervisor_of(demo)
+    time.sleep(1)
 
     demo.kill()
     demo.communicate()
 
-    wait_until(lambda: pid not in supervisors(demo), 30)
+    assert supervisor is not None
+    wait_until(lambda: not is_alive(supervisor), 30)
     # Its files stay, as nobody is there to remove them; its server and its workers go by themselves.
     wait_until(lambda: not processes_of(place), 60)
 
@@ -121,10 +124,12 @@ def test_a_demo_that_is_killed_takes_its_workers_along(place: Path) -> None:
 @pytest.mark.timeout(300)
 def test_the_demo_fails_in_one_line_when_its_workers_stop(place: Path) -> None:
     demo = start(place, every=1)
-    wait_until(lambda: supervisors(demo), 60)
+    wait_until(lambda: supervisor_of(demo), 60)
+    supervisor = supervisor_of(demo)
+    assert supervisor is not None
     time.sleep(1)
 
-    os.kill(supervisors(demo)[0], signal.SIGTERM)
+    os.kill(supervisor, signal.SIGTERM)
     _, err = demo.communicate(timeout=120)
 
     assert demo.returncode == 1
