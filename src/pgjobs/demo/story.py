@@ -85,6 +85,7 @@ def _index(stage: Stage, conn: psycopg.Connection, workers: Workers) -> Facts:
     doomed = batches.pop(len(batches) // 2)
     committed = [path for batch in batches for path in batch]
     stage.step(f"{len(files):,} files of {standard_library()}, {DOCUMENTS_A_TRANSACTION} documents a transaction")
+    rolled_back = 0
     with stage.progress("indexed", len(committed)) as done:
         for number, batch in enumerate(batches):
             _commit(conn, batch)
