@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench latency kill-loop build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,8 +61,14 @@ format: $(STAMP) ## put the code in order
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(STAMP) ## measure: jobs/s, latency, memory
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(STAMP) ## measure jobs/s beside the raw SQL (ARGS=URL for a server of your own)
+	@$(BIN)/python -m benchmarks.drain $(ARGS)
+
+latency: $(STAMP) ## measure how soon an idle worker picks up a job
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
+kill-loop: $(STAMP) ## kill workers and supervisors at random, and count what is lost
+	@$(BIN)/python -m benchmarks.kill_loop $(ARGS)
 
 build: $(STAMP) ## make the wheel and the source archive in dist/
 	@$(BIN)/python -m build
