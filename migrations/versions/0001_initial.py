@@ -119,7 +119,8 @@ UPGRADE = [
     CREATE FUNCTION pgjobs.doorbell_channel(queue text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT left('pgjobs', 20) || ':' || md5(queue) $$
     """,
-    # NOTIFY takes a database-wide lock at commit, so only queues with an armed doorbell are rung.
+    # NOTIFY takes a database-wide lock at commit, so only queues with an armed doorbell are rung. For what is due in a
+    # moment too: who waits then knows when to look.
     """
     CREATE FUNCTION pgjobs.ring_doorbell() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -127,7 +128,7 @@ UPGRADE = [
         FROM pgjobs.queues AS q
         WHERE q.doorbell_until > clock_timestamp()
           AND q.name IN (SELECT i.queue FROM inserted AS i
-                         WHERE i.status = 'queued' AND i.run_at <= clock_timestamp());
+                         WHERE i.status = 'queued' AND i.run_at <= clock_timestamp() + interval '2 s');
         RETURN NULL;
     END $$
     """,

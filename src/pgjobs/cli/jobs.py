@@ -153,9 +153,20 @@ def print_job(job: JobDetail) -> None:
     for failure in job.errors:
         say("")
         place = f" on {failure.get('host')}" if failure.get("host") else ""
-        say(f"attempt {failure.get('attempt')} at {failure.get('at')}{place}, worker {failure.get('worker')}:")
+        say(f"attempt {failure.get('attempt')} at {_moment(failure.get('at'))}{place}, worker {failure.get('worker')}:")
         for line in str(failure.get("traceback") or failure.get("error") or "").splitlines():
             say(f"  {clean(line)}")
+
+
+def _moment(text: object) -> str | None:
+    from datetime import datetime
+
+    from pgjobs.cli.output import when
+
+    try:
+        return when(datetime.fromisoformat(str(text)))
+    except ValueError:  # somebody wrote it by hand
+        return str(text)
 
 
 def _row(job: JobRow, now: datetime) -> list[str]:

@@ -26,7 +26,7 @@ def libpq_url(url: str) -> str:
     if "://" not in url and "=" in url:
         return url
     raise ConfigurationError(
-        f"{mask(url)!r} is no PostgreSQL URL: give one like postgresql://user:password@host:5432/database "
+        f"{mask(url)!r} is no PostgreSQL URL: give one like postgresql://user@host:5432/database "
         "(PGJOBS_DATABASE_URL or --database-url)."
     )
 

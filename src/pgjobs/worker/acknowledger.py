@@ -96,6 +96,9 @@ class Acknowledger(VitalThread):
             now = time.monotonic()
             for lane in lanes:
                 lane.last_end = now  # who looked before has not seen what may be due again
+            for lane in {job.lane for (job, outcome, _), _ in others if isinstance(outcome, Retried | Snoozed)}:
+                lane.look_ahead = True
+                lane.wake()
         for job, _, _ in batch:
             inflight = job.lane.inflight
             if inflight.get(job.id) == -job.attempt:  # else it was queued again, and claimed again, meanwhile

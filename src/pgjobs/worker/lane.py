@@ -39,6 +39,7 @@ class Lane:
         self.last_end = 0.0
         self.empty_since = 0.0  # when the last claim that looked everywhere and found nothing began; 0: it found some
         self.hungry = False  # the producer waits for demand
+        self.look_ahead = False  # something was queued for later: when it is due, may be sooner than the next look
         self._bell_read, self._bell_write = os.pipe()
         os.set_blocking(self._bell_read, False)
         os.set_blocking(self._bell_write, False)

@@ -56,7 +56,7 @@ class WorkerProcess:
     def run(self) -> int:
         """Work until told to stop, and give the exit code."""
         config = self._config
-        configure(schema=config.schema)
+        configure(schema=config.schema, database_url=config.database_url)
         from pgjobs.logs import configure_logging
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
@@ -112,7 +112,7 @@ class WorkerProcess:
             "imports": config.imports,
             "log_level": config.log_level,
             "log_format": config.log_format,
-            "settings": {"schema": config.schema},
+            "settings": {"schema": config.schema, "database_url": config.database_url},
         }
         producers, consumers, first_slot = [], [], 0
         for queue in config.queues:
@@ -200,7 +200,10 @@ class WorkerProcess:
         self._tell_progress(acknowledger)
         left = self._running()
         if left:
-            log.warning("%d jobs did not end within %g s and are given back", left, self._config.grace)
+            what_then = "left for another supervisor to rescue" if self._control.ended else "given back"
+            log.warning("still running after %g s of grace, and %s: %d", self._config.grace, what_then, left)
+        for consumer in consumers:
+            consumer.kill_children()
         self._control.say("leaving")
         return REPLACE_ME if self._stuck else 0
 

@@ -7,6 +7,7 @@ on the doorbell (LISTEN) when the queue has been empty for a while, with a slow 
 from __future__ import annotations
 
 import logging
+import math
 import select
 import threading
 import time
@@ -44,7 +45,8 @@ class Producer(VitalThread):
         self._misses = 0
         self._generation = 0
         self._doorbell = False
-        self._rung = False  # while a statement was under way
+        self._rung = False  # since the last claim began, or while it was under way
+        self._due_at = math.inf  # when the next job is due, as far as is known; monotonic seconds
         self._armed_until = 0.0
 
     def work(self) -> None:
@@ -57,15 +59,15 @@ class Producer(VitalThread):
                 if not wanted:
                     self._wait_for_demand()
                     continue
+                rung, self._rung = self._rung, False  # if it rings from now on, the claim may not have seen what for
                 claimed = self._link.run(lambda link, wanted=wanted: self._claim(link, wanted))  # type: ignore[misc]
                 if claimed >= wanted:
                     self._misses = 0
-                elif claimed:
-                    self._misses = 1
-                    self._link.run(self._wait_for_work)
-                else:
-                    self._misses += 1
-                    self._link.run(self._wait_for_work)
+                    continue
+                self._misses = 1 if claimed else self._misses + 1
+                if rung and not claimed:
+                    lane.look_ahead = True  # it rang for something that is due in a moment
+                self._link.run(self._wait_for_work)
         except Stopped:
             pass
         finally:
@@ -164,19 +166,31 @@ class Producer(VitalThread):
     def _wait_for_work(self, link: Link) -> None:
         wait = wait_after(self._misses, doorbell=self._doorbell)
         now = time.monotonic()
+        if (self._lane.look_ahead and self._armed_until) or self._due_at <= now:
+            self._look_ahead(link)
         if now < self._armed_until - 0.05:
             seconds = self._armed_until - now  # it rings for us already
             if not self._frontier.sweeping:
                 # What lies behind the frontier does not ring: look there as soon as that is due.
                 seconds = min(seconds, max(wait.seconds, self._frontier.next_sweep - now))
-            self._poll(link, seconds)
+            self._poll(link, min(seconds, max(0.0, self._due_at - now)))
         elif not wait.arm:
             self._poll(link, wait.seconds)
         else:
             link.cursor.execute(statement("arm_doorbell"), {"queue": self._lane.name, "seconds": ARMED_SECONDS})
             # Not armed again: another producer did it, and it lasts for half of the time at least.
             self._armed_until = now + ARMED_SECONDS * (0.9 if link.cursor.rowcount else 0.45)
+            self._look_ahead(link)
             # Look once more: a job that came before the bell was armed did not ring. Then `run` waits here again.
+
+    def _look_ahead(self, link: Link) -> None:
+        """Find out when the next job is due."""
+        self._lane.look_ahead = False
+        with link.pinned() as cursor:
+            cursor.execute(statement("next_due"), {"queue": self._lane.name})
+        row = cursor.fetchone()
+        seconds = None if row is None else row[0]
+        self._due_at = math.inf if seconds is None else time.monotonic() + max(0.0, seconds) + 0.001
 
     def _poll(self, link: Link | None, seconds: float) -> None:
         """Wait for a wake-up, for the doorbell, or for the time to pass."""
@@ -186,7 +200,6 @@ class Producer(VitalThread):
             pgconn = link.connection.pgconn
             poller.register(pgconn.socket, select.POLLIN)
             if self._rung:
-                self._rung = False
                 return
         for fd, _ in poller.poll(max(0.0, seconds) * 1000):
             if fd == self._lane.wake_fd:
@@ -194,7 +207,7 @@ class Producer(VitalThread):
             elif link is not None:
                 pgconn.consume_input()
                 while pgconn.notifies() is not None:
-                    pass
+                    self._rung = True
 
     def _hand_back_what_is_stale(self) -> None:
         lane, long_ago = self._lane, time.monotonic() - STALE_INBOX

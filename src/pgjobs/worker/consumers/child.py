@@ -10,6 +10,7 @@ import pickle
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
@@ -19,14 +20,17 @@ from pgjobs.outcome import Outcome
 from pgjobs.payload import load
 from pgjobs.settings import configure
 from pgjobs.worker.consumers.invoke import call_now, outcome_of, refused
-from pgjobs.worker.consumers.processes import receive, send
+from pgjobs.worker.consumers.processes import late, receive, send
 from pgjobs.worker.death import die_with_parent
 
 
 def main(fd: int, parent: int) -> None:
     """Serve jobs until the worker closes the connection."""
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
+    # Stopping is the supervisor's business, also when a signal goes to every process. No SIG_IGN: programs that a job
+    # starts would inherit it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     channel = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     try:
@@ -41,7 +45,7 @@ def main(fd: int, parent: int) -> None:
         send(channel, b"ready")
         while True:
             job = _job(pickle.loads(receive(channel)))
-            send(channel, pickle.dumps(_run(job)))
+            _run(job, lambda outcome: send(channel, pickle.dumps(outcome)))
     except (EOFError, ConnectionError):
         pass
 
@@ -53,20 +57,26 @@ def _job(values: dict[str, object]) -> CurrentJob:
     return job
 
 
-def _run(job: CurrentJob) -> Outcome:
+def _run(job: CurrentJob, answer: Callable[[Outcome], None]) -> None:
+    """Run the job, and answer with its outcome; if it has a timeout, first with the outcome of running too long."""
     me = os.getpid()
     try:
+        call = load(job.payload)
+    except PayloadError as error:
+        outcome = refused(job, error)
+        if job.timeout is not None:
+            answer(outcome)
+    else:
+        if job.timeout is not None:
+            answer(outcome_of(job, late(job), call.callable))
         try:
-            call = load(job.payload)
-        except PayloadError as error:
-            return refused(job, error)
-        outcome = call_now(job, call)
-    except BaseException as error:
-        outcome = outcome_of(job, error)
+            outcome = call_now(job, call)
+        except BaseException as error:
+            outcome = outcome_of(job, error)
     if os.getpid() != me:
         os._exit(0)  # the job forked, and its child came back to us
     sys.stdout.flush()
-    return outcome
+    answer(outcome)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,17 @@ class ChildProcess:
             return refused(job, error)
         prior = job.prior_attempts or 0
         attempt, most = job.attempt - prior, job.max_attempts - prior
-        deadline = None if job.timeout is None else time.monotonic() + job.timeout
+        if_late = None
         try:
             channel = self._ready()
+            deadline = None if job.timeout is None else time.monotonic() + job.timeout
             send(channel, _question(job))
+            if job.timeout is not None:
+                if_late = receive(channel, deadline, self._alive)
             answer = receive(channel, deadline, self._alive)
         except TimeoutError:
             self._kill()
-            return outcome_of(job, JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed"))
+            return outcome_of(job, late(job)) if if_late is None else pickle.loads(if_late)
         except (OSError, EOFError):
             return after_loss(f"its process died: {self._kill()}", attempt, most, isolate=bool(job.isolate))
         try:
@@ -76,6 +80,13 @@ class ChildProcess:
         """End the child, if there is one."""
         if self._process is not None:
             self._kill()
+
+    def abandon(self) -> None:
+        """Kill the child and all it started, from another thread; whoever waits for its answer gets none."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -122,6 +133,11 @@ class ChildProcess:
             process.kill()
         process.wait()
         return how_it_died(status) if status is not None else "it lost its connection to the worker, and was killed"
+
+
+def late(job: CurrentJob) -> JobTimeout:
+    """Give what a job that runs too long in a child process fails with."""
+    return JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed")
 
 
 def _question(job: CurrentJob) -> bytes:

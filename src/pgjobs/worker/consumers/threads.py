@@ -47,6 +47,7 @@ class ThreadConsumers:
         self._idle: list[None] = []  # one entry per thread that waits for a job; append and pop are atomic
         self._lock = threading.Lock()
         self._threads = 0
+        self._children: list[ChildProcess] = []
 
     def start(self) -> None:
         """Start the first thread."""
@@ -56,6 +57,11 @@ class ThreadConsumers:
         """Let every thread end after the job that it runs."""
         for _ in range(self._threads):
             self._lane.inbox.put(None)
+
+    def kill_children(self) -> None:
+        """Kill the child processes with all that they started. What they ran gets no outcome here."""
+        for child in self._children.copy():
+            child.abandon()
 
     def _add(self) -> None:
         with self._lock:
@@ -85,6 +91,7 @@ class ThreadConsumers:
                         self._add()
                     if child is None:
                         child = self._child()
+                        self._children.append(child)
                     put((job, child.run(job), clock() - began))
                     continue
                 try:
@@ -113,6 +120,7 @@ class ThreadConsumers:
             self._add()
         finally:
             if child is not None:
+                self._children.remove(child)
                 child.close()
             lane.tokens.put(slot)
 
