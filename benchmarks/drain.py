@@ -19,7 +19,7 @@ from benchmarks.tasks import noop
 
 from pgjobs.payload import dump
 
-BATCH = 500
+BATCH = 1_000  # as many as a worker claims at most
 
 
 def fill(url: str, jobs: int) -> None:
