@@ -10,15 +10,16 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.worker.rescue import rescue_unheard
 from tests.support import tasks
 from tests.support.processes import is_alive, wait_until
-from tests.support.rows import count, row_of
+from tests.support.rows import count, put_job, put_worker, row_of
 from tests.support.tasks_ends import end
-from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
+from tests.support.worker import QUICK, Work, scalar, states, wait_done, wait_for, work
 
 
 def test_when_a_worker_is_killed_only_what_ran_counts_an_attempt(database_url: str, conn: psycopg.Connection) -> None:
-    with work(database_url, "-q", "default:2") as running:
+    with work(database_url, "-q", "default:2", env={tasks.URL: database_url}) as running:
         claimed = claim_more_than_runs(conn)
         conn.execute("UPDATE pgjobs.queues SET paused = true")
         (member,) = running.members()
@@ -41,13 +42,7 @@ def test_a_job_that_kills_its_worker_every_time_becomes_a_dead_letter_and_kills_
     poison = enqueue(conn, end.options(max_attempts=4), "SIGKILL").id
     innocents = [handle.id for handle in enqueue_many(conn, tasks.nap, [(0.05,)] * 40)]
     with work(database_url, "-q", "default:4") as running:
-        deadline = time.monotonic() + 30
-        while count(conn, "jobs_live"):
-            conn.execute(
-                "UPDATE pgjobs.jobs_live SET run_at = now() WHERE status = 'queued'"
-            )  # no waiting for backoffs
-            assert time.monotonic() < deadline, running.output
-            time.sleep(0.05)
+        hurry_until_done(conn, running)
         errors = [
             entry["error"] for entry in scalar(conn, "SELECT errors FROM pgjobs.dead_jobs WHERE id = %s", [poison])
         ]
@@ -121,8 +116,10 @@ def test_a_frozen_worker_that_comes_back_loses_its_job_and_is_replaced(
             os.kill(pid, signal.SIGSTOP)
         with work(database_url, *QUICK, env=environment) as other:
             wait_for(conn, "(SELECT count(*) FROM seen) = 2", log=lambda: other.output)
-            for pid in (member, frozen.pid):  # it has its answer ready at once, while the other one runs
-                os.kill(pid, signal.SIGCONT)
+            os.kill(member, signal.SIGCONT)  # its answer is ready at once, while the other one runs
+            wait_until(lambda: "1 acknowledgements were dropped" in frozen.output)
+            assert row_of(conn, job)["status"] == "running"
+            os.kill(frozen.pid, signal.SIGCONT)
             wait_done(conn, log=lambda: other.output)
             row = row_of(conn, job)
             assert (row["status"], row["attempt"]) == ("completed", 2)
@@ -155,6 +152,31 @@ def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: ps
     assert row["errors"][0]["error"] == "its worker 4711 is not known any more"
 
 
+def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    worker = put_worker(conn, {"default": 1}, silent_for=100)
+    job = put_job(conn, status="running", attempt=1, worker_id=worker)
+    with psycopg.connect(database_url) as settling:
+        settling.execute("SELECT FROM pgjobs.jobs_live FOR UPDATE")
+        assert rescue_unheard(conn, 30) == 0
+        assert row_of(conn, job)["status"] == "running"
+    assert rescue_unheard(conn, 30) == 1
+    assert row_of(conn, job)["status"] == "queued"
+    assert count(conn, "workers") == 0
+
+
+def test_a_thread_that_closes_all_files_of_its_worker_becomes_a_dead_letter(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    job = enqueue(conn, end.options(max_attempts=2), "close all files").id
+    healthy = [handle.id for handle in enqueue_many(conn, tasks.nothing, [(n,) for n in range(100)])]
+    with work(database_url, *QUICK, "-q", "default:1") as running:
+        hurry_until_done(conn, running)
+    assert row_of(conn, job)["status"] == "failed"
+    assert {row_of(conn, number)["status"] for number in healthy} == {"completed"}
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_worker_that_a_job_ends_does_not_end_the_drain(
     database_url: str, conn: psycopg.Connection, code: int
@@ -166,10 +188,23 @@ def test_a_worker_that_a_job_ends_does_not_end_the_drain(
     assert states(conn) == {"completed": 50, "failed": 1}
 
 
+def hurry_until_done(conn: psycopg.Connection, running: Work) -> None:
+    """Wait until all is done, and for no backoff."""
+    deadline = time.monotonic() + 30
+    while count(conn, "jobs_live"):
+        conn.execute("UPDATE pgjobs.jobs_live SET run_at = now() WHERE status = 'queued'")
+        assert time.monotonic() < deadline, running.output
+        time.sleep(0.05)
+
+
 def claim_more_than_runs(conn: psycopg.Connection, seconds: float = 600) -> list[int]:
     """Have a worker of two slots claim more than it runs, because the jobs before were so short."""
     enqueue_many(conn, tasks.nothing, [(n,) for n in range(300)])
     wait_done(conn)
-    jobs = [handle.id for handle in enqueue_many(conn, tasks.nap, [(seconds,), (seconds,), *[(600,)] * 10])]
-    wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs_live WHERE status = 'running') = 12")
+    tasks.make_seen(conn)
+    with conn.transaction():
+        jobs = [handle.id for handle in enqueue_many(conn, tasks.note, [("runs", seconds)] * 2)]
+        jobs += [handle.id for handle in enqueue_many(conn, tasks.nap, [(600,)] * 10)]
+    wait_for(conn, "(SELECT count(*) FROM seen) = 2")
+    wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs_live WHERE status = 'running') = 12", 2)
     return jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +12,7 @@ import pytest
 
 from pgjobs import enqueue, enqueue_many
 from tests.support import tasks
-from tests.support.processes import wait_until
+from tests.support.processes import children, wait_until
 from tests.support.rows import count, row_of
 from tests.support.tasks_ends import TRACES, end
 from tests.support.worker import drain, states, wait_for, work
@@ -27,7 +28,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_what_runs_finish_and_hands_back_what_has_not_started(
     database_url: str, conn: psycopg.Connection, number: int
 ) -> None:
-    with work(database_url, "-q", "default:2") as running:
+    with work(database_url, "-q", "default:2", env={tasks.URL: database_url}) as running:
         jobs = claim_more_than_runs(conn, seconds=0.8)
         running.signal(number)
         assert running.wait() == 0
@@ -62,9 +63,29 @@ def test_what_runs_longer_than_the_grace_is_given_back_and_does_not_count(
         began = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - began < 5
+        if executor == "process":  # what a thread of the worker started is its own business
+            assert running.remains() == []
     row = row_of(conn, job)
     assert (row["status"], row["attempt"], row["errors"]) == ("queued", 0, None)
     assert count(conn, "workers") == 0
+
+
+def test_a_process_job_finishes_although_the_signal_went_to_every_process(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    """As systemd does, and a shell's `kill -- -PGID`."""
+    job = enqueue(conn, tasks.nap.options(executor="process"), 1.0).id
+    with work(database_url) as running:
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
+        (member,) = running.members()
+        wait_until(lambda: children(member))
+        time.sleep(0.4)  # it has started
+        for pid in (running.pid, member, *children(member)):
+            os.kill(pid, signal.SIGTERM)
+        assert running.wait() == 0
+        assert running.remains() == []
+    row = row_of(conn, job)
+    assert (row["status"], row["attempt"], row["errors"]) == ("completed", 1, None)
 
 
 @SIGNALS
