@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 
@@ -140,6 +141,17 @@ def test_a_job_that_left_a_forked_process_does_not_hold_up_the_replacement_of_it
         enqueue(conn, tasks.nothing)
         wait_done(conn, 10, log=lambda: running.output)
         assert states(conn) == {"completed": 2}
+
+
+def test_a_supervisor_that_can_not_start_a_process_tries_again(database_url: str, conn: psycopg.Connection) -> None:
+    with work(database_url) as running:
+        limits = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        os.kill(running.members()[0], signal.SIGKILL)
+        wait_until(lambda: "can not be started" in running.output)
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, limits)
+        enqueue(conn, tasks.nothing)
+        wait_done(conn, log=lambda: running.output)
 
 
 def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: psycopg.Connection) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
@@ -33,16 +34,18 @@ class Member:
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
         self._board = Board(sum(queue.concurrency for queue in config.queues))
-        ours, theirs = socket.socketpair()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pgjobs.worker", str(theirs.fileno()), str(self._board.fd)],
-                pass_fds=[theirs.fileno(), self._board.fd],
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
-            )
-        finally:
-            theirs.close()
+        with ExitStack() as unless_started:
+            unless_started.callback(self._board.close)
+            ours, theirs = socket.socketpair()
+            unless_started.callback(ours.close)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "pgjobs.worker", str(theirs.fileno()), str(self._board.fd)],
+                    pass_fds=[theirs.fileno(), self._board.fd],
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
+                )
+            unless_started.pop_all()
         self.pid = self._process.pid
         self.control = Control(ours)
         self.control.say("config", config=config.to_json())

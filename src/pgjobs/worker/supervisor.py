@@ -143,7 +143,15 @@ class Supervisor:
                 return
 
     def _hire(self) -> None:
-        member = Member(self._config)
+        try:
+            member = Member(self._config)
+        except OSError as error:  # no processes, files or memory left
+            self._short_lives += 1
+            pause = max(TICK, restart_pause(self._short_lives))
+            log.error("a worker process can not be started, trying again in %.1f s: %s", pause, error)
+            self._restarts.append(time.monotonic() + pause)
+            self._restarts.sort()
+            return
         with self._lock:
             self._members.append(member)
         self._selector.register(member.control, selectors.EVENT_READ, member)
