@@ -57,7 +57,7 @@ def _of_command_line(error: Any) -> Failure:
         sys.stderr.write(f"{message}\n")
         return Failure(code, None)
     command = getattr(getattr(error, "ctx", None), "command_path", "pgjobs")
-    line = _line(message).replace("Value error, ", "")  # the validation library's own words
+    line = _line(message)
     return Failure(code, f"{line}{'' if line[-1] in '.?!' else '.'} See `{command} --help`.")
 
 
