@@ -41,11 +41,6 @@ _SECRET = re.compile(
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def summarize(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-    """Give the summary of a call, in one line of 200 characters at most; it never raises."""
-    return Summarizer(callable)(args, kwargs)
-
-
 class Summarizer:
     """Makes the summaries of one callable's calls; what depends on the callable alone is looked at once."""
 
@@ -67,7 +62,7 @@ class Summarizer:
         """From which position on all are secret (`*tokens`)."""
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-        """Give the summary of a call; it never raises."""
+        """Give the summary of a call, in one line of 200 characters at most; it never raises."""
         try:
             if self._args or self._kwargs:
                 args, kwargs = self._args + args, {**self._kwargs, **kwargs}

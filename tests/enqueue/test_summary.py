@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.summary import LIMIT, is_secret, summarize
+from pgjobs.summary import LIMIT, Summarizer, is_secret
 from tests.enqueue.work import Mailer, log_in, make_closure, plain, send_receipt
 
 
@@ -68,6 +68,10 @@ class LyingText(str):
         raise SystemExit
 
 
+def summarize(callable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    return Summarizer(callable)(args, kwargs)
+
+
 def shown(value: object) -> str:
     summary = summarize(plain, (value,), {})
     assert summary is not None
@@ -114,7 +118,7 @@ def shown(value: object) -> str:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values(value: object, expected: str) -> None:
+def test_a_value_is_shown_readably_and_without_running_its_code(value: object, expected: str) -> None:
     assert shown(value) == expected
 
 
@@ -133,7 +137,7 @@ def test_values(value: object, expected: str) -> None:
         (lambda x: x, (2,), {}, "<lambda>(2)"),
     ],
 )
-def test_callables(callable: Any, args: Any, kwargs: Any, expected: str) -> None:
+def test_a_call_is_shown_as_it_would_be_written(callable: Any, args: Any, kwargs: Any, expected: str) -> None:
     assert summarize(callable, args, kwargs) == expected
 
 
@@ -159,12 +163,12 @@ HARMLESS = "user author pinned spin key keys monkey compass passenger order_id a
 
 
 @pytest.mark.parametrize("name", SECRET.split())
-def test_secret_names(name: str) -> None:
+def test_a_name_like_a_secret_is_recognised(name: str) -> None:
     assert is_secret(name)
 
 
 @pytest.mark.parametrize("name", HARMLESS.split())
-def test_other_names(name: str) -> None:
+def test_a_name_that_only_resembles_one_is_not_taken_for_a_secret(name: str) -> None:
     assert not is_secret(name)
 
 
