@@ -8,10 +8,16 @@ from typing import Any
 
 
 class CurrentJob:
-    """A claimed job. The worker makes one for each row that it claims, so it is kept bare.
+    """A job that a worker has claimed.
 
-    The attributes are those columns of the row that a run needs, in the order in which `claim.sql` returns them.
+    `id`; `task`: `module:qualname`; `queue`; `attempt`: which one this is, from 1; `max_attempts`; `prior_attempts`:
+    those before the last replay (None: there was none), which both numbers go on from; `priority`: 0 (first) to 9;
+    `run_at`: when it was due; `timeout`: seconds that the attempt may take (None: no limit). The rest is the worker's
+    own business.
     """
+
+    # The worker makes one for each row that it claims, so it is kept bare. From `id` on the arguments are the columns
+    # that `claim.sql` returns, in its order.
 
     __slots__ = (
         "attempt",
@@ -27,7 +33,6 @@ class CurrentJob:
         "queue",
         "run_at",
         "signature",
-        "slot",
         "task",
         "timeout",
     )
@@ -65,7 +70,6 @@ class CurrentJob:
         self.timeout = timeout
         self.signature = signature
         self.payload = payload
-        self.slot = -1
 
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt} of {self.max_attempts} queue {self.queue}>"

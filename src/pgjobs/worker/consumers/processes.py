@@ -141,7 +141,7 @@ def late(job: CurrentJob) -> JobTimeout:
 
 
 def _question(job: CurrentJob) -> bytes:
-    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "slot", "claimed_at")}
+    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "claimed_at")}
     return pickle.dumps(values)
 
 
