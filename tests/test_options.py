@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Exponential, UsageError
-from pgjobs.options import Constant, JobOptions, check_queue, make_policy
-from pgjobs.retry import DEFAULT_BACKOFF
+from pgjobs.options import JobOptions, check_queue, make_policy
+from pgjobs.retry import DEFAULT_BACKOFF, Constant
 
 AT = datetime(2040, 1, 1, tzinfo=UTC)
 
 
-def test_defaults() -> None:
+def test_the_defaults_are_those_of_the_documentation() -> None:
     options = JobOptions()
     assert (options.queue, options.priority, options.max_attempts) == ("default", 5, 5)
     assert (options.timeout, options.delay, options.run_at, options.executor) == (None, 0, None, None)
@@ -37,7 +37,7 @@ def test_defaults() -> None:
         ("executor", [None, "thread", "async", "process"]),
     ],
 )
-def test_what_can_be_used(name: str, values: list[Any]) -> None:
+def test_values_up_to_the_limits_are_accepted(name: str, values: list[Any]) -> None:
     for value in values:
         assert getattr(JobOptions(**{name: value}), name) == value
 
@@ -54,7 +54,7 @@ def test_what_can_be_used(name: str, values: list[Any]) -> None:
         ("executor", ["gpu", "", 1, True]),
     ],
 )
-def test_what_is_refused_in_one_line_that_names_it(name: str, values: list[Any]) -> None:
+def test_values_beyond_the_limits_are_refused_in_one_line_that_names_the_option(name: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(UsageError, match=f"^{name}=") as caught:
             JobOptions(**{name: value})
@@ -95,7 +95,7 @@ def test_a_number_as_backoff_is_that_many_seconds() -> None:
 
 
 @pytest.mark.parametrize("backoff", ["soon", -1, math.nan, math.inf, True, [1, 2]])
-def test_a_backoff_that_can_not_be_used(backoff: Any) -> None:
+def test_a_backoff_that_can_not_be_used_is_refused(backoff: Any) -> None:
     with pytest.raises(UsageError, match="backoff="):
         make_policy(backoff, (), ())
 
@@ -107,7 +107,7 @@ def test_one_exception_type_is_as_good_as_several() -> None:
 
 
 @pytest.mark.parametrize("types", ["OSError", OSError(), (OSError, int), int, None, [1]])
-def test_what_is_no_exception_type(types: Any) -> None:
+def test_what_is_no_exception_type_is_refused(types: Any) -> None:
     with pytest.raises(UsageError, match=r"retry_on=.*give exception types"):
         make_policy(None, types, ())
     with pytest.raises(UsageError, match=r"give_up_on=.*give exception types"):

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
-from pgjobs.outcome import Cancelled, Failed, JobTimeout, Retried, Snoozed
+from pgjobs.outcome import LONGEST_DELAY, Cancelled, Failed, JobTimeout, Retried, Snoozed
 from pgjobs.retry import (
     DEFAULT_BACKOFF,
     ERROR_LIMIT,
-    LONGEST_DELAY,
     TRACEBACK_LIMIT,
     RetryPolicy,
     after_exception,

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pgjobs.errors import UsageError
-from pgjobs.retry import DEFAULT_POLICY, Backoff, RetryPolicy
+from pgjobs.outcome import LONGEST_DELAY
+from pgjobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
 QUEUE_LIMIT = 100  # characters
-LONGEST_DELAY = 10 * 366 * 86400.0  # seconds
 MOST_ATTEMPTS = 1_000_000
 Executor = Literal["thread", "async", "process"]
 DEFAULT_QUEUE = "default"
@@ -67,7 +67,12 @@ class JobOptions:
             raise UsageError(f"executor={self.executor!r}: give 'thread', 'async' or 'process', or leave it out.")
 
     def changed(self, **changes: Any) -> JobOptions:
-        """Give these options with some changed; `delay` and `run_at` replace one another."""
+        """Give these options with some changed; `delay` and `run_at` replace one another.
+
+        Raises:
+            UsageError: a value that can not be used.
+
+        """
         if changes.get("run_at") is not None and "delay" not in changes:
             changes["delay"] = 0.0
         if changes.get("delay") is not None and "run_at" not in changes:
@@ -80,7 +85,12 @@ def make_policy(
     retry_on: type[BaseException] | tuple[type[BaseException], ...],
     give_up_on: type[BaseException] | tuple[type[BaseException], ...],
 ) -> RetryPolicy:
-    """Check and put together what decides about retries; a number as backoff is that many seconds, always."""
+    """Check and put together what decides about retries; a number as backoff is that many seconds, always.
+
+    Raises:
+        UsageError: the backoff is neither seconds nor callable, or a type is no exception.
+
+    """
     if backoff is None:
         backoff = DEFAULT_POLICY.backoff
     elif _is_number(backoff):
@@ -88,21 +98,6 @@ def make_policy(
     elif not callable(backoff):
         raise UsageError(f"backoff={backoff!r}: give seconds, or a function from the attempt (1, 2, …) to seconds.")
     return RetryPolicy(backoff, _types("retry_on", retry_on), _types("give_up_on", give_up_on))
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """The same delay after every attempt, in seconds."""
-
-    seconds: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seconds <= LONGEST_DELAY:
-            raise UsageError(f"backoff={self.seconds!r}: give seconds from 0 to ten years.")
-
-    def __call__(self, attempt: int) -> float:
-        """Give the delay after the attempt."""
-        return self.seconds
 
 
 def check_queue(queue: object) -> None:

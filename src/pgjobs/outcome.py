@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 from pgjobs.errors import UsageError
 
+LONGEST_DELAY = 10 * 366 * 86400.0  # seconds: ten years
+
 
 class Snooze(Exception):
     """Raise it in a job to be run again after so many seconds, without using up an attempt."""
@@ -53,7 +55,7 @@ class JobTimeout(BaseException):
 
 
 def _seconds(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10 * 366 * 86400:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_DELAY:
         raise UsageError(f"{name}({value!r}): give a number of seconds between 0 and ten years.")
     return float(value)
 

@@ -16,20 +16,27 @@ from types import TracebackType
 from typing import TypeAlias
 
 from pgjobs.errors import UsageError
-from pgjobs.outcome import Cancel, Cancelled, Failed, Outcome, Retried, Retry, Snooze, Snoozed
+from pgjobs.outcome import LONGEST_DELAY, Cancel, Cancelled, Failed, Outcome, Retried, Retry, Snooze, Snoozed
 
 Backoff: TypeAlias = Callable[[int], float]
 """From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
 
 ERROR_LIMIT = 500  # characters of the one-line error
 TRACEBACK_LIMIT = 8_000  # characters of a traceback: the head and the tail are kept
+# How the names of the modules begin whose calls lead to a job's own code.
 _OUR_CALLS = ("pgjobs.worker.", "pgjobs.job")
-LONGEST_DELAY = 10 * 366 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Exponential backoff: `base` seconds after the first attempt, times `factor` after each, `maximum` at most."""
+    """Exponential backoff: `base` seconds after the first attempt, times `factor` after each, `maximum` at most.
+
+    With `jitter` (the default) the delay is random, between 0 and that.
+
+    Raises:
+        UsageError: `base` or `maximum` is below 0, or `factor` below 1.
+
+    """
 
     base: float = 2.0
     factor: float = 2.0
@@ -51,6 +58,21 @@ class Exponential:
         """Give the delay after the attempt, in seconds."""
         ceiling = self.ceiling(attempt)
         return _random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter is no secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same delay after every attempt, in seconds."""
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds <= LONGEST_DELAY:
+            raise UsageError(f"backoff={self.seconds!r}: give seconds from 0 to ten years.")
+
+    def __call__(self, attempt: int) -> float:
+        """Give the delay after the attempt, in seconds."""
+        return self.seconds
 
 
 DEFAULT_BACKOFF = Exponential()
