@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.admin.jobs import cancel_jobs, get_job, list_jobs, retry_jobs
+from pgjobs.admin.detail import get_job
+from pgjobs.admin.jobs import cancel_jobs, list_jobs, retry_jobs
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.errors import NotFoundError, UsageError
 from tests.support.rows import ERRORS, count, put_dead, put_job, put_worker, row_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.jobs import JobDetail, get_job
+from pgjobs.admin.detail import JobDetail, get_job
 from pgjobs.admin.rows import LOOK_UP, check_ids, check_limit, chunks, fetch, fetch_dicts, local_settings, task_patterns
 from pgjobs.errors import NotFoundError
 
@@ -68,6 +68,7 @@ def get_dead(conn: psycopg.Connection, id: int) -> JobDetail:
 
     Raises:
         NotFoundError: there is no such letter.
+        UsageError: it is no id.
 
     """
     try:
@@ -80,7 +81,12 @@ def get_dead(conn: psycopg.Connection, id: int) -> JobDetail:
 
 
 def count_dead(conn: psycopg.Connection, selection: Selection) -> int:
-    """Count the letters of a selection."""
+    """Count the letters of a selection.
+
+    Raises:
+        UsageError: an id is none.
+
+    """
     count: int = _count(conn, selection)["letters"]
     return count
 

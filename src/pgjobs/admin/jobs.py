@@ -1,11 +1,12 @@
-"""Jobs: list, show, retry, cancel."""
+"""Jobs: list, retry, cancel; `pgjobs.admin.detail` shows one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pgjobs.admin.changes import Change, Refusal
+from pgjobs.admin.dead import Selection, replay
+from pgjobs.admin.detail import JobRow
 from pgjobs.admin.queues import ring
 from pgjobs.admin.rows import (
     LARGEST_ID,
@@ -17,51 +18,15 @@ from pgjobs.admin.rows import (
     local_settings,
     task_patterns,
 )
-from pgjobs.errors import NotFoundError, UsageError
+from pgjobs.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     import psycopg
 
 STATUSES = ("waiting", "queued", "running", "completed", "failed", "cancelled")
 CANCEL_REASON = "cancelled by an operator"
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """A job as it is listed: its row without the payload. `attempt` and `max_attempts` count over its whole life."""
-
-    id: int
-    status: str
-    queue: str
-    priority: int
-    task: str
-    summary: str | None
-    attempt: int
-    max_attempts: int
-    prior_attempts: int | None
-    run_at: datetime
-    enqueued_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    worker_id: int | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class JobDetail(JobRow):
-    """All that is known about a job. `errors`: one entry per failed attempt; `died_at`: there is a dead letter."""
-
-    timeout: float | None
-    executor: str | None
-    signed: bool
-    payload_bytes: int
-    errors: list[dict[str, Any]]
-    died_at: datetime | None
-    worker_host: str | None
-    worker_pid: int | None
 
 
 def list_jobs(
@@ -95,20 +60,6 @@ def list_jobs(
     )
 
 
-def get_job(conn: psycopg.Connection, id: int) -> JobDetail:
-    """Show a job: live, finished, or only its dead letter, where its row is past retention.
-
-    Raises:
-        NotFoundError: there is no such job.
-
-    """
-    check_ids([id])
-    found = fetch(conn, "find_job", JobDetail, id=id)
-    if not found:
-        raise NotFoundError(f"There is no job {id}: it never was, or it is past retention.")
-    return found[0]
-
-
 def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
     """Put jobs back to queued, due now: finished ones with a fresh budget under the same id, later ones as they are.
 
@@ -118,8 +69,6 @@ def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
         UsageError: an id is none.
 
     """
-    from pgjobs.admin.dead import Selection, replay
-
     wanted = check_ids(ids)
     with local_settings(conn, LOOK_UP):
         changed = fetch_dicts(conn, "requeue_jobs", ids=wanted)

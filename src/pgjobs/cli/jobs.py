@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pgjobs.admin.changes import Change
-    from pgjobs.admin.jobs import JobDetail, JobRow
+    from pgjobs.admin.detail import JobDetail, JobRow
 
 app = typer.Typer(help="List, show, retry and cancel jobs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -63,12 +63,12 @@ def show(
 
     Its times, and the error and traceback of every failed attempt.
     """
-    from pgjobs.admin import jobs as admin
+    from pgjobs.admin.detail import get_job
     from pgjobs.cli.output import print_json
     from pgjobs.cli.session import session
 
     with session("jobs show") as conn:
-        job = admin.get_job(conn, id)
+        job = get_job(conn, id)
     if as_json:
         print_json(job)
     else:

@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
 
-STATUS_STYLES = {
-    "running": "cyan",
-    "completed": "green",
-    "failed": "red",
-    "cancelled": "yellow",
-    "waiting": "blue",
-    "paused": "yellow",
-    "unheard": "red",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

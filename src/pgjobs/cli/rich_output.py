@@ -9,12 +9,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pgjobs.cli.output import STATUS_STYLES
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgjobs.cli.output import Column
+
+STATUS_STYLES = {
+    "running": "cyan",
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "waiting": "blue",
+    "paused": "yellow",
+    "unheard": "red",
+}
 
 
 def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -1,0 +1,68 @@
+"""A job as it is listed, and all that is known about one: its row, its dead letter and its worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.admin.rows import check_ids, fetch
+from pgjobs.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as it is listed: its row without the payload. `attempt` and `max_attempts` count over its whole life."""
+
+    id: int
+    status: str
+    queue: str
+    priority: int
+    task: str
+    summary: str | None
+    attempt: int
+    max_attempts: int
+    prior_attempts: int | None
+    run_at: datetime
+    enqueued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker_id: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class JobDetail(JobRow):
+    """All that is known about a job.
+
+    `timeout`: seconds that an attempt may take (None: no limit). `errors`: one entry per failed attempt.
+    `died_at`: when it became a dead letter (None: it is none).
+    """
+
+    timeout: float | None
+    executor: str | None
+    signed: bool
+    payload_bytes: int
+    errors: list[dict[str, Any]]
+    died_at: datetime | None
+    worker_host: str | None
+    worker_pid: int | None
+
+
+def get_job(conn: psycopg.Connection, id: int) -> JobDetail:
+    """Show a job: live, finished, or only its dead letter, where its row is past retention.
+
+    Raises:
+        NotFoundError: there is no such job.
+        UsageError: it is no id.
+
+    """
+    check_ids([id])
+    found = fetch(conn, "find_job", JobDetail, id=id)
+    if not found:
+        raise NotFoundError(f"There is no job {id}: it never was, or it is past retention.")
+    return found[0]
