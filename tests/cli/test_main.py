@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,10 +12,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from pgjobs import __version__
 from pgjobs.cli.main import hoist
 from pgjobs.db.embedded.binaries import find_binaries
 from pgjobs.db.embedded.server import delete_server
 from pgjobs.errors import ConfigurationError
+from tests.support.processes import ROOT
 from tests.support.rows import put_job
 
 if TYPE_CHECKING:
@@ -52,7 +55,11 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str], env
 def test_the_version_is_shown(command: Command) -> None:
     result = command("--version")
     assert (result.code, result.err) == (0, "")
-    assert result.out.startswith("pgjobs ")
+    assert result.out == f"pgjobs {__version__}\n"
+
+
+def test_the_version_of_the_package_is_the_one_that_is_built() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 
 @pytest.mark.parametrize(

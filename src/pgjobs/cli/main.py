@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from pgjobs import __version__
 from pgjobs.cli import dead, demo, jobs, migrate, queues, status, supervise, work
 from pgjobs.settings import configure
 
@@ -45,9 +46,7 @@ app.command("demo", epilog=EPILOG)(demo.demo)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from pgjobs.cli.version import version
-
-        typer.echo(f"pgjobs {version()}")
+        typer.echo(f"pgjobs {__version__}")
         raise typer.Exit
 
 
