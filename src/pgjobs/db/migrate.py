@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pgjobs.db.connect import connect as connect_to_server
 from pgjobs.db.url import describe, mask
-from pgjobs.db.version import EXPECTED_REVISION
+from pgjobs.db.version import EXPECTED_REVISION, OLDEST_SERVER, revision_of
 from pgjobs.errors import ConfigurationError, SchemaError
 from pgjobs.settings import Settings, settings
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 VERSION_TABLE = "migrations"
-OLDEST_SERVER = 14
 _alembic_is_busy = Lock()  # alembic keeps its context in a module: one run at a time in a process
 
 
@@ -83,8 +82,6 @@ def current(url: str, *, schema: str | None = None) -> str | None:
         ConfigurationError: there is no such database, or its PostgreSQL is too old.
 
     """
-    from pgjobs.db.version import revision_of
-
     with connect(url) as connection:
         return revision_of(connection, schema)
 

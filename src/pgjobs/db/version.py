@@ -1,4 +1,4 @@
-"""Whether the tables are those that this version of pgjobs was written for."""
+"""What this version of pgjobs works with: which PostgreSQL, and which revision of the tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import psycopg
 
 EXPECTED_REVISION = "0001"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+OLDEST_SERVER = 14  # major version of PostgreSQL
 
 
 def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:

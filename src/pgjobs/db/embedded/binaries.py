@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgjobs.db.version import OLDEST_SERVER
 from pgjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from pgjobs.db.embedded.account import Account
 
-OLDEST_SERVER = 14
 _DEBIAN = Path("/usr/lib/postgresql")
 # The first survives a reboot. Both are everybody's, so ownership is checked.
 SHARED_PARENTS = (Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108
