@@ -76,7 +76,7 @@ def status(conn: psycopg.Connection, *, cap: int = CAP, patience: int = PATIENCE
         depths = {row["name"]: row for row in fetch_dicts(conn, "queue_depths", cap=cap)}
     running = _scan(conn, "count_running", "running", patience)
     finished = _scan(conn, "count_finished", "finished", patience, seconds=RATE_WINDOW)
-    letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_letters", cap=cap)}
+    letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_dead_by_queue", cap=cap)}
     nothing = {"paused": False, "due": 0, "later": 0, "latency_seconds": None}
     queues = []
     for name in sorted({*depths, *(running or ()), *(finished or ()), *letters}):
