@@ -24,7 +24,7 @@ class EnqueueError(UsageError):
 
 
 class PayloadError(PgjobsError):
-    """A payload that can not be made or loaded."""
+    """A payload that a worker can not load, or must not."""
 
 
 class SignatureError(PayloadError):
