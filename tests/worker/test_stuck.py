@@ -41,7 +41,9 @@ def stuck(server: Server) -> Iterator[Stuck]:
     with psycopg.connect(url, autocommit=True) as conn:
         jobs = {
             "asleep": enqueue(conn, tasks.nap.options(**ONCE), 600).id,
+            # As many of these as there are beside them: who only counts would leave too early.
             "asleep for a while": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
+            "asleep for a while, too": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
             "swallows": enqueue(conn, end_of_coroutine.options(**ONCE), "swallow for ever").id,
             "beside": enqueue(conn, tasks.nap, 7.5).id,
             "beside on the loop": enqueue(conn, tasks.nap_async, 7.5).id,
@@ -75,8 +77,9 @@ def test_a_job_that_does_not_stop_fails_with_that(stuck: Stuck, name: str) -> No
     assert (row["status"], row["error"]) == ("failed", REPLACED)
 
 
-def test_a_thread_that_stops_late_fails_with_its_timeout(stuck: Stuck) -> None:
-    row = stuck.row("asleep for a while")
+@pytest.mark.parametrize("name", ["asleep for a while", "asleep for a while, too"])
+def test_a_thread_that_stops_late_fails_with_its_timeout(stuck: Stuck, name: str) -> None:
+    row = stuck.row(name)
     assert (row["status"], row["error"]) == ("failed", "JobTimeout: ran longer than its 0.3 s")
 
 
