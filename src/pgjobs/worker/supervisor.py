@@ -1,6 +1,6 @@
 """`pgjobs work`: starts worker processes, restarts what dies, beats for them, and drains them on SIGTERM or SIGINT.
 
-    starting ─▶ working ─▶ draining ─▶ gone        per worker process; see `Crew`
+    starting ─▶ working ─▶ draining ─▶ gone        per worker process; see `Member`
                    └────── died ──▶ starting (after a pause that grows)
 
 It runs no job itself, so nothing that a job does can stop it.
@@ -22,8 +22,8 @@ from pgjobs.db.version import check_schema
 from pgjobs.errors import PgjobsError
 from pgjobs.settings import configure, settings
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.crew import Member
 from pgjobs.worker.heart import LAST_WORDS, Heart
+from pgjobs.worker.member import Member
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
