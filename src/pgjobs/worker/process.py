@@ -20,7 +20,7 @@ from pgjobs.context import CurrentJob
 from pgjobs.db.connect import connect, connect_hot
 from pgjobs.retry import one_line
 from pgjobs.settings import configure
-from pgjobs.worker.acknowledger import Acknowledger
+from pgjobs.worker.acknowledger import Acknowledger, labels
 from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.consumers.loop import LoopRunner
@@ -137,7 +137,7 @@ class WorkerProcess:
         log.error(
             "did not stop %g s after its time-out; this worker process finishes its other jobs and is then replaced",
             STUCK_AFTER,
-            extra={"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt},
+            extra=labels(job),
         )
         self._control.say("stuck", id=job.id, attempt=job.attempt, error=error)
         self._stuck.add((job.id, job.attempt))

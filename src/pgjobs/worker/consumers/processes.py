@@ -23,7 +23,7 @@ from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import JobTimeout, Outcome
 from pgjobs.retry import after_loss
-from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused
+from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused, since_replay
 from pgjobs.worker.death import how_it_died
 
 LENGTH = struct.Struct("!I")
@@ -54,8 +54,7 @@ class ChildProcess:
             check_signature(job)
         except PayloadError as error:
             return refused(job, error)
-        prior = job.prior_attempts or 0
-        attempt, most = job.attempt - prior, job.max_attempts - prior
+        attempt, most = since_replay(job)
         if_late = None
         try:
             channel = self._ready()
