@@ -65,7 +65,7 @@ def test_all_tables_but_the_partitions_are_there(conn: psycopg.Connection) -> No
     assert {row[0] for row in rows} == {table.name for table in metadata.tables.values()}
 
 
-def test_they_can_be_asked(engine: Engine) -> None:
+def test_jobs_can_be_asked_for_with_sqlalchemy(engine: Engine) -> None:
     with engine.begin() as connection:
         handle = enqueue(connection, add, 1)
         due = select(jobs.c.id, jobs.c.summary).where(
@@ -76,7 +76,7 @@ def test_they_can_be_asked(engine: Engine) -> None:
             assert connection.scalar(select(func.count()).select_from(table)) == 0
 
 
-def test_another_schema(empty_database_url: str) -> None:
+def test_tables_of_another_schema_are_described_in_metadata_of_ones_own(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url, schema="ours")
     engine = create_engine(sqlalchemy_url(empty_database_url), poolclass=NullPool)
     mine = MetaData()

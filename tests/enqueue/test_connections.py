@@ -48,30 +48,30 @@ def count(conn: psycopg.Connection) -> int:
 
 
 @pytest.mark.parametrize("row_factory", [dict_row, namedtuple_row])
-def test_any_row_factory(conn: psycopg.Connection[Any], row_factory: Any) -> None:
+def test_the_row_factory_of_a_connection_does_not_matter(conn: psycopg.Connection[Any], row_factory: Any) -> None:
     conn.row_factory = row_factory
     assert enqueue(conn, add, 1).id == enqueue_many(conn, add, [(1,)])[0].id - 1
 
 
 @pytest.mark.parametrize("cursor_factory", [psycopg.ClientCursor, psycopg.RawCursor, psycopg.ServerCursor])
-def test_any_cursor_factory(conn: psycopg.Connection[Any], cursor_factory: Any) -> None:
+def test_the_cursor_factory_of_a_connection_does_not_matter(conn: psycopg.Connection[Any], cursor_factory: Any) -> None:
     conn.cursor_factory = cursor_factory
     assert enqueue(conn, add, 1).id == enqueue_many(conn, add, [(1,)])[0].id - 1
 
 
-def test_pipeline_mode(conn: psycopg.Connection) -> None:
+def test_ids_come_back_in_order_in_pipeline_mode(conn: psycopg.Connection) -> None:
     with conn.pipeline(), conn.transaction():
         handles = [enqueue(conn, add, 1), *enqueue_many(conn, add, [(2,), (3,)])]
     ids = [row[0] for row in conn.execute("SELECT id FROM pgjobs.jobs ORDER BY id").fetchall()]
     assert [handle.id for handle in handles] == ids
 
 
-def test_prepared_statements_switched_off(conn: psycopg.Connection) -> None:
+def test_a_connection_without_prepared_statements_enqueues(conn: psycopg.Connection) -> None:
     conn.prepare_threshold = None
     assert len({enqueue(conn, add, 1).id for _ in range(10)}) == 10
 
 
-def test_a_subclass_of_a_connection(database_url: str, conn: psycopg.Connection) -> None:
+def test_a_subclass_of_a_connection_enqueues(database_url: str, conn: psycopg.Connection) -> None:
     class Ours(psycopg.Connection[tuple[Any, ...]]):
         pass
 
@@ -133,20 +133,20 @@ def test_the_sessions_own_connection_is_used(engine: Engine) -> None:
     assert len(connects) == 1
 
 
-def test_a_connection_that_streams_its_results(engine: Engine, conn: psycopg.Connection) -> None:
+def test_a_connection_that_streams_its_results_enqueues(engine: Engine, conn: psycopg.Connection) -> None:
     with engine.connect().execution_options(stream_results=True, yield_per=10) as connection, connection.begin():
         enqueue(connection, add, 1)
         enqueue_many(connection, add, [(1,)])
     assert count(conn) == 2
 
 
-def test_a_session_made_by_a_sessionmaker(engine: Engine, conn: psycopg.Connection) -> None:
+def test_a_session_made_by_a_sessionmaker_enqueues(engine: Engine, conn: psycopg.Connection) -> None:
     with sessionmaker(engine).begin() as session:
         enqueue(session, add, 1)
     assert count(conn) == 1
 
 
-def test_a_session_on_a_connection(engine: Engine, conn: psycopg.Connection) -> None:
+def test_a_session_on_a_connection_enqueues(engine: Engine, conn: psycopg.Connection) -> None:
     with engine.connect() as connection, connection.begin() as transaction:
         with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
             enqueue(session, add, 1)

@@ -76,7 +76,7 @@ def test_changed_options_survive_as_an_argument_of_another_job() -> None:
         assert back.base is add
 
 
-def test_methods() -> None:
+def test_a_decorated_method_is_bound_as_any_other_and_survives_pickling() -> None:
     mailer = Mailer("mx")
     bound = mailer.send_later
     assert bound("a") == Mailer.send_later(mailer, "a") == "a through mx, later"
@@ -110,7 +110,7 @@ class _Class:
         (work.numbers_async, "generator function"),
     ],
 )
-def test_what_can_not_be_decorated(wrong: Any, said: str) -> None:
+def test_what_can_not_be_decorated_is_refused_with_the_way_out(wrong: Any, said: str) -> None:
     for decorate in (job, job(queue="mail")):
         with pytest.raises(UsageError, match=said):
             decorate(wrong)
@@ -173,7 +173,7 @@ def test_options_are_found_behind_partials_and_methods() -> None:
         (dict.fromkeys, "builtins:dict.fromkeys"),
     ],
 )
-def test_task_names(callable: Any, name: str) -> None:
+def test_a_task_is_named_by_its_module_and_what_runs(callable: Any, name: str) -> None:
     assert task_name(callable) == name
 
 
@@ -197,7 +197,7 @@ def test_task_names(callable: Any, name: str) -> None:
         (Mailer, False),
     ],
 )
-def test_what_is_async(callable: Any, expected: bool) -> None:
+def test_a_coroutine_function_is_recognised_behind_what_wraps_it(callable: Any, expected: bool) -> None:
     assert is_async(callable) is expected
 
 

@@ -36,7 +36,7 @@ from tests.enqueue.work import Mailer, add, make_closure, plain, send_receipt
         (plain, (lambda: 1,), {}, None),
     ],
 )
-def test_there_and_back(callable: Any, args: Any, kwargs: Any, result: Any) -> None:
+def test_a_loaded_payload_runs_the_call_that_was_dumped(callable: Any, args: Any, kwargs: Any, result: Any) -> None:
     call = load(dump(callable, args, kwargs))
     given = call()
     assert (given() == 1) if result is None else (given == result)
@@ -130,7 +130,9 @@ def test_what_can_not_be_loaded_says_why_in_one_line(payload: bytes, said: str) 
     assert len(str(caught.value)) < 600
 
 
-def test_a_module_that_fails_while_it_is_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_a_module_that_fails_while_it_is_imported_is_a_payload_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     (tmp_path / "pgjobs_broken.py").write_text("raise RuntimeError('line one\\nline two')")
     monkeypatch.syspath_prepend(tmp_path)
     module = types.ModuleType("pgjobs_broken")

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.payload import dump, load
 from tests.enqueue import work
 from tests.enqueue.work import add, fetch_plain, make_closure, numbers, numbers_async, plain, send_receipt
 
@@ -84,11 +85,11 @@ def test_what_has_no_name_needs_cloudpickle(conn: psycopg.Connection, without_cl
     assert "argument 1 'text'" in refusal(lambda: enqueue(conn, plain, lambda: 1))
 
 
-def test_a_job_that_is_not_what_its_name_leads_to(conn: psycopg.Connection) -> None:
+def test_a_job_that_is_not_what_its_name_leads_to_is_refused(conn: psycopg.Connection) -> None:
     assert "it's not the same object as" in refusal(lambda: enqueue(conn, work.lost))
 
 
-def test_a_payload_over_the_limit(conn: psycopg.Connection) -> None:
+def test_a_payload_over_the_limit_is_refused_with_both_sizes(conn: psycopg.Connection) -> None:
     said = refusal(lambda: enqueue(conn, plain, "x" * 2**20))
     assert "1,048,6" in said
     assert "and 1,048,576 are allowed" in said
@@ -105,7 +106,9 @@ def test_a_payload_over_the_limit(conn: psycopg.Connection) -> None:
         ((1,), {"order_id": 2}, "multiple values for argument 'order_id'"),
     ],
 )
-def test_arguments_that_do_not_fit(conn: psycopg.Connection, args: Any, kwargs: Any, reason: str) -> None:
+def test_arguments_that_do_not_fit_the_callable_are_refused(
+    conn: psycopg.Connection, args: Any, kwargs: Any, reason: str
+) -> None:
     said = refusal(lambda: enqueue(conn, send_receipt, *args, **kwargs))
     assert said == f"tests.enqueue.work:send_receipt can not be called with these arguments: {reason}."
 
@@ -120,11 +123,11 @@ def test_arguments_that_do_not_fit(conn: psycopg.Connection, args: Any, kwargs: 
         {"queue": "q" * 101},
     ],
 )
-def test_options_that_can_not_be_used(conn: psycopg.Connection, options: Any) -> None:
+def test_options_that_can_not_be_used_are_refused_by_name(conn: psycopg.Connection, options: Any) -> None:
     assert next(iter(options)) in refusal(lambda: enqueue(conn, add.options(**options), 1))
 
 
-def test_what_is_not_callable(conn: psycopg.Connection) -> None:
+def test_what_is_not_callable_is_refused(conn: psycopg.Connection) -> None:
     wrong: Any
     for wrong in ("shop.tasks:send", None, 1):
         assert "pass the function itself" in refusal(lambda wrong=wrong: enqueue(conn, wrong, 1))  # type: ignore[misc]
@@ -133,7 +136,7 @@ def test_what_is_not_callable(conn: psycopg.Connection) -> None:
 
 
 @pytest.mark.parametrize("function", [numbers, numbers_async])
-def test_a_generator_function(conn: psycopg.Connection, function: Any) -> None:
+def test_a_generator_function_is_refused(conn: psycopg.Connection, function: Any) -> None:
     assert "calling it would run none of it" in refusal(lambda: enqueue(conn, function))
 
 
@@ -162,7 +165,9 @@ def main_script(monkeypatch: pytest.MonkeyPatch) -> None:
     ("callable", "args"),
     [(in_main, ()), (functools.partial(in_main, 1), ()), (InMain, ()), (plain, (InMain(),)), (plain, ([in_main],))],
 )
-def test_what_is_defined_in_main(conn: psycopg.Connection, main_script: None, callable: Any, args: Any) -> None:
+def test_what_is_defined_in_main_is_refused_with_the_way_out(
+    conn: psycopg.Connection, main_script: None, callable: Any, args: Any
+) -> None:
     said = refusal(lambda: enqueue(conn, callable, *args))
     assert "is defined in __main__" in said
     assert "`from tasks import" in said
@@ -177,6 +182,7 @@ def test_a_text_that_says_main_is_no_reason(conn: psycopg.Connection, database_u
 def test_a_lambda_of_main_travels_by_value(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nameless = lambda: 1  # noqa: E731 (a lambda is the subject)
     nameless.__module__ = "__main__"
+    assert load(dump(nameless, (), {}))() == 1
     with psycopg.connect(database_url) as other:
         enqueue(other, nameless)
         other.rollback()
@@ -199,7 +205,7 @@ def test_a_lambda_of_main_travels_by_value(database_url: str, monkeypatch: pytes
         ([{"left": 1}, {"wrong": 1}], "item 1 .*'left'"),
     ],
 )
-def test_items_that_can_not_be_used(conn: psycopg.Connection, items: Any, said: str) -> None:
+def test_an_item_that_can_not_be_used_is_named(conn: psycopg.Connection, items: Any, said: str) -> None:
     with pytest.raises(EnqueueError, match=said):
         enqueue_many(conn, add, items)
 

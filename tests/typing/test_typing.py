@@ -31,7 +31,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
-def test_mypy(tmp_path: Path) -> None:
+def test_mypy_refuses_the_wrong_calls_and_nothing_else(tmp_path: Path) -> None:
     config = tmp_path / "mypy.ini"
     config.write_text("[mypy]\nstrict = true\nfollow_imports = silent\n")
     options = ["--config-file", str(config), "--cache-dir", str(tmp_path / "cache"), "--no-error-summary"]
@@ -45,7 +45,7 @@ def test_mypy(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyright") is None, reason="pyright is not installed")
-def test_pyright() -> None:
+def test_pyright_refuses_the_wrong_calls_and_nothing_else() -> None:
     done = run("pyright", "--outputjson", "--pythonpath", sys.executable, str(RIGHT), str(WRONG))
     if not done.stdout.lstrip().startswith("{"):  # the package fetches pyright itself at its first use
         pytest.skip(f"pyright can not be run here: {(done.stderr or done.stdout).strip()[-300:]}")
