@@ -65,7 +65,7 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
             f"the payload of {task_name(target)} is {len(payload):,} bytes, and {limit:,} are allowed: store the data "
             "elsewhere and enqueue a reference to it, or raise PGJOBS_MAX_PAYLOAD."
         )
-    if b"_main__" in payload:
+    if b"_main__" in payload:  # in both names of the script that was started
         _refuse_main(target, payload)
     return payload
 

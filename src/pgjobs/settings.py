@@ -28,7 +28,16 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of this process; see the table above."""
+    """Settings of this process.
+
+    `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the command line starts an embedded one). `schema`:
+    where the tables are. `signing_keys`: the first one signs, any of them verifies (none: payloads are not signed).
+    `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form of each call.
+
+    Raises:
+        UsageError: a value that can not be used.
+
+    """
 
     database_url: str | None = None
     schema: str = DEFAULT_SCHEMA
@@ -71,7 +80,12 @@ _current: Settings | None = None
 
 
 def settings() -> Settings:
-    """Give the settings of this process, read from the environment at first use."""
+    """Give the settings of this process, read from the environment at first use.
+
+    Raises:
+        UsageError: a variable has a value that can not be used.
+
+    """
     global _current
     if _current is None:
         _current = Settings.from_environment()
@@ -79,7 +93,7 @@ def settings() -> Settings:
 
 
 def configure(**changes: Any) -> Settings:
-    """Change settings of this process, by their names in the table above, and give the new ones.
+    """Change settings of this process, by the names of `Settings`, and give the new ones: `configure(schema="mail")`.
 
     Raises:
         UsageError: there is no such setting, or its value can not be used.
@@ -94,6 +108,6 @@ def configure(**changes: Any) -> Settings:
 
 
 def forget_settings() -> None:
-    """Read the environment again at the next use."""
+    """Read the environment again at the next use, for tests."""
     global _current
     _current = None

@@ -43,7 +43,8 @@ def connect(url: str, *, application_name: str = "pgjobs", autocommit: bool = Tr
     """Connect, with a link that notices when it is cut.
 
     Raises:
-        ConfigurationError: the URL is none, or the server does not let us in; the line says which.
+        ConfigurationError: the URL is none.
+        ConnectError: the server can not be reached, or does not let us in; the line says why.
 
     """
     import psycopg
@@ -69,6 +70,10 @@ def connect_hot(url: str, *, application_name: str, async_commit: bool = False) 
     `async_commit` lets commits return before they are on disk. It is for claims only: a claim that a crash loses is
     a job that is queued again. Behind a pooler nothing is set, because settings of a session would stay behind in
     one that belongs to others: use `pinned` around the statements there.
+
+    Raises:
+        ConfigurationError: as `connect`.
+
     """
     connection = connect(url, application_name=application_name)
     if behind_pooler(connection):
