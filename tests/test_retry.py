@@ -15,14 +15,9 @@ from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
 from pgjobs.outcome import LONGEST_DELAY, Cancelled, Failed, JobTimeout, Retried, Snoozed
 from pgjobs.retry import (
     DEFAULT_BACKOFF,
-    ERROR_LIMIT,
-    TRACEBACK_LIMIT,
     RetryPolicy,
     after_exception,
     after_loss,
-    bounded,
-    describe,
-    one_line,
 )
 
 FIXED = RetryPolicy(backoff=lambda attempt: attempt * 10.0)
@@ -153,51 +148,3 @@ def test_seconds_that_can_not_be_used_are_refused(seconds: Any) -> None:
     if seconds is not None:
         with pytest.raises(UsageError, match="number of seconds"):
             Retry(seconds)
-
-
-# -- Describing errors -----------------------------------------------------------------------------------------------
-
-
-class Unprintable(Exception):
-    def __str__(self) -> str:
-        raise SystemExit
-
-
-def test_any_exception_can_be_described() -> None:
-    assert describe(raised(ValueError("no")))[0] == "ValueError: no"
-    assert describe(raised(ValueError()))[0] == "ValueError"
-    line, trace = describe(raised(Unprintable()))
-    assert line.startswith("Unprintable")
-    assert "test_retry.py" in trace
-
-
-def test_deep_recursion_is_described_within_bounds() -> None:
-    def deeper(n: int) -> int:
-        return deeper(n + 1) + 1
-
-    with pytest.raises(RecursionError) as caught:
-        deeper(0)
-    assert len(describe(caught.value)[1]) <= TRACEBACK_LIMIT + 100
-
-
-@given(st.text())
-def test_a_line_is_one_short_line_that_postgresql_stores(text: str) -> None:
-    line = one_line(text)
-    assert len(line) <= ERROR_LIMIT
-    assert len(line.splitlines()) <= 1
-    assert "\x00" not in line
-    line.encode()
-
-
-def test_lone_surrogates_and_nul_are_escaped() -> None:
-    assert one_line("a\x00b\ud800c") == "a\\x00b\\ud800c"
-
-
-@given(st.text(), st.integers(min_value=1, max_value=3000))
-def test_a_traceback_keeps_its_head_and_its_tail(text: str, times: int) -> None:
-    trace = f"HEAD{text * times}TAIL"
-    kept = bounded(trace)
-    assert kept.startswith("HEAD")
-    assert kept.endswith("TAIL")
-    assert len(kept) <= TRACEBACK_LIMIT + 100
-    kept.encode()

@@ -22,9 +22,9 @@ from structlog.stdlib import ProcessorFormatter
 
 from pgjobs.context import current
 from pgjobs.db.url import mask
+from pgjobs.diagnosis import bounded, describe
 from pgjobs.errors import UsageError
 from pgjobs.outcome import JobTimeout
-from pgjobs.retry import bounded, describe
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

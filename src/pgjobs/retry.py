@@ -8,23 +8,17 @@ Full jitter spreads a herd of failed jobs best (M. Brooker, "Exponential Backoff
 from __future__ import annotations
 
 import math
-import random as _random
-import traceback as _traceback
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TypeAlias
 
+from pgjobs.diagnosis import describe, one_line
 from pgjobs.errors import UsageError
 from pgjobs.outcome import LONGEST_DELAY, Cancel, Cancelled, Failed, Outcome, Retried, Retry, Snooze, Snoozed
 
 Backoff: TypeAlias = Callable[[int], float]
 """From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
-
-ERROR_LIMIT = 500  # characters of the one-line error
-TRACEBACK_LIMIT = 8_000  # characters of a traceback: the head and the tail are kept
-# How the names of the modules begin whose calls lead to a job's own code.
-_OUR_CALLS = ("pgjobs.worker.", "pgjobs.job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class Exponential:
     def __call__(self, attempt: int) -> float:
         """Give the delay after the attempt, in seconds."""
         ceiling = self.ceiling(attempt)
-        return _random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter is no secret)
+        return random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter is no secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +110,7 @@ def after_exception(error: BaseException, attempt: int, max_attempts: int, polic
     if isinstance(error, Cancel):
         return Cancelled(one_line(error.reason))
     if isinstance(error, Retry):
-        line = one_line(f"Retry: {_text(error.reason)}")
+        line = one_line(f"Retry: {one_line(error.reason)}")
         if attempt >= max_attempts:
             return Failed(line)
         return Retried(line, policy.delay(attempt) if error.in_seconds is None else error.in_seconds)
@@ -136,52 +130,3 @@ def after_loss(
     if attempt >= max_attempts:
         return Failed(one_line(error))
     return Retried(one_line(error), DEFAULT_POLICY.delay(attempt) if delay is None else delay, isolate=isolate)
-
-
-def describe(error: BaseException) -> tuple[str, str]:
-    """Give one line and a bounded traceback for any exception, also one that can not be printed."""
-    name = type(error).__name__
-    message = _text(error)
-    line = one_line(f"{name}: {message}" if message else name)
-    try:
-        trace = "".join(_traceback.format_exception(type(error), error, _beyond_us(error.__traceback__), limit=60))
-    except BaseException:  # an exception's own __str__ may do anything
-        try:
-            trace = "".join(_traceback.format_tb(error.__traceback__, limit=60)) + line
-        except BaseException:
-            trace = line
-    return line, bounded(trace)
-
-
-def _beyond_us(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the calls that led to the job's own code: they are the same for every job."""
-    rest = trace
-    while rest is not None and str(rest.tb_frame.f_globals.get("__name__")).startswith(_OUR_CALLS):
-        rest = rest.tb_next
-    return rest or trace
-
-
-def one_line(text: object) -> str:
-    """Make a line that PostgreSQL stores: no line breaks, no NUL, no lone surrogates, bounded."""
-    line = " ".join(_storable(_text(text)).split())
-    return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
-
-
-def bounded(trace: str) -> str:
-    """Keep the head and the tail of a long traceback."""
-    trace = _storable(trace)
-    if len(trace) <= TRACEBACK_LIMIT:
-        return trace
-    head = TRACEBACK_LIMIT // 4
-    return f"{trace[:head]}\n… {len(trace) - TRACEBACK_LIMIT} characters left out …\n{trace[head - TRACEBACK_LIMIT :]}"
-
-
-def _text(value: object) -> str:
-    try:
-        return str(value)
-    except BaseException:  # __str__ of a job's exception may raise anything, SystemExit included
-        return f"<{type(value).__name__} that can not be printed>"
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

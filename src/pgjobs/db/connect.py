@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, LiteralString
 
 from pgjobs.db.url import describe, libpq_url, mask
+from pgjobs.diagnosis import one_line
 from pgjobs.errors import ConfigurationError
-from pgjobs.retry import one_line
 
 if TYPE_CHECKING:
     import psycopg

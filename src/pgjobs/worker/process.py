@@ -18,7 +18,7 @@ from typing import Any
 
 from pgjobs.context import CurrentJob
 from pgjobs.db.connect import connect, connect_hot
-from pgjobs.retry import one_line
+from pgjobs.diagnosis import one_line
 from pgjobs.settings import configure
 from pgjobs.worker.acknowledger import Acknowledger, labels
 from pgjobs.worker.board import Board
