@@ -64,8 +64,8 @@ def show(
     With the error and traceback of every attempt.
     """
     from pgjobs.admin import dead as admin
-    from pgjobs.cli.jobs import print_job
     from pgjobs.cli.output import print_json
+    from pgjobs.cli.report import print_job
     from pgjobs.cli.session import session
 
     with session("dead show") as conn:
@@ -83,8 +83,8 @@ def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None,
     By ids, by --queue and --task, or --all. Their errors are kept.
     """
     from pgjobs.admin import dead as admin
-    from pgjobs.cli.jobs import report
     from pgjobs.cli.progress import progress
+    from pgjobs.cli.report import report
     from pgjobs.cli.session import session
 
     selection = _selection(ids, every, queue, task)
@@ -109,9 +109,9 @@ def discard(
     """
     from pgjobs.admin import dead as admin
     from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.jobs import report
     from pgjobs.cli.output import plural
     from pgjobs.cli.progress import progress
+    from pgjobs.cli.report import report
     from pgjobs.cli.session import session
 
     selection = _selection(ids, every, queue, task)

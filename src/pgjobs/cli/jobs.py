@@ -12,8 +12,7 @@ from pgjobs.cli.output import Column, Json
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgjobs.admin.changes import Change
-    from pgjobs.admin.detail import JobDetail, JobRow
+    from pgjobs.admin.detail import JobRow
 
 app = typer.Typer(help="List, show, retry and cancel jobs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -65,6 +64,7 @@ def show(
     """
     from pgjobs.admin.detail import get_job
     from pgjobs.cli.output import print_json
+    from pgjobs.cli.report import print_job
     from pgjobs.cli.session import session
 
     with session("jobs show") as conn:
@@ -82,6 +82,7 @@ def retry(ids: Ids) -> None:
     They keep their ids and their errors, and get fresh attempts.
     """
     from pgjobs.admin import jobs as admin
+    from pgjobs.cli.report import report
     from pgjobs.cli.session import session
 
     with session("jobs retry") as conn:
@@ -93,6 +94,7 @@ def retry(ids: Ids) -> None:
 def cancel(ids: Ids) -> None:
     """Cancel jobs that have not started."""
     from pgjobs.admin import jobs as admin
+    from pgjobs.cli.report import report
     from pgjobs.cli.session import session
 
     with session("jobs cancel") as conn:
@@ -100,77 +102,9 @@ def cancel(ids: Ids) -> None:
     report(change, "cancelled", noun="job")
 
 
-def report(change: Change, done: str, *, noun: str) -> None:
-    """Say what was done, and what was refused and why; exit with 1 if anything was.
-
-    Raises:
-        typer.Exit: something was refused.
-
-    """
-    from pgjobs.cli.output import note, plural, say
-
-    if change.done:
-        say(f"{plural(len(change.done), noun)} {done}.")
-    for refusal in change.refused:
-        note(f"pgjobs: {refusal.reason}")
-    if change.refused:
-        raise typer.Exit(1)
-
-
-def tries(job: JobRow | JobDetail) -> str:
-    """Write the attempt and the budget, as counted since the last replay."""
-    prior = job.prior_attempts or 0
-    return f"{max(job.attempt - prior, 0)}/{job.max_attempts - prior}"
-
-
-def print_job(job: JobDetail) -> None:
-    """Print all about a job."""
-    from pgjobs.cli.output import clean, plural, print_pairs, say, when
-
-    worker = None if job.worker_id is None else str(job.worker_id)
-    if job.worker_host is not None:
-        worker = f"{worker} ({job.worker_host}, pid {job.worker_pid})"
-    print_pairs(
-        [
-            ("id", str(job.id)),
-            ("status", job.status),
-            ("task", job.task),
-            ("call", job.summary),
-            ("queue", f"{job.queue} (priority {job.priority})"),
-            ("attempt", f"{tries(job)}{f', {job.prior_attempts} before a replay' if job.prior_attempts else ''}"),
-            ("enqueued", when(job.enqueued_at)),
-            ("due", when(job.run_at)),
-            ("started", when(job.started_at)),
-            ("finished", when(job.finished_at)),
-            ("dead since", when(job.died_at)),
-            ("worker", worker),
-            ("executor", job.executor),
-            ("timeout", None if job.timeout is None else f"{job.timeout:g} s"),
-            ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
-            ("error", job.error),
-        ]
-    )
-    for failure in job.errors:
-        say("")
-        place = f" on {failure.get('host')}" if failure.get("host") else ""
-        say(f"attempt {failure.get('attempt')} at {_moment(failure.get('at'))}{place}, worker {failure.get('worker')}:")
-        for line in str(failure.get("traceback") or failure.get("error") or "").splitlines():
-            say(f"  {clean(line)}")
-
-
-def _moment(text: object) -> str | None:
-    from datetime import datetime
-
-    from pgjobs.cli.output import when
-
-    try:
-        return when(datetime.fromisoformat(str(text)))
-    except ValueError:  # somebody wrote it by hand
-        return str(text)
-
-
 def _row(job: JobRow, now: datetime) -> list[str]:
     from pgjobs.cli.output import distance
+    from pgjobs.cli.report import tries
 
     moment = job.finished_at or job.started_at or job.run_at
     return [

@@ -1,0 +1,75 @@
+"""What `pgjobs jobs` and `pgjobs dead` both print: all about one job, and what became of several."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from pgjobs.cli.output import clean, note, plural, print_pairs, say, when
+
+if TYPE_CHECKING:
+    from pgjobs.admin.changes import Change
+    from pgjobs.admin.detail import JobDetail, JobRow
+
+
+def report(change: Change, done: str, *, noun: str) -> None:
+    """Say what was done, and what was refused and why; exit with 1 if anything was.
+
+    Raises:
+        typer.Exit: something was refused.
+
+    """
+    if change.done:
+        say(f"{plural(len(change.done), noun)} {done}.")
+    for refusal in change.refused:
+        note(f"pgjobs: {refusal.reason}")
+    if change.refused:
+        raise typer.Exit(1)
+
+
+def tries(job: JobRow) -> str:
+    """Write the attempt and the budget, as counted since the last replay."""
+    prior = job.prior_attempts or 0
+    return f"{max(job.attempt - prior, 0)}/{job.max_attempts - prior}"
+
+
+def print_job(job: JobDetail) -> None:
+    """Print all about a job."""
+    worker = None if job.worker_id is None else str(job.worker_id)
+    if job.worker_host is not None:
+        worker = f"{worker} ({job.worker_host}, pid {job.worker_pid})"
+    print_pairs(
+        [
+            ("id", str(job.id)),
+            ("status", job.status),
+            ("task", job.task),
+            ("call", job.summary),
+            ("queue", f"{job.queue} (priority {job.priority})"),
+            ("attempt", f"{tries(job)}{f', {job.prior_attempts} before a replay' if job.prior_attempts else ''}"),
+            ("enqueued", when(job.enqueued_at)),
+            ("due", when(job.run_at)),
+            ("started", when(job.started_at)),
+            ("finished", when(job.finished_at)),
+            ("dead since", when(job.died_at)),
+            ("worker", worker),
+            ("executor", job.executor),
+            ("timeout", None if job.timeout is None else f"{job.timeout:g} s"),
+            ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
+            ("error", job.error),
+        ]
+    )
+    for failure in job.errors:
+        say("")
+        place = f" on {failure.get('host')}" if failure.get("host") else ""
+        say(f"attempt {failure.get('attempt')} at {_moment(failure.get('at'))}{place}, worker {failure.get('worker')}:")
+        for line in str(failure.get("traceback") or failure.get("error") or "").splitlines():
+            say(f"  {clean(line)}")
+
+
+def _moment(text: object) -> str | None:
+    try:
+        return when(datetime.fromisoformat(str(text)))
+    except ValueError:  # somebody wrote it by hand
+        return str(text)
