@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgjobs.cli import progress as module
-from pgjobs.cli.output import Column, clean, distance, plain_table, span
+from pgjobs.cli.column import Column
+from pgjobs.cli.output import clean, distance, plain_table, span
 from pgjobs.cli.progress import progress
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)

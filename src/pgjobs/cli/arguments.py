@@ -13,4 +13,5 @@ TaskFilter = Annotated[
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many rows at most.")]
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Ids of jobs.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

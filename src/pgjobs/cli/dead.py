@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgjobs.cli.arguments import Limit, QueueFilter, TaskFilter, Yes
-from pgjobs.cli.output import Column, Json
+from pgjobs.cli.arguments import Json, Limit, QueueFilter, TaskFilter, Yes
+from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
     from datetime import datetime

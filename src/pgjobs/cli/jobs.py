@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pgjobs.cli.arguments import Ids, Limit, QueueFilter, TaskFilter
-from pgjobs.cli.output import Column, Json
+from pgjobs.cli.arguments import Ids, Json, Limit, QueueFilter, TaskFilter
+from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table. `share`: how much of the width that is left it takes (0: as wide as its cells)."""
-
-    title: str
-    right: bool = False
-    share: int = 0
+    from pgjobs.cli.column import Column
 
 
 def print_json(value: object) -> None:

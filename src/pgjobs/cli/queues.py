@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pgjobs.cli.output import Column, Json
+from pgjobs.cli.arguments import Json
+from pgjobs.cli.column import Column
 
 app = typer.Typer(help="List, pause and resume queues.", no_args_is_help=True, rich_markup_mode=None)
 

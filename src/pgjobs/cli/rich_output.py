@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgjobs.cli.output import Column
+    from pgjobs.cli.column import Column
 
 STATUS_STYLES = {
     "running": "cyan",

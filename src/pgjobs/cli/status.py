@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgjobs.cli.output import Column, Json
+from pgjobs.cli.arguments import Json
+from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
     from pgjobs.admin.status import QueueStatus, Worker
