@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
+from pgjobs.retry import since_replay
+
 
 class CurrentJob:
     """A job that a worker has claimed.
@@ -21,7 +23,6 @@ class CurrentJob:
 
     __slots__ = (
         "attempt",
-        "claimed_at",
         "executor",
         "id",
         "isolate",
@@ -41,7 +42,6 @@ class CurrentJob:
         self,
         queue: str,
         lane: Any,
-        claimed_at: float,
         id: int,
         attempt: int,
         max_attempts: int,
@@ -57,7 +57,6 @@ class CurrentJob:
     ) -> None:
         self.queue = queue
         self.lane = lane
-        self.claimed_at = claimed_at
         self.id = id
         self.attempt = attempt
         self.max_attempts = max_attempts
@@ -70,6 +69,10 @@ class CurrentJob:
         self.timeout = timeout
         self.signature = signature
         self.payload = payload
+
+    def budget(self) -> tuple[int, int]:
+        """Give the attempt and the most there may be, as counted since the last replay."""
+        return since_replay(self.attempt, self.max_attempts, self.prior_attempts)
 
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt} of {self.max_attempts} queue {self.queue}>"

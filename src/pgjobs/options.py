@@ -137,8 +137,9 @@ def _is_number(value: object) -> bool:
 
 
 def _types(name: str, value: object) -> tuple[type[BaseException], ...]:
-    given = value if isinstance(value, tuple | list) else (value,)
-    for item in given:
+    types: list[type[BaseException]] = []
+    for item in value if isinstance(value, tuple | list) else (value,):
         if not (isinstance(item, type) and issubclass(item, BaseException)):
             raise UsageError(f"{name}={value!r}: give exception types.")
-    return tuple(given)
+        types.append(item)
+    return tuple(types)

@@ -103,6 +103,12 @@ class RetryPolicy:
 DEFAULT_POLICY = RetryPolicy()
 
 
+def since_replay(attempt: int, max_attempts: int, prior_attempts: int | None) -> tuple[int, int]:
+    """Give the attempt and the most there may be, as counted since the last replay, which came with a fresh budget."""
+    prior = prior_attempts or 0
+    return attempt - prior, max_attempts - prior
+
+
 def after_exception(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome:
     """Decide the outcome of an attempt that raised `error`; `attempt` and `max_attempts` count from 1."""
     if isinstance(error, Snooze):

@@ -34,7 +34,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "fail": {**IDS, **ERRORS},
     "snooze": {**IDS, "delays": [1.0, 2.0, 3.0]},
     "release": IDS,
-    "cancel_running": {**IDS, "reasons": ["a", "b", "c"]},
+    "cancel": {**IDS, "reasons": ["a", "b", "c"]},
     "heartbeat": {"worker_ids": [1]},
 }
 INDEXES = {"claim": "jobs_live_due", "heartbeat": "workers_pkey"}

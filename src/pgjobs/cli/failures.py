@@ -61,7 +61,7 @@ def _of_command_line(error: Any) -> Failure:
     return Failure(code, f"{line}{'' if line[-1] in '.?!' else '.'} See `{command} --help`.")
 
 
-def _of_database(error: Exception) -> Failure:
+def _of_database(error: BaseException) -> Failure:
     from psycopg import errors
 
     line = _line(error)

@@ -5,6 +5,7 @@ Exit codes: 0 ok, 1 a failure that is explained in one line, 2 wrong usage, 130 
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     supervise.alone = argv is None
     arguments = hoist(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal in ASCII is no reason to fail
     try:
         try:

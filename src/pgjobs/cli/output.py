@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, is_dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -121,6 +122,6 @@ def plural(number: int, noun: str) -> str:
 def _jsonable(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    if hasattr(value, "isoformat"):
+    if isinstance(value, date):  # which a datetime is, too
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no form in JSON")

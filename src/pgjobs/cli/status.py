@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from pgjobs.cli.arguments import Json
 from pgjobs.cli.column import Column
+from pgjobs.worker.config import DEFAULT_RESCUE_AFTER
 
 if TYPE_CHECKING:
     from pgjobs.admin.status import QueueStatus, Worker
 
-UNHEARD = 30.0  # seconds without a heartbeat after which a worker is shown as unheard
+UNHEARD = DEFAULT_RESCUE_AFTER  # a worker is shown as unheard; others may use another --rescue-after
 
 QUEUES = (
     Column("QUEUE"),

@@ -8,6 +8,7 @@ import typer
 
 from pgjobs.cli import supervise
 from pgjobs.settings import settings
+from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_RESCUE_AFTER
 
 
 def work(
@@ -31,12 +32,14 @@ def work(
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     grace: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="At a stop, how long running jobs may go on.")
-    ] = 30.0,
-    heartbeat: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time between heartbeats.")] = 5.0,
+    ] = DEFAULT_GRACE,
+    heartbeat: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between heartbeats.")
+    ] = DEFAULT_HEARTBEAT,
     rescue_after: Annotated[
         float,
         typer.Option(min=0.2, metavar="SECONDS", help="Silence after which a worker's jobs are taken back."),
-    ] = 30.0,
+    ] = DEFAULT_RESCUE_AFTER,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(metavar="LEVEL", help="debug, info, warning, error.")
     ] = "info",

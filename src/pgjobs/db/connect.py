@@ -28,7 +28,7 @@ _LINK = {
 
 # The hot statements must be nested loops over indexes, whatever the statistics say: a fresh table, a million dead
 # rows. Left alone, a generic plan once went to a sequential scan with a hash join, twenty times slower.
-_PINS = {
+_PINS: dict[LiteralString, LiteralString] = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -93,7 +93,7 @@ def pinned(connection: psycopg.Connection, *, async_commit: bool = False) -> Ite
 
 
 def _set(verb: LiteralString, *, async_commit: bool) -> LiteralString:
-    pins = _PINS | {"synchronous_commit": "off"} if async_commit else _PINS
+    pins: dict[LiteralString, LiteralString] = {**_PINS, "synchronous_commit": "off"} if async_commit else _PINS
     return "; ".join(f"{verb} {name} = {value}" for name, value in pins.items())
 
 

@@ -143,7 +143,7 @@ def labels(job: Any) -> dict[str, Any]:
 
 def _report(ended: Ended) -> None:
     job, outcome, _ = ended
-    message, level = _sentence(outcome, job.attempt, job.max_attempts)
+    message, level = _sentence(outcome, *job.budget())
     log.log(level, message, extra=labels(job))
 
 

@@ -10,6 +10,9 @@ from pgjobs.options import check_queue
 
 MOST_SLOTS = 10_000
 DEFAULT_SLOTS = 10
+DEFAULT_GRACE = 30.0  # seconds
+DEFAULT_HEARTBEAT = 5.0  # seconds
+DEFAULT_RESCUE_AFTER = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,9 @@ class WorkerConfig:
     imports: tuple[str, ...] = ()
     processes: int = 1
     drain: bool = False
-    grace: float = 30.0
-    heartbeat: float = 5.0
-    rescue_after: float = 30.0
+    grace: float = DEFAULT_GRACE
+    heartbeat: float = DEFAULT_HEARTBEAT
+    rescue_after: float = DEFAULT_RESCUE_AFTER
     log_level: str = "info"
     log_format: str = "auto"
     schema: str = "pgjobs"

@@ -26,6 +26,7 @@ class Stop(Protocol):
 
     def wait(self, timeout: float, /) -> bool:
         """Wait so many seconds, or less when the stop was asked for, and say whether it was."""
+        ...
 
 
 class Stopped(Exception):

@@ -105,7 +105,7 @@ class Producer(VitalThread):
             lane.inflight.update((row[0], row[1]) for row in fresh)
             name, put = lane.name, lane.inbox.put
             for row in fresh:
-                put(CurrentJob(name, lane, now, *row))
+                put(CurrentJob(name, lane, *row))
         elif frontier.sweeping:
             lane.empty_since = began
         frontier.claimed(last, full=len(rows) >= wanted, began=began, now=now)
@@ -196,15 +196,15 @@ class Producer(VitalThread):
         """Wait for a wake-up, for the doorbell, or for the time to pass."""
         poller = select.poll()
         poller.register(self._lane.wake_fd, select.POLLIN)
-        if link is not None:
-            pgconn = link.connection.pgconn
+        pgconn = None if link is None else link.connection.pgconn
+        if pgconn is not None:
             poller.register(pgconn.socket, select.POLLIN)
             if self._rung:
                 return
         for fd, _ in poller.poll(max(0.0, seconds) * 1000):
             if fd == self._lane.wake_fd:
                 self._lane.woken()
-            elif link is not None:
+            elif pgconn is not None:
                 pgconn.consume_input()
                 while pgconn.notifies() is not None:
                     self._rung = True

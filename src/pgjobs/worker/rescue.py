@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pgjobs.db.statements import statement
 from pgjobs.outcome import RELEASED, Failed, Outcome
-from pgjobs.retry import after_loss
+from pgjobs.retry import after_loss, since_replay
 from pgjobs.worker.settle import Attempt, Settlement, settle
 
 if TYPE_CHECKING:
@@ -38,18 +38,19 @@ class Death:
     stuck: dict[Attempt, str] = field(default_factory=dict)
 
 
-def outcome_for(death: Death, attempt: Attempt, max_attempts: int) -> Outcome:
+def outcome_for(death: Death, attempt: Attempt, budget: tuple[int, int]) -> Outcome:
     """Decide what follows for a job that the dead worker left in `running`.
 
     What had not started, or was interrupted by a shutdown, does not count. What ran when the process died may have
     killed it: its next attempt gets a process of its own, so that it can not take others along again.
+    `budget`: the attempt and the most there may be, since the last replay.
     """
     if attempt in death.stuck:
-        return after_loss(death.stuck[attempt], attempt.attempt, max_attempts)
+        return after_loss(death.stuck[attempt], *budget)
     if death.how is None or attempt not in death.started:
         return RELEASED
     error = f"its worker process died while it ran: {death.how}"
-    return after_loss(error, attempt.attempt, max_attempts, isolate=True)
+    return after_loss(error, *budget, isolate=True)
 
 
 def bury(connection: psycopg.Connection, death: Death) -> int:
@@ -59,9 +60,9 @@ def bury(connection: psycopg.Connection, death: Death) -> int:
         with connection.transaction(), connection.cursor() as cursor:
             lost = cursor.execute(statement("lost_jobs"), {"worker_ids": [death.worker_id], "limit": BATCH}).fetchall()
             settlements: list[Settlement] = []
-            for job, number, most, *_ in lost:
+            for job, number, most, prior, _ in lost:
                 attempt = Attempt(job, number)
-                settlements.append((attempt, outcome_for(death, attempt, most)))
+                settlements.append((attempt, outcome_for(death, attempt, since_replay(number, most, prior))))
             settle(cursor, death.worker_id, socket.gethostname(), settlements)
             if len(lost) < BATCH:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [death.worker_id]})
@@ -97,8 +98,8 @@ def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
         return 0
     lost = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
-    for job, attempt, most, worker_id, *_ in lost:
-        outcome = after_loss(reasons[worker_id], attempt, most, delay=0.0)
+    for job, attempt, most, prior, worker_id in lost:
+        outcome = after_loss(reasons[worker_id], *since_replay(attempt, most, prior), delay=0.0)
         by_worker[worker_id].append((Attempt(job, attempt), outcome))
     for worker_id, settlements in by_worker.items():
         settle(cursor, worker_id, socket.gethostname(), settlements)

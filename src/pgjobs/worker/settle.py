@@ -117,7 +117,7 @@ def _execute(
         name = "snooze"
         values["delays"] = [o.delay for o in outcomes]
     elif kind is Cancelled:
-        name = "cancel_running"
+        name = "cancel"
         values["reasons"] = [o.reason for o in outcomes]
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)

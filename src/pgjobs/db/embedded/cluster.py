@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pgjobs.db.embedded.account import choose_account
@@ -48,7 +48,7 @@ class Cluster:
         self._account = choose_account(*([place.data] if place.data.exists() else []), place.directory)
         self._binaries = reachable_binaries(binaries, self._account)
         self.url = ""
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[Any] | None = None
 
     def start(self) -> None:
         """Start the server, making the data directory if there is none; `url` is set when it is ready.

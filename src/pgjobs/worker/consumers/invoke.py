@@ -100,15 +100,9 @@ async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
         raise
 
 
-def since_replay(job: CurrentJob) -> tuple[int, int]:
-    """Give the attempt and the most there may be, as counted since the last replay, which came with a fresh budget."""
-    prior = job.prior_attempts or 0
-    return job.attempt - prior, job.max_attempts - prior
-
-
 def outcome_of(job: CurrentJob, error: BaseException, callable: Any = None) -> Outcome:
     """Decide what follows from an exception, by the retry policy of what raised it."""
-    attempt, most = since_replay(job)
+    attempt, most = job.budget()
     try:
         if isinstance(error, JobTimeout) and not error.args:
             error.args = (f"ran longer than its {job.timeout or 0:g} s",)

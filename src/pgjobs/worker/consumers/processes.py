@@ -23,7 +23,7 @@ from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import JobTimeout, Outcome
 from pgjobs.retry import after_loss
-from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused, since_replay
+from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.death import how_it_died
 
 LENGTH = struct.Struct("!I")
@@ -54,7 +54,7 @@ class ChildProcess:
             check_signature(job)
         except PayloadError as error:
             return refused(job, error)
-        attempt, most = since_replay(job)
+        attempt, most = job.budget()
         if_late = None
         try:
             channel = self._ready()
@@ -140,7 +140,7 @@ def late(job: CurrentJob) -> JobTimeout:
 
 
 def _question(job: CurrentJob) -> bytes:
-    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "claimed_at")}
+    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name != "lane"}
     return pickle.dumps(values)
 
 
