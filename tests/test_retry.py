@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
+from pgjobs.errors import brief
 from pgjobs.outcome import LONGEST_DELAY, Cancelled, Failed, JobTimeout, Retried, Snoozed
 from pgjobs.retry import (
     DEFAULT_BACKOFF,
@@ -141,10 +143,48 @@ def test_what_a_job_raises_survives_the_way_back_from_a_process(asked: Any) -> N
     assert (str(back), vars(back)) == (str(asked), vars(asked))
 
 
-@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, "5", True, None, 11 * 366 * 86400])
+@pytest.mark.parametrize(
+    "seconds",
+    [-1, math.nan, math.inf, "5", True, None, timedelta(seconds=5), 11 * 366 * 86400, 10**400, -(10**400), 10**5000],
+    ids=brief,
+)
 def test_seconds_that_can_not_be_used_are_refused(seconds: Any) -> None:
     with pytest.raises(UsageError, match="number of seconds"):
         Snooze(seconds)
     if seconds is not None:
         with pytest.raises(UsageError, match="number of seconds"):
             Retry(seconds)
+
+
+def test_seconds_are_kept_as_a_float_of_no_other_class() -> None:
+    class Meters(float):
+        __slots__ = ()
+
+    assert [type(Snooze(seconds).seconds) for seconds in (3, Meters(3))] == [float, float]
+    assert [type(Retry(seconds).in_seconds) for seconds in (3, Meters(3))] == [float, float]
+
+
+@pytest.mark.parametrize("seconds", [timedelta(seconds=5), "abc", True, None, 10**400, 10**5000, math.nan], ids=brief)
+@pytest.mark.parametrize("max_attempts", [1, 2])
+def test_a_wish_whose_seconds_were_changed_into_nonsense_is_an_error_as_others_are(
+    seconds: Any, max_attempts: int
+) -> None:
+    snooze, retry = Snooze(1), Retry(1)
+    snooze.seconds = seconds
+    retry.in_seconds = [] if seconds is None else seconds  # type: ignore[assignment]  # nonsense is the subject
+    for error in (snooze, retry):
+        outcome = after_exception(raised(error), 1, max_attempts, FIXED)
+        assert isinstance(outcome, Retried if max_attempts == 2 else Failed)
+        assert "give a number of seconds between 0 and ten years" in outcome.error
+        assert len(outcome.error) < 200
+        assert "in raised" in (outcome.traceback or ""), "it shows where the job raised it"
+
+
+@pytest.mark.parametrize("kind", [Snooze, Retry, Cancel])
+def test_a_wish_that_was_made_without_its_init_is_an_error_as_others_are(kind: type[Exception]) -> None:
+    class Own(kind):  # type: ignore[valid-type, misc]  # a subclass of each
+        def __init__(self) -> None: ...
+
+    outcome = after_exception(raised(Own()), 1, 2, FIXED)
+    assert isinstance(outcome, Retried)
+    assert "AttributeError" in outcome.error

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pgjobs.errors import UsageError
+from pgjobs.errors import UsageError, brief
 from pgjobs.outcome import LONGEST_DELAY
 from pgjobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
 QUEUE_LIMIT = 100  # characters
 MOST_ATTEMPTS = 1_000_000
+# From the year in which workers begin to look for jobs, to the last that Python and PostgreSQL both have to the end,
+# wherever on Earth.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+TOO_LATE = datetime(9999, 1, 1, tzinfo=UTC)
 Executor = Literal["thread", "async", "process"]
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
@@ -24,10 +28,10 @@ class JobOptions:
     """How a job is to be run.
 
     `queue`: up to 100 characters. `priority`: 0 (first) to 9. `max_attempts`: how often it may be tried. `timeout`:
-    seconds that an attempt may take (None: no limit). `delay`: seconds from now; `run_at`: an aware datetime; only one
-    of them. `executor`: thread, async or process (None: async for `async def`, thread for all else). `summary`: store
-    a readable form of the call. `policy`: backoff, retry_on, give_up_on; read from the code when the job runs, all
-    else is stored with the job.
+    seconds that an attempt may take (None: no limit). `delay`: seconds from now; `run_at`: an aware datetime, from 1970
+    to 9998; only one of them. `executor`: thread, async or process (None: async for `async def`, thread for all else).
+    `summary`: store a readable form of the call. `policy`: backoff, retry_on, give_up_on; read from the code when the
+    job runs, all else is stored with the job.
 
     Raises:
         UsageError: a value that can not be used.
@@ -48,19 +52,25 @@ class JobOptions:
         check_queue(self.queue)
         check_priority(self.priority)
         if not _is_int(self.max_attempts) or not 1 <= self.max_attempts <= MOST_ATTEMPTS:
-            raise UsageError(f"max_attempts={self.max_attempts!r}: give a whole number from 1 to {MOST_ATTEMPTS:,}.")
+            raise UsageError(
+                f"max_attempts={brief(self.max_attempts)}: give a whole number from 1 to {MOST_ATTEMPTS:,}."
+            )
         if self.timeout is not None and not (_is_number(self.timeout) and 0.001 <= self.timeout <= LONGEST_DELAY):
-            raise UsageError(f"timeout={self.timeout!r}: give a number of seconds above 0, or None for no limit.")
+            raise UsageError(
+                f"timeout={brief(self.timeout)}: give seconds from 0.001 to ten years, or None for no limit."
+            )
         if not _is_number(self.delay) or not 0 <= self.delay <= LONGEST_DELAY:
-            raise UsageError(f"delay={self.delay!r}: give a number of seconds from 0 to ten years.")
+            raise UsageError(f"delay={brief(self.delay)}: give a number of seconds from 0 to ten years.")
         if self.run_at is not None:
             if not isinstance(self.run_at, datetime):
-                raise UsageError(f"run_at={self.run_at!r}: give a datetime with a time zone.")
+                raise UsageError(f"run_at={brief(self.run_at)}: give a datetime with a time zone.")
             if self.run_at.utcoffset() is None:
                 raise UsageError(
                     f"run_at={self.run_at.isoformat()} has no time zone: say which one is meant, for example "
                     "datetime.now(timezone.utc), or use delay=SECONDS."
                 )
+            if not EARLIEST <= self.run_at < TOO_LATE:
+                raise UsageError(f"run_at={self.run_at.isoformat()}: give a time from 1970 to the end of 9998.")
             if self.delay:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
         if self.executor not in (None, "thread", "async", "process"):
@@ -96,7 +106,9 @@ def make_policy(
     elif _is_number(backoff):
         backoff = Constant(float(backoff))  # type: ignore[arg-type]  # _is_number has just said so
     elif not callable(backoff):
-        raise UsageError(f"backoff={backoff!r}: give seconds, or a function from the attempt (1, 2, …) to seconds.")
+        raise UsageError(
+            f"backoff={brief(backoff)}: give seconds, or a function from the attempt (1, 2, …) to seconds."
+        )
     return RetryPolicy(backoff, _types("retry_on", retry_on), _types("give_up_on", give_up_on))
 
 
@@ -125,7 +137,7 @@ def check_priority(priority: object) -> None:
 
     """
     if not _is_int(priority) or not 0 <= priority <= 9:  # type: ignore[operator]  # an int by then
-        raise UsageError(f"priority={priority!r}: give a whole number from 0 (first) to 9 (last).")
+        raise UsageError(f"priority={brief(priority)}: give a whole number from 0 (first) to 9 (last).")
 
 
 def _is_int(value: object) -> bool:
@@ -133,7 +145,12 @@ def _is_int(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _types(name: str, value: object) -> tuple[type[BaseException], ...]:

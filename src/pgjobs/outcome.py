@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgjobs.errors import UsageError
+from pgjobs.errors import UsageError, brief
 
 LONGEST_DELAY = 10 * 366 * 86400.0  # seconds: ten years
 
@@ -21,7 +21,7 @@ class Snooze(Exception):
     """Raise it in a job to be run again after so many seconds, without using up an attempt."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = _seconds("Snooze", seconds)
+        self.seconds = check_seconds("Snooze", seconds)
         super().__init__(f"snooze for {self.seconds:g} s")
 
     def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
@@ -33,7 +33,7 @@ class Retry(Exception):
     """Raise it in a job to be run again after so many seconds (default: the job's backoff); it uses up an attempt."""
 
     def __init__(self, in_seconds: float | None = None, reason: str = "the job asked to be retried") -> None:
-        self.in_seconds = None if in_seconds is None else _seconds("Retry", in_seconds)
+        self.in_seconds = None if in_seconds is None else check_seconds("Retry", in_seconds)
         self.reason = reason
         super().__init__(reason)
 
@@ -54,9 +54,15 @@ class JobTimeout(BaseException):
     """Raised in a job that ran longer than its `timeout`; no `except Exception` swallows it."""
 
 
-def _seconds(name: str, value: float) -> float:
+def check_seconds(name: str, value: object) -> float:
+    """Give the seconds that a job asked for as a float.
+
+    Raises:
+        UsageError: it is no number (a timedelta, say), or not between 0 and ten years.
+
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_DELAY:
-        raise UsageError(f"{name}({value!r}): give a number of seconds between 0 and ten years.")
+        raise UsageError(f"{name}({brief(value)}): give a number of seconds between 0 and ten years.")
     return float(value)
 
 

@@ -14,8 +14,19 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pgjobs.diagnosis import describe, one_line
-from pgjobs.errors import UsageError
-from pgjobs.outcome import LONGEST_DELAY, Cancel, Cancelled, Failed, Outcome, Retried, Retry, Snooze, Snoozed
+from pgjobs.errors import UsageError, brief
+from pgjobs.outcome import (
+    LONGEST_DELAY,
+    Cancel,
+    Cancelled,
+    Failed,
+    Outcome,
+    Retried,
+    Retry,
+    Snooze,
+    Snoozed,
+    check_seconds,
+)
 
 Backoff: TypeAlias = Callable[[int], float]
 """From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
@@ -62,7 +73,7 @@ class Constant:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seconds <= LONGEST_DELAY:
-            raise UsageError(f"backoff={self.seconds!r}: give seconds from 0 to ten years.")
+            raise UsageError(f"backoff={brief(self.seconds)}: give seconds from 0 to ten years.")
 
     def __call__(self, attempt: int) -> float:
         """Give the delay after the attempt, in seconds."""
@@ -111,19 +122,30 @@ def since_replay(attempt: int, max_attempts: int, prior_attempts: int | None) ->
 
 def after_exception(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome:
     """Decide the outcome of an attempt that raised `error`; `attempt` and `max_attempts` count from 1."""
-    if isinstance(error, Snooze):
-        return Snoozed(error.seconds)
-    if isinstance(error, Cancel):
-        return Cancelled(one_line(error.reason))
-    if isinstance(error, Retry):
-        line = one_line(f"Retry: {one_line(error.reason)}")
-        if attempt >= max_attempts:
-            return Failed(line)
-        return Retried(line, policy.delay(attempt) if error.in_seconds is None else error.in_seconds)
+    try:
+        wished = _wished(error, attempt, max_attempts, policy)
+    except BaseException as refused:  # a subclass of Snooze and the like may hold anything, and do anything
+        refused.__cause__ = error
+        wished, error = None, refused
+    if wished is not None:
+        return wished
     line, trace = describe(error)
     if attempt >= max_attempts or not policy.worth_retrying(error):
         return Failed(line, trace)
     return Retried(line, policy.delay(attempt), trace)
+
+
+def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:
+    """Give the outcome that the job asked for by raising `error`; None if it is an error as others are."""
+    if isinstance(error, Snooze):
+        return Snoozed(check_seconds("Snooze", error.seconds))
+    if isinstance(error, Cancel):
+        return Cancelled(one_line(error.reason))
+    if isinstance(error, Retry):
+        line = one_line(f"Retry: {one_line(error.reason)}")
+        delay = policy.delay(attempt) if error.in_seconds is None else check_seconds("Retry", error.in_seconds)
+        return Failed(line) if attempt >= max_attempts else Retried(line, delay)
+    return None
 
 
 def after_loss(
