@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.errors import UsageError
+from pgjobs.errors import UsageError, brief
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,9 @@ class Settings:
     """Settings of this process.
 
     `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the command line starts an embedded one). `schema`:
-    where the tables are. `signing_keys`: the first one signs, any of them verifies (none: payloads are not signed).
-    `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form of each call.
+    where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
+    payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
+    of each call.
 
     Raises:
         UsageError: a value that can not be used.
@@ -46,13 +47,23 @@ class Settings:
     summaries: bool = True
 
     def __post_init__(self) -> None:
-        if not _SCHEMA_NAME.fullmatch(self.schema) or self.schema.startswith("pg_"):
+        if self.database_url is not None and not isinstance(self.database_url, str):
             raise UsageError(
-                f"schema {self.schema!r} can not be used: give a lower-case name of letters, digits and underscores "
-                "that does not start with a digit or with pg_ (PGJOBS_SCHEMA)."
+                f"database_url is a {type(self.database_url).__name__}: give a URL as a string, or None "
+                "(PGJOBS_DATABASE_URL)."
             )
-        if self.max_payload < 1:
-            raise UsageError(f"max_payload is {self.max_payload}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD).")
+        if not isinstance(self.schema, str) or not _SCHEMA_NAME.fullmatch(self.schema) or self.schema.startswith("pg_"):
+            raise UsageError(
+                f"schema {brief(self.schema)} can not be used: give a lower-case name of letters, digits and "
+                "underscores that does not start with a digit or with pg_ (PGJOBS_SCHEMA)."
+            )
+        object.__setattr__(self, "signing_keys", _keys(self.signing_keys))
+        if not isinstance(self.max_payload, int) or isinstance(self.max_payload, bool) or self.max_payload < 1:
+            raise UsageError(
+                f"max_payload is {brief(self.max_payload)}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD)."
+            )
+        if not isinstance(self.summaries, bool):
+            raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -74,6 +85,21 @@ class Settings:
             max_payload=int(max_payload),
             summaries=(env.get("PGJOBS_SUMMARY") or "on").lower() not in ("off", "0", "no", "false"),
         )
+
+
+def _keys(keys: object) -> tuple[bytes, ...]:
+    # A single key would be taken apart into its characters. And text is not encoded here: whether a line end belongs
+    # to the key is for its owner to say. No key is shown, whatever is wrong with it.
+    if not isinstance(keys, tuple | list):
+        raise UsageError(
+            f"signing_keys is a {type(keys).__name__}: give a tuple of keys, also when there is but one: (key,)."
+        )
+    for key in keys:
+        if not isinstance(key, bytes):
+            raise UsageError(f"signing_keys has a {type(key).__name__} in it: keys are bytes, so give key.encode().")
+        if not key:
+            raise UsageError("signing_keys has an empty key in it: anybody could sign with that one.")
+    return tuple(keys)
 
 
 _current: Settings | None = None
