@@ -27,16 +27,17 @@ UPGRADE = [
         started_at     timestamptz,
         finished_at    timestamptz,
         worker_id      bigint,
+        claims         integer     NOT NULL DEFAULT 0,
         attempt        integer     NOT NULL DEFAULT 0,
-        max_attempts   integer     NOT NULL DEFAULT 5 CHECK (max_attempts >= 1),
+        max_attempts   integer     NOT NULL DEFAULT 5,
         prior_attempts integer,
-        timeout        real        CHECK (timeout > 0),
-        priority       smallint    NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
+        timeout        real,
+        priority       smallint    NOT NULL DEFAULT 5,
         isolate        boolean,
         status         text        NOT NULL DEFAULT 'queued',
-        queue          text        NOT NULL DEFAULT 'default' CHECK (queue <> '' AND length(queue) <= 100),
+        queue          text        NOT NULL DEFAULT 'default',
         task           text        NOT NULL,
-        executor       text        CHECK (executor IN ('thread', 'async', 'process')),
+        executor       text,
         summary        text,
         error          text,
         signature      bytea,
@@ -54,6 +55,24 @@ UPGRADE = [
               autovacuum_vacuum_cost_delay = 0)
     """,
     "ALTER TABLE pgjobs.jobs_live ADD CONSTRAINT jobs_live_pkey PRIMARY KEY (id)",
+    # A row that a statement chokes on fails its whole batch, again and again: so none gets in, also by hand. No number
+    # may overflow when it is counted up, and no time be one that Python has not (infinity; NaN is above all numbers).
+    # Workers look for jobs from 1970 on. Only the live are checked: what finishes was checked when it came in.
+    """
+    ALTER TABLE pgjobs.jobs_live
+        ADD CONSTRAINT jobs_live_run_at_check
+            CHECK (run_at >= '1970-01-01 00:00+00' AND run_at < '9999-01-01 00:00+00'),
+        ADD CONSTRAINT jobs_live_worker_id_check CHECK (status <> 'running' OR worker_id IS NOT NULL),
+        ADD CONSTRAINT jobs_live_claims_check CHECK (claims BETWEEN 0 AND 2000000000),
+        ADD CONSTRAINT jobs_live_attempt_check CHECK (attempt BETWEEN 0 AND 1000000000),
+        ADD CONSTRAINT jobs_live_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000000000),
+        ADD CONSTRAINT jobs_live_prior_attempts_check CHECK (prior_attempts BETWEEN 0 AND 1000000000),
+        ADD CONSTRAINT jobs_live_timeout_check CHECK (timeout > 0 AND timeout <= 316224000),
+        ADD CONSTRAINT jobs_live_priority_check CHECK (priority BETWEEN 0 AND 9),
+        ADD CONSTRAINT jobs_live_queue_check CHECK (queue <> '' AND length(queue) <= 100),
+        ADD CONSTRAINT jobs_live_executor_check CHECK (executor IN ('thread', 'async', 'process')),
+        ADD CONSTRAINT jobs_live_errors_check CHECK (jsonb_typeof(errors) = 'array')
+    """,
     """
     CREATE INDEX jobs_live_due ON pgjobs.jobs_live (queue, priority, run_at, id) WHERE status = 'queued'
     """,
@@ -67,7 +86,7 @@ UPGRADE = [
     "CREATE INDEX jobs_history_finished_at ON pgjobs.jobs_history USING brin (finished_at) WITH (pages_per_range = 16)",
     "CREATE TABLE pgjobs.jobs_history_default PARTITION OF pgjobs.jobs_history DEFAULT",
     """
-    CREATE TABLE pgjobs.dead_jobs (LIKE pgjobs.jobs INCLUDING CONSTRAINTS)
+    CREATE TABLE pgjobs.dead_jobs (LIKE pgjobs.jobs)
     """,
     "ALTER TABLE pgjobs.dead_jobs ADD COLUMN died_at timestamptz NOT NULL DEFAULT now()",
     "ALTER TABLE pgjobs.dead_jobs ADD CONSTRAINT dead_jobs_pkey PRIMARY KEY (id)",

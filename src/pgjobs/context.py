@@ -23,6 +23,7 @@ class CurrentJob:
 
     __slots__ = (
         "attempt",
+        "claim",
         "executor",
         "id",
         "isolate",
@@ -43,6 +44,7 @@ class CurrentJob:
         queue: str,
         lane: Any,
         id: int,
+        claim: int,
         attempt: int,
         max_attempts: int,
         prior_attempts: int | None,
@@ -58,6 +60,7 @@ class CurrentJob:
         self.queue = queue
         self.lane = lane
         self.id = id
+        self.claim = claim
         self.attempt = attempt
         self.max_attempts = max_attempts
         self.prior_attempts = prior_attempts

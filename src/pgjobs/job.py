@@ -59,8 +59,9 @@ class Job(Generic[P, R_co]):
         self.job_options = job_options
         self._base: Any = self
         self._instance: Any = None
+        self.is_async = is_async(function)
         mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
-        if mark is not None and is_async(function):
+        if mark is not None and self.is_async:
             mark(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:

@@ -100,6 +100,7 @@ def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
         Column("started_at", _MOMENT),
         Column("finished_at", _MOMENT),
         Column("worker_id", BigInteger),
+        Column("claims", Integer, nullable=False, server_default=default("0")),
         Column("attempt", Integer, nullable=False, server_default=default("0")),
         Column("max_attempts", Integer, nullable=False, server_default=default("5")),
         Column("prior_attempts", Integer),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
@@ -18,13 +19,16 @@ def main(fd: int, board_fd: int) -> None:
         os.set_inheritable(inherited, False)
     control = Control(socket.socket(fileno=fd))
     messages = control.hear(None)
+    while not messages and not control.ended:  # a long line comes in parts
+        messages = control.hear(None)
     if not messages:
         return
     first, *others = messages  # it may have been told to drain in the same breath
     config = WorkerConfig.from_json(first["config"])
     board = Board(sum(queue.concurrency for queue in config.queues), board_fd)
     code = WorkerProcess(config, control, board, others).run()
-    sys.stdout.flush()
+    with suppress(BaseException):  # a job may have closed it
+        sys.stdout.flush()
     os._exit(code)  # threads of jobs that do not end must not hold up the exit
 
 

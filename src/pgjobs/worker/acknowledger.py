@@ -13,7 +13,7 @@ from typing import Any
 from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.lane import Ended, Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
-from pgjobs.worker.settle import Attempt, Settlement, complete, settle
+from pgjobs.worker.settle import Claim, Settlement, complete, settle
 from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.job")
@@ -65,12 +65,12 @@ class Acknowledger(VitalThread):
 
     def _flush(self, batch: list[Ended]) -> None:
         completed: list[int] = []
-        attempts: list[int] = []
+        claims: list[int] = []
         others: list[tuple[Ended, Settlement]] = []
         lanes: dict[Lane, list[float]] = {}  # jobs, those that ran, their seconds
         for ended in batch:
             job, outcome, seconds = ended
-            job.lane.inflight[job.id] = -job.attempt
+            job.lane.inflight[job.id] = -job.claim
             count = lanes.get(job.lane)
             if count is None:
                 count = lanes[job.lane] = [0, 0, 0.0]
@@ -80,14 +80,14 @@ class Acknowledger(VitalThread):
                 count[2] += seconds
             if outcome is COMPLETED:
                 completed.append(job.id)
-                attempts.append(job.attempt)
+                claims.append(job.claim)
             else:
-                others.append((ended, (Attempt(job.id, job.attempt), outcome)))
+                others.append((ended, (Claim(job.id, job.claim), outcome)))
         # The slots are free already: the producer may fetch while this flush is under way.
         for lane, (jobs, ran, total) in lanes.items():
             lane.note_ended(int(jobs), int(ran), total)
         if completed:
-            self._complete(completed, attempts)
+            self._complete(completed, claims)
         if others:
             self._settle([settlement for _, settlement in others])
             for ended, _ in others:
@@ -101,7 +101,7 @@ class Acknowledger(VitalThread):
                 lane.wake()
         for job, _, _ in batch:
             inflight = job.lane.inflight
-            if inflight.get(job.id) == -job.attempt:  # else it was queued again, and claimed again, meanwhile
+            if inflight.get(job.id) == -job.claim:  # else it was queued again, and claimed again, meanwhile
                 del inflight[job.id]
         self.settled += len(batch)
         if log.isEnabledFor(logging.DEBUG):
@@ -109,10 +109,10 @@ class Acknowledger(VitalThread):
                 if outcome is COMPLETED:
                     log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
-    def _complete(self, ids: list[int], attempts: list[int]) -> None:
+    def _complete(self, ids: list[int], claims: list[int]) -> None:
         def write(link: Link) -> None:
             with link.pinned() as cursor:
-                written = complete(cursor, self._worker_id, ids, attempts)
+                written = complete(cursor, self._worker_id, ids, claims)
             if written < len(ids):
                 found = {row[0] for row in cursor.fetchall()}
                 self._drop([job for job in ids if job not in found])
@@ -123,7 +123,7 @@ class Acknowledger(VitalThread):
         def write(link: Link) -> None:
             with link.pinned() as cursor:
                 stale = settle(cursor, self._worker_id, self._host, settlements)
-            self._drop([attempt.id for attempt in stale])
+            self._drop([claim.id for claim in stale])
 
         self._link.run(write, patience=self._grace)
 

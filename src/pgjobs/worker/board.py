@@ -1,8 +1,10 @@
-"""Which job each slot of a worker process runs: shared memory that outlives the process.
+"""What each slot of a worker process runs, and whether its main thread lives: shared memory that outlives the process.
 
 A worker writes a slot when it starts a job; when the process dies, its supervisor reads which jobs were running and
 which were only claimed. Entries are not cleared: a job that has been acknowledged is not `running` in the database any
-more, and an entry only counts beside a row that is.
+more, and an entry only counts beside a row that is. Only deadlines are taken back.
+
+Times are seconds of the machine's monotonic clock, which all its processes share.
 """
 
 from __future__ import annotations
@@ -11,36 +13,61 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Callable
 
-_ENTRY = struct.Struct("qq")  # id, attempt
+_ENTRY = struct.Struct("qqd")  # id, number of the claim, deadline (0: none)
+_PULSE = struct.Struct("d")  # when the main thread last looked up; at the end of the memory
+_DEADLINE = struct.Struct("d")
+_DEADLINE_AT = 16
 
 
 class Board:
     """Shared memory of `slots` entries behind a file descriptor that is passed to the worker process."""
 
     def __init__(self, slots: int, fd: int | None = None) -> None:
+        size = slots * _ENTRY.size + _PULSE.size
         if fd is None:
             with tempfile.TemporaryFile() as file:
                 fd = os.dup(file.fileno())
-            os.ftruncate(fd, max(1, slots) * _ENTRY.size)
+            os.ftruncate(fd, size)
         self.fd = fd
         self.slots = slots
-        self._memory = mmap.mmap(fd, max(1, slots) * _ENTRY.size)
+        self._memory = mmap.mmap(fd, size)
 
-    def writer(self) -> Callable[[int, int, int], None]:
-        """Give the function `write(slot, id, attempt)`; it is called once a job, so it is bare."""
+    def writer(self) -> Callable[[int, int, int, float], None]:
+        """Give the function `write(slot, id, claim, deadline)`; it is called once a job, so it is bare."""
         pack, memory, size = _ENTRY.pack_into, self._memory, _ENTRY.size
 
-        def write(slot: int, id: int, attempt: int) -> None:
-            pack(memory, slot * size, id, attempt)
+        def write(slot: int, id: int, claim: int, deadline: float) -> None:
+            pack(memory, slot * size, id, claim, deadline)
 
         return write
 
+    def take_back_deadline(self, slot: int) -> None:
+        """Say that the job of the slot has ended in time, or has been dealt with."""
+        _DEADLINE.pack_into(self._memory, slot * _ENTRY.size + _DEADLINE_AT, 0.0)
+
     def started(self) -> set[tuple[int, int]]:
-        """Give the (id, attempt) of the jobs that were started last in each slot."""
-        entries = (_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self.slots))
-        return {entry for entry in entries if entry[0]}
+        """Give the (id, claim) of the jobs that were started last in each slot."""
+        return {(job, claim) for job, claim, _ in self._entries() if job}
+
+    def overdue(self, seconds: float) -> set[tuple[int, int]]:
+        """Give the (id, claim) of the jobs whose deadline passed so many seconds ago."""
+        latest = time.monotonic() - seconds
+        return {(job, claim) for job, claim, deadline in self._entries() if job and 0 < deadline < latest}
+
+    def _entries(self) -> list[tuple[int, int, float]]:
+        return [_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self.slots)]
+
+    def beat(self) -> None:
+        """Say that the main thread has looked up."""
+        _PULSE.pack_into(self._memory, self.slots * _ENTRY.size, time.monotonic())
+
+    def silence(self) -> float:
+        """Give the seconds since the main thread has looked up; 0 before it does for the first time."""
+        last: float = _PULSE.unpack_from(self._memory, self.slots * _ENTRY.size)[0]
+        return time.monotonic() - last if last else 0.0
 
     def close(self) -> None:
         """Give the memory and the file back."""

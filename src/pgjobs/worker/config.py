@@ -9,6 +9,7 @@ from pgjobs.errors import UsageError
 from pgjobs.options import check_queue
 
 MOST_SLOTS = 10_000
+MOST_SECONDS = 7 * 86400.0
 DEFAULT_SLOTS = 10
 DEFAULT_GRACE = 30.0  # seconds
 DEFAULT_HEARTBEAT = 5.0  # seconds
@@ -62,8 +63,10 @@ class WorkerConfig:
             raise UsageError(f"a queue is named twice: {', '.join(names)}.")
         if not 1 <= self.processes <= 256:
             raise UsageError(f"processes is {self.processes}: give 1 to 256.")
-        if self.grace < 0 or self.heartbeat <= 0:
-            raise UsageError("grace must be 0 or more seconds, and heartbeat more than 0.")
+        if not (0 <= self.grace <= MOST_SECONDS and 0 < self.heartbeat <= MOST_SECONDS):
+            raise UsageError("grace must be 0 or more seconds, heartbeat more than 0, and both at most a week.")
+        if not 0 < self.rescue_after <= MOST_SECONDS:
+            raise UsageError(f"rescue-after is {self.rescue_after:g} s: give more than 0, and at most a week.")
         if self.rescue_after < 2 * self.heartbeat:
             raise UsageError(
                 f"rescue-after is {self.rescue_after:g} s and heartbeat {self.heartbeat:g} s: a worker may miss one, "

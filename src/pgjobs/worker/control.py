@@ -7,7 +7,7 @@
 | worker → supervisor | registered | `worker_id`: before the first claim |
 | worker → supervisor | unfit | `error`: it can not work at all, and a restart would not help |
 | worker → supervisor | progress | `settled`: jobs since the start |
-| worker → supervisor | stuck | `id`, `attempt`, `error`: a job that does not stop |
+| worker → supervisor | stuck | `id`, `claim`, `error`: a job that does not stop |
 | worker → supervisor | leaving | it ends in order; who ends without saying so has died |
 | worker → supervisor | retiring | it claims no more, and wants to be replaced |
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INBOX_SECONDS = 0.25  # of work that may lie in an inbox
+INBOX_BYTES = 32 * 1024 * 1024  # of payloads that may lie in an inbox
 MOST_PREFETCHED = 2_000  # jobs
 BIGGEST_BATCH = 1_000  # rows a claim
 STALE_INBOX = 1.0  # seconds after which a claimed job that no slot took is handed back
@@ -17,19 +18,20 @@ QUICK_POLLS = (0.002, 0.004, 0.008)  # seconds: while work keeps coming, poll; N
 ARMED_SECONDS = 1.0  # how long a doorbell stays armed
 
 
-def prefetch(mean_seconds: float | None, slots: int) -> int:
-    """Give how many jobs may wait in the inbox, from the mean time of a job (None: not known yet)."""
+def prefetch(mean_seconds: float | None, slots: int, mean_bytes: float | None = None) -> int:
+    """Give how many jobs may wait in the inbox, from the mean time and payload of a job (None: not known yet)."""
     if mean_seconds is None or mean_seconds > INBOX_SECONDS:
         return 0
-    return min(MOST_PREFETCHED, int(INBOX_SECONDS / max(mean_seconds, 1e-6) * slots))
+    bound = min(MOST_PREFETCHED, int(INBOX_BYTES / max(mean_bytes or 1.0, 1.0)))
+    return min(bound, int(INBOX_SECONDS / max(mean_seconds, 1e-6) * slots))
 
 
-def demand(outstanding: int, slots: int, mean_seconds: float | None) -> int:
+def demand(outstanding: int, slots: int, mean_seconds: float | None, mean_bytes: float | None = None) -> int:
     """Give how many jobs to claim now; 0 as long as a claim would not be worth a statement.
 
     `outstanding`: claimed and not yet ended.
     """
-    ahead = prefetch(mean_seconds, slots)
+    ahead = prefetch(mean_seconds, slots, mean_bytes)
     wanted = slots + ahead - outstanding
     worth = max(1, (slots + ahead) // 3) if ahead else 1
     return min(wanted, BIGGEST_BATCH) if wanted >= worth else 0

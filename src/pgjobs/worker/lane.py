@@ -31,9 +31,10 @@ class Lane:
             self.tokens.put(slot)
         self.claimed = 0
         self.ended = 0
-        # id → attempt of what was claimed and is not acknowledged; minus the attempt, once it has ended
+        # id → number of its claim, for what was claimed and is not acknowledged; minus that, once it has ended
         self.inflight: dict[int, int] = {}
         self.mean: float | None = None  # seconds a job takes
+        self.mean_bytes: float | None = None  # of a payload
         self.last_claim = 0.0  # monotonic seconds
         self.last_start = 0.0
         self.last_end = 0.0
@@ -53,7 +54,11 @@ class Lane:
         """Give how many jobs to claim now; none while acknowledgements do not get through."""
         if len(self.inflight) > self.outstanding + MOST_UNACKNOWLEDGED:
             return 0
-        return demand(self.outstanding, self.slots, self.mean)
+        return demand(self.outstanding, self.slots, self.mean, self.mean_bytes)
+
+    def note_sizes(self, jobs: int, size: int) -> None:
+        """Take the payloads of a claim into account: `size` bytes in all."""
+        self.mean_bytes = moving_mean(self.mean_bytes, size, jobs)
 
     def note_ended(self, jobs: int, ran: int, seconds: float) -> None:
         """Count jobs that have ended; `ran` of them ran, for `seconds` in all. Wakes a producer that waits for it."""

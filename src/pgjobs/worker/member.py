@@ -15,7 +15,8 @@ from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.control import Control, Message
 from pgjobs.worker.death import how_it_died
 from pgjobs.worker.rescue import Death
-from pgjobs.worker.settle import Attempt
+from pgjobs.worker.settle import Claim
+from pgjobs.worker.timeouts import STUCK_AFTER
 
 log = logging.getLogger("pgjobs.supervisor")
 SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
@@ -28,8 +29,8 @@ class Member:
         self.worker_id: int | None = None
         self.settled = 0
         self.retired = False
-        self._stuck: dict[Attempt, str] = {}
-        self._leaving = False
+        self._stuck: dict[Claim, str] = {}
+        self.left = False  # it said that it leaves
         self._killed_on_purpose = False
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
@@ -60,11 +61,11 @@ class Member:
                 case "progress":
                     self.settled = message["settled"]
                 case "stuck":
-                    self._stuck[Attempt(message["id"], message["attempt"])] = message["error"]
+                    self._stuck[Claim(message["id"], message["claim"])] = message["error"]
                 case "retiring":
                     self.retired = True
                 case "leaving":
-                    self._leaving = True
+                    self.left = True
         return messages
 
     def has_worked(self) -> bool:
@@ -85,6 +86,19 @@ class Member:
         self._killed_on_purpose = True
         self._process.send_signal(signal.SIGKILL)
 
+    def check_pulse(self) -> None:
+        """Kill a process that a job holds up past its timeout, by not letting the interpreter run anything else.
+
+        No watchdog inside can do that: it does not get to run either. Jobs without a timeout may take what they want.
+        """
+        if self._killed_on_purpose or self._board.silence() < STUCK_AFTER:
+            return
+        for entry in self._board.overdue(STUCK_AFTER):
+            self._stuck[Claim(*entry)] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
+        if self._stuck:
+            log.error("worker process %d is held up by a job past its timeout, and is killed", self.pid)
+            self.kill()
+
     def has_ended(self) -> bool:
         """Say whether the process is gone."""
         if self._process.poll() is not None:
@@ -97,14 +111,14 @@ class Member:
     def how_it_died(self) -> str | None:
         """Wait for its end, and say how it came; None if it was meant to end."""
         status = self._process.wait()
-        if self._leaving or self._killed_on_purpose:
+        if self.left or self._killed_on_purpose:
             return None
         return how_it_died(status)
 
     def death(self, how: str | None) -> Death:
         """Sum up what its jobs' rescue needs to know."""
         assert self.worker_id is not None  # noqa: S101 (only who has registered can have claimed)
-        started = frozenset(Attempt(*entry) for entry in self._board.started())
+        started = frozenset(Claim(*entry) for entry in self._board.started())
         return Death(self.worker_id, how, started, self._stuck)
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ threads of their own.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -30,8 +29,8 @@ from pgjobs.worker.control import Control, Message
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
-from pgjobs.worker.registry import beat, register
-from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
+from pgjobs.worker.registry import application_name, beat, register
+from pgjobs.worker.timeouts import Watchdog
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
@@ -51,6 +50,7 @@ class WorkerProcess:
         self._outbox: Outbox = SimpleQueue()
         self._lanes: list[Lane] = []
         self._told = 0
+        self._worker_id = 0  # until it is registered
         self._next_beat = 0.0
 
     def run(self) -> int:
@@ -69,7 +69,7 @@ class WorkerProcess:
                 self._control.say("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
                 return 1
         try:
-            worker_id = self._link("register", stop=self).run(self._register)
+            worker_id = self._worker_id = self._link("register", stop=self).run(self._register)
         except Stopped:
             return 0
         self._control.say("registered", worker_id=worker_id)
@@ -79,6 +79,7 @@ class WorkerProcess:
 
     def wait(self, timeout: float) -> bool:
         """Wait for the supervisor's word, and say whether it was to stop (for the connection of the first minute)."""
+        self._board.beat()
         self._asked_to_drain |= any(message["say"] == "drain" for message in self._control.hear(timeout))
         return self._asked_to_drain or self._control.ended
 
@@ -92,7 +93,7 @@ class WorkerProcess:
             link.close()
 
     def _link(self, role: str, *, async_commit: bool = False, stop: Stop | None = None) -> Link:
-        name = f"pgjobs {role} {os.getpid()}"
+        name = application_name(self._worker_id, role)
         return Link(
             name,
             lambda: connect_hot(self._config.database_url, application_name=name, async_commit=async_commit),
@@ -102,12 +103,11 @@ class WorkerProcess:
 
     def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadConsumers]]:
         config = self._config
-        self._worker_id = worker_id
         acknowledger = Acknowledger(
             self._outbox, self._link("acknowledge"), worker_id, socket.gethostname(), config.grace
         )
         watchdog = Watchdog(self._on_stuck)
-        self._loop = loop = LoopRunner(self._outbox, watchdog)
+        self._loop = loop = LoopRunner(self._outbox, watchdog, self._board)
         hello = {
             "imports": config.imports,
             "log_level": config.log_level,
@@ -121,7 +121,7 @@ class WorkerProcess:
             link = self._link(f"claim {queue.name}", async_commit=True)
             producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming))
             consumers.append(
-                ThreadConsumers(lane, self._outbox, loop, watchdog, self._board.writer(), lambda: ChildProcess(hello))
+                ThreadConsumers(lane, self._outbox, loop, watchdog, self._board, lambda: ChildProcess(hello))
             )
             self._lanes.append(lane)
         acknowledger.start()
@@ -133,14 +133,15 @@ class WorkerProcess:
 
     def _on_stuck(self, job: CurrentJob) -> None:
         """Note a job that ran on after its time-out: this process will be replaced (called by the watchdog)."""
-        error = f"JobTimeout: ran longer than its {job.timeout or 0:g} s and did not stop; its worker was replaced"
-        log.error(
-            "did not stop %g s after its time-out; this worker process finishes its other jobs and is then replaced",
-            STUCK_AFTER,
-            extra=labels(job),
-        )
-        self._control.say("stuck", id=job.id, attempt=job.attempt, error=error)
-        self._stuck.add((job.id, job.attempt))
+        guilty = self._loop.blocker(job)
+        if guilty is job:
+            what = f"ran longer than its {job.timeout or 0:g} s and did not stop"
+        else:
+            what = f"blocked the event loop, so that job {job.id} could not be ended at its timeout"
+        log.error("%s; this worker process finishes its other jobs and is then replaced", what, extra=labels(guilty))
+        error = f"JobTimeout: {what}; its worker was replaced"
+        self._control.say("stuck", id=guilty.id, claim=guilty.claim, error=error)
+        self._stuck.add((guilty.id, guilty.claim))
 
     def _work(self, acknowledger: Acknowledger) -> None:
         while not self.wait(TICK):

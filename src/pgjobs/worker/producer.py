@@ -20,7 +20,8 @@ from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, wait_after
 from pgjobs.worker.frontier import PRIORITIES, Frontier, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
-from pgjobs.worker.settle import Attempt, array, settle
+from pgjobs.worker.rescue import end_backends
+from pgjobs.worker.settle import Claim, array, settle
 from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.producer")
@@ -28,7 +29,7 @@ _SMALLINTS = array(PRIORITIES)
 
 
 def _in_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return row[4], row[5], row[0]  # priority, run_at, id
+    return row[5], row[6], row[0]  # priority, run_at, id
 
 
 class Producer(VitalThread):
@@ -97,11 +98,12 @@ class Producer(VitalThread):
         if rows:
             rows.sort(key=_in_order)
             for row in rows:
-                last[row[4]] = (row[5], row[0])
+                last[row[5]] = (row[6], row[0])
             lane.empty_since = 0.0
             lane.last_claim = now
             fresh = self._fresh(rows)
             lane.claimed += len(fresh)
+            lane.note_sizes(len(rows), sum([len(row[-1]) for row in rows]))
             lane.inflight.update((row[0], row[1]) for row in fresh)
             name, put = lane.name, lane.inbox.put
             for row in fresh:
@@ -131,13 +133,14 @@ class Producer(VitalThread):
         reconnected = self._generation > 0
         self._generation, self._armed_until = link.generation, 0.0
         if reconnected:
+            end_backends(connection, self._worker_id, f"claim {self._lane.name}")
             with connection.transaction():
                 rows = link.cursor.execute(
                     statement("unanswered_claims"), {"queue": self._lane.name, "worker_id": self._worker_id}
                 ).fetchall()
                 lost = [row for row in rows if row[0] not in self._lane.inflight]
                 if lost:
-                    settle(link.cursor, self._worker_id, "", [(Attempt(*row), RELEASED) for row in lost])
+                    settle(link.cursor, self._worker_id, "", [(Claim(*row), RELEASED) for row in lost])
                     log.warning("queue %s: handed back %d jobs of a claim that was cut off", self._lane.name, len(lost))
         link.cursor.execute(statement("ensure_queue"), {"queue": self._lane.name})
         self._doorbell = not link.pooled

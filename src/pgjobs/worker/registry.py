@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 from pgjobs import __version__
 from pgjobs.db.statements import statement
+from pgjobs.settings import settings
 from pgjobs.worker.config import QueueSlots
 
 if TYPE_CHECKING:
     import psycopg
+
+
+def application_name(worker_id: int, role: str = "") -> str:
+    """Name a connection of a worker in `pg_stat_activity`; without a role, the beginning of all their names."""
+    return f"{settings().schema[:20]} worker {worker_id} {role}"[:63]
 
 
 def register(connection: psycopg.Connection, queues: Sequence[QueueSlots]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,39 +16,41 @@ from typing import TYPE_CHECKING
 from pgjobs.db.statements import statement
 from pgjobs.outcome import RELEASED, Failed, Outcome
 from pgjobs.retry import after_loss, since_replay
-from pgjobs.worker.settle import Attempt, Settlement, settle
+from pgjobs.worker.registry import application_name
+from pgjobs.worker.settle import Claim, Settlement, settle
 
 if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.rescue")
 BATCH = 5_000  # jobs a transaction
+BACKENDS_END_IN = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
     """What a supervisor knows of a worker process that has ended.
 
-    `started`: the attempts that its slots ran last. `how`: how it died (None: it was asked to end). `stuck`: the
-    attempts that did not stop, and what to say of them.
+    `started`: the claims that its slots ran last. `how`: how it died (None: it was asked to end). `stuck`: the
+    claims that did not stop, and what to say of them.
     """
 
     worker_id: int
     how: str | None = None
-    started: frozenset[Attempt] = frozenset()
-    stuck: dict[Attempt, str] = field(default_factory=dict)
+    started: frozenset[Claim] = frozenset()
+    stuck: dict[Claim, str] = field(default_factory=dict)
 
 
-def outcome_for(death: Death, attempt: Attempt, budget: tuple[int, int]) -> Outcome:
+def outcome_for(death: Death, claim: Claim, budget: tuple[int, int]) -> Outcome:
     """Decide what follows for a job that the dead worker left in `running`.
 
     What had not started, or was interrupted by a shutdown, does not count. What ran when the process died may have
     killed it: its next attempt gets a process of its own, so that it can not take others along again.
     `budget`: the attempt and the most there may be, since the last replay.
     """
-    if attempt in death.stuck:
-        return after_loss(death.stuck[attempt], *budget)
-    if death.how is None or attempt not in death.started:
+    if claim in death.stuck:
+        return after_loss(death.stuck[claim], *budget)
+    if death.how is None or claim not in death.started:
         return RELEASED
     error = f"its worker process died while it ran: {death.how}"
     return after_loss(error, *budget, isolate=True)
@@ -55,21 +58,36 @@ def outcome_for(death: Death, attempt: Attempt, budget: tuple[int, int]) -> Outc
 
 def bury(connection: psycopg.Connection, death: Death) -> int:
     """Settle everything that a dead worker left, remove its row, and give the number of jobs. Safe to repeat."""
+    end_backends(connection, death.worker_id)
     total = 0
     while True:
         with connection.transaction(), connection.cursor() as cursor:
             lost = cursor.execute(statement("lost_jobs"), {"worker_ids": [death.worker_id], "limit": BATCH}).fetchall()
             settlements: list[Settlement] = []
-            for job, number, most, prior, _ in lost:
-                attempt = Attempt(job, number)
-                settlements.append((attempt, outcome_for(death, attempt, since_replay(number, most, prior))))
-            settle(cursor, death.worker_id, socket.gethostname(), settlements)
+            for job, number, attempt, most, prior, _ in lost:
+                claim = Claim(job, number)
+                settlements.append((claim, outcome_for(death, claim, since_replay(attempt, most, prior))))
+            left = settle(cursor, death.worker_id, socket.gethostname(), settlements)
             if len(lost) < BATCH:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [death.worker_id]})
         total += len(lost)
         _report(death.worker_id, death.how or "it was stopped", settlements)
-        if len(lost) < BATCH:
+        if len(lost) < BATCH or len(left) == len(lost):
             return total
+
+
+def end_backends(connection: psycopg.Connection, worker_id: int, role: str = "") -> None:
+    """End what PostgreSQL may still be doing for a worker that is gone, and wait for it, some seconds at most.
+
+    A claim that was under way when its worker died would commit after the look for what the worker had claimed.
+    """
+    prefix = application_name(worker_id, role)
+    deadline = time.monotonic() + BACKENDS_END_IN
+    while True:
+        row = connection.execute(statement("end_backends"), {"prefix": prefix}).fetchone()
+        if row is None or not row[0] or time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
 
 def rescue_unheard(connection: psycopg.Connection, rescue_after: float) -> int:
@@ -96,11 +114,13 @@ def rescue_orphans(connection: psycopg.Connection) -> int:
 def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
     if not reasons:
         return 0
+    for worker_id in reasons:
+        end_backends(cursor.connection, worker_id)
     lost = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
-    for job, attempt, most, prior, worker_id in lost:
+    for job, number, attempt, most, prior, worker_id in lost:
         outcome = after_loss(reasons[worker_id], *since_replay(attempt, most, prior), delay=0.0)
-        by_worker[worker_id].append((Attempt(job, attempt), outcome))
+        by_worker[worker_id].append((Claim(job, number), outcome))
     for worker_id, settlements in by_worker.items():
         settle(cursor, worker_id, socket.gethostname(), settlements)
     cursor.execute(statement("remove_worker"), {"worker_ids": list(reasons)})
@@ -116,6 +136,6 @@ def _report(worker_id: int, reason: str, settlements: list[Settlement]) -> None:
     log.warning(
         "worker %d: %s; took back %s", worker_id, reason, ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
     )
-    for attempt, outcome in settlements:
+    for claim, outcome in settlements:
         if isinstance(outcome, Failed):
-            log.error("failed, now a dead letter: %s", outcome.error, extra={"job_id": attempt.id})
+            log.error("failed, now a dead letter: %s", outcome.error, extra={"job_id": claim.id})

@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgjobs.settle")
 
 
-class Attempt(NamedTuple):
-    """What identifies an attempt; with the worker's id it is the fence of every acknowledgement."""
+class Claim(NamedTuple):
+    """One claim of a job: the job's id, and how often it had been claimed by then.
+
+    With the worker's id it is the fence of every acknowledgement. The number only grows, unlike that of the attempt,
+    which is taken back where a run does not count.
+    """
 
     id: int
-    attempt: int
+    number: int
 
 
-Settlement = tuple[Attempt, Outcome]
+Settlement = tuple[Claim, Outcome]
 
 
-def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Iterable[Settlement]) -> list[Attempt]:
-    """Write outcomes of jobs that `worker_id` runs, and give the attempts that were not its own any more.
+def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Iterable[Settlement]) -> list[Claim]:
+    """Write outcomes of jobs that `worker_id` runs, and give the claims that were not its own any more.
 
     An outcome that PostgreSQL refuses (it is no outage: a value that can not be stored, say) is written on its own,
     as plainly as possible, so that it spoils neither the batch nor its job.
@@ -38,15 +42,15 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
     groups: dict[type[Outcome], list[Settlement]] = defaultdict(list)
     for settlement in outcomes:
         groups[type(settlement[1])].append(settlement)
-    stale: list[Attempt] = []
+    stale: list[Claim] = []
     for kind, group in groups.items():
         stale += _settle_group(cursor, worker_id, host, kind, group)
     return stale
 
 
-def complete(cursor: psycopg.Cursor[Any], worker_id: int, ids: list[int], attempts: list[int]) -> int:
-    """Write that attempts completed (the hot one), and give how many were still this worker's."""
-    cursor.execute(statement("complete"), {"ids": array(ids), "attempts": array(attempts), "worker_id": worker_id})
+def complete(cursor: psycopg.Cursor[Any], worker_id: int, ids: list[int], claims: list[int]) -> int:
+    """Write that jobs completed (the hot one), and give how many were still this worker's."""
+    cursor.execute(statement("complete"), {"ids": array(ids), "claims": array(claims), "worker_id": worker_id})
     return cursor.rowcount
 
 
@@ -57,25 +61,46 @@ def array(numbers: Iterable[int]) -> str:
 
 def _settle_group(
     cursor: psycopg.Cursor[Any], worker_id: int, host: str, kind: type[Outcome], group: Sequence[Settlement]
-) -> list[Attempt]:
+) -> list[Claim]:
     import psycopg
 
     try:
         with cursor.connection.transaction():
             return _execute(cursor, worker_id, host, kind, group)
-    except psycopg.DataError as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise  # an outage, a deadlock, a full disk: it is tried again as it is
+    except psycopg.Error as error:
+        if cursor.connection.closed:
+            raise
         if len(group) > 1:
-            return [a for one in group for a in _settle_group(cursor, worker_id, host, kind, [one])]
-        attempt, outcome = group[0]
-        log.exception("job %d: its outcome %r can not be stored as it is", attempt.id, outcome)
-        plain = f"{type(outcome).__name__}; its error can not be stored: {type(error).__name__}"
-        return _execute(cursor, worker_id, host, kind, [(attempt, _plainly(outcome, plain))])
+            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
+        claim, outcome = group[0]
+        log.exception("its outcome %r can not be stored as it is", outcome, extra={"job_id": claim.id})
+        return _settle_plainly(cursor, worker_id, host, claim, outcome, error)
+
+
+def _settle_plainly(
+    cursor: psycopg.Cursor[Any], worker_id: int, host: str, claim: Claim, outcome: Outcome, error: Exception
+) -> list[Claim]:
+    import psycopg
+
+    plain = _plainly(outcome, f"{type(outcome).__name__}; it can not be stored as it is: {type(error).__name__}")
+    try:
+        with cursor.connection.transaction():
+            return _execute(cursor, worker_id, host, type(plain), [(claim, plain)])
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except psycopg.Error:
+        if cursor.connection.closed:
+            raise
+        log.exception("its outcome can not be stored at all; its row needs a look", extra={"job_id": claim.id})
+        return [claim]
 
 
 def _plainly(outcome: Outcome, error: str) -> Outcome:
     match outcome:
         case Retried():
-            return Retried(error, min(outcome.delay, 3600.0), isolate=outcome.isolate)
+            return Retried(error, 60.0, isolate=outcome.isolate)
         case Failed():
             return Failed(error)
         case Cancelled():
@@ -88,11 +113,11 @@ def _plainly(outcome: Outcome, error: str) -> Outcome:
 
 def _execute(
     cursor: psycopg.Cursor[Any], worker_id: int, host: str, kind: type[Outcome], group: Sequence[Settlement]
-) -> list[Attempt]:
+) -> list[Claim]:
     outcomes: list[Any] = [outcome for _, outcome in group]
     values: dict[str, Any] = {
-        "ids": array(attempt.id for attempt, _ in group),
-        "attempts": array(attempt.attempt for attempt, _ in group),
+        "ids": array(claim.id for claim, _ in group),
+        "claims": array(claim.number for claim, _ in group),
         "worker_id": worker_id,
     }
     if kind is Completed:
@@ -126,4 +151,4 @@ def _execute(
     if cursor.rowcount == len(group):
         return []
     written = {row[0] for row in cursor.fetchall()}
-    return [attempt for attempt, _ in group if attempt.id not in written]
+    return [claim for claim, _ in group if claim.id not in written]

@@ -9,6 +9,7 @@ It runs no job itself, so nothing that a job does can stop it.
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import signal
 import socket
@@ -21,12 +22,14 @@ from pgjobs.db.connect import connect
 from pgjobs.db.version import check_schema
 from pgjobs.errors import PgjobsError
 from pgjobs.settings import configure, settings
+from pgjobs.worker.caretaker import LAST_WORDS, Caretaker
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.heart import LAST_WORDS, Heart
+from pgjobs.worker.heart import Heart
 from pgjobs.worker.member import Member
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
+SAME_SIGNAL = 0.3  # seconds within which two signals are one
 SHORT_LIFE = 10.0  # seconds: who dies sooner, and without a job to blame, is restarted more slowly each time
 LONGEST_PAUSE = 30.0  # seconds between restarts
 
@@ -67,11 +70,13 @@ class Supervisor:
         self._short_lives = 0
         self._restarts: list[float] = []  # when the next processes are to be started, monotonic seconds
         self._signals = 0
+        self._last_signal = -math.inf
         self._draining = False
         self._unfit: str | None = None
         self._settled_before = 0  # by processes that are gone
         self._lock = threading.Lock()
-        self._heart = Heart(config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone)
+        self._heart = Heart(config.database_url, config.heartbeat, self._ids, self._gone)
+        self._caretaker = Caretaker(config.database_url, config.heartbeat, config.rescue_after, self._heart)
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -91,6 +96,7 @@ class Supervisor:
             )
         try:
             self._heart.start()
+            self._caretaker.start()
             for _ in range(self._config.processes):
                 self._hire()
             log.info(
@@ -104,8 +110,10 @@ class Supervisor:
             for member in self._members:
                 member.kill()
                 self._bury(member)
+            self._caretaker.stop()
+            self._caretaker.join(LAST_WORDS + 5)
             self._heart.stop()
-            self._heart.join(LAST_WORDS + 5)
+            self._heart.join(5)
             for number, handler in old.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
@@ -117,7 +125,10 @@ class Supervisor:
         return 0
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
+        now = time.monotonic()
+        if now - self._last_signal > SAME_SIGNAL:  # some send one to a process and to its group
+            self._signals += 1
+        self._last_signal = now
 
     def _loop(self, wake: socket.socket) -> None:
         acted = 0
@@ -134,6 +145,7 @@ class Supervisor:
                     return
                 self._drain()
             for member in list(self._members):
+                member.check_pulse()
                 if member.has_ended():
                     self._part_with(member)
             while self._restarts and self._restarts[0] <= time.monotonic() and not self._draining:
@@ -202,7 +214,7 @@ class Supervisor:
             if self._config.drain:
                 self._restarts.append(time.monotonic())
             return
-        if how is None and self._config.drain:
+        if member.left and self._config.drain:
             return  # nothing was due any more
         # Who ran jobs was ended by one of them, and that one waits for its own backoff: the others need not.
         self._short_lives = self._short_lives + 1 if member.age() < SHORT_LIFE and not has_worked else 0
@@ -215,7 +227,7 @@ class Supervisor:
     def _bury(self, member: Member) -> str | None:
         how = member.how_it_died()
         if member.worker_id is not None:
-            self._heart.died(member.death(how))
+            self._caretaker.died(member.death(how))
         member.close()
         return how
 

@@ -15,8 +15,10 @@ from collections.abc import Callable
 
 from pgjobs.context import CurrentJob
 from pgjobs.outcome import JobTimeout
+from pgjobs.worker.vital import VitalThread
 
 STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
+LONGEST_WAIT = 3600.0  # seconds
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -51,7 +53,7 @@ class Alarm:
                 _raise_in_thread(self._thread, _NOTHING)
 
 
-class Watchdog(threading.Thread):
+class Watchdog(VitalThread):
     """Fires alarms. `stuck(job)` is called for a job that goes on after its alarm."""
 
     def __init__(self, stuck: Callable[[CurrentJob], None]) -> None:
@@ -78,12 +80,13 @@ class Watchdog(threading.Thread):
             if self._heap[0][3] is alarm:
                 self._changed.notify()
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Wait for the next deadline, for ever."""
         while True:
             with self._changed:
                 while not self._heap or self._heap[0][0] > time.monotonic():
-                    self._changed.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
+                    rest = self._heap[0][0] - time.monotonic() if self._heap else LONGEST_WAIT
+                    self._changed.wait(min(rest, LONGEST_WAIT))
                 _, number, second, alarm = heapq.heappop(self._heap)
                 if not alarm.over and not second:
                     heapq.heappush(self._heap, (time.monotonic() + STUCK_AFTER, number, True, alarm))

@@ -1,15 +1,15 @@
 -- Acknowledge: running → cancelled, because the job itself said so. `error` holds its reason.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
-    USING unnest(%(ids)s::bigint[], %(attempts)s::int[], %(reasons)s::text[]) AS a (id, attempt, reason)
-    WHERE live.id = a.id AND live.attempt = a.attempt
+    USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(reasons)s::text[]) AS a (id, claims, reason)
+    WHERE live.id = a.id AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
     RETURNING live.*, a.reason
 )
 INSERT INTO pgjobs.jobs_history (
-    id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+    id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
     priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
-SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
        priority, isolate, 'cancelled', queue, task, executor, summary, reason, signature, payload, errors
 FROM gone
 RETURNING id

@@ -6,9 +6,9 @@ WITH gone AS (
     RETURNING live.*
 )
 INSERT INTO pgjobs.jobs_history (
-    id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+    id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
     priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
-SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
        priority, isolate, 'cancelled', queue, task, executor, summary, %(reason)s::text, signature, payload, errors
 FROM gone
 RETURNING id

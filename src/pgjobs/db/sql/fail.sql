@@ -2,11 +2,11 @@
 -- diagnosis of every attempt is written beside it.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
-    USING unnest(%(ids)s::bigint[], %(attempts)s::int[], %(errors)s::text[], %(tracebacks)s::text[])
-          AS a (id, attempt, error, traceback)
-    WHERE live.id = a.id AND live.attempt = a.attempt
+    USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(errors)s::text[], %(tracebacks)s::text[])
+          AS a (id, claims, error, traceback)
+    WHERE live.id = a.id AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
-    RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.attempt,
+    RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,
               live.task, live.executor, live.summary, live.signature, live.payload, a.error,
               CASE WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
@@ -16,9 +16,9 @@ WITH gone AS (
                                     'worker', live.worker_id, 'host', %(host)s::text) AS errors
 ), letters AS (
     INSERT INTO pgjobs.dead_jobs AS d (
-        id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+        id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
         priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
-    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
            priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors
     FROM gone
     ON CONFLICT (id) DO UPDATE
@@ -26,9 +26,9 @@ WITH gone AS (
         errors = excluded.errors, finished_at = excluded.finished_at, died_at = excluded.died_at
 )
 INSERT INTO pgjobs.jobs_history (
-    id, run_at, enqueued_at, started_at, finished_at, worker_id, attempt, max_attempts, prior_attempts, timeout,
+    id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
     priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
-SELECT id, run_at, enqueued_at, started_at, now(), worker_id, attempt, max_attempts, prior_attempts, timeout,
+SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
        priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors
 FROM gone
 RETURNING id

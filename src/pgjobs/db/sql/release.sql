@@ -2,7 +2,7 @@
 -- not started, or its worker was stopped before it could finish.
 UPDATE pgjobs.jobs_live AS live
 SET status = 'queued', attempt = live.attempt - 1, worker_id = NULL, started_at = NULL
-FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS a (id, attempt)
-WHERE live.id = a.id AND live.attempt = a.attempt
+FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
+WHERE live.id = a.id AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
 RETURNING live.id

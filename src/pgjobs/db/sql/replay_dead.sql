@@ -1,6 +1,6 @@
 -- A batch of dead letters → queued, due now, in the order in which they died; the doorbell rings by the INSERT.
 -- Several may do this at once: a letter that another one has locked is left to it. The number of the attempt goes on,
--- because it is the fencing token; `prior_attempts` says where the fresh budget begins. The job's failed row leaves
+-- and `claims` too, the fencing token; `prior_attempts` says where the fresh budget begins. The job's failed row leaves
 -- history; `finished_at` is in both, and saves looking through every day. Where the job is live (somebody has
 -- changed its status by hand), only the letter goes.
 WITH picked AS MATERIALIZED (
@@ -22,9 +22,9 @@ WITH picked AS MATERIALIZED (
     WHERE h.id = gone.id AND h.finished_at = gone.finished_at AND h.status = 'failed'
 ), back AS (
     INSERT INTO pgjobs.jobs (
-        id, run_at, enqueued_at, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
+        id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
         executor, summary, error, signature, payload, errors)
-    SELECT id, now(), enqueued_at, attempt, attempt + greatest(max_attempts - coalesce(prior_attempts, 0), 1), attempt,
+    SELECT id, now(), enqueued_at, claims, attempt, attempt + greatest(max_attempts - coalesce(prior_attempts, 0), 1), attempt,
            timeout, priority, 'queued', queue, task, executor, summary, error, signature, payload, errors
     FROM gone
     ON CONFLICT DO NOTHING

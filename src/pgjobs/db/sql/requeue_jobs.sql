@@ -1,15 +1,15 @@
--- Finished → queued, due now, under the same id. The number of the attempt goes on, because it is the fencing token;
--- `prior_attempts` says where the fresh budget begins. A dead letter goes, and what it knows of errors is kept.
+-- Finished → queued, due now, under the same id. The number of the attempt goes on,
+-- and `claims` too, the fencing token; `prior_attempts` says where the fresh budget begins. A dead letter goes, and what it knows of errors is kept.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_history AS h WHERE h.id = ANY (%(ids)s::bigint[]) RETURNING h.*
 ), letters AS (
     DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id, d.errors
 )
 INSERT INTO pgjobs.jobs (
-    id, run_at, enqueued_at, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task, executor,
+    id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task, executor,
     summary, error, signature, payload, errors)
 SELECT DISTINCT ON (gone.id)
-       gone.id, now(), gone.enqueued_at, gone.attempt,
+       gone.id, now(), gone.enqueued_at, gone.claims, gone.attempt,
        gone.attempt + greatest(gone.max_attempts - coalesce(gone.prior_attempts, 0), 1), gone.attempt,
        gone.timeout, gone.priority, 'queued', gone.queue, gone.task, gone.executor, gone.summary, gone.error,
        gone.signature, gone.payload, coalesce(gone.errors, letters.errors)

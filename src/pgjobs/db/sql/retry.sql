@@ -12,8 +12,8 @@ SET status = 'queued',
              || jsonb_build_object('attempt', live.attempt, 'at', now(), 'started_at', live.started_at,
                                    'error', a.error, 'traceback', a.traceback,
                                    'worker', live.worker_id, 'host', %(host)s::text)
-FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(delays)s::float8[], %(isolates)s::boolean[],
-            %(errors)s::text[], %(tracebacks)s::text[]) AS a (id, attempt, delay, isolate, error, traceback)
-WHERE live.id = a.id AND live.attempt = a.attempt
+FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(delays)s::float8[], %(isolates)s::boolean[],
+            %(errors)s::text[], %(tracebacks)s::text[]) AS a (id, claims, delay, isolate, error, traceback)
+WHERE live.id = a.id AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
 RETURNING live.id

@@ -75,7 +75,8 @@ def _run(job: CurrentJob, answer: Callable[[Outcome], None]) -> None:
             outcome = outcome_of(job, error)
     if os.getpid() != me:
         os._exit(0)  # the job forked, and its child came back to us
-    sys.stdout.flush()
+    with suppress(BaseException):  # the job may have closed it
+        sys.stdout.flush()
     answer(outcome)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextvars import copy_context
-from functools import lru_cache
-from types import CoroutineType, FunctionType
+from types import CoroutineType
 from typing import Any
 
 from pgjobs.context import CurrentJob, current
@@ -133,15 +132,10 @@ def _never_again() -> None: ...
 _NEVER_AGAIN: Any = Job(_never_again, options_of(_never_again).changed(policy=RetryPolicy(give_up_on=(BaseException,))))
 
 
-@lru_cache(maxsize=4096)
-def _is_async(callable: Any) -> bool:
-    return is_async(callable)
-
-
 def runs_on_loop(job: CurrentJob, call: Call) -> bool:
     """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
     if job.executor == "thread":
         return False
-    if type(call.callable) in (Job, FunctionType):  # long-lived, so the answer is remembered
-        return _is_async(call.callable)
+    if type(call.callable) is Job:
+        return call.callable.is_async  # it remembers
     return is_async(call.callable)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pgjobs.context import CurrentJob, current
 from pgjobs.outcome import COMPLETED, Outcome
 from pgjobs.payload import Call
+from pgjobs.worker.board import Board
 from pgjobs.worker.consumers.invoke import in_time, outcome_of
 from pgjobs.worker.forks import forked, in_fork
 from pgjobs.worker.lane import Outbox
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
     import asyncio
 
 log = logging.getLogger("pgjobs.consumer")
-Submission = tuple[CurrentJob, Call, int]
+LOOP_GOES_ROUND = 1.0  # seconds
+Submission = tuple[CurrentJob, Call, int, Alarm | None]
 
 
 class LoopRunner:
     """Runs coroutines. The loop and its thread are made when the first one comes."""
 
-    def __init__(self, outbox: Outbox, watchdog: Watchdog) -> None:
+    def __init__(self, outbox: Outbox, watchdog: Watchdog, board: Board) -> None:
         self._outbox = outbox
+        self._board = board
         self._watchdog = watchdog
         self._submitted: deque[Submission] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps weak references only
+        self._jobs: dict[asyncio.Task[None], CurrentJob] = {}  # asyncio itself keeps weak references only
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._woken = False
@@ -42,10 +45,27 @@ class LoopRunner:
     def submit(self, job: CurrentJob, call: Call, slot: int) -> None:
         """Run the job on the loop; its slot's token goes back to the lane afterwards. From any thread."""
         loop = self._loop or self._start()
-        self._submitted.append((job, call, slot))
+        alarm = None
+        if job.timeout is not None:  # from here on, because the loop may not get round to it
+            alarm = Alarm(job)
+            self._watchdog.watch(alarm, job.timeout)
+        self._submitted.append((job, call, slot, alarm))
         if not self._woken:
             self._woken = True
             loop.call_soon_threadsafe(self._take)
+
+    def blocker(self, job: CurrentJob) -> CurrentJob:
+        """Give the job that is to blame when `job` does not stop: another one, if that blocks the loop it waits for."""
+        loop = self._loop
+        here = [*self._jobs.copy().values(), *(submission[0] for submission in self._submitted.copy())]
+        if loop is None or job not in here:
+            return job  # it runs in a thread
+        if self.ping().wait(LOOP_GOES_ROUND):
+            return job
+        import asyncio
+
+        task = asyncio.current_task(loop)
+        return job if task is None else self._jobs.get(task, job)
 
     def ping(self) -> threading.Event:
         """Give an event that is set when the loop comes round, which it does not while a job blocks it."""
@@ -81,13 +101,14 @@ class LoopRunner:
     def _take(self) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
         self._woken = False  # before looking: whoever comes now wakes us again
-        create, tasks = self._loop.create_task, self._tasks
+        create, jobs = self._loop.create_task, self._jobs
         while self._submitted:
-            task = create(self._run(*self._submitted.popleft()))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            submission = self._submitted.popleft()
+            task = create(self._run(*submission))
+            jobs[task] = submission[0]
+            task.add_done_callback(jobs.pop)
 
-    async def _run(self, job: CurrentJob, call: Call, slot: int) -> None:
+    async def _run(self, job: CurrentJob, call: Call, slot: int, alarm: Alarm | None) -> None:
         current.set(job)  # a task has a context of its own
         began = time.monotonic()
         try:
@@ -95,22 +116,16 @@ class LoopRunner:
                 await call.callable(*call.args, **call.kwargs)
                 outcome: Outcome = COMPLETED
             else:
-                outcome = await self._run_in_time(job, call, job.timeout)
+                await in_time(call.callable(*call.args, **call.kwargs), job.timeout)
+                outcome = COMPLETED
         except BaseException as error:
             # Also CancelledError (nobody cancels this task but the job itself), SystemExit and KeyboardInterrupt:
             # they are this job's outcome, and none of the loop's business.
             outcome = outcome_of(job, error, call.callable)
         if forked():
             os._exit(0)
+        if alarm is not None:  # the loop cancels a job; the watchdog only looks whether that helped
+            alarm.end()
+            self._board.take_back_deadline(slot)
         self._outbox.put((job, outcome, time.monotonic() - began))
         job.lane.tokens.put(slot)
-
-    async def _run_in_time(self, job: CurrentJob, call: Call, seconds: float) -> Outcome:
-        # The loop cancels it; the watchdog only looks whether that helped.
-        alarm = Alarm(job)
-        self._watchdog.watch(alarm, seconds)
-        try:
-            await in_time(call.callable(*call.args, **call.kwargs), seconds)
-        finally:
-            alarm.end()
-        return COMPLETED

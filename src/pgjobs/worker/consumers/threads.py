@@ -16,18 +16,20 @@ from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import JobTimeout, Outcome
 from pgjobs.payload import Call
+from pgjobs.worker.board import Board
 from pgjobs.worker.consumers.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
 from pgjobs.worker.forks import forked
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
+from pgjobs.worker.vital import BROKEN
 
 log = logging.getLogger("pgjobs.consumer")
 
 
 class ThreadConsumers:
-    """All threads of one lane. `begin(slot, id, attempt)` notes on the board what starts."""
+    """All threads of one lane."""
 
     def __init__(
         self,
@@ -35,14 +37,15 @@ class ThreadConsumers:
         outbox: Outbox,
         loop: LoopRunner,
         watchdog: Watchdog,
-        begin: Callable[[int, int, int], None],
+        board: Board,
         child: Callable[[], ChildProcess],
     ) -> None:
         self._lane = lane
         self._outbox = outbox
         self._loop = loop
         self._watchdog = watchdog
-        self._begin = begin
+        self._board = board
+        self._coroutines: set[str] = set()  # tasks that run on the loop, and so need no other thread
         self._child = child
         self._idle: list[None] = []  # one entry per thread that waits for a job; append and pop are atomic
         self._lock = threading.Lock()
@@ -69,10 +72,16 @@ class ThreadConsumers:
                 return
             self._threads += 1
             name = f"pgjobs-{self._lane.name}-{self._threads}"
-        threading.Thread(target=self._consume, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._consume, name=name, daemon=True).start()
+        except RuntimeError as error:  # the limit of threads is reached
+            with self._lock:
+                self._threads -= 1
+            log.warning("queue %s goes on with %d threads: %s", self._lane.name, self._threads, error)
 
     def _consume(self) -> None:
-        lane, idle, begin, slots = self._lane, self._idle, self._begin, self._lane.slots
+        lane, idle, begin, slots = self._lane, self._idle, self._board.writer(), self._lane.slots
+        coroutines = self._coroutines
         get, put, clock = lane.inbox.get, self._outbox.put, time.monotonic
         slot = lane.tokens.get()
         child: ChildProcess | None = None
@@ -85,31 +94,27 @@ class ThreadConsumers:
                 if job is None:
                     return
                 lane.last_start = began = clock()
-                begin(slot, job.id, job.attempt)
-                if job.executor == "process" or job.isolate:
-                    if not idle and self._threads < slots:
-                        self._add()
+                apart = job.executor == "process" or job.isolate
+                begin(slot, job.id, job.claim, 0.0 if job.timeout is None or apart else began + job.timeout)
+                if not idle and self._threads < slots and job.task not in coroutines:
+                    self._add()
+                if apart:
                     if child is None:
                         child = self._child()
                         self._children.append(child)
                     put((job, child.run(job), clock() - began))
                     continue
-                try:
-                    call = open_payload(job)
-                except PayloadError as error:
-                    put((job, refused(job, error), clock() - began))
-                    continue
-                if runs_on_loop(job, call):
-                    self._loop.submit(job, call, slot)
+                outcome = self._run(job, slot) if job.timeout is None else self._run_in_time(job, slot)
+                if outcome is None:  # it goes on on the event loop, with this slot
+                    coroutines.add(job.task)
                     slot = lane.tokens.get()
                     continue
-                if not idle and self._threads < slots:
-                    self._add()
-                outcome = call_now(job, call) if job.timeout is None else self._call_with_alarm(job, call)
                 if forked():
                     os._exit(0)  # the job forked, and its child came back to us: this process is nobody's worker
+                if job.timeout is not None:
+                    self._board.take_back_deadline(slot)
                 put((job, outcome, clock() - began))
-                job = call = None  # type: ignore[assignment]  # an idle thread keeps nothing of a finished job alive
+                job = None  # an idle thread keeps nothing of a finished job alive
         except BaseException as error:
             # Not the job's own doing (its exceptions are outcomes by now): out of memory, or a mistake of ours.
             log.exception("a consumer of queue %s broke; another one takes its place", lane.name)
@@ -118,22 +123,43 @@ class ThreadConsumers:
             with self._lock:
                 self._threads -= 1
             self._add()
+            if not self._threads:
+                os._exit(BROKEN)  # no thread can be had: a lane without any would be deaf
         finally:
             if child is not None:
                 self._children.remove(child)
                 child.close()
             lane.tokens.put(slot)
 
-    def _call_with_alarm(self, job: CurrentJob, call: Call) -> Outcome:
+    def _run(self, job: CurrentJob, slot: int) -> Outcome | None:
+        """Run a job here, or pass it on to the event loop and give None."""
+        try:
+            call = open_payload(job)
+        except PayloadError as error:
+            return refused(job, error)
+        if runs_on_loop(job, call):
+            self._loop.submit(job, call, slot)
+            return None
+        return call_now(job, call)
+
+    def _run_in_time(self, job: CurrentJob, slot: int) -> Outcome | None:
+        """Do the same under an alarm, which covers the loading of the payload too."""
         assert job.timeout is not None  # noqa: S101 (for mypy)
         alarm = Alarm(job, threading.get_ident())
         outcome: Outcome | None = None
+        call: Call | None = None
         try:
             self._watchdog.watch(alarm, job.timeout)
-            outcome = call_now(job, call)
+            call = open_payload(job)
+            if not runs_on_loop(job, call):
+                outcome = call_now(job, call)
             alarm.end()
-        except JobTimeout as error:  # it arrived between the job's end and the alarm's
+        except PayloadError as error:
             alarm.end()
-            if outcome is None:
-                outcome = outcome_of(job, error, call.callable)
+            return refused(job, error)
+        except JobTimeout as error:  # while the payload was loaded, or between the job's end and the alarm's
+            alarm.end()
+            return outcome or outcome_of(job, error, None if call is None else call.callable)
+        if outcome is None:
+            self._loop.submit(job, call, slot)  # under an alarm of its own
         return outcome

@@ -1,0 +1,120 @@
+"""The supervisor's caretaker: buries its dead workers, and does the rare work that any supervisor may do.
+
+That is the rescue of jobs whose supervisor is gone, and making the days of history ahead. There is no leader: all of
+it is safe for everybody to try at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from queue import Empty, Queue
+from typing import TYPE_CHECKING
+
+from pgjobs.db.connect import behind_pooler, connect
+from pgjobs.db.statements import statement
+from pgjobs.worker.heart import Heart
+from pgjobs.worker.link import Link, Stopped
+from pgjobs.worker.rescue import Death, bury, rescue_orphans, rescue_unheard
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger("pgjobs.caretaker")
+HISTORY_EVERY = 3600.0  # seconds
+HISTORY_DAYS = 3  # made ahead
+ORPHANS_EVERY = 600.0  # seconds
+LAST_WORDS = 10.0  # seconds that burials may take when the supervisor ends
+PATIENCE = "SET lock_timeout = '5s'; SET statement_timeout = '60s'"
+
+
+class Caretaker(threading.Thread):
+    """One thread and one connection. It looks for silent workers as often as the heart beats."""
+
+    def __init__(self, database_url: str, every: float, rescue_after: float, heart: Heart) -> None:
+        super().__init__(name="pgjobs-caretaker", daemon=True)
+        self._database_url = database_url
+        self._every = every
+        self._rescue_after = rescue_after
+        self._heart = heart
+        # No SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it waits
+        # for ever (CPython 3.11 passes on a negative rest, which means no timeout).
+        self._deaths: Queue[Death | None] = Queue()
+        self._stopping = threading.Event()
+        self._link = Link("caretaker", self._connect, self._stopping)
+        self._next_history = 0.0
+        self._next_orphans = 0.0
+
+    def _connect(self) -> psycopg.Connection:
+        connection = connect(self._database_url, application_name="pgjobs caretaker")
+        if not behind_pooler(connection):
+            connection.execute(PATIENCE)
+        return connection
+
+    def died(self, death: Death) -> None:
+        """Have a dead worker's jobs settled, as soon as possible."""
+        self._deaths.put(death)
+
+    def stop(self) -> None:
+        """Bury who is left, and end."""
+        self._stopping.set()
+        self._deaths.put(None)
+
+    def run(self) -> None:
+        """Take care until told to stop; nothing unexpected stops it."""
+        while True:
+            try:
+                self._take_care()
+                return
+            except Exception:
+                log.exception("the caretaker stumbled, and goes on")
+                self._stopping.wait(1.0)
+
+    def _take_care(self) -> None:
+        next_look = time.monotonic()
+        try:
+            while True:
+                try:
+                    death = self._deaths.get(timeout=max(0.0, next_look - time.monotonic()))
+                except Empty:
+                    pass
+                else:
+                    if death is None:
+                        break
+                    self._bury(death)
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + self._every
+                    self._link.run(self._look)
+        except Stopped:
+            log.error("PostgreSQL is away: others will take back what this supervisor's workers left")
+        finally:
+            self._link.close()
+
+    def _bury(self, death: Death) -> None:
+        self._link.run(lambda link: bury(link.connection, death), patience=LAST_WORDS)
+
+    def _look(self, link: Link) -> None:
+        connection, now = link.connection, time.monotonic()
+        if now - self._heart.steady_since >= self._rescue_after:
+            # Else there was an outage a moment ago, and the others have not had the time to be heard again.
+            rescue_unheard(connection, self._rescue_after)
+        if now >= self._next_orphans:
+            self._next_orphans = now + ORPHANS_EVERY
+            rescue_orphans(connection)
+        if now >= self._next_history:
+            self._next_history = now + HISTORY_EVERY
+            self._make_history(link)
+
+    def _make_history(self, link: Link) -> None:
+        """Make the days ahead. Without them the default partition takes the rows, so a failure is no emergency."""
+        import psycopg
+
+        try:
+            with link.connection.transaction():
+                link.connection.execute("SET LOCAL lock_timeout = '2s'")
+                link.connection.execute(statement("make_history_partitions"), {"days": HISTORY_DAYS})
+        except psycopg.errors.LockNotAvailable:
+            log.info("the history partitions are locked; they are made later")
+        except (psycopg.errors.CheckViolation, psycopg.errors.InsufficientPrivilege) as error:
+            log.warning("a day of history can not be made, its rows go to jobs_history_default: %s", error)
