@@ -1,0 +1,83 @@
+"""What a row that was written by hand may hold: nothing that stops those who claim, acknowledge, rescue or replay."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg.errors import CheckViolation
+from psycopg.types.json import Jsonb
+
+from tests.support.rows import put_job, row_of
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("priority", [-1, 10]),
+        ("attempt", [-1, 1_000_000_001]),
+        ("max_attempts", [0, -1, 1_000_000_001]),
+        ("prior_attempts", [-1, 1_000_000_001]),
+        ("claims", [-1, 2_000_000_001]),
+        ("timeout", [0, -1, 316_224_064, math.nan, math.inf, -math.inf]),
+        ("queue", ["", "q" * 101]),
+        ("executor", ["", "gpu"]),
+        ("errors", [Jsonb(None), Jsonb({}), Jsonb("no"), Jsonb(3)]),
+        ("run_at", ["1969-12-31 23:59:59.999999+00", "9999-01-01 00:00+00", "-infinity", "infinity", "0001-01-01 BC"]),
+    ],
+)
+def test_a_value_that_would_stop_a_batch_is_refused_with_the_name_of_the_column(
+    conn: Connection, column: str, values: list[Any]
+) -> None:
+    job = put_job(conn)
+    before = row_of(conn, job)
+    statements = (
+        f"UPDATE pgjobs.jobs SET {column} = %(value)s WHERE id = %(job)s",
+        f"INSERT INTO pgjobs.jobs (task, payload, {column}) VALUES ('m:f', 'x', %(value)s)",
+    )
+    for value, statement in product(values, statements):
+        with pytest.raises(CheckViolation) as caught:
+            conn.execute(statement, {"value": value, "job": job})
+        assert caught.value.diag.constraint_name == f"jobs_live_{column}_check"
+    assert row_of(conn, job) == before
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("priority", [0, 9]),
+        ("attempt", [0, 1_000_000_000]),
+        ("max_attempts", [1, 1_000_000_000]),
+        ("prior_attempts", [None, 0, 1_000_000_000]),
+        ("claims", [0, 2_000_000_000]),
+        ("timeout", [None, 0.001, 10 * 366 * 86400]),
+        ("queue", ["q", "世" * 100]),
+        ("executor", [None, "thread", "async", "process"]),
+        ("errors", [None, Jsonb([]), Jsonb([{"attempt": 1}])]),
+        ("run_at", ["1970-01-01 00:00+00", "9998-12-31 23:59:59.999999+00"]),
+    ],
+)
+def test_values_up_to_the_limits_are_accepted(conn: Connection, column: str, values: list[Any]) -> None:
+    for value in values:
+        conn.execute(f"INSERT INTO pgjobs.jobs (task, payload, {column}) VALUES ('m:f', 'x', %s)", [value])
+
+
+def test_who_runs_a_job_is_known(conn: Connection) -> None:
+    job = put_job(conn)
+    with pytest.raises(CheckViolation) as caught:
+        conn.execute("UPDATE pgjobs.jobs SET status = 'running' WHERE id = %s", [job])
+    assert caught.value.diag.constraint_name == "jobs_live_worker_id_check"
+    conn.execute("UPDATE pgjobs.jobs SET status = 'running', worker_id = 1 WHERE id = %s", [job])
+
+
+def test_history_and_letters_do_not_check_once_more_what_was_checked(conn: Connection) -> None:
+    found = conn.execute(
+        "SELECT conrelid::regclass::text, count(*) FROM pg_constraint "
+        "WHERE contype = 'c' AND connamespace = 'pgjobs'::regnamespace GROUP BY conrelid ORDER BY 1"
+    ).fetchall()
+    assert found == [("pgjobs.jobs_live", 11), ("pgjobs.queues", 1)]
