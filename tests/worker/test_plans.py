@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.postgres import Server
 
-IDS = {"ids": "{1,2,3}", "attempts": "{1,1,1}", "worker_id": 1}
+IDS = {"ids": "{1,2,3}", "claims": "{1,1,1}", "worker_id": 1}
 ERRORS = {"errors": ["a", "b", "c"], "tracebacks": [None, None, None], "host": "h"}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {

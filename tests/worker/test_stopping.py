@@ -95,12 +95,23 @@ def test_a_second_signal_stops_at_once(database_url: str, conn: psycopg.Connecti
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
         running.signal(number)
         wait_until(lambda: "draining" in running.output)
+        time.sleep(0.1)
         running.signal(number)
         assert running.wait(5) == 0
         assert running.remains() == []
     row = row_of(conn, job)
     assert (row["status"], row["attempt"]) == ("queued", 0)
     assert count(conn, "workers") == 0
+
+
+def test_a_signal_that_comes_twice_at_the_same_moment_counts_once(database_url: str, conn: psycopg.Connection) -> None:
+    job = enqueue(conn, tasks.nap, 1.0).id
+    with work(database_url) as running:
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
+        running.signal(signal.SIGTERM)  # `timeout`, for one, tells a process and then its group
+        running.signal(signal.SIGTERM)
+        assert running.wait(10) == 0
+    assert row_of(conn, job)["status"] == "completed"
 
 
 def test_a_signal_while_the_worker_is_starting_stops_it_soon(database_url: str) -> None:

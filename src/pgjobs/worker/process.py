@@ -30,7 +30,7 @@ from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
 from pgjobs.worker.registry import application_name, beat, register
-from pgjobs.worker.timeouts import Watchdog
+from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
@@ -135,10 +135,11 @@ class WorkerProcess:
         """Note a job that ran on after its time-out: this process will be replaced (called by the watchdog)."""
         guilty = self._loop.blocker(job)
         if guilty is job:
+            seen = f"did not stop {STUCK_AFTER:g} s after its time-out"
             what = f"ran longer than its {job.timeout or 0:g} s and did not stop"
         else:
-            what = f"blocked the event loop, so that job {job.id} could not be ended at its timeout"
-        log.error("%s; this worker process finishes its other jobs and is then replaced", what, extra=labels(guilty))
+            seen = what = f"blocked the event loop, so that job {job.id} could not be ended at its timeout"
+        log.error("%s; this worker process finishes its other jobs and is then replaced", seen, extra=labels(guilty))
         error = f"JobTimeout: {what}; its worker was replaced"
         self._control.say("stuck", id=guilty.id, claim=guilty.claim, error=error)
         self._stuck.add((guilty.id, guilty.claim))

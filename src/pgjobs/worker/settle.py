@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.settle")
+DELAY_FOR_WANT_OF_ONE = 60.0  # seconds
 
 
 class Claim(NamedTuple):
@@ -84,7 +85,7 @@ def _settle_plainly(
 ) -> list[Claim]:
     import psycopg
 
-    plain = _plainly(outcome, f"{type(outcome).__name__}; it can not be stored as it is: {type(error).__name__}")
+    plain = _plainly(outcome, f"{type(outcome).__name__}; its error can not be stored: {type(error).__name__}")
     try:
         with cursor.connection.transaction():
             return _execute(cursor, worker_id, host, type(plain), [(claim, plain)])
@@ -100,13 +101,14 @@ def _settle_plainly(
 def _plainly(outcome: Outcome, error: str) -> Outcome:
     match outcome:
         case Retried():
-            return Retried(error, 60.0, isolate=outcome.isolate)
+            delay = outcome.delay if isinstance(outcome.delay, float) else DELAY_FOR_WANT_OF_ONE
+            return Retried(error, delay, isolate=outcome.isolate)
         case Failed():
             return Failed(error)
         case Cancelled():
             return Cancelled(error)
         case Snoozed():
-            return Snoozed(60.0)
+            return Snoozed(DELAY_FOR_WANT_OF_ONE)
         case _:
             return outcome
 

@@ -29,7 +29,7 @@ from pgjobs.worker.member import Member
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
-SAME_SIGNAL = 0.3  # seconds within which two signals are one
+SAME_SIGNAL = 0.05  # seconds within which two signals are one
 SHORT_LIFE = 10.0  # seconds: who dies sooner, and without a job to blame, is restarted more slowly each time
 LONGEST_PAUSE = 30.0  # seconds between restarts
 
