@@ -68,7 +68,7 @@ def test_a_replayed_job_can_fail_and_be_replayed_again(conn: Connection) -> None
             statement("fail"),
             {
                 "ids": [job],
-                "attempts": [2 + 2 * life],
+                "claims": [0],
                 "errors": ["E"],
                 "tracebacks": [None],
                 "worker_id": 1,

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from pgjobs.admin.dead import Selection, replay
 from pgjobs.admin.detail import get_job
 from pgjobs.admin.jobs import cancel_jobs, list_jobs, retry_jobs
 from pgjobs.db.statements import doorbell_channel
@@ -13,7 +18,11 @@ from pgjobs.errors import NotFoundError, UsageError
 from tests.support.rows import ERRORS, count, put_dead, put_job, put_worker, row_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg import Connection
+
+    from pgjobs.admin.changes import Change
 
 SOON = datetime.now(UTC) + timedelta(hours=1)
 
@@ -217,10 +226,81 @@ def test_a_job_that_is_claimed_at_the_same_moment_is_not_cancelled(conn: Connect
     assert row_of(conn, job)["status"] == "running"
 
 
+def test_a_retry_waits_for_letters_before_it_locks_history(conn: Connection, database_url: str) -> None:
+    first, second = put_dead(conn), put_dead(conn)
+    with (
+        psycopg.connect(database_url) as holder,
+        psycopg.connect(database_url, autocommit=True) as operator,
+        psycopg.connect(database_url, autocommit=True) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        holder.execute("SELECT FROM pgjobs.jobs_history WHERE id = %s FOR UPDATE", [second])
+        retried = pool.submit(retry_jobs, operator, [first, second])
+        _wait_until_blocked(conn, operator.info.backend_pid)  # it has the first
+        replayed = pool.submit(replay, other, Selection())
+        with suppress(TimeoutError):  # with history locked before the letters, each would wait for the other now
+            replayed.result(1)
+        holder.commit()
+        assert replayed.result(20).done == ()
+        assert retried.result(20).done == (first, second)
+
+
+def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Connection, database_url: str) -> None:
+    with (
+        psycopg.connect(database_url, autocommit=True) as operator,
+        psycopg.connect(database_url, autocommit=True) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        for _ in range(10):
+            conn.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs")
+            conn.execute(
+                "WITH failed AS ("
+                "    INSERT INTO pgjobs.jobs (status, finished_at, task, payload, attempt) "
+                "    SELECT 'failed', now(), 'a:b', 'x', 5 FROM generate_series(1, 1000) RETURNING *) "
+                "INSERT INTO pgjobs.dead_jobs SELECT *, finished_at FROM failed"
+            )
+            ids = [row[0] for row in conn.execute("SELECT id FROM pgjobs.dead_jobs ORDER BY id DESC")]
+            start = Barrier(2)
+            retried = pool.submit(_after, start, partial(retry_jobs, operator, ids))
+            replayed = pool.submit(_after, start, lambda: replay(other, Selection(), batch=100))
+            # What was replayed a moment ago may count as retried too: it is due now for both.
+            assert {*retried.result(30).done, *replayed.result(30).done} == set(ids)
+            assert (count(conn, "jobs_live"), count(conn, "jobs_history"), count(conn, "dead_jobs")) == (1000, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "put_back", [lambda conn, job: retry_jobs(conn, [job]), lambda conn, job: replay(conn, Selection())]
+)
+@pytest.mark.parametrize(
+    ("attempt", "max_attempts", "prior", "expected"),
+    [
+        (999_999_998, 1_000_000_000, None, (999_999_998, 1_000_000_000)),
+        (5, 1_000_000_000, None, (5, 1_000_000_000)),
+        (1_000_000_000, 1_000_000_000, 0, (999_999_999, 1_000_000_000)),
+        (2_147_483_647, 2_147_483_647, -5, (999_999_999, 1_000_000_000)),
+    ],
+)
+def test_numbers_of_attempts_end_at_the_largest_that_is_allowed(
+    conn: Connection, put_back: Any, attempt: int, max_attempts: int, prior: int | None, expected: tuple[int, int]
+) -> None:
+    job = put_dead(conn, attempt=attempt, max_attempts=max_attempts, prior_attempts=prior)
+    other = put_dead(conn)
+    assert job in put_back(conn, job).done
+    row = row_of(conn, job)
+    assert (row["attempt"], row["max_attempts"]) == expected
+    assert row["prior_attempts"] == row["attempt"], "one attempt is left at least"
+    assert row_of(conn, other)["status"] in ("queued", "failed")
+
+
 @pytest.mark.parametrize("id", [-1, 2**63, True])
 def test_an_id_that_can_be_none_is_refused(conn: Connection, id: int) -> None:
     with pytest.raises(UsageError, match="is no id of a job"):
         retry_jobs(conn, [id])
+
+
+def _after(start: Barrier, act: Callable[[], Change]) -> Change:
+    start.wait(10)
+    return act()
 
 
 def _wait_until_blocked(conn: Connection, pid: int) -> None:

@@ -1,8 +1,9 @@
 -- A batch of dead letters → queued, due now, in the order in which they died; the doorbell rings by the INSERT.
--- Several may do this at once: a letter that another one has locked is left to it. The number of the attempt goes on,
--- and `claims` too, the fencing token; `prior_attempts` says where the fresh budget begins. The job's failed row leaves
--- history; `finished_at` is in both, and saves looking through every day. Where the job is live (somebody has
--- changed its status by hand), only the letter goes.
+-- Several may do this at once: a letter that another one has locked is left to it, and letters are locked before
+-- history, as requeue_jobs.sql does. The number of the attempt goes on, and `claims` too, the fencing token;
+-- `prior_attempts` says where the fresh budget begins. Near the largest number of attempts the budget gets smaller,
+-- down to one. The job's failed row leaves history; `finished_at` is in both, and saves looking through every day.
+-- Where the job is live (somebody has changed its status by hand), only the letter goes.
 WITH picked AS MATERIALIZED (
     SELECT id, died_at
     FROM pgjobs.dead_jobs
@@ -24,8 +25,10 @@ WITH picked AS MATERIALIZED (
     INSERT INTO pgjobs.jobs (
         id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
         executor, summary, error, signature, payload, errors)
-    SELECT id, now(), enqueued_at, claims, attempt, attempt + greatest(max_attempts - coalesce(prior_attempts, 0), 1), attempt,
-           timeout, priority, 'queued', queue, task, executor, summary, error, signature, payload, errors
+    SELECT id, now(), enqueued_at, claims, least(attempt, 999999999),
+           least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
+           least(attempt, 999999999), timeout, priority, 'queued', queue, task, executor, summary, error, signature,
+           payload, errors
     FROM gone
     ON CONFLICT DO NOTHING
     RETURNING id

@@ -1,18 +1,24 @@
--- Finished → queued, due now, under the same id. The number of the attempt goes on,
--- and `claims` too, the fencing token; `prior_attempts` says where the fresh budget begins. A dead letter goes, and what it knows of errors is kept.
-WITH gone AS (
-    DELETE FROM pgjobs.jobs_history AS h WHERE h.id = ANY (%(ids)s::bigint[]) RETURNING h.*
+-- Finished → queued, due now, under the same id. The number of the attempt goes on, and `claims` too, the fencing token;
+-- `prior_attempts` says where the fresh budget begins. Near the largest number of attempts it gets smaller, down to one.
+-- A dead letter goes, and what it knows of errors is kept. Letters are locked before history, as replay_dead.sql does:
+-- otherwise each could wait for the other. The count is what makes history wait for the locks.
+WITH locked AS MATERIALIZED (
+    SELECT id FROM pgjobs.dead_jobs WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id FOR UPDATE
+), gone AS (
+    DELETE FROM pgjobs.jobs_history AS h
+    WHERE h.id = ANY (%(ids)s::bigint[]) AND (SELECT count(*) FROM locked) >= 0
+    RETURNING h.*
 ), letters AS (
     DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id, d.errors
 )
 INSERT INTO pgjobs.jobs (
-    id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task, executor,
-    summary, error, signature, payload, errors)
+    id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
+    executor, summary, error, signature, payload, errors)
 SELECT DISTINCT ON (gone.id)
-       gone.id, now(), gone.enqueued_at, gone.claims, gone.attempt,
-       gone.attempt + greatest(gone.max_attempts - coalesce(gone.prior_attempts, 0), 1), gone.attempt,
-       gone.timeout, gone.priority, 'queued', gone.queue, gone.task, gone.executor, gone.summary, gone.error,
-       gone.signature, gone.payload, coalesce(gone.errors, letters.errors)
+       gone.id, now(), gone.enqueued_at, gone.claims, least(gone.attempt, 999999999),
+       least(gone.attempt + greatest(gone.max_attempts::bigint - coalesce(gone.prior_attempts, 0), 1), 1000000000),
+       least(gone.attempt, 999999999), gone.timeout, gone.priority, 'queued', gone.queue, gone.task, gone.executor,
+       gone.summary, gone.error, gone.signature, gone.payload, coalesce(gone.errors, letters.errors)
 FROM gone
 LEFT JOIN letters ON letters.id = gone.id
 ORDER BY gone.id, gone.attempt DESC
