@@ -63,6 +63,23 @@ def test_latency_is_the_time_for_which_the_oldest_due_job_has_been_due(conn: Con
     assert queue_of(conn, "later").latency_seconds is None
 
 
+def test_jobs_that_are_due_at_infinity_are_counted_and_nothing_is_subtracted_from_it(conn: Connection) -> None:
+    conn.execute("ALTER TABLE pgjobs.jobs_live DROP CONSTRAINT jobs_live_run_at_check")  # they may be older than that
+    put_job(conn, run_at=datetime.now(UTC) - timedelta(seconds=100))
+    put_job(conn, run_at=datetime.now(UTC) + timedelta(seconds=100))
+    for name in ("default", "other"):
+        for run_at in ("-infinity", "infinity"):
+            conn.execute(
+                "INSERT INTO pgjobs.jobs (queue, task, payload, run_at) VALUES (%s, 'm:f', 'x', %s)", [name, run_at]
+            )
+    queue, other = queue_of(conn), queue_of(conn, "other")
+    assert (queue.due, queue.later, other.due, other.later) == (2, 2, 1, 1)
+    assert queue.latency_seconds == pytest.approx(100, abs=50)
+    assert other.latency_seconds is None
+    for name, expected in (("default", pytest.approx(100, abs=50)), ("other", None)):
+        assert conn.execute(statement("next_due"), {"queue": name}).fetchone() == (expected,)
+
+
 def test_the_rate_is_of_the_last_minute(conn: Connection) -> None:
     now = datetime.now(UTC)
     for _ in range(30):

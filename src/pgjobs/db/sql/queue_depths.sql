@@ -1,6 +1,7 @@
 -- What lies in each queue, and for how long: index look-ups only, so that it takes as long with a million jobs as with
 -- a hundred thousand. The queues are found by a loose index scan, the counts end at the cap (one more than it means:
--- there are more), and the oldest due job is the first entry of one of ten priorities.
+-- there are more), and the oldest due job is the first entry of one of ten priorities (behind minus infinity, which
+-- PostgreSQL before 17 does not subtract).
 WITH RECURSIVE busy (queue) AS (
     (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' ORDER BY queue LIMIT 1)
     UNION ALL
@@ -44,7 +45,7 @@ CROSS JOIN LATERAL (
         SELECT live.run_at
         FROM pgjobs.jobs_live AS live
         WHERE live.queue = names.name AND live.status = 'queued' AND live.priority = p::smallint
-          AND live.run_at <= now()
+          AND live.run_at > '-infinity' AND live.run_at <= now()
         ORDER BY live.run_at
         LIMIT 1) AS first
 ) AS oldest
