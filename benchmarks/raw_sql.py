@@ -60,7 +60,7 @@ def claimer(url: str, batch: int, worker_id: int, out: queue.SimpleQueue[Any]) -
                     break
                 frontier = [(LONG_AGO, 0)] * 10
                 continue
-            best = max((row[5], row[0]) for row in rows)
+            best = max((row[6], row[0]) for row in rows)
             frontier[5] = max(frontier[5], best)
             out.put([(row[0], row[1]) for row in rows])
     out.put(None)
@@ -70,8 +70,8 @@ def acknowledger(url: str, worker_id: int, inbox: queue.SimpleQueue[Any]) -> Non
     with connect_hot(url, application_name="bench ack") as connection:
         cursor = connection.cursor(binary=True)
         while (claimed := inbox.get()) is not None:
-            ids, attempts = [c[0] for c in claimed], [c[1] for c in claimed]
-            cursor.execute(statement("complete"), {"ids": ids, "attempts": attempts, "worker_id": worker_id})
+            ids, claims = [c[0] for c in claimed], [c[1] for c in claimed]
+            cursor.execute(statement("complete"), {"ids": ids, "claims": claims, "worker_id": worker_id})
             assert cursor.rowcount == len(ids)
 
 
