@@ -3,7 +3,7 @@
 It is a help for people and may never get in the way: it does not fail, its work is bounded whatever the arguments
 are, and nothing of the caller's runs for it. That last point is why objects are shown by their class, not by their
 own `__repr__`, which may be slow, ask the database, or print a password; dataclasses and named tuples are shown with
-their fields. What is named like a secret is shown as `***`.
+their fields. What is named like a secret is shown as `***`. What we add is ASCII, because not every database has more.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Summarizer:
                 shown.append(f"{key}={MASK if is_secret(key) else _shown(value)}")
             return _line(f"{self._name}({', '.join(shown)})")
         except Exception:  # nothing here is expected to raise, but a job is worth more than its summary
-            return _line(f"{self._name}(…)")
+            return _line(f"{self._name}(...)")
 
     def _is_masked(self, position: int) -> bool:
         return position in self._secret or (self._names is not None and position >= self._names)
@@ -95,9 +95,13 @@ def _name_of(callable: Any) -> str:
     return _line(str(name).rpartition("<locals>.")[2])
 
 
+def shortened(text: str) -> str:
+    """Cut what is longer than a summary may be."""
+    return text if len(text) <= LIMIT else text[: LIMIT - 3] + "..."
+
+
 def _line(text: str) -> str:
-    if len(text) > LIMIT:
-        text = text[: LIMIT - 1] + "…"
+    text = shortened(text)
     if text.isprintable():
         return text
     # Only names get here; values have been through repr(). NUL and lone surrogates are not printable either.
@@ -109,7 +113,7 @@ def _shown(value: Any, depth: int = 0) -> str:
     if kind is int:
         return repr(value) if -_LARGEST < value < _LARGEST else f"<int of {value.bit_length():,} bits>"
     if kind is str:
-        return repr(value) if len(value) <= _TEXT_LIMIT else f"{value[:_TEXT_LIMIT]!r}…"
+        return repr(value) if len(value) <= _TEXT_LIMIT else f"{value[:_TEXT_LIMIT]!r}..."
     if kind in _PLAIN:
         return repr(value)
     if kind in _SEQUENCES:
@@ -121,23 +125,23 @@ def _shown(value: Any, depth: int = 0) -> str:
 
 def _collection(value: Any, brackets: str, depth: int) -> str:
     if depth >= _DEPTH:
-        return f"{brackets[0]}…{brackets[1]}" if value else brackets
+        return f"{brackets[0]}...{brackets[1]}" if value else brackets
     items = [_shown(item, depth + 1) for item in islice(value, _ITEMS)]
     if len(value) > _ITEMS:
-        items.append(f"… {len(value) - _ITEMS:,} more")
+        items.append(f"... {len(value) - _ITEMS:,} more")
     comma = "," if brackets == "()" and len(items) == 1 else ""
     return f"{brackets[0]}{', '.join(items)}{comma}{brackets[1]}"
 
 
 def _mapping(value: dict[Any, Any], depth: int) -> str:
     if depth >= _DEPTH:
-        return "{…}" if value else "{}"
+        return "{...}" if value else "{}"
     items = []
     for key, item in islice(value.items(), _ITEMS):
         secret = type(key) is str and is_secret(key)
         items.append(f"{_shown(key, depth + 1)}: {MASK if secret else _shown(item, depth + 1)}")
     if len(value) > _ITEMS:
-        items.append(f"… {len(value) - _ITEMS:,} more")
+        items.append(f"... {len(value) - _ITEMS:,} more")
     return f"{{{', '.join(items)}}}"
 
 
@@ -170,7 +174,7 @@ def _object(value: Any, kind: type, depth: int) -> str:
 
 def _fields(kind: type, pairs: Any, depth: int) -> str:
     if depth >= _DEPTH:
-        return f"{kind.__name__}(…)"
+        return f"{kind.__name__}(...)"
     shown = [f"{k}={MASK if is_secret(k) else _shown(v, depth + 1)}" for k, v in islice(pairs, _ITEMS)]
     return f"{kind.__name__}({', '.join(shown)})"
 

@@ -49,12 +49,15 @@ class Server:
             migrate.upgrade(self.url_of(name), schema="pgjobs")
         return self._template
 
-    def create(self, *, migrated: bool = True) -> str:
-        """Make a database and give its URL."""
+    def create(self, *, migrated: bool = True, encoding: str | None = None) -> str:
+        """Make a database and give its URL; `encoding` (None: the server's) is for one that is not migrated."""
         template = self.template if migrated else "template0"
         self._made += 1
         name = f"{self.run}_{self._made}"
-        self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        if encoding is not None:
+            statement += sql.SQL(" ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'").format(sql.Literal(encoding))
+        self._admin(statement)
         return self.url_of(name)
 
     def drop(self, url: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypeAlias
 
+from pgjobs.db.encoding import with_storable_summaries
 from pgjobs.db.statements import named_statement, statement
 from pgjobs.errors import EnqueueError, SchemaError
 
@@ -76,7 +77,7 @@ def _on_psycopg(conn: psycopg.Connection[Any], name: str, values: Parameters) ->
     # A plain cursor, because the connection's own may read other placeholders or make other rows.
     with Cursor(conn, row_factory=tuple_row) as cursor:
         try:
-            cursor.execute(_binary(statement(name)), values)
+            cursor.execute(_binary(statement(name)), with_storable_summaries(values, conn))
             return [int(row[0]) for row in cursor.fetchall()]
         except Exception as error:
             _explain(error)
@@ -88,7 +89,7 @@ async def _on_async_psycopg(conn: psycopg.AsyncConnection[Any], name: str, value
 
     async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
         try:
-            await cursor.execute(_binary(statement(name)), values)
+            await cursor.execute(_binary(statement(name)), with_storable_summaries(values, conn))
             return [int(row[0]) for row in await cursor.fetchall()]
         except Exception as error:
             _explain(error)
@@ -97,10 +98,11 @@ async def _on_async_psycopg(conn: psycopg.AsyncConnection[Any], name: str, value
 def _on_sqlalchemy(connection: Connection, name: str, values: Parameters) -> list[int]:
     result: CursorResult[Any]
     try:
+        storable = dict(with_storable_summaries(values, connection.connection.driver_connection))
         if connection.dialect.driver == "psycopg":
-            result = connection.exec_driver_sql(_binary(statement(name)), dict(values), _OPTIONS)
+            result = connection.exec_driver_sql(_binary(statement(name)), storable, _OPTIONS)
         else:
-            result = connection.execute(_text(named_statement(name)), dict(values), execution_options=_OPTIONS)
+            result = connection.execute(_text(named_statement(name)), storable, execution_options=_OPTIONS)
         return [int(row[0]) for row in result]
     except Exception as error:
         _explain(error)
