@@ -76,7 +76,7 @@ def test_a_job_that_has_not_ended_is_noticed(conn: psycopg.Connection) -> None:
     put_job(conn, queue=QUEUE, status="completed")
     assert wrong(conn, ALL_ENDED) is None
 
-    put_job(conn, queue=QUEUE, status="running")
+    put_job(conn, queue=QUEUE, status="running", worker_id=1)
     assert wrong(conn, ALL_ENDED) == "not every job has ended: {'running': 1}."
 
 
