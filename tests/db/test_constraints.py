@@ -10,7 +10,8 @@ import pytest
 from psycopg.errors import CheckViolation
 from psycopg.types.json import Jsonb
 
-from tests.support.rows import put_job, row_of
+from pgjobs.db.statements import statement
+from tests.support.rows import put_job, put_worker, row_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         ("timeout", [0, -1, 316_224_064, math.nan, math.inf, -math.inf]),
         ("queue", ["", "q" * 101]),
         ("executor", ["", "gpu"]),
-        ("errors", [Jsonb(None), Jsonb({}), Jsonb("no"), Jsonb(3)]),
         ("run_at", ["1969-12-31 23:59:59.999999+00", "9999-01-01 00:00+00", "-infinity", "infinity", "0001-01-01 BC"]),
     ],
 )
@@ -40,9 +40,9 @@ def test_a_value_that_would_stop_a_batch_is_refused_with_the_name_of_the_column(
         f"UPDATE pgjobs.jobs SET {column} = %(value)s WHERE id = %(job)s",
         f"INSERT INTO pgjobs.jobs (task, payload, {column}) VALUES ('m:f', 'x', %(value)s)",
     )
-    for value, statement in product(values, statements):
+    for value, change in product(values, statements):
         with pytest.raises(CheckViolation) as caught:
-            conn.execute(statement, {"value": value, "job": job})
+            conn.execute(change, {"value": value, "job": job})
         assert caught.value.diag.constraint_name == f"jobs_live_{column}_check"
     assert row_of(conn, job) == before
 
@@ -58,7 +58,7 @@ def test_a_value_that_would_stop_a_batch_is_refused_with_the_name_of_the_column(
         ("timeout", [None, 0.001, 10 * 366 * 86400]),
         ("queue", ["q", "世" * 100]),
         ("executor", [None, "thread", "async", "process"]),
-        ("errors", [None, Jsonb([]), Jsonb([{"attempt": 1}])]),
+        ("errors", [None, Jsonb([]), Jsonb({}), Jsonb(None)]),
         ("run_at", ["1970-01-01 00:00+00", "9998-12-31 23:59:59.999999+00"]),
     ],
 )
@@ -80,4 +80,35 @@ def test_history_and_letters_do_not_check_once_more_what_was_checked(conn: Conne
         "SELECT conrelid::regclass::text, count(*) FROM pg_constraint "
         "WHERE contype = 'c' AND connamespace = 'pgjobs'::regnamespace GROUP BY conrelid ORDER BY 1"
     ).fetchall()
-    assert found == [("pgjobs.jobs_live", 11), ("pgjobs.queues", 1)]
+    assert found == [("pgjobs.jobs_live", 10), ("pgjobs.queues", 1)]
+
+
+CLAIM = {"priorities": list(range(10)), "run_ats": ["1970-01-01 00:00+00"] * 10, "ids": [0] * 10}
+ERROR = {"errors": ["E"], "tracebacks": [None], "host": "h"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("complete", {}),
+        ("snooze", {"delays": [1.0]}),
+        ("release", {}),
+        ("cancel", {"reasons": ["no"]}),
+        ("retry", {**ERROR, "delays": [1.0], "isolates": [False]}),
+        ("fail", ERROR),
+    ],
+)
+@pytest.mark.parametrize("largest", [True, False], ids=["the largest numbers", "the smallest, and no list of errors"])
+def test_a_row_at_its_limits_stops_neither_a_claim_nor_an_acknowledgement(
+    conn: Connection, name: str, parameters: dict[str, Any], largest: bool
+) -> None:
+    worker = put_worker(conn, {"default": 1})
+    numbers = {"attempt": 10**9, "max_attempts": 10**9, "prior_attempts": 10**9, "claims": 2 * 10**9}
+    job, other = put_job(conn, **(numbers if largest else {})), put_job(conn)
+    claimed = conn.execute(statement("claim"), {**CLAIM, "queue": "default", "demand": 10, "worker_id": worker})
+    assert {row[0] for row in claimed} == {job, other}
+    if not largest:  # by hand, while it runs
+        conn.execute("UPDATE pgjobs.jobs SET attempt = 0, errors = '{}' WHERE id = %s", [job])
+    claims = row_of(conn, job)["claims"]
+    values = {"ids": [job], "claims": [claims], "worker_id": worker, **parameters}
+    assert conn.execute(statement(name), values).fetchall() == [(job,)]

@@ -26,7 +26,8 @@ WITH picked AS MATERIALIZED (
     LIMIT %(demand)s
 )
 UPDATE pgjobs.jobs_live AS live
-SET status = 'running', attempt = live.attempt + 1, claims = live.claims + 1, worker_id = %(worker_id)s, started_at = now()
+SET status = 'running', attempt = least(live.attempt + 1, 1000000000), claims = mod(live.claims, 2000000000) + 1,
+    worker_id = %(worker_id)s, started_at = now()
 WHERE live.ctid = ANY (ARRAY (SELECT ctid FROM picked))
 RETURNING live.id, live.claims, live.attempt, live.max_attempts, live.prior_attempts, live.priority, live.run_at, live.task,
           live.executor, live.isolate, live.timeout, live.signature, live.payload

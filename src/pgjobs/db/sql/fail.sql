@@ -9,7 +9,8 @@ WITH gone AS (
     RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,
               live.task, live.executor, live.summary, live.signature, live.payload, a.error,
-              CASE WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
+              CASE WHEN jsonb_typeof(live.errors) <> 'array' THEN '[]'
+                   WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
                    ELSE coalesce(live.errors, '[]') END
               || jsonb_build_object('attempt', live.attempt, 'at', now(), 'started_at', live.started_at,
                                     'error', a.error, 'traceback', a.traceback,

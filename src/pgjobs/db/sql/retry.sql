@@ -7,7 +7,8 @@ SET status = 'queued',
     started_at = NULL,
     isolate = nullif(a.isolate, false),
     error = a.error,
-    errors = CASE WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
+    errors = CASE WHEN jsonb_typeof(live.errors) <> 'array' THEN '[]'
+                  WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
                   ELSE coalesce(live.errors, '[]') END
              || jsonb_build_object('attempt', live.attempt, 'at', now(), 'started_at', live.started_at,
                                    'error', a.error, 'traceback', a.traceback,

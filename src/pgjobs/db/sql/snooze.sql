@@ -1,6 +1,6 @@
 -- Acknowledge: running → queued, later, because the job asked to be run another time. The attempt does not count.
 UPDATE pgjobs.jobs_live AS live
-SET status = 'queued', attempt = live.attempt - 1, run_at = now() + a.delay * interval '1 second',
+SET status = 'queued', attempt = greatest(live.attempt - 1, 0), run_at = now() + a.delay * interval '1 second',
     worker_id = NULL, started_at = NULL
 FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(delays)s::float8[]) AS a (id, claims, delay)
 WHERE live.id = a.id AND live.claims = a.claims
