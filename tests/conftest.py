@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,11 @@ def embedded_directory() -> Iterator[Path]:
     yield parent / "server"
     delete_server(parent / "server")
     shutil.rmtree(parent)
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in the background with SIGINT ignored, and all processes would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
