@@ -116,11 +116,12 @@ def test_nothing_is_lost_when_postgresql_crashes_under_load(embedded_directory: 
 
 @contextmanager
 def connected(url: str) -> Iterator[psycopg.Connection]:
-    """Connect, once the server takes connections again."""
+    """Connect, once the server takes connections again. A session from before it noticed a crash does not live long."""
     deadline = time.monotonic() + 20
     while True:
         try:
             conn = psycopg.connect(url, autocommit=True)
+            conn.execute("SELECT pg_sleep(0.3)")
             break
         except psycopg.OperationalError:
             assert time.monotonic() < deadline
