@@ -164,6 +164,9 @@ def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: ps
     assert row["errors"][0]["error"] == "its worker 4711 is not known any more"
 
 
+SOON = 0.1  # seconds: nobody is taken for dead before the server has been up for so long
+
+
 def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
     database_url: str, conn: psycopg.Connection
 ) -> None:
@@ -171,9 +174,9 @@ def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
     job = put_job(conn, status="running", attempt=1, worker_id=worker)
     with psycopg.connect(database_url) as settling:
         settling.execute("SELECT FROM pgjobs.jobs_live FOR UPDATE")
-        assert rescue_unheard(conn, 30) == 0
+        assert rescue_unheard(conn, SOON) == 0
         assert row_of(conn, job)["status"] == "running"
-    assert rescue_unheard(conn, 30) == 1
+    assert rescue_unheard(conn, SOON) == 1
     assert row_of(conn, job)["status"] == "queued"
     assert count(conn, "workers") == 0
 
