@@ -95,13 +95,6 @@ async def block_the_loop(seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251 (that is the point)
 
 
-def nap_awake(seconds: float) -> None:
-    """Take some time in steps of Python code."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 @job
 def note(what: str, seconds: float = 0.0) -> None:
     """Leave a trace at the start, with the end beside it."""
