@@ -21,7 +21,8 @@ class Contender:
     this environment. `default` and `best`: its configurations; `best` is what its documentation or its authors'
     benchmark says is fastest. `pending`: SQL that gives the number of jobs that are not finished; "" where there is
     none, because it is not in PostgreSQL. `keeps`: whether finished jobs stay to be looked at. `node`: its driver is
-    JavaScript. `redis`: it needs a Redis. `jobs`: how many to drain, so that it takes some seconds. `remark`: what a
+    JavaScript. `redis`: it needs a Redis. `processes`: one worker command starts them all, as many as BENCH_PROCESSES
+    says (else there is a command for each). `jobs`: how many to drain, so that it takes some seconds. `remark`: what a
     reader of the table has to know.
     """
 
@@ -35,6 +36,7 @@ class Contender:
     packages: tuple[str, ...] = ()
     node: bool = False
     redis: bool = False
+    processes: bool = False
     python: str = ""  # the interpreter that it needs, if it is another one, such as "python3.12"
     environment: dict[str, str] = field(default_factory=dict)  # for its driver
     remark: str = ""

@@ -1,120 +1,113 @@
-"""The ceiling: the hot statements alone, claim and acknowledge on two connections, no Python around them.
+"""The ceiling: the hot statements alone, on connections like a worker's, and bare INSERTs.
 
-    python benchmarks/raw_sql.py URL [--jobs 100000] [--batch 500] [--pairs 1]
-
-The database must be migrated; its jobs are removed.
+Used by `drivers/raw_sql.py`. The claim and the acknowledgement are the project's own statements, so that a figure
+beside this one says what is lost in Python; the INSERTs are what somebody would write who has a payload and a table.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import queue
+import struct
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 import psycopg
+from benchmarks.tasks import QUEUE, noop
 
-from pgjobs.db.connect import connect, connect_hot
+from pgjobs.db.connect import connect_hot
 from pgjobs.db.statements import statement
+from pgjobs.payload import dump
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+PRIORITIES = range(10)
+IDLE_PAUSE = 0.002  # seconds between two looks at an empty queue
+TASK = "benchmarks.tasks:noop"
+SUMMARY = "noop(123456)"
+PAYLOAD = dump(noop, (123456,), {})
+
+# Without RETURNING: nobody asked for the ids. What is left out has the same value by default.
+_INSERT = "INSERT INTO pgjobs.jobs (queue, task, summary, payload) VALUES (%b::text, %b::text, %b::text, %b::bytea)"
+_INSERT_MANY = """
+    INSERT INTO pgjobs.jobs (queue, task, summary, payload)
+    SELECT %b::text, %b::text, a.summary, a.payload FROM unnest(%b::text[], %b::bytea[]) AS a (summary, payload)
+"""
+_REGISTER = (
+    "INSERT INTO pgjobs.workers (host, pid, queues, version, heartbeat_at) VALUES ('raw', 0, '{}', '0', 'infinity') "
+    "RETURNING id"
+)
 
 
-def fill(url: str, jobs: int, payload: bytes = b"x" * 120, name: str = "bench") -> float:
-    """Empty the tables, insert that many due jobs, and give the seconds that it took."""
-    with connect(url) as connection:
-        connection.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs")
-        started = time.perf_counter()
-        connection.execute(
-            "INSERT INTO pgjobs.jobs (queue, task, summary, payload) "
-            "SELECT %s, 'bench:noop', 'noop(1)', %s FROM generate_series(1, %s)",
-            (name, payload, jobs),
-        )
-        seconds = time.perf_counter() - started
-        connection.execute("VACUUM ANALYZE pgjobs.jobs_live")
-        connection.execute("CHECKPOINT")
-    return seconds
+def insert(connection: psycopg.Connection) -> None:
+    """One row."""
+    connection.execute(_INSERT, (QUEUE, TASK, SUMMARY, PAYLOAD))
 
 
-def claimer(url: str, batch: int, worker_id: int, out: queue.SimpleQueue[Any]) -> None:
+def insert_many(connection: psycopg.Connection, rows: int) -> None:
+    """So many, by one statement."""
+    connection.execute(_INSERT_MANY, (QUEUE, TASK, [SUMMARY] * rows, [PAYLOAD] * rows))
+
+
+def work(url: str, batch: int) -> None:
+    """Claim on one connection and acknowledge on another, for ever."""
+    handover: queue.SimpleQueue[tuple[list[int], list[int]]] = queue.SimpleQueue()
+    with connect_hot(url, application_name="bench register") as connection:
+        row = connection.execute(_REGISTER).fetchone()
+        assert row is not None
+    threading.Thread(target=acknowledge, args=(url, row[0], handover), daemon=True).start()
+    claim(url, row[0], batch, handover)
+
+
+def claim(url: str, worker_id: int, batch: int, out: queue.SimpleQueue[tuple[list[int], list[int]]]) -> None:
+    """Claim one batch after another, from where the last one ended, and from the beginning when there is none."""
+    log = os.open(os.environ["BENCH_RAN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    beginning = [(LONG_AGO, 0)] * len(PRIORITIES)
+    frontier = list(beginning)
     with connect_hot(url, application_name="bench claim", async_commit=True) as connection:
         cursor = connection.cursor(binary=True)
-        frontier: list[tuple[datetime, int]] = [(LONG_AGO, 0)] * 10
         while True:
             rows = cursor.execute(
                 statement("claim"),
                 {
-                    "priorities": list(range(10)),
+                    "priorities": list(PRIORITIES),
                     "run_ats": [place[0] for place in frontier],
                     "ids": [place[1] for place in frontier],
-                    "queue": "bench",
+                    "queue": QUEUE,
                     "demand": batch,
                     "worker_id": worker_id,
                 },
             ).fetchall()
             if not rows:
-                if frontier[5][1] == 0:
-                    break
-                frontier = [(LONG_AGO, 0)] * 10
+                time.sleep(0.0 if frontier != beginning else IDLE_PAUSE)
+                frontier = list(beginning)
                 continue
-            best = max((row[6], row[0]) for row in rows)
-            frontier[5] = max(frontier[5], best)
-            out.put([(row[0], row[1]) for row in rows])
-    out.put(None)
+            assert cursor.description is not None
+            names = [column.name for column in cursor.description]
+            ids, claims, priorities, run_ats = (
+                [row[names.index(name)] for row in rows] for name in ("id", "claims", "priority", "run_at")
+            )
+            last = max(zip(run_ats, ids, strict=True))
+            priority = priorities[-1]  # all have the same here
+            frontier[priority] = max(frontier[priority], last)
+            out.put((ids, claims))
+            os.write(log, records(ids))
 
 
-def acknowledger(url: str, worker_id: int, inbox: queue.SimpleQueue[Any]) -> None:
+def records(ids: Sequence[int]) -> bytes:
+    """Say that these ran. The first id of emptied tables is 1: that of job -1."""
+    numbers = [number - 2 for number in ids]
+    return struct.pack(f"<{2 * len(ids)}q", *chain.from_iterable(zip(numbers, repeat(time.time_ns()), strict=False)))
+
+
+def acknowledge(url: str, worker_id: int, inbox: queue.SimpleQueue[tuple[list[int], list[int]]]) -> None:
+    """Complete what was claimed, as it comes."""
     with connect_hot(url, application_name="bench ack") as connection:
-        cursor = connection.cursor(binary=True)
-        while (claimed := inbox.get()) is not None:
-            ids, claims = [c[0] for c in claimed], [c[1] for c in claimed]
+        cursor: psycopg.Cursor[Any] = connection.cursor(binary=True)
+        while True:
+            ids, claims = inbox.get()
             cursor.execute(statement("complete"), {"ids": ids, "claims": claims, "worker_id": worker_id})
             assert cursor.rowcount == len(ids)
-
-
-def drain(url: str, batch: int, pairs: int = 1) -> float:
-    """Claim and acknowledge everything; give the seconds that it took."""
-    threads = []
-    for number in range(pairs):
-        handover: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threads += [
-            threading.Thread(target=claimer, args=(url, batch, number + 1, handover), daemon=True),
-            threading.Thread(target=acknowledger, args=(url, number + 1, handover), daemon=True),
-        ]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - started
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--pairs", type=int, default=1)
-    options = parser.parse_args()
-    inserted = fill(options.url, options.jobs)
-    seconds = drain(options.url, options.batch, options.pairs)
-    with psycopg.connect(options.url) as connection:
-        row = connection.execute("SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed'").fetchone()
-        assert row == (options.jobs,), row
-    print(
-        json.dumps(
-            {
-                "batch": options.batch,
-                "pairs": options.pairs,
-                "insert_per_s": round(options.jobs / inserted),
-                "drain_per_s": round(options.jobs / seconds),
-            }
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()

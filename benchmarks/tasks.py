@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
 
 import psycopg
+from benchmarks.drivers.protocol import JOB_SECONDS, ran
 
 from pgjobs import current_job, job
 
+QUEUE = "bench"
 _here = threading.local()
 
 
-def noop(number: int) -> None:
-    """Do nothing."""
+@job(queue=QUEUE)
+def noop(number: int, padding: str = "") -> None:
+    """Say that it ran, and take as long as the harness wants."""
+    ran(number)
+    if JOB_SECONDS:
+        time.sleep(JOB_SECONDS)
 
 
-@job
-def ping(path: str, sent: float) -> None:
-    """Note how long it took to get here; the monotonic clock is the machine's."""
-    took = time.monotonic() - sent
-    with open(path, "a") as file:  # noqa: PTH123 (short, and it is being measured)
-        file.write(f"{took}\n")
+@job(queue=QUEUE)
+async def noop_async(number: int, padding: str = "") -> None:
+    """The same on the event loop."""
+    ran(number)
+    if JOB_SECONDS:
+        await asyncio.sleep(JOB_SECONDS)
+
+
+@job(queue=QUEUE, executor="process")
+def noop_process(number: int, padding: str = "") -> None:
+    """The same in a child process."""
+    ran(number)
+    if JOB_SECONDS:
+        time.sleep(JOB_SECONDS)
 
 
 def append(seconds: float) -> None:
