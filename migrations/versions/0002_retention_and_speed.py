@@ -16,9 +16,107 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-UPGRADE: list[str] = []
+UPGRADE: list[str] = [
+    # How long things are kept: one row, the same for all workers. NULL is for ever. Who has older days than the default
+    # allows loses none of them by an upgrade: then all is kept, until somebody says otherwise.
+    """
+    CREATE TABLE pgjobs.retention (
+        history_days     integer DEFAULT 7 CHECK (history_days BETWEEN 1 AND 36500),
+        dead_letter_days integer CHECK (dead_letter_days BETWEEN 1 AND 36500),
+        applied_at       timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX retention_is_one_row ON pgjobs.retention ((true))",
+    """
+    INSERT INTO pgjobs.retention (history_days)
+    SELECT CASE WHEN NOT EXISTS (SELECT FROM pgjobs.jobs_history WHERE finished_at < now() - interval '7 days')
+                THEN 7 END
+    """,
+    "ALTER TABLE pgjobs.queues ADD COLUMN keep_completed boolean NOT NULL DEFAULT true",
+    # As before, but rows of that day which the default partition has taken move into it: most of them while others go
+    # on, the rest under the lock that ATTACH takes anyway. If the day is today, whoever finishes jobs waits for the
+    # last step: an INSERT that had chosen the default partition already would fail. Where there are so many rows that
+    # it would take long, all of that day stay where they are, until they are too old. Whether the day is there is read
+    # from pg_class, because to_regclass may remember what was true before the wait for the lock.
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.make_history_partition(day date) RETURNS boolean
+    LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
+    DECLARE
+        part text := 'jobs_history_' || to_char(day, 'YYYYMMDD');
+        starts timestamptz := day::timestamp AT TIME ZONE 'UTC';
+        ends timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+        move text := format('WITH moved AS (DELETE FROM pgjobs.jobs_history_default
+                                            WHERE finished_at >= %L AND finished_at < %L RETURNING *)
+                             INSERT INTO %I.%I SELECT * FROM moved', starts, ends, 'pgjobs', part);
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtext('pgjobs'), hashtext('history'));
+        IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'pgjobs'::regnamespace AND relname = part) THEN
+            RETURN false;
+        END IF;
+        IF (SELECT count(*) FROM (SELECT FROM pgjobs.jobs_history_default
+                                  WHERE finished_at >= starts AND finished_at < ends LIMIT 20001) AS found) > 20000 THEN
+            RETURN false;
+        END IF;
+        EXECUTE format('CREATE TABLE %I.%I (LIKE pgjobs.jobs_history INCLUDING CONSTRAINTS)', 'pgjobs', part);
+        EXECUTE move;
+        IF ends > now() + interval '1 day' THEN
+            LOCK TABLE ONLY pgjobs.jobs_history IN SHARE UPDATE EXCLUSIVE MODE;
+        ELSE
+            LOCK TABLE ONLY pgjobs.jobs_history IN SHARE ROW EXCLUSIVE MODE;
+        END IF;
+        LOCK TABLE pgjobs.jobs_history_default IN ACCESS EXCLUSIVE MODE;
+        EXECUTE move;
+        EXECUTE format('ALTER TABLE pgjobs.jobs_history ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
+                       'pgjobs', part, starts, ends);
+        RETURN true;
+    END $$
+    """,
+    # Drop a day, or give up soon: each lock is waited for a tenth of a second at most. The last one, on all of history,
+    # is the one that acknowledgements wait for. So those of that day come first, which its readers hold for long.
+    """
+    CREATE FUNCTION pgjobs.drop_history_partition(day date) RETURNS boolean
+    LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+    DECLARE
+        part text := 'jobs_history_' || to_char(day, 'YYYYMMDD');
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtext('pgjobs'), hashtext('history'));
+        IF NOT EXISTS (SELECT FROM pg_class
+                       JOIN pg_inherits ON inhrelid = oid AND inhparent = 'pgjobs.jobs_history'::regclass
+                       WHERE relnamespace = 'pgjobs'::regnamespace AND relname = part) THEN
+            RETURN false;
+        END IF;
+        BEGIN
+            EXECUTE format('LOCK TABLE %I.%I, pgjobs.jobs_history_default IN ACCESS EXCLUSIVE MODE',
+                           'pgjobs', part);
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN false;
+        END;
+        EXECUTE format('DROP TABLE %I.%I', 'pgjobs', part);
+        RETURN true;
+    END $$
+    """,
+]
 
-DOWNGRADE: list[str] = []
+DOWNGRADE: list[str] = [
+    "DROP FUNCTION pgjobs.drop_history_partition(date)",
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.make_history_partition(day date) RETURNS boolean LANGUAGE plpgsql AS $$
+    DECLARE
+        part text := 'jobs_history_' || to_char(day, 'YYYYMMDD');
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtext('pgjobs'), hashtext('history'));
+        IF to_regclass(format('%I.%I', 'pgjobs', part)) IS NOT NULL THEN
+            RETURN false;
+        END IF;
+        EXECUTE format('CREATE TABLE %I.%I (LIKE pgjobs.jobs_history INCLUDING CONSTRAINTS)', 'pgjobs', part);
+        EXECUTE format('ALTER TABLE pgjobs.jobs_history ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
+                       'pgjobs', part, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+        RETURN true;
+    END $$
+    """,
+    "ALTER TABLE pgjobs.queues DROP COLUMN keep_completed",
+    "DROP TABLE pgjobs.retention",
+]
 
 
 def _run(statements: list[str]) -> None:

@@ -36,7 +36,7 @@ _MOMENT = DateTime(timezone=True)
 
 
 class Tables(NamedTuple):
-    """The four tables of one schema."""
+    """The tables of one schema."""
 
     jobs: Table
     """Every job, whatever its state; see `status`."""
@@ -46,6 +46,8 @@ class Tables(NamedTuple):
     """The workers that are alive."""
     queues: Table
     """The switches of queues."""
+    retention: Table
+    """One row: how long what has finished is kept."""
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
@@ -80,9 +82,18 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("paused_at", _MOMENT),
         Column("doorbell_until", _MOMENT),
         Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
+        Column("keep_completed", Boolean, nullable=False, server_default=text("true")),
         schema=schema,
     )
-    return Tables(jobs, dead_jobs, workers, queues)
+    retention = Table(
+        "retention",
+        metadata,
+        Column("history_days", Integer, server_default=text("7")),
+        Column("dead_letter_days", Integer),
+        Column("applied_at", _MOMENT),
+        schema=schema,
+    )
+    return Tables(jobs, dead_jobs, workers, queues, retention)
 
 
 def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
@@ -120,4 +131,4 @@ def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
 
 
 metadata = MetaData()
-jobs, dead_jobs, workers, queues = make_tables(settings().schema, metadata)
+jobs, dead_jobs, workers, queues, retention = make_tables(settings().schema, metadata)

@@ -23,7 +23,10 @@ from pgjobs.errors import ConfigurationError, SchemaError
 from pgjobs.settings import configure
 from tests.support import postgres, processes
 
-TABLES = {"jobs", "jobs_live", "jobs_history", "jobs_history_default", "dead_jobs", "workers", "queues", "migrations"}
+TABLES = {
+    *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
+    *("dead_jobs", "workers", "queues", "retention", "migrations"),
+}
 DAY = re.compile(r"jobs_history_\d{8}")
 
 

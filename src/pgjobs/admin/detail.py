@@ -64,5 +64,5 @@ def get_job(conn: psycopg.Connection, id: int) -> JobDetail:
     check_ids([id])
     found = fetch(conn, "find_job", JobDetail, id=id)
     if not found:
-        raise NotFoundError(f"There is no job {id}: it never was, or it is past retention.")
+        raise NotFoundError(f"There is no job {id}: it never was, or it is not kept any more.")
     return found[0]

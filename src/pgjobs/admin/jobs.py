@@ -115,7 +115,7 @@ def _states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bo
 def _why_no_retry(id: int, states: dict[int, tuple[str, bool]]) -> str:
     status, due = states.get(id, (None, False))
     if status is None:
-        return f"There is no job {id}: it never was, or it is past retention."
+        return f"There is no job {id}: it never was, or it is not kept any more."
     if status == "queued" and due:
         return f"Job {id} is queued and due: a worker takes it as soon as it can."
     if status == "running":
@@ -128,7 +128,7 @@ def _why_no_retry(id: int, states: dict[int, tuple[str, bool]]) -> str:
 def _why_no_cancel(id: int, states: dict[int, tuple[str, bool]]) -> str:
     status, _ = states.get(id, (None, False))
     if status is None:
-        return f"There is no job {id}: it never was, or it is past retention."
+        return f"There is no job {id}: it never was, or it is not kept any more."
     if status == "running":
         return f"Job {id} is running: cancelling running jobs is not there yet. Wait for its end or its timeout."
     if status in ("queued", "waiting"):

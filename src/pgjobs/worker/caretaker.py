@@ -1,7 +1,7 @@
 """The supervisor's caretaker: buries its dead workers, and does the rare work that any supervisor may do.
 
-That is the rescue of jobs whose supervisor is gone, and making the days of history ahead. There is no leader: all of
-it is safe for everybody to try at once.
+That is the rescue of jobs whose supervisor is gone, and retention. There is no leader: all of it is safe for everybody
+to try at once.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from pgjobs.db.connect import behind_pooler, connect
-from pgjobs.db.statements import statement
 from pgjobs.worker.heart import Heart
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.rescue import Death, bury, rescue_orphans, rescue_unheard
+from pgjobs.worker.retention import Retention
 
 if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.caretaker")
-HISTORY_EVERY = 3600.0  # seconds
-HISTORY_DAYS = 3  # made ahead
 ORPHANS_EVERY = 600.0  # seconds
 LAST_WORDS = 10.0  # seconds that burials may take when the supervisor ends
 PATIENCE = "SET lock_timeout = '5s'; SET statement_timeout = '60s'"
@@ -43,8 +41,8 @@ class Caretaker(threading.Thread):
         self._deaths: Queue[Death | None] = Queue()
         self._stopping = threading.Event()
         self._link = Link("caretaker", self._connect, self._stopping)
-        self._next_history = 0.0
         self._next_orphans = 0.0
+        self._retention = Retention()
 
     def _connect(self) -> psycopg.Connection:
         connection = connect(self._database_url, application_name="pgjobs caretaker")
@@ -102,19 +100,4 @@ class Caretaker(threading.Thread):
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
-        if now >= self._next_history:
-            self._next_history = now + HISTORY_EVERY
-            self._make_history(link)
-
-    def _make_history(self, link: Link) -> None:
-        """Make the days ahead. Without them the default partition takes the rows, so a failure is no emergency."""
-        import psycopg
-
-        try:
-            with link.connection.transaction():
-                link.connection.execute("SET LOCAL lock_timeout = '2s'")
-                link.connection.execute(statement("make_history_partitions"), {"days": HISTORY_DAYS})
-        except psycopg.errors.LockNotAvailable:
-            log.info("the history partitions are locked; they are made later")
-        except (psycopg.errors.CheckViolation, psycopg.errors.InsufficientPrivilege) as error:
-            log.warning("a day of history can not be made, its rows go to jobs_history_default: %s", error)
+        self._retention.work(connection, interrupted=lambda: not self._deaths.empty())
