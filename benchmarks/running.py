@@ -418,6 +418,7 @@ def command_of(contender: Contender) -> tuple[str, ...]:
         from benchmarks.environments import prepare
 
         return tuple(prepare(contender))
-    inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *(str(Path(entry).absolute()) for entry in inherited)])
+    # What is inherited comes first: so another version of pgjobs can be measured with this harness.
+    inherited = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    path = os.pathsep.join([*inherited, str(ROOT), str(ROOT / "src")])
     return ("env", f"PYTHONPATH={path}", sys.executable, "-m", f"benchmarks.drivers.{contender.name}")
