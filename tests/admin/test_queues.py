@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.admin.queues import list_queues, pause, resume
+from pgjobs.admin.queues import keep_completed, list_queues, pause, resume
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.errors import UsageError
 from tests.support.rows import put_job, put_worker
@@ -58,7 +58,24 @@ def test_resuming_what_is_not_paused_changes_nothing(conn: Connection) -> None:
     assert list_queues(conn) == []
 
 
+def test_a_queue_keeps_everything_until_it_is_told_otherwise(conn: Connection) -> None:
+    pause(conn, "mail")
+    assert [queue.keep_completed for queue in list_queues(conn)] == [True]
+    assert keep_completed(conn, "mail", False)
+    assert not keep_completed(conn, "mail", False)
+    assert keep_completed(conn, "new", False)
+    assert not keep_completed(conn, "newer", True)
+    assert [(q.name, q.keep_completed, q.paused) for q in list_queues(conn)] == [
+        ("mail", False, True),
+        ("new", False, False),
+        ("newer", True, False),
+    ]
+    assert keep_completed(conn, "mail", True)
+
+
 @pytest.mark.parametrize("name", ["", " mail", "x" * 101, "a\nb"])
 def test_what_is_no_name_of_a_queue_is_refused(conn: Connection, name: str) -> None:
     with pytest.raises(UsageError):
         pause(conn, name)
+    with pytest.raises(UsageError):
+        keep_completed(conn, name, False)

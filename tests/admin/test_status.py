@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from pgjobs.admin import status as module
-from pgjobs.admin.queues import pause
+from pgjobs.admin.queues import keep_completed, pause
 from pgjobs.admin.rows import LOOK_UP, local_settings
 from pgjobs.admin.status import status
 from pgjobs.db.statements import statement
@@ -86,6 +86,14 @@ def test_the_rate_is_of_the_last_minute(conn: Connection) -> None:
         put_job(conn, queue="mail", status="completed")
     put_job(conn, queue="mail", status="completed", finished_at=now - timedelta(minutes=5))
     assert queue_of(conn, "mail").rate_per_second == 0.5
+
+
+def test_a_queue_that_does_not_keep_what_completes_has_no_rate(conn: Connection) -> None:
+    put_job(conn, queue="mail", status="failed")
+    assert queue_of(conn, "mail").rate_per_second
+    keep_completed(conn, "mail", False)
+    queue = queue_of(conn, "mail")
+    assert (queue.keep_completed, queue.rate_per_second) == (False, None)
 
 
 def test_a_queue_is_seen_by_its_running_jobs_its_letters_or_its_settings_alone(conn: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Queues: list, pause, resume."""
+"""Queues: list, pause, resume, and whether they keep what completed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue's settings. `created_at` is None while it has jobs and no row; `worked_on`: a worker serves it."""
+    """A queue's settings. `created_at` is None while it has jobs and no row; `worked_on`: a worker serves it.
+
+    `keep_completed`: whether its completed jobs go to history; if not, they are deleted.
+    """
 
     name: str
     paused: bool
     paused_at: datetime | None
+    keep_completed: bool
     created_at: datetime | None
     worked_on: bool
 
@@ -54,6 +58,19 @@ def resume(conn: psycopg.Connection, queue: str) -> bool:
     if resumed:
         ring(conn, [queue])
     return resumed
+
+
+def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
+    """Keep the completed jobs of a queue in history, or delete them as they complete; False if it was so already.
+
+    Failed and cancelled jobs are kept in any case. Workers follow within some seconds.
+
+    Raises:
+        UsageError: it is no name of a queue.
+
+    """
+    check_queue(queue)
+    return bool(fetch_dicts(conn, "keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
 
 
 def ring(conn: psycopg.Connection, queues: Iterable[str]) -> None:

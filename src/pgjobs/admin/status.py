@@ -24,11 +24,12 @@ class QueueStatus:
     """A queue now. Counts end at the cap of the status; None where counting took too long.
 
     `latency_seconds`: how long the oldest due job has been due (None: none is). `rate_per_second`: finished jobs,
-    over the last minute.
+    over the last minute; None also where the queue does not keep those that complete, so that nobody can count them.
     """
 
     queue: str
     paused: bool
+    keep_completed: bool
     due: int
     due_capped: bool
     later: int
@@ -77,7 +78,7 @@ def status(conn: psycopg.Connection, *, cap: int = CAP, patience: int = PATIENCE
     running = _scan(conn, "count_running", "running", patience)
     finished = _scan(conn, "count_finished", "finished", patience, seconds=RATE_WINDOW)
     letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_dead_by_queue", cap=cap)}
-    nothing = {"paused": False, "due": 0, "later": 0, "latency_seconds": None}
+    nothing = {"paused": False, "keep_completed": True, "due": 0, "later": 0, "latency_seconds": None}
     queues = []
     for name in sorted({*depths, *(running or ()), *(finished or ()), *letters}):
         depth = depths.get(name, nothing)
@@ -85,13 +86,16 @@ def status(conn: psycopg.Connection, *, cap: int = CAP, patience: int = PATIENCE
             QueueStatus(
                 queue=name,
                 paused=depth["paused"],
+                keep_completed=depth["keep_completed"],
                 due=min(depth["due"], cap),
                 due_capped=depth["due"] > cap,
                 later=min(depth["later"], cap),
                 later_capped=depth["later"] > cap,
                 running=None if running is None else running.get(name, 0),
                 latency_seconds=depth["latency_seconds"],
-                rate_per_second=None if finished is None else finished.get(name, 0) / RATE_WINDOW,
+                rate_per_second=(
+                    finished.get(name, 0) / RATE_WINDOW if finished is not None and depth["keep_completed"] else None
+                ),
                 dead=min(letters.get(name, 0), cap),
             )
         )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from queue import Empty
 from typing import Any
 
+from pgjobs.db.statements import statement
 from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.lane import Ended, Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
@@ -18,18 +20,24 @@ from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.job")
 BIGGEST_FLUSH = 1_000  # jobs
+LOOK_EVERY = 1.0  # seconds between two looks at which queues keep nothing, while there is something to flush
 
 
 class Acknowledger(VitalThread):
-    """One thread and one connection for all queues of a worker process. `stop()` ends it, after a last flush."""
+    """One thread and one connection for all `queues` of a worker process. `stop()` ends it, after a last flush."""
 
-    def __init__(self, outbox: Outbox, link: Link, worker_id: int, host: str, grace: float) -> None:
+    def __init__(
+        self, outbox: Outbox, link: Link, worker_id: int, host: str, grace: float, queues: Sequence[str]
+    ) -> None:
         super().__init__(name="pgjobs-acknowledger", daemon=True)
         self._outbox = outbox
         self._link = link
         self._worker_id = worker_id
         self._host = host
         self._grace = grace
+        self._queues = list(queues)
+        self._forgetful: frozenset[str] = frozenset()  # those that keep nothing of what completes
+        self._next_look = 0.0  # monotonic seconds
         self.settled = 0  # jobs, whatever their outcome
 
     def work(self) -> None:
@@ -87,6 +95,11 @@ class Acknowledger(VitalThread):
         for lane, (jobs, ran, total) in lanes.items():
             lane.note_ended(int(jobs), int(ran), total)
         if completed:
+            if time.monotonic() >= self._next_look:
+                self._link.run(self._look, patience=self._grace)
+            if self._forgetful:
+                completed, claims = self._forget(batch)
+        if completed:
             self._complete(completed, claims)
         if others:
             self._settle([settlement for _, settlement in others])
@@ -109,10 +122,24 @@ class Acknowledger(VitalThread):
                 if outcome is COMPLETED:
                     log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
-    def _complete(self, ids: list[int], claims: list[int]) -> None:
+    def _look(self, link: Link) -> None:
+        rows = link.connection.execute(statement("forgetful_queues"), {"queues": self._queues}).fetchall()
+        self._forgetful = frozenset(row[0] for row in rows)
+        self._next_look = time.monotonic() + LOOK_EVERY
+
+    def _forget(self, batch: list[Ended]) -> tuple[list[int], list[int]]:
+        """Delete the completed jobs of queues that keep nothing, and give ids and claims of the others."""
+        completed = [job for job, outcome, _ in batch if outcome is COMPLETED]
+        forgotten = [job for job in completed if job.queue in self._forgetful]
+        kept = [job for job in completed if job.queue not in self._forgetful]
+        if forgotten:
+            self._complete([job.id for job in forgotten], [job.claim for job in forgotten], keep=False)
+        return [job.id for job in kept], [job.claim for job in kept]
+
+    def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True) -> None:
         def write(link: Link) -> None:
             with link.pinned() as cursor:
-                written = complete(cursor, self._worker_id, ids, claims)
+                written = complete(cursor, self._worker_id, ids, claims, keep=keep)
             if written < len(ids):
                 found = {row[0] for row in cursor.fetchall()}
                 self._drop([job for job in ids if job not in found])

@@ -103,8 +103,9 @@ class WorkerProcess:
 
     def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadConsumers]]:
         config = self._config
+        names = [queue.name for queue in config.queues]
         acknowledger = Acknowledger(
-            self._outbox, self._link("acknowledge"), worker_id, socket.gethostname(), config.grace
+            self._outbox, self._link("acknowledge"), worker_id, socket.gethostname(), config.grace, names
         )
         watchdog = Watchdog(self._on_stuck)
         self._loop = loop = LoopRunner(self._outbox, watchdog, self._board)

@@ -49,9 +49,12 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
     return stale
 
 
-def complete(cursor: psycopg.Cursor[Any], worker_id: int, ids: list[int], claims: list[int]) -> int:
-    """Write that jobs completed (the hot one), and give how many were still this worker's."""
-    cursor.execute(statement("complete"), {"ids": array(ids), "claims": array(claims), "worker_id": worker_id})
+def complete(
+    cursor: psycopg.Cursor[Any], worker_id: int, ids: list[int], claims: list[int], *, keep: bool = True
+) -> int:
+    """Write that jobs completed (the hot one), and give how many were still this worker's. `keep`: in history."""
+    name = "complete" if keep else "complete_and_forget"
+    cursor.execute(statement(name), {"ids": array(ids), "claims": array(claims), "worker_id": worker_id})
     return cursor.rowcount
 
 

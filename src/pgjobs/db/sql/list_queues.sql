@@ -12,7 +12,8 @@ WITH RECURSIVE busy (queue) AS (
     UNION
     SELECT name FROM pgjobs.queues
 )
-SELECT names.name, coalesce(q.paused, false) AS paused, q.paused_at, q.created_at,
+SELECT names.name, coalesce(q.paused, false) AS paused, q.paused_at,
+       coalesce(q.keep_completed, true) AS keep_completed, q.created_at,
        EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.queues ? names.name) AS worked_on
 FROM names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name

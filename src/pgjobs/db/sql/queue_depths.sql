@@ -14,7 +14,8 @@ WITH RECURSIVE busy (queue) AS (
     UNION
     SELECT name FROM pgjobs.queues
 )
-SELECT names.name, coalesce(q.paused, false) AS paused, due.n AS due, later.n AS later,
+SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
+       due.n AS due, later.n AS later,
        extract(epoch FROM now() - oldest.run_at)::float8 AS latency_seconds
 FROM names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
