@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,22 @@ def test_pausing_a_queue_that_nobody_has_seen_works_and_is_remarked(cli: Cli) ->
     result = cli("queues", "pause", "mial")
     assert (result.code, result.out) == (0, "mial is paused.\n")
     assert "no job and no worker of a queue 'mial' has been seen" in result.err
+
+
+def test_what_a_queue_keeps_can_be_said_and_is_seen(cli: Cli, conn: Connection) -> None:
+    put_job(conn, queue="mail")
+    assert cli("queues", "keep", "mail", "nothing").out == "mail keeps nothing of what completes.\n"
+    assert cli("queues", "keep", "mail", "nothing").out == "mail kept nothing of what completes already.\n"
+    assert "nothing" in cli("queues", "list").out.splitlines()[1].split()
+    assert json.loads(cli("queues", "list", "--json").out)[0]["keep_completed"] is False
+    line = cli("status").out.splitlines()[1]
+    assert line.split()[5] == "-"
+    assert line.endswith("keeps nothing")
+    result = cli("queues", "keep", "mail", "everything")
+    assert (result.code, result.out, result.err) == (0, "mail keeps everything.\n", "")
+    assert "everything" in cli("queues", "list").out.splitlines()[1].split()
+    assert cli("queues", "keep", "mail", "something").code == 2
+    assert "'mial' has been seen" in cli("queues", "keep", "mial", "nothing").err
 
 
 def test_a_name_that_is_none_is_wrong_usage(cli: Cli) -> None:

@@ -1,4 +1,4 @@
-"""`pgjobs dead list|show|replay|discard`."""
+"""`pgjobs dead list|show|replay|discard|keep`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgjobs.cli.arguments import Json, Limit, QueueFilter, TaskFilter, Yes
+from pgjobs.cli.arguments import Days, Json, Limit, QueueFilter, TaskFilter, Yes
 from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from pgjobs.admin.dead import DeadLetter, Selection
 
-app = typer.Typer(help="List, show, replay and discard dead letters.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show, replay, discard and keep dead letters.", no_args_is_help=True, rich_markup_mode=None
+)
 
 COLUMNS = (
     Column("ID", right=True),
@@ -105,7 +107,7 @@ def discard(
 ) -> None:
     """Throw dead letters away.
 
-    By ids, by --queue and --task, or --all. The jobs stay in history as failed.
+    By ids, by --queue and --task, or --all. The jobs stay in history as failed, as long as that is kept.
     """
     from pgjobs.admin import dead as admin
     from pgjobs.cli.confirm import confirm
@@ -123,6 +125,26 @@ def discard(
             change = admin.discard(conn, selection, on_progress=on_progress)
     report(change, "discarded", noun="dead letter")
     _say_if_none(change.done, selection)
+
+
+@app.command()
+def keep(days: Days, yes: Yes = False) -> None:
+    """Keep dead letters for so many days.
+
+    After that workers remove them. It is forever, unless you say otherwise.
+    """
+    from pgjobs.admin import history as admin
+    from pgjobs.cli.confirm import confirm
+    from pgjobs.cli.history import parse_days, spell
+    from pgjobs.cli.output import plural, say
+    from pgjobs.cli.session import session
+
+    number = parse_days(days)
+    with session("dead keep") as conn:
+        if number is not None and (count := admin.count_old_letters(conn, number)):
+            confirm(f"Remove {plural(count, 'dead letter')} for good?", yes=yes)
+        admin.keep_letters(conn, number)
+    say(f"Dead letters are kept {spell(number)}.")
 
 
 def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str | None) -> Selection:

@@ -109,6 +109,21 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
+def size(number: int) -> str:
+    """Write a number of bytes.
+
+    >>> size(8192), size(3_500_000_000)
+    ('8 kB', '3.3 GB')
+
+    """
+    amount, unit = number / 1024, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "kB" else f"{amount:.1f} {unit}"
+
+
 def plural(number: int, noun: str) -> str:
     """Write a number with its noun.
 

@@ -37,7 +37,8 @@ WORKERS = (
 def status(as_json: Json = False) -> None:
     """Show queues, dead letters and workers.
 
-    Latency is how long the oldest due job has been due; the rate is of jobs that finished in the last minute.
+    Latency is how long the oldest due job has been due; the rate is of jobs that finished in the last minute, where
+    they are kept.
     """
     from pgjobs.admin import status as admin
     from pgjobs.cli.output import plural, print_json, print_table, say, span
@@ -67,9 +68,9 @@ def _queue(queue: QueueStatus) -> list[str]:
         f"{queue.later}{'+' * queue.later_capped}",
         "?" if queue.running is None else str(queue.running),
         "-" if queue.latency_seconds is None else span(queue.latency_seconds),
-        "?" if queue.rate_per_second is None else _rate(queue.rate_per_second),
+        _rate(queue.rate_per_second) if queue.rate_per_second is not None else "?" if queue.keep_completed else "-",
         str(queue.dead),
-        "paused" if queue.paused else "",
+        ", ".join(["paused"] * queue.paused + ["keeps nothing"] * (not queue.keep_completed)),
     ]
 
 
