@@ -1,0 +1,125 @@
+"""Which statements are hot, and the plan that each must have; which are not, and why.
+
+Hot is what a running worker repeats, and what is done for every job: its cost must not grow with what lies around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+BATCH = 100
+"""Rows that a hot statement is tried with."""
+
+LIVE = frozenset({"jobs_live_pkey"})
+DUE = frozenset({"jobs_live_due"})
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A hot statement: its parameters beside those that depend on the table's state, and the plan's shape."""
+
+    indexes: frozenset[str]
+    """All indexes that it reads, no more and no fewer."""
+    conditions: tuple[str, ...] = ()
+    """What must narrow the index scan, in EXPLAIN's words: what is left to a filter is read in vain."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    connection: str = "hot"
+    """Who runs it: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
+    rows: int = BATCH
+    """So many rows it gives, where the table is not empty."""
+    pinned: bool = True
+    """Whether its plan is held too; else it may read a small table as it lies."""
+
+
+_ERRORS = {"errors": ["ValueError: no"] * BATCH, "tracebacks": [None] * BATCH, "host": "h"}
+BY_ID = ("a.id",)
+_ONE_JOB = {
+    "queue": "default",
+    "priority": 5,
+    "run_at": None,
+    "delay": 0.0,
+    "max_attempts": 5,
+    "timeout": None,
+    "executor": None,
+    "task": "shop:sell",
+}
+
+_MANY = {"summaries": ["sell()"] * BATCH, "signatures": [None] * BATCH, "payloads": [b"x"] * BATCH}
+
+HOT: dict[str, Hot] = {
+    "claim": Hot(
+        DUE | {"queues_pkey", "workers_pkey"},
+        ("queue = ", "priority = f.priority", "run_at <= now()", "ROW(run_at, id) >= ROW(f.run_at, f.id)"),
+        {"queue": "default", "demand": BATCH},
+    ),
+    "complete": Hot(LIVE, BY_ID),
+    "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
+    "fail": Hot(LIVE, BY_ID, _ERRORS),
+    "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),
+    "complete_and_forget": Hot(LIVE, BY_ID),
+    "release": Hot(LIVE, BY_ID),
+    "cancel": Hot(LIVE, BY_ID, {"reasons": ["not needed"] * BATCH}),
+    "next_due": Hot(DUE, ("queue = ", "run_at > now()"), {"queue": "default"}, rows=1),
+    "arm_doorbell": Hot(frozenset({"queues_pkey"}), ("name = ",), {"queue": "default", "seconds": 1.0}, rows=0),
+    "forgetful_queues": Hot(frozenset({"queues_pkey"}), ("name = ",), {"queues": ["default"]}, rows=0),  # once a second
+    "ensure_queue": Hot(NOTHING, (), {"queue": "default"}, rows=0),
+    "heartbeat": Hot(NOTHING, connection="heart", rows=1, pinned=False),  # a page or two of workers
+    "enqueue": Hot(
+        NOTHING, (), {**_ONE_JOB, "summary": "sell()", "signature": None, "payload": b"x"}, connection="caller", rows=1
+    ),
+    "enqueue_many": Hot(NOTHING, (), {**_ONE_JOB, **_MANY}, connection="caller"),
+}
+
+_ASKED = "somebody asks for it, once"
+_START = "once, when a worker starts"
+_RESCUE = "when a worker has died"
+_DAILY = "retention: a little work now and then, whoever comes first"
+_LOOK = "a listing that somebody looks at"
+
+RARE: dict[str, str] = {
+    "unanswered_claims": "after a lost connection: reads the live table once for each queue",
+    "register_worker": _START,
+    "schema_revision": _START,
+    "end_backends": _RESCUE,
+    "lost_jobs": f"{_RESCUE}: reads the live table",
+    "remove_worker": f"{_RESCUE}: reads the live table as far as the first job of the worker",
+    "orphan_workers": "every ten minutes: reads the live table",
+    "unheard_workers": "reads the table of workers, a row for each",
+    "make_history_partition": _DAILY,
+    "missing_history_days": _DAILY,
+    "drop_history_partition": _DAILY,
+    "old_history_days": _DAILY,
+    "pages_of_history_default": _DAILY,
+    "date_history": f"{_DAILY}: reads the default partition, which is empty as a rule",
+    "trim_history_default": f"{_DAILY}: reads the default partition, which is empty as a rule",
+    "trim_dead": _DAILY,
+    "take_retention_turn": "reads a table of one row",
+    "keep_completed": _ASKED,
+    "keep_dead": _ASKED,
+    "keep_history": _ASKED,
+    "count_dead_before": _LOOK,
+    "get_retention": _LOOK,
+    "history_days": _LOOK,
+    "cancel_jobs": _ASKED,
+    "make_due": _ASKED,
+    "requeue_jobs": _ASKED,
+    "replay_dead": _ASKED,
+    "discard_dead": _ASKED,
+    "pause_queue": _ASKED,
+    "resume_queue": _ASKED,
+    "ring": _ASKED,
+    "job_states": _ASKED,
+    "clock": _LOOK,
+    "count_dead": _LOOK,
+    "count_dead_by_queue": _LOOK,
+    "count_finished": _LOOK,
+    "count_running": _LOOK,
+    "find_job": _LOOK,
+    "list_dead": _LOOK,
+    "list_jobs": _LOOK,
+    "list_queues": _LOOK,
+    "list_workers": _LOOK,
+    "queue_depths": _LOOK,
+}
