@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench latency kill-loop build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-check kill-loop build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,11 +61,16 @@ format: $(STAMP) ## put the code in order
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(STAMP) ## measure jobs/s beside the raw SQL (ARGS=URL for a server of your own)
-	@$(BIN)/python -m benchmarks.drain $(ARGS)
+bench: $(STAMP) ## measure pgjobs beside the SQL alone (ARGS=URL for a server of your own); three minutes
+	@$(BIN)/python -m benchmarks.suite $(ARGS)
+	@$(BIN)/python -m benchmarks.report --show bench
 
-latency: $(STAMP) ## measure how soon an idle worker picks up a job
-	@$(BIN)/python -m benchmarks.latency $(ARGS)
+bench-peers: $(STAMP) ## measure pgjobs beside other queues, each in an environment of its own; half an hour
+	@$(BIN)/python -m benchmarks.suite --peers $(ARGS)
+	@$(BIN)/python -m benchmarks.report --show peers
+
+bench-check: $(STAMP) ## fail if the hot path falls below half of the SQL alone; a minute
+	@$(BIN)/python -m benchmarks.check $(ARGS)
 
 kill-loop: $(STAMP) ## kill workers and supervisors at random, and count what is lost
 	@$(BIN)/python -m benchmarks.kill_loop $(ARGS)

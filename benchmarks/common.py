@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,11 +72,6 @@ def scalar(conn: psycopg.Connection, query: str, values: Sequence[Any] = ()) -> 
     row = conn.execute(query, values).fetchone()
     assert row is not None
     return row[0]
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """Give the value that so many percent of the values do not exceed."""
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def say(**figures: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 PROBES = 5  # of a search
+LITTLE_LESS = 0.9
 NEAR = 1.06  # a search ends when what failed is no more than this times what held
 
 
@@ -62,8 +64,9 @@ class Probe:
 def next_rate(ceiling: float, probes: Sequence[Probe]) -> float | None:
     """Give the rate to try next, or None when the search is over.
 
-    From the ceiling downwards. As long as nothing has held, half way between what came in and what was served, because
-    workers do better when producers leave them more of the machine; then the middle of what held and what failed.
+    From the ceiling downwards. After the first failure half way between what came in and what was served, because
+    workers do better when producers leave them more of the machine; after the next a little less than what was served.
+    Once a rate has held, between it and the lowest that failed.
     """
     if not probes:
         return ceiling
@@ -74,5 +77,8 @@ def next_rate(ceiling: float, probes: Sequence[Probe]) -> float | None:
     if not failed or (held and failed / held <= NEAR):
         return None
     if held:
-        return (held + failed) / 2
-    return max((failed + probes[-1].served) / 2, failed / 2) if probes[-1].served < failed else failed / 2
+        return math.sqrt(held * failed)
+    served = min(probes[-1].served, failed)
+    if len(probes) == 1 or not served:
+        return (failed + served) / 2
+    return LITTLE_LESS * served

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contender import Configuration, Contender
-from benchmarks.contenders import PGJOBS, RAW_SQL
+from benchmarks.contenders import ASYNC, PGJOBS, RAW_SQL
 from benchmarks.machine import describe
 from benchmarks.measures.drain import drain
 from benchmarks.measures.enqueue import enqueue
@@ -136,7 +136,7 @@ def _is_best(stand: Stand) -> bool:
 
 
 def _is_queue(stand: Stand) -> bool:
-    return stand.contender != RAW_SQL
+    return stand.contender != RAW_SQL and stand.kind in ("default", "best")
 
 
 def _is_best_queue(stand: Stand) -> bool:
@@ -190,6 +190,8 @@ def prepared(contender: Contender, place: Server, cache: Redis | None) -> Run:
         raise Failed("there is no redis-server")
     command = command_of(contender)
     kinds = [contender.best] if contender == RAW_SQL else [contender.default, contender.best]
+    if contender == PGJOBS:
+        kinds.append(ASYNC)
     stands = [Stand(contender, kind, command, place, cache) for kind in dict.fromkeys(kinds)]
     stands[0].set_up()
     return {"stands": stands, "versions": versions(contender)}
