@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-check kill-loop build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -68,6 +68,11 @@ bench: $(STAMP) ## measure pgjobs beside the SQL alone (ARGS=URL for a server of
 bench-peers: $(STAMP) ## measure pgjobs beside other queues, each in an environment of its own; half an hour
 	@$(BIN)/python -m benchmarks.suite --peers $(ARGS)
 	@$(BIN)/python -m benchmarks.report --show peers
+
+bench-growth: $(STAMP) ## measure how cost grows, and draw it; half an hour (ARGS="--only snapshot": 40 minutes more)
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+	@$(BIN)/python -m benchmarks.plots
+	@$(BIN)/python -m benchmarks.report
 
 bench-check: $(STAMP) ## fail if the hot path falls below half of the SQL alone; a minute
 	@$(BIN)/python -m benchmarks.check $(ARGS)

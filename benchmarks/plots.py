@@ -2,7 +2,8 @@
 
     python -m benchmarks.plots [--results FOLDER] [--to FOLDER] [--format svg]
 
-Above the absolute figures, below them the same as ratios to the series' first point (see figures.base).
+Above the absolute figures; below them the same as ratios to the series' first point (see figures.base), or what says
+more: bytes a second, or the share of what is possible.
 """
 
 from __future__ import annotations
@@ -56,38 +57,59 @@ def draw(result: dict[str, Any]) -> Figure:
     for column, (measure, title) in enumerate(measures.items()):
         above, below = axes[0, column], axes[1, column]
         for index, series in enumerate(result["series"]):
-            _line(above, below, series, measure, xs, _look(series, index, result["series"]))
+            _line((above, below), result, series, measure, xs, _look(series, index, result["series"]))
         for limit in result.get("limits", []):
             points = [point for point in limit["points"] if "per_second" in point]
             above.plot(
                 *_places(points, "per_second", xs), color="#888888", linestyle=":", label=limit["label"], zorder=1
             )
         above.set_title(title)
-        _values(above, bool(result.get("log")), "a second" if column == 0 else "")
-        below.axhline(1, color="#888888", linewidth=0.8)
-        below.set_ylim(bottom=0, top=max(1.25, below.get_ylim()[1]))
-        below.set_ylabel("÷ first point" if column == 0 else "")
+        _values(above, log=bool(result.get("log")))
+        label = {"bytes": "MB/s", "limit": "÷ what is possible"}.get(result.get("compare", ""), "÷ first point")
+        below.set_ylabel(label if column == 0 else "")
+        if result.get("compare") == "bytes":
+            _values(below, log=True)
+        else:
+            below.axhline(1, color="#888888", linewidth=0.8)
+            below.set_ylim(bottom=0, top=min(2.0, max(1.25, below.get_ylim()[1])))
         below.set_xlabel(result["x"])
         below.set_xticks(range(len(xs)), [number(x) for x in xs])
     figure.suptitle(result["title"])
     # One legend for all, below: the lines differ too much to leave a corner free.
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(labels) > 3 else 3)
     return figure
 
 
 def _line(
-    above: Axes, below: Axes, series: dict[str, Any], measure: str, xs: list[float], look: dict[str, Any]
+    axes: tuple[Axes, Axes],
+    result: dict[str, Any],
+    series: dict[str, Any],
+    measure: str,
+    xs: list[float],
+    look: dict[str, Any],
 ) -> None:
+    above, below = axes
     points = [point for point in series["points"] if measure in point]
     if not points:
         above.plot([], [], label=f"{series['label']} (no figures)", **look)
         return
     above.plot(*_places(points, measure, xs), label=series["label"], **look)
-    first = base(points, measure)
-    if first:
-        ratios = [{**point, measure: point[measure] / first} for point in points]
-        below.plot(*_places(ratios, measure, xs), **look)
+    factors = [_factor(result, series, measure, point) for point in points]
+    others = [{**point, measure: point[measure] * by} for point, by in zip(points, factors, strict=True) if by]
+    below.plot(*_places(others, measure, xs), **look)
+
+
+def _factor(result: dict[str, Any], series: dict[str, Any], measure: str, point: dict[str, Any]) -> float:
+    """Give what a figure is multiplied with in the lower picture; 0 where it is not in it."""
+    if result.get("compare") == "bytes":
+        return float(point["x"]) / 1e6
+    if result.get("compare") == "limit":
+        lines = [line for line in result["limits"] if line["of"] == series["contender"]]
+        limits = {limit["x"]: limit["per_second"] for line in lines for limit in line["points"]}
+        return 1 / limits[point["x"]] if point["x"] in limits else 0
+    first = base(series["points"], measure)
+    return 1 / first if first else 0
 
 
 def _look(series: dict[str, Any], index: int, all_series: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -107,14 +129,13 @@ def _places(points: Sequence[dict[str, Any]], measure: str, xs: list[float]) -> 
     return [xs.index(point["x"]) for point in points], [point[measure] for point in points]
 
 
-def _values(axes: Axes, log: bool, label: str) -> None:
+def _values(axes: Axes, *, log: bool) -> None:
     if log:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.set_ylabel(label)
 
 
 def draw_snapshot(result: dict[str, Any]) -> Figure:
@@ -160,8 +181,8 @@ def main() -> None:
     parser.add_argument("--format", default="svg", choices=["svg", "png"])
     options = parser.parse_args()
     mpl.rcParams.update(STYLE)
-    options.to.mkdir(parents=True, exist_ok=True)
     for path in sorted(options.results.glob("growth-*.json")):
+        options.to.mkdir(parents=True, exist_ok=True)
         picture = options.to / f"{path.stem}.{options.format}"
         # Without the date, so that the same figures give the same file.
         metadata = {"Date": None} if options.format == "svg" else None

@@ -91,6 +91,7 @@ def median_of(rounds: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> d
 
 
 def base(points: Sequence[Mapping[str, Any]], measure: str) -> float | None:
-    """Give what a series is compared with: its first point that took long enough to be one."""
-    long_enough = [point for point in points if measure in point and point.get("seconds", LONG_ENOUGH) >= LONG_ENOUGH]
-    return float(long_enough[0][measure]) if long_enough else None
+    """Give what a series is compared with: its first point that took long enough to be one, if there is any."""
+    measured = [point for point in points if measure in point]
+    long_enough = [point for point in measured if point.get("seconds", LONG_ENOUGH) >= LONG_ENOUGH]
+    return float((long_enough or measured)[0][measure]) if measured else None

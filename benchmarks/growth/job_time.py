@@ -36,10 +36,12 @@ def job_time(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
         "x": "ms that each job sleeps",
         "measures": MEASURES,
         "log": True,
+        "compare": "limit",
         "series": measure("job_time", lines, xs, MEASURES, point),
         "limits": [
             {
                 "label": f"{SLOTS} slots ÷ time of a job",
+                "of": "pgjobs",
                 "points": [{"x": x, "per_second": SLOTS * 1000 / x} for x in xs if x],
             }
         ],

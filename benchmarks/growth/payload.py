@@ -46,6 +46,7 @@ def payload(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
         "x": "bytes in each job besides its number",
         "measures": MEASURES,
         "log": True,
+        "compare": "bytes",
         "series": measure("payload", series_of(stands), list(JOBS), MEASURES, point, rounds=1 if options.quick else 2),
         "note": "Random letters, so that compression gains nothing. Bulk by one client, in calls of 1,000, 500 and 5. "
         "Finished: from the moment when the jobs are there for an idle worker process until all are done.",

@@ -18,11 +18,11 @@ import psycopg
 from benchmarks.growth import fill
 from benchmarks.growth.curve import Options, Series, drain, ran_by, sent_by, series_of
 from benchmarks.growth.figures import windows
+from benchmarks.measures.flow import BATCH, CLIENTS
+from benchmarks.measures.sustained import sustained
 from benchmarks.running import Failed, Stand, anonymous
 
-SHARE = 0.4  # of the drain rate: about half of what producers and workers manage at the same time
-BATCH = 100  # jobs a transaction
-CLIENTS = 2
+SHARE = 0.5  # of the highest rate at which the queue does not grow
 END_SECONDS = 30.0  # for the producers to come to their end, after the time that they have
 
 
@@ -55,12 +55,12 @@ def snapshot(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
             print(f"snapshot {one.label}: error: {line['error']}", flush=True)
         lines.append(line)
     return {
-        "title": f"A snapshot held for {times.held / 60:g} minutes under steady load",
+        "title": f"A snapshot held for {times.held / 60:g} min under steady load",
         "held_from": times.calm,
         "held_for": times.held,
         "series": lines,
-        "note": f"Load: {SHARE:.0%} of the contender's own drain rate, in transactions of {BATCH} jobs, by {CLIENTS} "
-        f"connections. Compared: the last {times.last:g} s with the time before the snapshot.",
+        "note": f"Load: {SHARE:.0%} of the rate at which the contender's own queue just does not grow, by {CLIENTS} "
+        f"connections, {BATCH} jobs a transaction. Compared: the last {times.last:g} s with the time before it.",
     }
 
 
@@ -68,7 +68,7 @@ def _hold(series: Series, times: Times) -> dict[str, Any]:
     stand = series.stand
     stand.empty()
     fill.due(stand.url, series.tables, times.jobs)
-    rate = round(SHARE * float(drain(stand, times.jobs)["per_second"]), 1)
+    rate = round(SHARE * float(sustained(stand, drain(stand, times.jobs)["per_second"])["per_second"]), 1)
     stand.empty()
     seconds = times.calm + times.held
     with stand.workers() as workers, stand.producers("paced", rate, seconds, BATCH, CLIENTS) as producers:
