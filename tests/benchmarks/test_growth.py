@@ -86,8 +86,6 @@ def test_a_table_without_a_job_gives_no_sample(database_url: str) -> None:
 def ran(*seconds: float) -> Any:
     records = [[number, int(at * SECOND)] for number, at in enumerate(seconds)]
     return numpy.array(records, dtype=numpy.int64).reshape(-1, 2)
-        -1, 2
-    )
 
 
 def test_a_rate_leaves_out_the_first_tenth_and_what_ran_after_the_last_that_counts() -> None:
