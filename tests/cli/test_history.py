@@ -86,12 +86,12 @@ def test_letters_that_would_go_are_counted_and_asked_about(cli: Cli, conn: Conne
     assert count(conn, "dead_jobs") == 2, "it is for workers to remove them"
 
 
-@pytest.mark.parametrize("days", ["0", "36501", "7.5", "a week", "\u0664", "9" * 50])
-@pytest.mark.parametrize("group", ["history", "dead"])
-def test_what_is_no_number_of_days_is_wrong_usage(cli: Cli, group: str, days: str) -> None:
-    result = cli(group, "keep", days)
-    assert result.code == 2
-    assert "is no number of days to keep" in result.err
+def test_what_is_no_number_of_days_is_wrong_usage(cli: Cli) -> None:
+    for days in ("0", "36501", "7.5", "a week", "\u0664", "9" * 50):
+        for group in ("history", "dead"):
+            result = cli(group, "keep", days)
+            assert result.code == 2
+            assert "is no number of days to keep" in result.err
 
 
 def test_where_the_row_of_the_setting_was_deleted_all_is_kept_until_it_is_set_again(cli: Cli, conn: Connection) -> None:

@@ -81,20 +81,15 @@ def test_whole_days_go_when_all_in_them_is_older_than_what_is_kept(conn: Connect
     assert count(conn, "jobs") == 2
 
 
-def test_for_ever_is_for_ever(conn: Connection) -> None:
+def test_for_ever_is_for_ever_and_so_it_is_where_nothing_is_said(conn: Connection) -> None:
     make_days(conn, 400, 40)
     old = put_finished(conn, 399)
     keep(conn, None)
     apply(conn)
-    assert days_of(conn)[:2] == [400, 40]
-    assert row_of(conn, old)
-
-
-def test_without_the_row_that_says_so_nothing_is_removed(conn: Connection) -> None:
-    make_days(conn, 400)
     conn.execute("DELETE FROM pgjobs.retention")
     apply(conn)
-    assert days_of(conn)[0] == 400
+    assert days_of(conn)[:2] == [400, 40]
+    assert row_of(conn, old)
 
 
 def test_many_at_once_do_it_once(conn: Connection, database_url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,7 +172,7 @@ def test_while_somebody_reads_all_of_history_acknowledgements_wait_for_a_moment_
             thread.join(20)
         assert days_of(conn)[:4] == [12, 11, 10, 9]
     assert len(waits) > 1
-    assert max(waits) < 1.0
+    assert max(waits) < 2.0
     apply(conn)
     assert days_of(conn)[0] == 0
 
