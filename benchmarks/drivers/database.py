@@ -10,13 +10,22 @@ from benchmarks.drivers.protocol import DATABASE_URL
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+_COPY = "_copy"
 
-def recreate(name: str = "") -> None:
-    """Drop the database `name` (that of BENCH_DATABASE_URL, if it is left out), whoever is in it, and make it anew."""
-    database = sql.Identifier(name or str(conninfo_to_dict(DATABASE_URL)["dbname"]))
-    with psycopg.connect(make_conninfo(DATABASE_URL, dbname="postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
+
+def recreate() -> None:
+    """Make the database of BENCH_DATABASE_URL anew. One that is there is dropped, whoever is in it."""
+    _create(_name(), "template1")
+
+
+def keep_copy() -> None:
+    """Keep the database as it is, for `restore_copy`. Nobody may be in it."""
+    _create(_name() + _COPY, _name())
+
+
+def restore_copy() -> None:
+    """Make the database as it was when its copy was kept. Whoever is in it is thrown out."""
+    _create(_name(), _name() + _COPY)
 
 
 def execute(*statements: str) -> None:
@@ -24,3 +33,15 @@ def execute(*statements: str) -> None:
     with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement.encode())
+
+
+def _name() -> str:
+    return str(conninfo_to_dict(DATABASE_URL)["dbname"])
+
+
+def _create(name: str, template: str) -> None:
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(make_conninfo(DATABASE_URL, dbname="postgres"), autocommit=True) as connection:
+        connection.execute(drop)
+        connection.execute(create)

@@ -22,7 +22,15 @@ from pgqueuer.queries import Queries
 PADDING = padding()
 
 # How many consumers share the process, and how many jobs each takes at a time.
-CONFIGURATIONS = {"default": (1, 10), "5x10": (5, 10), "100": (1, 100), "500": (1, 500), "5x100": (5, 100)}
+CONFIGURATIONS = {
+    "default": (1, 10),
+    "5x10": (5, 10),
+    "100": (1, 100),
+    "500": (1, 500),
+    "2000": (1, 2000),
+    "5x100": (5, 100),
+    "2x500": (2, 500),
+}
 
 
 def payload(number: int) -> bytes:
