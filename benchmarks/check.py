@@ -17,10 +17,10 @@ from contextlib import ExitStack
 from benchmarks.contenders import PGJOBS, RAW_SQL
 from benchmarks.figures import ratio
 from benchmarks.measures.drain import drain
-from benchmarks.running import Failed, Stand, command_of
+from benchmarks.running import Failed, Stand, command_of, end_on_sigterm
 from benchmarks.server import server
 
-ENOUGH = 90.0  # seconds after which no round begins
+ENOUGH = 75.0  # seconds after which no round begins
 
 
 def compare(url: str | None, jobs: int, rounds: int) -> tuple[list[float], list[float]]:
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=100_000)
     options = parser.parse_args()
+    end_on_sigterm()
     try:
         ours, raw = compare(options.url, options.jobs, options.rounds)
     except Failed as error:

@@ -105,9 +105,12 @@ def records(ids: Sequence[int]) -> bytes:
 
 def acknowledge(url: str, worker_id: int, inbox: queue.SimpleQueue[tuple[list[int], list[int]]]) -> None:
     """Complete what was claimed, as it comes."""
-    with connect_hot(url, application_name="bench ack") as connection:
-        cursor: psycopg.Cursor[Any] = connection.cursor(binary=True)
-        while True:
-            ids, claims = inbox.get()
-            cursor.execute(statement("complete"), {"ids": ids, "claims": claims, "worker_id": worker_id})
-            assert cursor.rowcount == len(ids)
+    try:
+        with connect_hot(url, application_name="bench ack") as connection:
+            cursor: psycopg.Cursor[Any] = connection.cursor(binary=True)
+            while True:
+                ids, claims = inbox.get()
+                cursor.execute(statement("complete"), {"ids": ids, "claims": claims, "worker_id": worker_id})
+                assert cursor.rowcount == len(ids)
+    finally:
+        os._exit(1)  # the thread that claims has no use without this one

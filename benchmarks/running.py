@@ -385,6 +385,11 @@ class Producers:
         return list(_SENT.iter_unpack(data[: len(data) // _SENT.size * _SENT.size]))
 
 
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process like Ctrl-C does, so that no contender is left behind."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 def _stop(members: list[_Process]) -> None:
     """End processes and all that they have started: politely, then not."""
     families: list[psutil.Process] = []

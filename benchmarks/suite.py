@@ -29,13 +29,13 @@ from benchmarks.measures.enqueue import enqueue
 from benchmarks.measures.flow import loaded
 from benchmarks.measures.latency import idle
 from benchmarks.measures.sustained import sustained
-from benchmarks.running import Failed, Stand, anonymous, command_of
+from benchmarks.running import Failed, Stand, anonymous, command_of, end_on_sigterm
 from benchmarks.server import Redis, Server, redis, server
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
 IDLE_ROUNDS = 2  # of --peers: latency of an idle worker takes long, and differs little
-TASTE = 2_000  # jobs of the drain that tells how many a contender can do in a few seconds
+TASTE = 500  # jobs of the drain that tells how many a contender can do in a few seconds
 DRAIN_SECONDS = 3.0  # that a drain should last
 OURS_ON_RAW = Configuration("pgjobs", "our worker, on the tables of the bare INSERT")
 
@@ -81,7 +81,7 @@ class Suite:
             yield Measure(f"loaded_{percent}", partial(self._loaded, percent=percent), _is_best_queue, 1, final=True)
 
     def run(self) -> None:
-        """Measure everything."""
+        """Measure everything; what was found stands in `book`, also when it is interrupted."""
         measures = list(self.measures())
         for number in range(self.rounds):
             for measure in measures:
@@ -207,7 +207,7 @@ def versions(contender: Contender) -> dict[str, str]:
 
 
 def measure(url: str | None, chosen: list[Contender], rounds: int, *, peers: bool) -> dict[str, Any]:
-    """Run the whole suite, and give the result for the file."""
+    """Run the whole suite, and give the result for the file; when it is interrupted, what was found until then."""
     began = time.monotonic()
     with ExitStack() as stack:
         place = stack.enter_context(server(url))
@@ -230,9 +230,14 @@ def measure(url: str | None, chosen: list[Contender], rounds: int, *, peers: boo
                 entry["versions"] = found["versions"]
             entries.append(entry)
         suite = Suite(stands, rounds, peers=peers)
-        suite.run()
+        about = describe(place, cache)
+        try:
+            suite.run()
+        except (KeyboardInterrupt, SystemExit):
+            say("        interrupted: what was measured until now is kept")
+            about["interrupted"] = True
         return {
-            **describe(place, cache),
+            **about,
             "rounds": rounds,
             "seconds": round(time.monotonic() - began),
             "contenders": entries,
@@ -248,12 +253,15 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="of the contenders; repeatable")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where the result goes")
     options = parser.parse_args()
+    end_on_sigterm()
     chosen = contenders(peers=options.peers, only=options.only)
     result = measure(options.url, chosen, options.rounds, peers=options.peers)
     to = options.to or RESULTS / ("peers.json" if options.peers else "bench.json")
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     say(f"{result['seconds']:5} s  done: {to.name}")
+    if result.get("interrupted"):
+        sys.exit(130)
 
 
 if __name__ == "__main__":

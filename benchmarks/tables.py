@@ -177,7 +177,8 @@ def machine(result: Mapping[str, Any]) -> str:
     place, server = result["machine"], result["postgresql"]
     settings = ", ".join(f"`{name} = {value}`" for name, value in server["settings"].items())
     lines = [
-        f"- {result['date']}, commit {result['commit']}, {result['rounds']} rounds in {result['seconds']:,} s",
+        f"- {result['date']}, commit {result['commit']}, {result['rounds']} rounds in {result['seconds']:,} s"
+        + (", interrupted" if result.get("interrupted") else ""),
         f"- {place['cpu']}, {place['cores']} cores for everything, {place['memory_gb']} GB, {place['kernel']}",
         f"- Python {place['python']}, psycopg {place['psycopg']}",
         f"- PostgreSQL {server['version']}: {settings}",

@@ -7,15 +7,15 @@ batch after another as having run when they are claimed, without looking at the 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
-from benchmarks import raw_sql
 from benchmarks.drivers import database
 from benchmarks.drivers.pgjobs import PgjobsDriver
 from benchmarks.drivers.protocol import DATABASE_URL, serve
+
+from benchmarks import raw_sql
 
 
 class Producer:
@@ -42,8 +42,7 @@ class RawSqlDriver(PgjobsDriver):
     def worker(self, configuration: str) -> None:
         if configuration == "pgjobs":  # ours, on this database
             super().worker("best")
-        threading.Thread(target=raw_sql.work, args=(DATABASE_URL, int(configuration)), daemon=True).start()
-        threading.Event().wait()
+        raw_sql.work(DATABASE_URL, int(configuration))
 
 
 if __name__ == "__main__":
