@@ -45,7 +45,7 @@ CURVES: dict[str, Callable[[Sequence[Stand], Options], dict[str, Any]]] = {
 ONLY_IF_ASKED = {"snapshot"}
 CONTENDERS = {contender.name: contender for contender in (PGJOBS, *PEERS)}
 RESULTS = ROOT / "benchmarks" / "results"
-# 64 workers may each have 25 connections, and the default is 100 for all; everything else is as in the other measurements.
+# 64 workers may have 25 connections each, and the default is 100 for all. The rest is as in the other measurements.
 MORE_SETTINGS = {**SETTINGS, "max_connections": "2000"}
 
 
