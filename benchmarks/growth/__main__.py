@@ -30,7 +30,7 @@ from benchmarks.growth.queues import queues
 from benchmarks.growth.snapshot import snapshot
 from benchmarks.machine import describe
 from benchmarks.peers import PEERS
-from benchmarks.running import ROOT, Failed, Stand, command_of
+from benchmarks.running import ROOT, Failed, Stand, command_of, end_on_sigterm
 from benchmarks.server import SETTINGS, Server, server
 
 CURVES: dict[str, Callable[[Sequence[Stand], Options], dict[str, Any]]] = {
@@ -67,6 +67,7 @@ def main() -> None:
     names = given.only or [name for name in CURVES if name not in ONLY_IF_ASKED]
     if unknown := ({*names} - {*CURVES}) | ({*given.contenders} - {*CONTENDERS}):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    end_on_sigterm()
     options = Options(given.quick, given.fill_limit)
     with server(given.url, MORE_SETTINGS) as own, ExitStack() as stack:
         stands = []

@@ -9,13 +9,13 @@ from typing import Any
 
 import psycopg
 from benchmarks.growth import fill
-from benchmarks.growth.figures import Records, drained, median_of, read_records
+from benchmarks.growth.figures import WARM_UP, Records, drained, median_of, read_records
 from benchmarks.running import Failed, Producers, Stand, Workers, anonymous
 
 Point = dict[str, Any]
-DRAIN_SECONDS = 60.0  # for a drain; after that what has run is what counts
+DRAIN_SECONDS = 60.0  # from the first job of a drain; after that what has run is what counts
 SEND_SECONDS = 120.0  # for a producer
-START_SECONDS = 120.0  # until all processes are connected
+START_SECONDS = 120.0  # until all processes are connected, or the first job runs
 CALM_SECONDS = 2.0  # without a new connection, and they have started
 
 
@@ -131,7 +131,7 @@ def take_sample(stand: Stand) -> None:
     stand.empty()
 
 
-def drain(stand: Stand, jobs: int, seconds: float = DRAIN_SECONDS) -> Point:
+def drain(stand: Stand, jobs: int, seconds: float = DRAIN_SECONDS, warm_up: float = WARM_UP) -> Point:
     """Start a worker, let it run so many of the jobs that wait, then stop it, and give the rate.
 
     Raises:
@@ -139,11 +139,14 @@ def drain(stand: Stand, jobs: int, seconds: float = DRAIN_SECONDS) -> Point:
 
     """
     with stand.workers() as workers:
-        return run(workers, jobs, seconds)
+        workers.wait_for(1, START_SECONDS)
+        return run(workers, jobs, seconds, warm_up)
 
 
-def run(workers: Workers, jobs: int, seconds: float) -> Point:
+def run(workers: Workers, jobs: int, seconds: float, warm_up: float = WARM_UP) -> Point:
     """Wait until so many jobs ran, and give the rate. When the time is up, what has run is what counts.
+
+    `warm_up`: the part of the jobs that run before the clock starts.
 
     Raises:
         Failed: a worker ended, or next to nothing ran.
@@ -154,7 +157,7 @@ def run(workers: Workers, jobs: int, seconds: float) -> Point:
         workers.check()
         time.sleep(0.005)
     try:
-        return drained(ran_by(workers), jobs)
+        return drained(ran_by(workers), jobs, warm_up)
     except ValueError as error:
         raise Failed(f"{error} in {seconds:g} s") from None
 

@@ -22,8 +22,8 @@ def read_records(path: Path, numbers: int) -> Records:
     return values[: len(values) // numbers * numbers].reshape(-1, numbers)
 
 
-def drained(ran: Records, jobs: int) -> dict[str, Any]:
-    """Give the rate at which the first `jobs` ran, between the first 10 % and the last, and over how many seconds.
+def drained(ran: Records, jobs: int, warm_up: float = WARM_UP) -> dict[str, Any]:
+    """Give the rate at which the first `jobs` ran after the warm-up, and over how many seconds.
 
     Raises:
         ValueError: too few jobs ran to say.
@@ -31,7 +31,7 @@ def drained(ran: Records, jobs: int) -> dict[str, Any]:
     times = numpy.sort(ran[:, 1])[:jobs]
     if len(times) < LEAST:
         raise ValueError(f"only {len(times)} of {jobs} jobs ran")
-    first = int(len(times) * WARM_UP)
+    first = int(len(times) * warm_up)
     seconds = max(1, int(times[-1] - times[first])) / 1e9
     return {"per_second": (len(times) - 1 - first) / seconds, "seconds": seconds, "ran": len(times)}
 
