@@ -72,7 +72,7 @@ def test_a_status_that_is_none_is_refused(conn: Connection) -> None:
 
 
 def test_a_job_that_is_due_at_infinity_is_listed(conn: Connection) -> None:
-    conn.execute("ALTER TABLE pgjobs.jobs_live DROP CONSTRAINT jobs_live_run_at_check")  # it may be older than that
+    conn.execute("ALTER DOMAIN pgjobs.job_run_at DROP CONSTRAINT job_run_at_check")  # it may be older than that
     never = put_job(conn)
     conn.execute("UPDATE pgjobs.jobs SET run_at = 'infinity' WHERE id = %s", [never])
     always = put_job(conn)
@@ -283,6 +283,8 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
 def test_numbers_of_attempts_end_at_the_largest_that_is_allowed(
     conn: Connection, put_back: Any, attempt: int, max_attempts: int, prior: int | None, expected: tuple[int, int]
 ) -> None:
+    for column in ("attempt", "max_attempts", "prior_attempts"):  # it may be older than these
+        conn.execute(f"ALTER DOMAIN pgjobs.job_{column} DROP CONSTRAINT job_{column}_check")
     job = put_dead(conn, attempt=attempt, max_attempts=max_attempts, prior_attempts=prior)
     other = put_dead(conn)
     assert job in put_back(conn, job).done

@@ -64,7 +64,7 @@ def test_latency_is_the_time_for_which_the_oldest_due_job_has_been_due(conn: Con
 
 
 def test_jobs_that_are_due_at_infinity_are_counted_and_nothing_is_subtracted_from_it(conn: Connection) -> None:
-    conn.execute("ALTER TABLE pgjobs.jobs_live DROP CONSTRAINT jobs_live_run_at_check")  # they may be older than that
+    conn.execute("ALTER DOMAIN pgjobs.job_run_at DROP CONSTRAINT job_run_at_check")  # they may be older than that
     put_job(conn, run_at=datetime.now(UTC) - timedelta(seconds=100))
     put_job(conn, run_at=datetime.now(UTC) + timedelta(seconds=100))
     for name in ("default", "other"):

@@ -43,7 +43,7 @@ def test_a_value_that_would_stop_a_batch_is_refused_with_the_name_of_the_column(
     for value, change in product(values, statements):
         with pytest.raises(CheckViolation) as caught:
             conn.execute(change, {"value": value, "job": job})
-        assert caught.value.diag.constraint_name == f"jobs_live_{column}_check"
+        assert caught.value.diag.constraint_name == f"job_{column}_check"
     assert row_of(conn, job) == before
 
 
@@ -75,12 +75,14 @@ def test_who_runs_a_job_is_known(conn: Connection) -> None:
     conn.execute("UPDATE pgjobs.jobs SET status = 'running', worker_id = 1 WHERE id = %s", [job])
 
 
-def test_history_and_letters_do_not_check_once_more_what_was_checked(conn: Connection) -> None:
+def test_what_is_checked_of_one_column_is_checked_by_its_type_and_history_and_letters_have_no_more(
+    conn: Connection,
+) -> None:
     found = conn.execute(
         "SELECT conrelid::regclass::text, count(*) FROM pg_constraint "
-        "WHERE contype = 'c' AND connamespace = 'pgjobs'::regnamespace GROUP BY conrelid ORDER BY 1"
+        "WHERE contype = 'c' AND connamespace = 'pgjobs'::regnamespace AND conrelid > 0 GROUP BY conrelid ORDER BY 1"
     ).fetchall()
-    assert found == [("pgjobs.jobs_live", 10), ("pgjobs.queues", 1)]
+    assert found == [("pgjobs.jobs_live", 1), ("pgjobs.queues", 1), ("pgjobs.retention", 2)]
 
 
 CLAIM = {"priorities": list(range(10)), "run_ats": ["1970-01-01 00:00+00"] * 10, "ids": [0] * 10}
