@@ -26,8 +26,15 @@ def enqueue(stand: Stand, clients: int, *, busy: bool = False) -> dict[str, Any]
         producers = stack.enter_context(stand.producers("enqueue", jobs, connections, processes=processes))
         if workers:
             workers.wait_for(clients, START_SECONDS)  # it has taken the jobs number -1: it is there
+        server = stand.server_cpu()
         sent = producers.send(LIMIT)
-        result: dict[str, Any] = {"per_second": round(sent.per_second, 1), "jobs": sent.jobs}
+        result = {
+            "per_second": round(sent.per_second, 1),
+            "jobs": sent.jobs,
+            "cpu_contender_us": round(sent.cpu / sent.jobs * 1e6, 1),
+        }
+        if server is not None and (after := stand.server_cpu()) is not None:
+            result["cpu_server_us"] = round((after - server) / sent.jobs * 1e6, 1)
         if workers:
             workers.wait_for(sent.jobs + clients, LIMIT)
         return result
