@@ -34,7 +34,7 @@ from benchmarks.server import Redis, Server, redis, server
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
-IDLE_ROUNDS = 2  # of --peers: latency of an idle worker takes long, and differs little
+IDLE_ROUNDS = 2  # latency of an idle worker takes long to measure, and differs little
 TASTE = 500  # jobs of the drain that tells how many a contender can do in a few seconds
 DRAIN_SECONDS = 3.0  # that a drain should last
 OURS_ON_RAW = Configuration("pgjobs", "our worker, on the tables of the bare INSERT")
@@ -75,7 +75,7 @@ class Suite:
             yield Measure("enqueue_64_busy", _enqueue_busy, _is_best, rounds)
         yield Measure("drain_1", self._drain, _any, rounds)
         yield Measure("drain_2", partial(self._drain, processes=2), _is_best, rounds)
-        yield Measure("idle", idle, _is_queue, min(rounds, IDLE_ROUNDS) if self._peers else rounds)
+        yield Measure("idle", idle, _is_queue, min(rounds, IDLE_ROUNDS))
         yield Measure("sustained", self._sustained, _is_best, 1, final=True)
         for percent in (50, 90):
             yield Measure(f"loaded_{percent}", partial(self._loaded, percent=percent), _is_best_queue, 1, final=True)
