@@ -25,6 +25,7 @@ from pgjobs.payload import dump
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 PRIORITIES = range(10)
+NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
 IDLE_PAUSE = 0.002  # seconds between two looks at an empty queue
 TASK = "benchmarks.tasks:noop"
 SUMMARY = "noop(123456)"
@@ -76,6 +77,7 @@ def claim(url: str, worker_id: int, batch: int, out: queue.SimpleQueue[tuple[lis
                     "priorities": list(PRIORITIES),
                     "run_ats": [place[0] for place in frontier],
                     "ids": [place[1] for place in frontier],
+                    "untils": [NEWEST] * len(PRIORITIES),
                     "queue": QUEUE,
                     "demand": batch,
                     "worker_id": worker_id,

@@ -56,6 +56,14 @@ _CHECK_BY_CONSTRAINT = [
 
 UPGRADE: list[str] = [
     *_CHECK_BY_TYPE,
+    # Of all live jobs, not of the queued alone: a claim then changes no indexed column, and its new version of the row
+    # goes into the same page, with no new index entries (HOT). A quarter less work for a claim, half of its WAL.
+    # The condition holds for every row (its type says so), but only statements that repeat it can use the index:
+    # acknowledgements, which look for ids, would else read it from end to end when a plan was made for an empty table.
+    "DROP INDEX pgjobs.jobs_live_due",
+    "CREATE INDEX jobs_live_due ON pgjobs.jobs_live (queue, priority, run_at, id) WHERE queue <> ''",
+    # That page needs room for it: a claimed row is as long as a queued one, plus worker and time.
+    "ALTER TABLE pgjobs.jobs_live SET (fillfactor = 45)",
     # How long things are kept: one row, the same for all workers. NULL is for ever. Who has older days than the default
     # allows loses none of them by an upgrade: then all is kept, until somebody says otherwise.
     """
@@ -138,6 +146,9 @@ UPGRADE: list[str] = [
 
 DOWNGRADE: list[str] = [
     *_CHECK_BY_CONSTRAINT,
+    "ALTER TABLE pgjobs.jobs_live RESET (fillfactor)",
+    "DROP INDEX pgjobs.jobs_live_due",
+    "CREATE INDEX jobs_live_due ON pgjobs.jobs_live (queue, priority, run_at, id) WHERE status = 'queued'",
     "DROP FUNCTION pgjobs.drop_history_partition(date)",
     """
     CREATE OR REPLACE FUNCTION pgjobs.make_history_partition(day date) RETURNS boolean LANGUAGE plpgsql AS $$

@@ -85,7 +85,12 @@ def test_what_is_checked_of_one_column_is_checked_by_its_type_and_history_and_le
     assert found == [("pgjobs.jobs_live", 1), ("pgjobs.queues", 1), ("pgjobs.retention", 2)]
 
 
-CLAIM = {"priorities": list(range(10)), "run_ats": ["1970-01-01 00:00+00"] * 10, "ids": [0] * 10}
+CLAIM = {
+    "priorities": list(range(10)),
+    "run_ats": ["1970-01-01 00:00+00"] * 10,
+    "ids": [0] * 10,
+    "untils": ["9999-01-01 00:00+00"] * 10,
+}
 ERROR = {"errors": ["E"], "tracebacks": [None], "host": "h"}
 
 
@@ -113,4 +118,4 @@ def test_a_row_at_its_limits_stops_neither_a_claim_nor_an_acknowledgement(
         conn.execute("UPDATE pgjobs.jobs SET attempt = 0, errors = '{}' WHERE id = %s", [job])
     claims = row_of(conn, job)["claims"]
     values = {"ids": [job], "claims": [claims], "worker_id": worker, **parameters}
-    assert conn.execute(statement(name), values).fetchall() == [(job,)]
+    assert conn.execute(statement(name), values).rowcount == 1

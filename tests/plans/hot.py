@@ -29,12 +29,15 @@ class Hot:
     """Who runs it: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
     rows: int = BATCH
     """So many rows it gives, where the table is not empty."""
+    returns: bool = True
+    """Whether it gives them back; else it only writes them."""
     pinned: bool = True
     """Whether its plan is held too; else it may read a small table as it lies."""
 
 
 _ERRORS = {"errors": ["ValueError: no"] * BATCH, "tracebacks": [None] * BATCH, "host": "h"}
-BY_ID = ("a.id",)
+BY_ID = ("id = ANY", "a.id")
+BY_IDS = ("id = ANY",)
 _ONE_JOB = {
     "queue": "default",
     "priority": 5,
@@ -51,14 +54,19 @@ _MANY = {"summaries": ["sell()"] * BATCH, "signatures": [None] * BATCH, "payload
 HOT: dict[str, Hot] = {
     "claim": Hot(
         DUE | {"queues_pkey", "workers_pkey"},
-        ("queue = ", "priority = f.priority", "run_at <= now()", "ROW(run_at, id) >= ROW(f.run_at, f.id)"),
+        (
+            "queue = ",
+            "priority = f.priority",
+            "run_at <= LEAST(now(), f.until)",
+            "ROW(run_at, id) >= ROW(f.run_at, f.id)",
+        ),
         {"queue": "default", "demand": BATCH},
     ),
-    "complete": Hot(LIVE, BY_ID),
+    "complete": Hot(LIVE, BY_IDS, returns=False),
     "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
     "fail": Hot(LIVE, BY_ID, _ERRORS),
     "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),
-    "complete_and_forget": Hot(LIVE, BY_ID),
+    "complete_and_forget": Hot(LIVE, BY_IDS),
     "release": Hot(LIVE, BY_ID),
     "cancel": Hot(LIVE, BY_ID, {"reasons": ["not needed"] * BATCH}),
     "next_due": Hot(DUE, ("queue = ", "run_at > now()"), {"queue": "default"}, rows=1),
@@ -80,6 +88,7 @@ _LOOK = "a listing that somebody looks at"
 
 RARE: dict[str, str] = {
     "unanswered_claims": "after a lost connection: reads the live table once for each queue",
+    "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",
     "register_worker": _START,
     "schema_revision": _START,
     "end_backends": _RESCUE,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from pgjobs.db.connect import connect, connect_hot
+from pgjobs.worker.frontier import NEWEST
 from tests.plans.hot import BATCH
 from tests.support.rows import put_worker
 
@@ -74,7 +75,8 @@ def _places(conn: psycopg.Connection, worker_id: int) -> dict[str, Any]:
     places = dict.fromkeys(range(10), ("1970-01-01 00:00Z", 0))
     places |= {row[0]: (row[1], row[2]) for row in conn.execute(FIRST)}
     run_ats, ids = zip(*places.values(), strict=True)
-    return {"priorities": list(places), "run_ats": list(run_ats), "ids": list(ids), "worker_id": worker_id}
+    arrays = {"priorities": list(places), "run_ats": list(run_ats), "ids": list(ids), "untils": [NEWEST] * len(ids)}
+    return {**arrays, "worker_id": worker_id}
 
 
 def _empty(conn: psycopg.Connection, worker_id: int) -> None:

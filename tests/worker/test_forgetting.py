@@ -54,7 +54,7 @@ def test_an_answer_that_is_not_of_this_claim_deletes_nothing(database_url: str, 
     queued = put_job(conn, worker_id=7, claims=3)
     with connect_hot(database_url, application_name="late") as connection, connection.cursor() as cursor:
         for worker, claim in ((8, 3), (7, 2), (7, 4)):
-            assert complete(cursor, worker, [job, queued, 4711], [claim] * 3, keep=False) == 0
+            assert complete(cursor, worker, [job, queued, 4711], [claim] * 3, keep=False) == [job, queued, 4711]
             assert row_of(conn, job)["status"] == "running"
-        assert complete(cursor, 7, [job, queued], [3, 3], keep=False) == 1
+        assert complete(cursor, 7, [job, queued], [3, 3], keep=False) == [queued]
     assert [row[0] for row in conn.execute("SELECT id FROM pgjobs.jobs")] == [queued]

@@ -16,7 +16,7 @@ from pgjobs.db.statements import statement
 from pgjobs.outcome import RELEASED, Retried, Snoozed
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.demand import INBOX_BYTES, prefetch
-from pgjobs.worker.frontier import BEGINNING, PRIORITIES
+from pgjobs.worker.frontier import BEGINNING, NEWEST, PRIORITIES
 from pgjobs.worker.registry import application_name, register
 from pgjobs.worker.rescue import end_backends
 from pgjobs.worker.settle import Claim, array, settle
@@ -32,6 +32,7 @@ def claim_one(conn: psycopg.Connection, worker_id: int) -> list[Row]:
     values = {
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
+        "untils": [NEWEST] * 10,
         "ids": array([0] * 10),
         "queue": "default",
         "demand": 1,

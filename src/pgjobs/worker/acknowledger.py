@@ -76,21 +76,23 @@ class Acknowledger(VitalThread):
         claims: list[int] = []
         others: list[tuple[Ended, Settlement]] = []
         lanes: dict[Lane, list[float]] = {}  # jobs, those that ran, their seconds
+        here: Lane | None = None
         for ended in batch:
             job, outcome, seconds = ended
-            job.lane.inflight[job.id] = -job.claim
-            count = lanes.get(job.lane)
-            if count is None:
-                count = lanes[job.lane] = [0, 0, 0.0]
+            if job.lane is not here:
+                here = job.lane
+                inflight, count = here.inflight, lanes.setdefault(here, [0, 0, 0.0])
+            number, claim = job.id, job.claim
+            inflight[number] = -claim
             count[0] += 1
             if seconds is not None:
                 count[1] += 1
                 count[2] += seconds
             if outcome is COMPLETED:
-                completed.append(job.id)
-                claims.append(job.claim)
+                completed.append(number)
+                claims.append(claim)
             else:
-                others.append((ended, (Claim(job.id, job.claim), outcome)))
+                others.append((ended, (Claim(number, claim), outcome)))
         # The slots are free already: the producer may fetch while this flush is under way.
         for lane, (jobs, ran, total) in lanes.items():
             lane.note_ended(int(jobs), int(ran), total)
@@ -139,10 +141,8 @@ class Acknowledger(VitalThread):
     def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True) -> None:
         def write(link: Link) -> None:
             with link.pinned() as cursor:
-                written = complete(cursor, self._worker_id, ids, claims, keep=keep)
-            if written < len(ids):
-                found = {row[0] for row in cursor.fetchall()}
-                self._drop([job for job in ids if job not in found])
+                stale = complete(cursor, self._worker_id, ids, claims, keep=keep)
+            self._drop(stale)
 
         self._link.run(write, patience=self._grace)
 

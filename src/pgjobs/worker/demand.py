@@ -13,6 +13,8 @@ INBOX_BYTES = 32 * 1024 * 1024  # of payloads that may lie in an inbox
 MOST_PREFETCHED = 2_000  # jobs
 BIGGEST_BATCH = 1_000  # rows a claim
 STALE_INBOX = 1.0  # seconds after which a claimed job that no slot took is handed back
+QUICK_JOB = 0.0001  # seconds: jobs that take less are run by one thread, as long as it gets on with them
+STALL = 0.005  # seconds without a start after which it does not
 
 QUICK_POLLS = (0.002, 0.004, 0.008)  # seconds: while work keeps coming, poll; NOTIFY is for the idle
 ARMED_SECONDS = 1.0  # how long a doorbell stays armed
@@ -33,7 +35,7 @@ def demand(outstanding: int, slots: int, mean_seconds: float | None, mean_bytes:
     """
     ahead = prefetch(mean_seconds, slots, mean_bytes)
     wanted = slots + ahead - outstanding
-    worth = max(1, (slots + ahead) // 3) if ahead else 1
+    worth = ahead // 3 + 1
     return min(wanted, BIGGEST_BATCH) if wanted >= worth else 0
 
 

@@ -1,41 +1,138 @@
-"""Where the last claim of a queue left off, for each priority, and when to sweep from the beginning again.
+"""Where the next claim of a queue starts, for each priority, and when to look at what lies behind: pure decisions.
 
-The remembered place is a shortcut, not a truth: rows that commit late, are released or are rescued lie behind it. So
-a *sweep* from the beginning finds them: at once while the queue is not full, else every half second, and never more
-than 5 % of the time.
+A claim remembers where it left off, because what lies before is mostly dead entries of the index. That place is a
+shortcut, not a truth: rows that commit late, are released or are rescued lie behind it. So
+
+- no claim starts later than `NEAR` before now: transactions that run side by side commit out of order;
+- *sweeps* look behind: all at once where that is quick. Where a long transaction elsewhere keeps millions of dead
+  entries alive it is not, and then they go back slice by slice, each about as long as `SLICE`, with every second one
+  for what is recent, so that no claim waits for them. They never take more than 5 % of the time.
+
+A *pass* is a row of sweeps that has looked at everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 PRIORITIES = list(range(10))
-BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), 0)
+OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
+NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
+NEAR = timedelta(seconds=0.1)
+SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
+LEAST_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
+FIRST_WIDTH = 64.0  # seconds of run_at in a slice, when slices become necessary
+WIDEST = 1e6  # seconds; slices that might be wider have no end
 SWEEP_EVERY = 0.5  # seconds, while claims come back full
 SWEEP_SHARE = 20  # the next sweep is no sooner than this many times what the last one cost
 
 Place = tuple[datetime, int]  # (run_at, id)
+BEGINNING: Place = (OLDEST, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a claim looks at: each priority from its place on, until a time."""
+
+    places: list[Place]
+    untils: list[datetime]
+
+
+_TO_THE_END = [NEWEST] * len(PRIORITIES)
 
 
 class Frontier:
-    """The places of one queue. Times are seconds of a monotonic clock, given by the caller."""
+    """The places of one queue. `now`, `began`: seconds of a monotonic clock; `clock`: PostgreSQL's, about."""
 
     def __init__(self) -> None:
         self.places: list[Place] = [BEGINNING] * len(PRIORITIES)
-        self.sweeping = True  # whether the last claim was a sweep
         self.next_sweep = 0.0  # when the next one may be
+        self.empty_since = 0.0  # when the last pass began, if nothing has been found since; else 0
+        self.sweeping = False  # whether the last claim was a sweep
+        self.rested = False  # whether it was the end of a pass that found nothing
+        # Seconds before the places: a sweep looks as far back as `_recent`, or from `_seen` to `_seen + _width`.
+        self._recent = math.inf
+        self._width = math.inf
+        self._seen = 0.0  # by this pass; 0: a new one begins
+        self._deep = False  # whether the last sweep was one of the second kind
+        self._usual = 0.0  # seconds that any claim takes, of late
+        self._dear = 0  # looks at everything in a row that took too long
+        self._pass_began = 0.0
+        self._found = False  # something, since this pass began
 
-    def start(self, now: float) -> Sequence[Place]:
-        """Give the places from which the next claim starts; whether it is a sweep stands in `sweeping`."""
-        self.sweeping = now >= self.next_sweep
-        return [BEGINNING] * len(PRIORITIES) if self.sweeping else self.places
+    def start(self, now: float, clock: datetime) -> Look:
+        """Say what the next claim looks at."""
+        self.sweeping, self.rested = now >= self.next_sweep, False
+        near = (clock - NEAR, 0)
+        starts = [min(place, near) for place in self.places]
+        if not self.sweeping:
+            return Look(starts, _TO_THE_END)
+        if not self._seen:
+            self._pass_began, self._found = now, False
+        self._deep = bool(self._seen) and not self._deep
+        if not self._deep:
+            return Look([_before(place, self._recent) for place in starts], _TO_THE_END)
+        far = self._seen + self._width
+        return Look([_before(place, far) for place in starts], [_before(place, self._seen)[0] for place in starts])
 
-    def claimed(self, last: dict[int, Place], *, full: bool, began: float, now: float) -> None:
-        """Remember a claim: the last place of each priority it took, and whether it took all that it asked for."""
+    def claimed(self, last: Mapping[int, Place], *, full: bool, began: float, now: float, clock: datetime) -> None:
+        """Remember a claim that began at `clock`: the last place it took of each priority, and whether it was `full`.
+
+        Full: it took all that it asked for, so more may lie behind what it took.
+        """
+        places = self.places
         for priority, place in last.items():
-            if full or place > self.places[priority]:
-                # A full sweep may have left late rows just behind what it took: go on from there.
-                self.places[priority] = place
+            if full or place > places[priority]:
+                places[priority] = place  # a sweep may have left late rows just behind what it took
+        if not (self.sweeping and self._deep):
+            # It stopped at the last priority that it took from; those before have nothing more that is due.
+            near = (clock - NEAR, 0)
+            for priority in range(max(last)) if full and last else PRIORITIES:
+                places[priority] = max(places[priority], near)
+        if last:
+            self._found, self.empty_since = True, 0.0
+        cost = now - began
+        if not self.sweeping:
+            self._usual = min(cost, self._usual * 1.02) if self._usual else cost
         if self.sweeping:
-            self.next_sweep = now + max(SWEEP_SHARE * (now - began), SWEEP_EVERY if full else 0.0)
+            self.next_sweep = now + max(SWEEP_SHARE * cost, SWEEP_EVERY if full else 0.0)
+            if full:
+                self._seen, self._deep = 0.0, False  # what was found comes first
+            else:
+                self._swept(cost - self._usual)
+
+    def _swept(self, cost: float) -> None:
+        """After a sweep that was not full: `cost` is what it took beyond the usual."""
+        if self._deep:
+            self._seen += self._width
+            self._width = max(_adapted(self._width, cost), self._seen / LEAST_SHARE)
+        elif self._recent == math.inf:
+            self._seen = math.inf
+            self._dear = self._dear + 1 if cost > 2 * SLICE else 0
+            if self._dear > 1:  # not only once, when the machine was busy
+                self._recent, self._dear = FIRST_WIDTH, 0
+        else:
+            if not self._seen:
+                self._seen = self._width = self._recent
+            self._recent = _adapted(self._recent, cost)
+        if self._seen == math.inf:
+            self._seen, self._deep = 0.0, False
+            if not self._found:
+                self.empty_since, self.rested = self._pass_began, True
+
+
+def _before(place: Place, seconds: float) -> Place:
+    if seconds == math.inf or place[0] - OLDEST < timedelta(seconds=seconds):
+        return BEGINNING
+    return place[0] - timedelta(seconds=seconds), place[1]
+
+
+def _adapted(width: float, cost: float) -> float:
+    """Give the width of the next slice, from what the last one cost."""
+    if cost > SLICE:
+        return max(width / 2, 0.01)
+    width *= 4 if cost < SLICE / 4 else 1.3 if cost < SLICE / 2 else 1
+    return width if width < WIDEST else math.inf

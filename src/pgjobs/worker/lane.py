@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from pgjobs.context import CurrentJob
 from pgjobs.outcome import Outcome
-from pgjobs.worker.demand import demand, moving_mean
+from pgjobs.worker.demand import QUICK_JOB, demand, moving_mean
+from pgjobs.worker.inbox import Inbox
 
 MOST_UNACKNOWLEDGED = 10_000  # ended jobs that may wait for their acknowledgement
 Ended = tuple[CurrentJob, Outcome, float | None]  # what lies in the outbox: job, outcome, seconds that it ran
@@ -25,7 +25,7 @@ class Lane:
     def __init__(self, name: str, slots: int, first_slot: int) -> None:
         self.name = name
         self.slots = slots
-        self.inbox: SimpleQueue[CurrentJob | None] = SimpleQueue()
+        self.inbox = Inbox()
         self.tokens: SimpleQueue[int] = SimpleQueue()  # a job needs one to run; the numbers are places on the board
         for slot in range(first_slot, first_slot + slots):
             self.tokens.put(slot)
@@ -69,15 +69,10 @@ class Lane:
         if self.hungry and self.demand():
             self.wake()
 
-    def take_back(self) -> Iterable[CurrentJob]:
-        """Take everything out of the inbox again."""
-        while True:
-            try:
-                job = self.inbox.get_nowait()
-            except Empty:
-                return
-            if job is not None:
-                yield job
+    def note_stall(self) -> None:
+        """Take it that jobs are not quick any more: one keeps a thread, and others wait behind it."""
+        self.mean = max(self.mean or 0.0, 2 * QUICK_JOB)
+        self.inbox.wake_another()
 
     @property
     def wake_fd(self) -> int:

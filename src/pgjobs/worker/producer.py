@@ -11,13 +11,15 @@ import math
 import select
 import threading
 import time
+from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from pgjobs.context import CurrentJob
 from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.outcome import RELEASED
-from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, wait_after
-from pgjobs.worker.frontier import PRIORITIES, Frontier, Place
+from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, STALL, wait_after
+from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.rescue import end_backends
@@ -25,11 +27,9 @@ from pgjobs.worker.settle import Claim, array, settle
 from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.producer")
+CLOCK_EVERY = 30.0  # seconds
 _SMALLINTS = array(PRIORITIES)
-
-
-def _in_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return row[5], row[6], row[0]  # priority, run_at, id
+_ORDER = itemgetter(5, 6, 0)  # of a claimed row: priority, run_at, id
 
 
 class Producer(VitalThread):
@@ -43,6 +43,8 @@ class Producer(VitalThread):
         self._worker_id = worker_id
         self._stop_asked = stop
         self._frontier = Frontier()
+        self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
+        self._ask_clock_at = 0.0  # monotonic seconds
         self._misses = 0
         self._generation = 0
         self._doorbell = False
@@ -79,14 +81,16 @@ class Producer(VitalThread):
         self._get_ready(link)
         frontier, lane = self._frontier, self._lane
         began = time.monotonic()
-        places = frontier.start(began)
+        clock = self._clock(link, began)
+        look = frontier.start(began, clock)
         with link.pinned() as cursor:
             cursor.execute(
                 statement("claim"),
                 {
                     "priorities": _SMALLINTS,
-                    "run_ats": [place[0] for place in places],
-                    "ids": array(place[1] for place in places),
+                    "run_ats": [place[0] for place in look.places],
+                    "ids": array(place[1] for place in look.places),
+                    "untils": look.untils,
                     "queue": lane.name,
                     "demand": wanted,
                     "worker_id": self._worker_id,
@@ -96,22 +100,29 @@ class Producer(VitalThread):
         now = time.monotonic()
         last: dict[int, Place] = {}
         if rows:
-            rows.sort(key=_in_order)
-            for row in rows:
+            rows.sort(key=_ORDER)
+            for row in rows[-1:] if rows[0][5] == rows[-1][5] else rows:
                 last[row[5]] = (row[6], row[0])
-            lane.empty_since = 0.0
             lane.last_claim = now
             fresh = self._fresh(rows)
             lane.claimed += len(fresh)
             lane.note_sizes(len(rows), sum([len(row[-1]) for row in rows]))
-            lane.inflight.update((row[0], row[1]) for row in fresh)
-            name, put = lane.name, lane.inbox.put
-            for row in fresh:
-                put(CurrentJob(name, lane, *row))
-        elif frontier.sweeping:
-            lane.empty_since = began
-        frontier.claimed(last, full=len(rows) >= wanted, began=began, now=now)
+            lane.inflight.update([(row[0], row[1]) for row in fresh])
+            name = lane.name
+            lane.inbox.put([CurrentJob(name, lane, *row) for row in fresh])
+        frontier.claimed(last, full=len(rows) >= wanted, began=began, now=now, clock=clock)
+        lane.empty_since = frontier.empty_since
         return len(rows)
+
+    def _clock(self, link: Link, now: float) -> datetime:
+        """Give PostgreSQL's time, as reckoned from when it was asked last; it is one of many, and may be set."""
+        if now >= self._ask_clock_at:
+            row = link.cursor.execute(statement("clock")).fetchone()
+            assert row is not None  # noqa: S101 (for mypy)
+            now = time.monotonic()  # after the answer: then we are late, if anything, and look back further
+            self._clock_zero = row[0] - timedelta(seconds=now)
+            self._ask_clock_at = now + CLOCK_EVERY
+        return self._clock_zero + timedelta(seconds=now)
 
     def _fresh(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Leave out what runs here already.
@@ -120,10 +131,10 @@ class Producer(VitalThread):
         may be claimed by this worker a second time while they run; the claim in the table is then as good as the
         lost one.
         """
-        running = self._lane.inflight.get
-        if any(running(row[0]) == row[1] for row in rows):
-            return [row for row in rows if running(row[0]) != row[1]]
-        return rows
+        inflight = self._lane.inflight
+        if inflight.keys().isdisjoint([row[0] for row in rows]):
+            return rows
+        return [row for row in rows if inflight.get(row[0]) != row[1]]
 
     def _get_ready(self, link: Link) -> None:
         """After a (re)connect: listen, and give back what an unanswered claim may have claimed."""
@@ -131,7 +142,7 @@ class Producer(VitalThread):
         if link.generation == self._generation:
             return
         reconnected = self._generation > 0
-        self._generation, self._armed_until = link.generation, 0.0
+        self._generation, self._armed_until, self._ask_clock_at = link.generation, 0.0, 0.0
         if reconnected:
             end_backends(connection, self._worker_id, f"claim {self._lane.name}")
             with connection.transaction():
@@ -173,7 +184,7 @@ class Producer(VitalThread):
             self._look_ahead(link)
         if now < self._armed_until - 0.05:
             seconds = self._armed_until - now  # it rings for us already
-            if not self._frontier.sweeping:
+            if not self._frontier.rested:
                 # What lies behind the frontier does not ring: look there as soon as that is due.
                 seconds = min(seconds, max(wait.seconds, self._frontier.next_sweep - now))
             self._poll(link, min(seconds, max(0.0, self._due_at - now)))
@@ -204,7 +215,7 @@ class Producer(VitalThread):
             poller.register(pgconn.socket, select.POLLIN)
             if self._rung:
                 return
-        for fd, _ in poller.poll(max(0.0, seconds) * 1000):
+        for fd, _ in self._poll_and_watch(poller, max(0.0, seconds)):
             if fd == self._lane.wake_fd:
                 self._lane.woken()
             elif pgconn is not None:
@@ -212,13 +223,26 @@ class Producer(VitalThread):
                 while pgconn.notifies() is not None:
                     self._rung = True
 
+    def _poll_and_watch(self, poller: select.poll, seconds: float) -> list[tuple[int, int]]:
+        """Poll, and meanwhile see to it that no job lies in the inbox while threads sleep."""
+        lane, until = self._lane, time.monotonic() + seconds
+        while lane.inbox.jobs and lane.inbox.sleeping:
+            events = poller.poll(min(seconds, STALL) * 1000)
+            now = time.monotonic()
+            if events or now >= until:
+                return events
+            if lane.last_start < now - STALL:
+                lane.note_stall()
+            seconds = until - now
+        return poller.poll(seconds * 1000)
+
     def _hand_back_what_is_stale(self) -> None:
         lane, long_ago = self._lane, time.monotonic() - STALE_INBOX
-        if lane.inbox.qsize() and lane.last_start < long_ago and lane.last_claim < long_ago:
+        if lane.inbox.jobs and lane.last_start < long_ago and lane.last_claim < long_ago:
             # The jobs before these take longer than all that was measured: someone else may have a free slot.
             self._hand_back()
             lane.mean = max(lane.mean or 0.0, STALE_INBOX)
 
     def _hand_back(self) -> None:
-        for job in self._lane.take_back():
+        for job in self._lane.inbox.take_back():
             self._outbox.put((job, RELEASED, None))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.statements import statement
-from pgjobs.outcome import Cancelled, Completed, Failed, Outcome, Released, Retried, Snoozed
+from pgjobs.outcome import Cancelled, Failed, Outcome, Released, Retried, Snoozed
 
 if TYPE_CHECKING:
     import psycopg
@@ -51,11 +51,19 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
 
 def complete(
     cursor: psycopg.Cursor[Any], worker_id: int, ids: list[int], claims: list[int], *, keep: bool = True
-) -> int:
-    """Write that jobs completed (the hot one), and give how many were still this worker's. `keep`: in history."""
-    name = "complete" if keep else "complete_and_forget"
-    cursor.execute(statement(name), {"ids": array(ids), "claims": array(claims), "worker_id": worker_id})
-    return cursor.rowcount
+) -> list[int]:
+    """Write that jobs completed (the hot one), and give the ids of those that were not this worker's any more.
+
+    `keep`: in history; else they are deleted.
+    """
+    values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
+    cursor.execute(statement("complete" if keep else "complete_and_forget"), values)
+    if cursor.rowcount == len(ids):
+        return []
+    if keep:
+        return [row[0] for row in cursor.execute(statement("not_completed"), values).fetchall()]
+    gone = {row[0] for row in cursor.fetchall()}
+    return [job for job in ids if job not in gone]
 
 
 def array(numbers: Iterable[int]) -> str:
@@ -125,9 +133,7 @@ def _execute(
         "claims": array(claim.number for claim, _ in group),
         "worker_id": worker_id,
     }
-    if kind is Completed:
-        name = "complete"
-    elif kind is Retried:
+    if kind is Retried:
         name = "retry"
         values |= {
             "delays": [o.delay for o in outcomes],

@@ -2,7 +2,7 @@
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
     USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(reasons)s::text[]) AS a (id, claims, reason)
-    WHERE live.id = a.id AND live.claims = a.claims
+    WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
     RETURNING live.*, a.reason
 )

@@ -1,21 +1,21 @@
 -- Claim up to %(demand)s due jobs of one queue: queued → running.
 --
--- The three arrays say for each priority where the producer left off; it starts there and not at the beginning of
--- the index, because what lies before is mostly dead entries. The lateral join stops once the batch is full, so
+-- The arrays say for each priority where the producer left off; it starts there and not at the beginning of the index,
+-- because what lies before is mostly dead entries. A sweep looks at some of those, until a time. The lateral join stops once the batch is full, so
 -- nothing is locked in vain, and a lower priority is looked at only when the higher ones are used up.
 -- A paused queue yields nothing, nor does a worker get anything that was taken for dead (one-time filters: one look-up
 -- per batch).
 WITH picked AS MATERIALIZED (
     SELECT j.ctid
-    FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[])
-         WITH ORDINALITY AS f (priority, run_at, id, n)
+    FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[], %(untils)s::timestamptz[])
+         AS f (priority, run_at, id, until)
     CROSS JOIN LATERAL (
         SELECT live.ctid
         FROM pgjobs.jobs_live AS live
-        WHERE live.queue = %(queue)s
+        WHERE live.queue = %(queue)s AND live.queue <> ''
           AND live.status = 'queued'
           AND live.priority = f.priority
-          AND live.run_at <= now()
+          AND live.run_at <= least(now(), f.until)
           AND (live.run_at, live.id) >= (f.run_at, f.id)
         ORDER BY live.run_at, live.id
         LIMIT %(demand)s

@@ -1,10 +1,15 @@
 -- Acknowledge: running → completed, for a whole flush. The rows move from the live partition into history.
 -- Worker and claim are the fence: a worker that was thought dead can not overwrite what came after.
+--
+-- One index scan finds all ids; the claims are then looked up in a hash table (CASE keeps the planner from turning that
+-- into a join, which would descend the index for each id by itself). Nothing is returned: see not_completed.sql.
 WITH done AS (
     DELETE FROM pgjobs.jobs_live AS live
-    USING unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
-    WHERE live.id = a.id AND live.claims = a.claims
+    WHERE live.id = ANY (%(ids)s::bigint[])
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
+      AND CASE WHEN (live.id, live.claims) IN (
+              SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
+          ) THEN true END
     RETURNING live.*
 )
 INSERT INTO pgjobs.jobs_history (
@@ -13,4 +18,3 @@ INSERT INTO pgjobs.jobs_history (
 SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
        priority, 'completed', queue, task, executor, summary, error, signature, payload, errors
 FROM done
-RETURNING id

@@ -4,7 +4,7 @@ WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
     USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(errors)s::text[], %(tracebacks)s::text[])
           AS a (id, claims, error, traceback)
-    WHERE live.id = a.id AND live.claims = a.claims
+    WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
     RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,

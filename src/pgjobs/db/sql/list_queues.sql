@@ -1,10 +1,10 @@
 -- Every queue that has a row of settings or a queued job. Those with jobs are found by a loose index scan: one
 -- look-up per queue, however many jobs lie in it.
 WITH RECURSIVE busy (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' ORDER BY queue LIMIT 1)
+    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' AND queue <> '' ORDER BY queue LIMIT 1)
     UNION ALL
     SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
-            WHERE live.status = 'queued' AND live.queue > busy.queue ORDER BY live.queue LIMIT 1)
+            WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> '' ORDER BY live.queue LIMIT 1)
     FROM busy
     WHERE busy.queue IS NOT NULL
 ), names (name) AS (

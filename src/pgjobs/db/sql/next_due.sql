@@ -6,7 +6,7 @@ FROM generate_series(0, 9) AS p (priority)
 CROSS JOIN LATERAL (
     SELECT live.run_at
     FROM pgjobs.jobs_live AS live
-    WHERE live.queue = %(queue)s
+    WHERE live.queue = %(queue)s AND live.queue <> ''
       AND live.status = 'queued'
       AND live.priority = p.priority::smallint
       AND live.run_at > now() AND live.run_at < 'infinity'

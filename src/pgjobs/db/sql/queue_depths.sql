@@ -3,10 +3,10 @@
 -- there are more), and the oldest due job is the first entry of one of ten priorities (behind minus infinity, which
 -- PostgreSQL before 17 does not subtract).
 WITH RECURSIVE busy (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' ORDER BY queue LIMIT 1)
+    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' AND queue <> '' ORDER BY queue LIMIT 1)
     UNION ALL
     SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
-            WHERE live.status = 'queued' AND live.queue > busy.queue ORDER BY live.queue LIMIT 1)
+            WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> '' ORDER BY live.queue LIMIT 1)
     FROM busy
     WHERE busy.queue IS NOT NULL
 ), names (name) AS (
@@ -24,7 +24,7 @@ CROSS JOIN LATERAL (
     FROM (SELECT FROM generate_series(0, 9) AS p
           CROSS JOIN LATERAL (
               SELECT FROM pgjobs.jobs_live AS live
-              WHERE live.queue = names.name AND live.status = 'queued' AND live.priority = p::smallint
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
                 AND live.run_at <= now()
               LIMIT %(cap)s + 1) AS j
           LIMIT %(cap)s + 1) AS capped
@@ -34,7 +34,7 @@ CROSS JOIN LATERAL (
     FROM (SELECT FROM generate_series(0, 9) AS p
           CROSS JOIN LATERAL (
               SELECT FROM pgjobs.jobs_live AS live
-              WHERE live.queue = names.name AND live.status = 'queued' AND live.priority = p::smallint
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
                 AND live.run_at > now()
               LIMIT %(cap)s + 1) AS j
           LIMIT %(cap)s + 1) AS capped
@@ -45,7 +45,7 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT live.run_at
         FROM pgjobs.jobs_live AS live
-        WHERE live.queue = names.name AND live.status = 'queued' AND live.priority = p::smallint
+        WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
           AND live.run_at > '-infinity' AND live.run_at <= now()
         ORDER BY live.run_at
         LIMIT 1) AS first

@@ -3,6 +3,6 @@
 UPDATE pgjobs.jobs_live AS live
 SET status = 'queued', attempt = greatest(live.attempt - 1, 0), worker_id = NULL, started_at = NULL
 FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
-WHERE live.id = a.id AND live.claims = a.claims
+WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
 RETURNING live.id

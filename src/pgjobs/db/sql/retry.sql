@@ -15,6 +15,6 @@ SET status = 'queued',
                                    'worker', live.worker_id, 'host', %(host)s::text)
 FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(delays)s::float8[], %(isolates)s::boolean[],
             %(errors)s::text[], %(tracebacks)s::text[]) AS a (id, claims, delay, isolate, error, traceback)
-WHERE live.id = a.id AND live.claims = a.claims
+WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
 RETURNING live.id

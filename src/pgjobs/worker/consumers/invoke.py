@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextvars import copy_context
-from types import CoroutineType
+from inspect import CO_COROUTINE
+from types import CoroutineType, FunctionType
 from typing import Any
 
 from pgjobs.context import CurrentJob, current
@@ -136,6 +137,9 @@ def runs_on_loop(job: CurrentJob, call: Call) -> bool:
     """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
     if job.executor == "thread":
         return False
-    if type(call.callable) is Job:
-        return call.callable.is_async  # it remembers
-    return is_async(call.callable)
+    function = call.callable
+    if type(function) is Job:
+        return function.is_async  # it remembers
+    if type(function) is FunctionType and not function.__dict__:  # no mark and no wrapper: its code says it
+        return bool(function.__code__.co_flags & CO_COROUTINE)
+    return is_async(function)

@@ -20,6 +20,7 @@ from pgjobs.worker.board import Board
 from pgjobs.worker.consumers.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
+from pgjobs.worker.demand import QUICK_JOB
 from pgjobs.worker.forks import forked
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
@@ -47,7 +48,6 @@ class ThreadConsumers:
         self._board = board
         self._coroutines: set[str] = set()  # tasks that run on the loop, and so need no other thread
         self._child = child
-        self._idle: list[None] = []  # one entry per thread that waits for a job; append and pop are atomic
         self._lock = threading.Lock()
         self._threads = 0
         self._children: list[ChildProcess] = []
@@ -58,8 +58,7 @@ class ThreadConsumers:
 
     def stop(self) -> None:
         """Let every thread end after the job that it runs."""
-        for _ in range(self._threads):
-            self._lane.inbox.put(None)
+        self._lane.inbox.close(self._threads)
 
     def kill_children(self) -> None:
         """Kill the child processes with all that they started. What they ran gets no outcome here."""
@@ -80,24 +79,30 @@ class ThreadConsumers:
             log.warning("queue %s goes on with %d threads: %s", self._lane.name, self._threads, error)
 
     def _consume(self) -> None:
-        lane, idle, begin, slots = self._lane, self._idle, self._board.writer(), self._lane.slots
-        coroutines = self._coroutines
-        get, put, clock = lane.inbox.get, self._outbox.put, time.monotonic
+        lane, inbox, begin, slots = self._lane, self._lane.inbox, self._board.writer(), self._lane.slots
+        coroutines, waiting, sleeping = self._coroutines, inbox.jobs, inbox.sleeping
+        get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
         slot = lane.tokens.get()
         child: ChildProcess | None = None
         job: CurrentJob | None = None
         try:
             while True:
-                idle.append(None)
-                job = get()
-                idle.pop()
-                if job is None:
-                    return
+                try:
+                    job = get()
+                except IndexError:
+                    job = inbox.wait()
+                    if job is None:
+                        return
                 lane.last_start = began = clock()
                 apart = job.executor == "process" or job.isolate
                 begin(slot, job.id, job.claim, 0.0 if job.timeout is None or apart else began + job.timeout)
-                if not idle and self._threads < slots and job.task not in coroutines:
-                    self._add()
+                if job.task in coroutines:
+                    pass  # it will not keep this thread
+                elif not sleeping:
+                    if self._threads < slots:
+                        self._add()
+                elif waiting and (lane.mean is None or lane.mean > QUICK_JOB):
+                    inbox.wake_another()
                 if apart:
                     if child is None:
                         child = self._child()
