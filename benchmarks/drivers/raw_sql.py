@@ -32,7 +32,7 @@ class Producer:
 class RawSqlDriver(PgjobsDriver):
     def setup(self) -> None:
         super().setup()
-        database.execute("ALTER TABLE pgjobs.jobs DISABLE TRIGGER USER")
+        database.execute("ALTER TABLE pgjobs.jobs_live DISABLE TRIGGER USER")
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Producer]:  # type: ignore[override]  # another kind of producer

@@ -54,8 +54,93 @@ _CHECK_BY_CONSTRAINT = [
     *(f"DROP DOMAIN pgjobs.job_{column}" for column in _CHECKED),
 ]
 
+# NOTIFY takes a database-wide lock at commit, until the commit is written. So who inserts rings only where somebody
+# waits, and only if nobody else is about to ring for the same queue:
+# - The sequence says until when the bell of any queue is armed, in seconds since 1970. It is read without a snapshot or
+#   a query, so while all queues are busy an INSERT looks no further. Set too far ahead it costs time, set too
+#   low it costs a ring: the truth is in queues.doorbell_until.
+# - Then the bell of the row's own queue is looked at, once in a transaction.
+# - The ring itself waits for the commit. The first to be there holds a lock until it is committed, and the others leave
+#   it to that one: they are committed at about the same time, and who is woken goes on looking for some milliseconds.
+#   With 64 clients and an armed bell that is 3,600 rows/s, where a NOTIFY each gave 460 (4,500 with none).
+_RING_ONCE = [
+    "DROP TRIGGER jobs_ring_doorbell ON pgjobs.jobs",
+    "CREATE SEQUENCE pgjobs.doorbell MINVALUE 0",
+    "GRANT SELECT ON SEQUENCE pgjobs.doorbell TO PUBLIC",
+    """
+    CREATE FUNCTION pgjobs.open_doorbell() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        PERFORM setval('pgjobs.doorbell', greatest(
+            pg_sequence_last_value('pgjobs.doorbell'),
+            least(extract(epoch FROM NEW.doorbell_until) + 1, 253402300800)::bigint));
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER queues_open_doorbell AFTER INSERT OR UPDATE OF doorbell_until ON pgjobs.queues
+        FOR EACH ROW WHEN (NEW.doorbell_until > clock_timestamp()) EXECUTE FUNCTION pgjobs.open_doorbell()
+    """,
+    # For what is due in a moment too: who waits then knows when to look.
+    """
+    CREATE FUNCTION pgjobs.is_to_ring(queue text, run_at timestamptz, status text) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+    BEGIN
+        IF current_setting('pgjobs_doorbell.asked', true) = 'pgjobs' || ' ' || queue OR status <> 'queued'
+                OR run_at > clock_timestamp() + interval '2 s' THEN
+            RETURN false;
+        END IF;
+        PERFORM set_config('pgjobs_doorbell.asked', 'pgjobs' || ' ' || queue, true);
+        RETURN EXISTS (SELECT FROM pgjobs.queues AS q
+                       WHERE q.name = is_to_ring.queue AND q.doorbell_until > clock_timestamp());
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.ring_doorbell() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        channel text := pgjobs.doorbell_channel(NEW.queue);
+    BEGIN
+        IF pg_try_advisory_xact_lock(hashtextextended(channel, 0)) THEN
+            PERFORM pg_notify(channel, '');
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE CONSTRAINT TRIGGER jobs_ring_doorbell AFTER INSERT ON pgjobs.jobs_live
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+        WHEN (to_timestamp(pg_sequence_last_value('pgjobs.doorbell')::float8) > clock_timestamp()
+              AND pgjobs.is_to_ring(NEW.queue, NEW.run_at, NEW.status))
+        EXECUTE FUNCTION pgjobs.ring_doorbell()
+    """,
+]
+
+_RING_ALWAYS = [
+    "DROP TRIGGER jobs_ring_doorbell ON pgjobs.jobs_live",
+    "DROP TRIGGER queues_open_doorbell ON pgjobs.queues",
+    "DROP FUNCTION pgjobs.is_to_ring(text, timestamptz, text)",
+    "DROP FUNCTION pgjobs.open_doorbell()",
+    "DROP SEQUENCE pgjobs.doorbell",
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.ring_doorbell() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_notify(pgjobs.doorbell_channel(q.name), '')
+        FROM pgjobs.queues AS q
+        WHERE q.doorbell_until > clock_timestamp()
+          AND q.name IN (SELECT i.queue FROM inserted AS i
+                         WHERE i.status = 'queued' AND i.run_at <= clock_timestamp() + interval '2 s');
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER jobs_ring_doorbell AFTER INSERT ON pgjobs.jobs
+        REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION pgjobs.ring_doorbell()
+    """,
+]
+
 UPGRADE: list[str] = [
     *_CHECK_BY_TYPE,
+    *_RING_ONCE,
     # Of all live jobs, not of the queued alone: a claim then changes no indexed column, and its new version of the row
     # goes into the same page, with no new index entries (HOT). A quarter less work for a claim, half of its WAL.
     # The condition holds for every row (its type says so), but only statements that repeat it can use the index:
@@ -145,6 +230,7 @@ UPGRADE: list[str] = [
 ]
 
 DOWNGRADE: list[str] = [
+    *_RING_ALWAYS,
     *_CHECK_BY_CONSTRAINT,
     "ALTER TABLE pgjobs.jobs_live RESET (fillfactor)",
     "DROP INDEX pgjobs.jobs_live_due",
