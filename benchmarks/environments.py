@@ -78,12 +78,11 @@ def _python_environment(contender: Contender) -> Path:
     wanted = "\n".join([_output([python, "--version"]), *contender.packages]) + "\n"
     if not _installed(folder, wanted):
         _run([python, "-m", "venv", str(folder)])
-        _run([str(_binary(contender)), "-m", "pip", *_PIP, *contender.packages])
+        pip = [str(_binary(contender)), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+        _run([*pip, "install", *contender.packages])
+        _run([*pip, "check"])  # that what is in there fits together
         (folder / STAMP).write_text(wanted)
     return _binary(contender)
-
-
-_PIP = ["--quiet", "--disable-pip-version-check", "--no-input", "install"]
 
 
 def _node_environment(contender: Contender) -> Path:

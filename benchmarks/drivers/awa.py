@@ -23,11 +23,7 @@ QUEUE = "default"
 # What `start` is told of the queue.
 CONFIGURATIONS: dict[str, Any] = {
     "default": (QUEUE, 10),
-    "64": {"name": QUEUE, "max_workers": 64},
-    "512": {"name": QUEUE, "max_workers": 512, "claim_batch_size": 512},
     "1024": {"name": QUEUE, "max_workers": 1024, "claim_batch_size": 512},
-    "1024x": {"name": QUEUE, "max_workers": 1024, "claim_batch_size": 512, "deadline_duration_ms": 0},
-    "1024s": {"name": QUEUE, "max_workers": 1024, "claim_batch_size": 512},
 }
 
 
@@ -71,9 +67,7 @@ class AwaDriver:
         client.task(Noop, queue=QUEUE)(noop)
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-        await client.start(
-            [CONFIGURATIONS[configuration]], queue_storage_queue_stripe_count=2 if configuration.endswith("s") else 1
-        )
+        await client.start([CONFIGURATIONS[configuration]])
         await stopped.wait()
         await client.shutdown(timeout_ms=2000)
         await client.close()

@@ -25,12 +25,9 @@ if os.environ.get(FASTEST):
     app.conf.worker_prefetch_multiplier = 128
     app.conf.worker_disable_rate_limits = True
 
-QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 CONFIGURATIONS: dict[str, list[str]] = {
     "default": [],
-    "prefork": QUIET,
-    "solo": ["--pool", "solo", *QUIET],
-    "threads": ["--pool", "threads", *QUIET],
+    "prefork": ["--without-gossip", "--without-mingle", "--without-heartbeat"],
 }
 
 

@@ -22,13 +22,13 @@ PADDING = padding()
 HERE = "benchmarks.drivers.chancy"
 CONFIGURATION = "BENCH_CHANCY"  # of the worker, for the processes that it starts
 
-ASYNCHRONOUS = {"executor": "chancy.executors.asyncex.AsyncExecutor", "eager_polling": True}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "default": {},
-    "eager": {"eager_polling": True},
-    "async-100": ASYNCHRONOUS | {"concurrency": 100},
-    "async-500": ASYNCHRONOUS | {"concurrency": 500},
-    "async-1000": ASYNCHRONOUS | {"concurrency": 1000},
+    "async-500": {
+        "executor": "chancy.executors.asyncex.AsyncExecutor",
+        "concurrency": 500,
+        "eager_polling": True,
+    },
 }
 
 

@@ -19,7 +19,9 @@ def recreate() -> None:
 
 
 def keep_copy() -> None:
-    """Keep the database as it is, for `restore_copy`. Nobody may be in it."""
+    """Keep the database as it is, for `restore_copy`. Whoever is in it is thrown out."""
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    execute(f"{others} AND pid <> pg_backend_pid()")
     _create(_name() + _COPY, _name())
 
 

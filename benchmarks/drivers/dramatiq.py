@@ -19,8 +19,8 @@ from dramatiq.brokers.redis import RedisBroker
 PADDING = padding()
 QUEUE = "default"
 
-# Threads for each process.
-CONFIGURATIONS = {"default": "8", "1": "1", "2": "2", "4": "4", "16": "16"}
+# Threads, and how many jobs a process prefetches (its default: twice as many as it has threads).
+CONFIGURATIONS = {"default": ("8", ""), "prefetch": ("16", "100")}
 
 broker = RedisBroker(url=REDIS_URL)
 dramatiq.set_broker(broker)
@@ -60,8 +60,10 @@ class DramatiqDriver:
 
     def worker(self, configuration: str) -> None:
         command = ["dramatiq", "benchmarks.drivers.dramatiq", "--processes", os.environ.get("BENCH_PROCESSES", "1")]
-        command += ["--threads", CONFIGURATIONS[configuration], "--worker-shutdown-timeout", "2000"]
-        os.execv(sys.executable, [sys.executable, "-m", *command])
+        threads, prefetch = CONFIGURATIONS[configuration]
+        command += ["--threads", threads, "--worker-shutdown-timeout", "2000"]
+        environment = dict(os.environ, dramatiq_queue_prefetch=prefetch) if prefetch else dict(os.environ)
+        os.execve(sys.executable, [sys.executable, "-m", *command], environment)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ const { DATABASE_URL, JOB_MS, padding, ran, serve, sleep } = require("./protocol
 const PADDING = padding();
 const logger = new Logger(() => () => {});
 
-const batches = { completeJobBatchDelay: 0, failJobBatchDelay: 0 };
 const CONFIGURATIONS = {
   default: {},
-  10: { concurrentJobs: 10, maxPoolSize: 11 },
-  batches: { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, ...batches },
-  refetch: { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500, refetchDelay: { durationMs: 10 } }, ...batches },
+  batches: {
+    concurrentJobs: 24,
+    maxPoolSize: 25,
+    localQueue: { size: 500 },
+    completeJobBatchDelay: 0,
+    failJobBatchDelay: 0,
+  },
 };
 
 async function withClient(url, statements) {

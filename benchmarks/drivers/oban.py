@@ -17,14 +17,7 @@ from oban.schema import install
 
 PADDING = padding()
 
-CONFIGURATIONS: dict[str, Any] = {
-    "default": 10,
-    "100": 100,
-    "500": 500,
-    "500-1ms": {"limit": 500, "debounce_interval": 0.001},
-    "500-20ms": {"limit": 500, "debounce_interval": 0.02},
-    "2000": {"limit": 2000, "debounce_interval": 0.005},
-}
+LIMITS = {"default": 10, "500": 500}
 names = itertools.count()
 
 
@@ -73,7 +66,7 @@ class ObanDriver:
         pool = await oban.Oban.create_pool(DATABASE_URL)
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-        async with oban.Oban(pool=pool, queues={"default": CONFIGURATIONS[configuration]}, shutdown_grace_period=2.0):
+        async with oban.Oban(pool=pool, queues={"default": LIMITS[configuration]}, shutdown_grace_period=2.0):
             await stopped.wait()
         await pool.close()
 

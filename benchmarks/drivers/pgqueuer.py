@@ -21,16 +21,7 @@ from pgqueuer.queries import Queries
 
 PADDING = padding()
 
-# How many consumers share the process, and how many jobs each takes at a time.
-CONFIGURATIONS = {
-    "default": (1, 10),
-    "5x10": (5, 10),
-    "100": (1, 100),
-    "500": (1, 500),
-    "2000": (1, 2000),
-    "5x100": (5, 100),
-    "2x500": (2, 500),
-}
+BATCHES = {"default": 10, "500": 500}
 
 
 def payload(number: int) -> bytes:
@@ -67,15 +58,12 @@ class PgQueuerDriver:
         await connection.close()
 
     async def worker(self, configuration: str) -> None:
-        consumers, batch = CONFIGURATIONS[configuration]
-        loop = asyncio.get_running_loop()
-        queues = []
-        for _ in range(consumers):
-            queue = pgqueuer.PgQueuer.from_asyncpg_connection(await asyncpg.connect(DATABASE_URL))
-            queue.entrypoint("noop")(noop)
-            queues.append(queue)
-        loop.add_signal_handler(signal.SIGTERM, lambda: [queue.shutdown.set() for queue in queues])
-        await asyncio.gather(*(queue.run(batch_size=batch) for queue in queues))
+        connection = await asyncpg.connect(DATABASE_URL)
+        queue = pgqueuer.PgQueuer.from_asyncpg_connection(connection)
+        queue.entrypoint("noop")(noop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, queue.shutdown.set)
+        await queue.run(batch_size=BATCHES[configuration])
+        await connection.close()
 
 
 async def noop(job: Any) -> None:

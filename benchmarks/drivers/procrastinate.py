@@ -14,12 +14,7 @@ from benchmarks.drivers.protocol import DATABASE_URL, JOB_SECONDS, padding, ran,
 
 PADDING = padding()
 
-CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "10": {"concurrency": 10},
-    "30": {"concurrency": 30},
-    "30-delete": {"concurrency": 30, "delete_jobs": "successful"},
-}
+CONCURRENCY = {"default": 1, "30": 30}
 
 
 def app(**pool: int) -> Any:
@@ -60,7 +55,7 @@ class ProcrastinateDriver:
     async def worker(self, configuration: str) -> None:
         async with app().open_async() as opened:
             opened.task(noop, name="noop", queue="bench")
-            await opened.run_worker_async(shutdown_graceful_timeout=2.0, **CONFIGURATIONS[configuration])
+            await opened.run_worker_async(shutdown_graceful_timeout=2.0, concurrency=CONCURRENCY[configuration])
 
 
 async def noop(number: int, padding: str = "") -> None:

@@ -23,8 +23,6 @@ PADDING = padding()
 CONFIGURATIONS: dict[str, list[str]] = {
     "default": [],
     "500": ["--max-async-tasks", "500", "--max-prefetch", "500"],
-    "1000": ["--max-async-tasks", "1000"],
-    "ack": ["--ack-type", "when_received"],
 }
 
 broker = RedisStreamBroker(REDIS_URL)
