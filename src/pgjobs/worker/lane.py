@@ -29,11 +29,13 @@ class Lane:
         self.tokens: SimpleQueue[int] = SimpleQueue()  # a job needs one to run; the numbers are places on the board
         for slot in range(first_slot, first_slot + slots):
             self.tokens.put(slot)
+        self.coroutines: set[str] = set()  # tasks that run on the event loop, and so keep no thread
         self.claimed = 0
         self.ended = 0
         # id → number of its claim, for what was claimed and is not acknowledged; minus that, once it has ended
         self.inflight: dict[int, int] = {}
         self.mean: float | None = None  # seconds a job takes
+        self.quick = False  # whether jobs are so quick that one thread is enough
         self.mean_bytes: float | None = None  # of a payload
         self.last_claim = 0.0  # monotonic seconds
         self.last_start = 0.0
@@ -66,12 +68,13 @@ class Lane:
         self.ended += jobs
         if ran:
             self.mean = moving_mean(self.mean, seconds, ran)
+            self.quick = self.mean < QUICK_JOB
         if self.hungry and self.demand():
             self.wake()
 
     def note_stall(self) -> None:
         """Take it that jobs are not quick any more: one keeps a thread, and others wait behind it."""
-        self.mean = max(self.mean or 0.0, 2 * QUICK_JOB)
+        self.quick = False
         self.inbox.wake_another()
 
     @property

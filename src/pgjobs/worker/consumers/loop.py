@@ -13,12 +13,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pgjobs.context import CurrentJob, current
+from pgjobs.errors import PayloadError
 from pgjobs.outcome import COMPLETED, Outcome
 from pgjobs.payload import Call
 from pgjobs.worker.board import Board
-from pgjobs.worker.consumers.invoke import in_time, outcome_of
+from pgjobs.worker.consumers.invoke import in_time, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.forks import forked, in_fork
-from pgjobs.worker.lane import Outbox
+from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LoopRunner:
     def __init__(self, outbox: Outbox, watchdog: Watchdog, board: Board) -> None:
         self._outbox = outbox
         self._board = board
+        self._begin = board.writer()
         self._watchdog = watchdog
         self._submitted: deque[Submission] = deque()
         self._jobs: dict[asyncio.Task[None], CurrentJob] = {}  # asyncio itself keeps weak references only
@@ -101,12 +103,14 @@ class LoopRunner:
     def _take(self) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
         self._woken = False  # before looking: whoever comes now wakes us again
-        create, jobs = self._loop.create_task, self._jobs
         while self._submitted:
-            submission = self._submitted.popleft()
-            task = create(self._run(*submission))
-            jobs[task] = submission[0]
-            task.add_done_callback(jobs.pop)
+            self._create(*self._submitted.popleft())
+
+    def _create(self, job: CurrentJob, call: Call, slot: int, alarm: Alarm | None) -> None:
+        assert self._loop is not None  # noqa: S101 (for mypy)
+        task = self._loop.create_task(self._run(job, call, slot, alarm))
+        self._jobs[task] = job
+        task.add_done_callback(self._jobs.pop)
 
     async def _run(self, job: CurrentJob, call: Call, slot: int, alarm: Alarm | None) -> None:
         current.set(job)  # a task has a context of its own
@@ -128,4 +132,32 @@ class LoopRunner:
             alarm.end()
             self._board.take_back_deadline(slot)
         self._outbox.put((job, outcome, time.monotonic() - began))
-        job.lane.tokens.put(slot)
+        self._go_on(job.lane, slot)
+
+    def _go_on(self, lane: Lane, slot: int) -> None:
+        """Start the lane's next job in this slot, if it is one for the loop as well; else give the slot back.
+
+        Without the way through a thread: waking one for every few jobs took a third of the time of quick ones.
+        """
+        waiting = lane.inbox.jobs
+        while waiting:
+            try:
+                job = waiting.popleft()
+            except IndexError:
+                break
+            if job.task not in lane.coroutines or job.executor == "process" or job.isolate or job.timeout is not None:
+                waiting.appendleft(job)  # a thread has to look at it
+                break
+            lane.last_start = began = time.monotonic()
+            self._begin(slot, job.id, job.claim, 0.0)
+            try:
+                call = open_payload(job)
+            except PayloadError as error:
+                self._outbox.put((job, refused(job, error), time.monotonic() - began))
+                continue
+            if not runs_on_loop(job, call):
+                waiting.appendleft(job)
+                break
+            self._create(job, call, slot, None)
+            return
+        lane.tokens.put(slot)

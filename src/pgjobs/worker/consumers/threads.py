@@ -20,7 +20,6 @@ from pgjobs.worker.board import Board
 from pgjobs.worker.consumers.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
-from pgjobs.worker.demand import QUICK_JOB
 from pgjobs.worker.forks import forked
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
@@ -46,7 +45,6 @@ class ThreadConsumers:
         self._loop = loop
         self._watchdog = watchdog
         self._board = board
-        self._coroutines: set[str] = set()  # tasks that run on the loop, and so need no other thread
         self._child = child
         self._lock = threading.Lock()
         self._threads = 0
@@ -80,7 +78,7 @@ class ThreadConsumers:
 
     def _consume(self) -> None:
         lane, inbox, begin, slots = self._lane, self._lane.inbox, self._board.writer(), self._lane.slots
-        coroutines, waiting, sleeping = self._coroutines, inbox.jobs, inbox.sleeping
+        coroutines, waiting, sleeping = lane.coroutines, inbox.jobs, inbox.sleeping
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
         slot = lane.tokens.get()
         child: ChildProcess | None = None
@@ -101,7 +99,7 @@ class ThreadConsumers:
                 elif not sleeping:
                     if self._threads < slots:
                         self._add()
-                elif waiting and (lane.mean is None or lane.mean > QUICK_JOB):
+                elif waiting and not lane.quick:
                     inbox.wake_another()
                 if apart:
                     if child is None:
