@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 from benchmarks.drivers import database
-from benchmarks.drivers.protocol import DATABASE_URL, PAYLOAD, padding, serve
+from benchmarks.drivers.protocol import DATABASE_URL, padding, serve
 from benchmarks.tasks import QUEUE, noop, noop_async, noop_process
 
 from pgjobs import enqueue, enqueue_many
@@ -24,6 +24,7 @@ SLOTS = {"default": None, "best": 20, "async": 100, "process": 10}
 JOBS: dict[str, Any] = {"async": noop_async, "process": noop_process}
 GRACE = 2  # seconds that jobs may go on after SIGTERM
 
+PADDING = padding()
 job = JOBS.get(os.environ.get("BENCH_CONFIGURATION", ""), noop)
 
 
@@ -34,14 +35,14 @@ class Producer:
         self.connection = connection
 
     def one(self, number: int) -> None:
-        if PAYLOAD:
-            enqueue(self.connection, job, number, padding())
+        if PADDING:
+            enqueue(self.connection, job, number, PADDING)
         else:
             enqueue(self.connection, job, number)
 
     def bulk(self, numbers: Sequence[int]) -> None:
-        if PAYLOAD:
-            enqueue_many(self.connection, job, [(number, padding()) for number in numbers])
+        if PADDING:
+            enqueue_many(self.connection, job, [(number, PADDING) for number in numbers])
         else:
             enqueue_many(self.connection, job, [(number,) for number in numbers])
 

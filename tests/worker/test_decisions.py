@@ -75,11 +75,12 @@ def test_twenty_jobs_replace_an_old_mean() -> None:
 
 
 def test_waits_grow_from_quick_polls_to_the_doorbell() -> None:
-    waits = [wait_after(misses, doorbell=True) for misses in range(1, 6)]
-    assert [wait.arm for wait in waits] == [False, False, False, True, True]
-    seconds = [wait.seconds for wait in waits[:4]]
-    assert seconds == sorted(set(seconds))
-    assert waits[-1].seconds < 1
+    waits = [wait_after(misses, doorbell=True) for misses in range(1, 10)]
+    assert [wait.arm for wait in waits] == [False] * 3 + [True] * 6
+    seconds = [wait.seconds for wait in waits]
+    assert seconds == sorted(seconds)
+    assert 0.1 < sum(second for second in seconds if second < 0.1) < 0.2, "others may commit a bit later, unheard"
+    assert 0.5 < seconds[-1] < 1
 
 
 @given(st.integers(1, 1000))

@@ -17,6 +17,7 @@ QUICK_JOB = 0.0001  # seconds: jobs that take less are run by one thread, as lon
 STALL = 0.005  # seconds without a start after which it does not
 
 QUICK_POLLS = (0.002, 0.004, 0.008)  # seconds: while work keeps coming, poll; NOTIFY is for the idle
+LAST_POLL = 0.1  # seconds: after waits that doubled until here, only the doorbell counts
 ARMED_SECONDS = 1.0  # how long a doorbell stays armed
 
 
@@ -63,6 +64,8 @@ def wait_after(misses: int, *, doorbell: bool) -> Wait:
     """
     if misses <= len(QUICK_POLLS):
         return Wait(QUICK_POLLS[misses - 1])
+    slower = QUICK_POLLS[-1] * 2 ** min(misses - len(QUICK_POLLS), 20)
     if not doorbell:
-        return Wait(min(0.1, QUICK_POLLS[-1] * 2 ** (misses - len(QUICK_POLLS))))
-    return Wait(ARMED_SECONDS * 0.9, arm=True)
+        return Wait(min(0.1, slower))
+    # Of several that commit at about the same time only one rings: look a few times more before relying on the bell.
+    return Wait(slower if slower < LAST_POLL else ARMED_SECONDS * 0.9, arm=True)

@@ -183,7 +183,7 @@ class Producer(VitalThread):
         if (self._lane.look_ahead and self._armed_until) or self._due_at <= now:
             self._look_ahead(link)
         if now < self._armed_until - 0.05:
-            seconds = self._armed_until - now  # it rings for us already
+            seconds = min(wait.seconds, self._armed_until - now)  # it rings for us already
             if not self._frontier.rested:
                 # What lies behind the frontier does not ring: look there as soon as that is due.
                 seconds = min(seconds, max(wait.seconds, self._frontier.next_sweep - now))
