@@ -165,10 +165,10 @@ def _run(command: list[str]) -> None:
 
 
 def reason(said: str) -> str:
-    """The line of an installer's last words that says most: its last one about an error, else its last one."""
+    """The line of an installer's last words that says most: the first that it calls an error, else the last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["the installation failed, without a word"])[-1][:200]
+    errors = [line for line in lines if line.lower().startswith(("error", "npm error"))]
+    return (errors[:1] or lines[-1:] or ["the installation failed, without a word"])[0][:200]
 
 
 def _output(command: list[str]) -> str:
