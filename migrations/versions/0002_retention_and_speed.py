@@ -149,6 +149,9 @@ UPGRADE: list[str] = [
     "CREATE INDEX jobs_live_due ON pgjobs.jobs_live (queue, priority, run_at, id) WHERE queue <> ''",
     # That page needs room for it: a claimed row is as long as a queued one, plus worker and time.
     "ALTER TABLE pgjobs.jobs_live SET (fillfactor = 45)",
+    # At the server's own pace again: without pauses a VACUUM took one of two cores, and half of them are in vain while
+    # somebody holds a snapshot. 20,000 jobs/s, p99 of the pick-up latency: 15 to 38 ms without pauses, 12 to 13 with.
+    "ALTER TABLE pgjobs.jobs_live RESET (autovacuum_vacuum_cost_delay)",
     # How long things are kept: one row, the same for all workers. NULL is for ever. Who has older days than the default
     # allows loses none of them by an upgrade: then all is kept, until somebody says otherwise.
     """
@@ -232,6 +235,7 @@ UPGRADE: list[str] = [
 DOWNGRADE: list[str] = [
     *_RING_ALWAYS,
     *_CHECK_BY_CONSTRAINT,
+    "ALTER TABLE pgjobs.jobs_live SET (autovacuum_vacuum_cost_delay = 0)",
     "ALTER TABLE pgjobs.jobs_live RESET (fillfactor)",
     "DROP INDEX pgjobs.jobs_live_due",
     "CREATE INDEX jobs_live_due ON pgjobs.jobs_live (queue, priority, run_at, id) WHERE status = 'queued'",
