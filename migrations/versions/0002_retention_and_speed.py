@@ -86,11 +86,11 @@ _RING_ONCE = [
     CREATE FUNCTION pgjobs.is_to_ring(queue text, run_at timestamptz, status text) RETURNS boolean
     LANGUAGE plpgsql AS $$
     BEGIN
-        IF current_setting('pgjobs_doorbell.asked', true) = 'pgjobs' || ' ' || queue OR status <> 'queued'
+        IF current_setting('doorbell.asked_in_' || 'pgjobs', true) = queue OR status <> 'queued'
                 OR run_at > clock_timestamp() + interval '2 s' THEN
             RETURN false;
         END IF;
-        PERFORM set_config('pgjobs_doorbell.asked', 'pgjobs' || ' ' || queue, true);
+        PERFORM set_config('doorbell.asked_in_' || 'pgjobs', queue, true);
         RETURN EXISTS (SELECT FROM pgjobs.queues AS q
                        WHERE q.name = is_to_ring.queue AND q.doorbell_until > clock_timestamp());
     END $$

@@ -23,8 +23,8 @@ from pgjobs.parameters import parameters_of
 
 LIMIT = 200  # characters of a summary
 MASK = "***"
-_TEXT_LIMIT = 60  # characters of one string
-_ITEMS = 8  # items of one collection
+TEXT_LIMIT = 60  # characters of one string
+ITEMS = 8  # items of one collection
 _DEPTH = 3  # collections in collections
 _LARGEST = 10**60  # number that is shown with all its digits
 
@@ -44,7 +44,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 class Summarizer:
     """Makes the summaries of one callable's calls; what depends on the callable alone is looked at once."""
 
-    __slots__ = ("_args", "_kwargs", "_name", "_names", "_secret")
+    __slots__ = ("_args", "_kwargs", "_names", "_secret", "name", "shows_all")
 
     def __init__(self, callable: Callable[..., Any]) -> None:
         self._args: tuple[Any, ...] = ()
@@ -54,12 +54,14 @@ class Summarizer:
             self._args = inner.args + self._args
             self._kwargs = {**inner.keywords, **self._kwargs}
             inner = inner.func
-        self._name = _name_of(inner)
+        self.name = _name_of(inner)
         parameters = parameters_of(inner)
         self._secret = frozenset(i for i, name in enumerate(parameters.positional) if is_secret(name))
         """The positions of the arguments that are not shown."""
         self._names = len(parameters.positional) if parameters.rest and is_secret(parameters.rest) else None
         """From which position on all are secret (`*tokens`)."""
+        self.shows_all = not (self._args or self._kwargs or self._secret) and self._names is None
+        """Whether a summary is the name and the arguments by position as they are given, and nothing else."""
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
         """Give the summary of a call, in one line of 200 characters at most; it never raises."""
@@ -72,9 +74,9 @@ class Summarizer:
                 shown = [_shown(value) for value in args[:LIMIT]]
             for key, value in islice(kwargs.items(), LIMIT):
                 shown.append(f"{key}={MASK if is_secret(key) else _shown(value)}")
-            return _line(f"{self._name}({', '.join(shown)})")
+            return _line(f"{self.name}({', '.join(shown)})")
         except Exception:  # nothing here is expected to raise, but a job is worth more than its summary
-            return _line(f"{self._name}(...)")
+            return _line(f"{self.name}(...)")
 
     def _is_masked(self, position: int) -> bool:
         return position in self._secret or (self._names is not None and position >= self._names)
@@ -113,7 +115,7 @@ def _shown(value: Any, depth: int = 0) -> str:
     if kind is int:
         return repr(value) if -_LARGEST < value < _LARGEST else f"<int of {value.bit_length():,} bits>"
     if kind is str:
-        return repr(value) if len(value) <= _TEXT_LIMIT else f"{value[:_TEXT_LIMIT]!r}..."
+        return repr(value) if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]!r}..."
     if kind in _PLAIN:
         return repr(value)
     if kind in _SEQUENCES:
@@ -126,9 +128,9 @@ def _shown(value: Any, depth: int = 0) -> str:
 def _collection(value: Any, brackets: str, depth: int) -> str:
     if depth >= _DEPTH:
         return f"{brackets[0]}...{brackets[1]}" if value else brackets
-    items = [_shown(item, depth + 1) for item in islice(value, _ITEMS)]
-    if len(value) > _ITEMS:
-        items.append(f"... {len(value) - _ITEMS:,} more")
+    items = [_shown(item, depth + 1) for item in islice(value, ITEMS)]
+    if len(value) > ITEMS:
+        items.append(f"... {len(value) - ITEMS:,} more")
     comma = "," if brackets == "()" and len(items) == 1 else ""
     return f"{brackets[0]}{', '.join(items)}{comma}{brackets[1]}"
 
@@ -137,11 +139,11 @@ def _mapping(value: dict[Any, Any], depth: int) -> str:
     if depth >= _DEPTH:
         return "{...}" if value else "{}"
     items = []
-    for key, item in islice(value.items(), _ITEMS):
+    for key, item in islice(value.items(), ITEMS):
         secret = type(key) is str and is_secret(key)
         items.append(f"{_shown(key, depth + 1)}: {MASK if secret else _shown(item, depth + 1)}")
-    if len(value) > _ITEMS:
-        items.append(f"... {len(value) - _ITEMS:,} more")
+    if len(value) > ITEMS:
+        items.append(f"... {len(value) - ITEMS:,} more")
     return f"{{{', '.join(items)}}}"
 
 
@@ -150,9 +152,9 @@ def _object(value: Any, kind: type, depth: int) -> str:
     if issubclass(kind, Enum):
         return f"{kind.__name__}.{value.__dict__.get('_name_')}"
     if issubclass(kind, str):
-        return _shown(str.__getitem__(value, slice(_TEXT_LIMIT + 1)))
+        return _shown(str.__getitem__(value, slice(TEXT_LIMIT + 1)))
     if kind is bytes or kind is bytearray:
-        return repr(value) if len(value) <= _TEXT_LIMIT // 3 else f"<{kind.__name__}, {len(value):,} bytes>"
+        return repr(value) if len(value) <= TEXT_LIMIT // 3 else f"<{kind.__name__}, {len(value):,} bytes>"
     origin = kind.__module__.partition(".")[0]  # these modules are known by name, so as not to be imported for this
     if origin == "uuid" or (origin in ("decimal", "_decimal") and value.__sizeof__() < 200):
         return str(value)
@@ -175,7 +177,7 @@ def _object(value: Any, kind: type, depth: int) -> str:
 def _fields(kind: type, pairs: Any, depth: int) -> str:
     if depth >= _DEPTH:
         return f"{kind.__name__}(...)"
-    shown = [f"{k}={MASK if is_secret(k) else _shown(v, depth + 1)}" for k, v in islice(pairs, _ITEMS)]
+    shown = [f"{k}={MASK if is_secret(k) else _shown(v, depth + 1)}" for k, v in islice(pairs, ITEMS)]
     return f"{kind.__name__}({', '.join(shown)})"
 
 

@@ -8,29 +8,29 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pgjobs.db.encoding import with_storable_summaries
-from pgjobs.db.statements import named_statement, statement
-from pgjobs.errors import EnqueueError, SchemaError
+from pgjobs.errors import EnqueueError
 
 if TYPE_CHECKING:
     import psycopg
-    from sqlalchemy import Connection, CursorResult, TextClause
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
+
+    from pgjobs.recipe import Columns
 
     SyncCaller: TypeAlias = Session | scoped_session[Any] | Connection | psycopg.Connection[Any]
     AsyncCaller: TypeAlias = AsyncSession | async_scoped_session[Any] | AsyncConnection | psycopg.AsyncConnection[Any]
 
-Parameters: TypeAlias = Mapping[str, Any]
-Run: TypeAlias = Callable[[str, Parameters], list[int]]
+Cells: TypeAlias = Mapping[str, Any]
+"""What differs from row to row: `summary`, `signature`, `payload`; with an s at their ends, lists of them or None."""
+Run: TypeAlias = "Callable[[str, Columns, Cells], list[int]]"
 """Runs a statement by its name, and gives the ids that it returns."""
-RunAsync: TypeAlias = Callable[[str, Parameters], Coroutine[Any, Any, list[int]]]
+RunAsync: TypeAlias = "Callable[[str, Columns, Cells], Coroutine[Any, Any, list[int]]]"
 
 _KINDS = "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or AsyncConnection"
-_MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema
 
 
 def runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
@@ -42,23 +42,27 @@ def runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
     """
     # Whoever holds an object of a library has imported it, so there is no need to import it to ask.
     if _is(conn, "psycopg", "Connection"):
-        return lambda name, values: _on_psycopg(conn, name, values), None
+        from pgjobs.db import on_psycopg
+
+        return partial(on_psycopg.run, conn), None
     if _is(conn, "psycopg", "AsyncConnection"):
-        return None, lambda name, values: _on_async_psycopg(conn, name, values)
+        from pgjobs.db import on_psycopg
+
+        return None, partial(on_psycopg.run_async, conn)
     if _is(conn, "sqlalchemy.orm", "scoped_session") or _is(conn, "sqlalchemy.ext.asyncio", "async_scoped_session"):
         conn = conn.registry()
     if _is(conn, "sqlalchemy.orm", "Session"):
         _check_dialect(_bind_of(conn).dialect)
-        return lambda name, values: _on_sqlalchemy(conn.connection(), name, values), None
+        return partial(_on_session, conn), None
     if _is(conn, "sqlalchemy.engine", "Connection"):
         _check_dialect(conn.dialect)
-        return lambda name, values: _on_sqlalchemy(conn, name, values), None
+        return partial(_on_connection, conn), None
     if _is(conn, "sqlalchemy.ext.asyncio", "AsyncSession"):
         _check_dialect(_bind_of(conn.sync_session).dialect)
-        return None, lambda name, values: _on_async_session(conn, name, values)
+        return None, partial(_on_async_session, conn)
     if _is(conn, "sqlalchemy.ext.asyncio", "AsyncConnection"):
         _check_dialect(conn.engine.dialect)
-        return None, lambda name, values: _on_async_sqlalchemy(conn, name, values)
+        return None, partial(_on_async_connection, conn)
     raise EnqueueError(f"{_described(conn)}: {_advice(conn)}")
 
 
@@ -67,81 +71,23 @@ def _is(conn: object, module: str, name: str) -> bool:
     return loaded is not None and isinstance(conn, getattr(loaded, name, ()))
 
 
-# -- Running, for each kind ------------------------------------------------------------------------------------------
+def _on_connection(connection: Connection, name: str, columns: Columns, cells: Cells) -> list[int]:
+    from pgjobs.db import on_sqlalchemy
+
+    return on_sqlalchemy.run(connection, name, columns, cells)
 
 
-def _on_psycopg(conn: psycopg.Connection[Any], name: str, values: Parameters) -> list[int]:
-    from psycopg import Cursor
-    from psycopg.rows import tuple_row
-
-    # A plain cursor, because the connection's own may read other placeholders or make other rows.
-    with Cursor(conn, row_factory=tuple_row) as cursor:
-        try:
-            cursor.execute(_binary(statement(name)), with_storable_summaries(values, conn))
-            return [int(row[0]) for row in cursor.fetchall()]
-        except Exception as error:
-            _explain(error)
-
-
-async def _on_async_psycopg(conn: psycopg.AsyncConnection[Any], name: str, values: Parameters) -> list[int]:
-    from psycopg import AsyncCursor
-    from psycopg.rows import tuple_row
-
-    async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
-        try:
-            await cursor.execute(_binary(statement(name)), with_storable_summaries(values, conn))
-            return [int(row[0]) for row in await cursor.fetchall()]
-        except Exception as error:
-            _explain(error)
-
-
-def _on_sqlalchemy(connection: Connection, name: str, values: Parameters) -> list[int]:
-    result: CursorResult[Any]
-    try:
-        storable = dict(with_storable_summaries(values, connection.connection.driver_connection))
-        if connection.dialect.driver == "psycopg":
-            result = connection.exec_driver_sql(_binary(statement(name)), storable, _OPTIONS)
-        else:
-            result = connection.execute(_text(named_statement(name)), storable, execution_options=_OPTIONS)
-        return [int(row[0]) for row in result]
-    except Exception as error:
-        _explain(error)
-
-
-async def _on_async_sqlalchemy(connection: AsyncConnection, name: str, values: Parameters) -> list[int]:
-    return await connection.run_sync(_on_sqlalchemy, name, values)
-
-
-async def _on_async_session(session: AsyncSession, name: str, values: Parameters) -> list[int]:
+def _on_session(session: Session, name: str, columns: Columns, cells: Cells) -> list[int]:
     # Not session.execute(), which flushes first.
-    return await _on_async_sqlalchemy(await session.connection(), name, values)
+    return _on_connection(session.connection(), name, columns, cells)
 
 
-# A caller may read with server-side cursors; an INSERT can not be run through one.
-_OPTIONS = {"stream_results": False, "yield_per": None}
+async def _on_async_connection(connection: AsyncConnection, name: str, columns: Columns, cells: Cells) -> list[int]:
+    return await connection.run_sync(_on_connection, name, columns, cells)
 
 
-@cache
-def _binary(sql: LiteralString) -> LiteralString:
-    """Let psycopg send parameters in binary: arrays cost it a quarter of what they cost as text."""
-    return sql.replace(")s", ")b")
-
-
-@cache
-def _text(sql: str) -> TextClause:
-    from sqlalchemy import text
-
-    return text(sql)
-
-
-def _explain(error: Exception) -> NoReturn:
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if state in _MISSING:
-        raise SchemaError(
-            "this database has no tables of pgjobs (or PGJOBS_SCHEMA names another schema): run `pgjobs migrate`."
-        ) from error
-    raise error
+async def _on_async_session(session: AsyncSession, name: str, columns: Columns, cells: Cells) -> list[int]:
+    return await _on_async_connection(await session.connection(), name, columns, cells)
 
 
 # -- What can not be enqueued on -------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def with_storable_summaries(values: Mapping[str, Any], driver_connection: Any) -
     """
     if "summaries" in values:
         summaries = values["summaries"]
-        if all(each is None or each.isascii() for each in summaries):
+        if summaries is None or "".join(filter(None, summaries)).isascii():
             return values
         codec = codec_of(driver_connection)
         return values if codec == "utf-8" else {**values, "summaries": [_escaped(each, codec) for each in summaries]}

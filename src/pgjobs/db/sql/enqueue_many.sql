@@ -1,10 +1,12 @@
--- Many jobs of one callable, in the caller's transaction; the ids come back in the order of the arguments.
+-- Many jobs of one callable, in the caller's transaction; the ids come back in the order of the arguments. When they are
+-- due is worked out once, and the arrays are read as they go: in FROM, unnest would first write them down as a table.
 INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload)
 SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint),
-       coalesce(CAST(%(run_at)s AS timestamptz),
-                statement_timestamp() + CAST(%(delay)s AS float8) * interval '1 second'),
+       (SELECT coalesce(CAST(%(run_at)s AS timestamptz),
+                        statement_timestamp() + CAST(%(delay)s AS float8) * interval '1 second')),
        CAST(%(max_attempts)s AS integer), CAST(%(timeout)s AS real), CAST(%(executor)s AS text),
        CAST(%(task)s AS text), a.summary, a.signature, a.payload
-FROM unnest(CAST(%(summaries)s AS text[]), CAST(%(signatures)s AS bytea[]), CAST(%(payloads)s AS bytea[]))
-     AS a (summary, signature, payload)
+FROM (SELECT unnest(CAST(%(summaries)s AS text[])) AS summary,
+             unnest(CAST(%(signatures)s AS bytea[])) AS signature,
+             unnest(CAST(%(payloads)s AS bytea[])) AS payload) AS a
 RETURNING id
