@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import create_engine, make_url, text
@@ -81,6 +81,7 @@ def test_a_password_is_never_shown(shown: str, expected: str) -> None:
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="@"), min_size=8, max_size=30))
 def test_no_password_of_whatever_characters_gets_through(password: str) -> None:
+    assume(password not in "postgresql://user:***")  # it would be there without being shown
     assert password not in mask(f"no connection to postgresql://user:{password}@host/db today")
 
 
