@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.figures import ratio
 
 Result = Mapping[str, Any]
-OURS, RAW = "pgjobs best", "raw_sql best"
+OURS, RAW, CALLED = "pgjobs best", "raw_sql best", "raw_sql called"
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ def aims(bench: Result, peers: Result, growth: Mapping[str, Result]) -> list[Row
         for peer, title, wanted in (("pgqueuer", "PgQueuer", 2.0), ("graphile", "graphile-worker", 1.5)):
             theirs = values(peers, name, f"{peer} best")
             rows.append(at_least(f"{aim} ÷ {title} at its best", wanted, values(peers, name, OURS), theirs))
+    called = ratio(values(bench, "drain_1", OURS), values(bench, "drain_1", CALLED))
+    reached = "not measured" if called is None else f"{called:.2f}"
+    rows.append(Row("drain, 1 process ÷ the SQL with its jobs called by one thread", "to see the limit", reached, None))
     busy = [values(bench, "enqueue_64_busy", stand) for stand in (OURS, RAW)]
     rows.append(at_least("enqueue, 64 clients, a worker busy ÷ a bare INSERT", 0.85, *busy))
     bulk = [values(bench, "drain_1", stand, "bulk_per_second") for stand in (OURS, RAW)]

@@ -18,6 +18,9 @@ PGJOBS = Contender(
 ASYNC = Configuration("async", "`pgjobs work -q bench:100`: 100 slots, `async def` jobs")
 PROCESS = Configuration("process", '`pgjobs work -q bench:10`: 10 slots, `executor="process"`')
 
+# What is left when the jobs are loaded and called too, without slots, threads, contexts, or a note of what runs.
+CALLED = Configuration("called", "claims of 1,000, whose jobs the claiming thread loads and calls one by one")
+
 RAW_SQL = Contender(
     name="raw_sql",
     title="the SQL alone",

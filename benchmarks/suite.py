@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contender import Configuration, Contender
-from benchmarks.contenders import ASYNC, PGJOBS, RAW_SQL
+from benchmarks.contenders import ASYNC, CALLED, PGJOBS, RAW_SQL
 from benchmarks.machine import describe
 from benchmarks.measures.drain import drain
 from benchmarks.measures.enqueue import enqueue
@@ -189,7 +189,7 @@ def prepared(contender: Contender, place: Server, cache: Redis | None) -> Run:
     if contender.redis and cache is None:
         raise Failed("there is no redis-server")
     command = command_of(contender)
-    kinds = [contender.best] if contender == RAW_SQL else [contender.default, contender.best]
+    kinds = [contender.best, CALLED] if contender == RAW_SQL else [contender.default, contender.best]
     if contender == PGJOBS:
         kinds.append(ASYNC)
     stands = [Stand(contender, kind, command, place, cache) for kind in dict.fromkeys(kinds)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.aims import Result, Row, values
+from benchmarks.aims import RAW, Result, Row, values
 from benchmarks.figures import spread
 
 NOTHING = "—"  # in a cell: not measured, or there is no such figure
@@ -74,7 +74,7 @@ def stands(result: Result) -> list[tuple[str, str]]:
     found = []
     for name in sorted(names, key=lambda name: (order.index(name.rpartition(" ")[0]), name.rpartition(" ")[2])):
         contender, _, kind = name.rpartition(" ")
-        found.append((name, titles[contender] if contender == "raw_sql" else f"{titles[contender]}, {kind}"))
+        found.append((name, titles[contender] if name == RAW else f"{titles[contender]}, {kind}"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What every driver speaks, so that one harness can measure them all: `python DRIVER.py COMMAND …`.
+"""What every driver speaks, so that one harness can measure them all: `python -m benchmarks.drivers.NAME COMMAND …`.
 
     setup                        make the database (or its like) and the contender's tables, from nothing
     reset                        empty them

@@ -42,6 +42,8 @@ class RawSqlDriver(PgjobsDriver):
     def worker(self, configuration: str) -> None:
         if configuration == "pgjobs":  # ours, on this database
             super().worker("best")
+        if configuration == "called":
+            raw_sql.work(DATABASE_URL, 1000, call=True)
         raw_sql.work(DATABASE_URL, int(configuration))
 
 

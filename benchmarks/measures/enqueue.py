@@ -9,6 +9,7 @@ from benchmarks.running import START_SECONDS, Stand
 
 # Clients: processes, connections of each, and jobs of all together.
 SHAPES = {1: (1, 1, 1_000), 16: (4, 4, 4_000), 64: (4, 16, 8_000)}
+BUSY_TIMES = 3  # so many more jobs with a worker at work: the first second, in which it was idle before, is not all
 LIMIT = 90.0  # seconds
 
 
@@ -20,6 +21,8 @@ def enqueue(stand: Stand, clients: int, *, busy: bool = False) -> dict[str, Any]
 
     """
     processes, connections, jobs = SHAPES[clients]
+    if busy:
+        jobs *= BUSY_TIMES
     stand.empty()
     with ExitStack() as stack:
         workers = stack.enter_context(stand.workers()) if busy else None
