@@ -68,7 +68,7 @@ class PgjobsDriver:
         slots = os.environ.get("BENCH_SLOTS") or SLOTS[configuration]
         command = [
             *(sys.executable, "-m", "pgjobs", "work", "-q", QUEUE if slots is None else f"{QUEUE}:{slots}"),
-            *("--processes", os.environ.get("BENCH_PROCESSES", "1")),
+            *("--processes", os.environ.get("BENCH_PROCESSES", "1"), "--import", "benchmarks.tasks"),
             *("--grace", str(GRACE), "--log-level", "warning"),
         ]
         os.execve(sys.executable, command, {**os.environ, "PGJOBS_DATABASE_URL": DATABASE_URL})

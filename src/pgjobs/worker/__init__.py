@@ -1,8 +1,7 @@
 """The worker: supervisor → process → producer, consumers, acknowledger.
 
 The parent is `supervisor`: `member` is a worker process as it sees it, `heart` beats for all of them and buries the
-dead (`rescue`). Both sides share `config`, the line between them (`control`), and two pieces of
-shared memory: the `board`, which outlives a process, and the `places` where all have left off.
+dead (`rescue`). Both sides share `config`, the line between them (`control`), and the `board` that outlives one.
 
 In a worker process, `process` puts together for each queue a `lane` (its slots, inbox and numbers), a `producer` (with
 `demand` and `frontier`) and the `consumers`; one `acknowledger` writes all outcomes (`settle`). Each thread that talks

@@ -1,4 +1,4 @@
-"""A worker process: `python -m pgjobs.worker FD BOARD_FD PLACES_FD`. The supervisor starts it; nobody else should."""
+"""A worker process: `python -m pgjobs.worker FD BOARD_FD`. The supervisor starts it; nobody else should."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from contextlib import suppress
 from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.control import Control
-from pgjobs.worker.places import SharedPlaces
 from pgjobs.worker.process import WorkerProcess
 
 
-def main(fd: int, board_fd: int, places_fd: int) -> None:
+def main(fd: int, board_fd: int) -> None:
     """Take the configuration from the line, and work."""
-    for inherited in (fd, board_fd, places_fd):
+    for inherited in (fd, board_fd):
         os.set_inheritable(inherited, False)
     control = Control(socket.socket(fileno=fd))
     messages = control.hear(None)
@@ -27,12 +26,11 @@ def main(fd: int, board_fd: int, places_fd: int) -> None:
     first, *others = messages  # it may have been told to drain in the same breath
     config = WorkerConfig.from_json(first["config"])
     board = Board(sum(queue.concurrency for queue in config.queues), board_fd)
-    places = SharedPlaces(len(config.queues), places_fd)
-    code = WorkerProcess(config, control, board, places, others).run()
+    code = WorkerProcess(config, control, board, others).run()
     with suppress(BaseException):  # a job may have closed it
         sys.stdout.flush()
     os._exit(code)  # threads of jobs that do not end must not hold up the exit
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -17,7 +17,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import lt
 
 PRIORITIES = list(range(10))
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,8 +54,6 @@ class Frontier:
         self.empty_since = 0.0  # when the last pass began, if nothing has been found since; else 0
         self.sweeping = False  # whether the last claim was a sweep
         self.rested = False  # whether it was the end of a pass that found nothing
-        self.behind = False  # a sweep found more than it took: it is not used up yet
-        self._left_off = self.places  # where the last sweep began
         # Seconds before the places: a sweep looks as far back as `_recent`, or from `_seen` to `_seen + _width`.
         self._recent = math.inf
         self._width = math.inf
@@ -74,7 +71,6 @@ class Frontier:
         starts = [min(place, near) for place in self.places]
         if not self.sweeping:
             return Look(starts, _TO_THE_END)
-        self._left_off = self.places.copy()
         if not self._seen:
             self._pass_began, self._found = now, False
         self._deep = bool(self._seen) and not self._deep
@@ -82,11 +78,6 @@ class Frontier:
             return Look([_before(place, self._recent) for place in starts], _TO_THE_END)
         far = self._seen + self._width
         return Look([_before(place, far) for place in starts], [_before(place, self._seen)[0] for place in starts])
-
-    def advance(self, places: list[Place]) -> None:
-        """Start from these places, to which others have come, unless that would leave out what a sweep found."""
-        if not self.behind:
-            self.places = places
 
     def claimed(self, last: Mapping[int, Place], *, full: bool, began: float, now: float, clock: datetime) -> None:
         """Remember a claim that began at `clock`: the last place it took of each priority, and whether it was `full`.
@@ -104,7 +95,6 @@ class Frontier:
                 places[priority] = max(places[priority], near)
         if last:
             self._found, self.empty_since = True, 0.0
-        self.behind = full and any(map(lt, places, self._left_off))
         cost = now - began
         if not self.sweeping:
             self._usual = min(cost, self._usual * 1.02) if self._usual else cost

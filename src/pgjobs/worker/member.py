@@ -14,7 +14,6 @@ from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.control import Control, Message
 from pgjobs.worker.death import how_it_died
-from pgjobs.worker.places import SharedPlaces
 from pgjobs.worker.rescue import Death
 from pgjobs.worker.settle import Claim
 from pgjobs.worker.timeouts import STUCK_AFTER
@@ -26,7 +25,7 @@ SLACK = 15.0  # seconds beyond the grace that a draining process may take to flu
 class Member:
     """One worker process: spawned, not forked, so that it shares nothing but what is passed to it."""
 
-    def __init__(self, config: WorkerConfig, places: SharedPlaces) -> None:
+    def __init__(self, config: WorkerConfig) -> None:
         self.worker_id: int | None = None
         self.settled = 0
         self.retired = False
@@ -41,10 +40,9 @@ class Member:
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
             with theirs:
-                fds = [theirs.fileno(), self._board.fd, places.fd]
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
-                    pass_fds=fds,
+                    [sys.executable, "-m", "pgjobs.worker", str(theirs.fileno()), str(self._board.fd)],
+                    pass_fds=[theirs.fileno(), self._board.fd],
                     stdin=subprocess.DEVNULL,
                     process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
                 )

@@ -28,7 +28,6 @@ from pgjobs.worker.consumers.threads import ThreadConsumers
 from pgjobs.worker.control import Control, Message
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
-from pgjobs.worker.places import SharedPlaces
 from pgjobs.worker.producer import Producer
 from pgjobs.worker.registry import application_name, beat, register
 from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
@@ -41,13 +40,10 @@ REPLACE_ME = 75  # exit code: a job did not stop, so this process should not go 
 class WorkerProcess:
     """Everything in one worker process."""
 
-    def __init__(
-        self, config: WorkerConfig, control: Control, board: Board, places: SharedPlaces, heard: list[Message]
-    ) -> None:
+    def __init__(self, config: WorkerConfig, control: Control, board: Board, heard: list[Message]) -> None:
         self._config = config
         self._control = control
         self._board = board
-        self._places = places
         self._stop_claiming = threading.Event()
         self._asked_to_drain = any(message["say"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
@@ -120,12 +116,11 @@ class WorkerProcess:
             "settings": {"schema": config.schema, "database_url": config.database_url},
         }
         producers, consumers, first_slot = [], [], 0
-        for number, queue in enumerate(config.queues):
+        for queue in config.queues:
             lane = Lane(queue.name, queue.concurrency, first_slot)
             first_slot += queue.concurrency
             link = self._link(f"claim {queue.name}", async_commit=True)
-            shared = (self._places, number) if config.processes > 1 else None
-            producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming, shared))
+            producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming))
             consumers.append(
                 ThreadConsumers(lane, self._outbox, loop, watchdog, self._board, lambda: ChildProcess(hello))
             )

@@ -22,7 +22,6 @@ from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, STALL, wait_after
 from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
-from pgjobs.worker.places import SharedPlaces
 from pgjobs.worker.rescue import end_backends
 from pgjobs.worker.settle import Claim, array, settle
 from pgjobs.worker.vital import VitalThread
@@ -36,15 +35,7 @@ _ORDER = itemgetter(5, 6, 0)  # of a claimed row: priority, run_at, id
 class Producer(VitalThread):
     """One thread and one connection for one queue. `stop` (set, then the lane woken) ends it."""
 
-    def __init__(
-        self,
-        lane: Lane,
-        outbox: Outbox,
-        link: Link,
-        worker_id: int,
-        stop: threading.Event,
-        shared: tuple[SharedPlaces, int] | None = None,
-    ) -> None:
+    def __init__(self, lane: Lane, outbox: Outbox, link: Link, worker_id: int, stop: threading.Event) -> None:
         super().__init__(name=f"pgjobs-producer-{lane.name}", daemon=True)
         self._lane = lane
         self._outbox = outbox
@@ -52,7 +43,6 @@ class Producer(VitalThread):
         self._worker_id = worker_id
         self._stop_asked = stop
         self._frontier = Frontier()
-        self._shared = shared  # with the other processes of this worker, and which of its queues this is
         self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
         self._ask_clock_at = 0.0  # monotonic seconds
         self._misses = 0
@@ -92,9 +82,6 @@ class Producer(VitalThread):
         frontier, lane = self._frontier, self._lane
         began = time.monotonic()
         clock = self._clock(link, began)
-        if self._shared:
-            places, queue = self._shared
-            frontier.advance(places.furthest(queue, frontier.places))
         look = frontier.start(began, clock)
         with link.pinned() as cursor:
             cursor.execute(
@@ -124,8 +111,6 @@ class Producer(VitalThread):
             name = lane.name
             lane.inbox.put([CurrentJob(name, lane, *row) for row in fresh])
         frontier.claimed(last, full=len(rows) >= wanted, began=began, now=now, clock=clock)
-        if self._shared and not frontier.behind:
-            places.share(queue, frontier.places)
         lane.empty_since = frontier.empty_since
         return len(rows)
 

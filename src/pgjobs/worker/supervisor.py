@@ -26,7 +26,6 @@ from pgjobs.worker.caretaker import LAST_WORDS, Caretaker
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.heart import Heart
 from pgjobs.worker.member import Member
-from pgjobs.worker.places import SharedPlaces
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
@@ -68,7 +67,6 @@ class Supervisor:
         self._config = config
         self._on_progress = on_progress
         self._members: list[Member] = []
-        self._places = SharedPlaces(len(config.queues))
         self._short_lives = 0
         self._restarts: list[float] = []  # when the next processes are to be started, monotonic seconds
         self._signals = 0
@@ -120,7 +118,6 @@ class Supervisor:
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
             self._selector.close()
-            self._places.close()
             wake_read.close()
             wake_write.close()
         if self._unfit:
@@ -159,7 +156,7 @@ class Supervisor:
 
     def _hire(self) -> None:
         try:
-            member = Member(self._config, self._places)
+            member = Member(self._config)
         except OSError as error:  # no processes, files or memory left
             self._short_lives += 1
             pause = max(TICK, restart_pause(self._short_lives))
