@@ -15,6 +15,7 @@ from psycopg.pq import Format
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from psycopg.abc import AdaptContext
     from psycopg.adapt import AdaptersMap
 
 _HEADER = struct.Struct(
@@ -35,7 +36,10 @@ class Blobs(list[bytes]):
 
 class _TextsDumper(Dumper):
     format = Format.BINARY
-    oid = _TEXT.array_oid
+
+    def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
+        super().__init__(cls, context)
+        self.oid = _TEXT.array_oid  # of the object: a class with one would be taken for all arrays of texts
 
     def dump(self, obj: Texts) -> bytes:
         encoding = "utf-8" if self.connection is None else self.connection.info.encoding
@@ -44,7 +48,10 @@ class _TextsDumper(Dumper):
 
 class _BlobsDumper(Dumper):
     format = Format.BINARY
-    oid = _BYTEA.array_oid
+
+    def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
+        super().__init__(cls, context)
+        self.oid = _BYTEA.array_oid
 
     def dump(self, obj: Blobs) -> bytes:
         return _array(_BYTEA.oid, obj)

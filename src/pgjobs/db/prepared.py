@@ -26,6 +26,8 @@ _CELLS = ("summary", "signature", "payload")  # in the order of the statement, b
 _OFF, _IDLE = pq.PipelineStatus.OFF, pq.TransactionStatus.IDLE
 _READY = (_IDLE, pq.TransactionStatus.INTRANS)
 _BINARY, _TUPLES_OK = pq.Format.BINARY, pq.ExecStatus.TUPLES_OK
+_FORGOTTEN = ("26000", "0A000")  # there is no such prepared statement; its result has another type now
+_NEEDED = hasattr(generators, "execute") and hasattr(pq.PGconn, "send_query_prepared")
 
 
 class _Learnt(NamedTuple):
@@ -50,7 +52,7 @@ def learn(cursor: Any, sql: str, columns: Columns, cells: Mapping[str, Any], par
     try:
         query = cursor._query or cursor._convert_query(sql, parameters)  # the second if it was prepared
         key, dumped, formats = (query.query, query.types), query.params, query.formats
-    except AttributeError:  # another version of psycopg
+    except Exception:  # another version of psycopg; the row is in, and must not fail now
         return
     first = len(columns)
     if dumped is None or len(dumped) != first + len(_CELLS) or dumped[-1] != cells["payload"]:
@@ -125,7 +127,7 @@ def _send(conn: Any, name: bytes, learnt: _Learnt, cells: Mapping[str, Any]) -> 
 
 def _names(conn: Any) -> dict[Any, bytes]:
     """Give psycopg's table of the statements that are prepared on this connection."""
-    if conn.prepare_threshold is None or not hasattr(conn, "_start_query"):
+    if not _NEEDED or conn.prepare_threshold is None or not hasattr(conn, "_start_query"):
         return {}
     names: dict[Any, bytes] = getattr(getattr(conn, "_prepared", None), "_names", {})
     return names
@@ -134,6 +136,8 @@ def _names(conn: Any) -> dict[Any, bytes]:
 def _id(conn: Any, learnt: _Learnt, results: Any) -> int:
     result = results[-1]
     if result.status != _TUPLES_OK:
-        _names(conn).pop(learnt.key, None)  # as psycopg does: it may have been the plan, so it is prepared again
-        raise errors.error_from_result(result, encoding=conn.info.encoding)
+        error = errors.error_from_result(result, encoding=conn.info.encoding)
+        if error.sqlstate in _FORGOTTEN:
+            _names(conn).pop(learnt.key, None)
+        raise error
     return int.from_bytes(result.get_value(0, 0), "big")

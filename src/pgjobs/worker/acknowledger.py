@@ -118,6 +118,9 @@ class Acknowledger(VitalThread):
             inflight = job.lane.inflight
             if inflight.get(job.id) == -job.claim:  # else it was queued again, and claimed again, meanwhile
                 del inflight[job.id]
+        for lane in lanes:
+            if lane.hungry and lane.demand():  # so many were not acknowledged that nothing was claimed
+                lane.wake()
         self.settled += len(batch)
         if log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:

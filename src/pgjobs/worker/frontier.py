@@ -23,6 +23,7 @@ OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
 NEAR = timedelta(seconds=0.1)
 SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
+VERY_DEAR = 0.05  # seconds: no look at everything takes that by chance
 LEAST_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
 LEAST_RECENT = 2.0  # seconds that every sweep looks back: who commits late is hardly ever later
 FIRST_WIDTH = 64.0  # seconds of run_at in a slice, when slices become necessary
@@ -103,9 +104,9 @@ class Frontier:
             if full:
                 self._seen, self._deep = 0.0, False  # what was found comes first
             else:
-                self._swept(cost - self._usual)
+                self._swept(cost - self._usual, now)
 
-    def _swept(self, cost: float) -> None:
+    def _swept(self, cost: float, now: float) -> None:
         """After a sweep that was not full: `cost` is what it took beyond the usual."""
         if self._deep:
             self._seen += self._width
@@ -113,8 +114,9 @@ class Frontier:
         elif self._recent == math.inf:
             self._seen = math.inf
             self._dear = self._dear + 1 if cost > 2 * SLICE else 0
-            if self._dear > 1:  # not only once, when the machine was busy
+            if self._dear > 1 or cost > VERY_DEAR:  # not only once, when the machine was busy
                 self._recent, self._dear = FIRST_WIDTH, 0
+                self.next_sweep = min(self.next_sweep, now + SWEEP_SHARE * SLICE)  # what comes next is cheap
         else:
             if not self._seen:
                 self._seen = self._width = self._recent

@@ -29,7 +29,7 @@ from pgjobs.worker.control import Control, Message
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
-from pgjobs.worker.registry import application_name, beat, register
+from pgjobs.worker.registry import application_name, beat, claim_role, register
 from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
 
 log = logging.getLogger("pgjobs.worker")
@@ -119,7 +119,7 @@ class WorkerProcess:
         for queue in config.queues:
             lane = Lane(queue.name, queue.concurrency, first_slot)
             first_slot += queue.concurrency
-            link = self._link(f"claim {queue.name}", async_commit=True)
+            link = self._link(claim_role(queue.name), async_commit=True)
             producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming))
             consumers.append(
                 ThreadConsumers(lane, self._outbox, loop, watchdog, self._board, lambda: ChildProcess(hello))

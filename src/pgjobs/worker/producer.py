@@ -18,10 +18,11 @@ from typing import Any
 from pgjobs.context import CurrentJob
 from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.outcome import RELEASED
-from pgjobs.worker.demand import ARMED_SECONDS, STALE_INBOX, STALL, wait_after
+from pgjobs.worker.demand import ARMED_SECONDS, LAST_POLL, STALE_INBOX, STALL, wait_after
 from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
+from pgjobs.worker.registry import claim_role
 from pgjobs.worker.rescue import end_backends
 from pgjobs.worker.settle import Claim, array, settle
 from pgjobs.worker.vital import VitalThread
@@ -64,12 +65,13 @@ class Producer(VitalThread):
                     continue
                 rung, self._rung = self._rung, False  # if it rings from now on, the claim may not have seen what for
                 claimed = self._link.run(lambda link, wanted=wanted: self._claim(link, wanted))  # type: ignore[misc]
+                if rung:
+                    lane.look_ahead = True  # it may have rung for something that is due in a moment
                 if claimed >= wanted:
                     self._misses = 0
                     continue
-                self._misses = 1 if claimed else self._misses + 1
-                if rung and not claimed:
-                    lane.look_ahead = True  # it rang for something that is due in a moment
+                # Of several that commit at about the same time one rings: there may be more in a moment.
+                self._misses = 1 if claimed or rung else self._misses + 1
                 self._link.run(self._wait_for_work)
         except Stopped:
             pass
@@ -144,7 +146,7 @@ class Producer(VitalThread):
         reconnected = self._generation > 0
         self._generation, self._armed_until, self._ask_clock_at = link.generation, 0.0, 0.0
         if reconnected:
-            end_backends(connection, self._worker_id, f"claim {self._lane.name}")
+            end_backends(connection, self._worker_id, claim_role(self._lane.name, prefix=True))
             with connection.transaction():
                 rows = link.cursor.execute(
                     statement("unanswered_claims"), {"queue": self._lane.name, "worker_id": self._worker_id}
@@ -180,13 +182,14 @@ class Producer(VitalThread):
     def _wait_for_work(self, link: Link) -> None:
         wait = wait_after(self._misses, doorbell=self._doorbell)
         now = time.monotonic()
-        if (self._lane.look_ahead and self._armed_until) or self._due_at <= now:
+        if (self._lane.look_ahead and self._armed_until and wait.seconds > LAST_POLL) or self._due_at <= now:
             self._look_ahead(link)
+            now = time.monotonic()
         if now < self._armed_until - 0.05:
             seconds = min(wait.seconds, self._armed_until - now)  # it rings for us already
             if not self._frontier.rested:
                 # What lies behind the frontier does not ring: look there as soon as that is due.
-                seconds = min(seconds, max(wait.seconds, self._frontier.next_sweep - now))
+                seconds = min(seconds, max(0.0, self._frontier.next_sweep - now))
             self._poll(link, min(seconds, max(0.0, self._due_at - now)))
         elif not wait.arm:
             self._poll(link, wait.seconds)

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Sequence
+from hashlib import md5
 from typing import TYPE_CHECKING
 
 from pgjobs import __version__
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 def application_name(worker_id: int, role: str = "") -> str:
     """Name a connection of a worker in `pg_stat_activity`; without a role, the beginning of all their names."""
     return f"{settings().schema[:20]} worker {worker_id} {role}"[:63]
+
+
+def claim_role(queue: str, *, prefix: bool = False) -> str:
+    """Give the role of the connection that claims from a queue; `prefix`: no more of it than tells queues apart.
+
+    PostgreSQL cuts names of connections, and keeps ASCII alone: a queue's own name could be that of another one.
+    """
+    role = f"claim {md5(queue.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    return role if prefix else f"{role} {queue}"
 
 
 def register(connection: psycopg.Connection, queues: Sequence[QueueSlots]) -> int:

@@ -147,6 +147,7 @@ class LoopRunner:
                 break
             if job.task not in lane.coroutines or job.executor == "process" or job.isolate or job.timeout is not None:
                 waiting.appendleft(job)  # a thread has to look at it
+                lane.inbox.wake_another()
                 break
             lane.last_start = began = time.monotonic()
             self._begin(slot, job.id, job.claim, 0.0)
@@ -157,6 +158,7 @@ class LoopRunner:
                 continue
             if not runs_on_loop(job, call):
                 waiting.appendleft(job)
+                lane.inbox.wake_another()
                 break
             self._create(job, call, slot, None)
             return
