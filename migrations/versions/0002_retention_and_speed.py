@@ -71,12 +71,16 @@ _RING_ONCE = [
     CREATE FUNCTION pgjobs.open_doorbell() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     BEGIN
+        IF TG_RELID <> 'pgjobs.queues'::regclass THEN  -- else anybody's own table would be looked at with these rights
+            RAISE EXCEPTION 'this is for the table of queues alone' USING ERRCODE = 'insufficient_privilege';
+        END IF;
         PERFORM setval('pgjobs.doorbell', greatest(
             pg_sequence_last_value('pgjobs.doorbell'),
             least(extract(epoch FROM NEW.doorbell_until) + 1, 253402300800)::bigint));
         RETURN NULL;
     END $$
     """,
+    "REVOKE EXECUTE ON FUNCTION pgjobs.open_doorbell() FROM PUBLIC",
     """
     CREATE TRIGGER queues_open_doorbell AFTER INSERT OR UPDATE OF doorbell_until ON pgjobs.queues
         FOR EACH ROW WHEN (NEW.doorbell_until > clock_timestamp()) EXECUTE FUNCTION pgjobs.open_doorbell()

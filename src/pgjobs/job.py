@@ -64,7 +64,7 @@ class Job(Generic[P, R_co]):
         if mark is not None and self.is_async:
             mark(self)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function, here and now."""
         return self.function(*args, **kwargs)
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from pgjobs.db.statements import doorbell_channel, statement
 from tests.support.worker import scalar
@@ -227,3 +228,24 @@ def test_who_may_only_enqueue_rings_too(conn: psycopg.Connection, enqueuer: psyc
     arm(conn, "mail")
     enqueuer.execute(INSERT, ["mail"])
     assert rung(conn) == ["mail"]
+
+
+def test_nobody_can_use_what_the_owner_may_do_on_a_table_of_their_own(conn: psycopg.Connection) -> None:
+    """The function that opens the gate runs with the owner's rights: on another table those would be anybody's."""
+    role = sql.Identifier(f"test_nobody_{conn.info.backend_pid}")
+    conn.execute("CREATE TEMP TABLE mine (doorbell_until timestamptz)")
+    trigger = "CREATE TRIGGER mine AFTER INSERT ON {} FOR EACH ROW EXECUTE FUNCTION pgjobs.open_doorbell()"
+    conn.execute(trigger.format("mine").encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="queues alone"):
+        conn.execute("INSERT INTO mine VALUES ('infinity')")
+    conn.execute(sql.SQL("CREATE ROLE {}").format(role))
+    try:
+        conn.execute(sql.SQL("GRANT USAGE ON SCHEMA pgjobs TO {}").format(role))
+        conn.execute(sql.SQL("SET ROLE {}").format(role))
+        conn.execute("CREATE TEMP TABLE theirs (doorbell_until timestamptz)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="open_doorbell"):
+            conn.execute(trigger.format("theirs").encode())
+    finally:
+        conn.execute("RESET ROLE")
+        conn.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        conn.execute(sql.SQL("DROP ROLE {}").format(role))

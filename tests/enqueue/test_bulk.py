@@ -189,3 +189,14 @@ def test_thousands_on_sqlalchemys_async_connections(database_url: str, conn: psy
     assert [row[0] for row in found] == ids
     assert [row[3] for row in found[:4_500]] == [n + 1 for n in range(4_500)]
     assert [row[1] for row in found[4_499:]] == ["add(4499, 1)", None, None, None]
+
+
+def test_a_connection_dumps_the_callers_own_arrays_as_before(conn: psycopg.Connection) -> None:
+    enqueue_many(conn, add, [(1,), (2,)])
+    conn.execute("CREATE TEMP TABLE own (texts text[], blobs bytea[])")
+    with conn.cursor().copy("COPY own FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(["text[]", "bytea[]"])
+        for row in ((["a", None], [b"b"]), ([], []), ([["c"]], [None])):
+            copy.write_row(row)
+    found = conn.execute("SELECT texts, blobs FROM own").fetchall()
+    assert found == [(["a", None], [b"b"]), ([], []), ([["c"]], [None])]
