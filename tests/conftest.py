@@ -100,6 +100,13 @@ def embedded_directory() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Two processes share a run (`make test`). Tests of workers measure times, so no two of them run at once.
+    for item in items:
+        if item.path.parent.name == "worker":
+            item.add_marker(pytest.mark.xdist_group("worker"))
+
+
 def pytest_configure() -> None:
     # A shell starts what runs in the background with SIGINT ignored, and all processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
