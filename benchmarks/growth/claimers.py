@@ -15,9 +15,7 @@ from benchmarks.running import Stand
 
 MEASURES = {"per_second": "drained, jobs/s"}
 LIMIT = 120.0  # seconds for the drain
-MANY = (
-    8  # processes; with more of them a point takes long, and is measured once, with more jobs: each has its first ones
-)
+MANY = 8  # processes; with more of them a point takes long, and is measured once, and with more jobs
 
 
 def claimers(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
