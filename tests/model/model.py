@@ -1,0 +1,104 @@
+"""What the tables should hold, as plain values: the contract in a hundred lines, without SQL, threads or time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Job:
+    """A job as users know it."""
+
+    most: int
+    status: str = "queued"
+    attempt: int = 0
+    claims: int = 0
+    prior: int = 0
+    worker: int | None = None
+    due: bool = True
+    letter: bool = False
+    errors: int = 0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a worker holds after it claimed: good for one outcome, as long as nobody has taken the job back."""
+
+    job: int
+    claims: int
+    worker: int
+
+
+@dataclass
+class Model:
+    """All jobs, by id."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+
+    def due(self) -> list[int]:
+        return sorted(number for number, job in self.jobs.items() if job.status == "queued" and job.due)
+
+    def holds(self, claim: Claim) -> bool:
+        """Say whether an outcome of this claim counts."""
+        job = self.jobs[claim.job]
+        return job.status == "running" and (job.claims, job.worker) == (claim.claims, claim.worker)
+
+    def completed(self, claim: Claim) -> bool:
+        """Say whether it was this claim that completed the job: to say so again does no harm."""
+        job = self.jobs[claim.job]
+        return job.status == "completed" and (job.claims, job.worker) == (claim.claims, claim.worker)
+
+    def claim(self, number: int, worker: int) -> Claim:
+        job = self.jobs[number]
+        assert job.status == "queued", f"job {number} was claimed, and is {job.status}"
+        assert job.due, f"job {number} was claimed before it is due"
+        job.status, job.worker = "running", worker
+        job.attempt += 1
+        job.claims += 1
+        return Claim(number, job.claims, worker)
+
+    def complete(self, claim: Claim) -> None:
+        if self.holds(claim):
+            self.jobs[claim.job].status = "completed"
+
+    def cancel_itself(self, claim: Claim) -> None:
+        if self.holds(claim):
+            self.jobs[claim.job].status = "cancelled"
+
+    def error(self, claim: Claim, *, later: bool) -> None:
+        """Retry, or fail for good when no attempt is left."""
+        if not self.holds(claim):
+            return
+        job = self.jobs[claim.job]
+        job.errors += 1
+        if job.attempt >= job.most:
+            job.status, job.letter = "failed", True
+        else:
+            job.status, job.worker, job.due = "queued", None, not later
+
+    def take_back(self, claim: Claim, *, later: bool = False) -> None:
+        """Snooze, or release: the attempt does not count."""
+        if self.holds(claim):
+            job = self.jobs[claim.job]
+            job.status, job.worker, job.due = "queued", None, job.due and not later
+            job.attempt -= 1
+
+    def cancel(self, number: int) -> None:
+        if self.jobs[number].status == "queued":
+            self.jobs[number].status = "cancelled"
+
+    def again(self, number: int) -> None:
+        """Put a finished job back, with a fresh budget; make a queued one due."""
+        job = self.jobs[number]
+        if job.status == "queued":
+            job.due = True
+        elif job.status in ("completed", "failed", "cancelled"):
+            job.most = job.attempt + max(job.most - job.prior, 1)
+            job.status, job.prior, job.worker, job.due, job.letter = "queued", job.attempt, None, True, False
+
+    def replay(self, number: int) -> None:
+        if self.jobs[number].letter:
+            self.again(number)
+
+    def discard(self, number: int) -> None:
+        self.jobs[number].letter = False
