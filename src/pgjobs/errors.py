@@ -31,6 +31,10 @@ class SignatureError(PayloadError):
     """A payload that is unsigned or wrongly signed, seen by a worker that has a key."""
 
 
+class NotAllowedError(PayloadError):
+    """A payload that wants to use what this worker's allow-list does not have."""
+
+
 class NotFoundError(PgjobsError):
     """There is no such job, dead letter or queue."""
 

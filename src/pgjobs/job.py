@@ -14,7 +14,15 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
 
 from pgjobs.errors import UsageError
-from pgjobs.options import DEFAULT_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, Executor, JobOptions, make_policy
+from pgjobs.options import (
+    DEFAULT_ATTEMPTS,
+    DEFAULT_PRIORITY,
+    DEFAULT_QUEUE,
+    Executor,
+    JobOptions,
+    PayloadKind,
+    make_policy,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -156,6 +164,7 @@ def job(
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
     give_up_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
     summary: bool = ...,
+    payload: PayloadKind = ...,
 ) -> _Decorator: ...
 def job(
     function: Callable[..., Any] | None = None,
@@ -170,6 +179,7 @@ def job(
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     summary: bool = True,
+    payload: PayloadKind = "pickle",
 ) -> Any:
     """Give a function the options with which its jobs are enqueued and run. `@job` alone takes the defaults.
 
@@ -184,6 +194,7 @@ def job(
         retry_on: the exceptions that are worth another attempt; none given: all of them.
         give_up_on: the exceptions that are not.
         summary: store a readable form of the call with the job.
+        payload: how the arguments travel: "pickle", or "json", which SQL and other languages can write as well.
 
     Raises:
         UsageError: an option that can not be used, or `function` is not one.
@@ -196,6 +207,7 @@ def job(
         timeout=timeout,
         executor=executor,
         summary=summary,
+        payload=payload,
         policy=make_policy(backoff, retry_on, give_up_on),
     )
     decorator = _Decorator(job_options)

@@ -18,6 +18,7 @@ MOST_ATTEMPTS = 1_000_000
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 TOO_LATE = datetime(9999, 1, 1, tzinfo=UTC)
 Executor = Literal["thread", "async", "process"]
+PayloadKind = Literal["pickle", "json"]
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 DEFAULT_ATTEMPTS = 5
@@ -30,8 +31,8 @@ class JobOptions:
     `queue`: up to 100 characters. `priority`: 0 (first) to 9. `max_attempts`: how often it may be tried. `timeout`:
     seconds that an attempt may take (None: no limit). `delay`: seconds from now; `run_at`: an aware datetime, from 1970
     to 9998; only one of them. `executor`: thread, async or process (None: async for `async def`, thread for all else).
-    `summary`: store a readable form of the call. `policy`: backoff, retry_on, give_up_on; read from the code when the
-    job runs, all else is stored with the job.
+    `summary`: store a readable form of the call. `payload`: how the arguments travel, pickle or json. `policy`:
+    backoff, retry_on, give_up_on; read from the code when the job runs, all else is stored with the job.
 
     Raises:
         UsageError: a value that can not be used.
@@ -46,6 +47,7 @@ class JobOptions:
     run_at: datetime | None = None
     executor: Executor | None = None
     summary: bool = True
+    payload: PayloadKind = "pickle"
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class JobOptions:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
         if self.executor not in (None, "thread", "async", "process"):
             raise UsageError(f"executor={self.executor!r}: give 'thread', 'async' or 'process', or leave it out.")
+        if self.payload not in ("pickle", "json"):
+            raise UsageError(f"payload={brief(self.payload)}: give 'pickle' or 'json'.")
 
     def changed(self, **changes: Any) -> JobOptions:
         """Give these options with some changed; `delay` and `run_at` replace one another.

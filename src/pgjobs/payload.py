@@ -15,11 +15,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
 
+from pgjobs.allow import AllowList
 from pgjobs.errors import EnqueueError, PayloadError
 from pgjobs.job import Job, task_name
 from pgjobs.outcome import JobTimeout
 from pgjobs.parameters import parameters_of
 from pgjobs.settings import settings
+from pgjobs.unpickle import loads
 
 PROTOCOL = 5
 _MAIN_MODULES = ("__main__", "__mp_main__")  # the second: the same, in a child of multiprocessing
@@ -70,16 +72,27 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     return payload
 
 
-def load(payload: bytes) -> Call:
-    """Read a payload. Whoever wrote it decides what code this runs: verify its signature first (see `signing`).
+def load(payload: bytes, task: str = "", allow: AllowList | None = None) -> Call:
+    """Read a payload, a pickle or JSON.
+
+    Whoever wrote a pickle decides what code this runs: verify its signature first (see `signing`). With an allow-list
+    only what is on it is imported and called, and `task` has to be on it as well.
 
     Raises:
         PayloadError: it can not be read here, for whatever reason: one line that says why.
 
     """
     try:
-        return Call(*pickle.loads(payload))
-    except JobTimeout:
+        first = payload[:1]
+        if first == b"[" or first == b"{":
+            from pgjobs.json_payload import load_json
+
+            return Call(*load_json(payload, task, allow))
+        if allow is None:
+            return Call(*pickle.loads(payload))
+        allow.check_task(task)
+        return Call(*loads(payload, allow))
+    except (JobTimeout, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pgjobs.calls import CallDumper
+from pgjobs.calls import CallDumper, Dump
 from pgjobs.errors import EnqueueError
 from pgjobs.job import Job, options_of, task_name
 from pgjobs.parameters import parameters_of
@@ -18,10 +18,26 @@ from pgjobs.summary import Summarizer
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pgjobs.json_payload import JsonDumper
     from pgjobs.options import JobOptions
 
 _LASTING = frozenset({Job, FunctionType, BuiltinFunctionType})
 _MOST_KNOWN = 1_000  # recipes that are remembered
+
+
+class Dumper(Protocol):
+    """What makes the payloads of one callable's calls."""
+
+    @property
+    def head(self) -> bytes | None:
+        """The beginning of all payloads, if they are pickles of a callable that is found by its name."""
+
+    @property
+    def dump(self) -> Dump:
+        """What makes one."""
+
+    def is_found(self) -> bool:
+        """Say whether the callable is found by its name, now."""
 
 
 class Columns(NamedTuple):
@@ -47,7 +63,8 @@ class Recipe:
         self._options = options = options_of(callable)
         self._settings = current
         self._key = current.signing_keys[0] if current.signing_keys else None
-        self._dumper = CallDumper(callable, current.max_payload)
+        dumper = _json_dumper if options.payload == "json" else CallDumper
+        self._dumper: Dumper = dumper(callable, current.max_payload)
         self.columns = Columns(
             options.queue,
             options.priority,
@@ -81,7 +98,7 @@ class Recipe:
     @property
     def is_lasting(self) -> bool:
         """Say whether it is worth remembering: the callable is one that is found by its name."""
-        return self._dumper.head is not None
+        return self._dumper.is_found()
 
     def holds(self, options: JobOptions, current: Settings) -> bool:
         """Say whether a remembered one can be used: nothing that it was made from has changed."""
@@ -110,6 +127,16 @@ class Recipe:
 
         queue, _, _, _, _, timeout, executor, task = self.columns
         return sign(self._key, queue=queue, task=task, executor=executor, timeout=timeout, payload=payload)
+
+
+def _json_dumper(callable: Callable[..., object], limit: int) -> JsonDumper:
+    from pgjobs.json_payload import JsonDumper  # most jobs are pickled
+
+    if not isinstance(callable, Job):
+        raise EnqueueError(
+            f"{task_name(callable)} has payload='json', so it is enqueued as it is: partials and methods are pickles."
+        )
+    return JsonDumper(callable, limit)
 
 
 _known: dict[object, Recipe] = {}

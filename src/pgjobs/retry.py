@@ -149,12 +149,20 @@ def _wished(error: BaseException, attempt: int, max_attempts: int, policy: Retry
 
 
 def after_loss(
-    error: str, attempt: int, max_attempts: int, *, isolate: bool = False, delay: float | None = None
+    error: str,
+    attempt: int,
+    max_attempts: int,
+    *,
+    isolate: bool = False,
+    delay: float | None = None,
+    traceback: str | None = None,
 ) -> Outcome:
     """Decide the outcome of an attempt that ended without an exception to look at: its process died, or hung.
 
     `delay`: seconds until the next attempt (None: the default backoff). `isolate`: run that one in its own process.
+    `traceback`: what is known besides.
     """
     if attempt >= max_attempts:
-        return Failed(one_line(error))
-    return Retried(one_line(error), DEFAULT_POLICY.delay(attempt) if delay is None else delay, isolate=isolate)
+        return Failed(one_line(error), traceback)
+    seconds = DEFAULT_POLICY.delay(attempt) if delay is None else delay
+    return Retried(one_line(error), seconds, traceback, isolate)

@@ -7,6 +7,7 @@
 | signing_keys | PGJOBS_SIGNING_KEY | none; several are separated by commas, the first one signs |
 | max_payload | PGJOBS_MAX_PAYLOAD | 1 MiB, in bytes |
 | summaries | PGJOBS_SUMMARY | on; `off` stores none |
+| allow | PGJOBS_ALLOW | none: workers may call anything; several are separated by commas |
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.allow import AllowList, parse_allow
 from pgjobs.errors import UsageError, brief
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Settings:
     `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the command line starts an embedded one). `schema`:
     where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
     payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
-    of each call.
+    of each call. `allow`: what workers may call (None: anything), as an `AllowList`.
 
     Raises:
         UsageError: a value that can not be used.
@@ -45,6 +47,7 @@ class Settings:
     signing_keys: tuple[bytes, ...] = ()
     max_payload: int = DEFAULT_MAX_PAYLOAD
     summaries: bool = True
+    allow: AllowList | None = None
 
     def __post_init__(self) -> None:
         if self.database_url is not None and not isinstance(self.database_url, str):
@@ -64,6 +67,8 @@ class Settings:
             )
         if not isinstance(self.summaries, bool):
             raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
+        if self.allow is not None and not isinstance(self.allow, AllowList):
+            object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -83,8 +88,17 @@ class Settings:
             schema=env.get("PGJOBS_SCHEMA") or DEFAULT_SCHEMA,
             signing_keys=tuple(key.strip().encode() for key in keys if key.strip()),
             max_payload=int(max_payload),
+            allow=parse_allow([env["PGJOBS_ALLOW"]]) if env.get("PGJOBS_ALLOW") else None,
             summaries=(env.get("PGJOBS_SUMMARY") or "on").lower() not in ("off", "0", "no", "false"),
         )
+
+
+def _texts(allow: object) -> list[str]:
+    if isinstance(allow, str):
+        return [allow]
+    if not isinstance(allow, tuple | list) or not all(isinstance(pattern, str) for pattern in allow):
+        raise UsageError(f"allow={brief(allow)}: give a list of patterns, such as ['shop.*'] (PGJOBS_ALLOW).")
+    return list(allow)
 
 
 def _keys(keys: object) -> tuple[bytes, ...]:

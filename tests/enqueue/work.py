@@ -91,3 +91,8 @@ def _shadowed() -> int:
 
 lost = job(_shadowed)
 lost.__qualname__ = "add"  # a name by which something else is found
+
+
+@job(payload="json")
+def tell(a: object = None, b: object = None, **others: object) -> str:
+    return f"{a} {b} {others}"

@@ -15,6 +15,9 @@ def migrate(
     downgrade: Annotated[
         str | None, typer.Option("--downgrade", metavar="REV", help="Go back to a revision; `base` drops all tables.")
     ] = None,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Also make database roles with the least rights: enqueue, work, read.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Create or upgrade the tables. Safe to run again, and from many places at once."""
@@ -25,10 +28,16 @@ def migrate(
     from pgjobs.errors import UsageError
 
     schema = settings().schema
+    if roles and downgrade is not None:
+        raise UsageError("--roles and --downgrade were both given: use one of them.")
     if sql:
         if downgrade is not None:
             raise UsageError("--sql and --downgrade were both given: use one of them.")
         migrations.sql(settings().database_url)
+        if roles:
+            from pgjobs.db.roles import role_statements
+
+            say("\n".join(f"{statement};" for statement in role_statements()))
         return
 
     from pgjobs.db.database import database
@@ -45,7 +54,18 @@ def migrate(
             before = migrations.current(url)
             migrations.upgrade(url)
         after = migrations.current(url)
+        made = _make_roles(url) if roles else None
     if after == before:
         say(f"The tables in {schema} of {describe(url)} were at revision {after or 'none'} already.")
     else:
         say(f"The tables in {schema} of {describe(url)} went from revision {before or 'none'} to {after or 'none'}.")
+    if made:
+        say(f"The roles {', '.join(made)} are there, with the rights that they need: GRANT them to your own.")
+
+
+def _make_roles(url: str) -> tuple[str, ...]:
+    from pgjobs.db.migrate import connect
+    from pgjobs.db.roles import make_roles
+
+    with connect(url) as connection:
+        return make_roles(connection)

@@ -28,7 +28,28 @@ def work(
             "--import", metavar="MODULE", help="Import this before the first job; repeatable.", show_default=False
         ),
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="MODULE",
+            help="Call nothing else: MODULE, PACKAGE.* or MODULE:NAME; repeatable. [default: anything]",
+            show_default=False,
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
+    max_jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Replace a worker process after about so many jobs.", show_default=False),
+    ] = None,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(min=64, metavar="MB", help="Replace a worker process that has so much.", show_default=False),
+    ] = None,
+    job_memory: Annotated[
+        int | None,
+        typer.Option(min=64, metavar="MB", help="What the process of a job may have.", show_default=False),
+    ] = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     grace: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="At a stop, how long running jobs may go on.")
@@ -48,10 +69,12 @@ def work(
     ] = "auto",
 ) -> None:
     """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish what runs; a second one exits at once."""
+    from pgjobs.allow import parse_allow
     from pgjobs.cli.progress import progress
     from pgjobs.db.database import database
     from pgjobs.worker.config import WorkerConfig, parse_queue
 
+    allowed = parse_allow(allow) if allow else settings().allow
     slots = tuple(parse_queue(text) for text in queue or ["default:10"])
     with database(settings().database_url) as url:
         config = WorkerConfig(
@@ -66,6 +89,10 @@ def work(
             log_level=log_level,
             log_format=log_format,
             schema=settings().schema,
+            max_jobs=max_jobs,
+            max_memory=max_memory,
+            job_memory=job_memory,
+            allow=None if allowed is None else allowed.patterns,
         )
         if supervise.alone and settings().database_url and not drain:
             supervise.become_supervisor(config)

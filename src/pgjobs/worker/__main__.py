@@ -1,4 +1,4 @@
-"""A worker process: `python -m pgjobs.worker FD BOARD_FD`. The supervisor starts it; nobody else should."""
+"""A worker process: `python -m pgjobs.worker FD BOARD_FD BOX_FD`. The supervisor starts it; nobody else should."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from contextlib import suppress
 from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.control import Control
+from pgjobs.worker.death import write_last_stack_to
 from pgjobs.worker.process import WorkerProcess
 
 
-def main(fd: int, board_fd: int) -> None:
+def main(fd: int, board_fd: int, box_fd: int) -> None:
     """Take the configuration from the line, and work."""
     for inherited in (fd, board_fd):
         os.set_inheritable(inherited, False)
+    write_last_stack_to(box_fd)
     control = Control(socket.socket(fileno=fd))
     messages = control.hear(None)
     while not messages and not control.ended:  # a long line comes in parts
@@ -33,4 +35,4 @@ def main(fd: int, board_fd: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

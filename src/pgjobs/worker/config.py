@@ -9,6 +9,7 @@ from pgjobs.errors import UsageError
 from pgjobs.options import check_queue
 
 MOST_SLOTS = 10_000
+LEAST = {"max_jobs": 1, "max_memory": 64, "job_memory": 64}  # a process of Python takes more than nothing
 MOST_SECONDS = 7 * 86400.0
 DEFAULT_SLOTS = 10
 DEFAULT_GRACE = 30.0  # seconds
@@ -36,7 +37,9 @@ class WorkerConfig:
     `imports`: modules to import at the start, so that the first job does not pay for it. `processes`: worker
     processes, each with all the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may go on
     after SIGTERM. `heartbeat`: how often the supervisor beats. `rescue_after`: after how long without a beat a worker
-    counts as dead, and its jobs are taken back.
+    counts as dead, and its jobs are taken back. `allow`: what its jobs may call (None: anything).
+    `max_jobs`, `max_memory` (megabytes): after so many, or with so much, a process is replaced by a fresh one.
+    `job_memory` (megabytes): what a process job may have.
 
     Raises:
         UsageError: a value that can not be used.
@@ -54,6 +57,10 @@ class WorkerConfig:
     log_level: str = "info"
     log_format: str = "auto"
     schema: str = "pgjobs"
+    allow: tuple[str, ...] | None = None
+    max_jobs: int | None = None
+    max_memory: int | None = None
+    job_memory: int | None = None
 
     def __post_init__(self) -> None:
         if not self.queues:
@@ -67,6 +74,10 @@ class WorkerConfig:
             raise UsageError("grace must be 0 or more seconds, heartbeat more than 0, and both at most a week.")
         if not 0 < self.rescue_after <= MOST_SECONDS:
             raise UsageError(f"rescue-after is {self.rescue_after:g} s: give more than 0, and at most a week.")
+        for name in ("max_jobs", "max_memory", "job_memory"):
+            value = getattr(self, name)
+            if value is not None and not LEAST[name] <= value <= 2**40:
+                raise UsageError(f"{name.replace('_', '-')} is {value}: give {LEAST[name]} or more.")
         if self.rescue_after < 2 * self.heartbeat:
             raise UsageError(
                 f"rescue-after is {self.rescue_after:g} s and heartbeat {self.heartbeat:g} s: a worker may miss one, "
@@ -83,6 +94,7 @@ class WorkerConfig:
         values = json.loads(text)
         values["queues"] = tuple(QueueSlots(**queue) for queue in values["queues"])
         values["imports"] = tuple(values["imports"])
+        values["allow"] = None if values["allow"] is None else tuple(values["allow"])
         return cls(**values)
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.control import Control, Message
-from pgjobs.worker.death import how_it_died
+from pgjobs.worker.death import BlackBox, has_died, how_it_died, wait_for_end
 from pgjobs.worker.rescue import Death
 from pgjobs.worker.settle import Claim
 from pgjobs.worker.timeouts import STUCK_AFTER
@@ -35,14 +35,18 @@ class Member:
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
         self._board = Board(sum(queue.concurrency for queue in config.queues))
+        self._black_box = BlackBox()
+        self._peak: int | None = None  # KiB
         with ExitStack() as unless_started:
             unless_started.callback(self._board.close)
+            unless_started.callback(self._black_box.close)
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
             with theirs:
+                fds = [theirs.fileno(), self._board.fd, self._black_box.fd]
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "pgjobs.worker", str(theirs.fileno()), str(self._board.fd)],
-                    pass_fds=[theirs.fileno(), self._board.fd],
+                    [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
+                    pass_fds=fds,
                     stdin=subprocess.DEVNULL,
                     process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
                 )
@@ -101,7 +105,7 @@ class Member:
 
     def has_ended(self) -> bool:
         """Say whether the process is gone."""
-        if self._process.poll() is not None:
+        if has_died(self._process):
             return True
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             log.error("worker process %d does not end, and is killed", self.pid)
@@ -110,18 +114,20 @@ class Member:
 
     def how_it_died(self) -> str | None:
         """Wait for its end, and say how it came; None if it was meant to end."""
-        status = self._process.wait()
+        self._peak = wait_for_end(self._process)
         if self.left or self._killed_on_purpose:
             return None
-        return how_it_died(status)
+        return how_it_died(self._process.returncode)
 
     def death(self, how: str | None) -> Death:
         """Sum up what its jobs' rescue needs to know."""
         assert self.worker_id is not None  # noqa: S101 (only who has registered can have claimed)
         started = frozenset(Claim(*entry) for entry in self._board.started())
-        return Death(self.worker_id, how, started, self._stuck)
+        report = None if how is None else self._black_box.report(self._peak)
+        return Death(self.worker_id, how, started, self._stuck, report)
 
     def close(self) -> None:
         """Let go of what it shared."""
         self.control.close()
         self._board.close()
+        self._black_box.close()

@@ -31,6 +31,7 @@ from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
 from pgjobs.worker.registry import application_name, beat, claim_role, register
 from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
+from pgjobs.worker.wear import memory_used, worn_out
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
@@ -56,7 +57,7 @@ class WorkerProcess:
     def run(self) -> int:
         """Work until told to stop, and give the exit code."""
         config = self._config
-        configure(schema=config.schema, database_url=config.database_url)
+        configure(schema=config.schema, database_url=config.database_url, allow=config.allow)
         from pgjobs.logs import configure_logging
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
@@ -113,7 +114,8 @@ class WorkerProcess:
             "imports": config.imports,
             "log_level": config.log_level,
             "log_format": config.log_format,
-            "settings": {"schema": config.schema, "database_url": config.database_url},
+            "settings": {"schema": config.schema, "database_url": config.database_url, "allow": config.allow},
+            "memory": config.job_memory,
         }
         producers, consumers, first_slot = [], [], 0
         for queue in config.queues:
@@ -151,11 +153,17 @@ class WorkerProcess:
                 self._tell_progress(acknowledger)
                 if self._nothing_is_due():
                     return
-            if self._stuck:
+            if self._stuck or self._is_worn_out(acknowledger.settled):
                 self._control.say("retiring")
                 return
         if self._control.ended:
             log.error("the supervisor is gone: finishing what runs, then stopping")
+
+    def _is_worn_out(self, jobs: int) -> bool:
+        reason = worn_out(jobs, memory_used(), self._config.max_jobs, self._config.max_memory)
+        if reason:
+            log.info("%s: this worker process finishes what it has, and is replaced", reason)
+        return reason is not None
 
     def _tell_progress(self, acknowledger: Acknowledger) -> None:
         if acknowledger.settled != self._told:

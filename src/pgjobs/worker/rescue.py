@@ -32,13 +32,14 @@ class Death:
     """What a supervisor knows of a worker process that has ended.
 
     `started`: the claims that its slots ran last. `how`: how it died (None: it was asked to end). `stuck`: the
-    claims that did not stop, and what to say of them.
+    claims that did not stop, and what to say of them. `report`: its memory and its last stack, if they are known.
     """
 
     worker_id: int
     how: str | None = None
     started: frozenset[Claim] = frozenset()
     stuck: dict[Claim, str] = field(default_factory=dict)
+    report: str | None = None
 
 
 def outcome_for(death: Death, claim: Claim, budget: tuple[int, int]) -> Outcome:
@@ -53,7 +54,7 @@ def outcome_for(death: Death, claim: Claim, budget: tuple[int, int]) -> Outcome:
     if death.how is None or claim not in death.started:
         return RELEASED
     error = f"its worker process died while it ran: {death.how}"
-    return after_loss(error, *budget, isolate=True)
+    return after_loss(error, *budget, isolate=True, traceback=death.report)
 
 
 def bury(connection: psycopg.Connection, death: Death) -> int:

@@ -1,4 +1,4 @@
-"""The child process's side: `python -m pgjobs.worker.consumers.child FD PARENT`.
+"""The child process's side: `python -m pgjobs.worker.consumers.child FD BOX_FD PARENT`.
 
 It takes a job, runs it as its only work, and answers with the outcome. It dies with its worker.
 """
@@ -17,16 +17,17 @@ from importlib import import_module
 from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import Outcome
-from pgjobs.payload import load
 from pgjobs.settings import configure
-from pgjobs.worker.consumers.invoke import call_now, outcome_of, refused
+from pgjobs.worker.consumers.invoke import call_now, loaded, outcome_of, refused
 from pgjobs.worker.consumers.processes import late, receive, send
-from pgjobs.worker.death import die_with_parent
+from pgjobs.worker.death import die_with_parent, write_last_stack_to
+from pgjobs.worker.wear import limit_memory
 
 
-def main(fd: int, parent: int) -> None:
+def main(fd: int, box_fd: int, parent: int) -> None:
     """Serve jobs until the worker closes the connection."""
     die_with_parent(parent)
+    write_last_stack_to(box_fd)
     # Stopping is the supervisor's business, also when a signal goes to every process. No SIG_IGN: programs that a job
     # starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,6 +43,8 @@ def main(fd: int, parent: int) -> None:
         for module in hello["imports"]:
             with suppress(BaseException):  # the worker has imported it, or complained; a job that needs it will too
                 import_module(module)
+        if hello["memory"] is not None:
+            limit_memory(hello["memory"])
         send(channel, b"ready")
         while True:
             job = _job(pickle.loads(receive(channel)))
@@ -61,7 +64,7 @@ def _run(job: CurrentJob, answer: Callable[[Outcome], None]) -> None:
     """Run the job, and answer with its outcome; if it has a timeout, first with the outcome of running too long."""
     me = os.getpid()
     try:
-        call = load(job.payload)
+        call = loaded(job)
     except PayloadError as error:
         outcome = refused(job, error)
         if job.timeout is not None:
@@ -81,4 +84,4 @@ def _run(job: CurrentJob, answer: Callable[[Outcome], None]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -26,7 +26,17 @@ def open_payload(job: CurrentJob) -> Call:
 
     """
     check_signature(job)
-    return load(job.payload)
+    return loaded(job)
+
+
+def loaded(job: CurrentJob) -> Call:
+    """Load the job's payload; with an allow-list, nothing else is resolved for it.
+
+    Raises:
+        PayloadError: it can not be loaded, or must not.
+
+    """
+    return load(job.payload, job.task, settings().allow)
 
 
 def check_signature(job: CurrentJob) -> None:
@@ -120,11 +130,12 @@ def _name(error: BaseException) -> str:
 def refused(job: CurrentJob, error: PayloadError) -> Outcome:
     """Decide what follows when a payload can not be loaded. It may be a deployment under way, so it is retried.
 
-    What is unsigned or wrongly signed stays so: it fails at once.
+    What is unsigned, wrongly signed or not allowed stays so: it fails at once.
     """
-    from pgjobs.errors import SignatureError
+    from pgjobs.errors import NotAllowedError, SignatureError
 
-    return outcome_of(job, error, _NEVER_AGAIN if isinstance(error, SignatureError) else None)
+    hopeless = isinstance(error, SignatureError | NotAllowedError)
+    return outcome_of(job, error, _NEVER_AGAIN if hopeless else None)
 
 
 def _never_again() -> None: ...

@@ -24,7 +24,7 @@ from pgjobs.errors import PayloadError
 from pgjobs.outcome import JobTimeout, Outcome
 from pgjobs.retry import after_loss
 from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused
-from pgjobs.worker.death import how_it_died
+from pgjobs.worker.death import BlackBox, has_died, how_it_died, wait_for_end
 
 LENGTH = struct.Struct("!I")
 LOOK_EVERY = 0.5  # seconds: whether the child still lives
@@ -47,6 +47,8 @@ class ChildProcess:
         self._hello = hello
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._box: BlackBox | None = None
+        self._last: str | None = None  # what the last one left behind
 
     def run(self, job: CurrentJob) -> Outcome:
         """Run the job in the child, and give its outcome, whatever happens to the child."""
@@ -67,7 +69,10 @@ class ChildProcess:
             self._kill()
             return outcome_of(job, late(job)) if if_late is None else pickle.loads(if_late)
         except (OSError, EOFError):
-            return after_loss(f"its process died: {self._kill()}", attempt, most, isolate=bool(job.isolate))
+            how = self._kill()
+            return after_loss(
+                f"its process died: {how}", attempt, most, isolate=bool(job.isolate), traceback=self._last
+            )
         try:
             outcome: Outcome = pickle.loads(answer)
         except Exception as error:
@@ -83,12 +88,12 @@ class ChildProcess:
     def abandon(self) -> None:
         """Kill the child and all it started, from another thread; whoever waits for its answer gets none."""
         process = self._process
-        if process is not None and process.poll() is None:
+        if process is not None and not has_died(process):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     def _alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and not has_died(self._process)
 
     def _ready(self) -> socket.socket:
         if self._socket is not None and self._alive():
@@ -96,10 +101,12 @@ class ChildProcess:
         if self._process is not None:
             self._kill()
         ours, theirs = socket.socketpair()
+        self._box = BlackBox()
+        fds = [theirs.fileno(), self._box.fd]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pgjobs.worker.consumers.child", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "pgjobs.worker.consumers.child", *map(str, (*fds, os.getpid()))],
+                pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 process_group=0,
                 cwd=_HOME,
@@ -118,19 +125,26 @@ class ChildProcess:
         """Kill the child and all it started, and say how it had died (if it was still alive: that it was killed)."""
         process, self._process = self._process, None
         channel, self._socket = self._socket, None
+        box, self._box = self._box, None
+        peak = None
         if channel is not None:
             channel.close()
         if process is None:
+            if box is not None:
+                box.close()
             return "it could not be started"
-        try:
-            status: int | None = process.wait(0.2)  # it may be on its way out, with a status of its own
-        except subprocess.TimeoutExpired:
-            status = None
+        status: int | None = None
+        with suppress(subprocess.TimeoutExpired):  # it may be on its way out, with a status of its own
+            peak = wait_for_end(process, 0.2)
+            status = process.returncode
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             process.kill()
         process.wait()
+        if box is not None:
+            self._last = box.report(peak)
+            box.close()
         return how_it_died(status) if status is not None else "it lost its connection to the worker, and was killed"
 
 

@@ -1,0 +1,101 @@
+"""Database roles with the least rights, as statements: to enqueue, to work, and to look.
+
+They are group roles that nobody can log in as; yours become members of them (`GRANT pgjobs_work TO worker`). Roles
+belong to the whole server, so with tables in another schema their names begin with that schema's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pgjobs.db.statements import rename_schema
+from pgjobs.errors import ConfigurationError
+from pgjobs.settings import Settings, settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class Roles(NamedTuple):
+    """The names of the three roles."""
+
+    enqueue: str
+    work: str
+    read: str
+
+
+# What `enqueue` writes. The state of a job is not among it: who may only enqueue can not make one that has finished.
+_ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload"
+
+_GRANTS = [
+    'GRANT USAGE ON SCHEMA "{schema}" TO "{enqueue}", "{work}", "{read}"',
+    # The trigger that rings the doorbell runs with the rights of who enqueues.
+    f'GRANT INSERT ({_ENQUEUED}), SELECT (id) ON pgjobs.jobs TO "{{enqueue}}"',
+    'GRANT SELECT (name, doorbell_until) ON pgjobs.queues TO "{enqueue}"',
+    'GRANT USAGE ON SEQUENCE pgjobs.jobs_id_seq TO "{enqueue}"',
+    'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
+    "GRANT INSERT, UPDATE, DELETE ON pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_history, pgjobs.jobs_history_default, "
+    'pgjobs.dead_jobs, pgjobs.workers, pgjobs.queues, pgjobs.retention TO "{work}"',
+    'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
+    # Days of history are made and dropped by workers, with the rights of the owner, and by nobody else.
+    *(
+        statement.format(function=f"pgjobs.{name}(date)", work="{work}")
+        for name in ("make_history_partition", "drop_history_partition")
+        for statement in (
+            "ALTER FUNCTION {function} SECURITY DEFINER SET search_path = pg_catalog, pg_temp",
+            "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",
+            'GRANT EXECUTE ON FUNCTION {function} TO "{work}"',
+        )
+    ),
+]
+
+# Somebody else may do the same at this moment: one of the two is told that the role is there.
+_CREATE = """
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+        CREATE ROLE "{role}" NOLOGIN;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL;
+END $$"""
+
+
+def roles_of(schema: str) -> Roles:
+    """Name the roles for the tables in a schema.
+
+    Raises:
+        UsageError: the schema's name can not be used.
+
+    """
+    name = Settings(schema=schema).schema
+    return Roles(f"{name}_enqueue", f"{name}_work", f"{name}_read")
+
+
+def role_statements(schema: str | None = None) -> list[str]:
+    """Give the statements that make the roles, and give them their rights; they can be run again."""
+    schema = schema or settings().schema
+    roles = roles_of(schema)
+    create = [_CREATE.format(role=role).strip() for role in roles]
+    return create + [rename_schema(grant, schema).format(schema=schema, **roles._asdict()) for grant in _GRANTS]
+
+
+def make_roles(connection: psycopg.Connection, schema: str | None = None) -> Roles:
+    """Make the roles, or give those that are there the rights that this version needs, in one transaction.
+
+    Raises:
+        ConfigurationError: who is connected may not do that.
+
+    """
+    import psycopg
+
+    try:
+        with connection.transaction():
+            for statement in role_statements(schema):
+                connection.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(
+            f"the roles could not be made: {reason}. It takes the owner of the tables, with the right to create roles "
+            "(CREATEROLE), or run what `pgjobs migrate --roles --sql` prints as a superuser."
+        ) from error
+    return roles_of(schema or settings().schema)

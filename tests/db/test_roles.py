@@ -1,0 +1,149 @@
+"""`pgjobs migrate --roles`: what each role can do, and what it can not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgjobs import enqueue, enqueue_many
+from pgjobs.admin.history import keep_history
+from pgjobs.db.roles import make_roles, role_statements, roles_of
+from pgjobs.errors import ConfigurationError, UsageError
+from tests.enqueue import work
+from tests.support import tasks
+from tests.support.worker import drain, scalar
+
+PASSWORD = "for the tests alone"
+ROLES = roles_of("pgjobs")
+Login = Iterator[str]
+
+
+@contextmanager
+def login(conn: psycopg.Connection, role: str) -> Iterator[str]:
+    """Make a role that can log in and is a member of `role`, and give its URL."""
+    name = f"test_{role}_{conn.info.backend_pid}"
+    identifier = sql.Identifier(name)
+    conn.execute(
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(identifier, PASSWORD, sql.Identifier(role))
+    )
+    try:
+        yield psycopg.conninfo.make_conninfo(conn.info.dsn, user=name, password=PASSWORD)
+    finally:
+        conn.execute(sql.SQL("DROP ROLE {}").format(identifier))
+
+
+@pytest.fixture
+def with_roles(conn: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """The owner's connection, after the roles were made."""
+    assert make_roles(conn) == ROLES
+    make_roles(conn)  # a second time is no mistake
+    yield conn
+    for role in ROLES:
+        conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+
+
+def refused(conn: psycopg.Connection, *statements: LiteralString) -> None:
+    for statement in statements:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(statement)
+
+
+def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connection) -> None:
+    with_roles.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 min')")
+    with login(with_roles, ROLES.enqueue) as url, psycopg.connect(url, autocommit=True) as conn:
+        enqueue(conn, work.add, 1)
+        enqueue_many(conn, work.add.options(queue="mail", delay=5), [(1,), (2,)])
+        conn.execute("SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1]')")
+        refused(
+            conn,
+            "SELECT payload FROM pgjobs.jobs",
+            "SELECT task FROM pgjobs.jobs_live",
+            "UPDATE pgjobs.jobs SET priority = 0",
+            "DELETE FROM pgjobs.jobs",
+            "INSERT INTO pgjobs.jobs (task, payload, status) VALUES ('a:b', '', 'completed')",
+            "INSERT INTO pgjobs.jobs (task, payload, attempt) VALUES ('a:b', '', 1)",
+            "INSERT INTO pgjobs.jobs (id, task, payload) VALUES (1, 'a:b', '')",
+            "INSERT INTO pgjobs.jobs_live (task, payload) VALUES ('a:b', '')",
+            "SELECT * FROM pgjobs.dead_jobs",
+            "SELECT * FROM pgjobs.workers",
+            "UPDATE pgjobs.queues SET paused = true",
+            "SELECT setval('pgjobs.jobs_id_seq', 1)",
+            "SELECT setval('pgjobs.doorbell', 1)",
+            "SELECT pgjobs.drop_history_partition(current_date)",
+            "SELECT pgjobs.make_history_partition(current_date + 100)",
+            "CREATE TABLE pgjobs.mine ()",
+            "TRUNCATE pgjobs.jobs",
+        )
+    assert scalar(with_roles, "SELECT count(*) FROM pgjobs.jobs") == 4
+
+
+def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Connection) -> None:
+    tasks.make_seen(with_roles)
+    with_roles.execute(sql.SQL("GRANT ALL ON seen TO {}").format(sql.Identifier(ROLES.work)))
+    keep_history(with_roles, 3)
+    old = "SELECT pgjobs.make_history_partition(current_date - 5)"
+    with_roles.execute(old)
+    job = enqueue(with_roles, tasks.healthy, 1).id
+    with login(with_roles, ROLES.work) as url:
+        drain(url)
+        with psycopg.connect(url, autocommit=True) as conn:
+            assert scalar(conn, "SELECT status FROM pgjobs.jobs WHERE id = %s", [job]) == "completed"
+            days = "SELECT count(*) FROM pg_class WHERE relname LIKE 'jobs\\_history\\_2%' AND relkind = 'r'"
+            assert scalar(conn, days) > 0
+            assert not scalar(
+                conn, "SELECT to_regclass('pgjobs.jobs_history_' || to_char(current_date - 5, 'YYYYMMDD')) IS NOT NULL"
+            )
+            refused(
+                conn,
+                "CREATE TABLE pgjobs.mine ()",
+                "DROP TABLE pgjobs.dead_jobs",
+                "TRUNCATE pgjobs.jobs",
+                "ALTER TABLE pgjobs.jobs_live DISABLE TRIGGER ALL",
+                "UPDATE pgjobs.migrations SET version_num = '0001'",
+            )
+
+
+def test_who_may_read_can_look_and_nothing_else(with_roles: psycopg.Connection) -> None:
+    enqueue(with_roles, work.add, 1)
+    with login(with_roles, ROLES.read) as url, psycopg.connect(url, autocommit=True) as conn:
+        for table in ("jobs", "dead_jobs", "workers", "queues", "retention"):
+            conn.execute(sql.SQL("SELECT * FROM pgjobs.{}").format(sql.Identifier(table)))
+        refused(
+            conn,
+            "INSERT INTO pgjobs.jobs (task, payload) VALUES ('a:b', '')",
+            "SELECT pgjobs.enqueue('a:b')",
+            "UPDATE pgjobs.jobs SET priority = 0",
+            "DELETE FROM pgjobs.dead_jobs",
+            "INSERT INTO pgjobs.queues (name) VALUES ('x')",
+            "SELECT nextval('pgjobs.jobs_id_seq')",
+            "SELECT pgjobs.drop_history_partition(current_date)",
+            "CREATE TABLE pgjobs.mine ()",
+        )
+
+
+def test_who_is_no_member_can_do_nothing(with_roles: psycopg.Connection) -> None:
+    nobody = f"test_nobody_{with_roles.info.backend_pid}"
+    with_roles.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(nobody)))
+    try:
+        with login(with_roles, nobody) as url, psycopg.connect(url, autocommit=True) as conn:
+            refused(conn, "SELECT 1 FROM pgjobs.jobs", "SELECT pgjobs.enqueue('a:b')")
+    finally:
+        with_roles.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(nobody)))
+
+
+def test_who_may_not_create_roles_is_told_what_to_do(with_roles: psycopg.Connection) -> None:
+    with login(with_roles, ROLES.work) as url, psycopg.connect(url, autocommit=True) as conn:
+        with pytest.raises(ConfigurationError, match="--roles --sql"):
+            make_roles(conn)
+
+
+def test_roles_of_other_schemas_have_other_names() -> None:
+    assert roles_of("mail").work == "mail_work"
+    assert all("pgjobs" not in statement for statement in role_statements("mail"))
+    with pytest.raises(UsageError):
+        roles_of('x"; DROP')

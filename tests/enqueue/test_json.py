@@ -1,0 +1,203 @@
+"""Payloads in JSON: what can travel, what is refused, and what a row in JSON may call."""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs import configure, enqueue, enqueue_many, job
+from pgjobs.allow import AllowList
+from pgjobs.errors import EnqueueError, NotAllowedError, PayloadError, UsageError
+from pgjobs.json_payload import JsonDumper, load_json
+from pgjobs.payload import load
+from tests.enqueue import work
+
+TASK = "tests.enqueue.work:tell"
+TEXT = st.text(st.characters(codec="utf-8"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    max_leaves=10,
+)
+
+
+@given(st.lists(JSON, max_size=2), st.dictionaries(st.sampled_from(["c", "d", "e"]), JSON))
+def test_what_json_has_comes_back_as_it_was(args: list[Any], kwargs: dict[str, Any]) -> None:
+    payload = JsonDumper(work.tell, 100_000).dump(tuple(args), kwargs)
+    assert load_json(payload, TASK, None) == (work.tell, tuple(args), kwargs)
+
+
+class Color(Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        (1, 2),
+        [(1,)],
+        {1: 2},
+        {1},
+        b"x",
+        1j,
+        Decimal(1),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        float("nan"),
+        "\ud800",
+        Color.RED,
+        object(),
+    ],
+    ids=repr,
+)
+def test_what_json_has_not_is_refused_with_the_name_of_the_argument(conn: psycopg.Connection, value: object) -> None:
+    refusal = r"argument 'b' of tell is .*, which JSON does not have"
+    with pytest.raises(EnqueueError, match=refusal):
+        enqueue(conn, work.tell, 0, value)
+    with pytest.raises(EnqueueError, match=refusal):
+        enqueue(conn, work.tell, 0, b=value)
+    assert conn.execute("SELECT count(*) FROM pgjobs.jobs").fetchone() == (0,)
+
+
+def test_a_row_has_the_arguments_alone_in_plain_text(conn: psycopg.Connection) -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+        ((1, "ü"), {}, '[1,"ü"]'),
+        ((), {"a": [1]}, '{"a":[1]}'),
+        ((1,), {"b": None}, '{"*":[1],"b":null}'),
+    ]
+    for args, kwargs, text in calls:
+        handle = enqueue(conn, work.tell, *args, **kwargs)
+        row = conn.execute("SELECT task, convert_from(payload, 'UTF8') FROM pgjobs.jobs WHERE id = %s", [handle.id])
+        assert row.fetchone() == (TASK, text)
+
+
+def test_many_are_enqueued_as_one(conn: psycopg.Connection) -> None:
+    enqueue_many(conn, work.tell, [(number,) for number in range(3)])
+    rows = conn.execute("SELECT convert_from(payload, 'UTF8'), summary FROM pgjobs.jobs ORDER BY id").fetchall()
+    assert rows == [(f"[{number}]", f"tell({number})") for number in range(3)]
+
+
+def test_one_that_is_too_large_is_refused(conn: psycopg.Connection) -> None:
+    configure(max_payload=10)
+    with pytest.raises(EnqueueError, match="13 bytes, and 10 are allowed"):
+        enqueue(conn, work.tell, "123456789")
+
+
+class Holder:
+    @job(payload="json")
+    def method(self) -> None: ...
+
+    @staticmethod
+    @job(payload="json")
+    def static(number: int) -> int:
+        return number
+
+
+def test_only_what_is_found_by_its_name_can_be_called_by_a_name(conn: psycopg.Connection) -> None:
+    @job(payload="json")
+    def local() -> None: ...
+
+    for function in (local, Holder().method, functools.partial(work.tell, 1)):
+        with pytest.raises(EnqueueError, match="payload='json'"):
+            enqueue(conn, function)
+    payload = JsonDumper(Holder.static, 100).dump((1,), {})
+    assert load(payload, "tests.enqueue.test_json:Holder.static")() == 1
+
+
+def test_another_kind_of_payload_is_refused() -> None:
+    with pytest.raises(UsageError, match="'pickle' or 'json'"):
+        job(payload="xml")  # type: ignore[call-overload]  # the mistake is the subject
+
+
+@pytest.mark.parametrize(
+    ("task", "payload", "error"),
+    [
+        ("os:system", '["true"]', NotAllowedError),
+        ("os.path:getsize", '["x"]', NotAllowedError),
+        ("tests.enqueue.work:add", "[1, 2]", NotAllowedError),  # a job, but of pickles
+        ("tests.enqueue.work:plain", "[1]", NotAllowedError),
+        ("tests.enqueue.work:tell.function", "[1]", NotAllowedError),
+        ("tests.enqueue.test_json:work.tell", "[1]", NotAllowedError),  # by another name
+        ("no.such.module:f", "[]", PayloadError),
+        (TASK, "[", PayloadError),
+        (TASK, '{"*": 1}', PayloadError),
+        (TASK, '{"*": [1], "a": 1}', PayloadError),
+        (TASK, "[1, 2, 3]", PayloadError),
+        ("", "[]", PayloadError),
+        (TASK, "[" * 100_000, PayloadError),
+    ],
+)
+def test_a_row_in_json_calls_nothing_but_what_declares_it(task: str, payload: str, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        load(payload.encode(), task)
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+
+
+def test_the_allow_list_holds_for_json_as_well() -> None:
+    assert load(b"[1]", TASK, AllowList(("tests.*",))).args == (1,)
+    with pytest.raises(NotAllowedError, match="--allow"):
+        load(b"[1]", TASK, AllowList(("shop.*",)))
+
+
+# -- in SQL ----------------------------------------------------------------------------------------------------------
+
+
+def test_sql_enqueues_with_all_options(conn: psycopg.Connection) -> None:
+    row = conn.execute(
+        """
+        SELECT pgjobs.enqueue('tests.enqueue.work:tell', '{"a": 42, "api_key": "x"}', queue => 'mail', priority => 2,
+                              delay => '1 hour', max_attempts => 3, timeout => '1500 ms', executor => 'thread')
+        """
+    ).fetchone()
+    assert row is not None
+    found = conn.execute(
+        """
+        SELECT queue, priority, max_attempts, timeout, executor, summary, status,
+               run_at > now() + interval '59 min', payload FROM pgjobs.jobs WHERE id = %s
+        """,
+        row,
+    ).fetchone()
+    assert found is not None
+    assert found[:-1] == ("mail", 2, 3, 1.5, "thread", "tell(a=42, api_key=***)", "queued", True)
+    assert json.loads(found[-1]) == {"a": 42, "api_key": "x"}
+
+
+def test_sql_enqueues_with_defaults_like_python(conn: psycopg.Connection) -> None:
+    conn.execute("SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1, \"x\"]')")
+    enqueue(conn, work.tell, 1, "x")
+    columns = "queue, priority, max_attempts, timeout, executor, task, status, attempt"
+    rows = conn.execute(f"SELECT {columns} FROM pgjobs.jobs").fetchall()
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("NULL", "NULL is no name of a function"),
+        ("'send'", "'send' is no name of a function"),
+        ("'a:b', '1'", "neither an array nor an object"),
+        ("'a:b', NULL", "neither an array nor an object"),
+        ("'a:b', '{\"*\": 1}'", "are no array"),
+        ("'a:b', run_at => now(), delay => '1 s'", "both given"),
+        ("'a:b', delay => '-1 s'", "delay is negative"),
+        ("'a:b', priority => 10", "job_priority"),
+        ("'a:b', queue => ''", "job_queue"),
+        ("'a:b', max_attempts => 0", "job_max_attempts"),
+        ("'a:b', timeout => '0 s'", "job_timeout"),
+        ("'a:b', executor => 'gpu'", "job_executor"),
+    ],
+)
+def test_sql_refuses_what_python_refuses(conn: psycopg.Connection, arguments: str, message: str) -> None:
+    with pytest.raises(psycopg.Error, match=message):
+        conn.execute(f"SELECT pgjobs.enqueue({arguments})".encode())
+    conn.rollback()
+    assert conn.execute("SELECT count(*) FROM pgjobs.jobs").fetchone() == (0,)
