@@ -1,0 +1,100 @@
+"""A steady load: transactions that enqueue jobs of all kinds, some of which are rolled back.
+
+In the same transaction each job's id goes into the table `ledger`. So the ledger has what was committed, also where
+the answer to COMMIT never came; and `promised` has what was committed as far as the client was told.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pgjobs import enqueue, enqueue_many
+from tests.chaos import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROLLED_BACK = 0.1  # of the transactions
+
+
+class Load:
+    """Threads that enqueue until `stop`. `url` may be a function: where to go now."""
+
+    def __init__(self, url: str, dice: random.Random, *, threads: int = 3, pause: float = 0.03) -> None:
+        self.url = url
+        self._pause = pause
+        self._stop = threading.Event()
+        self.promised: dict[int, str] = {}
+        self.in_doubt = 0  # transactions whose COMMIT had no answer
+        self.errors = 0
+        self._threads = [
+            threading.Thread(target=self._run, args=(random.Random(dice.random()),), daemon=True)  # noqa: S311 (no secret)
+            for _ in range(threads)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "an enqueuer hangs"
+
+    def _run(self, dice: random.Random) -> None:
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(self.url, connect_timeout=5, tcp_user_timeout=5000) as conn:
+                    while not self._stop.is_set():
+                        self._transaction(conn, dice)
+                        time.sleep(dice.uniform(0, 2 * self._pause))
+            except psycopg.Error:
+                self.errors += 1
+                self._stop.wait(0.2)
+
+    def _transaction(self, conn: psycopg.Connection[Any], dice: random.Random) -> None:
+        made = fill(conn, dice)
+        if dice.random() < ROLLED_BACK:
+            conn.rollback()
+            return
+        try:
+            conn.commit()
+        except psycopg.OperationalError:
+            self.in_doubt += 1
+            raise
+        self.promised.update(made)
+
+
+def fill(conn: psycopg.Connection[Any], dice: random.Random) -> dict[int, str]:
+    """Enqueue some jobs, enter them in the ledger, and give them by id."""
+    kind, make = dice.choices(KINDS, WEIGHTS)[0]
+    made = dict.fromkeys(make(conn, dice), kind)
+    with conn.cursor() as cursor:
+        cursor.execute("INSERT INTO ledger (job, kind) SELECT unnest(%s::bigint[]), %s", [list(made), kind])
+    return made
+
+
+def _quick(conn: psycopg.Connection[Any], dice: random.Random) -> list[int]:
+    return [handle.id for handle in enqueue_many(conn, tasks.quick, [(n,) for n in range(dice.randint(1, 15))])]
+
+
+def _one(function: Any, low: float, high: float) -> Callable[[psycopg.Connection[Any], random.Random], list[int]]:
+    return lambda conn, dice: [enqueue(conn, function, dice.uniform(low, high)).id]
+
+
+KINDS: list[tuple[str, Callable[[psycopg.Connection[Any], random.Random], list[int]]]] = [
+    ("quick", _quick),
+    ("brief", _one(tasks.brief, 0.001, 0.2)),
+    ("on_loop", _one(tasks.on_loop, 0.001, 0.2)),
+    ("in_process", _one(tasks.in_process, 0.001, 0.1)),
+    ("fails_first", _one(tasks.fails_first, 0, 1)),
+    ("always_fails", _one(tasks.always_fails, 0, 1)),
+    ("snoozes_first", _one(tasks.snoozes_first, 0.1, 0.5)),
+]
+WEIGHTS = [10, 6, 6, 2, 2, 1, 2]
