@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +79,11 @@ bench-check: $(STAMP) ## fail if the hot path falls below half of the SQL alone;
 
 kill-loop: $(STAMP) ## kill workers and supervisors at random, and count what is lost
 	@$(BIN)/python -m benchmarks.kill_loop $(ARGS)
+
+chaos: SEED ?= 1
+chaos: $(STAMP) ## produce all faults under load, and count what came of it; twenty minutes (SEED=2)
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --json tests/chaos/results/seed-$(SEED).json $(ARGS)
+	@$(BIN)/python -m tests.chaos.report
 
 build: $(STAMP) ## make the wheel and the source archive in dist/
 	@$(BIN)/python -m build

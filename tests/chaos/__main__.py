@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import random
 import sys
 import time
@@ -30,20 +32,26 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios whose group or name has this in it")
     parser.add_argument("--share", type=float, default=1.0, help="of the time that scenarios strike")
     parser.add_argument("--json", type=Path, help="write the results into this file")
+    parser.add_argument("--logs", type=Path, help="keep what workers wrote in this folder")
     parser.add_argument("--binaries", type=Path, help="PostgreSQL's programs (default: the embedded ones)")
     options = parser.parse_args()
     results: list[Result] = []
+    not_tried: dict[str, str] = {}
     began = time.monotonic()
     with folder() as (place, account):
         template = make_template(options.binaries or find_binaries(), place, account)
+        version = (template.data / "PG_VERSION").read_text().strip()
         chosen = [one for one in ALL.values() if options.only in f"{one.group}: {one.name}"]
         for number, one in enumerate(chosen):
             missing = one.missing()
             if missing:
-                print(f"{one.group}: {one.name}: not tried, there is no {', '.join(missing)} here", flush=True)
+                not_tried[one.name] = f"there is no {', '.join(missing)} here"
+                print(f"{one.group}: {one.name}: not tried, {not_tried[one.name]}", flush=True)
                 continue
             try:
-                result = play(one, template, place / str(number), options.seed, one.seconds * options.share)
+                result = play(
+                    one, template, place / str(number), options.seed, one.seconds * options.share, options.logs
+                )
             except Exception:
                 traceback.print_exc()
                 result = Result(one.name, options.seed, 0, 0, Counter(), wrong=["the scenario itself failed"])
@@ -56,7 +64,16 @@ def main() -> int:
         f"{time.monotonic() - began:.0f} s"
     )
     if options.json:
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+        about = {
+            "seed": options.seed,
+            "postgres": version,
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "seconds": round(time.monotonic() - began),
+            "not_tried": not_tried,
+        }
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"about": about, "results": [asdict(one) for one in results]}, indent=1))
     return 1 if wrong else 0
 
 

@@ -28,6 +28,7 @@ class Proxy:
         self.delay = 0.0
         self.cut_in: bytes | None = None
         self.cuts = 0
+        self._deaf: set[socket.socket] = set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
@@ -42,6 +43,12 @@ class Proxy:
         for pair in pairs:
             self._end(*pair)
         return len(pairs)
+
+    def swallow_open(self) -> int:
+        """From now on, swallow what comes on the connections that are open, and pass on that of new ones."""
+        with self._lock:
+            self._deaf = {end for pair in self._pairs for end in pair}
+            return len(self._pairs)
 
     def connections(self) -> int:
         """Count the open connections."""
@@ -82,7 +89,7 @@ class Proxy:
             while data := source.recv(65536):
                 if self.delay:
                     time.sleep(self.delay)
-                if self.mode == "swallow":
+                if self.mode == "swallow" or source in self._deaf:
                     continue
                 if answers and self.cut_in is not None and self.cut_in in data:
                     middle = data.index(self.cut_in) + len(self.cut_in) // 2

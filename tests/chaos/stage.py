@@ -88,6 +88,7 @@ class Stage:
         self.strikes = 0
         self.worker_url = self.through_proxy if "work" in scenario.through else cluster.url
         self.load = Load(self.through_proxy if "load" in scenario.through else cluster.url, self.dice)
+        self.logs: Path | None = None
         self._stack = ExitStack()
 
     @property
@@ -157,6 +158,7 @@ class Stage:
             try:
                 for _ in range(self.scenario.workers):
                     self.start_worker()
+                self._wait_for_workers()
                 self.load.start()
                 self.wait_for_load()
                 self.scenario.strike(self)
@@ -171,6 +173,7 @@ class Stage:
             finally:
                 self.load.stop()
                 self.proxy.close()
+                self._keep_logs()
         recovered = self._recovery(over)
         wrong += self._judge(counts, recovered)
         lasting = [outage for outage in self.outages if outage.ended - outage.began >= 2.0]
@@ -187,6 +190,11 @@ class Stage:
             wrong,
             self.notes,
         )
+
+    def _wait_for_workers(self) -> None:
+        with self.cluster.connected() as conn:
+            query = "SELECT count(*) FROM pgjobs.workers"
+            wait_until(lambda: conn.execute(query).fetchone() == (2 * len(self.works),), 30)
 
     def _live(self) -> int:
         with self.cluster.connected() as conn:
@@ -259,6 +267,14 @@ class Stage:
             wrong.append(f"temporary files left: {files[:5]}")
         return wrong
 
+    def _keep_logs(self) -> None:
+        if self.logs is not None:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            for number, one in enumerate(self.works):
+                name = f"{self.scenario.group}-{self.scenario.name[:40].replace(' ', '-')}-{self.seed}-{number}.log"
+                (self.logs / name).write_text(one.output)
+            (self.logs / f"{name}.effects").write_text(self.effects.read_text() if self.effects.exists() else "")
+
     def _recovery(self, over: float) -> float | None:
         """Give the longest time from the end of an outage to the next end of a run."""
         ends = sorted(line.at for line in read_lines(self.effects) if line.kind != "start")
@@ -307,8 +323,15 @@ class Stage:
         )
 
 
-def play(scenario: Scenario, template: Cluster, place: Path, seed: int, seconds: float | None = None) -> Result:
-    """Play a scenario on a server of its own."""
+def play(
+    scenario: Scenario,
+    template: Cluster,
+    place: Path,
+    seed: int,
+    seconds: float | None = None,
+    logs: Path | None = None,
+) -> Result:
+    """Play a scenario on a server of its own; `logs`: a folder in which to keep what the workers wrote."""
     place.mkdir()
     template.account.own(place)
     place.chmod(0o755)
@@ -316,7 +339,9 @@ def play(scenario: Scenario, template: Cluster, place: Path, seed: int, seconds:
     if scenario.settings:
         cluster.configure(**scenario.settings)
     with running(cluster):
-        return Stage(scenario, cluster, place, seed, seconds or scenario.seconds).play()
+        stage = Stage(scenario, cluster, place, seed, seconds or scenario.seconds)
+        stage.logs = logs
+        return stage.play()
 
 
 def stop_and_continue(pid: int, seconds: float) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from pgjobs.db.url import describe, libpq_url, mask
 from pgjobs.diagnosis import one_line
@@ -13,10 +14,12 @@ from pgjobs.errors import ConfigurationError
 if TYPE_CHECKING:
     import psycopg
 
+    from pgjobs.db.deadline import PatientConnection
+
 # A link that is cut silently is noticed: keepalives find an idle one after 25 s, the user timeout one with unsent
-# data after 20 s.
+# data after 20 s. For what takes bytes and says nothing, workers have a deadline of their own: see `deadline`.
 # UTF-8 whatever the database's encoding: errors of jobs can have any character, and the server says if it has not.
-_LINK = {
+_LINK: dict[str, Any] = {
     "client_encoding": "utf8",
     "connect_timeout": 10,
     "keepalives": 1,
@@ -25,6 +28,10 @@ _LINK = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+
+# For a worker's statements, in seconds. The server gives up first, so that nothing goes on there that nobody waits for.
+ANSWER_WITHIN = 30.0
+STATEMENT_TIMEOUT = 20.0
 
 # The hot statements must be nested loops over indexes, whatever the statistics say: a fresh table, a million dead
 # rows. Left alone, a generic plan once went to a sequential scan with a hash join, twenty times slower.
@@ -36,11 +43,17 @@ _PINS: dict[LiteralString, LiteralString] = {
     "enable_sort": "off",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
+    "statement_timeout": f"{STATEMENT_TIMEOUT * 1000:.0f}",
 }
 
 
-def connect(url: str, *, application_name: str = "pgjobs", autocommit: bool = True) -> psycopg.Connection:
+def connect(
+    url: str, *, application_name: str = "pgjobs", autocommit: bool = True, answer_within: float | None = None
+) -> PatientConnection:
     """Connect, with a link that notices when it is cut.
+
+    `answer_within`: seconds after which a statement without an answer is a `psycopg.OperationalError`, and the
+    connection is closed; it is also the most that connecting may take (None: statements have no limit).
 
     Raises:
         ConfigurationError: the URL is none.
@@ -49,22 +62,25 @@ def connect(url: str, *, application_name: str = "pgjobs", autocommit: bool = Tr
     """
     import psycopg
 
+    from pgjobs.db.deadline import PatientConnection
+
     try:
-        connection = psycopg.connect(
+        connection = PatientConnection.connect(
             libpq_url(url),
             autocommit=autocommit,
             application_name=application_name,
-            **_LINK,  # type: ignore[arg-type]
+            **_link(answer_within),
         )
     except psycopg.OperationalError as error:
         raise ConnectError(f"can not connect to {describe(url)}: {_reason(error)}") from error
     except psycopg.ProgrammingError as error:
         raise ConfigurationError(f"the database URL can not be used: {error}".strip()) from None
+    connection.answer_within = answer_within
     connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
     return connection
 
 
-def connect_hot(url: str, *, application_name: str, async_commit: bool = False) -> psycopg.Connection:
+def connect_hot(url: str, *, application_name: str, async_commit: bool = False) -> PatientConnection:
     """Connect for the hot path: plans pinned, statements prepared at first use.
 
     `async_commit` lets commits return before they are on disk. It is for claims only: a claim that a crash loses is
@@ -75,7 +91,7 @@ def connect_hot(url: str, *, application_name: str, async_commit: bool = False) 
         ConfigurationError: as `connect`.
 
     """
-    connection = connect(url, application_name=application_name)
+    connection = connect(url, application_name=application_name, answer_within=ANSWER_WITHIN)
     if behind_pooler(connection):
         connection.prepare_threshold = None
     else:
@@ -104,6 +120,12 @@ def behind_pooler(connection: psycopg.Connection) -> bool:
     """
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
+
+
+def _link(answer_within: float | None) -> dict[str, Any]:
+    if answer_within is None or answer_within >= _LINK["connect_timeout"]:
+        return _LINK
+    return {**_LINK, "connect_timeout": max(2, math.ceil(answer_within))}  # libpq knows no less
 
 
 def _reason(error: Exception) -> str:

@@ -19,12 +19,14 @@ from pgjobs.worker.rescue import Death, bury, rescue_orphans, rescue_unheard
 from pgjobs.worker.retention import Retention
 
 if TYPE_CHECKING:
-    import psycopg
+    from pgjobs.db.deadline import PatientConnection
 
 log = logging.getLogger("pgjobs.caretaker")
 ORPHANS_EVERY = 600.0  # seconds
 LAST_WORDS = 10.0  # seconds that burials may take when the supervisor ends
-PATIENCE = "SET lock_timeout = '5s'; SET statement_timeout = '60s'"
+PING_WITHIN = 5.0  # seconds for an answer from a connection that lay idle
+LONGEST_STATEMENT = 60  # seconds
+PATIENCE = f"SET lock_timeout = '5s'; SET statement_timeout = '{LONGEST_STATEMENT}s'"
 
 
 class Caretaker(threading.Thread):
@@ -44,8 +46,8 @@ class Caretaker(threading.Thread):
         self._next_orphans = 0.0
         self._retention = Retention()
 
-    def _connect(self) -> psycopg.Connection:
-        connection = connect(self._database_url, application_name="pgjobs caretaker")
+    def _connect(self) -> PatientConnection:
+        connection = connect(self._database_url, application_name="pgjobs caretaker", answer_within=PING_WITHIN)
         if not behind_pooler(connection):
             connection.execute(PATIENCE)
         return connection
@@ -90,12 +92,20 @@ class Caretaker(threading.Thread):
             self._link.close()
 
     def _bury(self, death: Death) -> None:
-        self._link.run(lambda link: bury(link.connection, death), patience=LAST_WORDS)
+        self._link.run(lambda link: bury(self._answering(link), death), patience=LAST_WORDS)
+
+    @staticmethod
+    def _answering(link: Link) -> PatientConnection:
+        """Give the connection, if it answers: the statements here may take long, so they would find that out late."""
+        connection = link.connection
+        connection.answer_within = PING_WITHIN
+        connection.execute("")
+        connection.answer_within = LONGEST_STATEMENT + 10.0
+        return connection
 
     def _look(self, link: Link) -> None:
-        connection, now = link.connection, time.monotonic()
-        if now - self._heart.steady_since >= self._rescue_after:
-            # Else there was an outage a moment ago, and the others have not had the time to be heard again.
+        connection, now = self._answering(link), time.monotonic()
+        if self._heart.is_steady():
             rescue_unheard(connection, self._rescue_after)
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY

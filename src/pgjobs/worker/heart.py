@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgjobs.db.connect import connect
+from pgjobs.db.connect import ANSWER_WITHIN, connect
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.registry import beat
 
@@ -23,21 +23,43 @@ class Heart(threading.Thread):
     """`alive()` gives the ids of the workers to beat for; `gone(id)` is called for one that was taken for dead."""
 
     def __init__(
-        self, database_url: str, every: float, alive: Callable[[], list[int]], gone: Callable[[int], None]
+        self,
+        database_url: str,
+        every: float,
+        rescue_after: float,
+        alive: Callable[[], list[int]],
+        gone: Callable[[int], None],
     ) -> None:
         super().__init__(name="pgjobs-heart", daemon=True)
+        self._rescue_after = rescue_after
+        # After a longer gap there was an outage, or this process stood still: others may have been silent too.
+        self._gap = min(2 * every + 1.0, rescue_after)
         self._every = every
         self._alive = alive
         self._gone = gone
         self._stopping = threading.Event()
-        self._link = Link("heart", lambda: connect(database_url, application_name="pgjobs heart"), self._stopping)
+        # A beat that gets no answer is tried again on another connection, before the others lose patience.
+        limit = min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
+        self._link = Link(
+            "heart",
+            lambda: connect(database_url, application_name="pgjobs heart", answer_within=limit),
+            self._stopping,
+            longest_pause=every,  # who comes back late from an outage is taken for dead
+        )
         self._last = time.monotonic()
-        self.steady_since = -math.inf
-        """Since when it has beaten without a break; monotonic seconds."""
+        self._steady_since = -math.inf  # since when it has beaten without a gap
 
     def stop(self) -> None:
         """End it."""
         self._stopping.set()
+
+    def is_steady(self) -> bool:
+        """Say whether it has beaten for so long, up to now, that all others who live had the time to be heard.
+
+        Else there is an outage, or was one a moment ago, and silence says nothing.
+        """
+        now = time.monotonic()
+        return now - self._last <= self._gap and now - self._steady_since >= self._rescue_after
 
     def run(self) -> None:
         """Beat until told to stop. Nothing unexpected stops it: without beats, others would take our workers' jobs."""
@@ -53,10 +75,10 @@ class Heart(threading.Thread):
 
     def _beat(self, link: Link) -> None:
         mine = self._alive()
+        began = time.monotonic()
         heard = beat(link.connection, mine)
-        now = time.monotonic()
-        if now - self._last > 2 * self._every + 1.0:
-            self.steady_since = now  # there was an outage, or this process stood still: others may have been silent too
-        self._last = now
+        if time.monotonic() - self._last > self._gap:
+            self._steady_since = time.monotonic()
+        self._last = began
         for worker_id in set(mine) - heard:
             self._gone(worker_id)

@@ -16,6 +16,8 @@ from pgjobs.errors import ConfigurationError
 if TYPE_CHECKING:
     import psycopg
 
+    from pgjobs.db.deadline import PatientConnection
+
 log = logging.getLogger("pgjobs.link")
 T = TypeVar("T")
 LONGEST_PAUSE = 5.0  # seconds between tries
@@ -37,19 +39,26 @@ class Link:
     """One connection of a worker, for one thread. `connect` makes it; `stop` ends the tries."""
 
     def __init__(
-        self, name: str, connect: Callable[[], psycopg.Connection], stop: Stop, *, async_commit: bool = False
+        self,
+        name: str,
+        connect: Callable[[], PatientConnection],
+        stop: Stop,
+        *,
+        async_commit: bool = False,
+        longest_pause: float = LONGEST_PAUSE,
     ) -> None:
         self._name = name
         self._connect = connect
         self._stop = stop
         self._async_commit = async_commit
+        self._longest_pause = longest_pause
         self.pooled = False  # behind a pooler: neither LISTEN nor settings nor prepared statements last
-        self._connection: psycopg.Connection | None = None
+        self._connection: PatientConnection | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
         self.generation = 0  # how often it was connected
 
     @property
-    def connection(self) -> psycopg.Connection:
+    def connection(self) -> PatientConnection:
         """The connection, made if there is none.
 
         Raises:
@@ -108,7 +117,7 @@ class Link:
                     if patience is None or time.monotonic() - began > patience:
                         raise Stopped from error
                     time.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                pause = min(self._longest_pause, pause * 2)
             else:
                 if began:
                     log.warning("%s: PostgreSQL is back after %.1f s", self._name, time.monotonic() - began)

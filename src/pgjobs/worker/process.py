@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pgjobs.context import CurrentJob
-from pgjobs.db.connect import connect, connect_hot
+from pgjobs.db.connect import ANSWER_WITHIN, connect, connect_hot
 from pgjobs.diagnosis import one_line
 from pgjobs.settings import configure
 from pgjobs.worker.acknowledger import Acknowledger, labels
@@ -228,7 +228,10 @@ class WorkerProcess:
         if now >= self._next_beat:
             self._next_beat = now + self._config.heartbeat
             try:
-                with connect(self._config.database_url, application_name="pgjobs alone") as connection:
+                limit = min(ANSWER_WITHIN, max(1.0, self._config.rescue_after / 3))
+                with connect(
+                    self._config.database_url, application_name="pgjobs alone", answer_within=limit
+                ) as connection:
                     if not beat(connection, [self._worker_id]):
                         log.error("taken for dead by others: leaving at once")
                         return False

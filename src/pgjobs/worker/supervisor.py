@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from pgjobs.db.connect import connect
+from pgjobs.db.connect import ANSWER_WITHIN, connect
 from pgjobs.db.version import check_schema
 from pgjobs.errors import PgjobsError
 from pgjobs.settings import configure, settings
@@ -55,7 +55,7 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
 
     """
     configure(schema=config.schema)
-    with connect(config.database_url, application_name="pgjobs supervisor") as connection:
+    with connect(config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN) as connection:
         check_schema(connection)
     return Supervisor(config, on_progress).run()
 
@@ -75,7 +75,7 @@ class Supervisor:
         self._unfit: str | None = None
         self._settled_before = 0  # by processes that are gone
         self._lock = threading.Lock()
-        self._heart = Heart(config.database_url, config.heartbeat, self._ids, self._gone)
+        self._heart = Heart(config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone)
         self._caretaker = Caretaker(config.database_url, config.heartbeat, config.rescue_after, self._heart)
         self._selector = selectors.DefaultSelector()
 

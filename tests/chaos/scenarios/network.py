@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pgjobs.db.connect import ANSWER_WITHIN
 from tests.chaos.proxy import COMMIT_DONE
 from tests.chaos.scenario import scenario
 
@@ -23,6 +24,31 @@ def cut(stage: Stage) -> None:
                 stage.proxy.cut()
                 time.sleep(stage.dice.uniform(0.5, 3.0))
                 stage.proxy.mode = "pass"
+
+
+@scenario(
+    "half-open: open connections swallow all, new ones work",
+    "network",
+    2 * ANSWER_WITHIN + 6,  # who can not acknowledge claims no more, and notices the other connection after that
+    through=("work",),
+    recovers_in=ANSWER_WITHIN + 5,
+)
+def half_open(stage: Stage) -> None:
+    stage.strikes += 1
+    stage.note(f"{stage.proxy.swallow_open()} connections swallowed")
+    with stage.outage():
+        pass
+    time.sleep(stage.seconds)
+
+
+@scenario("half-open: all is swallowed for 35 s", "network", 35, through=("work",), recovers_in=ANSWER_WITHIN + 5)
+def silence(stage: Stage) -> None:
+    stage.strikes += 1
+    with stage.outage():
+        stage.proxy.mode = "swallow"
+        time.sleep(stage.seconds)
+        stage.proxy.swallow_open()
+        stage.proxy.mode = "pass"
 
 
 @scenario("delayed by 50 to 400 ms", "network", 12, through=("work",))

@@ -1,0 +1,43 @@
+"""Connections on which a statement that gets no answer in time is an error.
+
+TCP notices when the other machine is gone. It does not notice when something in between (a proxy, a firewall, a pooler
+that hangs) takes bytes and says nothing. So there is a deadline for each statement.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection that waits `answer_within` seconds for each answer (None: for ever), and is closed after that."""
+
+    answer_within: float | None = None
+
+    def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
+        """Do what psycopg does, within the time.
+
+        Raises:
+            psycopg.OperationalError: there was no answer.
+
+        """
+        limited = gen if self.answer_within is None else self._within(gen, self.answer_within)
+        return super().wait(limited, *arguments, **keywords)
+
+    def _within(self, gen: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
+        until = time.monotonic() + seconds
+        try:
+            waits_for = next(gen)
+            while True:
+                ready = yield waits_for
+                if not ready and time.monotonic() > until:
+                    gen.close()
+                    self.pgconn.finish()  # or a rollback would wait as long again
+                    raise psycopg.OperationalError(f"no answer for {seconds:g} s")
+                waits_for = gen.send(ready)
+        except StopIteration as end:
+            return end.value
