@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import filled
+
 from tests.chaos import scenarios
 from tests.chaos.scenario import ALL
 

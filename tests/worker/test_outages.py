@@ -15,7 +15,7 @@ from pgjobs.db import migrate
 from pgjobs.db.embedded import embedded_server
 from tests.support import tasks
 from tests.support.rows import row_of
-from tests.support.worker import scalar, states, wait_done, wait_for, work
+from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,25 @@ def test_a_database_that_refuses_to_write_for_a_while_is_waited_for(
         scalar(conn, CUT)
         wait_done(conn, 15, log=lambda: running.output)
         assert running.process.poll() is None
+
+
+def test_a_job_outlives_an_outage_that_only_the_heart_notices(database_url: str, conn: psycopg.Connection) -> None:
+    # Else its own supervisor would take the job back, from a worker that lives.
+    name = scalar(conn, "SELECT current_database()")
+    heart = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pgjobs heart'"
+    tasks.make_seen(conn)
+    with work(database_url, *QUICK, env={tasks.URL: database_url}) as running:
+        wait_for(conn, IDLE, log=lambda: running.output)
+        job = enqueue(conn, tasks.note, "once", 5.0).id
+        wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: running.output)
+        conn.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        scalar(conn, heart)
+        time.sleep(3.0)  # twice the time after which a silent worker is taken for dead
+        conn.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        scalar(conn, heart)
+        wait_done(conn, 15, log=lambda: running.output)
+    assert row_of(conn, job)["attempt"] == 1
+    assert scalar(conn, "SELECT count(*) FROM seen") == 1
 
 
 def test_a_table_that_is_away_for_a_moment_is_waited_for(database_url: str, conn: psycopg.Connection) -> None:

@@ -58,7 +58,7 @@ def delayed(stage: Stage) -> None:
     stage.proxy.delay = 0.0
 
 
-@scenario("cut in the middle of a COMMIT's answer", "network", 12, through=("work", "load"))
+@scenario("cut in the middle of a COMMIT's answer", "network", 12, through=("work", "load"), slice=True)
 def cut_commit(stage: Stage) -> None:
     for _ in stage.until_over(0.05, 0.2):
         stage.proxy.cut_in = COMMIT_DONE

@@ -66,6 +66,7 @@ def job_process(stage: Stage) -> None:
     "processes",
     12,
     may={"cut_off": "a second SIGTERM ends it at once"} | KILLED,
+    slice=True,
 )
 def asked_to_end(stage: Stage) -> None:
     for number in stage.until_over(0.0, 1.5):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from pgjobs.db import migrate
 from tests.chaos.cluster import wait_for_children
 from tests.chaos.scenario import scenario
 
@@ -83,7 +84,7 @@ def no_connections(stage: Stage) -> None:
         stage.note(f"{len(taken)} connections taken for {outage.ended - outage.began:.1f} s")
 
 
-@scenario("read-only mode", "server", 12)
+@scenario("read-only mode", "server", 12, slice=True)
 def read_only(stage: Stage) -> None:
     for _ in stage.until_over(1.0, 2.0):
         with stage.outage(), stage.cluster.connected() as conn:
@@ -104,9 +105,14 @@ def locked(stage: Stage) -> None:
             time.sleep(stage.dice.uniform(1.0, 4.0))
 
 
-@scenario("a migration while workers run", "server", 10)
+@scenario("a migration while workers run", "server", 12)
 def migration(stage: Stage) -> None:
-    from pgjobs.db import migrate
-
-    for _ in stage.until_over(1.0, 2.0):
-        migrate.upgrade(stage.cluster.url, schema="pgjobs")
+    for number in stage.until_over(0.5, 1.0):
+        if number % 2:  # the newest of our own, back and forth
+            migrate.downgrade(stage.cluster.url, "0002", schema="pgjobs")
+            migrate.upgrade(stage.cluster.url, schema="pgjobs")
+            continue
+        with stage.cluster.connected() as conn:  # what one to come may do: all rows change, under a lock
+            conn.execute("ALTER TABLE pgjobs.jobs ADD COLUMN probe int NOT NULL DEFAULT 1")
+            time.sleep(stage.dice.uniform(0.0, 1.0))
+            conn.execute("ALTER TABLE pgjobs.jobs DROP COLUMN probe")

@@ -1,0 +1,217 @@
+"""What protects, how it is taken out, and which test notices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """`what` it is. In `path` (below the project) `old` becomes `new`; then `test` (pytest's arguments) fails."""
+
+    what: str
+    path: str
+    old: str
+    new: str
+    test: tuple[str, ...]
+
+
+SQL = "src/pgjobs/db/sql"
+PAIRS = ("tests/model/test_interleavings.py",)
+MODEL = ("tests/model/test_model.py",)
+CHAOS = "tests/chaos/test_slice.py"
+
+PROTECTIONS = (
+    # -- Claims and acknowledgements ---------------------------------------------------------------------------------
+    Protection(
+        "the claim's number in the acknowledgement of what completed",
+        f"{SQL}/complete.sql",
+        "SELECT a.id, a.claims FROM",
+        "SELECT a.id, live.claims FROM",
+        PAIRS,
+    ),
+    Protection(
+        "the worker in the acknowledgement of what completed",
+        f"{SQL}/complete.sql",
+        "AND live.status = 'running' AND live.worker_id = %(worker_id)s",
+        "AND live.status = 'running'",
+        ("tests/db/test_statements.py", "tests/worker/test_rescue.py", "tests/model"),
+    ),
+    Protection(
+        "the claim's number in a retry", f"{SQL}/retry.sql", " AND live.claims = a.claims", "", (*PAIRS, *MODEL)
+    ),
+    Protection(
+        "the claim's number in a snooze",
+        f"{SQL}/snooze.sql",
+        " AND live.claims = a.claims",
+        "",
+        ("tests/worker/test_holdups.py", "-k", "snoozed"),
+    ),
+    Protection(
+        "the claim's number when a job is handed back",
+        f"{SQL}/release.sql",
+        " AND live.claims = a.claims",
+        "",
+        (*PAIRS, *MODEL),
+    ),
+    Protection(
+        "a claim locks what it takes",
+        f"{SQL}/claim.sql",
+        "        FOR UPDATE SKIP LOCKED\n",
+        "",
+        PAIRS,
+    ),
+    Protection(
+        "nothing is claimed for a worker that was taken for dead",
+        f"{SQL}/claim.sql",
+        "\n      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)",
+        "",
+        ("tests/worker/test_rescue.py", "tests/db/test_statements.py", "tests/model"),
+    ),
+    Protection(
+        "a cancellation leaves alone what is claimed at the same moment",
+        f"{SQL}/cancel_jobs.sql",
+        " AND live.status IN ('queued', 'waiting')",
+        "",
+        ("tests/admin/test_jobs.py",),
+    ),
+    Protection(
+        "a replay takes each letter once",
+        f"{SQL}/replay_dead.sql",
+        "    FOR UPDATE SKIP LOCKED\n",
+        "",
+        ("tests/admin/test_dead.py", *PAIRS),
+    ),
+    Protection(
+        "a failed job and its dead letter are written together",
+        f"{SQL}/fail.sql",
+        "FROM gone\n    ON CONFLICT",
+        "FROM gone WHERE gone.attempt < 0\n    ON CONFLICT",
+        MODEL,
+    ),
+    # -- Dead workers ------------------------------------------------------------------------------------------------
+    Protection(
+        "a worker stays in the table while it has jobs that were locked when it was rescued",
+        f"{SQL}/remove_worker.sql",
+        "\n  AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS live WHERE live.status = 'running' "
+        "AND live.worker_id = w.id)",
+        "",
+        ("tests/worker/test_rescue.py", "-k", "locked"),
+    ),
+    Protection(
+        "after a restart of the server everybody has the time to be heard",
+        f"{SQL}/unheard_workers.sql",
+        "\n  AND pg_postmaster_start_time() < now() - %(timeout)s * interval '1 second'",
+        "",
+        ("tests/worker/test_holdups.py", "-k", "nobody_is_taken_for_dead"),
+    ),
+    Protection(
+        "after any other outage too",
+        "src/pgjobs/worker/heart.py",
+        "return now - self._last <= self._gap and now - self._steady_since >= self._rescue_after",
+        "return True",
+        ("tests/worker/test_outages.py", "-k", "outlives"),
+    ),
+    Protection(
+        "what ran when its worker died gets a process of its own next",
+        "src/pgjobs/worker/rescue.py",
+        "return after_loss(error, *budget, isolate=True)",
+        "return after_loss(error, *budget)",
+        ("tests/worker/test_decisions.py", "tests/worker/test_rescue.py"),
+    ),
+    Protection(
+        "what had not started when its worker died does not count",
+        "src/pgjobs/worker/rescue.py",
+        "if death.how is None or claim not in death.started:",
+        "if death.how is None:",
+        ("tests/worker/test_decisions.py", "tests/worker/test_rescue.py"),
+    ),
+    Protection(
+        "what the server still does for a dead worker is ended",
+        "src/pgjobs/worker/rescue.py",
+        "        if row is None or not row[0] or time.monotonic() > deadline:\n            return",
+        "        return",
+        ("tests/worker/test_holdups.py", "-k", "strands_no_job"),
+    ),
+    Protection(
+        "jobs whose worker has no row are taken back",
+        "src/pgjobs/worker/caretaker.py",
+        "            rescue_orphans(connection)\n",
+        "            pass\n",
+        ("tests/worker/test_rescue.py", "-k", "no_row"),
+    ),
+    Protection(
+        "a child process dies with its worker",
+        "src/pgjobs/worker/death.py",
+        "ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)",
+        "pass",
+        (CHAOS, "-k", "supervisor"),
+    ),
+    # -- Outages -----------------------------------------------------------------------------------------------------
+    Protection(
+        "statements have a deadline",
+        "src/pgjobs/db/deadline.py",
+        "if not ready and time.monotonic() > until:",
+        "if time.monotonic() < 0:",
+        ("tests/db/test_deadline.py",),
+    ),
+    Protection(
+        "what a claim took whose answer was lost is handed back",
+        "src/pgjobs/worker/producer.py",
+        "lost = [row for row in rows if row[0] not in self._lane.inflight]",
+        "lost = []",
+        ("tests/worker/test_outages.py", "-k", "handed_back"),
+    ),
+    Protection(
+        "an acknowledgement is tried until the server takes it",
+        "src/pgjobs/worker/link.py",
+        "                self.close()\n                if self._stop",
+        "                self.close()\n                if self._async_commit is False:\n                    raise\n"
+        "                if self._stop",
+        (CHAOS, "-k", "terminate"),
+    ),
+    Protection(
+        "pauses between tries grow",
+        "src/pgjobs/worker/link.py",
+        "pause = min(self._longest_pause, pause * 2)",
+        "pause = 0.0",
+        (CHAOS, "-k", "read-only or kill"),
+    ),
+    # -- Enqueuing ---------------------------------------------------------------------------------------------------
+    Protection(
+        "the queue is signed",
+        "src/pgjobs/signing.py",
+        '        queue.encode("utf-8", "surrogatepass"),\n',
+        "",
+        ("tests/enqueue/test_signing.py",),
+    ),
+    Protection(
+        "the timeout is signed",
+        "src/pgjobs/signing.py",
+        '        b"" if timeout is None else _REAL(timeout),\n',
+        "",
+        ("tests/enqueue/test_signing.py",),
+    ),
+    Protection(
+        "fields are signed with their lengths",
+        "src/pgjobs/signing.py",
+        'b"".join([_FIELD(len(value)) + value for value in values])',
+        'b"".join(values)',
+        ("tests/enqueue/test_signing.py",),
+    ),
+    Protection(
+        "a worker with a key refuses what is not signed",
+        "src/pgjobs/worker/consumers/invoke.py",
+        "    if keys:\n        verify(",
+        "    if keys and job.signature:\n        verify(",
+        ("tests/worker/test_signatures.py",),
+    ),
+    # -- Rights ------------------------------------------------------------------------------------------------------
+    Protection(
+        "a schema's name is looked at before it is put into SQL",
+        "src/pgjobs/settings.py",
+        "not _SCHEMA_NAME.fullmatch(self.schema)",
+        "not self.schema",
+        ("tests/test_settings.py",),
+    ),
+)
