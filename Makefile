@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos crash-points mutations soak fuzz audit build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 # PYTHON=/path/to/python chooses one; ARGS is passed on, as in `make test ARGS="-k retry"`.
 PYTHON ?=
 ARGS ?=
+HOURS ?= 1
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -84,6 +85,15 @@ chaos: SEED ?= 1
 chaos: $(STAMP) ## produce all faults under load, and count what came of it; twenty minutes (SEED=2)
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --json tests/chaos/results/seed-$(SEED).json $(ARGS)
 	@$(BIN)/python -m tests.chaos.report
+
+crash-points: $(STAMP) ## kill worker and supervisor before and after each of their statements; a quarter of an hour
+	@CRASH_POINTS=all $(BIN)/python -m pytest tests/worker/test_crash_points.py $(ARGS)
+
+mutations: $(STAMP) ## take out each protection by itself, and see a test go red; twenty minutes
+	@$(BIN)/python -m tests.mutations $(ARGS)
+
+soak: $(STAMP) ## a steady load under faults for HOURS=1, and what grew meanwhile
+	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
 
 build: $(STAMP) ## make the wheel and the source archive in dist/
 	@$(BIN)/python -m build

@@ -62,11 +62,13 @@ def read_lines(path: Path) -> list[Line]:
     """Read what the jobs wrote down."""
     if not path.exists():
         return []
-    found = []
-    for text in path.read_text().splitlines():
-        kind, job, attempt, claim, pid, at = text.split()
-        found.append(Line(kind, int(job), int(attempt), int(claim), int(pid), float(at)))
-    return found
+    return [parse(text) for text in path.read_text().splitlines()]
+
+
+def parse(text: str) -> Line:
+    """Read one line."""
+    kind, job, attempt, claim, pid, at = text.split()
+    return Line(kind, int(job), int(attempt), int(claim), int(pid), float(at))
 
 
 def count_runs(lines: Iterable[Line]) -> Runs:

@@ -19,15 +19,21 @@ from tests.chaos import tasks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Make = Callable[[psycopg.Connection[Any], random.Random], list[int]]
+    Kinds = list[tuple[float, str, Make]]
+
 ROLLED_BACK = 0.1  # of the transactions
 
 
 class Load:
     """Threads that enqueue until `stop`. `url` may be a function: where to go now."""
 
-    def __init__(self, url: str, dice: random.Random, *, threads: int = 3, pause: float = 0.03) -> None:
+    def __init__(
+        self, url: str, dice: random.Random, *, threads: int = 3, pause: float = 0.03, kinds: Kinds | None = None
+    ) -> None:
         self.url = url
         self._pause = pause
+        self._kinds = kinds or KINDS
         self._stop = threading.Event()
         self.promised: dict[int, str] = {}
         self.in_doubt = 0  # transactions whose COMMIT had no answer
@@ -59,7 +65,7 @@ class Load:
                 self._stop.wait(0.2)
 
     def _transaction(self, conn: psycopg.Connection[Any], dice: random.Random) -> None:
-        made = fill(conn, dice)
+        made = fill(conn, dice, self._kinds)
         if dice.random() < ROLLED_BACK:
             conn.rollback()
             return
@@ -71,9 +77,9 @@ class Load:
         self.promised.update(made)
 
 
-def fill(conn: psycopg.Connection[Any], dice: random.Random) -> dict[int, str]:
+def fill(conn: psycopg.Connection[Any], dice: random.Random, kinds: Kinds) -> dict[int, str]:
     """Enqueue some jobs, enter them in the ledger, and give them by id."""
-    kind, make = dice.choices(KINDS, WEIGHTS)[0]
+    _, kind, make = dice.choices(kinds, [weight for weight, _, _ in kinds])[0]
     made = dict.fromkeys(make(conn, dice), kind)
     with conn.cursor() as cursor:
         cursor.execute("INSERT INTO ledger (job, kind) SELECT unnest(%s::bigint[]), %s", [list(made), kind])
@@ -84,17 +90,17 @@ def _quick(conn: psycopg.Connection[Any], dice: random.Random) -> list[int]:
     return [handle.id for handle in enqueue_many(conn, tasks.quick, [(n,) for n in range(dice.randint(1, 15))])]
 
 
-def _one(function: Any, low: float, high: float) -> Callable[[psycopg.Connection[Any], random.Random], list[int]]:
+def one(function: Any, low: float, high: float) -> Make:
+    """Enqueue one job, with a number between these."""
     return lambda conn, dice: [enqueue(conn, function, dice.uniform(low, high)).id]
 
 
-KINDS: list[tuple[str, Callable[[psycopg.Connection[Any], random.Random], list[int]]]] = [
-    ("quick", _quick),
-    ("brief", _one(tasks.brief, 0.001, 0.2)),
-    ("on_loop", _one(tasks.on_loop, 0.001, 0.2)),
-    ("in_process", _one(tasks.in_process, 0.001, 0.1)),
-    ("fails_first", _one(tasks.fails_first, 0, 1)),
-    ("always_fails", _one(tasks.always_fails, 0, 1)),
-    ("snoozes_first", _one(tasks.snoozes_first, 0.1, 0.5)),
+KINDS: Kinds = [  # by their weight
+    (10, "quick", _quick),
+    (6, "brief", one(tasks.brief, 0.001, 0.2)),
+    (6, "on_loop", one(tasks.on_loop, 0.001, 0.2)),
+    (2, "in_process", one(tasks.in_process, 0.001, 0.1)),
+    (2, "fails_first", one(tasks.fails_first, 0, 1)),
+    (1, "always_fails", one(tasks.always_fails, 0, 1)),
+    (2, "snoozes_first", one(tasks.snoozes_first, 0.1, 0.5)),
 ]
-WEIGHTS = [10, 6, 6, 2, 2, 1, 2]

@@ -32,13 +32,13 @@ class Work:
     def __init__(self, process: subprocess.Popen[bytes], log: Path, mark: str) -> None:
         self.process = process
         self.pid = process.pid
-        self._log = log
+        self.log = log
         self._mark = mark
 
     @property
     def output(self) -> str:
         """All that it and its processes have written so far."""
-        return self._log.read_text("utf-8", "replace")
+        return self.log.read_text("utf-8", "replace")
 
     def lines(self, **wanted: Any) -> list[dict[str, Any]]:
         """Give the log lines that have these values."""
