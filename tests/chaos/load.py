@@ -32,6 +32,7 @@ class Load:
         self, url: str, dice: random.Random, *, threads: int = 3, pause: float = 0.03, kinds: Kinds | None = None
     ) -> None:
         self.url = url
+        self.prepare_threshold: int | None = 5  # psycopg's own
         self._pause = pause
         self._kinds = kinds or KINDS
         self._stop = threading.Event()
@@ -50,6 +51,8 @@ class Load:
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
+            if thread.ident is None:
+                continue  # it was not even started
             thread.join(60)
             assert not thread.is_alive(), "an enqueuer hangs"
 
@@ -57,6 +60,7 @@ class Load:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self.url, connect_timeout=5, tcp_user_timeout=5000) as conn:
+                    conn.prepare_threshold = self.prepare_threshold
                     while not self._stop.is_set():
                         self._transaction(conn, dice)
                         time.sleep(dice.uniform(0, 2 * self._pause))

@@ -22,8 +22,10 @@ class Scenario:
 
     `strike` does it: it is called while load and workers run, and returns when the fault is over. `may`: what of
     NEVER and SOMETIMES it is allowed to cause, with the reason. `seconds`: how long it strikes (`stage.seconds` is
-    that, or less in the slice). `needs`: programs without which it can not be produced. `options`: of `pgjobs work`,
-    beside the usual ones. `through`: what goes through the proxy. `settings`: of the server.
+    that, or less in the slice). `needs`: programs without which it can not be produced; `wants`: what else, by name,
+    and whether it is there. `options`: of `pgjobs work`, beside the usual ones. `through`: what goes through the
+    proxy. `settings`: of the server. `before`: called before workers and load start. `after`: called when all is
+    audited and the workers have been stopped; gives what is wrong.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Scenario:
     seconds: float
     may: dict[str, str]
     needs: tuple[str, ...] = ()
+    wants: dict[str, Callable[[], bool]] = field(default_factory=dict)
     options: tuple[object, ...] = ()
     workers: int = 1
     through: tuple[str, ...] = ()
@@ -39,10 +42,13 @@ class Scenario:
     env: dict[str, str] = field(default_factory=dict)
     slice: bool = False
     recovers_in: float = 15.0
+    before: Callable[[Stage], None] | None = None
+    after: Callable[[Stage], list[str]] | None = None
 
     def missing(self) -> list[str]:
-        """List the programs that are not on this machine."""
-        return [name for name in self.needs if shutil.which(name) is None]
+        """List the programs, and what else it takes, that are not on this machine."""
+        programs = [name for name in self.needs if shutil.which(name) is None]
+        return programs or [name for name, is_there in self.wants.items() if not is_there()]
 
 
 ALL: dict[str, Scenario] = {}

@@ -6,10 +6,10 @@ import random
 import signal
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
@@ -26,6 +26,7 @@ from tests.support.worker import Work, marked, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+T = TypeVar("T")
 USUAL = ("-q", "default:6", "-q", "heavy:1", "--processes", 2, "--grace", 5, "--import", "tests.chaos.tasks")
 QUICK = ("--heartbeat", 0.5, "--rescue-after", 2.0)
 SLOTS = 12  # of the queue `default`, a supervisor
@@ -86,6 +87,7 @@ class Stage:
         self.notes: list[str] = []
         self.own: list[int] = []
         self.strikes = 0
+        self.prop: Any = None  # what a scenario's `before` keeps for its `strike`
         self.worker_url = self.through_proxy if "work" in scenario.through else cluster.url
         self.load = Load(self.through_proxy if "load" in scenario.through else cluster.url, self.dice)
         self.logs: Path | None = None
@@ -145,6 +147,10 @@ class Stage:
         """Wait until jobs have been running for a moment."""
         wait_until(lambda: self.ended() > 20, 30)
 
+    def enter(self, context: AbstractContextManager[T]) -> T:
+        """Enter a context that ends with the scenario."""
+        return self._stack.enter_context(context)
+
     def note(self, text: str) -> None:
         """Add something to the result."""
         self.notes.append(text)
@@ -156,6 +162,8 @@ class Stage:
         began = time.monotonic()
         with self._stack:
             try:
+                if self.scenario.before is not None:
+                    self.scenario.before(self)
                 for _ in range(self.scenario.workers):
                     self.start_worker()
                 self._wait_for_workers()
@@ -169,6 +177,8 @@ class Stage:
                 wrong += self._slots_left()
                 counts = self._audit()
                 wrong += self._stop_workers()
+                if self.scenario.after is not None:
+                    wrong += self.scenario.after(self)
                 wrong += self._leftovers()
             finally:
                 self.load.stop()
