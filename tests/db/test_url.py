@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from urllib.parse import quote
+
 import psycopg
 import pytest
 from hypothesis import assume, given
@@ -10,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from pgjobs.db.connect import connect
 from pgjobs.db.url import describe, libpq_url, mask, sqlalchemy_url
 from pgjobs.errors import ConfigurationError
 
@@ -32,6 +36,65 @@ def test_every_form_becomes_the_one_that_libpq_reads(given_url: str) -> None:
 
 def test_pairs_stay_as_they_are() -> None:
     assert libpq_url("host=h user=u") == "host=h user=u"
+
+
+SEVERAL = "postgresql://u:p%40@a:1,b:2/d?target_session_attrs=read-write"
+
+
+@pytest.mark.parametrize(
+    "given_url",
+    [
+        SEVERAL,
+        "postgresql+psycopg://u:p%40@a:1,b:2/d?target_session_attrs=read-write",
+        "postgresql+psycopg://u:p%40@/d?host=a:1&host=b:2&target_session_attrs=read-write",
+        "postgresql+asyncpg://u:p%40@/d?host=a:1&target_session_attrs=read-write&host=b:2",
+    ],
+)
+def test_several_servers_are_named_in_libpqs_way(given_url: str) -> None:
+    assert libpq_url(given_url) == SEVERAL
+    assert describe(given_url) == "a:1,b:2/d"
+
+
+@pytest.mark.parametrize(
+    ("given_url", "hosts", "ports"),
+    [
+        ("postgresql:///d?host=a:1", "a", "1"),
+        ("postgresql:///d?host=a&host=b", "a,b", None),
+        ("postgresql:///d?host=a,b&port=1,2", "a,b", "1,2"),
+        ("postgresql:///d?host=/var/run/postgresql", "/var/run/postgresql", None),
+        ("postgresql://a/d?host=b", "b", None),
+    ],
+)
+def test_servers_behind_the_database_are_found(given_url: str, hosts: str, ports: str | None) -> None:
+    pairs = conninfo_to_dict(libpq_url(given_url))
+    assert (pairs["host"], pairs.get("port", "").strip(",") or None) == (hosts, ports)
+
+
+@pytest.mark.parametrize(
+    "given_url", [SEVERAL, "host=a,b port=1,2 user=u password=p@ dbname=d target_session_attrs=read-write"]
+)
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_sqlalchemy_gets_several_servers(given_url: str, driver: str) -> None:
+    url = make_url(sqlalchemy_url(given_url, driver))
+    _, values = url.get_dialect()().create_connect_args(url)
+    assert (values["host"], values["port"]) == (("a,b", "1,2") if driver == "psycopg" else (["a", "b"], [1, 2]))
+    assert values["target_session_attrs"] == "read-write"
+
+
+def test_the_server_that_can_be_written_to_is_found_in_either_form(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url) as conn, socket.create_server(("127.0.0.1", 0)) as nobody:
+        port, user, database = conn.info.port, conn.info.user, conn.info.dbname
+        closed = nobody.getsockname()[1]
+        nobody.close()
+        hosts = f"127.0.0.1:{closed},127.0.0.1:{port}"
+        url = f"postgresql://{user}@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=5"
+        if conn.info.password:
+            url = url.replace("@", f":{quote(conn.info.password)}@", 1)
+        with create_engine(sqlalchemy_url(url), poolclass=NullPool).connect() as connection:
+            form = connection.engine.url.render_as_string(hide_password=False)
+        for given_url in (url, form):
+            with connect(given_url) as found:
+                assert found.info.port == port
 
 
 @pytest.mark.parametrize("wrong", ["", "mysql://u:secret@h/d", "sqlite:///x.db", "h:5432/d", "/var/run"])

@@ -148,7 +148,7 @@ def commanded(stage: Stage) -> None:
             continue
         with stage.outage():
             stage.prop.command(f"{command} {DATABASE}")
-            time.sleep(stage.dice.uniform(0.1, 3.0))
+            time.sleep(stage.dice.uniform(0.1, 4.0))  # beats are held back for longer than a worker may be silent
             stage.prop.command(f"RESUME {DATABASE}")
 
 
