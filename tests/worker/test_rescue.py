@@ -9,9 +9,13 @@ import time
 
 import psycopg
 import pytest
+from psycopg import conninfo
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.worker.caretaker import Caretaker
+from pgjobs.worker.heart import Heart
 from pgjobs.worker.rescue import rescue_unheard
+from tests.chaos.proxy import Proxy
 from tests.support import tasks
 from tests.support.processes import is_alive, wait_until
 from tests.support.rows import count, put_job, put_worker, row_of
@@ -179,6 +183,42 @@ def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
     assert rescue_unheard(conn, SOON) == 1
     assert row_of(conn, job)["status"] == "queued"
     assert count(conn, "workers") == 0
+
+
+def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    """The heart and the caretaker each find out for themselves that an outage is over."""
+    ours, gone = put_worker(conn, {"default": 1}, silent_for=100), list[int]()
+    proxy = Proxy(conn.info.port)
+    through_proxy = conninfo.make_conninfo(database_url, host="127.0.0.1", port=proxy.port)
+    heart = Heart(through_proxy, 0.1, 0.5, lambda: [ours], gone.append)
+    caretaker = Caretaker(database_url, 0.1, 0.5, heart)
+    heard = "SELECT now() - heartbeat_at < interval '0.3 s' FROM pgjobs.workers WHERE id = %s"
+    heart.start()
+    wait_until(lambda: scalar(conn, heard, [ours]))
+    caretaker.start()
+    proxy.mode = "refuse"
+    proxy.cut()
+    time.sleep(2.0)
+    assert scalar(conn, "SELECT now() - heartbeat_at > interval '1 s' FROM pgjobs.workers WHERE id = %s", [ours])
+    proxy.mode = "pass"
+    wait_until(lambda: scalar(conn, heard, [ours]))
+    put_worker(conn, {"default": 1}, silent_for=100)
+    wait_until(lambda: count(conn, "workers") == 1)  # now it may judge again
+    assert scalar(conn, heard, [ours])
+    assert gone == []
+    caretaker.stop()
+    heart.stop()
+    caretaker.join(10)
+    heart.join(10)
+    proxy.close()
+
+
+def test_who_is_silent_is_not_taken_for_dead_where_the_question_was_held_back(conn: psycopg.Connection) -> None:
+    put_worker(conn, {"default": 1}, silent_for=100)
+    assert rescue_unheard(conn, SOON, sure=lambda: False) == 0
+    assert count(conn, "workers") == 1
 
 
 def test_a_thread_that_closes_all_files_of_its_worker_becomes_a_dead_letter(

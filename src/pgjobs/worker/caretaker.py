@@ -106,7 +106,7 @@ class Caretaker(threading.Thread):
     def _look(self, link: Link) -> None:
         connection, now = self._answering(link), time.monotonic()
         if self._heart.is_steady():
-            rescue_unheard(connection, self._rescue_after)
+            rescue_unheard(connection, self._rescue_after, sure=self._heart.is_steady)
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)

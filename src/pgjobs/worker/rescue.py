@@ -20,6 +20,8 @@ from pgjobs.worker.registry import application_name
 from pgjobs.worker.settle import Claim, Settlement, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
 log = logging.getLogger("pgjobs.rescue")
@@ -91,13 +93,18 @@ def end_backends(connection: psycopg.Connection, worker_id: int, role: str = "")
         time.sleep(0.02)
 
 
-def rescue_unheard(connection: psycopg.Connection, rescue_after: float) -> int:
+def rescue_unheard(
+    connection: psycopg.Connection, rescue_after: float, *, sure: Callable[[], bool] = lambda: True
+) -> int:
     """Take back the jobs of workers that were not heard from for so many seconds, and give the number of jobs.
 
-    Every worker may try at once: the rows are locked, and who comes second finds nothing.
+    Every worker may try at once: the rows are locked, and who comes second finds nothing. `sure` is asked when the
+    silent ones are known: a pooler may have held our question back, and the beats of all as well.
     """
     with connection.transaction(), connection.cursor() as cursor:
         silent = cursor.execute(statement("unheard_workers"), {"timeout": rescue_after}).fetchall()
+        if silent and not sure():
+            return 0
         reasons = {
             worker: f"its worker {worker} (process {pid} on {host}) was not heard from for {rescue_after:g} s"
             for worker, host, pid, _ in silent
