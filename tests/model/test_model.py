@@ -45,7 +45,12 @@ class Life(RuleBasedStateMachine):
         return register(self.conn, [QueueSlots("default")])
 
     def _claim_of(self, data: st.DataObject) -> Claim:
-        return data.draw(st.sampled_from(self.claims), label="claim")
+        late = [claim for claim in self.claims if self._is_running_under_another(claim)]
+        chosen = late if late and data.draw(st.booleans(), label="a late one") else self.claims
+        return data.draw(st.sampled_from(chosen), label="claim")
+
+    def _is_running_under_another(self, claim: Claim) -> bool:
+        return self.model.jobs[claim.job].status == "running" and not self.model.holds(claim)
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         held = self.model.holds(claim)

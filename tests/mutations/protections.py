@@ -17,6 +17,7 @@ class Protection:
 
 
 SQL = "src/pgjobs/db/sql"
+FENCE = ("tests/model/test_fence.py",)
 PAIRS = ("tests/model/test_interleavings.py",)
 MODEL = ("tests/model/test_model.py",)
 CHAOS = "tests/chaos/test_slice.py"
@@ -28,18 +29,16 @@ PROTECTIONS = (
         f"{SQL}/complete.sql",
         "SELECT a.id, a.claims FROM",
         "SELECT a.id, live.claims FROM",
-        PAIRS,
+        FENCE,
     ),
     Protection(
         "the worker in the acknowledgement of what completed",
         f"{SQL}/complete.sql",
         "AND live.status = 'running' AND live.worker_id = %(worker_id)s",
         "AND live.status = 'running'",
-        ("tests/db/test_statements.py", "tests/worker/test_rescue.py", "tests/model"),
+        FENCE,
     ),
-    Protection(
-        "the claim's number in a retry", f"{SQL}/retry.sql", " AND live.claims = a.claims", "", (*PAIRS, *MODEL)
-    ),
+    Protection("the claim's number in a retry", f"{SQL}/retry.sql", " AND live.claims = a.claims", "", FENCE),
     Protection(
         "the claim's number in a snooze",
         f"{SQL}/snooze.sql",
@@ -52,21 +51,21 @@ PROTECTIONS = (
         f"{SQL}/release.sql",
         " AND live.claims = a.claims",
         "",
-        (*PAIRS, *MODEL),
+        FENCE,
     ),
     Protection(
-        "a claim locks what it takes",
+        "a claim skips what another one has locked",
         f"{SQL}/claim.sql",
         "        FOR UPDATE SKIP LOCKED\n",
         "",
-        PAIRS,
+        FENCE,
     ),
     Protection(
         "nothing is claimed for a worker that was taken for dead",
         f"{SQL}/claim.sql",
         "\n      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)",
         "",
-        ("tests/worker/test_rescue.py", "tests/db/test_statements.py", "tests/model"),
+        FENCE,
     ),
     Protection(
         "a cancellation leaves alone what is claimed at the same moment",

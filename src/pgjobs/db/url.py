@@ -18,7 +18,7 @@ _PASSWORD_IN_PAIRS = re.compile(r"(?i)\b((?:ssl)?password=)('(?:\\.|[^'\\])*'|[^
 def libpq_url(url: str) -> str:
     """Give what psycopg and libpq take: `postgresql+asyncpg://…` becomes `postgresql://…`; `key=value` stays.
 
-    Several servers may be named in libpq's way (`postgresql://a:5432,b:5432/…`) or SQLAlchemy's (`?host=a:5432&host=…`).
+    Several servers may be named in libpq's way (`postgresql://a:5432,b:5432/…`) or SQLAlchemy's (`?host=a:5432&host=b`).
 
     Raises:
         ConfigurationError: it is no PostgreSQL URL.
@@ -54,7 +54,7 @@ def sqlalchemy_url(url: str, driver: str = "psycopg") -> str:
 
 def _with_hosts_in_front(rest: str) -> str:
     """Turn SQLAlchemy's form for several servers into libpq's; all else stays. `rest`: what follows the scheme."""
-    before, mark, query = rest.partition("?")
+    before, _, query = rest.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     hosts = [value for name, value in pairs if name == "host"]
     account, slash, database = before.partition("/")
