@@ -36,6 +36,7 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
 _DEFAULTS = JobOptions()
+_MOST_LAYERS = 1_000  # of partials and the like: one whose state was set by hand may be made of itself
 
 
 class OptionChanges(TypedDict, total=False):
@@ -255,22 +256,32 @@ def _check_function(function: object) -> None:
 
 def options_of(callable: Callable[..., object]) -> JobOptions:
     """Give the options of a job, also through `functools.partial` and bound methods; of all else, the defaults."""
-    inner = callable
-    while not isinstance(inner, Job):
+    inner: Any = callable
+    for _ in range(_MOST_LAYERS):
+        if isinstance(inner, Job):
+            return inner.job_options
         if isinstance(inner, functools.partial):
             inner = inner.func
         elif isinstance(inner, MethodType):
             inner = inner.__func__
         else:
-            return _DEFAULTS
-    return inner.job_options
+            break
+    return _DEFAULTS
+
+
+def unwrapped(callable: Callable[..., object]) -> Any:
+    """Give what `functools.partial` was made of; all else as it is."""
+    inner: Any = callable
+    for _ in range(_MOST_LAYERS):
+        if not isinstance(inner, functools.partial):
+            break
+        inner = inner.func
+    return inner
 
 
 def task_name(callable: Callable[..., object]) -> str:
     """Name what runs, as `module:qualname`: for partials and methods the function, for instances their class."""
-    named: Any = callable
-    while isinstance(named, functools.partial):
-        named = named.func
+    named = unwrapped(callable)
     if not hasattr(named, "__qualname__"):
         named = type(named)
     module = getattr(named, "__module__", None)
@@ -283,7 +294,7 @@ def task_name(callable: Callable[..., object]) -> str:
 def is_async(callable: object) -> bool:
     """Say whether calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
     inner = callable
-    while True:
+    for _ in range(_MOST_LAYERS):
         if isinstance(inner, Job):
             inner = inner.function
         elif isinstance(inner, functools.partial):

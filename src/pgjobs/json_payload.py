@@ -14,14 +14,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from pgjobs.allow import AllowList
 from pgjobs.errors import EnqueueError, NotAllowedError, PayloadError, brief
 from pgjobs.job import Job, task_name
+from pgjobs.names import find, home_of
 from pgjobs.parameters import parameters_of
-from pgjobs.unpickle import home_of
 
 POSITIONAL = "*"  # the key of the arguments by position, where there are others: no parameter is called so
 
@@ -135,9 +134,7 @@ def load_json(
     if not isinstance(args, list):
         raise PayloadError(f'the payload can not be loaded: "{POSITIONAL}" is a list of arguments, not {brief(args)}.')
     module, _, name = task.partition(":")
-    found: Any = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
+    found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
     if not isinstance(found, Job) or found.job_options.payload != "json" or home_of(found) != task:
         raise NotAllowedError(
             f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'

@@ -16,12 +16,11 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from pgjobs.allow import AllowList
-from pgjobs.errors import EnqueueError, PayloadError
-from pgjobs.job import Job, task_name
+from pgjobs.errors import EnqueueError, NotAllowedError, PayloadError
+from pgjobs.job import Job, options_of, task_name
 from pgjobs.outcome import JobTimeout
 from pgjobs.parameters import parameters_of
 from pgjobs.settings import settings
-from pgjobs.unpickle import loads
 
 PROTOCOL = 5
 _MAIN_MODULES = ("__main__", "__mp_main__")  # the second: the same, in a child of multiprocessing
@@ -72,11 +71,11 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     return payload
 
 
-def load(payload: bytes, task: str = "", allow: AllowList | None = None) -> Call:
+def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pickles: bool = True) -> Call:
     """Read a payload, a pickle or JSON.
 
     Whoever wrote a pickle decides what code this runs: verify its signature first (see `signing`). With an allow-list
-    only what is on it is imported and called, and `task` has to be on it as well.
+    only what is on it is imported and called, and `task` has to be on it as well. `pickles`: whether there may be any.
 
     Raises:
         PayloadError: it can not be read here, for whatever reason: one line that says why.
@@ -87,15 +86,45 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None) -> Call
         if first == b"[" or first == b"{":
             from pgjobs.json_payload import load_json
 
+            _check_size(payload)
             return Call(*load_json(payload, task, allow))
+        if not pickles:
+            raise NotAllowedError(
+                f"the payload of {task} is a pickle, and this worker takes none (--payload json, PGJOBS_PAYLOAD): "
+                'declare it with @job(payload="json") and enqueue it again, or let another worker run it.'
+            )
         if allow is None:
-            return Call(*pickle.loads(payload))
-        allow.check_task(task)
-        return Call(*loads(payload, allow))
+            call = Call(*pickle.loads(payload))
+        else:
+            from pgjobs.unpickle import loads
+
+            allow.check_task(task)
+            _check_size(payload)
+            call = Call(*loads(payload, allow))
+            _check_takes_pickles(call)
+        return call
     except (JobTimeout, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error
+
+
+def _check_size(payload: bytes) -> None:
+    # Not of pickles that may call anything: there a limit would protect nothing, and cost time.
+    limit = settings().max_payload
+    if len(payload) > limit:
+        raise PayloadError(
+            f"the payload has {len(payload):,} bytes, and this worker takes {limit:,}: enqueue a reference to the "
+            "data, or raise PGJOBS_MAX_PAYLOAD here as well."
+        )
+
+
+def _check_takes_pickles(call: Call) -> None:
+    if options_of(call.callable).payload == "json":
+        raise NotAllowedError(
+            f'{task_name(call.callable)} has @job(payload="json"), and this payload is a pickle: enqueue it again, by '
+            "its own name."
+        )
 
 
 def _why_not_loaded(error: BaseException) -> str:
