@@ -70,10 +70,6 @@ def check_seconds(name: str, value: object) -> float:
 class Completed:
     """The callable returned."""
 
-    def __reduce__(self) -> str:
-        """Come back from a child process as `COMPLETED` itself."""
-        return "COMPLETED"
-
 
 @dataclass(frozen=True, slots=True)
 class Retried:

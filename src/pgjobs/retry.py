@@ -132,7 +132,13 @@ def after_exception(error: BaseException, attempt: int, max_attempts: int, polic
     line, trace = describe(error)
     if attempt >= max_attempts or not policy.worth_retrying(error):
         return Failed(line, trace)
-    return Retried(line, policy.delay(attempt), trace)
+    return Retried(line, _delay(policy, attempt), trace)
+
+
+def _delay(policy: RetryPolicy, attempt: int) -> float:
+    """Ask the policy; a class of somebody's own may answer anything, and what is stored is a number of seconds."""
+    seconds: object = policy.delay(attempt)
+    return seconds if type(seconds) is float and 0 <= seconds <= LONGEST_DELAY else DEFAULT_BACKOFF(attempt)
 
 
 def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:
@@ -143,7 +149,7 @@ def _wished(error: BaseException, attempt: int, max_attempts: int, policy: Retry
         return Cancelled(one_line(error.reason))
     if isinstance(error, Retry):
         line = one_line(f"Retry: {one_line(error.reason)}")
-        delay = policy.delay(attempt) if error.in_seconds is None else check_seconds("Retry", error.in_seconds)
+        delay = _delay(policy, attempt) if error.in_seconds is None else check_seconds("Retry", error.in_seconds)
         return Failed(line) if attempt >= max_attempts else Retried(line, delay)
     return None
 

@@ -18,6 +18,7 @@ from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import Outcome
 from pgjobs.settings import configure
+from pgjobs.worker.consumers.answer import to_bytes
 from pgjobs.worker.consumers.invoke import call_now, loaded, outcome_of, refused
 from pgjobs.worker.consumers.processes import late, receive, send
 from pgjobs.worker.death import die_with_parent, write_last_stack_to
@@ -48,7 +49,7 @@ def main(fd: int, box_fd: int, parent: int) -> None:
         send(channel, b"ready")
         while True:
             job = _job(pickle.loads(receive(channel)))
-            _run(job, lambda outcome: send(channel, pickle.dumps(outcome)))
+            _run(job, lambda outcome: send(channel, to_bytes(outcome)))
     except (EOFError, ConnectionError):
         pass
 

@@ -23,6 +23,7 @@ from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import JobTimeout, Outcome
 from pgjobs.retry import after_loss
+from pgjobs.worker.consumers.answer import LONGEST, from_bytes
 from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.death import BlackBox, has_died, how_it_died, wait_for_end
 
@@ -63,22 +64,19 @@ class ChildProcess:
             deadline = None if job.timeout is None else time.monotonic() + job.timeout
             send(channel, _question(job))
             if job.timeout is not None:
-                if_late = receive(channel, deadline, self._alive)
-            answer = receive(channel, deadline, self._alive)
+                if_late = receive(channel, deadline, self._alive, LONGEST)
+            return from_bytes(receive(channel, deadline, self._alive, LONGEST))
         except TimeoutError:
             self._kill()
-            return outcome_of(job, late(job)) if if_late is None else pickle.loads(if_late)
+            return _outcome_when_late(job, if_late)
         except (OSError, EOFError):
             how = self._kill()
             return after_loss(
                 f"its process died: {how}", attempt, most, isolate=bool(job.isolate), traceback=self._last
             )
-        try:
-            outcome: Outcome = pickle.loads(answer)
-        except Exception as error:
+        except ValueError as error:
             self._kill()
-            return after_loss(f"its process gave an answer that makes no sense: {error!r}", attempt, most)
-        return outcome
+            return after_loss(f"its process gave an answer that makes no sense: {error}", attempt, most)
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -153,6 +151,14 @@ def late(job: CurrentJob) -> JobTimeout:
     return JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed")
 
 
+def _outcome_when_late(job: CurrentJob, answer: bytes | None) -> Outcome:
+    """Give what the child has said before it began, by the job's own policy; by the default one, if it said nothing."""
+    try:
+        return outcome_of(job, late(job)) if answer is None else from_bytes(answer)
+    except ValueError:
+        return outcome_of(job, late(job))
+
+
 def _question(job: CurrentJob) -> bytes:
     values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name != "lane"}
     return pickle.dumps(values)
@@ -163,8 +169,13 @@ def send(channel: socket.socket, data: bytes) -> None:
     channel.sendall(LENGTH.pack(len(data)) + data)
 
 
-def receive(channel: socket.socket, deadline: float | None = None, alive: Callable[[], bool] | None = None) -> bytes:
-    """Receive one message, until the deadline (monotonic seconds).
+def receive(
+    channel: socket.socket,
+    deadline: float | None = None,
+    alive: Callable[[], bool] | None = None,
+    most: int | None = None,
+) -> bytes:
+    """Receive one message of `most` bytes, until the deadline (monotonic seconds).
 
     `alive` says whether the other side still lives: a closed connection alone does not tell, when a process that it
     forked has the connection too.
@@ -172,9 +183,12 @@ def receive(channel: socket.socket, deadline: float | None = None, alive: Callab
     Raises:
         TimeoutError: it did not come in time.
         EOFError: the other side is gone.
+        ValueError: it is longer.
 
     """
-    size = LENGTH.unpack(_receive(channel, LENGTH.size, deadline, alive))[0]
+    size: int = LENGTH.unpack(_receive(channel, LENGTH.size, deadline, alive))[0]
+    if most is not None and size > most:
+        raise ValueError(f"it has {size:,} bytes")
     return _receive(channel, size, deadline, alive)
 
 
