@@ -8,6 +8,7 @@
 | max_payload | PGJOBS_MAX_PAYLOAD | 1 MiB, in bytes |
 | summaries | PGJOBS_SUMMARY | on; `off` stores none |
 | allow | PGJOBS_ALLOW | none: workers may call anything; several are separated by commas |
+| payload | PGJOBS_PAYLOAD | any: workers take pickles and JSON; `json`: no pickles |
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Settings:
     `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the command line starts an embedded one). `schema`:
     where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
     payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
-    of each call. `allow`: what workers may call (None: anything), as an `AllowList`.
+    of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what workers take,
+    "any" or "json".
 
     Raises:
         UsageError: a value that can not be used.
@@ -48,6 +50,7 @@ class Settings:
     max_payload: int = DEFAULT_MAX_PAYLOAD
     summaries: bool = True
     allow: AllowList | None = None
+    payload: str = "any"
 
     def __post_init__(self) -> None:
         if self.database_url is not None and not isinstance(self.database_url, str):
@@ -69,6 +72,8 @@ class Settings:
             raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
         if self.allow is not None and not isinstance(self.allow, AllowList):
             object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
+        if self.payload not in ("any", "json"):
+            raise UsageError(f"payload is {brief(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -89,6 +94,7 @@ class Settings:
             signing_keys=tuple(key.strip().encode() for key in keys if key.strip()),
             max_payload=int(max_payload),
             allow=parse_allow([env["PGJOBS_ALLOW"]]) if env.get("PGJOBS_ALLOW") else None,
+            payload=env.get("PGJOBS_PAYLOAD") or "any",
             summaries=(env.get("PGJOBS_SUMMARY") or "on").lower() not in ("off", "0", "no", "false"),
         )
 

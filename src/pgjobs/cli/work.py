@@ -37,6 +37,10 @@ def work(
             show_default=False,
         ),
     ] = None,
+    payload: Annotated[
+        Literal["any", "json"] | None,
+        typer.Option(metavar="KIND", help="json: take no pickles. [default: any]", show_default=False),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
     max_jobs: Annotated[
         int | None,
@@ -93,6 +97,7 @@ def work(
             max_memory=max_memory,
             job_memory=job_memory,
             allow=None if allowed is None else allowed.patterns,
+            payload=payload or settings().payload,
         )
         if supervise.alone and settings().database_url and not drain:
             supervise.become_supervisor(config)

@@ -42,6 +42,15 @@ def statement(name: str, schema: str | None = None) -> LiteralString:
     return _statement(name, schema or settings().schema)
 
 
+def load_statements() -> None:
+    """Read all statements now, before any job runs here."""
+    from importlib.resources import files
+
+    for file in (files("pgjobs.db") / "sql").iterdir():
+        if file.name.endswith(".sql"):
+            statement(file.name.removesuffix(".sql"))
+
+
 @cache
 def _named(name: str, schema: str) -> str:
     return _PARAMETER.sub(r":\1", _statement(name, schema))

@@ -18,7 +18,7 @@ _PASSWORD_IN_PAIRS = re.compile(r"(?i)\b((?:ssl)?password=)('(?:\\.|[^'\\])*'|[^
 def libpq_url(url: str) -> str:
     """Give what psycopg and libpq take: `postgresql+asyncpg://…` becomes `postgresql://…`; `key=value` stays.
 
-    Several servers may be named in libpq's way (`postgresql://a:5432,b:5432/…`) or SQLAlchemy's (`?host=a:5432&host=b`).
+    Several servers may be named as libpq does it (`postgresql://a:5432,b:5432/…`) or SQLAlchemy (`?host=a:5432&host=b`).
 
     Raises:
         ConfigurationError: it is no PostgreSQL URL.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pgjobs.errors import UsageError
 from pgjobs.options import check_queue
@@ -38,6 +39,7 @@ class WorkerConfig:
     processes, each with all the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may go on
     after SIGTERM. `heartbeat`: how often the supervisor beats. `rescue_after`: after how long without a beat a worker
     counts as dead, and its jobs are taken back. `allow`: what its jobs may call (None: anything).
+    `payload`: what it takes, "any" or "json".
     `max_jobs`, `max_memory` (megabytes): after so many, or with so much, a process is replaced by a fresh one.
     `job_memory` (megabytes): what a process job may have.
 
@@ -58,6 +60,7 @@ class WorkerConfig:
     log_format: str = "auto"
     schema: str = "pgjobs"
     allow: tuple[str, ...] | None = None
+    payload: str = "any"
     max_jobs: int | None = None
     max_memory: int | None = None
     job_memory: int | None = None
@@ -87,6 +90,10 @@ class WorkerConfig:
     def to_json(self) -> str:
         """Write it for a worker process."""
         return json.dumps(asdict(self))
+
+    def settings(self) -> dict[str, Any]:
+        """Give those that are settings of the processes in which jobs run."""
+        return {name: getattr(self, name) for name in ("schema", "database_url", "allow", "payload")}
 
     @classmethod
     def from_json(cls, text: str) -> WorkerConfig:

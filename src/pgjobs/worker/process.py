@@ -17,6 +17,7 @@ from typing import Any
 
 from pgjobs.context import CurrentJob
 from pgjobs.db.connect import ANSWER_WITHIN, connect, connect_hot
+from pgjobs.db.statements import load_statements
 from pgjobs.diagnosis import one_line
 from pgjobs.settings import configure
 from pgjobs.worker.acknowledger import Acknowledger, labels
@@ -57,7 +58,8 @@ class WorkerProcess:
     def run(self) -> int:
         """Work until told to stop, and give the exit code."""
         config = self._config
-        configure(schema=config.schema, database_url=config.database_url, allow=config.allow)
+        configure(**config.settings())
+        load_statements()
         from pgjobs.logs import configure_logging
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
@@ -114,7 +116,7 @@ class WorkerProcess:
             "imports": config.imports,
             "log_level": config.log_level,
             "log_format": config.log_format,
-            "settings": {"schema": config.schema, "database_url": config.database_url, "allow": config.allow},
+            "settings": config.settings(),
             "memory": config.job_memory,
         }
         producers, consumers, first_slot = [], [], 0

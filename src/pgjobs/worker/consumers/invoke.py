@@ -30,13 +30,14 @@ def open_payload(job: CurrentJob) -> Call:
 
 
 def loaded(job: CurrentJob) -> Call:
-    """Load the job's payload; with an allow-list, nothing else is resolved for it.
+    """Load the job's payload: with an allow-list, nothing else is resolved for it.
 
     Raises:
         PayloadError: it can not be loaded, or must not.
 
     """
-    return load(job.payload, job.task, settings().allow)
+    current_settings = settings()
+    return load(job.payload, job.task, current_settings.allow, pickles=current_settings.payload != "json")
 
 
 def check_signature(job: CurrentJob) -> None:
