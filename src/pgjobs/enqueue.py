@@ -54,6 +54,8 @@ def enqueue(
         EnqueueError: the job is refused, and nothing was written: `conn` is of another kind, the arguments do not fit
             the callable, can not be pickled, or are too large.
         SchemaError: the database has no tables of pgjobs.
+        Exception: what the driver says of the connection itself (closed, read-only, its transaction has failed), as it
+            says it of your own statements.
 
     """
     run, run_async = runner_of(conn)
@@ -108,6 +110,7 @@ def enqueue_many(
     Raises:
         EnqueueError: an item is refused; the message says which, counted from 0.
         SchemaError: the database has no tables of pgjobs.
+        Exception: as for `enqueue`; and what `arguments` itself raises while it is read.
 
     """
     run, run_async = runner_of(conn)
@@ -186,21 +189,28 @@ def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
 
 
 def _iterated(arguments: object) -> Iterator[Any]:
-    if isinstance(arguments, str | bytes | Mapping) or not isinstance(arguments, Iterable):
-        raise EnqueueError(
-            f"enqueue_many takes an iterable of tuples, one for each job, such as [(1,), (2,)]: got a "
-            f"{type(arguments).__name__}."
-        )
-    return iter(arguments)
+    try:
+        items = None if isinstance(arguments, str | bytes | Mapping) else iter(arguments)  # type: ignore[call-overload]
+    except Exception:  # it is not iterable, or answers nonsense
+        items = None
+    if items is not None:
+        return items  # type: ignore[no-any-return]  # what iter() gives
+    raise EnqueueError(
+        f"enqueue_many takes an iterable of tuples, one for each job, such as [(1,), (2,)]: got a "
+        f"{type(arguments).__name__}."
+    )
 
 
 def _arguments(item: object) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    if isinstance(item, tuple):
-        return tuple(item), {}
-    if isinstance(item, Mapping):
-        return (), {**item}
-    if type(item).__name__ == "Row" and isinstance(item, Sequence):  # SQLAlchemy's, which is not quite a tuple
-        return tuple(item), {}
+    try:
+        if isinstance(item, tuple):
+            return tuple(item), {}
+        if isinstance(item, Mapping):
+            return (), {**item}
+        if type(item).__name__ == "Row" and isinstance(item, Sequence):  # SQLAlchemy's, which is not quite a tuple
+            return tuple(item), {}
+    except Exception as error:  # a class of somebody's may raise whatever it likes
+        raise EnqueueError(f"its {type(item).__name__} can not be read, it raises {type(error).__name__}.") from error
     raise EnqueueError(
         f"it is a {type(item).__name__}, and each item is a tuple of arguments, also when there is but one: (42,)."
     )

@@ -13,7 +13,8 @@ from dataclasses import fields
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
 
-from pgjobs.errors import UsageError
+from pgjobs.errors import UsageError, brief
+from pgjobs.exact import exact_text, isinstance_of
 from pgjobs.options import (
     DEFAULT_ATTEMPTS,
     DEFAULT_PRIORITY,
@@ -234,24 +235,31 @@ class _Decorator:
         return Job(function, self.job_options)
 
 
-def _check_function(function: object) -> None:
-    if isinstance(function, str):
-        raise UsageError(f"@job({function!r}): options are given by name, as in @job(queue={function!r}).")
-    if isinstance(function, Job):
+def _check_function(function: Any) -> None:
+    if (text := exact_text(function)) is not None:
+        raise UsageError(f"@job({brief(text)}): options are given by name, as in @job(queue={brief(text)}).")
+    if isinstance_of(function, Job):
         raise UsageError(f"{task_name(function)} is a job already: use {function.__name__}.options(…) to change it.")
-    if isinstance(function, staticmethod | classmethod):
+    if isinstance_of(function, staticmethod) or isinstance_of(function, classmethod):
         raise UsageError(f"@job goes below @{type(function).__name__}, next to the function itself.")
-    if isinstance(function, type):
+    if isinstance_of(function, type):
         raise UsageError(
             f"@job is for functions, and {function.__qualname__} is a class: enqueue the class as it is, or decorate "
             "a function that uses it."
         )
     if not callable(function):
-        raise UsageError(f"@job is for functions, and {function!r} is not callable.")
-    if not hasattr(function, "__qualname__"):
+        raise UsageError(f"@job is for functions, and {brief(function)} is not callable.")
+    if not _has_name(function):
         raise UsageError(f"@job is for functions: enqueue a {type(function).__name__} as it is, without @job.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"{function.__qualname__} is a generator function: calling it would run none of it.")
+
+
+def _has_name(function: object) -> bool:
+    try:
+        return isinstance(getattr(function, "__qualname__", None), str)
+    except Exception:  # what an object does when it is asked is its own affair
+        return False
 
 
 def options_of(callable: Callable[..., object]) -> JobOptions:

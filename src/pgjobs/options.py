@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pgjobs.errors import UsageError, brief
+from pgjobs.exact import exact_int, exact_number, exact_text, isinstance_of
 from pgjobs.outcome import LONGEST_DELAY
 from pgjobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
@@ -51,34 +51,45 @@ class JobOptions:
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
 
     def __post_init__(self) -> None:
-        check_queue(self.queue)
-        check_priority(self.priority)
-        if not _is_int(self.max_attempts) or not 1 <= self.max_attempts <= MOST_ATTEMPTS:
+        self._keep("queue", check_queue(self.queue))
+        self._keep("priority", check_priority(self.priority))
+        attempts = exact_int(self.max_attempts)
+        if attempts is None or not 1 <= attempts <= MOST_ATTEMPTS:
             raise UsageError(
                 f"max_attempts={brief(self.max_attempts)}: give a whole number from 1 to {MOST_ATTEMPTS:,}."
             )
-        if self.timeout is not None and not (_is_number(self.timeout) and 0.001 <= self.timeout <= LONGEST_DELAY):
-            raise UsageError(
-                f"timeout={brief(self.timeout)}: give seconds from 0.001 to ten years, or None for no limit."
-            )
-        if not _is_number(self.delay) or not 0 <= self.delay <= LONGEST_DELAY:
-            raise UsageError(f"delay={brief(self.delay)}: give a number of seconds from 0 to ten years.")
-        if self.run_at is not None:
-            if not isinstance(self.run_at, datetime):
-                raise UsageError(f"run_at={brief(self.run_at)}: give a datetime with a time zone.")
-            if self.run_at.utcoffset() is None:
+        self._keep("max_attempts", attempts)
+        if self.timeout is not None:
+            timeout = exact_number(self.timeout)
+            if timeout is None or not 0.001 <= timeout <= LONGEST_DELAY:
                 raise UsageError(
-                    f"run_at={self.run_at.isoformat()} has no time zone: say which one is meant, for example "
-                    "datetime.now(timezone.utc), or use delay=SECONDS."
+                    f"timeout={brief(self.timeout)}: give seconds from 0.001 to ten years, or None for no limit."
                 )
-            if not EARLIEST <= self.run_at < TOO_LATE:
-                raise UsageError(f"run_at={self.run_at.isoformat()}: give a time from 1970 to the end of 9998.")
-            if self.delay:
+            self._keep("timeout", timeout)
+        delay = exact_number(self.delay)
+        if delay is None or not 0 <= delay <= LONGEST_DELAY:
+            raise UsageError(f"delay={brief(self.delay)}: give a number of seconds from 0 to ten years.")
+        self._keep("delay", delay)
+        if self.run_at is not None:
+            _check_run_at(self.run_at)
+            if delay:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
-        if self.executor not in (None, "thread", "async", "process"):
-            raise UsageError(f"executor={self.executor!r}: give 'thread', 'async' or 'process', or leave it out.")
-        if self.payload not in ("pickle", "json"):
+        executor, payload = exact_text(self.executor), exact_text(self.payload)
+        if self.executor is not None and executor not in ("thread", "async", "process"):
+            raise UsageError(f"executor={brief(self.executor)}: give 'thread', 'async' or 'process', or leave it out.")
+        self._keep("executor", executor)
+        if payload not in ("pickle", "json"):
             raise UsageError(f"payload={brief(self.payload)}: give 'pickle' or 'json'.")
+        self._keep("payload", payload)
+        if self.summary is not True and self.summary is not False:
+            raise UsageError(f"summary={brief(self.summary)}: give True or False.")
+        if not isinstance_of(self.policy, RetryPolicy):
+            raise UsageError(f"policy={brief(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on.")
+
+    def _keep(self, name: str, value: object) -> None:
+        """Put the plain value in the place of a subclass's."""
+        if getattr(self, name) is not value:
+            object.__setattr__(self, name, value)
 
     def changed(self, **changes: Any) -> JobOptions:
         """Give these options with some changed; `delay` and `run_at` replace one another.
@@ -107,8 +118,8 @@ def make_policy(
     """
     if backoff is None:
         backoff = DEFAULT_POLICY.backoff
-    elif _is_number(backoff):
-        backoff = Constant(float(backoff))  # type: ignore[arg-type]  # _is_number has just said so
+    elif (seconds := exact_number(backoff)) is not None:
+        backoff = Constant(seconds)
     elif not callable(backoff):
         raise UsageError(
             f"backoff={brief(backoff)}: give seconds, or a function from the attempt (1, 2, …) to seconds."
@@ -116,51 +127,66 @@ def make_policy(
     return RetryPolicy(backoff, _types("retry_on", retry_on), _types("give_up_on", give_up_on))
 
 
-def check_queue(queue: object) -> None:
-    """Refuse what is no name of a queue.
+def check_queue(queue: object) -> str:
+    """Give the name of a queue, or refuse what is none.
 
     Raises:
         UsageError: it is empty, too long, no string, or has a NUL in it.
 
     """
-    if not isinstance(queue, str):
-        raise UsageError(f"queue={queue!r}: give a string.")
-    if not queue or queue != queue.strip():
-        raise UsageError(f"queue={queue!r}: the name of a queue is not empty, and has no space at its ends.")
-    if len(queue) > QUEUE_LIMIT:
-        raise UsageError(f"queue={queue[:20]!r}… has {len(queue)} characters: {QUEUE_LIMIT} are the most.")
-    if not queue.isprintable():
-        raise UsageError(f"queue={queue!r}: the name of a queue has printable characters only.")
+    name = exact_text(queue)
+    if name is None:
+        raise UsageError(f"queue={brief(queue)}: give a string.")
+    if len(name) > QUEUE_LIMIT:
+        raise UsageError(f"queue={name[:20]!r}… has {len(name)} characters: {QUEUE_LIMIT} are the most.")
+    if not name or name != name.strip():
+        raise UsageError(f"queue={name!r}: the name of a queue is not empty, and has no space at its ends.")
+    if not name.isprintable():
+        raise UsageError(f"queue={name!r}: the name of a queue has printable characters only.")
+    return name
 
 
-def check_priority(priority: object) -> None:
-    """Refuse what is no priority.
+def check_priority(priority: object) -> int:
+    """Give a priority, or refuse what is none.
 
     Raises:
         UsageError: it is no whole number from 0 to 9.
 
     """
-    if not _is_int(priority) or not 0 <= priority <= 9:  # type: ignore[operator]  # an int by then
+    number = exact_int(priority)
+    if number is None or not 0 <= number <= 9:
         raise UsageError(f"priority={brief(priority)}: give a whole number from 0 (first) to 9 (last).")
+    return number
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
+def _check_run_at(run_at: object) -> None:
+    if not isinstance_of(run_at, datetime):
+        raise UsageError(f"run_at={brief(run_at)}: give a datetime with a time zone.")
+    moment: Any = run_at
     try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
+        has_zone, in_range = moment.utcoffset() is not None, False
+        if has_zone:
+            in_range = EARLIEST <= moment < TOO_LATE
+        shown = moment.isoformat()
+    except Exception as error:  # a time zone is an object of somebody's, too
+        raise UsageError(
+            f"run_at={brief(run_at)} can not be used, its time zone raises {type(error).__name__}: use another one, "
+            "such as timezone.utc or a ZoneInfo."
+        ) from error
+    if not has_zone:
+        raise UsageError(
+            f"run_at={shown} has no time zone: say which one is meant, for example "
+            "datetime.now(timezone.utc), or use delay=SECONDS."
+        )
+    if not in_range:
+        raise UsageError(f"run_at={shown}: give a time from 1970 to the end of 9998.")
 
 
 def _types(name: str, value: object) -> tuple[type[BaseException], ...]:
     types: list[type[BaseException]] = []
-    for item in value if isinstance(value, tuple | list) else (value,):
-        if not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise UsageError(f"{name}={value!r}: give exception types.")
+    items: Any = value if isinstance_of(value, tuple) or isinstance_of(value, list) else (value,)
+    for item in items:
+        if not (isinstance_of(item, type) and issubclass(item, BaseException)):
+            raise UsageError(f"{name}={brief(value)}: give exception types.")
         types.append(item)
     return tuple(types)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgjobs.errors import UsageError, brief
+from pgjobs.exact import exact_number
 
 LONGEST_DELAY = 10 * 366 * 86400.0  # seconds: ten years
 
@@ -61,9 +62,10 @@ def check_seconds(name: str, value: object) -> float:
         UsageError: it is no number (a timedelta, say), or not between 0 and ten years.
 
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_DELAY:
+    seconds = exact_number(value)
+    if seconds is None or not 0 <= seconds <= LONGEST_DELAY:
         raise UsageError(f"{name}({brief(value)}): give a number of seconds between 0 and ten years.")
-    return float(value)
+    return float(seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pgjobs.calls import CallDumper, Dump
-from pgjobs.errors import EnqueueError
+from pgjobs.errors import EnqueueError, brief
 from pgjobs.job import Job, options_of, task_name
 from pgjobs.parameters import parameters_of
 from pgjobs.plain import LARGEST, Plain, never_plain, plain_maker
@@ -59,8 +59,7 @@ class Recipe:
     __slots__ = ("_dumper", "_key", "_options", "_parameters", "_settings", "_summarizer", "columns", "plain")
 
     def __init__(self, callable: Callable[..., object], current: Settings) -> None:
-        _check_callable(callable)
-        self._options = options = options_of(callable)
+        self._options = options = _options_of(callable)
         self._settings = current
         self._key = current.signing_keys[0] if current.signing_keys else None
         dumper = _json_dumper if options.payload == "json" else CallDumper
@@ -73,7 +72,7 @@ class Recipe:
             options.max_attempts,
             options.timeout,
             options.executor,
-            task_name(callable),
+            _task_of(callable),
         )
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
@@ -161,6 +160,30 @@ def recipe_of(callable: Callable[..., object]) -> Recipe:
             _known.clear()
         _known[callable] = recipe
     return recipe
+
+
+def _options_of(function: Callable[..., object]) -> JobOptions:
+    try:
+        _check_callable(function)
+        return options_of(function)
+    except EnqueueError:
+        raise
+    except Exception as error:  # a proxy that stands for nothing now, or an object that answers nonsense
+        raise EnqueueError(
+            f"a {type(function).__name__} can not be enqueued, it raises {type(error).__name__} when it is asked what "
+            "it is: pass a function."
+        ) from error
+
+
+def _task_of(function: Callable[..., object]) -> str:
+    """Give the task's name, as PostgreSQL can store it. In the caller's transaction a refusal there would end it."""
+    name = task_name(function)
+    if not name.isprintable():  # NUL and halves of surrogate pairs are not
+        raise EnqueueError(
+            f"the name of this callable, {brief(name)}, has characters that can not be printed, so no worker finds it "
+            "and no table shows it: give it another __module__ and __qualname__."
+        )
+    return name
 
 
 def _check_callable(function: object) -> None:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from pgjobs.diagnosis import describe, one_line
 from pgjobs.errors import UsageError, brief
+from pgjobs.exact import exact_number
 from pgjobs.outcome import (
     LONGEST_DELAY,
     Cancel,
@@ -39,7 +40,7 @@ class Exponential:
     With `jitter` (the default) the delay is random, between 0 and that.
 
     Raises:
-        UsageError: `base` or `maximum` is below 0, or `factor` below 1.
+        UsageError: one is no number, `base` is below 0, `factor` below 1, or `maximum` not from 0 to ten years.
 
     """
 
@@ -49,8 +50,17 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        if not (self.base >= 0 and self.factor >= 1 and self.maximum >= 0):
-            raise UsageError(f"{self}: give base ≥ 0, factor ≥ 1 and maximum ≥ 0, in seconds.")
+        for name, least, most in (("base", 0, math.inf), ("factor", 1, math.inf), ("maximum", 0, LONGEST_DELAY)):
+            given = getattr(self, name)
+            number = exact_number(given)
+            if number is None or not least <= number <= most:
+                raise UsageError(
+                    f"Exponential({name}={brief(given)}): give base ≥ 0 and maximum ≥ 0 (at most ten years) in "
+                    "seconds, and factor ≥ 1."
+                )
+            object.__setattr__(self, name, number)
+        if self.jitter is not True and self.jitter is not False:
+            raise UsageError(f"Exponential(jitter={brief(self.jitter)}): give True or False.")
 
     def ceiling(self, attempt: int) -> float:
         """Give the longest delay that may follow the attempt, in seconds."""

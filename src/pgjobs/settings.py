@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.allow import AllowList, parse_allow
 from pgjobs.errors import UsageError, brief
+from pgjobs.exact import exact_int, exact_text, isinstance_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,24 +54,29 @@ class Settings:
     payload: str = "any"
 
     def __post_init__(self) -> None:
-        if self.database_url is not None and not isinstance(self.database_url, str):
+        url, schema = exact_text(self.database_url), exact_text(self.schema)
+        if url is None and self.database_url is not None:
             raise UsageError(
                 f"database_url is a {type(self.database_url).__name__}: give a URL as a string, or None "
                 "(PGJOBS_DATABASE_URL)."
             )
-        if not isinstance(self.schema, str) or not _SCHEMA_NAME.fullmatch(self.schema) or self.schema.startswith("pg_"):
+        if schema is None or not _SCHEMA_NAME.fullmatch(schema) or schema.startswith("pg_"):
             raise UsageError(
                 f"schema {brief(self.schema)} can not be used: give a lower-case name of letters, digits and "
                 "underscores that does not start with a digit or with pg_ (PGJOBS_SCHEMA)."
             )
+        object.__setattr__(self, "database_url", url)
+        object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "signing_keys", _keys(self.signing_keys))
-        if not isinstance(self.max_payload, int) or isinstance(self.max_payload, bool) or self.max_payload < 1:
+        max_payload = exact_int(self.max_payload)
+        if max_payload is None or max_payload < 1:
             raise UsageError(
                 f"max_payload is {brief(self.max_payload)}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD)."
             )
-        if not isinstance(self.summaries, bool):
+        object.__setattr__(self, "max_payload", max_payload)
+        if self.summaries is not True and self.summaries is not False:
             raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
-        if self.allow is not None and not isinstance(self.allow, AllowList):
+        if self.allow is not None and not isinstance_of(self.allow, AllowList):
             object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
         if self.payload not in ("any", "json"):
             raise UsageError(f"payload is {brief(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
@@ -85,8 +91,8 @@ class Settings:
         """
         env = os.environ if environ is None else environ
         max_payload = env.get("PGJOBS_MAX_PAYLOAD") or str(DEFAULT_MAX_PAYLOAD)
-        if not max_payload.strip().isdecimal():
-            raise UsageError(f"PGJOBS_MAX_PAYLOAD is {max_payload!r}: give a number of bytes, such as 1048576.")
+        if not (max_payload.strip().isdecimal() and len(max_payload) < 20):
+            raise UsageError(f"PGJOBS_MAX_PAYLOAD is {brief(max_payload)}: give a number of bytes, such as 1048576.")
         keys = (env.get("PGJOBS_SIGNING_KEY") or "").split(",")
         return cls(
             database_url=env.get("PGJOBS_DATABASE_URL") or None,
@@ -100,26 +106,27 @@ class Settings:
 
 
 def _texts(allow: object) -> list[str]:
-    if isinstance(allow, str):
-        return [allow]
-    if not isinstance(allow, tuple | list) or not all(isinstance(pattern, str) for pattern in allow):
+    items: Any = allow if isinstance_of(allow, tuple) or isinstance_of(allow, list) else (allow,)
+    texts = [text for text in map(exact_text, items) if text is not None]
+    if len(texts) < len(items):
         raise UsageError(f"allow={brief(allow)}: give a list of patterns, such as ['shop.*'] (PGJOBS_ALLOW).")
-    return list(allow)
+    return texts
 
 
 def _keys(keys: object) -> tuple[bytes, ...]:
     # A single key would be taken apart into its characters. And text is not encoded here: whether a line end belongs
     # to the key is for its owner to say. No key is shown, whatever is wrong with it.
-    if not isinstance(keys, tuple | list):
+    if not (isinstance_of(keys, tuple) or isinstance_of(keys, list)):
         raise UsageError(
             f"signing_keys is a {type(keys).__name__}: give a tuple of keys, also when there is but one: (key,)."
         )
-    for key in keys:
-        if not isinstance(key, bytes):
+    items: Any = keys
+    for key in items:
+        if not isinstance_of(key, bytes):
             raise UsageError(f"signing_keys has a {type(key).__name__} in it: keys are bytes, so give key.encode().")
         if not key:
             raise UsageError("signing_keys has an empty key in it: anybody could sign with that one.")
-    return tuple(keys)
+    return tuple(items)
 
 
 _current: Settings | None = None
@@ -146,10 +153,12 @@ def configure(**changes: Any) -> Settings:
 
     """
     global _current
-    try:
-        _current = replace(settings(), **changes)
-    except TypeError as error:
-        raise UsageError(f"{error}: the settings are {', '.join(Settings.__dataclass_fields__)}.") from None
+    unknown = [name for name in changes if name not in Settings.__dataclass_fields__]
+    if unknown:
+        raise UsageError(
+            f"there is no setting {brief(unknown[0])}: the settings are {', '.join(Settings.__dataclass_fields__)}."
+        )
+    _current = replace(settings(), **changes)
     return _current
 
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.admin.detail import JobDetail, get_job
-from pgjobs.admin.rows import LOOK_UP, check_ids, check_limit, chunks, fetch, fetch_dicts, local_settings, task_patterns
+from pgjobs.admin.rows import (
+    LARGEST_ID,
+    LOOK_UP,
+    check_ids,
+    check_limit,
+    chunks,
+    fetch,
+    fetch_dicts,
+    local_settings,
+    task_patterns,
+)
 from pgjobs.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -59,7 +69,13 @@ def list_dead(
 
     """
     return fetch(
-        conn, "list_dead", DeadLetter, queue=queue, tasks=task_patterns(task), limit=check_limit(limit), before=before
+        conn,
+        "list_dead",
+        DeadLetter,
+        queue=queue,
+        tasks=task_patterns(task),
+        limit=check_limit(limit),
+        before=before if before is None else min(before, LARGEST_ID),
     )
 
 

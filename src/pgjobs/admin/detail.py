@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.rows import check_ids, fetch
@@ -65,4 +65,12 @@ def get_job(conn: psycopg.Connection, id: int) -> JobDetail:
     found = fetch(conn, "find_job", JobDetail, id=id)
     if not found:
         raise NotFoundError(f"There is no job {id}: it never was, or it is not kept any more.")
-    return found[0]
+    return replace(found[0], errors=_entries(found[0].errors))
+
+
+def _entries(errors: Any) -> list[dict[str, Any]]:
+    """Make a list of entries of what the column holds: whoever writes it by hand may write any JSON."""
+    if not errors:
+        return []
+    entries = errors if isinstance(errors, list) else [errors]
+    return [entry if isinstance(entry, dict) else {"error": str(entry)} for entry in entries]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NamedTuple
 
-from pgjobs.db.url import mask
+from pgjobs.db.url import mask, redact
 from pgjobs.errors import PgjobsError, UsageError
+from pgjobs.settings import settings
+
+LINE_LIMIT = 600  # characters: what was typed may be repeated, and may be of any length
 
 
 class Failure(NamedTuple):
@@ -43,10 +47,20 @@ def explain(error: BaseException, *, debug: bool) -> int:
     if debug and failure.code == 1:
         import traceback
 
-        sys.stderr.write(mask("".join(traceback.format_exception(error))))
+        text = mask("".join(traceback.format_exception(error)))
+        sys.stderr.write(redact(text, _database_url()))
     elif failure.message:
-        sys.stderr.write(f"pgjobs: {failure.message}\n")
+        from pgjobs.cli.output import note
+
+        note(f"pgjobs: {failure.message}")
     return failure.code
+
+
+def _database_url() -> str:
+    try:
+        return settings().database_url or ""
+    except UsageError:  # that was the error, perhaps
+        return os.environ.get("PGJOBS_DATABASE_URL", "")
 
 
 def _of_command_line(error: Any) -> Failure:
@@ -81,6 +95,5 @@ def _line(error: object) -> str:
     text = mask(str(error)).strip()
     if not text:
         return type(error).__name__
-    if hasattr(error, "sqlstate"):
-        return text.splitlines()[0]
-    return " ".join(text.split())
+    line = text.splitlines()[0] if hasattr(error, "sqlstate") else " ".join(text.split())
+    return line if len(line) <= LINE_LIMIT else f"{line[: LINE_LIMIT - 1]}…"

@@ -15,6 +15,7 @@ import typer
 
 from pgjobs import __version__
 from pgjobs.cli import dead, demo, history, jobs, migrate, queues, status, supervise, work
+from pgjobs.errors import UsageError, brief
 from pgjobs.settings import configure
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal in ASCII is no reason to fail
     try:
         try:
+            _check_text(arguments)
             result: Any = app(arguments, prog_name="pgjobs", standalone_mode=False)
             sys.stdout.flush()
         except (BrokenPipeError, KeyboardInterrupt):
@@ -99,6 +101,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuse arguments that no database and no terminal can take.
+
+    Raises:
+        UsageError: one of them is no UTF-8, or has a NUL in it.
+
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the argument {brief(argument)} is not text in UTF-8.") from None
+        if "\0" in argument:
+            raise UsageError(f"the argument {brief(argument)} has a NUL in it.")
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:

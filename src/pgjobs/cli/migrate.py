@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -25,11 +26,13 @@ def migrate(
     from pgjobs.cli.output import say
     from pgjobs.db import migrate as migrations
     from pgjobs.db.url import describe
-    from pgjobs.errors import UsageError
+    from pgjobs.errors import UsageError, brief
 
     schema = settings().schema
     if roles and downgrade is not None:
         raise UsageError("--roles and --downgrade were both given: use one of them.")
+    if downgrade is not None and not (downgrade == "base" or re.fullmatch(r"[0-9]{4}|-[1-9]", downgrade)):
+        raise UsageError(f"{brief(downgrade)} is no revision to go back to: give base, one such as 0001, or -1.")
     if sql:
         if downgrade is not None:
             raise UsageError("--sql and --downgrade were both given: use one of them.")

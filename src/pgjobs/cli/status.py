@@ -85,11 +85,10 @@ def _worker(worker: Worker, up: str) -> list[str]:
     from pgjobs.cli.output import span
 
     queues = worker.queues
-    names = (
-        " ".join(f"{name}:{slots}" for name, slots in queues.items())
-        if isinstance(queues, dict)
-        else " ".join(str(queue) for queue in queues)
-    )
+    if isinstance(queues, dict):
+        names = " ".join(f"{name}:{slots}" for name, slots in queues.items())
+    else:  # written by hand
+        names = " ".join(map(str, queues)) if isinstance(queues, list) else str(queues)
     return [
         str(worker.id),
         worker.host,

@@ -40,6 +40,17 @@ def runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
         EnqueueError: it is nothing that can be enqueued on.
 
     """
+    try:
+        return _runner_of(conn)
+    except EnqueueError:
+        raise
+    except Exception as error:  # a proxy that stands for nothing now, or an object that answers nonsense
+        raise EnqueueError(
+            f"{_described(conn)}: it raises {type(error).__name__} when it is asked what it is: pass {_KINDS}."
+        ) from error
+
+
+def _runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
     # Whoever holds an object of a library has imported it, so there is no need to import it to ask.
     if _is(conn, "psycopg", "Connection"):
         from pgjobs.db import on_psycopg

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from pgjobs.db.url import describe, libpq_url, mask
+from pgjobs.db.url import describe, hint, libpq_url, redact
 from pgjobs.diagnosis import one_line
 from pgjobs.errors import ConfigurationError
 
@@ -64,17 +64,23 @@ def connect(
 
     from pgjobs.db.deadline import PatientConnection
 
+    libpq = libpq_url(url)
     try:
         connection = PatientConnection.connect(
-            libpq_url(url),
+            libpq,
             autocommit=autocommit,
             application_name=application_name,
             **_link(answer_within),
         )
     except psycopg.OperationalError as error:
-        raise ConnectError(f"can not connect to {describe(url)}: {_reason(error)}") from error
+        raise ConnectError(f"can not connect to {describe(url)}: {_reason(error, url)}{hint(url)}") from error
     except psycopg.ProgrammingError as error:
-        raise ConfigurationError(f"the database URL can not be used: {error}".strip()) from None
+        raise ConfigurationError(f"the database URL can not be used: {_reason(error, url)}{hint(url)}") from None
+    except ValueError:  # what can not be encoded, a NUL, the name of a host that is longer than any
+        raise ConfigurationError(
+            "the database URL can not be used: it has characters that are no text, or the name of a host that is too "
+            f"long{hint(url)}."
+        ) from None
     connection.answer_within = answer_within
     connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
     return connection
@@ -128,9 +134,9 @@ def _link(answer_within: float | None) -> dict[str, Any]:
     return {**_LINK, "connect_timeout": max(2, math.ceil(answer_within))}  # libpq knows no less
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, url: str) -> str:
     """Give libpq's reason in one line, without its question whether the server is running."""
-    lines = [line.strip() for line in mask(str(error)).splitlines()]
+    lines = [line.strip() for line in redact(str(error), url).splitlines()]
     said = [line.removeprefix("connection failed: ") for line in lines if line and not line.startswith("Is the server")]
     return one_line("; ".join(said) or type(error).__name__)
 

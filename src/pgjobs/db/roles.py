@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgjobs.db.statements import rename_schema
-from pgjobs.errors import ConfigurationError
+from pgjobs.errors import ConfigurationError, UsageError
 from pgjobs.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class Roles(NamedTuple):
     work: str
     read: str
 
+
+_LONGEST = 63 - len("_enqueue")
 
 # What `enqueue` writes. The state of a job is not among it: who may only enqueue can not make one that has finished.
 _ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload"
@@ -64,10 +66,16 @@ def roles_of(schema: str) -> Roles:
     """Name the roles for the tables in a schema.
 
     Raises:
-        UsageError: the schema's name can not be used.
+        UsageError: the schema's name can not be used, or is too long: PostgreSQL cuts names after 63 bytes, and what is
+            left of the three would be one and the same role.
 
     """
     name = Settings(schema=schema).schema
+    if len(name) > _LONGEST:
+        raise UsageError(
+            f"the schema's name {name!r} has {len(name)} characters, and names of roles begin with it: give one of "
+            f"{_LONGEST} at most, or grant the rights to roles of your own."
+        )
     return Roles(f"{name}_enqueue", f"{name}_work", f"{name}_read")
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from pgjobs.errors import ConfigurationError
+from pgjobs.errors import ConfigurationError, brief
 
 # In a URL, `host=` more than once, or with a port, is SQLAlchemy's way to name several servers; libpq knows neither.
 _HOST_AND_PORT = re.compile(r"([a-zA-Z0-9.-]+)(?::(\d+))?")
 _SCHEME = re.compile(r"(postgres|postgresql)(\+\w+)?://")
 # In PostgreSQL's own URLs up to the last @, because a password that was not quoted may hold any character.
 _PASSWORD_IN_URL = re.compile(r"\b(postgres(?:ql)?(?:\+\w{1,20})?://[^\s/@:]*):\S*@|\b(\w{1,20}://[^\s/@:]*):[^\s/@]*@")
-_PASSWORD_IN_PAIRS = re.compile(r"(?i)\b((?:ssl)?password=)('(?:\\.|[^'\\])*'|[^\s&]+)")
+# A quote that is never closed reaches to the end.
+_PASSWORD_IN_PAIRS = re.compile(r"(?i)\b((?:ssl)?password\s*=\s*)('(?:\\.|[^'\\])*(?:'|\\?$)|[^\s&]+)")
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+_NOT_QUOTED = re.compile(r"[\s/?#@]|%(?![0-9A-Fa-f]{2})")
+_TOO_SHORT = 4  # characters of a password that would be found in any text
 
 
 def libpq_url(url: str) -> str:
@@ -30,7 +34,7 @@ def libpq_url(url: str) -> str:
     if "://" not in url and "=" in url:
         return url
     raise ConfigurationError(
-        f"{mask(url)!r} is no PostgreSQL URL: give one like postgresql://user@host:5432/database "
+        f"{brief(_shown(url))} is no PostgreSQL URL: give one like postgresql://user@host:5432/database "
         "(PGJOBS_DATABASE_URL or --database-url)."
     )
 
@@ -88,10 +92,66 @@ def mask(text: str) -> str:
     return _PASSWORD_IN_PAIRS.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1\2:***@", text))
 
 
+def redact(text: str, url: str) -> str:
+    """Put *** where a text about this URL holds its password, or a piece of it.
+
+    libpq quotes what it could not read, and takes a password apart that was not written percent-encoded.
+    """
+    text = mask(text)
+    for secret in _secrets(url):
+        for known in {secret, unquote(secret)} - {""}:
+            text = text.replace(known, "***") if len(known) >= _TOO_SHORT else text
+            text = _QUOTED.sub(lambda match, known=known: _unless_of(known, match), text)  # type: ignore[misc]
+    return text
+
+
+def hint(url: str) -> str:
+    """Say what to do about a password that libpq can not have read as it was meant; else nothing."""
+    if "://" in url and any(map(_NOT_QUOTED.search, _secrets(url))):
+        return ". A password in a URL has to be percent-encoded: / is %2F, @ is %40, % is %25, a space is %20."
+    return ""
+
+
 def describe(url: str) -> str:
     """Name a database for people: host and database, no user and no password."""
     libpq = libpq_url(url)
     if not libpq.startswith("postgresql://"):
         return mask(libpq)
-    parts = urlsplit(libpq)
-    return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{unquote(parts.path)}"
+    # Not urlsplit, which raises for what libpq takes, and takes the rest of a password for a path.
+    place, _, query = libpq.removeprefix("postgresql://").partition("?")
+    if "@" in place:
+        place = place.rpartition("@")[2]
+    elif "@" in query and "/" not in place and ":" in place:  # the ? was of the password
+        place = query.rpartition("@")[2].partition("?")[0]
+    host, slash, name = place.partition("/")
+    return f"{host or 'localhost'}{slash}{unquote(name)}"
+
+
+def _unless_of(secret: str, match: re.Match[str]) -> str:
+    quoted = match[1] or match[2] or ""
+    return match[0].replace(quoted, "***") if quoted and (quoted in secret or secret in quoted) else match[0]
+
+
+def _secrets(url: str) -> list[str]:
+    """List what may be the passwords in a URL, as they stand there; rather too much than too little."""
+    head, at, _ = url.rpartition("@")
+    user, colon, password = head.partition("://")[2].partition(":")
+    found = [password] if at and colon and "/" not in user else []
+    return found + [match[2].strip("'") for match in _PASSWORD_IN_PAIRS.finditer(url)] + _rest_of_pairs(url)
+
+
+def _rest_of_pairs(url: str) -> list[str]:
+    """Give what follows a password in `key=value` pairs, up to the next pair: its words, if it was not quoted."""
+    if "://" in url:
+        return []
+    found = re.search(r"(?i)\bpassword\s*=\s*[^'\s]\S*((?:\s+[^\s=]+(?=\s|$))+)", url)
+    return found[1].split() if found else []
+
+
+def _shown(url: str) -> str:
+    """Show what is no URL of ours, with nothing between a colon and an @."""
+    head, at, place = url.rpartition("@")
+    scheme, slashes, user = head.rpartition("//") if "//" in head else ("", "", head)
+    name, colon, _ = user.partition(":/") if ":/" in user else user.partition(":")
+    shown = f"{scheme}{slashes}{name}{':***' if colon else ''}@{place}" if at else url
+    return mask(shown)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pgjobs.errors import UsageError
+from pgjobs.errors import UsageError, brief
 from pgjobs.options import check_queue
 
 MOST_SLOTS = 10_000
@@ -115,6 +115,6 @@ def parse_queue(text: str) -> QueueSlots:
     name, colon, number = text.rpartition(":")
     if not colon:
         return QueueSlots(text)
-    if not number.isdecimal():
-        raise UsageError(f"queue {text!r}: give NAME:CONCURRENCY, such as mail:20.")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise UsageError(f"queue {brief(text)}: give NAME:CONCURRENCY, such as mail:20.")
     return QueueSlots(name, int(number))
