@@ -67,7 +67,7 @@ def test_several_servers_are_named_in_libpqs_way(given_url: str) -> None:
 )
 def test_servers_behind_the_database_are_found(given_url: str, hosts: str, ports: str | None) -> None:
     pairs = conninfo_to_dict(libpq_url(given_url))
-    assert (pairs["host"], pairs.get("port", "").strip(",") or None) == (hosts, ports)
+    assert (pairs["host"], str(pairs.get("port") or "").strip(",") or None) == (hosts, ports)
 
 
 @pytest.mark.parametrize(

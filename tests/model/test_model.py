@@ -46,7 +46,8 @@ class Life(RuleBasedStateMachine):
 
     def _claim_of(self, data: st.DataObject) -> Claim:
         late = [claim for claim in self.claims if self._is_running_under_another(claim)]
-        chosen = late if late and data.draw(st.booleans(), label="a late one") else self.claims
+        wants_late: bool = data.draw(st.booleans(), label="a late one")
+        chosen = late if late and wants_late else self.claims
         return data.draw(st.sampled_from(chosen), label="claim")
 
     def _is_running_under_another(self, claim: Claim) -> bool:

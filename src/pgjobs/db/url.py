@@ -22,7 +22,7 @@ _TOO_SHORT = 4  # characters of a password that would be found in any text
 def libpq_url(url: str) -> str:
     """Give what psycopg and libpq take: `postgresql+asyncpg://…` becomes `postgresql://…`; `key=value` stays.
 
-    Several servers may be named as libpq does it (`postgresql://a:5432,b:5432/…`) or SQLAlchemy (`?host=a:5432&host=b`).
+    Several servers may be named as libpq does it (`postgresql://a:5432,b:5432/…`), or SQLAlchemy (`?host=a&host=b`).
 
     Raises:
         ConfigurationError: it is no PostgreSQL URL.
