@@ -1,0 +1,109 @@
+"""No function of the schema looks names up where somebody else may have made some (CVE-2018-1058)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Each of them fits better than what PostgreSQL has, or is found first: pg_catalog is the last of the path.
+TRAPS = """
+    CREATE SCHEMA trap;
+    CREATE TABLE trap.sprung (what text);
+    GRANT ALL ON SCHEMA trap TO PUBLIC;
+"""
+TRAP = """
+    CREATE FUNCTION trap.{name}({parameters}) RETURNS {result} LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO trap.sprung VALUES ('{name}({parameters})');
+        RETURN {value};
+    END $$
+"""
+FUNCTIONS = [
+    ("current_setting", "text, boolean", "text", "NULL"),
+    ("set_config", "text, text, boolean", "text", "NULL"),
+    ("clock_timestamp", "", "timestamptz", "pg_catalog.now()"),
+    ("now", "", "timestamptz", "pg_catalog.clock_timestamp()"),
+    ("statement_timestamp", "", "timestamptz", "pg_catalog.now()"),
+    ("hashtextextended", "text, integer", "bigint", "1"),
+    ("hashtextextended", "text, bigint", "bigint", "1"),
+    ("hashtext", "text", "integer", "1"),
+    ("pg_try_advisory_xact_lock", "bigint", "boolean", "true"),
+    ("pg_advisory_xact_lock", "integer, integer", "void", ""),
+    ("pg_notify", "text, text", "void", ""),
+    ("md5", "text", "text", "'x'"),
+    ("left", "text, integer", "text", "'x'"),
+    ("format", "text, text, text", "text", "'x'"),
+    ("jsonb_typeof", "jsonb", "text", "'array'"),
+    ("split_part", "text, text, integer", "text", "'x'"),
+    ("convert_to", "text, text", "bytea", "'x'"),
+    ("to_char", "date, text", "text", "'x'"),
+    ("to_char", "timestamp, text", "text", "'x'"),
+    ("to_char", "timestamptz, text", "text", "'x'"),
+    ("quote_literal", "text", "text", "'x'"),
+]
+OPERATORS = [("=", "text"), ("<>", "text"), (">", "timestamptz"), ("||", "text"), ("~", "text"), ("!~", "text")]
+
+
+@pytest.fixture
+def trapped(conn: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A connection with traps before all that PostgreSQL has, and an armed doorbell."""
+    conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 h')")
+    conn.execute(TRAPS)
+    for name, parameters, result, value in FUNCTIONS:
+        conn.execute(TRAP.format(name=name, parameters=parameters, result=result, value=value).encode())
+    for sign, kind in OPERATORS:
+        result, value = (kind, "$1") if sign == "||" else ("boolean", "false")
+        function = f"sign_{ord(sign[0])}_{len(sign)}_{kind}"
+        conn.execute(TRAP.format(name=function, parameters=f"{kind}, {kind}", result=result, value=value).encode())
+        conn.execute(
+            f"CREATE OPERATOR trap.{sign} (FUNCTION = trap.{function}, LEFTARG = {kind}, RIGHTARG = {kind})".encode()
+        )
+    conn.execute("SET search_path = trap, pg_catalog")
+    yield conn
+    conn.execute("RESET search_path")
+    assert conn.execute("SELECT what FROM trap.sprung").fetchall() == []
+
+
+INSERT = (
+    "INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, task, payload) "
+    "VALUES ('default', 5, '2026-01-01', 5, 'a:b', 'x')"
+)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        INSERT,
+        "SELECT pgjobs.enqueue('a:b', '[1]', queue => 'default')",
+        "SELECT pgjobs.enqueue('a:b', '{\"x\": 1}', delay => '1 s')",
+        "SELECT pgjobs.doorbell_channel('default')",
+        "SELECT pgjobs.make_history_partition('2030-01-01')",
+        "SELECT pgjobs.drop_history_partition('2030-01-01')",
+        "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
+    ],
+    ids=["INSERT", "enqueue", "enqueue by name", "channel", "make", "drop", "arm"],
+)
+def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
+    trapped.execute(statement.encode())
+
+
+def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
+    channel = trapped.execute("SELECT pgjobs.doorbell_channel('default')").fetchall()[0][0]
+    assert channel == "pgjobs:c21f969b5f03d33d43e04f8f136e7682"
+    with psycopg.connect(trapped.info.dsn, password=trapped.info.password, autocommit=True) as listener:
+        listener.execute(f'LISTEN "{channel}"'.encode())
+        trapped.execute(INSERT.encode())
+        assert [notice.channel for notice in listener.notifies(timeout=5, stop_after=1)] == [channel]
+
+
+def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
+    query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
+    assert [row[0] for row in conn.execute(query)] == [
+        *("doorbell_channel", "drop_history_partition", "enqueue", "is_to_ring", "make_history_partition"),
+        *("open_doorbell", "ring_doorbell"),
+    ]
