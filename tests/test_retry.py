@@ -126,6 +126,20 @@ def test_retry_uses_an_attempt_and_its_own_delay_or_the_backoff() -> None:
     assert isinstance(after_exception(Retry(7), 1, 5, RetryPolicy(retry_on=(OSError,))), Retried)
 
 
+@pytest.mark.parametrize("answer", ["5", 5, math.nan, math.inf, -1.0, None, True], ids=str)
+def test_a_policy_of_another_class_can_answer_nothing_but_seconds(answer: Any) -> None:
+    class Odd(RetryPolicy):
+        def delay(self, attempt: int) -> float:
+            seconds: float = answer
+            return seconds
+
+    for error in (raised(ValueError("x")), raised(Retry())):
+        outcome = after_exception(error, 1, 5, Odd())
+        assert isinstance(outcome, Retried)
+        assert type(outcome.delay) is float
+        assert 0 <= outcome.delay <= DEFAULT_BACKOFF.maximum
+
+
 def test_a_lost_attempt_can_be_isolated() -> None:
     assert after_loss("killed by\nSIGSEGV", 1, 2, isolate=True, delay=10) == Retried(
         "killed by SIGSEGV", 10.0, isolate=True

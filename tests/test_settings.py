@@ -36,6 +36,8 @@ KEY = "0123456789abcdef"
         ("summaries", "off", "summaries is 'off': give True or False"),
         ("summaries", 0, "summaries is 0"),
         ("summaries", None, "summaries is None"),
+        ("payload", "pickle", "payload is 'pickle': give 'any' or 'json'"),
+        ("payload", None, "payload is None"),
         ("sumaries", False, "the settings are database_url, schema"),
     ],
     ids=brief,

@@ -112,8 +112,38 @@ UPGRADE = [
     "'Enqueue a call of a function that has @job(payload=\"json\"), and give the id of the job.'",
 ]
 
-# The other functions stay as they are: they do the same as before.
-DOWNGRADE = [f"DROP FUNCTION pgjobs.enqueue({_SIGNATURE})"]
+# Those of history keep their search_path: with roles they run with the rights of the owner, and need it.
+DOWNGRADE = [
+    f"DROP FUNCTION pgjobs.enqueue({_SIGNATURE})",
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.doorbell_channel(queue text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT left('pgjobs', 20) || ':' || md5(queue) $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.is_to_ring(queue text, run_at timestamptz, status text) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+    BEGIN
+        IF current_setting('doorbell.asked_in_' || 'pgjobs', true) = queue OR status <> 'queued'
+                OR run_at > clock_timestamp() + interval '2 s' THEN
+            RETURN false;
+        END IF;
+        PERFORM set_config('doorbell.asked_in_' || 'pgjobs', queue, true);
+        RETURN EXISTS (SELECT FROM pgjobs.queues AS q
+                       WHERE q.name = is_to_ring.queue AND q.doorbell_until > clock_timestamp());
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION pgjobs.ring_doorbell() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        channel text := pgjobs.doorbell_channel(NEW.queue);
+    BEGIN
+        IF pg_try_advisory_xact_lock(hashtextextended(channel, 0)) THEN
+            PERFORM pg_notify(channel, '');
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+]
 
 
 def _run(statements: list[str]) -> None:
@@ -123,10 +153,10 @@ def _run(statements: list[str]) -> None:
 
 
 def upgrade() -> None:
-    """Make the function."""
+    """Make the function, and name things in full in the others."""
     _run(UPGRADE)
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop it, and look names up again."""
     _run(DOWNGRADE)

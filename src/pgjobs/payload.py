@@ -88,25 +88,33 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
 
             _check_size(payload)
             return Call(*load_json(payload, task, allow))
-        if not pickles:
-            raise NotAllowedError(
-                f"the payload of {task} is a pickle, and this worker takes none (--payload json, PGJOBS_PAYLOAD): "
-                'declare it with @job(payload="json") and enqueue it again, or let another worker run it.'
-            )
-        if allow is None:
-            call = Call(*pickle.loads(payload))
-        else:
-            from pgjobs.unpickle import loads
-
-            allow.check_task(task)
-            _check_size(payload)
-            call = Call(*loads(payload, allow))
-            _check_takes_pickles(call)
-        return call
+        if allow is None and pickles:
+            return Call(*pickle.loads(payload))
+        return _load_with_care(payload, task, allow if pickles else None)
     except (JobTimeout, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error
+
+
+def _load_with_care(payload: bytes, task: str, allow: AllowList | None) -> Call:
+    """Load a pickle with an allow-list; with none, there should be no pickles."""
+    if allow is None:
+        raise NotAllowedError(
+            f"the payload of {task} is a pickle, and this worker takes none (--payload json, PGJOBS_PAYLOAD): "
+            'declare it with @job(payload="json") and enqueue it again, or let another worker run it.'
+        )
+    from pgjobs.unpickle import loads  # where there is no list, it is not needed
+
+    allow.check_task(task)
+    _check_size(payload)
+    call = Call(*loads(payload, allow))
+    if options_of(call.callable).payload == "json":
+        raise NotAllowedError(
+            f'{task_name(call.callable)} has @job(payload="json"), and this payload is a pickle: enqueue it again, by '
+            "its own name."
+        )
+    return call
 
 
 def _check_size(payload: bytes) -> None:
@@ -116,14 +124,6 @@ def _check_size(payload: bytes) -> None:
         raise PayloadError(
             f"the payload has {len(payload):,} bytes, and this worker takes {limit:,}: enqueue a reference to the "
             "data, or raise PGJOBS_MAX_PAYLOAD here as well."
-        )
-
-
-def _check_takes_pickles(call: Call) -> None:
-    if options_of(call.callable).payload == "json":
-        raise NotAllowedError(
-            f'{task_name(call.callable)} has @job(payload="json"), and this payload is a pickle: enqueue it again, by '
-            "its own name."
         )
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
+import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -68,6 +71,29 @@ def healthy(number: int) -> int:
     """Do a little."""
     time.sleep(0.001)
     return number
+
+
+@job(payload="json")
+def told(number: int) -> int:
+    """Take JSON alone."""
+    return number
+
+
+@job(executor="process", max_attempts=1)
+def answer_with(data: bytes) -> None:
+    """Answer in the place of the process in which this runs, as a job could that has gone bad."""
+    from pgjobs.worker.consumers.processes import send
+
+    with socket.socket(fileno=os.dup(int(sys.argv[1]))) as channel:
+        send(channel, data)
+    time.sleep(30)
+
+
+@job(max_attempts=1)
+def break_reading() -> None:
+    """Have this process read no more files, as a job in a thread could."""
+    Path.read_text = lambda *_: "SELECT 'something else'"  # type: ignore[method-assign]  # that is the subject
+    raise ValueError("broken")
 
 
 @job

@@ -53,7 +53,7 @@ def from_bytes(answer: bytes) -> Outcome:
         kind = _KINDS[name]
         wrong = [field for field, value in values.items() if not _fits(field, value)]
         outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
-    except (TypeError, KeyError, RecursionError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, RecursionError, AttributeError) as error:
         raise ValueError(f"it is no outcome: {type(error).__name__}") from None
     if wrong:
         raise ValueError(f"it is no outcome: {', '.join(wrong)} can not be so")
