@@ -95,6 +95,13 @@ mutations: $(STAMP) ## take out each protection by itself, and see a test go red
 soak: $(STAMP) ## a steady load under faults for HOURS=1, and what grew meanwhile
 	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
 
+fuzz: $(STAMP) ## try odd values, arguments and rows for some ten minutes (FUZZ_EXAMPLES=N for each test)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz -p no:randomly --timeout 1800 $(ARGS)
+
+audit: $(STAMP) ## look whether a known vulnerability is in what is installed, by what PyPI knows
+	@$(BIN)/python -m pip install --quiet 'pip-audit>=2.7'
+	@$(BIN)/pip-audit --vulnerability-service pypi --skip-editable --progress-spinner off $(ARGS)
+
 build: $(STAMP) ## make the wheel and the source archive in dist/
 	@$(BIN)/python -m build
 

@@ -65,7 +65,10 @@ def parse_allow(texts: Iterable[str]) -> AllowList:
     """Read patterns, each of which may be several that are separated by commas.
 
     Raises:
-        UsageError: one of them can not be used.
+        UsageError: one of them can not be used, or there is none: then every job would be refused.
 
     """
-    return AllowList(tuple(part.strip() for text in texts for part in text.split(",") if part.strip()))
+    patterns = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    if not patterns:
+        raise UsageError("allow has no pattern, so no job could run: give one, such as shop.*, or leave it out.")
+    return AllowList(patterns)

@@ -16,6 +16,7 @@ _PASSWORD_IN_URL = re.compile(r"\b(postgres(?:ql)?(?:\+\w{1,20})?://[^\s/@:]*):\
 _PASSWORD_IN_PAIRS = re.compile(r"(?i)\b((?:ssl)?password\s*=\s*)('(?:\\.|[^'\\])*(?:'|\\?$)|[^\s&]+)")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 _NOT_QUOTED = re.compile(r"[\s/?#@]|%(?![0-9A-Fa-f]{2})")
+_SEPARATORS = re.compile(r"[\s/?#@:=&]")
 _TOO_SHORT = 4  # characters of a password that would be found in any text
 
 
@@ -99,7 +100,8 @@ def redact(text: str, url: str) -> str:
     """
     text = mask(text)
     for secret in _secrets(url):
-        for known in {secret, unquote(secret)} - {""}:
+        pieces = {secret, unquote(secret), *_SEPARATORS.split(secret)} - {""}
+        for known in sorted(pieces, key=lambda piece: (-len(piece), piece)):  # the whole before its pieces
             text = text.replace(known, "***") if len(known) >= _TOO_SHORT else text
             text = _QUOTED.sub(lambda match, known=known: _unless_of(known, match), text)  # type: ignore[misc]
     return text
@@ -129,7 +131,10 @@ def describe(url: str) -> str:
 
 def _unless_of(secret: str, match: re.Match[str]) -> str:
     quoted = match[1] or match[2] or ""
-    return match[0].replace(quoted, "***") if quoted and (quoted in secret or secret in quoted) else match[0]
+    of_secret = quoted and (quoted in secret or (len(secret) >= _TOO_SHORT and secret in quoted))
+    # No name of a host or a database has an @: this is what stood around one that belonged to a password.
+    of_secret = of_secret or ("@" in quoted and ":***@" not in quoted)
+    return match[0].replace(quoted, "***") if of_secret else match[0]
 
 
 def _secrets(url: str) -> list[str]:
