@@ -99,8 +99,10 @@ fuzz: $(STAMP) ## try odd values, arguments and rows for some ten minutes (FUZZ_
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz -p no:randomly --timeout 1800 $(ARGS)
 
 audit: $(STAMP) ## look whether a known vulnerability is in what is installed, by what PyPI knows
-	@$(BIN)/python -m pip install --quiet 'pip-audit>=2.7'
-	@$(BIN)/pip-audit --vulnerability-service pypi --skip-editable --progress-spinner off $(ARGS)
+	@$(BIN)/python -m pip install --quiet --group audit
+	@$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/installed.txt
+	@$(BIN)/pip-audit --vulnerability-service pypi --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement $(VENV)/installed.txt $(ARGS)
 
 build: $(STAMP) ## make the wheel and the source archive in dist/
 	@$(BIN)/python -m build

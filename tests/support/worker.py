@@ -102,20 +102,28 @@ def marked(mark: str) -> list[int]:
 
 
 @contextmanager
-def work(url: str, *options: object, env: Mapping[str, str] | None = None, ready: bool = True) -> Iterator[Work]:
+def work(
+    url: str,
+    *options: object,
+    env: Mapping[str, str] | None = None,
+    ready: bool = True,
+    by_option: bool = True,
+) -> Iterator[Work]:
     """Start a worker on the database, with these options, and see to it that nothing of it is left.
 
-    `ready`: wait until its worker processes are in the table, or it has ended.
+    `ready`: wait until its worker processes are in the table, or it has ended. `by_option`: name the database on the
+    command line, not in the environment.
     """
     mark = secrets.token_hex(8)
     surroundings = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
+    database = ["--database-url", url] if by_option else []
     with tempfile.NamedTemporaryFile(prefix="pgjobs-work-", suffix=".log") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pgjobs", "work", "--database-url", url, *QUIET, *map(str, options)],
+            [sys.executable, "-m", "pgjobs", "work", *database, *QUIET, *map(str, options)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**surroundings, MARK: mark, **(env or {})},
+            env={**surroundings, **({} if by_option else {"PGJOBS_DATABASE_URL": url}), MARK: mark, **(env or {})},
         )
         running = Work(process, Path(log.name), mark)
         try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -14,175 +12,149 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import enqueue
 from pgjobs.cli.main import main
-from pgjobs.db.embedded import embedded_server
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.settings import forget_settings
 from tests.support import tasks
-from tests.support.worker import drain, scalar, wait_done, wait_for, work
+from tests.support.tls import OPENSSL, Door, door, make_authority, sign
+from tests.support.worker import drain, scalar, wait_done, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made with the openssl command")
-
-SHOWN = """
-    SELECT application_name, ssl, coalesce(client_dn, '') FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
-    WHERE backend_type = 'client backend' AND application_name LIKE 'pgjobs%'
-"""
 
 
 class Certificates(NamedTuple):
-    """An authority, another one, and what the first has signed for a client."""
+    """An authority, another one, and what the first has signed: certificates and keys."""
 
     authority: Path
     other: Path
-    client: Path
-    client_key: Path
-
-
-def openssl(*arguments: object) -> None:
-    assert OPENSSL is not None
-    subprocess.run([OPENSSL, *map(str, arguments)], check=True, capture_output=True)
-
-
-def make_authority(folder: Path, name: str) -> Path:
-    new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}")
-    openssl(*new, "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt")
-    return folder / f"{name}.crt"
-
-
-def sign(authority: Path, name: str, *, extension: str) -> tuple[Path, Path]:
-    """Make a certificate and its key."""
-    folder = authority.parent
-    key, request, certificate = (folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
-    extensions = folder / f"{name}.ext"
-    extensions.write_text(f"{extension}\n")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-    openssl(
-        *("x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority.with_suffix(".key")),
-        *("-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate),
-    )
-    key.chmod(0o600)
-    return certificate, key
-
-
-def with_tls(url: str, mode: str, **files: Path) -> str:
-    """Give the URL with these files, and the host by the name that the certificate has."""
-    parts = "&".join([f"sslmode={mode}", *(f"{name}={path}" for name, path in files.items())])
-    return f"{url.replace('127.0.0.1', 'localhost')}{'&' if '?' in url else '?'}{parts}"
-
-
-@contextmanager
-def settings_of(conn: psycopg.Connection) -> Iterator[None]:
-    """Wait, after a block, until the server has read its settings again."""
-    yield
-    conn.execute("SELECT pg_reload_conf()")
-    wait_for(conn, "current_setting('ssl') = 'on'")
+    server: tuple[Path, Path]
+    client: tuple[Path, Path]
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("certificates")
-    authority, other = make_authority(folder, "authority"), make_authority(folder, "other")
-    sign(authority, "server", extension="subjectAltName=DNS:localhost")
-    client, client_key = sign(authority, "postgres", extension="extendedKeyUsage=clientAuth")
-    return Certificates(authority, other, client, client_key)
+    authority = make_authority(folder, "authority")
+    return Certificates(
+        authority,
+        make_authority(folder, "other"),
+        sign(authority, "server", extension="subjectAltName=DNS:localhost"),
+        sign(authority, "worker", extension="extendedKeyUsage=clientAuth"),
+    )
+
+
+def through(opened: Door, url: str, mode: str, **files: Path) -> str:
+    """Give the URL through the door, with these files, and the host by the name that the certificate has."""
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    query = "&".join([f"sslmode={mode}", *(f"{name}={path}" for name, path in files.items())])
+    return urlunsplit(parts._replace(netloc=f"{user}@localhost:{opened.port}", query=query))
+
+
+def place_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port:
+        pytest.skip("the server listens on a socket alone")
+    return parts.hostname, parts.port
+
+
+def command(monkeypatch: pytest.MonkeyPatch, url: str, *arguments: str) -> int:
+    """Run a command in this process, on this database."""
+    monkeypatch.setenv("PGJOBS_DATABASE_URL", url)
+    forget_settings()
+    return main(arguments)
 
 
 @pytest.fixture
-def plain_url(embedded_directory: Path, binaries: Path, certificates: Certificates) -> Iterator[str]:
-    """The URL, without a word of TLS, of a server that takes nothing else but TLS over TCP."""
-    with embedded_server(embedded_directory, binaries=binaries, durable=False) as server:
-        with psycopg.connect(server.url, autocommit=True) as conn, settings_of(conn):
-            files = {name: (certificates.authority.parent / name).read_text() for name in ("server.crt", "server.key")}
-            files["ca.crt"] = certificates.authority.read_text()
-            for name, text in files.items():  # by the server itself, whose folder may belong to another user
-                conn.execute("CREATE TEMP TABLE IF NOT EXISTS lines (line text)")
-                conn.execute("TRUNCATE lines")
-                with conn.cursor().copy("COPY lines FROM STDIN") as copy:
-                    for line in text.splitlines():
-                        copy.write_row([line])
-                target = f"{scalar(conn, 'SHOW data_directory')}/{name}"
-                conn.execute(f"COPY lines TO PROGRAM 'umask 077; cat > {target}'".encode())
-            for setting in ("ssl_cert_file = 'server.crt'", "ssl_key_file = 'server.key'", "ssl_ca_file = 'ca.crt'"):
-                conn.execute(f"ALTER SYSTEM SET {setting}".encode())
-            conn.execute("ALTER SYSTEM SET ssl = on")
-            rules = scalar(conn, "SHOW hba_file")
-            conn.execute(
-                f"COPY (SELECT 'hostssl all all all scram-sha-256') TO PROGRAM 'cat > {rules}'".encode(),
-            )
-        yield server.url
+def opened(empty_database_url: str, certificates: Certificates) -> Iterator[Door]:
+    with door(*place_of(empty_database_url), *certificates.server) as opened:
+        yield opened
 
 
+@pytest.mark.parametrize("form", ["libpq", "SQLAlchemy"])
 def test_verify_full_goes_through_to_every_connection(
-    plain_url: str,
-    certificates: Certificates,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    form: str, opened: Door, empty_database_url: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = with_tls(plain_url, "verify-full", sslrootcert=certificates.authority)
-    for given in (url, sqlalchemy_url(url)):
-        monkeypatch.setenv("PGJOBS_DATABASE_URL", given)
-        assert main(["migrate"]) == 0
-        assert main(["status"]) == 0
-    engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
-    with engine.begin() as connection:
+    url = through(opened, empty_database_url, "verify-full", sslrootcert=certificates.authority)
+    given = url if form == "libpq" else sqlalchemy_url(url)
+    for arguments in (["migrate"], ["status"], ["queues", "list"]):
+        assert command(monkeypatch, given, *arguments) == 0
+    with create_engine(sqlalchemy_url(url), poolclass=NullPool).begin() as connection:
         first = enqueue(connection, tasks.nothing).id
-    with psycopg.connect(url, autocommit=True) as conn:
-        assert main(["jobs", "show", str(first)]) == 0
-        drain(sqlalchemy_url(url))
-        with work(url, "--processes", 2) as running:
-            enqueue(conn, tasks.nothing.options(executor="process"))
-            wait_done(conn, log=lambda: running.output)
-            shown = conn.execute(SHOWN).fetchall()
-        assert len(shown) >= 5, "the supervisor's, and two of each process"
-        assert all(uses_tls for _, uses_tls, _ in shown), shown
+    assert command(monkeypatch, given, "jobs", "show", str(first)) == 0
+    before = len(opened.let_in)
+    assert before >= 5
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        drain(given)
+        enqueue(conn, tasks.nothing.options(executor="process"))
+        drain(given, "--processes", 2)
         assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed'") == 2
+    assert len(opened.let_in) >= before + 2 * 3, "of two supervisors and three processes"
+    assert opened.turned_away == 0
+
+
+def test_a_worker_uses_tls_for_all_that_it_has_with_the_server(
+    database_url: str, conn: psycopg.Connection, certificates: Certificates
+) -> None:
+    with door(*place_of(database_url), *certificates.server) as own:
+        url = through(own, database_url, "verify-full", sslrootcert=certificates.authority)
+        with work(url, "--processes", 2) as running:
+            enqueue(conn, tasks.nothing)
+            wait_done(conn, log=lambda: running.output)
+            connected = scalar(
+                conn,
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'pgjobs%%' AND pid <> pg_backend_pid()",
+                [],
+            )
+            assert connected >= 5, "the supervisor's, and two of each process"
+            assert len(own.let_in) >= connected, "none came by another way"
+            assert own.turned_away == 0
 
 
 @pytest.mark.parametrize(
     ("mode", "said"),
-    [("verify-full", "certificate verify failed"), ("disable", "no encryption")],
+    [("verify-full", "certificate verify failed"), ("disable", "closed the connection")],
     ids=["another authority", "no TLS"],
 )
 def test_a_server_that_is_not_the_one_is_refused_in_a_line_and_nothing_is_run(
     mode: str,
     said: str,
-    plain_url: str,
+    opened: Door,
+    empty_database_url: str,
     certificates: Certificates,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    url = with_tls(plain_url, mode, sslrootcert=certificates.other)
-    monkeypatch.setenv("PGJOBS_DATABASE_URL", url)
-    for command in (["migrate"], ["status"], ["work", "--drain"]):
-        assert main(command) == 1
+    url = through(opened, empty_database_url, mode, sslrootcert=certificates.other)
+    for arguments in (["migrate"], ["status"], ["work", "--drain"]):
+        assert command(monkeypatch, url, *arguments) == 1
         captured = capsys.readouterr()
         lines = [line for line in captured.err.splitlines() if not line.startswith("{")]
         assert len(lines) == 1, captured.err
         assert said in lines[0]
         assert captured.out == ""
-    with psycopg.connect(with_tls(plain_url, "require")) as conn:
+    assert opened.let_in == []
+    with psycopg.connect(empty_database_url) as conn:
         assert scalar(conn, "SELECT to_regnamespace('pgjobs') IS NULL")
 
 
 def test_a_client_certificate_goes_through(
-    plain_url: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with psycopg.connect(with_tls(plain_url, "require"), autocommit=True) as conn, settings_of(conn):
-        rules = scalar(conn, "SHOW hba_file")
-        conn.execute(f"COPY (SELECT 'hostssl all all all cert') TO PROGRAM 'cat > {rules}'".encode())
-    url = with_tls(plain_url, "verify-full", sslrootcert=certificates.authority)
-    monkeypatch.setenv("PGJOBS_DATABASE_URL", url)
-    assert main(["migrate"]) == 1, "the password is no longer enough"
-    url += f"&sslcert={certificates.client}&sslkey={certificates.client_key}"
-    monkeypatch.setenv("PGJOBS_DATABASE_URL", sqlalchemy_url(url))
-    assert main(["migrate"]) == 0
-    with psycopg.connect(url, autocommit=True) as conn:
-        enqueue(conn, tasks.nothing)
-        with work(url) as running:
-            wait_done(conn, log=lambda: running.output)
-            shown = conn.execute(SHOWN).fetchall()
-        assert shown
-        assert all(subject == "/CN=postgres" for _, _, subject in shown), shown
+    place = place_of(empty_database_url)
+    with door(*place, *certificates.server, clients=certificates.authority) as opened:
+        without = through(opened, empty_database_url, "verify-full", sslrootcert=certificates.authority)
+        assert command(monkeypatch, without, "migrate") == 1
+        certificate, key = certificates.client
+        url = f"{without}&sslcert={certificate}&sslkey={key}"
+        assert command(monkeypatch, sqlalchemy_url(url), "migrate") == 0
+        with psycopg.connect(url, autocommit=True) as conn:
+            enqueue(conn, tasks.nothing)
+            drain(url)
+            assert scalar(conn, "SELECT status FROM pgjobs.jobs") == "completed"
+        assert len(opened.let_in) >= 4
+        assert set(opened.let_in) == {"worker"}

@@ -1,0 +1,119 @@
+"""No SQL is put together from what users give: read in the code, statement by statement."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs.db.roles import role_statements, roles_of
+from pgjobs.db.statements import rename_schema
+from pgjobs.errors import UsageError
+from pgjobs.settings import Settings
+from tests.support.processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCES = sorted([*(ROOT / "src" / "pgjobs").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")])
+RUNNING = {"execute", "executemany", "exec_driver_sql", "text", "copy", "stream", "SQL"}
+# What is run and is no literal, by file and expression, and why no user's text can be in it. `statement(…)` and its
+# like read the files of `db/sql/`; all that is put into them is the name of the schema, which Settings has checked.
+ALLOWED = {
+    ("src/pgjobs/db/connect.py", "_set('SET', async_commit=async_commit)"): "constants of the same file",
+    ("src/pgjobs/db/connect.py", "_set('SET LOCAL', async_commit=async_commit)"): "constants of the same file",
+    ("src/pgjobs/db/on_psycopg.py", "sql"): "binary(statement(name)), two lines above",
+    ("src/pgjobs/db/on_sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",
+    ("src/pgjobs/db/prepared.py", "conn.pgconn"): "no SQL: libpq's connection, on which a prepared statement was sent",
+    ("src/pgjobs/db/roles.py", "statement.encode()"): "constants of the same file and the checked schema",
+    ("src/pgjobs/tables.py", "sql"): "constants of the same file: the columns' defaults",
+    ("src/pgjobs/worker/producer.py", "sql.SQL('LISTEN {}').format(sql.Identifier(channel))"): "quoted by psycopg",
+    ("src/pgjobs/worker/settle.py", "statement('complete' if keep else 'complete_and_forget')"): "files of db/sql",
+    ("src/pgjobs/demo/claims.py", "self.sql.encode()"): "constants of the same file",
+    ("src/pgjobs/demo/story.py", "sql.encode()"): "constants of the same file",
+    ("src/pgjobs/demo/tables.py", "f'DELETE FROM pgjobs.{table} WHERE queue = ANY (%s)'"): "constants of the same file",
+    ("migrations/env.py", "f\"SELECT to_regnamespace('{SCHEMA}')\""): "the checked schema",
+}
+FROM_FILES = {"statement", "named_statement", "binary", "_text", "rename_schema"}
+
+
+def suspects(code: str) -> Iterator[tuple[int, str]]:
+    """Find what is run and is neither a literal, nor a constant, nor a file: line and expression."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and node.args and _name_of(node.func) in RUNNING:
+            statement = node.args[0]
+            if not (_is_literal(statement) or _is_from_file(statement)):
+                yield node.lineno, ast.unparse(statement)
+
+
+def _name_of(function: ast.expr) -> str | None:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.isupper())
+
+
+def _is_from_file(node: ast.expr) -> bool:
+    """Say whether it is the text of a file, by its name and perhaps a schema."""
+    return (
+        isinstance(node, ast.Call)
+        and _name_of(node.func) in FROM_FILES
+        and all(isinstance(part, ast.Constant | ast.Name) or _is_from_file(part) for part in node.args)
+    )
+
+
+def test_all_that_is_run_is_a_literal_or_a_file() -> None:
+    found = {}
+    for path in SOURCES:
+        name = str(path.relative_to(ROOT))
+        found.update({(name, expression): line for line, expression in suspects(path.read_text("utf-8"))})
+    assert {place: line for place, line in found.items() if place not in ALLOWED} == {}
+    assert set(ALLOWED) <= set(found), "some of these are not there any more"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'conn.execute(f"SELECT {name}")',
+        'conn.execute("SELECT " + name)',
+        'conn.execute("SELECT %s" % name)',
+        'conn.execute("SELECT {}".format(name))',
+        "conn.execute(query)",
+        'op.execute(f"DROP TABLE {name}")',
+        'conn.exec_driver_sql(statement("claim") + f(name))',
+        'conn.execute(statement("claim" + name))',
+    ],
+)
+def test_the_reader_finds_what_is_put_together(code: str) -> None:
+    assert list(suspects(code))
+
+
+@given(st.one_of(st.text(max_size=70), st.from_regex(r"[a-z_\"'; .$\\-]{1,70}", fullmatch=True)))
+def test_nothing_but_a_plain_identifier_becomes_a_schema(name: str) -> None:
+    try:
+        schema = Settings(schema=name).schema
+    except UsageError:
+        with pytest.raises(UsageError):
+            rename_schema("SELECT 1 FROM pgjobs.jobs", name)
+        with pytest.raises(UsageError):
+            roles_of(name)
+        return
+    assert re.fullmatch("[a-z_][a-z0-9_]{0,62}", schema)
+    assert not schema.startswith("pg_")
+    if schema != "pgjobs":
+        assert rename_schema("SELECT 1 FROM pgjobs.jobs", name) == f'SELECT 1 FROM "{schema}".jobs'
+
+
+@pytest.mark.parametrize("length", [55, 56, 62, 63])
+def test_the_three_roles_of_a_schema_are_three_also_where_names_are_cut(length: int) -> None:
+    name = "s" * length
+    if length <= 55:
+        assert len({role.encode()[:63] for role in roles_of(name)}) == 3
+    else:
+        with pytest.raises(UsageError, match="names of roles begin with it"):
+            role_statements(name)
