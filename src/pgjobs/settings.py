@@ -78,8 +78,10 @@ class Settings:
             raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
         if self.allow is not None and not isinstance_of(self.allow, AllowList):
             object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
-        if self.payload not in ("any", "json"):
+        payload = exact_text(self.payload)
+        if payload not in ("any", "json"):
             raise UsageError(f"payload is {brief(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
+        object.__setattr__(self, "payload", payload)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
