@@ -191,15 +191,14 @@ _ALONE = _make(object, (), {})[1]  # what is counted when nobody else does
 
 
 def _makes_new_ones(maker: Any) -> bool:
-    """Say whether each call gives a new object, for sure: a class whose `__new__` is none of Python code.
+    """Say whether each call gives a new object, for sure: a class whose `__new__` is that of a built-in type.
 
     Others may give one that is there already: a member of an Enum, or one out of a cache.
     """
-    return (
-        isinstance(maker, type)
-        and isinstance(maker.__new__, BuiltinFunctionType)
-        and type(maker).__call__ is type.__call__
-    )
+    if not isinstance(maker, type) or type(maker).__call__ is not type.__call__:
+        return False
+    new = maker.__new__
+    return isinstance(new, BuiltinFunctionType) and getattr(new.__self__, "__module__", None) == "builtins"
 
 
 def _check_makes_no_class(kind: type, args: _Args) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 Check: TypeAlias = Callable[[tuple[Any, ...]], bool]
 
 _FRACTION = re.compile(r"-?[0-9]+(/[0-9]+)?")
+_LONGEST = 20_000  # bits; reducing a fraction takes time that grows with the square of them
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
@@ -49,7 +50,9 @@ def _with_zone(args: tuple[Any, ...]) -> bool:
 
 
 def _fraction(args: tuple[Any, ...]) -> bool:
-    return _of(int, int)(args) or (_of(str)(args) and _FRACTION.fullmatch(args[0]) is not None)
+    if _of(int, int)(args):  # Python 3.12
+        return all(arg.bit_length() <= _LONGEST for arg in args)
+    return _of(str)(args) and _FRACTION.fullmatch(args[0]) is not None
 
 
 def _partial(args: tuple[Any, ...]) -> bool:

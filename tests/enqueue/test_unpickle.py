@@ -209,6 +209,7 @@ CALLS: list[tuple[Code, list[Code]]] = [
     (name("collections", "defaultdict"), [INT, b"}"]),
     (name("collections", "ChainMap"), [b"}"]),
     (name("fractions", "Fraction"), [text("1e400000")]),
+    (name("fractions", "Fraction"), [b"\x8b" + (3000).to_bytes(4, "little") + b"\x01" * 3000, number(1)]),
     (name("ipaddress", "IPv4Address"), [b"}"]),
     (name("datetime", "datetime"), [blob(b"x" * 10), text("UTC")]),
     (name("pathlib", "PosixPath"), [new(victim("Config"))]),
