@@ -98,6 +98,7 @@ SHARED = {
     "a function": name(WORK, "plain"),
     "a job": name(WORK, "send_receipt"),
     "a copy of a job": call(name("pgjobs.job", "_with_options"), name(WORK, "add"), b"}"),
+    "a job of a permitted class": call(victim("OwnJob"), victim("identity")),
     "a bound job": call(name("builtins", "getattr"), new(name(WORK, "Mailer")), text("send_later")),
     "a method": call(name("builtins", "getattr"), new(name(WORK, "Mailer")), text("send")),
     "a value's class": PATH,

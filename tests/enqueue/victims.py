@@ -8,6 +8,7 @@ from enum import Enum, Flag
 from typing import Any, NamedTuple
 
 from pgjobs import job
+from pgjobs.job import Job
 from tests.enqueue import lazy as lazy  # an attribute, so that names can lead through it
 
 
@@ -96,6 +97,10 @@ class Empty(Enum):
 class Access(Flag):
     READ = 1
     WRITE = 2
+
+
+class OwnJob(Job[..., Any]):
+    """A job whose class is permitted."""
 
 
 class Meta(type):
