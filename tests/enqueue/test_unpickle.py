@@ -322,6 +322,22 @@ def test_names_of_python_2_are_not_translated(protocol: bytes) -> None:
         load(data, TASK, AllowList((WORK, "__builtin__")))
 
 
+@pytest.mark.parametrize(
+    "qualname", ["lazy", "dataclass", "Enum", "Any", "job", "Job", "annotations", "plain_registry"]
+)
+def test_what_a_module_has_imported_is_not_handed_out(qualname: str) -> None:
+    refuse(payload(victim(qualname)), "is not defined there")
+
+
+def test_what_is_not_permitted_is_not_even_asked_for_an_attribute() -> None:
+    refuse(payload(call(name("builtins", "getattr"), call(victim("get_lazy")), text("anything"))), "may not be used")
+
+
+def test_the_key_of_a_time_zone_is_no_module() -> None:
+    unpickle = call(name("builtins", "getattr"), name("zoneinfo", "ZoneInfo"), text("_unpickle"))
+    refuse(payload(call(unpickle, text("a.b/c"), b"\x88")), "in a way that pickle does not")
+
+
 # -- what would take too much ----------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,10 @@ def get_type() -> type:
     return Config
 
 
+def get_lazy() -> object:
+    return lazy
+
+
 def make_config(host: str) -> Config:
     return Config(host)
 
