@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from pgjobs.settings import settings
+from pgjobs.settings import Settings, settings
 
 _MOMENT = DateTime(timezone=True)
 
@@ -51,7 +51,13 @@ class Tables(NamedTuple):
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
-    """Describe the tables of a schema, in `metadata` (default: one of their own)."""
+    """Describe the tables of a schema, in `metadata` (default: one of their own).
+
+    Raises:
+        UsageError: the schema's name can not be used.
+
+    """
+    schema = Settings(schema=schema).schema  # it gets into the SQL of a default
     metadata = MetaData() if metadata is None else metadata
     jobs = Table("jobs", metadata, *_job_columns(schema), schema=schema)
     dead_jobs = Table(

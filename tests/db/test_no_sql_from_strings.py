@@ -14,6 +14,7 @@ from pgjobs.db.roles import role_statements, roles_of
 from pgjobs.db.statements import rename_schema
 from pgjobs.errors import UsageError
 from pgjobs.settings import Settings
+from pgjobs.tables import make_tables
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ ALLOWED = {
     ("src/pgjobs/db/on_sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",
     ("src/pgjobs/db/prepared.py", "conn.pgconn"): "no SQL: libpq's connection, on which a prepared statement was sent",
     ("src/pgjobs/db/roles.py", "statement.encode()"): "constants of the same file and the checked schema",
-    ("src/pgjobs/tables.py", "sql"): "constants of the same file: the columns' defaults",
+    ("src/pgjobs/tables.py", "sql"): "constants of the same file, the columns' defaults, and the checked schema",
     ("src/pgjobs/worker/producer.py", "sql.SQL('LISTEN {}').format(sql.Identifier(channel))"): "quoted by psycopg",
     ("src/pgjobs/worker/settle.py", "statement('complete' if keep else 'complete_and_forget')"): "files of db/sql",
     ("src/pgjobs/demo/claims.py", "self.sql.encode()"): "constants of the same file",
@@ -102,6 +103,8 @@ def test_nothing_but_a_plain_identifier_becomes_a_schema(name: str) -> None:
             rename_schema("SELECT 1 FROM pgjobs.jobs", name)
         with pytest.raises(UsageError):
             roles_of(name)
+        with pytest.raises(UsageError):
+            make_tables(name)
         return
     assert re.fullmatch("[a-z_][a-z0-9_]{0,62}", schema)
     assert not schema.startswith("pg_")
