@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SECRET = "sekret9"
-UNEXPECTED = ("Traceback", "unexpected AttributeError", "unexpected TypeError", "unexpected ValueError", "--debug")
+UNEXPECTED = ("Traceback", "unexpected AttributeError", "unexpected TypeError", "unexpected ValueError", "run it again")
 
 NUMBER = st.one_of(
     st.sampled_from(["-1", "0", "1e9", "9" * 30, "9" * 5000, "nan", "inf", "-inf", "²", "١٢", "0x10", "1_0", "1.5"]),
@@ -83,6 +83,13 @@ def check(arguments: Sequence[str], code: int, out: str, err: str) -> None:
     assert SECRET not in out + err, shown
 
 
+def is_number(word: str) -> bool:
+    try:
+        return float(word) >= 0
+    except ValueError:
+        return False
+
+
 @pytest.fixture
 def url(database_url: str, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> str:
     """The database, with a job of each kind in it, as the one that commands use."""
@@ -115,7 +122,7 @@ def test_what_changes_something_does_nothing_without_a_meaning(
     command: list[str], word: str, url: str, conn: psycopg.Connection
 ) -> None:
     # These have a meaning: numbers of jobs, of days, of seconds; revisions; patterns.
-    assume(not word.strip().removeprefix("+").replace("_", "").replace(".", "").replace("e", "").isdecimal())
+    assume(not is_number(word))
     assume(word not in ("-1", "base", "forever", "inf") and not (command[-1] == "--allow" and word.strip()[:1] != "-"))
     before = contents(conn)
     arguments = [*command, word]

@@ -135,5 +135,5 @@ _RAISING = (Raises, Proxy, Text, Number, Class)
 TAME = {
     name: value
     for name, value in VALUES.items()
-    if type(value) not in _RAISING and value is not Class and "zone" not in name
+    if type(value) not in _RAISING and value is not Class and "zone" not in name and "digits" not in name
 }
