@@ -66,6 +66,19 @@ def test_what_a_claim_took_whose_answer_was_lost_is_handed_back(database_url: st
     assert (row["status"], row["attempt"], row["errors"]) == ("completed", 1, None)
 
 
+def test_what_is_claimed_under_another_number_than_it_runs_is_handed_back(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    """A failover may forget a retry and the claim after it: nobody would ever acknowledge the claim before."""
+    job = enqueue(conn, tasks.nap, 1.0).id
+    with work(database_url, "-q", "default:2") as running:
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'running')", log=lambda: running.output)
+        conn.execute("UPDATE pgjobs.jobs_live SET claims = claims + 6")
+        scalar(conn, CUT)
+        wait_done(conn, 8, log=lambda: running.output)
+    assert row_of(conn, job)["status"] == "completed"
+
+
 def test_a_database_that_refuses_to_write_for_a_while_is_waited_for(
     database_url: str, conn: psycopg.Connection
 ) -> None:

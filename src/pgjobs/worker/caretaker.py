@@ -7,6 +7,7 @@ to try at once.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from queue import Empty, Queue
@@ -43,6 +44,8 @@ class Caretaker(threading.Thread):
         self._deaths: Queue[Death | None] = Queue()
         self._stopping = threading.Event()
         self._link = Link("caretaker", self._connect, self._stopping)
+        self._generation = 0  # of its connection
+        self._steady_since = -math.inf  # monotonic seconds
         self._next_orphans = 0.0
         self._retention = Retention()
 
@@ -105,9 +108,19 @@ class Caretaker(threading.Thread):
 
     def _look(self, link: Link) -> None:
         connection, now = self._answering(link), time.monotonic()
-        if self._heart.is_steady():
-            rescue_unheard(connection, self._rescue_after, sure=self._heart.is_steady)
+        if 0 < self._generation < link.generation:
+            self._steady_since = now
+        self._generation = link.generation
+        if self._may_judge():
+            rescue_unheard(connection, self._rescue_after, sure=self._may_judge)
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
         self._retention.work(connection, interrupted=lambda: not self._deaths.empty())
+
+    def _may_judge(self) -> bool:
+        """Say whether who is silent is dead: during an outage, and for a while after it, everybody is silent.
+
+        Our own workers too, while this thread is connected again and the heart is not yet; so both have to be.
+        """
+        return self._heart.is_steady() and time.monotonic() - self._steady_since >= self._rescue_after

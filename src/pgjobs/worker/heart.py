@@ -48,6 +48,7 @@ class Heart(threading.Thread):
         )
         self._last = time.monotonic()
         self._steady_since = -math.inf  # since when it has beaten without a gap
+        self._generation = 0  # of its connection
 
     def stop(self) -> None:
         """End it."""
@@ -77,7 +78,10 @@ class Heart(threading.Thread):
         mine = self._alive()
         began = time.monotonic()
         heard = beat(link.connection, mine)
-        if time.monotonic() - self._last > self._gap:
+        # After a gap, or on a new connection, there was an outage: others may have been silent too. After a failover the
+        # server may even have forgotten beats that it had answered.
+        again, self._generation = 0 < self._generation < link.generation, link.generation
+        if again or time.monotonic() - self._last > self._gap:
             self._steady_since = time.monotonic()
         self._last = began
         for worker_id in set(mine) - heard:

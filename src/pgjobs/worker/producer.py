@@ -151,7 +151,9 @@ class Producer(VitalThread):
                 rows = link.cursor.execute(
                     statement("unanswered_claims"), {"queue": self._lane.name, "worker_id": self._worker_id}
                 ).fetchall()
-                lost = [row for row in rows if row[0] not in self._lane.inflight]
+                # By the claim, too: a failover may have forgotten that a job was retried, and claimed again.
+                inflight = self._lane.inflight
+                lost = [row for row in rows if inflight.get(row[0]) not in (row[1], -row[1])]
                 if lost:
                     settle(link.cursor, self._worker_id, "", [(Claim(*row), RELEASED) for row in lost])
                     log.warning("queue %s: handed back %d jobs of a claim that was cut off", self._lane.name, len(lost))
