@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from pgjobs.db import migrate
 from pgjobs.db.embedded.account import Account, choose_account
 from pgjobs.db.embedded.binaries import reachable_binaries
 from pgjobs.db.embedded.system import free_port
-from tests.support.processes import wait_until
+from tests.support.processes import children, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,10 @@ class Cluster:
     def kill_all(self) -> None:
         """Kill the postmaster and all its children, as a machine that dies does."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.send_signal(signal.SIGSTOP)  # so that it starts no others meanwhile
+            for pid in children(self.process.pid):  # each has made a session, and so a group, of its own
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.kill()
 
     def reload(self) -> None:

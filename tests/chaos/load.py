@@ -37,6 +37,7 @@ class Load:
         self._kinds = kinds or KINDS
         self._stop = threading.Event()
         self.promised: dict[int, str] = {}
+        self.twice = 0  # ids that were promised before: a failover lost what had them
         self.in_doubt = 0  # transactions whose COMMIT had no answer
         self.errors = 0
         self._threads = [
@@ -78,6 +79,7 @@ class Load:
         except psycopg.OperationalError:
             self.in_doubt += 1
             raise
+        self.twice += len(self.promised.keys() & made.keys())
         self.promised.update(made)
 
 
