@@ -78,8 +78,8 @@ class Heart(threading.Thread):
         mine = self._alive()
         began = time.monotonic()
         heard = beat(link.connection, mine)
-        # After a gap, or on a new connection, there was an outage: others may have been silent too. After a failover the
-        # server may even have forgotten beats that it had answered.
+        # After a gap, or on a new connection, there was an outage: others may have been silent too. After a failover
+        # the server may even have forgotten beats that it had answered.
         again, self._generation = 0 < self._generation < link.generation, link.generation
         if again or time.monotonic() - self._last > self._gap:
             self._steady_since = time.monotonic()
