@@ -51,8 +51,11 @@ class ChildProcess:
         self._box: BlackBox | None = None
         self._last: str | None = None  # what the last one left behind
 
-    def run(self, job: CurrentJob) -> Outcome:
-        """Run the job in the child, and give its outcome, whatever happens to the child."""
+    def run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
+        """Run the job in the child, and give its outcome, whatever happens to the child.
+
+        `begin` is called when the job is about to start: a child may have to be started before, which takes its time.
+        """
         try:
             check_signature(job)
         except PayloadError as error:
@@ -61,6 +64,7 @@ class ChildProcess:
         if_late = None
         try:
             channel = self._ready()
+            begin()
             deadline = None if job.timeout is None else time.monotonic() + job.timeout
             send(channel, _question(job))
             if job.timeout is not None:

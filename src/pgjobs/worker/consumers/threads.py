@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
@@ -83,6 +84,7 @@ class ThreadConsumers:
         slot = lane.tokens.get()
         child: ChildProcess | None = None
         job: CurrentJob | None = None
+        outcome: Outcome | None
         try:
             while True:
                 try:
@@ -93,7 +95,8 @@ class ThreadConsumers:
                         return
                 lane.last_start = began = clock()
                 apart = job.executor == "process" or job.isolate
-                begin(slot, job.id, job.claim, 0.0 if job.timeout is None or apart else began + job.timeout)
+                if not apart:
+                    begin(slot, job.id, job.claim, 0.0 if job.timeout is None else began + job.timeout)
                 if job.task in coroutines:
                     pass  # it will not keep this thread
                 elif not sleeping:
@@ -105,7 +108,8 @@ class ThreadConsumers:
                     if child is None:
                         child = self._child()
                         self._children.append(child)
-                    put((job, child.run(job), clock() - began))
+                    outcome = child.run(job, partial(begin, slot, job.id, job.claim, 0.0))
+                    put((job, outcome, clock() - began))
                     continue
                 outcome = self._run(job, slot) if job.timeout is None else self._run_in_time(job, slot)
                 if outcome is None:  # it goes on on the event loop, with this slot

@@ -1,0 +1,15 @@
+"""A module whose import takes its time in the process of a job, and a job in it."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from pgjobs import job
+
+if "pgjobs.worker.consumers.child" in sys.orig_argv:
+    time.sleep(2)
+
+
+@job(executor="process", max_attempts=1)
+def nothing() -> None: ...
