@@ -11,6 +11,7 @@ from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.control import Control
 from pgjobs.worker.death import write_last_stack_to
+from pgjobs.worker.files import remember
 from pgjobs.worker.process import WorkerProcess
 
 
@@ -19,6 +20,7 @@ def main(fd: int, board_fd: int, box_fd: int) -> None:
     for inherited in (fd, board_fd):
         os.set_inheritable(inherited, False)
     write_last_stack_to(box_fd)
+    remember(fd, board_fd, box_fd)
     control = Control(socket.socket(fileno=fd))
     messages = control.hear(None)
     while not messages and not control.ended:  # a long line comes in parts

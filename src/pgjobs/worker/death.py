@@ -11,12 +11,16 @@ import sys
 import tempfile
 import time
 
+from pgjobs.worker.files import FILES_CLOSED
+
 _PR_SET_PDEATHSIG = 1
 _MOST_STACK = 8_000  # bytes
 
 
 def how_it_died(status: int) -> str:
     """Say it, from `Popen.returncode`: minus the signal's number, or the exit code."""
+    if status == FILES_CLOSED:
+        return f"exit code {status}, because a job closed files that were not its own"
     if status >= 0:
         return f"exit code {status}"
     try:

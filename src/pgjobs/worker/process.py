@@ -7,6 +7,7 @@ threads of their own.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -27,10 +28,12 @@ from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
 from pgjobs.worker.consumers.threads import ThreadConsumers
 from pgjobs.worker.control import Control, Message
+from pgjobs.worker.files import FILES_CLOSED, intact
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
 from pgjobs.worker.registry import application_name, beat, claim_role, register
+from pgjobs.worker.signals import survive_timers
 from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
 from pgjobs.worker.wear import memory_used, worn_out
 
@@ -65,6 +68,7 @@ class WorkerProcess:
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        survive_timers()
         for module in config.imports:
             try:
                 import_module(module)
@@ -83,8 +87,16 @@ class WorkerProcess:
     def wait(self, timeout: float) -> bool:
         """Wait for the supervisor's word, and say whether it was to stop (for the connection of the first minute)."""
         self._board.beat()
+        self._check_files()  # what comes over the line may be meant for somebody else
         self._asked_to_drain |= any(message["say"] == "drain" for message in self._control.hear(timeout))
+        if self._control.ended:
+            self._check_files()
         return self._asked_to_drain or self._control.ended
+
+    def _check_files(self) -> None:
+        if not intact():
+            log.critical("a job closed files of this worker process, which ends at once")
+            os._exit(FILES_CLOSED)
 
     def _on_sigterm(self, *_: Any) -> None:
         self._asked_to_drain = True

@@ -6,6 +6,8 @@ import logging
 import os
 import threading
 
+from pgjobs.worker.files import FILES_CLOSED, intact
+
 log = logging.getLogger("pgjobs.worker")
 BROKEN = 70  # exit code: a mistake inside pgjobs (EX_SOFTWARE)
 
@@ -24,7 +26,7 @@ class VitalThread(threading.Thread):
             log.critical(
                 "%s broke: this worker process ends, and another one takes its place", self.name, exc_info=True
             )
-            os._exit(BROKEN)
+            os._exit(BROKEN if intact() else FILES_CLOSED)
 
     def work(self) -> None:
         """Do what the thread is for."""

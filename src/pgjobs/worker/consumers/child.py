@@ -22,6 +22,8 @@ from pgjobs.worker.consumers.answer import to_bytes
 from pgjobs.worker.consumers.invoke import call_now, loaded, outcome_of, refused
 from pgjobs.worker.consumers.processes import late, receive, send
 from pgjobs.worker.death import die_with_parent, write_last_stack_to
+from pgjobs.worker.files import FILES_CLOSED, intact, remember
+from pgjobs.worker.signals import keep_signals
 from pgjobs.worker.wear import limit_memory
 
 
@@ -33,6 +35,8 @@ def main(fd: int, box_fd: int, parent: int) -> None:
     # starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    undo_signals = keep_signals()
+    remember(fd, box_fd)
     channel = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     try:
@@ -49,7 +53,7 @@ def main(fd: int, box_fd: int, parent: int) -> None:
         send(channel, b"ready")
         while True:
             job = _job(pickle.loads(receive(channel)))
-            _run(job, lambda outcome: send(channel, to_bytes(outcome)))
+            _run(job, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
     except (EOFError, ConnectionError):
         pass
 
@@ -61,7 +65,7 @@ def _job(values: dict[str, object]) -> CurrentJob:
     return job
 
 
-def _run(job: CurrentJob, answer: Callable[[Outcome], None]) -> None:
+def _run(job: CurrentJob, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
     """Run the job, and answer with its outcome; if it has a timeout, first with the outcome of running too long."""
     me = os.getpid()
     try:
@@ -79,6 +83,9 @@ def _run(job: CurrentJob, answer: Callable[[Outcome], None]) -> None:
             outcome = outcome_of(job, error)
     if os.getpid() != me:
         os._exit(0)  # the job forked, and its child came back to us
+    undo_signals()  # the next job runs here too
+    if not intact():
+        os._exit(FILES_CLOSED)
     with suppress(BaseException):  # the job may have closed it
         sys.stdout.flush()
     answer(outcome)
