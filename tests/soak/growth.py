@@ -48,7 +48,7 @@ MEASURES = [
     Measure("dead_live", "dead rows in jobs_live", 0.50, 5_000),
     Measure("dead_history", "dead rows in history", 0.50, 10_000),
     Measure("dead_other", "dead rows elsewhere", 0.50, 2_000),
-    Measure("backlog", "jobs that are due and not claimed", 0.50, 20),
+    Measure("backlog", "jobs that are due and not claimed, at most in a step", 0.50, 20),
     Measure("p50_ms", "pick-up latency, ms (p50)", 0.50, 5),
     Measure("p99_ms", "pick-up latency, ms (p99)", 1.00, 500),
     Measure("wal_per_job_kb", "WAL for a run, kB", 0.30, 2),
@@ -56,7 +56,7 @@ MEASURES = [
     Measure("log_lines", "log lines of the workers, by the second", 0.50, 1),
     Measure("server_log_lines", "log lines of PostgreSQL, by the second", 0.50, 1),
     Measure("runs_per_second", "runs a second"),
-    Measure("xmin_age", "age of the oldest snapshot, transactions"),
+    Measure("xmin_age", "age of the oldest snapshot, transactions, at most in a step"),
     Measure("auditor_mb", "memory of the load and the auditor, MB (RSS)", 0.20, 20),
     Measure("busy", "the whole machine is busy, %"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#7d3c98", "#b9770e")
+DECIMALS = re.compile(r"(\d\.\d)\d+(?=[ \"\n])")  # of a point of 1/72 inch: more are not seen, and half of the file
 SNAPSHOT = "snapshot held"
 # A picture has panels; a panel has its unit, whether it is logarithmic, and its lines: column and label.
 PICTURES: dict[str, list[tuple[str, bool, dict[str, str]]]] = {
@@ -76,8 +79,7 @@ def draw(run: dict[str, Any], name: str) -> Figure:
         if log:
             axes.set_yscale("log")
         else:
-            axes.set_ylim(bottom=0)
-            axes.margins(y=0.12)
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.set_ylabel(unit)
         _mark(axes, run["faults"])
@@ -103,5 +105,7 @@ def draw_all(run: dict[str, Any], to: Path) -> list[Path]:
     made = []
     for name in PICTURES:
         made.append(to / f"soak-{name}.svg")
-        draw(run, name).savefig(made[-1], metadata={"Date": None})  # so that the same figures give the same file
+        text = StringIO()
+        draw(run, name).savefig(text, format="svg", metadata={"Date": None})  # the same figures give the same file
+        made[-1].write_text(DECIMALS.sub(r"\1", text.getvalue()))
     return made

@@ -137,6 +137,7 @@ class Soak(Stage):
                 self.load.stop()
                 wrong += self._settle_down()
                 with self.cluster.connected() as conn:
+                    conn.execute("SET work_mem = '256MB'")
                     self._tell(self.slices.look(conn, 0.0))
                     self.slices.finish(conn)
                 wrong += self._stop_workers()
@@ -230,7 +231,8 @@ class Soak(Stage):
 
     def _audit_slice(self) -> None:
         with self.auditing, self.cluster.connected() as conn:
-            conn.execute("SET lock_timeout = '10s'")
+            # Room enough, so that temporary files are not the auditor's.
+            conn.execute("SET lock_timeout = '10s'; SET work_mem = '256MB'")
             self._tell(self.slices.look(conn, SETTLED * self._short))
             with suppress(psycopg.errors.LockNotAvailable):
                 self.write("aged", jobs=age(conn, KEPT * self._short))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 POINTS = 240  # at most, in a column
 RATES = ("wal_kb", "log_lines", "server_log_lines")  # counted from the beginning, shown by the second
+MOST = ("backlog", "oldest_due", "xmin_age")  # of which the most in a step of time is kept, not the median
 MB = 1e6
 
 
@@ -25,7 +26,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def compact(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Thin a run out: its medians by steps of time, its faults, and all that its probes had to wait. Pure."""
+    """Thin a run out: medians by steps of time, faults, and all that probes had to wait. Pure."""
     begin = next(line for line in lines if line["kind"] == "begin")
     step = max(5, math.ceil(begin["seconds"] / POINTS))
     count = math.ceil(begin["seconds"] / step)
@@ -46,7 +47,10 @@ def compact(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for sent, wait in line["waits"]:
                 if 0 <= sent < count * step:
                     waits[int(sent // step)].append(wait)
-    columns = {name: [round(median(cell), 3) if cell else None for cell in row] for name, row in cells.items()}
+    columns = {
+        name: [round((max if name in MOST else median)(cell), 3) if cell else None for cell in row]
+        for name, row in cells.items()
+    }
     columns["runs_per_second"] = [round(number / step, 2) for number in ends]
     return {
         **{name: value for name, value in begin.items() if name not in ("kind", "at")},
