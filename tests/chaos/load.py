@@ -33,7 +33,7 @@ class Load:
     ) -> None:
         self.url = url
         self.prepare_threshold: int | None = 5  # psycopg's own
-        self._pause = pause
+        self.pause = pause
         self._kinds = kinds or KINDS
         self._stop = threading.Event()
         self.promised: dict[int, str] = {}
@@ -64,7 +64,7 @@ class Load:
                     conn.prepare_threshold = self.prepare_threshold
                     while not self._stop.is_set():
                         self._transaction(conn, dice)
-                        time.sleep(dice.uniform(0, 2 * self._pause))
+                        time.sleep(dice.uniform(0, 2 * self.pause))
             except psycopg.Error:
                 self.errors += 1
                 self._stop.wait(0.2)

@@ -25,7 +25,9 @@ class Scenario:
     that, or less in the slice). `needs`: programs without which it can not be produced; `wants`: what else, by name,
     and whether it is there. `options`: of `pgjobs work`, beside the usual ones. `through`: what goes through the
     proxy. `settings`: of the server. `before`: called before workers and load start. `after`: called when all is
-    audited and the workers have been stopped; gives what is wrong.
+    audited and the workers have been stopped; gives what is wrong. `patience`: seconds until a job counts as stuck,
+    when all faults are over. `check`: looks, when all jobs have ended, for what the auditor does not know of, and says
+    what is wrong.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Scenario:
     recovers_in: float = 15.0
     before: Callable[[Stage], None] | None = None
     after: Callable[[Stage], list[str]] | None = None
+    patience: float = 60.0
+    check: Callable[[Stage], list[str]] | None = None
 
     def missing(self) -> list[str]:
         """List the programs, and what else it takes, that are not on this machine."""

@@ -30,7 +30,6 @@ T = TypeVar("T")
 USUAL = ("-q", "default:6", "-q", "heavy:1", "--processes", 2, "--grace", 5, "--import", "tests.chaos.tasks")
 QUICK = ("--heartbeat", 0.5, "--rescue-after", 2.0)
 SLOTS = 12  # of the queue `default`, a supervisor
-PATIENCE = 60.0  # seconds until a job counts as stuck, when all faults are over
 FLOOD = 20.0  # warnings and errors a second and a worker process, during an outage
 LOCKS = """
     SELECT pid, mode, relation::regclass FROM pg_locks
@@ -86,6 +85,8 @@ class Stage:
         self.outages: list[Outage] = []
         self.notes: list[str] = []
         self.own: list[int] = []
+        self.fragile: set[int] = set()  # jobs beside them that have one attempt
+        self.odd: dict[int, Any] = {}  # jobs that misbehave, and what is expected of them: see scenarios/jobs.py
         self.strikes = 0
         self.prop: Any = None  # what a scenario's `before` keeps for its `strike`
         self.worker_url = self.through_proxy if "work" in scenario.through else cluster.url
@@ -174,6 +175,8 @@ class Stage:
                 self.load.stop()
                 over = time.monotonic()
                 wrong = self._settle_down()
+                if self.scenario.check is not None:
+                    wrong += self.scenario.check(self)
                 wrong += self._slots_left()
                 counts = self._audit()
                 wrong += self._stop_workers()
@@ -216,7 +219,7 @@ class Stage:
         """Wait until all jobs have ended. There has to be a worker for that, whatever was killed."""
         if not any(one.process.poll() is None for one in self.works):
             self.start_worker()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.scenario.patience
         while self._live() and time.monotonic() < deadline:
             time.sleep(0.1)
         return []
@@ -291,7 +294,7 @@ class Stage:
         found = []
         for outage in self.outages:
             later = [at for at in ends if at > outage.ended]
-            outage.recovered_in = later[0] - outage.ended if later else PATIENCE
+            outage.recovered_in = later[0] - outage.ended if later else self.scenario.patience
             found.append(outage.recovered_in)
         return max(found, default=None)
 
