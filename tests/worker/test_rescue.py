@@ -215,10 +215,27 @@ def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
     proxy.close()
 
 
-def test_who_is_silent_is_not_taken_for_dead_where_the_question_was_held_back(conn: psycopg.Connection) -> None:
-    put_worker(conn, {"default": 1}, silent_for=100)
-    assert rescue_unheard(conn, SOON, sure=lambda: False) == 0
-    assert count(conn, "workers") == 1
+def test_when_the_servers_clock_leaps_only_who_stays_silent_is_taken_for_dead(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    """Until the next beat everybody has been silent for as long as it leapt."""
+    ours, gone = put_worker(conn, {"default": 1}), list[int]()
+    stranger = put_worker(conn, {"default": 1})
+    leap = "UPDATE pgjobs.workers SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE id = %s"
+    heart = Heart(database_url, 0.2, 1.0, lambda: [ours], gone.append)
+    caretaker = Caretaker(database_url, 0.2, 1.0, heart)
+    heart.start()
+    caretaker.start()
+    for _ in range(40):
+        conn.execute(leap, [ours])
+        time.sleep(0.1)
+    assert scalar(conn, "SELECT array_agg(id) FROM pgjobs.workers") == [ours]  # and not the stranger
+    assert gone == []
+    assert ours != stranger
+    caretaker.stop()
+    heart.stop()
+    caretaker.join(10)
+    heart.join(10)
 
 
 def test_a_thread_that_closes_all_files_of_its_worker_becomes_a_dead_letter(

@@ -20,6 +20,8 @@ from pgjobs.worker.rescue import Death, bury, rescue_orphans, rescue_unheard
 from pgjobs.worker.retention import Retention
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pgjobs.db.deadline import PatientConnection
 
 log = logging.getLogger("pgjobs.caretaker")
@@ -46,6 +48,9 @@ class Caretaker(threading.Thread):
         self._link = Link("caretaker", self._connect, self._stopping)
         self._generation = 0  # of its connection
         self._steady_since = -math.inf  # monotonic seconds
+        self._suspects: dict[
+            int, tuple[datetime, float]
+        ] = {}  # when they were heard, and when found silent (monotonic)
         self._next_orphans = 0.0
         self._retention = Retention()
 
@@ -112,7 +117,11 @@ class Caretaker(threading.Thread):
             self._steady_since = now
         self._generation = link.generation
         if self._may_judge():
-            rescue_unheard(connection, self._rescue_after, sure=self._may_judge)
+            # Two beats sooner than they are dead, because that much of the silence is measured by our own clock.
+            suspect_after = self._rescue_after - 2 * self._every
+            rescue_unheard(connection, self._rescue_after, suspect_after=suspect_after, choose=self._dead)
+        else:
+            self._suspects = {}
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
@@ -124,3 +133,18 @@ class Caretaker(threading.Thread):
         Our own workers too, while this thread is connected again and the heart is not yet; so both have to be.
         """
         return self._heart.is_steady() and time.monotonic() - self._steady_since >= self._rescue_after
+
+    def _dead(self, silent: dict[int, datetime]) -> set[int]:
+        """Choose those that have not been heard for two beats since they were first found silent.
+
+        When PostgreSQL's clock leaps, everybody has been silent for as long as that, until the next beat.
+        """
+        if not self._may_judge():  # a pooler held the question back, and everybody's beats as well
+            self._suspects = {}
+            return set()
+        now, before = time.monotonic(), self._suspects
+        self._suspects = {
+            worker: before[worker] if worker in before and before[worker][0] == heard else (heard, now)
+            for worker, heard in silent.items()
+        }
+        return {worker for worker, (_, since) in self._suspects.items() if now - since >= 2 * self._every}

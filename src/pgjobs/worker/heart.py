@@ -33,7 +33,7 @@ class Heart(threading.Thread):
         super().__init__(name="pgjobs-heart", daemon=True)
         self._rescue_after = rescue_after
         # After a longer gap there was an outage, or this process stood still: others may have been silent too.
-        self._gap = min(2 * every + 1.0, rescue_after - every / 2)
+        self._gap = min(2 * every + 1.0, rescue_after)
         self._every = every
         self._alive = alive
         self._gone = gone

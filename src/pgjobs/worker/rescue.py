@@ -20,7 +20,8 @@ from pgjobs.worker.registry import application_name
 from pgjobs.worker.settle import Claim, Settlement, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+    from datetime import datetime
 
     import psycopg
 
@@ -94,20 +95,25 @@ def end_backends(connection: psycopg.Connection, worker_id: int, role: str = "")
 
 
 def rescue_unheard(
-    connection: psycopg.Connection, rescue_after: float, *, sure: Callable[[], bool] = lambda: True
+    connection: psycopg.Connection,
+    rescue_after: float,
+    *,
+    suspect_after: float | None = None,
+    choose: Callable[[dict[int, datetime]], Collection[int]] = lambda silent: silent,
 ) -> int:
     """Take back the jobs of workers that were not heard from for so many seconds, and give the number of jobs.
 
-    Every worker may try at once: the rows are locked, and who comes second finds nothing. `sure` is asked when the
-    silent ones are known: a pooler may have held our question back, and the beats of all as well.
+    Every worker may try at once: the rows are locked, and who comes second finds nothing. `choose` is given when those
+    were last heard that have been silent for `suspect_after` seconds, and gives those that are dead.
     """
+    timeout = rescue_after if suspect_after is None else suspect_after
     with connection.transaction(), connection.cursor() as cursor:
-        silent = cursor.execute(statement("unheard_workers"), {"timeout": rescue_after}).fetchall()
-        if silent and not sure():
-            return 0
+        silent = cursor.execute(statement("unheard_workers"), {"timeout": timeout}).fetchall()
+        dead = choose({worker: heard for worker, _, _, heard in silent})
         reasons = {
             worker: f"its worker {worker} (process {pid} on {host}) was not heard from for {rescue_after:g} s"
             for worker, host, pid, _ in silent
+            if worker in dead
         }
         return _take_back(cursor, reasons)
 
