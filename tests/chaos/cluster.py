@@ -47,6 +47,7 @@ class Cluster:
         self.account = account
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.env: dict[str, str] = {}  # of the server, beside this process's
 
     @property
     def url(self) -> str:
@@ -79,6 +80,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.data,
+                env={**os.environ, **self.env},
                 process_group=0,
                 **self.account.popen_options(),
             )
