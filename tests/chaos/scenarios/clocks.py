@@ -216,7 +216,7 @@ def after_server_leaps(stage: Stage) -> list[str]:
     after=after_server_leaps,
 )
 def leaping_server(stage: Stage) -> None:
-    """Ahead only: set back, it makes all wait that is enqueued already, because it is PostgreSQL's clock that decides."""
+    """Ahead only: set back, it makes wait what is enqueued already, because it is PostgreSQL's clock that decides."""
     (clock,) = stage.prop["clocks"]
     for number in stage.until_over(1.0, 2.5):
         clock.turn(f"+{number}h")
