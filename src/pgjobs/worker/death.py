@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import resource  # noqa: F401 (os.wait4 loads it, and by then there may be no file left to open)
 import signal
 import subprocess
 import sys
