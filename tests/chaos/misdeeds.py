@@ -125,6 +125,7 @@ MISDEEDS: dict[str, Callable[[], object]] = ENDS | {
     "ignore signals": _ignore_signals,
     "block signals": _block_signals,
     "call false": _call_false,
+    "rest": lambda: time.sleep(0.5),
     "wake nobody": _wake_nobody,
     "no last stack": faulthandler.disable,
     "return 500 MB": lambda: b"x" * (500 * MEGABYTE),

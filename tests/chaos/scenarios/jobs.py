@@ -215,9 +215,12 @@ _declare(
     Odd("ignore signals", where=("process",)),
     Odd("ignore signals", "^ValueError: signal only works in main thread", ("thread", "async"), attempts=1),
     Odd("block signals"),
-    Odd("call false", where=("process",)),
+    Odd("call false", where=("process",) * 4),  # those that come after the others
+    Odd("rest", where=("process",) * 4),
     Odd("wake nobody", where=("process",)),
     Odd("no last stack"),
+    low=0.1,
+    high=0.4,
 )
 _declare("that leave threads running", Odd("leave threads"), Odd("start threads"))
 _declare("that print 64 MB", Odd("print much"), low=1.0, high=2.0)
