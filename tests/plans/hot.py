@@ -88,6 +88,7 @@ _LOOK = "a listing that somebody looks at"
 
 RARE: dict[str, str] = {
     "unanswered_claims": "after a lost connection: reads the live table once for each queue",
+    "timeline": "after a lost connection: reads no table",
     "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",
     "register_worker": _START,
     "schema_revision": _START,

@@ -13,7 +13,10 @@ import psycopg
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db import migrate
 from pgjobs.db.embedded import embedded_server
+from tests.chaos.cluster import folder, make_template
+from tests.chaos.cluster import running as running_cluster
 from tests.support import tasks
+from tests.support.processes import wait_until
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
 
@@ -162,3 +165,30 @@ def connected(url: str) -> Iterator[psycopg.Connection]:
         yield conn
     finally:
         conn.close()
+
+
+def test_after_a_failover_a_job_is_not_taken_for_the_lost_one_that_had_its_id(binaries: Path) -> None:
+    """A worker that runs a job which the new server never got is replaced, and acknowledges nothing in its place."""
+    with folder() as (place, account):
+        cluster = make_template(binaries, place, account)
+        with running_cluster(cluster), work(cluster.url, ready=False) as running:
+            with cluster.connected() as conn:
+                lost = enqueue(conn, tasks.nap, 6.0).id
+                wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'running')", log=lambda: running.output)
+                before = running.members()
+                conn.execute("UPDATE pgjobs.queues SET paused = true")
+                conn.execute("DELETE FROM pgjobs.jobs")
+                conn.execute("SELECT setval('pgjobs.jobs_id_seq', %s, false)", [lost])
+                with conn.transaction():
+                    job = enqueue(conn, tasks.nothing).id
+                assert job == lost
+            cluster.stop("immediate")
+            (cluster.data / "standby.signal").touch()
+            cluster.start()
+            cluster.promote()  # it goes on as another history, as any standby would
+            with cluster.connected() as conn:
+                conn.execute("UPDATE pgjobs.queues SET paused = false")
+                wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs_live)", log=lambda: running.output)
+                assert row_of(conn, job)["worker_id"] > 1
+            wait_until(lambda: not set(before) & set(running.members()))
+            assert "PostgreSQL has failed over" in running.output

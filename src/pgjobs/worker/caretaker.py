@@ -137,11 +137,9 @@ class Caretaker(threading.Thread):
     def _dead(self, silent: dict[int, datetime]) -> set[int]:
         """Choose those that have not been heard for two beats since they were first found silent.
 
-        When PostgreSQL's clock leaps, everybody has been silent for as long as that, until the next beat.
+        When PostgreSQL's clock leaps, or a pooler lets go of what it held back, everybody has been silent for as long
+        as that, until the next beat.
         """
-        if not self._may_judge():  # a pooler held the question back, and everybody's beats as well
-            self._suspects = {}
-            return set()
         now, before = time.monotonic(), self._suspects
         self._suspects = {
             worker: before[worker] if worker in before and before[worker][0] == heard else (heard, now)

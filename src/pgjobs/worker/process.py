@@ -50,6 +50,7 @@ class WorkerProcess:
         self._control = control
         self._board = board
         self._stop_claiming = threading.Event()
+        self._failed_over = threading.Event()
         self._asked_to_drain = any(message["say"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
         self._outbox: Outbox = SimpleQueue()
@@ -136,7 +137,7 @@ class WorkerProcess:
             lane = Lane(queue.name, queue.concurrency, first_slot)
             first_slot += queue.concurrency
             link = self._link(claim_role(queue.name), async_commit=True)
-            producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming))
+            producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming, self._failed_over))
             consumers.append(
                 ThreadConsumers(lane, self._outbox, loop, watchdog, self._board, lambda: ChildProcess(hello))
             )
@@ -167,11 +168,17 @@ class WorkerProcess:
                 self._tell_progress(acknowledger)
                 if self._nothing_is_due():
                     return
-            if self._stuck or self._is_worn_out(acknowledger.settled):
+            if self._stuck or self._has_failed_over() or self._is_worn_out(acknowledger.settled):
                 self._control.say("retiring")
                 return
         if self._control.ended:
             log.error("the supervisor is gone: finishing what runs, then stopping")
+
+    def _has_failed_over(self) -> bool:
+        if not self._failed_over.is_set():
+            return False
+        log.warning("PostgreSQL has failed over: this worker process finishes what it has, and is replaced")
+        return True
 
     def _is_worn_out(self, jobs: int) -> bool:
         reason = worn_out(jobs, memory_used(), self._config.max_jobs, self._config.max_memory)

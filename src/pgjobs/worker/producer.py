@@ -34,15 +34,28 @@ _ORDER = itemgetter(5, 6, 0)  # of a claimed row: priority, run_at, id
 
 
 class Producer(VitalThread):
-    """One thread and one connection for one queue. `stop` (set, then the lane woken) ends it."""
+    """One thread and one connection for one queue. `stop` (set, then the lane woken) ends it.
 
-    def __init__(self, lane: Lane, outbox: Outbox, link: Link, worker_id: int, stop: threading.Event) -> None:
+    It ends by itself, and sets `failed_over`, when another server has taken the place of the one it knew.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        outbox: Outbox,
+        link: Link,
+        worker_id: int,
+        stop: threading.Event,
+        failed_over: threading.Event,
+    ) -> None:
         super().__init__(name=f"pgjobs-producer-{lane.name}", daemon=True)
         self._lane = lane
         self._outbox = outbox
         self._link = link
         self._worker_id = worker_id
         self._stop_asked = stop
+        self._failed_over = failed_over
+        self._timeline: str | None = None  # None: not known
         self._frontier = Frontier()
         self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
         self._ask_clock_at = 0.0  # monotonic seconds
@@ -144,6 +157,7 @@ class Producer(VitalThread):
         if link.generation == self._generation:
             return
         reconnected = self._generation > 0
+        self._check_timeline(connection)
         self._generation, self._armed_until, self._ask_clock_at = link.generation, 0.0, 0.0
         if reconnected:
             end_backends(connection, self._worker_id, claim_role(self._lane.name, prefix=True))
@@ -170,6 +184,29 @@ class Producer(VitalThread):
                 "queue %s: a connection pooler stands before PostgreSQL, and LISTEN does not work through it; polling",
                 self._lane.name,
             )
+
+    def _check_timeline(self, connection: Any) -> None:
+        """See whether this is still the same server, or one that goes on from what had been sent to it.
+
+        If that was not all, it may give the ids of lost jobs to new ones. Claimed by this worker, those would be taken
+        for what it still runs, and acknowledged with it. So this worker claims nothing more; its successor does.
+
+        Raises:
+            Stopped: it is another one.
+
+        """
+        import psycopg
+
+        try:
+            row = connection.execute(statement("timeline")).fetchone()
+        except psycopg.Error:
+            if connection.closed:
+                raise
+            return  # PostgreSQL in name only: some services show no WAL
+        before, self._timeline = self._timeline, row[0]
+        if before not in (None, self._timeline):
+            self._failed_over.set()
+            raise Stopped
 
     def _ring(self, notify: Any) -> None:
         self._rung = True
