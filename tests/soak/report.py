@@ -89,8 +89,9 @@ def summary(run: dict[str, Any]) -> str:
     """Tell of the run in a sentence or two."""
     grown = [verdict.measure.title for verdict in verdicts(run) if verdict.grew]
     wrong = run["end"]["wrong"]
+    of = f", commit {run['commit']}" if "commit" in run else ""
     text = (
-        f"{run['date']}, {run['seconds'] / 3600:g} h, seed {run['seed']}: PostgreSQL {run['postgresql']}, "
+        f"{run['date']}, {run['seconds'] / 3600:g} h, seed {run['seed']}{of}: PostgreSQL {run['postgresql']}, "
         f"Python {run['python']}, {run['cores']} cores for everything, and shared with other work. "
         f"{run['end']['counts']['jobs']:,} jobs, {sum(run['end']['faults'].values())} faults: {fault_list(run)}. "
         f"{run['aged']:,} finished jobs were left to retention and dropped while it ran."

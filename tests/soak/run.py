@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import psycopg
+from benchmarks.machine import commit
 
 from pgjobs import enqueue
 from tests.chaos import load as chaos_load
@@ -167,6 +168,7 @@ class Soak(Stage):
             postgresql=str(row[0]).split()[0] if row else "",
             python=platform.python_version(),
             cores=psutil.cpu_count(),
+            commit=commit(),
         )
         through, self.worker_url = self.worker_url, self.cluster.url
         self.start_worker()  # the calm one
