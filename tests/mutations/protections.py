@@ -201,8 +201,8 @@ PROTECTIONS = (
     Protection(
         "a worker with a key refuses what is not signed",
         "src/pgjobs/worker/consumers/invoke.py",
-        "    if keys:\n        verify(",
-        "    if keys and job.signature:\n        verify(",
+        "    if now.signing_keys:\n",
+        "    if now.signing_keys and job.signature:\n",
         ("tests/worker/test_signatures.py",),
     ),
     # -- Rights ------------------------------------------------------------------------------------------------------

@@ -25,8 +25,10 @@ def open_payload(job: CurrentJob) -> Call:
         PayloadError: it can not be loaded, or must not.
 
     """
-    check_signature(job)
-    return loaded(job)
+    now = settings()  # once for both, for this is done for each job
+    if now.signing_keys:
+        _verify(job, now.signing_keys)
+    return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
 
 
 def loaded(job: CurrentJob) -> Call:
@@ -36,8 +38,8 @@ def loaded(job: CurrentJob) -> Call:
         PayloadError: it can not be loaded, or must not.
 
     """
-    current_settings = settings()
-    return load(job.payload, job.task, current_settings.allow, pickles=current_settings.payload != "json")
+    now = settings()
+    return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
 
 
 def check_signature(job: CurrentJob) -> None:
@@ -49,15 +51,19 @@ def check_signature(job: CurrentJob) -> None:
     """
     keys = settings().signing_keys
     if keys:
-        verify(
-            keys,
-            job.signature,
-            queue=job.queue,
-            task=job.task,
-            executor=job.executor,
-            timeout=job.timeout,
-            payload=job.payload,
-        )
+        _verify(job, keys)
+
+
+def _verify(job: CurrentJob, keys: tuple[bytes, ...]) -> None:
+    verify(
+        keys,
+        job.signature,
+        queue=job.queue,
+        task=job.task,
+        executor=job.executor,
+        timeout=job.timeout,
+        payload=job.payload,
+    )
 
 
 def call_now(job: CurrentJob, call: Call) -> Outcome:
