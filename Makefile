@@ -38,7 +38,7 @@ demo: $(STAMP) ## the whole story in a minute, on an embedded PostgreSQL
 	@$(BIN)/pgjobs demo $(ARGS)
 
 test: $(STAMP) ## run the tests, on an embedded PostgreSQL or on PGJOBS_TEST_DATABASE_URL
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 # Ryuk, the container that cleans up after testcontainers, is one image more to fetch; the fixture stops its own.
 test-docker: export TESTCONTAINERS_RYUK_DISABLED := true

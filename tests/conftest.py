@@ -101,10 +101,11 @@ def embedded_directory() -> Iterator[Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Two processes share a run (`make test`). Tests of workers measure times, so no two of them run at once.
+    # Three processes share a run (`make test`). Tests of workers measure times, so no two of them run at once, nor do
+    # two scenarios of the fault suite.
     for item in items:
-        if item.path.parent.name == "worker":
-            item.add_marker(pytest.mark.xdist_group("worker"))
+        if item.path.parent.name in ("worker", "chaos"):
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
 
 
 def pytest_configure() -> None:

@@ -34,7 +34,7 @@ def test_no_more_jobs_of_a_queue_run_at_once_than_it_has_slots(database_url: str
         strict=True,
     )
     assert len(list(both)) == 20
-    enqueue_many(conn, tasks.note_async.options(queue="async"), [("async", 0.05)] * 30)
+    enqueue_many(conn, tasks.note_async.options(queue="async"), [("async", 0.2)] * 30)
     enqueue_many(conn, tasks.note.options(queue="one"), [("one", 0.01)] * 15)
     options = ("-q", "mixed:4", "-q", "async:7", "-q", "one:1")
     with work(database_url, *options, env={tasks.URL: database_url}) as running:
