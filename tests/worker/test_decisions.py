@@ -23,6 +23,7 @@ from pgjobs.worker.demand import (
     demand,
     moving_mean,
     prefetch,
+    surplus,
     wait_after,
 )
 from pgjobs.worker.frontier import BEGINNING, NEAR, SLICE, SWEEP_EVERY, SWEEP_SHARE, Frontier
@@ -65,6 +66,16 @@ def test_a_free_slot_with_an_empty_inbox_always_asks_for_a_job(
 def test_the_mean_lies_between_the_old_and_the_new(old: float, new: float, jobs: int) -> None:
     mean = moving_mean(old, new * jobs, jobs)
     assert min(old, new) * 0.999 - 1e-9 <= mean <= max(old, new) * 1.001 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("waiting", "mean", "too_many"),
+    [(0, None, 0), (8, 1.0, 0), (9, 1.0, 5), (96, 0.3, 92), (96, 0.001, 0), (500, 0.05, 476)],
+)
+def test_what_waits_is_too_much_when_it_is_twice_what_would_be_fetched(
+    waiting: int, mean: float | None, too_many: int
+) -> None:
+    assert surplus(waiting, 4, mean) == too_many
 
 
 def test_the_first_jobs_are_the_mean() -> None:

@@ -103,6 +103,23 @@ def test_a_paused_queue_is_not_claimed_and_goes_on_when_it_is_resumed(
         assert row_of(conn, job)["attempt"] == 1
 
 
+def test_what_was_fetched_ahead_and_takes_longer_than_before_is_shared(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    with work(database_url, "-q", "default:2") as hoarder:
+        enqueue_many(conn, tasks.nothing, [(n,) for n in range(300)])
+        wait_done(conn, log=lambda: hoarder.output)
+        enqueue_many(conn, tasks.nap, [(0.3,)] * 40)
+        wait_for(conn, f"{RUNNING} > 30", log=lambda: hoarder.output)
+        with work(database_url, "-q", "default:2") as other:
+            wait_done(conn, log=lambda: hoarder.output + other.output)
+        shares = conn.execute("SELECT count(*) FROM pgjobs.jobs WHERE task LIKE '%:nap' GROUP BY worker_id").fetchall()
+    assert len(shares) == 2
+    assert min(shares)[0] >= 10
+    assert states(conn) == {"completed": 340}
+    assert scalar(conn, "SELECT max(attempt) FROM pgjobs.jobs") == 1
+
+
 def test_what_was_fetched_ahead_and_can_not_start_is_left_to_others(
     database_url: str, conn: psycopg.Connection
 ) -> None:

@@ -40,6 +40,16 @@ def demand(outstanding: int, slots: int, mean_seconds: float | None, mean_bytes:
     return min(wanted, BIGGEST_BATCH) if wanted >= worth else 0
 
 
+def surplus(waiting: int, slots: int, mean_seconds: float | None, mean_bytes: float | None = None) -> int:
+    """Give how many of the jobs that wait in the inbox are too many by now.
+
+    They were claimed when jobs took less time than they do now. Twice of what would be fetched today is not too many:
+    what is handed back has to be claimed again.
+    """
+    fits = slots + prefetch(mean_seconds, slots, mean_bytes)
+    return waiting - fits if waiting > 2 * fits else 0
+
+
 def moving_mean(old: float | None, seconds: float, jobs: int) -> float:
     """Give the new mean time of a job after `jobs` more took `seconds` in all; about the last 20 count."""
     new = seconds / jobs

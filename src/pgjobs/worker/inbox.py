@@ -62,6 +62,14 @@ class Inbox:
             except IndexError:
                 return
 
+    def take_last(self, number: int) -> Iterator[CurrentJob]:
+        """Take out so many of those that came last, or as many as there are."""
+        for _ in range(number):
+            try:
+                yield self.jobs.pop()
+            except IndexError:
+                return
+
     def close(self, threads: int) -> None:
         """Send the threads away, once nothing is left."""
         self._closed = True

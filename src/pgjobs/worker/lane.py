@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from pgjobs.context import CurrentJob
 from pgjobs.outcome import Outcome
-from pgjobs.worker.demand import QUICK_JOB, demand, moving_mean
+from pgjobs.worker.demand import QUICK_JOB, demand, moving_mean, surplus
 from pgjobs.worker.inbox import Inbox
 
 MOST_UNACKNOWLEDGED = 10_000  # ended jobs that may wait for their acknowledgement
@@ -57,6 +57,10 @@ class Lane:
         if len(self.inflight) > self.outstanding + MOST_UNACKNOWLEDGED:
             return 0
         return demand(self.outstanding, self.slots, self.mean, self.mean_bytes)
+
+    def surplus(self) -> int:
+        """Give how many jobs wait in the inbox that others could run sooner."""
+        return surplus(len(self.inbox.jobs), self.slots, self.mean, self.mean_bytes)
 
     def note_sizes(self, jobs: int, size: int) -> None:
         """Take the payloads of a claim into account: `size` bytes in all."""

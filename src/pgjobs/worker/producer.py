@@ -59,6 +59,7 @@ class Producer(VitalThread):
         self._frontier = Frontier()
         self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
         self._ask_clock_at = 0.0  # monotonic seconds
+        self._look_for_surplus_at = 0.0  # monotonic seconds
         self._misses = 0
         self._generation = 0
         self._doorbell = False
@@ -284,6 +285,11 @@ class Producer(VitalThread):
             # The jobs before these take longer than all that was measured: someone else may have a free slot.
             self._hand_back()
             lane.mean = max(lane.mean or 0.0, STALE_INBOX)
+        elif lane.inbox.jobs and time.monotonic() >= self._look_for_surplus_at:
+            # Jobs take longer than those before, by which it was reckoned how many to fetch.
+            self._look_for_surplus_at = time.monotonic() + STALE_INBOX
+            for job in lane.inbox.take_last(lane.surplus()):
+                self._outbox.put((job, RELEASED, None))
 
     def _hand_back(self) -> None:
         for job in self._lane.inbox.take_back():
