@@ -192,3 +192,23 @@ def test_after_a_failover_a_job_is_not_taken_for_the_lost_one_that_had_its_id(bi
                 assert row_of(conn, job)["worker_id"] > 1
             wait_until(lambda: not set(before) & set(running.members()))
             assert "PostgreSQL has failed over" in running.output
+
+
+def test_what_ended_during_a_failover_is_acknowledged_however_long_that_took(binaries: Path) -> None:
+    """A worker process that is replaced for it has more time than the grace, because nobody asked it to hurry."""
+    with folder() as (place, account):
+        cluster = make_template(binaries, place, account)
+        options = ("-q", "default:1", "--processes", 4, "--grace", 0.5)
+        with running_cluster(cluster), work(cluster.url, *options, ready=False) as running:
+            with cluster.connected() as conn:
+                enqueue_many(conn, tasks.nap, [(1.0,)] * 4)
+                four = "(SELECT count(*) FROM pgjobs.jobs WHERE status = 'running') = 4"
+                wait_for(conn, four, log=lambda: running.output)
+            cluster.stop("immediate")
+            (cluster.data / "standby.signal").touch()
+            time.sleep(4.0)
+            cluster.start()
+            cluster.promote()
+            with cluster.connected() as conn:
+                wait_done(conn, log=lambda: running.output)
+                assert states(conn) == {"completed": 4}

@@ -51,6 +51,7 @@ class WorkerProcess:
         self._board = board
         self._stop_claiming = threading.Event()
         self._failed_over = threading.Event()
+        self._hurry = threading.Event()  # who only retires has all the time to acknowledge
         self._asked_to_drain = any(message["say"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
         self._outbox: Outbox = SimpleQueue()
@@ -121,7 +122,12 @@ class WorkerProcess:
         config = self._config
         names = [queue.name for queue in config.queues]
         acknowledger = Acknowledger(
-            self._outbox, self._link("acknowledge"), worker_id, socket.gethostname(), config.grace, names
+            self._outbox,
+            self._link("acknowledge", stop=self._hurry),
+            worker_id,
+            socket.gethostname(),
+            config.grace,
+            names,
         )
         watchdog = Watchdog(self._on_stuck)
         self._loop = loop = LoopRunner(self._outbox, watchdog, self._board)
@@ -215,6 +221,8 @@ class WorkerProcess:
         deadline = None  # a worker that only retires gives its jobs all the time they want
         loop_goes_on = self._loop.ping()  # if a job blocks it, the others there will not end
         while self._running():
+            if self._asked_to_drain or self._control.ended:
+                self._hurry.set()
             if not (self._asked_to_drain or self._control.ended) and loop_goes_on.is_set():
                 deadline = None
             elif deadline is None:
@@ -227,6 +235,7 @@ class WorkerProcess:
                 time.sleep(0.05)
             else:
                 self.wait(0.05)
+        self._hurry.set()
         acknowledger.stop()
         acknowledger.join(max(5.0, self._config.grace))
         self._tell_progress(acknowledger)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds until Patroni has done something
 HBA = ["local all all trust", "host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"]
-TIMES = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}  # seconds: the leader is missed after `ttl`
+# Seconds: the leader is missed after `ttl`. Bytes: who lags more is not promoted, and then nobody is.
+DYNAMIC = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2, "maximum_lag_on_failover": 100_000_000}
 
 
 def surroundings() -> dict[str, str]:
@@ -57,7 +58,7 @@ class Node:
             "name": self.name,
             "restapi": {"listen": f"127.0.0.1:{self.rest}", "connect_address": f"127.0.0.1:{self.rest}"},
             "etcd3": {"host": f"127.0.0.1:{self.etcd}"},
-            "bootstrap": {"dcs": TIMES},
+            "bootstrap": {"dcs": DYNAMIC},
             "postgresql": {
                 "listen": f"127.0.0.1:{self.cluster.port}",
                 "connect_address": f"127.0.0.1:{self.cluster.port}",
@@ -175,7 +176,7 @@ def ensemble(stage: Stage) -> Iterator[Ensemble]:
             found = Ensemble(nodes)
             wait_until(lambda: found.leader() is nodes[0], PATIENCE)
             nodes[1].start()
-            wait_until(lambda: nodes[1].says("replica"), PATIENCE)
+            wait_until(lambda: nodes[1].says("replica?lag=1MB"), PATIENCE)
             yield found
         finally:
             for node in nodes:
@@ -211,5 +212,5 @@ def patroni(stage: Stage) -> None:
         shutil.rmtree(old.cluster.data)  # it comes back as a replica, from a copy
         time.sleep(stage.dice.uniform(0.0, 1.0))
         old.start()
-        wait_until(lambda old=old: old.says("replica"), PATIENCE)  # type: ignore[misc]
+        wait_until(lambda old=old: old.says("replica?lag=1MB"), PATIENCE)  # type: ignore[misc]
     stage.note("Patroni took " + ", ".join(f"{seconds:.1f}" for seconds in found.seconds) + " s")
