@@ -144,7 +144,7 @@ PROTECTIONS = (
         "src/pgjobs/worker/death.py",
         "ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)",
         "pass",
-        (CHAOS, "-k", "supervisor"),
+        ("tests/worker/test_rescue.py", "-k", "dies_with_its_worker"),
     ),
     # -- Outages -----------------------------------------------------------------------------------------------------
     Protection(

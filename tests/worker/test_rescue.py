@@ -17,7 +17,7 @@ from pgjobs.worker.heart import Heart
 from pgjobs.worker.rescue import rescue_unheard
 from tests.chaos.proxy import Proxy
 from tests.support import tasks
-from tests.support.processes import is_alive, wait_until
+from tests.support.processes import children, is_alive, wait_until
 from tests.support.rows import count, put_job, put_worker, row_of
 from tests.support.tasks_ends import end
 from tests.support.worker import QUICK, Work, scalar, states, wait_done, wait_for, work
@@ -280,3 +280,15 @@ def claim_more_than_runs(conn: psycopg.Connection, seconds: float = 600) -> list
     wait_for(conn, "(SELECT count(*) FROM seen) = 2")
     wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs_live WHERE status = 'running') = 12", 2)
     return jobs
+
+
+def test_the_process_of_a_job_dies_with_its_worker(database_url: str, conn: psycopg.Connection) -> None:
+    tasks.make_seen(conn)
+    enqueue(conn, tasks.note.options(executor="process"), "long", 60.0)
+    with work(database_url, env={tasks.URL: database_url}) as running:
+        wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: running.output)
+        (member,) = running.members()
+        child = scalar(conn, "SELECT pid FROM seen")
+        assert child in children(member)
+        os.kill(member, signal.SIGKILL)
+        wait_until(lambda: not is_alive(child), 5)
