@@ -259,8 +259,8 @@ PROTECTIONS = (
     Protection(
         "nothing is called but what was resolved",
         "src/pgjobs/unpickle.py",
-        "if known is None or type(args) is not tuple:",
-        "if type(args) is not tuple:",
+        "known = self._callable.get(id(function))\n",
+        "known = self._callable.get(id(function), (function, _permitted))\n",
         ("tests/enqueue/test_unpickle.py",),
     ),
     Protection(
