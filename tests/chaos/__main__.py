@@ -60,7 +60,7 @@ def main() -> int:
     wrong = [result for result in results if result.wrong]
     print(
         f"seed {options.seed}: {len(results)} scenarios, {len(wrong)} with faults, "
-        f"{sum(r.counts['jobs'] for r in results):,} jobs, {sum(r.strikes for r in results):,} strikes, "
+        f"{sum(r.counts.get('jobs', 0) for r in results):,} jobs, {sum(r.strikes for r in results):,} strikes, "
         f"{time.monotonic() - began:.0f} s"
     )
     if options.json:

@@ -58,7 +58,7 @@ class Result:
     seed: int
     seconds: float
     strikes: int
-    counts: Counter[str]
+    counts: dict[str, int]
     recovered_in: float | None = None
     cpu: float | None = None
     lines_a_second: float | None = None
@@ -196,7 +196,7 @@ class Stage:
             self.seed,
             round(time.monotonic() - began, 1),
             self.strikes,
-            counts,
+            dict(counts),  # `asdict` spoils a Counter
             recovered,
             sum(outage.cpu for outage in lasting) / time_away if lasting else None,
             sum(outage.lines for outage in lasting) / time_away if lasting else None,
