@@ -82,7 +82,7 @@ kill-loop: $(STAMP) ## kill workers and supervisors at random, and count what is
 	@$(BIN)/python -m benchmarks.kill_loop $(ARGS)
 
 chaos: SEED ?= 1
-chaos: $(STAMP) ## produce all faults under load, and count what came of it; twenty minutes (SEED=2)
+chaos: $(STAMP) ## produce all faults under load, and count what came of it; 25 minutes (SEED=2)
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --json tests/chaos/results/seed-$(SEED).json $(ARGS)
 	@$(BIN)/python -m tests.chaos.report
 
