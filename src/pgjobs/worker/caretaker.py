@@ -48,9 +48,8 @@ class Caretaker(threading.Thread):
         self._link = Link("caretaker", self._connect, self._stopping)
         self._generation = 0  # of its connection
         self._steady_since = -math.inf  # monotonic seconds
-        self._suspects: dict[
-            int, tuple[datetime, float]
-        ] = {}  # when they were heard, and when found silent (monotonic)
+        # Of silent workers: when they were heard last, and since when they are known to be silent (monotonic seconds).
+        self._suspects: dict[int, tuple[datetime, float]] = {}
         self._next_orphans = 0.0
         self._retention = Retention()
 

@@ -19,6 +19,11 @@ from pgjobs.worker.registry import beat
 log = logging.getLogger("pgjobs.heart")
 
 
+def beat_within(rescue_after: float) -> float:
+    """Give the seconds in which a beat has to be answered: a third of what makes a silent worker a dead one."""
+    return min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
+
+
 class Heart(threading.Thread):
     """`alive()` gives the ids of the workers to beat for; `gone(id)` is called for one that was taken for dead."""
 
@@ -39,7 +44,7 @@ class Heart(threading.Thread):
         self._gone = gone
         self._stopping = threading.Event()
         # A beat that gets no answer is tried again on another connection, before the others lose patience.
-        limit = min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
+        limit = beat_within(rescue_after)
         self._link = Link(
             "heart",
             lambda: connect(database_url, application_name="pgjobs heart", answer_within=limit),

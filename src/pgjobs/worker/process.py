@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pgjobs.context import CurrentJob
-from pgjobs.db.connect import ANSWER_WITHIN, connect, connect_hot
+from pgjobs.db.connect import connect, connect_hot
 from pgjobs.db.statements import load_statements
 from pgjobs.diagnosis import one_line
 from pgjobs.settings import configure
@@ -29,6 +29,7 @@ from pgjobs.worker.consumers.processes import ChildProcess
 from pgjobs.worker.consumers.threads import ThreadConsumers
 from pgjobs.worker.control import Control, Message
 from pgjobs.worker.files import FILES_CLOSED, intact
+from pgjobs.worker.heart import beat_within
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
@@ -258,7 +259,7 @@ class WorkerProcess:
         if now >= self._next_beat:
             self._next_beat = now + self._config.heartbeat
             try:
-                limit = min(ANSWER_WITHIN, max(1.0, self._config.rescue_after / 3))
+                limit = beat_within(self._config.rescue_after)
                 with connect(
                     self._config.database_url, application_name="pgjobs alone", answer_within=limit
                 ) as connection:
