@@ -16,19 +16,19 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# NULL for every job that uses none of it, and a NULL takes no room.
+# NULL for every job that uses none of it, and a NULL takes no room. Keys are compared byte by byte, as Python does it.
 _COLUMNS = {
     "expires_at": "timestamptz",  # not worth running after it
-    "lane": "text",  # whom it takes turns with: tenant, limit_key, sequence and breaker; NULL: it is never held up
-    "limit_key": "text",  # a name in `limits`, or one that is matched by a pattern there
+    "lane": 'text COLLATE "C"',  # tenant, limit_key, sequence and breaker; NULL: it is never held up
+    "limit_key": 'text COLLATE "C"',  # a name in `limits`, or one that is matched by a pattern there
     "cost": "real",  # tokens that it takes from the limit's rate; NULL: 1
-    "sequence": "text",  # its jobs run one after another
+    "sequence": 'text COLLATE "C"',  # its jobs run one after another
     "on_failure": "text",  # what a dead letter does to its sequence: block, skip or end
-    "breaker": "text",  # a name in `breakers`
+    "breaker": 'text COLLATE "C"',  # a name in `breakers`
     "held": "text",  # why a waiting job is not even looked at; see jobs_waiting_held_check
     "needs": "integer",  # of a waiting job: so many others have to end before
     "dependents": "boolean",  # others wait for this one
-    "slot": "text",  # of a running job: the queue whose limit counts it
+    "slot": 'text COLLATE "C"',  # of a running job: the queue whose limit counts it
 }
 _ADD = ", ".join(f"ADD COLUMN {name} {type_}" for name, type_ in _COLUMNS.items())
 _DROP = ", ".join(f"DROP COLUMN {name}" for name in _COLUMNS)
@@ -90,7 +90,7 @@ UPGRADE = [
     "CREATE INDEX dead_jobs_sequence ON pgjobs.dead_jobs (sequence) WHERE sequence IS NOT NULL",
     """
     CREATE TABLE pgjobs.limits (
-        name        text PRIMARY KEY CHECK (name <> '' AND length(name) <= 100),
+        name        text COLLATE "C" PRIMARY KEY CHECK (name <> '' AND length(name) <= 100),
         concurrency integer CHECK (concurrency >= 0),
         rate        double precision CHECK (rate > 0 AND rate < 'infinity'),
         period      interval CHECK (period > interval '0'),
@@ -103,7 +103,7 @@ UPGRADE = [
     # How many turns a tenant of `fair_by` gets for one of the others.
     """
     CREATE TABLE pgjobs.tenants (
-        name       text PRIMARY KEY CHECK (length(name) <= 100),
+        name       text COLLATE "C" PRIMARY KEY CHECK (length(name) <= 100),
         weight     double precision NOT NULL CHECK (weight > 0 AND weight <= 1000),
         updated_at timestamptz NOT NULL DEFAULT now()
     )
@@ -112,7 +112,7 @@ UPGRADE = [
     """
     CREATE TABLE pgjobs.buckets (
         kind   text CHECK (kind IN ('limit', 'queue')),
-        name   text,
+        name   text COLLATE "C",
         tokens double precision NOT NULL,
         at     timestamptz      NOT NULL,
         PRIMARY KEY (kind, name)
@@ -125,6 +125,14 @@ UPGRADE = [
         ADD COLUMN period interval CHECK (period > interval '0'),
         ADD COLUMN burst double precision CHECK (burst > 0 AND burst < 'infinity'),
         ADD COLUMN aging interval CHECK (aging > interval '0')
+    """,
+    """
+    CREATE TABLE pgjobs.breakers (
+        name   text COLLATE "C" PRIMARY KEY CHECK (name <> '' AND length(name) <= 100),
+        state  text NOT NULL DEFAULT 'closed' CHECK (state IN ('closed', 'open', 'half_open')),
+        until  timestamptz,
+        probes integer NOT NULL DEFAULT 3 CHECK (probes > 0)
+    ) WITH (fillfactor = 50)
     """,
     # Who waits for whom. `job_id` waits until `needs_id` has ended. `settled`: the row of `needs_id` knows of it.
     """
@@ -149,7 +157,7 @@ UPGRADE = [
 ]
 
 DOWNGRADE = [
-    "DROP TABLE pgjobs.dependencies, pgjobs.buckets, pgjobs.tenants, pgjobs.limits",
+    "DROP TABLE pgjobs.breakers, pgjobs.dependencies, pgjobs.buckets, pgjobs.tenants, pgjobs.limits",
     "ALTER TABLE pgjobs.queues DROP COLUMN concurrency, DROP COLUMN rate, DROP COLUMN period, DROP COLUMN burst, "
     "DROP COLUMN aging",
     "DROP TRIGGER jobs_ring_doorbell ON pgjobs.jobs_waiting",

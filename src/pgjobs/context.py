@@ -73,12 +73,32 @@ class CurrentJob:
         self.signature = signature
         self.payload = payload
 
+    @property
+    def breaker(self) -> str | None:
+        """The name of its circuit breaker, if it has one."""
+        return None
+
     def budget(self) -> tuple[int, int]:
         """Give the attempt and the most there may be, as counted since the last replay."""
         return since_replay(self.attempt, self.max_attempts, self.prior_attempts)
 
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt} of {self.max_attempts} queue {self.queue}>"
+
+
+class ControlledJob(CurrentJob):
+    """A job that had to wait for its turn. `turn`: its breaker, if it has one."""
+
+    __slots__ = ("turn",)
+
+    def __init__(self, *values: Any, turn: str | None) -> None:
+        super().__init__(*values)
+        self.turn = turn
+
+    @property
+    def breaker(self) -> str | None:
+        """The name of its circuit breaker, if it has one."""
+        return self.turn
 
 
 current: ContextVar[CurrentJob | None] = ContextVar("pgjobs_current_job", default=None)

@@ -43,7 +43,9 @@ def put_dead(conn: psycopg.Connection, **columns: Any) -> int:
     row = {"attempt": 5, "max_attempts": 5, "error": "ValueError: no", "errors": ERRORS, **columns}
     job = put_job(conn, status="failed", **row)
     conn.execute(
-        "INSERT INTO pgjobs.dead_jobs SELECT *, finished_at FROM pgjobs.jobs WHERE id = %s AND status = 'failed'", [job]
+        "INSERT INTO pgjobs.dead_jobs SELECT (jsonb_populate_record(NULL::pgjobs.dead_jobs, to_jsonb(j) || "
+        "jsonb_build_object('died_at', finished_at))).* FROM pgjobs.jobs AS j WHERE id = %s AND status = 'failed'",
+        [job],
     )
     return job
 

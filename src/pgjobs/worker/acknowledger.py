@@ -101,16 +101,16 @@ class Acknowledger(VitalThread):
                 self._link.run(self._look, patience=self._grace)
             if self._forgetful:
                 completed, claims = self._forget(batch)
-        if completed:
-            self._complete(completed, claims)
+        released = bool(completed) and self._complete(completed, claims)
         if others:
             self._settle([settlement for _, settlement in others])
             for ended, _ in others:
                 _report(ended)
-        if others:
+        if others or released:
             now = time.monotonic()
             for lane in lanes:
                 lane.last_end = now  # who looked before has not seen what may be due again
+        if others:
             for lane in {job.lane for (job, outcome, _), _ in others if isinstance(outcome, Retried | Snoozed)}:
                 lane.look_ahead = True
                 lane.wake()
@@ -119,7 +119,9 @@ class Acknowledger(VitalThread):
             if inflight.get(job.id) == -job.claim:  # else it was queued again, and claimed again, meanwhile
                 del inflight[job.id]
         for lane in lanes:
-            if lane.hungry and lane.demand():  # so many were not acknowledged that nothing was claimed
+            if lane.takes_turns:
+                lane.free()
+            elif lane.hungry and lane.demand():  # so many were not acknowledged that nothing was claimed
                 lane.wake()
         self.settled += len(batch)
         if log.isEnabledFor(logging.DEBUG):
@@ -141,13 +143,17 @@ class Acknowledger(VitalThread):
             self._complete([job.id for job in forgotten], [job.claim for job in forgotten], keep=False)
         return [job.id for job in kept], [job.claim for job in kept]
 
-    def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True) -> None:
+    def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True) -> bool:
+        """Write that they completed, and say whether others waited for one of them."""
+        awaited: set[int] = set()
+
         def write(link: Link) -> None:
             with link.pinned() as cursor:
-                stale = complete(cursor, self._worker_id, ids, claims, keep=keep)
+                stale = complete(cursor, self._worker_id, ids, claims, keep=keep, awaited=awaited)
             self._drop(stale)
 
         self._link.run(write, patience=self._grace)
+        return bool(awaited)
 
     def _settle(self, settlements: list[Settlement]) -> None:
         def write(link: Link) -> None:

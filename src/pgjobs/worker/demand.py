@@ -6,6 +6,7 @@ the queue's jobs take, and nothing for long jobs, so that what lies in an inbox 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 INBOX_SECONDS = 0.25  # of work that may lie in an inbox
@@ -48,6 +49,19 @@ def surplus(waiting: int, slots: int, mean_seconds: float | None, mean_bytes: fl
     """
     fits = slots + prefetch(mean_seconds, slots, mean_bytes)
     return waiting - fits if waiting > 2 * fits else 0
+
+
+def room_left(wanted: int, slots: int | None, tokens: float | None) -> int:
+    """Give how many jobs may be claimed of those that are wanted, within limits (None: there is none).
+
+    >>> room_left(10, slots=3, tokens=2.5)
+    2
+
+    """
+    room = wanted if slots is None else min(wanted, slots)
+    if tokens is not None:
+        room = min(room, math.floor(tokens + 1e-9))
+    return max(0, room)
 
 
 def moving_mean(old: float | None, seconds: float, jobs: int) -> float:

@@ -43,6 +43,8 @@ class Lane:
         self.empty_since = 0.0  # when the last claim that looked everywhere and found nothing began; 0: it found some
         self.hungry = False  # the producer waits for demand
         self.look_ahead = False  # something was queued for later: when it is due, may be sooner than the next look
+        self.takes_turns = False  # jobs wait for what those that run hold: a limit, a sequence
+        self.freed = False  # some of that may be free again
         self._bell_read, self._bell_write = os.pipe()
         os.set_blocking(self._bell_read, False)
         os.set_blocking(self._bell_write, False)
@@ -85,6 +87,11 @@ class Lane:
     def wake_fd(self) -> int:
         """The file descriptor that is readable after `wake()`."""
         return self._bell_read
+
+    def free(self) -> None:
+        """Say that something was acknowledged that others may have waited for."""
+        self.freed = True
+        self.wake()
 
     def wake(self) -> None:
         """Wake the producer, wherever it waits."""

@@ -204,7 +204,7 @@ class WorkerProcess:
         last_end = max(lane.last_end for lane in self._lanes)
         behind = [lane for lane in self._lanes if lane.empty_since <= last_end]
         for lane in behind:
-            lane.wake()  # look now, and not when the doorbell has to be armed again
+            lane.free()  # look now, and not when the doorbell has to be armed again
         return not behind
 
     def _finish(self, acknowledger: Acknowledger, producers: list[Producer], consumers: list[ThreadConsumers]) -> int:

@@ -11,26 +11,20 @@ import math
 import select
 import threading
 import time
-from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any
 
-from pgjobs.context import CurrentJob
 from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.outcome import RELEASED
+from pgjobs.worker.claimer import Claimer
 from pgjobs.worker.demand import ARMED_SECONDS, LAST_POLL, STALE_INBOX, STALL, wait_after
-from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.registry import claim_role
 from pgjobs.worker.rescue import end_backends
-from pgjobs.worker.settle import Claim, array, settle
+from pgjobs.worker.settle import Claim, settle
 from pgjobs.worker.vital import VitalThread
 
 log = logging.getLogger("pgjobs.producer")
-CLOCK_EVERY = 30.0  # seconds
-_SMALLINTS = array(PRIORITIES)
-_ORDER = itemgetter(5, 6, 0)  # of a claimed row: priority, run_at, id
 
 
 class Producer(VitalThread):
@@ -56,9 +50,7 @@ class Producer(VitalThread):
         self._stop_asked = stop
         self._failed_over = failed_over
         self._timeline: str | None = None  # None: not known
-        self._frontier = Frontier()
-        self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
-        self._ask_clock_at = 0.0  # monotonic seconds
+        self._claimer = Claimer(lane, outbox, worker_id)
         self._look_for_surplus_at = 0.0  # monotonic seconds
         self._misses = 0
         self._generation = 0
@@ -73,12 +65,15 @@ class Producer(VitalThread):
         try:
             while not self._stop_asked.is_set():
                 self._hand_back_what_is_stale()
+                if lane.freed:
+                    lane.freed = False
+                    self._claimer.turns.hurry()
                 wanted = lane.demand()
                 if not wanted:
                     self._wait_for_demand()
                     continue
                 rung, self._rung = self._rung, False  # if it rings from now on, the claim may not have seen what for
-                claimed = self._link.run(lambda link, wanted=wanted: self._claim(link, wanted))  # type: ignore[misc]
+                claimed = self._link.run(lambda link, wanted=wanted, rung=rung: self._claim(link, wanted, rung))  # type: ignore[misc]
                 if rung:
                     lane.look_ahead = True  # it may have rung for something that is due in a moment
                 if claimed >= wanted:
@@ -93,64 +88,9 @@ class Producer(VitalThread):
             self._hand_back()
             self._link.close()
 
-    def _claim(self, link: Link, wanted: int) -> int:
+    def _claim(self, link: Link, wanted: int, rung: bool) -> int:
         self._get_ready(link)
-        frontier, lane = self._frontier, self._lane
-        began = time.monotonic()
-        clock = self._clock(link, began)
-        look = frontier.start(began, clock)
-        with link.pinned() as cursor:
-            cursor.execute(
-                statement("claim"),
-                {
-                    "priorities": _SMALLINTS,
-                    "run_ats": [place[0] for place in look.places],
-                    "ids": array(place[1] for place in look.places),
-                    "untils": look.untils,
-                    "queue": lane.name,
-                    "demand": wanted,
-                    "worker_id": self._worker_id,
-                },
-            )
-        rows = cursor.fetchall()
-        now = time.monotonic()
-        last: dict[int, Place] = {}
-        if rows:
-            rows.sort(key=_ORDER)
-            for row in rows[-1:] if rows[0][5] == rows[-1][5] else rows:
-                last[row[5]] = (row[6], row[0])
-            lane.last_claim = now
-            fresh = self._fresh(rows)
-            lane.claimed += len(fresh)
-            lane.note_sizes(len(rows), sum([len(row[-1]) for row in rows]))
-            lane.inflight.update([(row[0], row[1]) for row in fresh])
-            name = lane.name
-            lane.inbox.put([CurrentJob(name, lane, *row) for row in fresh])
-        frontier.claimed(last, full=len(rows) >= wanted, began=began, now=now, clock=clock)
-        lane.empty_since = frontier.empty_since
-        return len(rows)
-
-    def _clock(self, link: Link, now: float) -> datetime:
-        """Give PostgreSQL's time, as reckoned from when it was asked last; it is one of many, and may be set."""
-        if now >= self._ask_clock_at:
-            row = link.cursor.execute(statement("clock")).fetchone()
-            assert row is not None  # noqa: S101 (for mypy)
-            now = time.monotonic()  # after the answer: then we are late, if anything, and look back further
-            self._clock_zero = row[0] - timedelta(seconds=now)
-            self._ask_clock_at = now + CLOCK_EVERY
-        return self._clock_zero + timedelta(seconds=now)
-
-    def _fresh(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Leave out what runs here already.
-
-        Claims are committed asynchronously. When PostgreSQL crashes and forgets one, its jobs are queued again, and
-        may be claimed by this worker a second time while they run; the claim in the table is then as good as the
-        lost one.
-        """
-        inflight = self._lane.inflight
-        if inflight.keys().isdisjoint([row[0] for row in rows]):
-            return rows
-        return [row for row in rows if inflight.get(row[0]) != row[1]]
+        return self._claimer.claim(link, wanted, rung=rung)
 
     def _get_ready(self, link: Link) -> None:
         """After a (re)connect: listen, and give back what an unanswered claim may have claimed."""
@@ -159,7 +99,8 @@ class Producer(VitalThread):
             return
         reconnected = self._generation > 0
         self._check_timeline(connection)
-        self._generation, self._armed_until, self._ask_clock_at = link.generation, 0.0, 0.0
+        self._generation, self._armed_until = link.generation, 0.0
+        self._claimer.reconnected()
         if reconnected:
             end_backends(connection, self._worker_id, claim_role(self._lane.name, prefix=True))
             with connection.transaction():
@@ -227,12 +168,13 @@ class Producer(VitalThread):
             now = time.monotonic()
         if now < self._armed_until - 0.05:
             seconds = min(wait.seconds, self._armed_until - now)  # it rings for us already
-            if not self._frontier.rested:
+            frontier = self._claimer.frontier
+            if not frontier.rested:
                 # What lies behind the frontier does not ring: look there as soon as that is due.
-                seconds = min(seconds, max(0.0, self._frontier.next_sweep - now))
-            self._poll(link, min(seconds, max(0.0, self._due_at - now)))
+                seconds = min(seconds, max(0.0, frontier.next_sweep - now))
+            self._poll(link, min(seconds, max(0.0, self._due_at - now), self._claimer.turns.seconds_left(now)))
         elif not wait.arm:
-            self._poll(link, wait.seconds)
+            self._poll(link, min(wait.seconds, self._claimer.turns.seconds_left(now)))
         else:
             link.cursor.execute(statement("arm_doorbell"), {"queue": self._lane.name, "seconds": ARMED_SECONDS})
             # Not armed again: another producer did it, and it lasts for half of the time at least.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pgjobs.db.follow import End, follow
 from pgjobs.db.statements import statement
 from pgjobs.outcome import Cancelled, Failed, Outcome, Released, Retried, Snoozed
 
@@ -50,20 +51,40 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
 
 
 def complete(
-    cursor: psycopg.Cursor[Any], worker_id: int, ids: list[int], claims: list[int], *, keep: bool = True
+    cursor: psycopg.Cursor[Any],
+    worker_id: int,
+    ids: list[int],
+    claims: list[int],
+    *,
+    keep: bool = True,
+    awaited: set[int] | None = None,
 ) -> list[int]:
     """Write that jobs completed (the hot one), and give the ids of those that were not this worker's any more.
 
-    `keep`: in history; else they are deleted.
+    `keep`: in history; else they are deleted. Those that others wait for are kept in any case, and added to `awaited`.
     """
     values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
     cursor.execute(statement("complete" if keep else "complete_and_forget"), values)
     if cursor.rowcount == len(ids):
         return []
     if keep:
-        return [row[0] for row in cursor.execute(statement("not_completed"), values).fetchall()]
-    gone = {row[0] for row in cursor.fetchall()}
-    return [job for job in ids if job not in gone]
+        left = {row[0] for row in cursor.execute(statement("not_completed"), values).fetchall()}
+    else:
+        left = set(ids) - {row[0] for row in cursor.fetchall()}
+    if not left:
+        return []
+    done = _complete_awaited(cursor, values)
+    if awaited is not None:
+        awaited |= done
+    return sorted(left - done)
+
+
+def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> set[int]:
+    """Do the same for those that others wait for, and let these go on."""
+    with cursor.connection.transaction():
+        done = {row[0] for row in cursor.execute(statement("complete_awaited"), values).fetchall()}
+        follow(cursor, [End(job, awaited=True) for job in done], completed=True)
+    return done
 
 
 def array(numbers: Iterable[int]) -> str:
@@ -159,7 +180,13 @@ def _execute(
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
         name = "release"
     cursor.execute(statement(name), values)
-    if cursor.rowcount == len(group):
+    if kind is Failed or kind is Cancelled:
+        ends = [End(*row) for row in cursor.fetchall()]
+        if any(end.awaited or end.sequence is not None for end in ends):
+            follow(cursor, ends, completed=False)
+        written = {end.id for end in ends}
+    elif cursor.rowcount == len(group):
         return []
-    written = {row[0] for row in cursor.fetchall()}
+    else:
+        written = {row[0] for row in cursor.fetchall()}
     return [claim for claim, _ in group if claim.id not in written]

@@ -5,11 +5,15 @@ WITH gone AS (
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
     RETURNING live.*, a.reason
+), kept AS (
+    INSERT INTO pgjobs.jobs_history (
+        id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
+        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, lane,
+        limit_key, cost, sequence, on_failure, breaker)
+    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
+           priority, isolate, 'cancelled', queue, task, executor, summary, reason, signature, payload, errors, lane,
+           limit_key, cost, sequence, on_failure, breaker
+    FROM gone
 )
-INSERT INTO pgjobs.jobs_history (
-    id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
-SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, isolate, 'cancelled', queue, task, executor, summary, reason, signature, payload, errors
+SELECT id, dependents AS awaited, NULL AS ended
 FROM gone
-RETURNING id

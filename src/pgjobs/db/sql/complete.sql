@@ -3,10 +3,11 @@
 --
 -- One index scan finds all ids; the claims are then looked up in a hash table (CASE keeps the planner from turning that
 -- into a join, which would descend the index for each id by itself). Nothing is returned: see not_completed.sql.
+-- Jobs that others wait for are left to complete_awaited.sql.
 WITH done AS (
     DELETE FROM pgjobs.jobs_live AS live
     WHERE live.id = ANY (%(ids)s::bigint[])
-      AND live.status = 'running' AND live.worker_id = %(worker_id)s
+      AND live.status = 'running' AND live.worker_id = %(worker_id)s AND live.dependents IS NULL
       AND CASE WHEN (live.id, live.claims) IN (
               SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
           ) THEN true END
@@ -14,7 +15,9 @@ WITH done AS (
 )
 INSERT INTO pgjobs.jobs_history (
     id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, status, queue, task, executor, summary, error, signature, payload, errors)
+    priority, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+    cost, sequence, on_failure, breaker)
 SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, 'completed', queue, task, executor, summary, error, signature, payload, errors
+       priority, 'completed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+       cost, sequence, on_failure, breaker
 FROM done

@@ -8,7 +8,8 @@ WITH gone AS (
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
     RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,
-              live.task, live.executor, live.summary, live.signature, live.payload, a.error,
+              live.task, live.executor, live.summary, live.signature, live.payload, live.lane, live.limit_key,
+              live.cost, live.sequence, live.on_failure, live.breaker, live.dependents, a.error,
               CASE WHEN jsonb_typeof(live.errors) <> 'array' THEN '[]'
                    WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
                    ELSE coalesce(live.errors, '[]') END
@@ -18,18 +19,24 @@ WITH gone AS (
 ), letters AS (
     INSERT INTO pgjobs.dead_jobs AS d (
         id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
+        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+        cost, sequence, on_failure, breaker)
     SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-           priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors
+           priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+           cost, sequence, on_failure, breaker
     FROM gone
     ON CONFLICT (id) DO UPDATE
     SET attempt = excluded.attempt, max_attempts = excluded.max_attempts, error = excluded.error,
         errors = excluded.errors, finished_at = excluded.finished_at, died_at = excluded.died_at
+), kept AS (
+    INSERT INTO pgjobs.jobs_history (
+        id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
+        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+            cost, sequence, on_failure, breaker)
+    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
+           priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+           cost, sequence, on_failure, breaker
+    FROM gone
 )
-INSERT INTO pgjobs.jobs_history (
-    id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors)
-SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors
+SELECT id, dependents AS awaited, CASE WHEN on_failure = 'end' THEN sequence END AS ended
 FROM gone
-RETURNING id

@@ -1,5 +1,5 @@
 -- Queued for later → due now. An UPDATE rings no doorbell: see ring.sql.
-UPDATE pgjobs.jobs_live
-SET run_at = now()
-WHERE id = ANY (%(ids)s::bigint[]) AND status = 'queued' AND run_at > now()
+UPDATE pgjobs.jobs
+SET run_at = now(), held = nullif(held, 'later')
+WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued' OR status = 'waiting' AND held = 'later') AND run_at > now()
 RETURNING id, queue

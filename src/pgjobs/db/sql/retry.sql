@@ -1,8 +1,9 @@
--- Acknowledge: running → queued, later, with the error of this attempt recorded.
+-- Acknowledge: running → queued (or waiting: what takes turns), later, with the error of this attempt recorded.
 -- The list of errors keeps the first and the newest 99, so that a job that is retried for months stays small.
-UPDATE pgjobs.jobs_live AS live
-SET status = 'queued',
+UPDATE pgjobs.jobs AS live
+SET status = CASE WHEN live.lane IS NULL THEN 'queued' ELSE 'waiting' END,
     run_at = now() + a.delay * interval '1 second',
+    held = CASE WHEN live.lane IS NOT NULL AND a.delay > 0 THEN 'later' END,
     worker_id = NULL,
     started_at = NULL,
     isolate = nullif(a.isolate, false),

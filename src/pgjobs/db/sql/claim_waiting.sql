@@ -1,0 +1,125 @@
+-- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Run under the lock of lock_turns.sql, in
+-- the same transaction and after it, so that what others have claimed is seen: slots are counted from rows that run.
+--
+-- Lanes take turns: in each priority, those behind the lane that had the last turn come first, then those up to it. All
+-- jobs of a lane are held up by the same things, so a lane without room is passed over by one look, however many jobs
+-- lie in it. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant. Of a sequence only its first job
+-- can have the turn: the one with the smallest id, wherever and until whenever it waits.
+WITH turns AS MATERIALIZED (
+    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.rate, b.probes, row_number() OVER () AS n
+    FROM unnest(%(priorities)s::smallint[], %(behinds)s::text[], %(untils)s::text[]) AS s (priority, behind, until)
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE lane AS (
+            (SELECT w.lane, w.limit_key, w.sequence, w.breaker
+             FROM pgjobs.jobs_waiting AS w
+             WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
+               AND w.lane > s.behind AND w.lane <= s.until
+             ORDER BY w.lane, w.run_at, w.id
+             LIMIT 1)
+            UNION ALL
+            SELECT next.lane, next.limit_key, next.sequence, next.breaker
+            FROM lane
+            CROSS JOIN LATERAL (
+                SELECT w.lane, w.limit_key, w.sequence, w.breaker
+                FROM pgjobs.jobs_waiting AS w
+                WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
+                  AND w.lane > lane.lane AND w.lane <= s.until
+                ORDER BY w.lane, w.run_at, w.id
+                LIMIT 1
+            ) AS next
+        )
+        SELECT lane.lane, lane.limit_key, lane.sequence, lane.breaker FROM lane
+    ) AS l
+    -- What the limit leaves: slots and tokens. NULL: as many as there are.
+    LEFT JOIN LATERAL (
+        SELECT m.concurrency - (
+                   SELECT count(*)
+                   FROM (SELECT FROM pgjobs.jobs_live AS v
+                         WHERE v.limit_key = l.limit_key AND v.status = 'running'
+                         LIMIT m.concurrency) AS running
+               ) AS slots,
+               m.rate,
+               CASE WHEN m.rate IS NULL THEN NULL
+                    WHEN t.at IS NULL OR t.at > now() + interval '1 s' THEN coalesce(m.burst, greatest(m.rate, 1))
+                    ELSE least(coalesce(m.burst, greatest(m.rate, 1)),
+                               t.tokens + m.rate * greatest(extract(epoch FROM now() - t.at)::float8, 0)
+                                          / extract(epoch FROM m.period)::float8)
+               END AS tokens
+        FROM pgjobs.limits AS m
+        LEFT JOIN pgjobs.buckets AS t ON t.kind = 'limit' AND t.name = l.limit_key
+        WHERE m.name IN (l.limit_key, regexp_replace(l.limit_key, '[^:]*$', '*'))
+        ORDER BY m.name = l.limit_key DESC
+        LIMIT 1
+    ) AS r ON l.limit_key IS NOT NULL
+    -- What a breaker lets through: nothing while it is open, then a few at a time until it is closed.
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN k.until > now() THEN 0
+                    ELSE k.probes - (SELECT count(*)
+                                     FROM (SELECT FROM pgjobs.jobs_live AS v
+                                           WHERE v.breaker = l.breaker AND v.status = 'running'
+                                           LIMIT k.probes) AS probing)
+               END AS probes
+        FROM pgjobs.breakers AS k
+        WHERE k.name = l.breaker AND k.state <> 'closed'
+    ) AS b ON l.breaker IS NOT NULL
+    LEFT JOIN pgjobs.tenants AS f ON f.name = split_part(l.lane, E'\x1f', 1)
+    CROSS JOIN LATERAL (
+        SELECT least(ceil(%(quantum)s * coalesce(f.weight, 1)), r.slots, floor(r.tokens + 1e-9), b.probes)::bigint AS room
+    ) AS x
+    CROSS JOIN LATERAL (
+        SELECT first.ctid, first.cost
+        FROM (SELECT w.ctid, coalesce(w.cost, 1) AS cost
+              FROM pgjobs.jobs_waiting AS w
+              WHERE l.sequence IS NULL
+                AND w.queue = %(queue)s AND w.priority = s.priority AND w.lane = l.lane AND w.held IS NULL
+                AND w.run_at <= now()
+              ORDER BY w.run_at, w.id
+              LIMIT x.room
+              FOR UPDATE SKIP LOCKED) AS first
+        UNION ALL
+        SELECT head.ctid, head.cost
+        FROM (SELECT w.ctid, coalesce(w.cost, 1) AS cost
+              FROM pgjobs.jobs_waiting AS w
+              WHERE w.id = (SELECT f.id FROM pgjobs.jobs_waiting AS f
+                            WHERE f.sequence = l.sequence ORDER BY f.id LIMIT 1)
+                AND w.queue = %(queue)s AND w.lane = l.lane AND w.priority = s.priority
+                AND w.held IS NULL AND w.run_at <= now()
+                AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS v WHERE v.sequence = l.sequence)
+                AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d
+                                WHERE d.sequence = l.sequence AND coalesce(d.on_failure, 'block') = 'block')
+              FOR UPDATE SKIP LOCKED) AS head
+    ) AS j
+    WHERE x.room > 0
+      AND NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
+      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
+    LIMIT %(demand)s
+), ranked AS (
+    -- Several lanes may share a limit or a breaker: what is left of it is theirs together.
+    SELECT turns.*,
+           row_number() OVER same_limit AS place, sum(cost) OVER same_limit AS spent,
+           row_number() OVER (PARTITION BY breaker ORDER BY n) AS probe
+    FROM turns
+    WINDOW same_limit AS (PARTITION BY limit_key ORDER BY n)
+), chosen AS MATERIALIZED (
+    SELECT ctid, limit_key, cost, tokens, rate
+    FROM ranked
+    WHERE (slots IS NULL OR place <= slots) AND (tokens IS NULL OR spent <= tokens + 1e-9)
+      AND (probes IS NULL OR probe <= probes)
+), spending AS (
+    INSERT INTO pgjobs.buckets AS t (kind, name, tokens, at)
+    SELECT 'limit', limit_key, min(tokens) - sum(cost), now() FROM chosen WHERE rate IS NOT NULL GROUP BY limit_key
+    ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at
+), gone AS (
+    DELETE FROM pgjobs.jobs_waiting AS w WHERE w.ctid = ANY (ARRAY (SELECT ctid FROM chosen)) RETURNING w.*
+)
+INSERT INTO pgjobs.jobs_live (
+    id, run_at, enqueued_at, started_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout, priority,
+    isolate, status, queue, task, executor, summary, error, signature, payload, errors, expires_at, lane, limit_key,
+    cost, sequence, on_failure, breaker, dependents, slot)
+SELECT id, run_at, enqueued_at, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
+       max_attempts, prior_attempts, timeout, priority, isolate, 'running', queue, task, executor, summary, error,
+       signature, payload, errors, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
+       %(slot)s::text
+FROM gone
+RETURNING id, claims, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout, signature,
+          payload, lane, breaker, expires_at <= now()

@@ -1,0 +1,9 @@
+-- After a job that waits for others was committed: let those others know, as far as they have not ended.
+WITH wanted AS MATERIALIZED (
+    SELECT DISTINCT d.needs_id
+    FROM (SELECT u.needs_id FROM pgjobs.dependencies AS u WHERE NOT u.settled ORDER BY u.needs_id LIMIT 1000) AS d
+)
+UPDATE pgjobs.jobs AS j
+SET dependents = true
+WHERE j.id = ANY (ARRAY (SELECT needs_id FROM wanted)) AND j.status IN ('waiting', 'queued', 'running')
+  AND j.dependents IS NULL

@@ -1,0 +1,11 @@
+-- Waiting jobs that were to run later and are due now: from here on they take turns.
+UPDATE pgjobs.jobs_waiting AS w
+SET held = NULL
+WHERE w.ctid = ANY (ARRAY (
+    SELECT l.ctid
+    FROM pgjobs.jobs_waiting AS l
+    WHERE l.queue = %(queue)s AND l.held = 'later' AND l.run_at <= now()
+    ORDER BY l.run_at
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+))

@@ -1,0 +1,244 @@
+"""Claims for one queue: plain jobs, jobs whose turn it is, and both within the limit of the queue.
+
+Plain jobs are claimed by one statement. Only where some wait for a turn, or the queue has a limit, there is more to do,
+and whether that is so is looked at once a second.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from pgjobs.context import ControlledJob, CurrentJob
+from pgjobs.db.follow import settle_dependencies
+from pgjobs.db.statements import statement
+from pgjobs.outcome import Cancelled
+from pgjobs.worker.demand import room_left
+from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Place
+from pgjobs.worker.lane import Lane, Outbox
+from pgjobs.worker.link import Link
+from pgjobs.worker.settle import array
+from pgjobs.worker.turns import Turns
+
+CLOCK_EVERY = 30.0  # seconds
+EXPIRED = "expired: it was not worth running any more when its turn came"
+_SMALLINTS = array(PRIORITIES)
+_ORDER = itemgetter(5, 6, 0)  # of a claimed row: priority, run_at, id
+_PAYLOAD = 12  # the last column of a plain job; of others the lane, the breaker, and whether it has expired come behind
+Rows = list[tuple[Any, ...]]
+
+
+class _Asked(NamedTuple):
+    """A claim of plain jobs, as it was made."""
+
+    rows: Rows
+    wanted: int
+    began: float
+    clock: datetime
+
+
+class Claimer:
+    """Claims into the inbox of a lane. For one thread."""
+
+    def __init__(self, lane: Lane, outbox: Outbox, worker_id: int) -> None:
+        self._lane = lane
+        self._outbox = outbox
+        self._worker_id = worker_id
+        self.frontier = Frontier()
+        self.turns = Turns()
+        self._is_limited = False  # the queue has a limit of its own
+        self._level = PRIORITIES[-1]  # the worst priority that the last claim of plain jobs took, if it was full
+        self._queued_first = False  # where both kinds are more than can be run, they take turns
+        self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
+        self._ask_clock_at = 0.0  # monotonic seconds
+
+    def reconnected(self) -> None:
+        """Trust nothing that another connection, or another server, has said."""
+        self._ask_clock_at = self.turns.next_look = 0.0
+
+    def claim(self, link: Link, wanted: int, *, rung: bool) -> int:
+        """Claim up to so many jobs, and give how many they are. `rung`: the doorbell has rung since the last time."""
+        turns, now = self.turns, time.monotonic()
+        if now >= turns.next_look:
+            self._look(link, now)
+        if self._is_limited:
+            return self._claim_limited(link, wanted)
+        if turns.is_due(now) and not self._queued_first:
+            claimed = self._claim_waiting(link, wanted)
+            self._queued_first = claimed >= wanted
+            return claimed if claimed >= wanted else claimed + self._claim_queued(link, wanted - claimed)
+        claimed, self._queued_first = self._claim_queued(link, wanted), False
+        if rung and not claimed:
+            self._look(link, time.monotonic())  # it may have rung for a job that has to wait for its turn
+            if turns.is_due(now):
+                turns.hurry()
+                claimed = self._claim_waiting(link, wanted)
+        return claimed
+
+    # -- Plain jobs ----------------------------------------------------------------------------------------------------
+
+    def _claim_queued(self, link: Link, wanted: int) -> int:
+        with link.pinned() as cursor:
+            asked = self._ask(link, cursor, wanted)
+        return self._take(asked)
+
+    def _ask(self, link: Link, cursor: Any, wanted: int, slot: str | None = None) -> _Asked:
+        began = time.monotonic()
+        clock = self._clock(link, began)
+        look = self.frontier.start(began, clock)
+        cursor.execute(
+            statement("claim"),
+            {
+                "priorities": _SMALLINTS,
+                "run_ats": [place[0] for place in look.places],
+                "ids": array(place[1] for place in look.places),
+                "untils": look.untils,
+                "queue": self._lane.name,
+                "demand": wanted,
+                "worker_id": self._worker_id,
+                "slot": slot,
+            },
+        )
+        return _Asked(cursor.fetchall(), wanted, began, clock)
+
+    def _take(self, asked: _Asked) -> int:
+        """Hand on what was claimed, now that it is committed."""
+        rows, wanted, began, clock = asked
+        now = time.monotonic()
+        last: dict[int, Place] = {}
+        if rows:
+            rows.sort(key=_ORDER)
+            for row in rows[-1:] if rows[0][5] == rows[-1][5] else rows:
+                last[row[5]] = (row[6], row[0])
+            lane = self._lane
+            name = lane.name
+            lane.inbox.put([CurrentJob(name, lane, *row) for row in self._note(rows, now)])
+        full = len(rows) >= wanted
+        self.frontier.claimed(last, full=full, began=began, now=now, clock=clock)
+        self._level = max(last) if full and last else PRIORITIES[-1]
+        self._note_emptiness()
+        return len(rows)
+
+    def _clock(self, link: Link, now: float) -> datetime:
+        """Give PostgreSQL's time, as reckoned from when it was asked last; it is one of many, and may be set."""
+        if now >= self._ask_clock_at:
+            row = link.cursor.execute(statement("clock")).fetchone()
+            assert row is not None  # noqa: S101 (for mypy)
+            now = time.monotonic()  # after the answer: then we are late, if anything, and look back further
+            self._clock_zero = row[0] - timedelta(seconds=now)
+            self._ask_clock_at = now + CLOCK_EVERY
+        return self._clock_zero + timedelta(seconds=now)
+
+    def _note(self, rows: Rows, now: float) -> Rows:
+        """Count what was claimed, and give what does not run here already.
+
+        Claims are committed asynchronously. When PostgreSQL crashes and forgets one, its jobs are queued again, and
+        may be claimed by this worker a second time while they run; the claim in the table is then as good as the
+        lost one.
+        """
+        lane = self._lane
+        inflight = lane.inflight
+        lane.last_claim = now
+        fresh = rows
+        if not inflight.keys().isdisjoint([row[0] for row in rows]):
+            fresh = [row for row in rows if inflight.get(row[0]) != row[1]]
+        lane.claimed += len(fresh)
+        lane.note_sizes(len(rows), sum([len(row[_PAYLOAD]) for row in rows]))
+        inflight.update([(row[0], row[1]) for row in fresh])
+        return fresh
+
+    def _note_emptiness(self) -> None:
+        self._lane.empty_since = min(self.frontier.empty_since, self.turns.empty_since)
+
+    # -- Jobs that wait for their turn, and limits ---------------------------------------------------------------------
+
+    def _look(self, link: Link, now: float) -> None:
+        """See whether anything here waits for a turn, whether the queue has a limit, and who waits for whom."""
+        with link.pinned() as cursor:
+            row = cursor.execute(statement("look_queue"), {"queue": self._lane.name}).fetchone()
+        assert row is not None  # noqa: S101 (for mypy)
+        concurrency, rate, _aging, waiting, unsettled = row
+        self._is_limited = concurrency is not None or rate is not None
+        self.turns.looked(now, waiting)
+        self._lane.takes_turns = self._is_limited or self.turns.are_taken(now)
+        if unsettled:
+            with link.connection.transaction(), link.pinned() as cursor:
+                if _has_lock(cursor):
+                    settle_dependencies(cursor)
+
+    def _claim_waiting(self, link: Link, wanted: int) -> int:
+        began = time.monotonic()
+        with link.connection.transaction(), link.pinned() as cursor:
+            if not _has_lock(cursor):
+                self.turns.give_way(began)
+                return 0
+            rows = self._pass(cursor, wanted)
+        return self._passed(rows, wanted, began)
+
+    def _pass(self, cursor: Any, wanted: int, slot: str | None = None) -> Rows:
+        """Give turns to so many jobs."""
+        queue = self._lane.name
+        look = self.turns.start(wanted, self._level)
+        cursor.execute(statement("wake_waiting"), {"queue": queue})
+        values = {
+            **look._asdict(),
+            "priorities": array(look.priorities),
+            "queue": queue,
+            "demand": wanted,
+            "slot": slot,
+        }
+        cursor.execute(statement("claim_waiting"), {**values, "worker_id": self._worker_id})
+        rows: Rows = cursor.fetchall()
+        return rows
+
+    def _passed(self, rows: Rows, wanted: int, began: float) -> int:
+        """Hand on what was given a turn, now that it is committed."""
+        lane, now = self._lane, time.monotonic()
+        self.turns.passed([(row[5], row[_PAYLOAD + 1]) for row in rows], wanted, began, now)
+        if rows:
+            rows.sort(key=_ORDER)
+            jobs: list[CurrentJob] = []
+            for row in self._note(rows, now):
+                *values, _, breaker, is_late = row
+                job = ControlledJob(lane.name, lane, *values, turn=breaker)
+                if is_late:
+                    self._outbox.put((job, Cancelled(EXPIRED), None))
+                else:
+                    jobs.append(job)
+            lane.inbox.put(jobs)
+        self._note_emptiness()
+        return len(rows)
+
+    def _claim_limited(self, link: Link, wanted: int) -> int:
+        """Claim no more than the limit of the queue leaves: both kinds of jobs, under the lock."""
+        queue, turns, began = self._lane.name, self.turns, time.monotonic()
+        waiting: Rows | None = None
+        asked: _Asked | None = None
+        with link.connection.transaction(), link.pinned() as cursor:
+            if not _has_lock(cursor):
+                turns.give_way(began)
+                return 0
+            row = cursor.execute(statement("queue_room"), {"queue": queue}).fetchone()
+            slots, tokens = (None, None) if row is None else row
+            room = room_left(wanted, slots, tokens)
+            if room and turns.is_due(began) and not self._queued_first:
+                waiting = self._pass(cursor, room, queue)
+            taken = len(waiting or ())
+            if room > taken:
+                asked = self._ask(link, cursor, room - taken, queue)
+                taken += len(asked.rows)
+            if tokens is not None and taken:
+                cursor.execute(statement("spend_queue_tokens"), {"queue": queue, "tokens": tokens - taken})
+        self._queued_first = waiting is not None and len(waiting) >= room
+        if waiting is not None:
+            self._passed(waiting, room, began)
+        if asked is not None:
+            self._take(asked)
+        return taken
+
+
+def _has_lock(cursor: Any) -> bool:
+    row = cursor.execute(statement("lock_turns")).fetchone()
+    return bool(row[0])

@@ -1,0 +1,123 @@
+"""Whose turn it is, of the jobs that wait for one, and when to look: pure decisions.
+
+Jobs with a limit, a sequence, a tenant or a breaker wait in lanes, and lanes take turns. A *pass* gives turns to as
+many as are asked for. It goes through the lanes in their order, begins behind the lane that had the last turn, and asks
+each for `quantum` jobs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pgjobs.worker.frontier import PRIORITIES
+
+FIRST = ""  # before all lanes
+LAST = "\U0010ffff"  # behind all lanes
+LOOK_EVERY = 1.0  # seconds between two looks at whether anything waits
+SOONEST = 0.005  # seconds until the next pass after one that gave nothing
+LATEST = 0.5
+PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
+TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
+
+
+class Pass(NamedTuple):
+    """What a pass looks at: pieces of priorities, each from behind one lane up to another one; jobs for each lane."""
+
+    priorities: list[int]
+    behinds: list[str]
+    untils: list[str]
+    quantum: int
+
+
+class Turns:
+    """The turns of one queue, as far as one worker process gives them. `now`: seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self.next_look = 0.0
+        self._waiting_since = -math.inf  # when something was last seen to wait
+        self._next_pass = 0.0
+        self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
+        self._quantum = 1 << 20  # as long as there may be but one lane
+        self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
+        self.full = False  # whether the last pass gave as many turns as it was asked for
+
+    def looked(self, now: float, waiting: bool) -> None:
+        """Remember a look at whether anything waits for a turn, or will."""
+        self.next_look = now + LOOK_EVERY
+        if waiting:
+            self._waiting_since = now
+        elif not self.are_taken(now):
+            self.empty_since = now
+
+    def are_taken(self, now: float) -> bool:
+        """Say whether anything waits for its turn in this queue, or did a moment ago."""
+        return now - self._waiting_since < TIRED_AFTER
+
+    def is_due(self, now: float) -> bool:
+        """Say whether to make a pass."""
+        return self.are_taken(now) and now >= self._next_pass
+
+    def seconds_left(self, now: float) -> float:
+        """Give the seconds until the next pass; infinity: none is needed."""
+        return max(0.0, self._next_pass - now) if self.are_taken(now) else math.inf
+
+    def hurry(self) -> None:
+        """Look again, and make the next pass, at once: something has ended here, or was added."""
+        self._next_pass = self.next_look = 0.0
+
+    def give_way(self, now: float) -> None:
+        """Wait a moment: another worker makes a pass."""
+        self._next_pass = now + SOONEST
+
+    def start(self, demand: int, worst: int = PRIORITIES[-1]) -> Pass:
+        """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`."""
+        # The piece up to the lane that had the last turn comes behind the other one of the same priority.
+        both: list[tuple[int, str, str]] = []
+        for priority in PRIORITIES[: worst + 1]:
+            last = self._last.get(priority, FIRST)
+            both.append((priority, last, LAST))
+            if last != FIRST:
+                both.append((priority, FIRST, last))
+        priorities, behinds, untils = zip(*both, strict=True)
+        return Pass(list(priorities), list(behinds), list(untils), max(1, min(self._quantum, demand)))
+
+    def passed(self, given: Iterable[tuple[int, str]], demand: int, began: float, now: float) -> None:
+        """Remember a pass that gave turns to these (priority and lane of each job), of so many that were asked for."""
+        lanes: dict[int, set[str]] = {}
+        jobs = 0
+        for priority, lane in given:
+            lanes.setdefault(priority, set()).add(lane)
+            jobs += 1
+        for priority, those in lanes.items():
+            self._last[priority] = last_in_turn(those, self._last.get(priority, FIRST))
+        self._quantum = next_quantum(self._quantum, demand, jobs, sum(map(len, lanes.values())))
+        self._next_pass = 0.0 if jobs else now + min(max(PASS_SHARE * (now - began), SOONEST), LATEST)
+        self.full = jobs >= demand
+        self.empty_since = 0.0 if jobs else began
+        if jobs:
+            self._waiting_since = now
+
+
+def last_in_turn(lanes: Iterable[str], behind: str) -> str:
+    """Give the lane that had its turn last: a pass begins behind `behind`, and ends with it."""
+    ordered = sorted(lanes)
+    before = [lane for lane in ordered if lane <= behind]
+    return (before or ordered)[-1]
+
+
+def next_quantum(quantum: int, demand: int, given: int, lanes: int) -> int:
+    """Give how many jobs to take from each lane in the next pass.
+
+    With more than are needed every lane should come to its turn, with fewer one lane should do.
+
+    >>> next_quantum(100, demand=100, given=100, lanes=1)  # others may not have come to their turn
+    50
+    >>> next_quantum(1, demand=100, given=20, lanes=20)
+    4
+
+    """
+    if given < demand:
+        return min(max(4 * quantum, 1), 1 << 20)
+    return max(1, min(quantum, demand) // 2) if lanes < demand else 1
