@@ -106,10 +106,10 @@ class Acknowledger(VitalThread):
             self._settle([settlement for _, settlement in others])
             for ended, _ in others:
                 _report(ended)
-        if others or released:
-            now = time.monotonic()
-            for lane in lanes:
-                lane.last_end = now  # who looked before has not seen what may be due again
+        now = time.monotonic()
+        for lane in lanes:
+            if others or released or lane.takes_turns:
+                lane.last_end = now  # who looked before has not seen what may be due again, or may have its turn
         if others:
             for lane in {job.lane for (job, outcome, _), _ in others if isinstance(outcome, Retried | Snoozed)}:
                 lane.look_ahead = True
