@@ -80,7 +80,7 @@ def claim(
                     "priorities": list(PRIORITIES),
                     "run_ats": [place[0] for place in frontier],
                     "ids": [place[1] for place in frontier],
-                    "untils": [NEWEST] * len(PRIORITIES),
+                    "untils": [NEWEST] * len(PRIORITIES), "slot": None,
                     "queue": QUEUE,
                     "demand": batch,
                     "worker_id": worker_id,

@@ -50,6 +50,7 @@ def claim(conn: psycopg.Connection, worker: int, demand: int = 1) -> list[Claim]
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
         "untils": [NEWEST] * 10,
+        "slot": None,
         "ids": array([0] * 10),
         "queue": "default",
         "demand": demand,

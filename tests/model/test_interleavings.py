@@ -26,6 +26,7 @@ from pgjobs.worker.settle import Claim, complete, settle
 
 if TYPE_CHECKING:
     from tests.support.postgres import Server
+from tests.support.rows import AS_LETTER
 
 JOB = 1
 FIRST, SECOND = 11, 12  # workers; the first has claimed the job, where it runs
@@ -41,7 +42,7 @@ STATES = {
     "completed": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) VALUES (1, 1, 1, 2, 'completed', 'a:b', '', 11, now(), NULL)",
     "failed": f"WITH f AS (INSERT INTO pgjobs.jobs ({_COLUMNS}) "
     f"VALUES (1, 1, 1, 1, 'failed', 'a:b', '', 11, now(), {_ERRORS}) RETURNING *) "
-    "INSERT INTO pgjobs.dead_jobs SELECT *, finished_at FROM f",
+    f"INSERT INTO pgjobs.dead_jobs SELECT {AS_LETTER} FROM f",
 }
 
 
@@ -53,6 +54,7 @@ def _claim(conn: psycopg.Connection) -> None:
             "run_ats": [BEGINNING[0]] * 10,
             "ids": [BEGINNING[1]] * 10,
             "untils": [NEWEST] * 10,
+            "slot": None,
             "queue": "default",
             "demand": 10,
             "worker_id": SECOND,

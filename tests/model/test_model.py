@@ -75,6 +75,7 @@ class Life(RuleBasedStateMachine):
                 "run_ats": [BEGINNING[0]] * 10,
                 "ids": [BEGINNING[1]] * 10,
                 "untils": [NEWEST] * 10,
+                "slot": None,
                 "queue": "default",
                 "demand": demand,
                 "worker_id": worker,

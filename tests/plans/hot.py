@@ -84,9 +84,20 @@ _ASKED = "somebody asks for it, once"
 _START = "once, when a worker starts"
 _RESCUE = "when a worker has died"
 _DAILY = "retention: a little work now and then, whoever comes first"
+_TURNS = "where jobs wait for turns, or a queue has a limit: see test_turns.py"
 _LOOK = "a listing that somebody looks at"
 
 RARE: dict[str, str] = {
+    **dict.fromkeys(
+        ("claim_waiting", "lock_turns", "wake_waiting", "look_queue", "queue_room", "spend_queue_tokens"), _TURNS
+    ),
+    "complete_awaited": "jobs that others wait for: by the primary key",
+    "release_dependents": "the end of such a job: by its id",
+    "cancel_dependents": "the end of such a job: by its id",
+    "end_sequences": "the end of a sequence, by its name",
+    "mark_awaited": "when somebody waits for a job of another transaction: by an index of those alone",
+    "settle_dependencies": "when somebody waits for a job of another transaction: by an index of those alone",
+    "park": "a controlled job that is to run again: by the primary key",
     "unanswered_claims": "after a lost connection: reads the live table once for each queue",
     "timeline": "after a lost connection: reads no table",
     "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",

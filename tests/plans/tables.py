@@ -75,8 +75,14 @@ def _places(conn: psycopg.Connection, worker_id: int) -> dict[str, Any]:
     places = dict.fromkeys(range(10), ("1970-01-01 00:00Z", 0))
     places |= {row[0]: (row[1], row[2]) for row in conn.execute(FIRST)}
     run_ats, ids = zip(*places.values(), strict=True)
-    arrays = {"priorities": list(places), "run_ats": list(run_ats), "ids": list(ids), "untils": [NEWEST] * len(ids)}
-    return {**arrays, "worker_id": worker_id}
+    arrays = {
+        "priorities": list(places),
+        "run_ats": list(run_ats),
+        "ids": list(ids),
+        "untils": [NEWEST] * len(ids),
+        "slot": None,
+    }
+    return {**arrays, "worker_id": worker_id, "slot": None}
 
 
 def _empty(conn: psycopg.Connection, worker_id: int) -> None:

@@ -11,6 +11,10 @@ from psycopg.types.json import Jsonb
 if TYPE_CHECKING:
     import psycopg
 
+AS_LETTER = (
+    "(jsonb_populate_record(NULL::pgjobs.dead_jobs, to_jsonb(f) || jsonb_build_object('died_at', f.finished_at))).*"
+)
+"""In SQL, the dead letter of a failed job `f`."""
 ERRORS = [
     {
         "attempt": 1,
@@ -43,8 +47,7 @@ def put_dead(conn: psycopg.Connection, **columns: Any) -> int:
     row = {"attempt": 5, "max_attempts": 5, "error": "ValueError: no", "errors": ERRORS, **columns}
     job = put_job(conn, status="failed", **row)
     conn.execute(
-        "INSERT INTO pgjobs.dead_jobs SELECT (jsonb_populate_record(NULL::pgjobs.dead_jobs, to_jsonb(j) || "
-        "jsonb_build_object('died_at', finished_at))).* FROM pgjobs.jobs AS j WHERE id = %s AND status = 'failed'",
+        f"INSERT INTO pgjobs.dead_jobs SELECT {AS_LETTER} FROM pgjobs.jobs AS f WHERE id = %s AND status = 'failed'",
         [job],
     )
     return job

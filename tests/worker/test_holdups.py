@@ -33,6 +33,7 @@ def claim_one(conn: psycopg.Connection, worker_id: int) -> list[Row]:
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
         "untils": [NEWEST] * 10,
+        "slot": None,
         "ids": array([0] * 10),
         "queue": "default",
         "demand": 1,

@@ -179,14 +179,12 @@ def _execute(
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
         name = "release"
-    cursor.execute(statement(name), values)
+    rows = cursor.execute(statement(name), values).fetchall()
     if kind is Failed or kind is Cancelled:
-        ends = [End(*row) for row in cursor.fetchall()]
+        ends = [End(*row) for row in rows]
         if any(end.awaited or end.sequence is not None for end in ends):
             follow(cursor, ends, completed=False)
-        written = {end.id for end in ends}
-    elif cursor.rowcount == len(group):
-        return []
-    else:
-        written = {row[0] for row in cursor.fetchall()}
+    elif controlled := [job for job, is_controlled in rows if is_controlled]:
+        cursor.execute(statement("park"), {"ids": array(controlled)})
+    written = {row[0] for row in rows}
     return [claim for claim, _ in group if claim.id not in written]

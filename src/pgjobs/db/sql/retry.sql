@@ -1,9 +1,8 @@
--- Acknowledge: running → queued (or waiting: what takes turns), later, with the error of this attempt recorded.
+-- Acknowledge: running → queued, later, with the error of this attempt recorded.
 -- The list of errors keeps the first and the newest 99, so that a job that is retried for months stays small.
-UPDATE pgjobs.jobs AS live
-SET status = CASE WHEN live.lane IS NULL THEN 'queued' ELSE 'waiting' END,
+UPDATE pgjobs.jobs_live AS live
+SET status = 'queued',
     run_at = now() + a.delay * interval '1 second',
-    held = CASE WHEN live.lane IS NOT NULL AND a.delay > 0 THEN 'later' END,
     worker_id = NULL,
     started_at = NULL,
     isolate = nullif(a.isolate, false),
@@ -18,4 +17,4 @@ FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(delays)s::float8[], %(isolat
             %(errors)s::text[], %(tracebacks)s::text[]) AS a (id, claims, delay, isolate, error, traceback)
 WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
-RETURNING live.id
+RETURNING live.id, live.lane IS NOT NULL AS controlled
