@@ -61,15 +61,19 @@ def enqueue(
     run, run_async = runner_of(conn)
     recipe = recipe_of(callable)
     payload, summary = recipe.make(args, kwargs)
-    cells = {"summary": summary, "signature": recipe.signature(payload), "payload": payload}
+    cells: Cells = {"summary": summary, "signature": recipe.signature(payload), "payload": payload}
+    name = "enqueue"
+    if recipe.keys is not None:
+        lane, cost = recipe.keys.lane_and_cost(args, kwargs)
+        cells, name = {**cells, **recipe.keys.common, "lane": lane, "cost": cost}, "enqueue_controlled"
     if run_async is not None:
-        return _enqueue_async(run_async, recipe.columns, cells)
+        return _enqueue_async(run_async, name, recipe.columns, cells)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
-    return JobHandle(run("enqueue", recipe.columns, cells)[0])
+    return JobHandle(run(name, recipe.columns, cells)[0])
 
 
-async def _enqueue_async(run: RunAsync, columns: Columns, cells: Cells) -> JobHandle:
-    return JobHandle((await run("enqueue", columns, cells))[0])
+async def _enqueue_async(run: RunAsync, name: str, columns: Columns, cells: Cells) -> JobHandle:
+    return JobHandle((await run(name, columns, cells))[0])
 
 
 @overload
@@ -116,22 +120,23 @@ def enqueue_many(
     run, run_async = runner_of(conn)
     recipe = recipe_of(callable)
     chunks = _chunks(recipe, _iterated(arguments))
+    name = "enqueue_many" if recipe.keys is None else "enqueue_many_controlled"
     if run_async is not None:
-        return _enqueue_many_async(run_async, recipe.columns, next(chunks, None), chunks)
+        return _enqueue_many_async(run_async, name, recipe.columns, next(chunks, None), chunks)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     handles: list[JobHandle] = []
     for cells in chunks:
-        handles += _handles(run("enqueue_many", recipe.columns, cells))
+        handles += _handles(run(name, recipe.columns, cells))
     return handles
 
 
 async def _enqueue_many_async(
-    run: RunAsync, columns: Columns, first: Cells | None, others: Iterator[Cells]
+    run: RunAsync, name: str, columns: Columns, first: Cells | None, others: Iterator[Cells]
 ) -> list[JobHandle]:
     handles: list[JobHandle] = []
     cells = first
     while cells is not None:
-        handles += _handles(await run("enqueue_many", columns, cells))
+        handles += _handles(await run(name, columns, cells))
         cells = next(others, None)
     return handles
 
@@ -157,17 +162,20 @@ def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
         EnqueueError: an item is refused.
 
     """
-    plain, is_signed = recipe.plain, recipe.is_signed
+    plain, is_signed, keys = recipe.plain, recipe.is_signed, recipe.keys
     done = 0
     while True:
         summaries: list[str | None] = []
         signatures: list[bytes | None] = []
         payloads: list[bytes] = []
+        turns: list[tuple[str | None, float | None]] = []
         size = 0
         for item in items:
             try:
                 made = plain(item) if type(item) is tuple else None
                 payload, summary = made or recipe.make(*_arguments(item))
+                if keys is not None:
+                    turns.append(keys.lane_and_cost(*_arguments(item)))
             except EnqueueError as error:
                 index = done + len(payloads)
                 raise EnqueueError(f"item {index} of enqueue_many is refused: {error}") from error.__cause__
@@ -181,11 +189,17 @@ def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
         if not payloads:
             return
         done += len(payloads)
-        yield {
+        cells: dict[str, Any] = {
             "summaries": summaries if recipe.is_summarized else None,
             "signatures": signatures if is_signed else None,
             "payloads": payloads,
         }
+        if keys is not None:
+            lanes, costs = zip(*turns, strict=True)
+            cells.update(keys.common)
+            cells["lanes"] = None if lanes[0] is None else list(lanes)
+            cells["costs"] = None if costs[0] is None else list(costs)
+        yield cells
 
 
 def _iterated(arguments: object) -> Iterator[Any]:

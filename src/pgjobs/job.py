@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDic
 
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_text, isinstance_of
+from pgjobs.flow import NO_FLOW, Flow, OnFailure
 from pgjobs.options import (
     DEFAULT_ATTEMPTS,
     DEFAULT_PRIORITY,
@@ -24,11 +25,13 @@ from pgjobs.options import (
     PayloadKind,
     make_policy,
 )
+from pgjobs.parameters import parameters_of
 
 if TYPE_CHECKING:
     from datetime import datetime
     from typing import Unpack
 
+    from pgjobs.flow import NamedBreaker
     from pgjobs.retry import Backoff
 
 P = ParamSpec("P")
@@ -41,7 +44,7 @@ _MOST_LAYERS = 1_000  # of partials and the like: one whose state was set by han
 
 
 class OptionChanges(TypedDict, total=False):
-    """What `Job.options` can change; see `JobOptions` for the meanings and units."""
+    """What `Job.options` can change; see `JobOptions` and `Flow` for the meanings and units."""
 
     queue: str
     priority: int
@@ -51,6 +54,13 @@ class OptionChanges(TypedDict, total=False):
     run_at: datetime | None
     executor: Executor | None
     summary: bool
+    limit_key: str | None
+    cost: float | str | None
+    fair_by: str | None
+    sequence: str | None
+    on_failure: OnFailure
+    breaker: str | NamedBreaker | None
+    expires: float | datetime | None
 
 
 class Job(Generic[P, R_co]):
@@ -99,7 +109,10 @@ class Job(Generic[P, R_co]):
                 f"options({', '.join(sorted(unknown))}=…) can not be changed at enqueue: the options there are "
                 f"{', '.join(OptionChanges.__annotations__)}; all else belongs to @job."
             )
-        return self._changed(self.job_options.changed(**changes))
+        changed = self.job_options.changed(**changes)
+        if changed.flow is not self.job_options.flow:
+            _check_names(self.function, changed.flow)
+        return self._changed(changed)
 
     def _changed(self, job_options: JobOptions) -> Job[P, R_co]:
         copy: Job[P, R_co] = object.__new__(type(self))
@@ -143,8 +156,11 @@ class Job(Generic[P, R_co]):
 Q = ParamSpec("Q")
 
 
+_CHANGEABLE = frozenset({*OptionChanges.__annotations__, "flow"})
+
+
 def _differences(changed: JobOptions, base: JobOptions) -> dict[str, Any]:
-    names = [field.name for field in fields(JobOptions) if field.name in OptionChanges.__annotations__]
+    names = [field.name for field in fields(JobOptions) if field.name in _CHANGEABLE]
     return {name: getattr(changed, name) for name in names if getattr(changed, name) != getattr(base, name)}
 
 
@@ -167,6 +183,13 @@ def job(
     give_up_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
     summary: bool = ...,
     payload: PayloadKind = ...,
+    limit_key: str | None = ...,
+    cost: float | str | None = ...,
+    fair_by: str | None = ...,
+    sequence: str | None = ...,
+    on_failure: OnFailure = ...,
+    breaker: str | NamedBreaker | None = ...,
+    expires: float | datetime | None = ...,
 ) -> _Decorator: ...
 def job(
     function: Callable[..., Any] | None = None,
@@ -182,6 +205,13 @@ def job(
     give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     summary: bool = True,
     payload: PayloadKind = "pickle",
+    limit_key: str | None = None,
+    cost: float | str | None = None,
+    fair_by: str | None = None,
+    sequence: str | None = None,
+    on_failure: OnFailure = "block",
+    breaker: str | NamedBreaker | None = None,
+    expires: float | datetime | None = None,
 ) -> Any:
     """Give a function the options with which its jobs are enqueued and run. `@job` alone takes the defaults.
 
@@ -197,11 +227,29 @@ def job(
         give_up_on: the exceptions that are not.
         summary: store a readable form of the call with the job.
         payload: how the arguments travel: "pickle", or "json", which SQL and other languages can write as well.
+        limit_key: the key that limits look at. Like every key it has up to 100 characters, and is a template over the
+            arguments where it has braces: "tenant:{tenant_id}".
+        cost: tokens that a job takes from the rate of its limit (None: 1), or the parameter that says how many.
+        fair_by: the parameter whose value says whose job it is, or a template: these take turns.
+        sequence: a key; its jobs run one after another, in the order in which they were enqueued.
+        on_failure: what a failed job does to its sequence: "block" it, "skip" to the next, or "end" it.
+        breaker: a circuit breaker, or the name of one.
+        expires: not worth running any more after so many seconds from when it is due, or after a datetime with a time
+            zone.
 
     Raises:
-        UsageError: an option that can not be used, or `function` is not one.
+        UsageError: an option that can not be used, names a parameter that there is not, or `function` is not one.
 
     """
+    flow = Flow(
+        limit_key=limit_key,
+        cost=cost,
+        fair_by=fair_by,
+        sequence=sequence,
+        on_failure=on_failure,
+        breaker=breaker,  # type: ignore[arg-type]  # its name is kept
+        expires=expires,
+    )
     job_options = JobOptions(
         queue=queue,
         priority=priority,
@@ -211,6 +259,7 @@ def job(
         summary=summary,
         payload=payload,
         policy=make_policy(backoff, retry_on, give_up_on),
+        flow=NO_FLOW if flow == NO_FLOW else flow,
     )
     decorator = _Decorator(job_options)
     return decorator if function is None else decorator(function)
@@ -228,10 +277,12 @@ class _Decorator:
         """Make the job.
 
         Raises:
-            UsageError: it is no function.
+            UsageError: it is no function, or has no parameter that an option names.
 
         """
         _check_function(function)
+        if self.job_options.flow is not NO_FLOW:
+            _check_names(function, self.job_options.flow)
         return Job(function, self.job_options)
 
 
@@ -253,6 +304,20 @@ def _check_function(function: Any) -> None:
         raise UsageError(f"@job is for functions: enqueue a {type(function).__name__} as it is, without @job.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"{function.__qualname__} is a generator function: calling it would run none of it.")
+
+
+def _check_names(function: Any, flow: Flow) -> None:
+    """Refuse names that are none of the function's parameters, where these are known."""
+    names = parameters_of(function).names
+    if names is None:
+        return
+    for option, name in flow.named():
+        if name not in names:
+            shown = f"these are {', '.join(names)}" if names else "it has none"
+            raise UsageError(
+                f"{option}={brief(getattr(flow, option))} of {function.__qualname__} takes the value of {name!r}, and "
+                f"no parameter is called so: {shown}."
+            )
 
 
 def _has_name(function: object) -> bool:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_int, exact_number, exact_text, isinstance_of
+from pgjobs.flow import FLOW_OPTIONS, NO_FLOW, Flow
+from pgjobs.moments import check_moment
 from pgjobs.outcome import LONGEST_DELAY
 from pgjobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
 QUEUE_LIMIT = 100  # characters
 MOST_ATTEMPTS = 1_000_000
-# From the year in which workers begin to look for jobs, to the last that Python and PostgreSQL both have to the end,
-# wherever on Earth.
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-TOO_LATE = datetime(9999, 1, 1, tzinfo=UTC)
 Executor = Literal["thread", "async", "process"]
 PayloadKind = Literal["pickle", "json"]
 DEFAULT_QUEUE = "default"
@@ -32,7 +30,8 @@ class JobOptions:
     seconds that an attempt may take (None: no limit). `delay`: seconds from now; `run_at`: an aware datetime, from 1970
     to 9998; only one of them. `executor`: thread, async or process (None: async for `async def`, thread for all else).
     `summary`: store a readable form of the call. `payload`: how the arguments travel, pickle or json. `policy`:
-    backoff, retry_on, give_up_on; read from the code when the job runs, all else is stored with the job.
+    backoff, retry_on, give_up_on; read from the code when the job runs, all else is stored with the job. `flow`: what
+    holds it up.
 
     Raises:
         UsageError: a value that can not be used.
@@ -49,6 +48,7 @@ class JobOptions:
     summary: bool = True
     payload: PayloadKind = "pickle"
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
+    flow: Flow = NO_FLOW
 
     def __post_init__(self) -> None:
         self._keep("queue", check_queue(self.queue))
@@ -71,7 +71,7 @@ class JobOptions:
             raise UsageError(f"delay={brief(self.delay)}: give a number of seconds from 0 to ten years.")
         self._keep("delay", delay)
         if self.run_at is not None:
-            _check_run_at(self.run_at)
+            check_moment("run_at", self.run_at)
             if delay:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
         executor, payload = exact_text(self.executor), exact_text(self.payload)
@@ -85,6 +85,18 @@ class JobOptions:
             raise UsageError(f"summary={brief(self.summary)}: give True or False.")
         if not isinstance_of(self.policy, RetryPolicy):
             raise UsageError(f"policy={brief(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on.")
+        if self.flow is not NO_FLOW:
+            self._check_flow()
+
+    def _check_flow(self) -> None:
+        if not isinstance_of(self.flow, Flow):
+            raise UsageError(f"flow={brief(self.flow)}: give a Flow, or its options by their names.")
+        expires = self.flow.expires
+        if isinstance(expires, datetime) and self.run_at is not None and expires <= self.run_at:
+            raise UsageError(
+                f"expires={expires.isoformat()} is not after run_at={self.run_at.isoformat()}, so the job would never "
+                "run: give a later time, or seconds after it is due."
+            )
 
     def _keep(self, name: str, value: object) -> None:
         """Put the plain value in the place of a subclass's."""
@@ -102,6 +114,9 @@ class JobOptions:
             changes["delay"] = 0.0
         if changes.get("delay") is not None and "run_at" not in changes:
             changes["run_at"] = None
+        if not FLOW_OPTIONS.isdisjoint(changes):
+            flow = {name: changes.pop(name) for name in FLOW_OPTIONS.intersection(changes)}
+            changes["flow"] = replace(self.flow, **flow)
         return replace(self, **changes)
 
 
@@ -157,29 +172,6 @@ def check_priority(priority: object) -> int:
     if number is None or not 0 <= number <= 9:
         raise UsageError(f"priority={brief(priority)}: give a whole number from 0 (first) to 9 (last).")
     return number
-
-
-def _check_run_at(run_at: object) -> None:
-    if not isinstance_of(run_at, datetime):
-        raise UsageError(f"run_at={brief(run_at)}: give a datetime with a time zone.")
-    moment: Any = run_at
-    try:
-        has_zone, in_range = moment.utcoffset() is not None, False
-        if has_zone:
-            in_range = EARLIEST <= moment < TOO_LATE
-        shown = moment.isoformat()
-    except Exception as error:  # a time zone is an object of somebody's, too
-        raise UsageError(
-            f"run_at={brief(run_at)} can not be used, its time zone raises {type(error).__name__}: use another one, "
-            "such as timezone.utc or a ZoneInfo."
-        ) from error
-    if not has_zone:
-        raise UsageError(
-            f"run_at={shown} has no time zone: say which one is meant, for example "
-            "datetime.now(timezone.utc), or use delay=SECONDS."
-        )
-    if not in_range:
-        raise UsageError(f"run_at={shown}: give a time from 1970 to the end of 9998.")
 
 
 def _types(name: str, value: object) -> tuple[type[BaseException], ...]:

@@ -9,15 +9,18 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Parameters:
     """What a callable takes. One without a signature (some builtins) takes anything."""
 
-    __slots__ = ("least", "most", "positional", "rest", "signature")
+    __slots__ = ("least", "most", "names", "positional", "rest", "signature")
 
     def __init__(self, signature: inspect.Signature | None) -> None:
         self.signature = signature
+        self.names: tuple[str, ...] | None = None
+        """The names of those that take one argument, in their order; None: not known."""
         self.positional: tuple[str, ...] = ()
         """The names of the arguments that may be given by position."""
         self.rest: str | None = None
@@ -28,6 +31,7 @@ class Parameters:
             return
         parameters = signature.parameters.values()
         positional = [p for p in parameters if p.kind in _POSITIONAL]
+        self.names = tuple(p.name for p in parameters if p.kind not in _MANY)
         self.positional = tuple(p.name for p in positional)
         self.least = sum(p.default is p.empty for p in positional)
         self.rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
@@ -47,6 +51,24 @@ class Parameters:
         except TypeError as error:
             return str(error)
         return None
+
+    def value(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Give what the parameter of this name gets in a call that fits, its default included.
+
+        Raises:
+            LookupError: there is no such parameter, as far as is known.
+
+        """
+        if name in self.positional and (index := self.positional.index(name)) < len(args):
+            return args[index]
+        if name in kwargs:
+            return kwargs[name]
+        if self.signature is None or name not in self.signature.parameters:
+            raise LookupError(name)
+        default = self.signature.parameters[name].default
+        if default is inspect.Parameter.empty:
+            raise LookupError(name)
+        return default
 
 
 _seen: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()

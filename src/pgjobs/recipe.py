@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pgjobs.calls import CallDumper, Dump
 from pgjobs.errors import EnqueueError, brief
+from pgjobs.flow import NO_FLOW
 from pgjobs.job import Job, options_of, task_name
 from pgjobs.parameters import parameters_of
 from pgjobs.plain import LARGEST, Plain, never_plain, plain_maker
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pgjobs.json_payload import JsonDumper
+    from pgjobs.keys import KeyMaker
     from pgjobs.options import JobOptions
 
 _LASTING = frozenset({Job, FunctionType, BuiltinFunctionType})
@@ -56,7 +58,7 @@ class Columns(NamedTuple):
 class Recipe:
     """How the rows of one callable's jobs are made, with its options and with these settings."""
 
-    __slots__ = ("_dumper", "_key", "_options", "_parameters", "_settings", "_summarizer", "columns", "plain")
+    __slots__ = ("_dumper", "_key", "_options", "_parameters", "_settings", "_summarizer", "columns", "keys", "plain")
 
     def __init__(self, callable: Callable[..., object], current: Settings) -> None:
         self._options = options = _options_of(callable)
@@ -76,6 +78,12 @@ class Recipe:
         )
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
+        self.keys: KeyMaker | None = None
+        """What makes the keys of each job; None: they are plain jobs, which nothing holds up."""
+        if options.flow is not NO_FLOW and options.flow.is_used:
+            from pgjobs.keys import KeyMaker  # most jobs have none
+
+            self.keys = KeyMaker(callable, self.columns.task, options.flow)
         self.plain: Plain = never_plain
         """Gives payload and summary for plain arguments by position, and None for others: these are left to `make`."""
         head = self._dumper.head

@@ -49,7 +49,10 @@ _ONE_JOB = {
     "task": "shop:sell",
 }
 
+_ONE = {**_ONE_JOB, "summary": "sell()", "signature": None, "payload": b"x"}
 _MANY = {"summaries": ["sell()"] * BATCH, "signatures": [None] * BATCH, "payloads": [b"x"] * BATCH}
+_CONTROLLED = {"on_failure": "block", "expires_at": None, "expires_after": 60.0}
+_LANE = "acme\x1ftenant:1\x1faccount:1\x1fstripe"
 
 HOT: dict[str, Hot] = {
     "claim": Hot(
@@ -74,10 +77,15 @@ HOT: dict[str, Hot] = {
     "forgetful_queues": Hot(frozenset({"queues_pkey"}), ("name = ",), {"queues": ["default"]}, rows=0),  # once a second
     "ensure_queue": Hot(NOTHING, (), {"queue": "default"}, rows=0),
     "heartbeat": Hot(NOTHING, connection="heart", rows=1, pinned=False),  # a page or two of workers
-    "enqueue": Hot(
-        NOTHING, (), {**_ONE_JOB, "summary": "sell()", "signature": None, "payload": b"x"}, connection="caller", rows=1
-    ),
+    "enqueue": Hot(NOTHING, (), _ONE, connection="caller", rows=1),
     "enqueue_many": Hot(NOTHING, (), {**_ONE_JOB, **_MANY}, connection="caller"),
+    "enqueue_controlled": Hot(NOTHING, (), {**_ONE, **_CONTROLLED, "lane": _LANE, "cost": 2.0}, "caller", rows=1),
+    "enqueue_many_controlled": Hot(
+        NOTHING,
+        (),
+        {**_ONE_JOB, **_MANY, **_CONTROLLED, "lanes": [_LANE] * BATCH, "costs": [2.0] * BATCH},
+        connection="caller",
+    ),
 }
 
 _ASKED = "somebody asks for it, once"

@@ -32,7 +32,8 @@ def run(conn: psycopg.Connection[Any], name: str, columns: Columns, cells: Mappi
         with Cursor(conn, row_factory=tuple_row) as cursor:
             values = parameters(conn, columns, cells)
             cursor.execute(sql, values, binary=True)
-            prepared.learn(cursor, sql, columns, cells, values)
+            if name == "enqueue":
+                prepared.learn(cursor, sql, columns, cells, values)
             return [int(row[0]) for row in cursor.fetchall()]
     except Exception as error:
         explain(error)
@@ -49,7 +50,8 @@ async def run_async(
         async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
             values = parameters(conn, columns, cells)
             await cursor.execute(sql, values, binary=True)
-            prepared.learn(cursor, sql, columns, cells, values)
+            if name == "enqueue":
+                prepared.learn(cursor, sql, columns, cells, values)
             return [int(row[0]) for row in await cursor.fetchall()]
     except Exception as error:
         explain(error)
@@ -63,6 +65,8 @@ def parameters(driver_connection: Any, columns: Columns, cells: Mapping[str, Any
         values["payloads"] = Blobs(values["payloads"])
         if values["summaries"] is not None:
             values["summaries"] = Texts(values["summaries"])
+        if values.get("lanes") is not None:
+            values["lanes"] = Texts(values["lanes"])
     return values
 
 
