@@ -15,6 +15,7 @@ from pgjobs.errors import (
     UsageError,
 )
 from pgjobs.job import Job, job
+from pgjobs.limits import limit, queue_limit
 from pgjobs.options import JobOptions
 from pgjobs.outcome import Cancel, JobTimeout, Retry, Snooze
 from pgjobs.retry import Exponential
@@ -47,5 +48,7 @@ __all__ = [
     "enqueue",
     "enqueue_many",
     "job",
+    "limit",
+    "queue_limit",
     "settings",
 ]

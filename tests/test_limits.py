@@ -1,0 +1,112 @@
+"""Limits as they are declared: names, patterns, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgjobs import limit, queue_limit
+from pgjobs.errors import UsageError
+from pgjobs.limits import (
+    Limit,
+    check_limit_name,
+    declare_limit_of,
+    declared_limits,
+    declared_queue_limits,
+    forget_declared,
+    name_of_template,
+    pattern_of,
+)
+from pgjobs.rates import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def nothing_declared() -> Iterator[None]:
+    forget_declared()
+    yield
+    forget_declared()
+
+
+def test_what_is_declared_is_kept_by_its_name() -> None:
+    limit("tenant:*", concurrency=2, rate="100/min", burst=20)
+    limit("stripe", rate="5/s")
+    queue_limit("mail", concurrency=5)
+    assert declared_limits == {"tenant:*": Limit(2, Rate(100, 60), 20), "stripe": Limit(None, Rate(5, 1), None)}
+    assert declared_queue_limits == {"mail": Limit(5)}
+
+
+def test_the_same_again_is_no_contradiction_and_something_else_is() -> None:
+    limit("stripe", concurrency=2)
+    limit("stripe", concurrency=2)
+    with pytest.raises(UsageError, match="before with 2 at once, and now with 3 at once"):
+        limit("stripe", concurrency=3)
+    assert declared_limits == {"stripe": Limit(2)}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"concurrency": -1},
+        {"concurrency": 1.5},
+        {"concurrency": True},
+        {"concurrency": 10**9},
+        {"rate": 5},
+        {"rate": "5"},
+        {"burst": 5},
+        {"concurrency": 1, "burst": 5},
+        {"rate": "5/s", "burst": 0},
+    ],
+    ids=str,
+)
+def test_values_that_can_not_be_used_are_refused_in_a_line(given: dict[str, Any]) -> None:
+    for declare in (limit, queue_limit):
+        with pytest.raises(UsageError) as caught:
+            declare("a", **given)
+        assert len(str(caught.value).splitlines()) == 1
+    assert not declared_limits
+    assert not declared_queue_limits
+
+
+@pytest.mark.parametrize("name", ["stripe", "tenant:*", "tenant:7", "shop:3:*", "*", "a b", "Grüße", "x" * 100])
+def test_a_key_or_a_pattern_is_a_name(name: str) -> None:
+    assert check_limit_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", " a", "a\n", "a\0", "tenant*", "*:7", "a:*b", "a:**", "x" * 101, None, 7, b"x"])
+def test_what_is_no_name_of_a_limit_is_refused(name: Any) -> None:
+    with pytest.raises(UsageError):
+        limit(name, concurrency=1)
+
+
+@pytest.mark.parametrize("key", ["tenant:7", "shop:3:mail", "stripe", "tenant:", ":"])
+def test_the_pattern_of_a_key_is_a_name_and_its_own_pattern(key: str) -> None:
+    assert pattern_of(pattern_of(key)) == pattern_of(key) == check_limit_name(pattern_of(key))
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [("tenant:{tenant_id}", "tenant:*"), ("a:b:{x}{y}", "a:b:*"), ("a:{x}-{y}", "a:*"), ("stripe", "stripe")],
+)
+def test_a_template_has_the_limit_that_holds_for_all_its_keys(template: str, name: str) -> None:
+    assert name_of_template(template) == name
+    declare_limit_of(template, concurrency=1)
+    assert declared_limits == {name: Limit(1)}
+
+
+@pytest.mark.parametrize("template", ["{tenant}", "a-{x}", "a:{x}:{y}", "{x}:a"])
+def test_a_template_whose_keys_have_no_pattern_in_common_is_refused(template: str) -> None:
+    with pytest.raises(UsageError):
+        declare_limit_of(template, rate="1/s")
+
+
+def test_a_job_without_a_limit_declares_none_and_one_without_a_key_is_refused() -> None:
+    declare_limit_of("tenant:{x}")
+    declare_limit_of(None)
+    assert not declared_limits
+    with pytest.raises(UsageError, match="limit_key="):
+        declare_limit_of(None, concurrency=1)
