@@ -16,7 +16,7 @@ from pgjobs.db.follow import settle_dependencies
 from pgjobs.db.statements import statement
 from pgjobs.outcome import Cancelled
 from pgjobs.worker.demand import room_left
-from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Place
+from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Look, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link
 from pgjobs.worker.settle import array
@@ -37,6 +37,7 @@ class _Asked(NamedTuple):
     wanted: int
     began: float
     clock: datetime
+    look: Look
 
 
 class Claimer:
@@ -91,7 +92,7 @@ class Claimer:
         cursor.execute(
             statement("claim"),
             {
-                "priorities": _SMALLINTS,
+                "priorities": _SMALLINTS if look.order is None else array(look.priorities),
                 "run_ats": [place[0] for place in look.places],
                 "ids": array(place[1] for place in look.places),
                 "untils": look.untils,
@@ -101,16 +102,20 @@ class Claimer:
                 "slot": slot,
             },
         )
-        return _Asked(cursor.fetchall(), wanted, began, clock)
+        return _Asked(cursor.fetchall(), wanted, began, clock, look)
 
     def _take(self, asked: _Asked) -> int:
         """Hand on what was claimed, now that it is committed."""
-        rows, wanted, began, clock = asked
+        rows, wanted, began, clock, look = asked
         now = time.monotonic()
         last: dict[int, Place] = {}
         if rows:
-            rows.sort(key=_ORDER)
-            for row in rows[-1:] if rows[0][5] == rows[-1][5] else rows:
+            order = look.order
+            if order is None:
+                rows.sort(key=_ORDER)
+            else:
+                rows.sort(key=lambda row: (order.position(row[5], row[6]), row[6], row[0]))
+            for row in rows[-1:] if rows[0][5] == rows[-1][5] and order is None else rows:
                 last[row[5]] = (row[6], row[0])
             lane = self._lane
             name = lane.name
@@ -159,7 +164,8 @@ class Claimer:
         with link.pinned() as cursor:
             row = cursor.execute(statement("look_queue"), {"queue": self._lane.name}).fetchone()
         assert row is not None  # noqa: S101 (for mypy)
-        concurrency, rate, _aging, waiting, unsettled = row
+        concurrency, rate, aging, waiting, unsettled = row
+        self.frontier.aging = self.turns.aging = None if aging is None else timedelta(seconds=aging)
         self._is_limited = concurrency is not None or rate is not None
         self.turns.looked(now, waiting)
         self._lane.takes_turns = self._is_limited or self.turns.are_taken(now)
@@ -180,7 +186,7 @@ class Claimer:
     def _pass(self, cursor: Any, wanted: int, slot: str | None = None) -> Rows:
         """Give turns to so many jobs."""
         queue = self._lane.name
-        look = self.turns.start(wanted, self._level)
+        look = self.turns.start(wanted, self._level, self._clock_zero + timedelta(seconds=time.monotonic()))
         cursor.execute(statement("wake_waiting"), {"queue": queue})
         values = {
             **look._asdict(),

@@ -9,18 +9,22 @@ shortcut, not a truth: rows that commit late, are released or are rescued lie be
   for what is recent, so that no claim waits for them. They never take more than 5 % of the time.
 
 A *pass* is a row of sweeps that has looked at everything.
+
+Where the queue has an *aging*, what a claim looks at is cut into ranges (see `aging`); all else is the same.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pgjobs.worker.aging import BEGINNING, NEWEST, OLDEST, Order, Place, Range, ranges
+
+__all__ = ["BEGINNING", "NEAR", "NEWEST", "OLDEST", "PRIORITIES", "Frontier", "Look", "Place"]
 
 PRIORITIES = list(range(10))
-OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
-NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
 NEAR = timedelta(seconds=0.1)
 SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
 VERY_DEAR = 0.05  # seconds: no look at everything takes that by chance
@@ -31,16 +35,18 @@ WIDEST = 1e6  # seconds; slices that might be wider have no end
 SWEEP_EVERY = 0.5  # seconds, while claims come back full
 SWEEP_SHARE = 20  # the next sweep is no sooner than this many times what the last one cost
 
-Place = tuple[datetime, int]  # (run_at, id)
-BEGINNING: Place = (OLDEST, 0)
-
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a claim looks at: each priority from its place on, until a time."""
+    """What a claim looks at: each priority from its place on, until a time.
+
+    `order`: with aging, where a claimed job stands in it; priorities may be there several times then.
+    """
 
     places: list[Place]
     untils: list[datetime]
+    priorities: list[int] = field(default_factory=lambda: PRIORITIES)
+    order: Order | None = None
 
 
 _TO_THE_END = [NEWEST] * len(PRIORITIES)
@@ -55,6 +61,9 @@ class Frontier:
         self.empty_since = 0.0  # when the last pass began, if nothing has been found since; else 0
         self.sweeping = False  # whether the last claim was a sweep
         self.rested = False  # whether it was the end of a pass that found nothing
+        self.aging: timedelta | None = None  # of the queue, as far as is known; may be changed between two claims
+        self._turn = 0  # claims with aging
+        self._aged: tuple[list[Range], Order] | None = None  # what the last claim looked at, with aging
         # Seconds before the places: a sweep looks as far back as `_recent`, or from `_seen` to `_seen + _width`.
         self._recent = math.inf
         self._width = math.inf
@@ -67,6 +76,17 @@ class Frontier:
 
     def start(self, now: float, clock: datetime) -> Look:
         """Say what the next claim looks at."""
+        look = self._look(now, clock)
+        if self.aging is None:
+            self._aged = None
+            return look
+        self._turn += 1
+        found = ranges(clock, self.aging, starts=look.places, untils=look.untils, turn=self._turn)
+        order = Order(found)
+        self._aged = found, order
+        return Look([each.start for each in found], [each.until for each in found], [each[0] for each in found], order)
+
+    def _look(self, now: float, clock: datetime) -> Look:
         self.sweeping, self.rested = now >= self.next_sweep, False
         near = (clock - NEAR, 0)
         starts = [min(place, near) for place in self.places]
@@ -92,8 +112,11 @@ class Frontier:
         if not (self.sweeping and self._deep):
             # It stopped at the last priority that it took from; those before have nothing more that is due.
             near = (clock - NEAR, 0)
-            for priority in range(max(last)) if full and last else PRIORITIES:
-                places[priority] = max(places[priority], near)
+            if self._aged and full and last:
+                self._used_up(*self._aged, last, near)
+            else:
+                for priority in range(max(last)) if full and last else PRIORITIES:
+                    places[priority] = max(places[priority], near)
         if last:
             self._found, self.empty_since = True, 0.0
         cost = now - began
@@ -105,6 +128,12 @@ class Frontier:
                 self._seen, self._deep = 0.0, False  # what was found comes first
             else:
                 self._swept(cost - self._usual, now)
+
+    def _used_up(self, found: list[Range], order: Order, last: Mapping[int, Place], near: Place) -> None:
+        """With aging: what lies before the range from which a full claim took its last job has nothing more."""
+        stopped = max(order.position(priority, place[0]) for priority, place in last.items())
+        for priority, _, until in found[:stopped]:
+            self.places[priority] = max(self.places[priority], min((until, 0), near))
 
     def _swept(self, cost: float, now: float) -> None:
         """After a sweep that was not full: `cost` is what it took beyond the usual."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pgjobs.worker.frontier import PRIORITIES
+from pgjobs.worker.frontier import NEWEST, OLDEST, PRIORITIES
 
 FIRST = ""  # before all lanes
 LAST = "\U0010ffff"  # behind all lanes
@@ -23,11 +24,15 @@ TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue c
 
 
 class Pass(NamedTuple):
-    """What a pass looks at: pieces of priorities, each from behind one lane up to another one; jobs for each lane."""
+    """What a pass looks at: pieces of priorities, each from behind one lane up to another one; jobs for each lane.
+
+    `dues`: of each piece, since when its jobs have to be due.
+    """
 
     priorities: list[int]
     behinds: list[str]
     untils: list[str]
+    dues: list[datetime]
     quantum: int
 
 
@@ -38,6 +43,7 @@ class Turns:
         self.next_look = 0.0
         self._waiting_since = -math.inf  # when something was last seen to wait
         self._next_pass = 0.0
+        self.aging: timedelta | None = None  # of the queue
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
         self._quantum = 1 << 20  # as long as there may be but one lane
         self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
@@ -71,17 +77,19 @@ class Turns:
         """Wait a moment: another worker makes a pass."""
         self._next_pass = now + SOONEST
 
-    def start(self, demand: int, worst: int = PRIORITIES[-1]) -> Pass:
-        """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`."""
-        # The piece up to the lane that had the last turn comes behind the other one of the same priority.
-        both: list[tuple[int, str, str]] = []
-        for priority in PRIORITIES[: worst + 1]:
+    def start(self, demand: int, worst: int, clock: datetime) -> Pass:
+        """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`.
+
+        With aging a priority comes several times: first with what has waited so long that it counts as a better one.
+        """
+        pieces: list[tuple[int, str, str, datetime]] = []
+        for priority, due in steps(worst, clock, self.aging):
             last = self._last.get(priority, FIRST)
-            both.append((priority, last, LAST))
-            if last != FIRST:
-                both.append((priority, FIRST, last))
-        priorities, behinds, untils = zip(*both, strict=True)
-        return Pass(list(priorities), list(behinds), list(untils), max(1, min(self._quantum, demand)))
+            pieces.append((priority, last, LAST, due))
+            if last != FIRST:  # from the beginning on, up to the lane that had the last turn
+                pieces.append((priority, FIRST, last, due))
+        priorities, behinds, untils, dues = map(list, zip(*pieces, strict=True))
+        return Pass(priorities, behinds, untils, dues, max(1, min(self._quantum, demand)))
 
     def passed(self, given: Iterable[tuple[int, str]], demand: int, began: float, now: float) -> None:
         """Remember a pass that gave turns to these (priority and lane of each job), of so many that were asked for."""
@@ -98,6 +106,17 @@ class Turns:
         self.empty_since = 0.0 if jobs else began
         if jobs:
             self._waiting_since = now
+
+
+def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[int, datetime]]:
+    """Give the priorities in the order in which they are served, each with the time since when a job has to be due."""
+    if aging is None:
+        return [(priority, NEWEST) for priority in PRIORITIES[: worst + 1]]
+    return [
+        (priority, OLDEST if clock - OLDEST <= (waited := (priority - served) * aging) else clock - waited)
+        for served in PRIORITIES[: worst + 1]
+        for priority in PRIORITIES[served:]
+    ]
 
 
 def last_in_turn(lanes: Iterable[str], behind: str) -> str:

@@ -4,10 +4,12 @@
 -- Lanes take turns: in each priority, those behind the lane that had the last turn come first, then those up to it. All
 -- jobs of a lane are held up by the same things, so a lane without room is passed over by one look, however many jobs
 -- lie in it. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant. Of a sequence only its first job
--- can have the turn: the one with the smallest id, wherever and until whenever it waits.
+-- can have the turn: the one with the smallest id, wherever and until whenever it waits. A priority may come several times,
+-- with jobs that are due since longer: see aging.py.
 WITH turns AS MATERIALIZED (
     SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.rate, b.probes, row_number() OVER () AS n
-    FROM unnest(%(priorities)s::smallint[], %(behinds)s::text[], %(untils)s::text[]) AS s (priority, behind, until)
+    FROM unnest(%(priorities)s::smallint[], %(behinds)s::text[], %(untils)s::text[],
+                %(dues)s::timestamptz[]) AS s (priority, behind, until, due)
     CROSS JOIN LATERAL (
         WITH RECURSIVE lane AS (
             (SELECT w.lane, w.limit_key, w.sequence, w.breaker
@@ -72,7 +74,7 @@ WITH turns AS MATERIALIZED (
               FROM pgjobs.jobs_waiting AS w
               WHERE l.sequence IS NULL
                 AND w.queue = %(queue)s AND w.priority = s.priority AND w.lane = l.lane AND w.held IS NULL
-                AND w.run_at <= now()
+                AND w.run_at <= least(now(), s.due)
               ORDER BY w.run_at, w.id
               LIMIT x.room
               FOR UPDATE SKIP LOCKED) AS first
@@ -83,7 +85,7 @@ WITH turns AS MATERIALIZED (
               WHERE w.id = (SELECT f.id FROM pgjobs.jobs_waiting AS f
                             WHERE f.sequence = l.sequence ORDER BY f.id LIMIT 1)
                 AND w.queue = %(queue)s AND w.lane = l.lane AND w.priority = s.priority
-                AND w.held IS NULL AND w.run_at <= now()
+                AND w.held IS NULL AND w.run_at <= least(now(), s.due)
                 AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS v WHERE v.sequence = l.sequence)
                 AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d
                                 WHERE d.sequence = l.sequence AND coalesce(d.on_failure, 'block') = 'block')

@@ -1,0 +1,188 @@
+"""Aging: what has waited long enough is served as if its priority were higher, and nothing is left out by that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs.worker.aging import BEGINNING, LEVELS, NEWEST, Order, Place, level, ranges
+from pgjobs.worker.frontier import PRIORITIES, SLICE, SWEEP_EVERY, Frontier
+from tests.worker.test_decisions import CHANGES, COSTS, NOW, Table
+
+if TYPE_CHECKING:
+    pass
+
+AGINGS = st.builds(lambda seconds: timedelta(seconds=seconds), st.one_of(st.floats(0.01, 500), st.just(1e9)))
+AGES = st.lists(st.tuples(st.integers(0, 9), st.floats(-10, 1e5)), max_size=30)
+
+
+class AgingTable(Table):
+    """The model of a queue, claimed range by range, as the statement does it."""
+
+    def claim(self, frontier: Frontier, wanted: int, now: float, cost: float = 0.001) -> int:
+        return len(self.taken(frontier, wanted, now, cost))
+
+    def taken(
+        self, frontier: Frontier, wanted: int, now: float, cost: float = 0.001
+    ) -> list[tuple[int, datetime, int]]:
+        clock = NOW + timedelta(seconds=now)
+        look = frontier.start(now, clock)
+        found: list[tuple[int, datetime, int]] = []
+        for priority, start, until in zip(look.priorities, look.places, look.untils, strict=True):
+            here = (row for row in self.rows if row[0] == priority and row[1:] >= start and row[1] <= min(until, clock))
+            found += sorted(here)[: wanted - len(found)]
+        assert len(set(found)) == len(found), "a row was found in two ranges"
+        self.rows -= set(found)
+        last: dict[int, Place] = defaultdict(lambda: BEGINNING)
+        for row in found:
+            last[row[0]] = max(last[row[0]], (row[1], row[2]))
+        frontier.claimed(last, full=len(found) >= wanted, began=now, now=now + cost, clock=clock)
+        return found
+
+
+def aging_frontier(aging: float) -> Frontier:
+    frontier = Frontier()
+    frontier.aging = timedelta(seconds=aging)
+    return frontier
+
+
+@given(AGES, AGINGS, st.integers(0, 1000))
+def test_each_job_is_in_one_range_and_levels_come_in_their_order(
+    ages: list[tuple[int, float]], aging: timedelta, turn: int
+) -> None:
+    found = ranges(NOW, aging, turn=turn)
+    order = Order(found)
+    jobs = [(priority, NOW - timedelta(seconds=age)) for priority, age in ages]
+    positions = []
+    for priority, run_at in jobs:
+        inside = [at for at, r in enumerate(found) if r[0] == priority and r.start <= (run_at, 1) and run_at <= r.until]
+        assert inside == [order.position(priority, run_at)]
+        positions.append((inside[0], level(priority, run_at, NOW, aging)))
+    levels = [served for _, served in sorted(positions)]
+    # A level ends with the job that is due for exactly so long, which belongs to the one before.
+    assert levels == sorted(levels)
+
+
+@pytest.mark.parametrize(
+    ("priority", "age", "expected"),
+    [(9, -5, 9), (9, 0, 9), (9, 9.9, 9), (9, 10, 8), (9, 89, 1), (9, 90, 0), (9, 9000, 0), (0, 50, 0), (5, 25, 3)],
+)
+def test_a_level_is_the_priority_less_the_agings_that_a_job_has_waited(
+    priority: int, age: float, expected: int
+) -> None:
+    assert level(priority, NOW - timedelta(seconds=age), NOW, timedelta(seconds=10)) == expected
+
+
+def test_within_a_level_the_priorities_that_waited_longest_come_first() -> None:
+    found = ranges(NOW, timedelta(seconds=10))
+    assert [r.priority for r in found[:LEVELS]] == PRIORITIES
+    assert [r.priority for r in found[LEVELS : LEVELS + 9]] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert len(found) == 55
+
+
+def test_at_level_0_the_priorities_take_turns() -> None:
+    firsts = [ranges(NOW, timedelta(seconds=10), turn=turn)[0].priority for turn in range(20)]
+    assert firsts == [*PRIORITIES, *PRIORITIES]
+
+
+def test_where_the_places_are_near_now_there_are_no_more_ranges_than_priorities() -> None:
+    near = (NOW - timedelta(seconds=0.1), 0)
+    found = ranges(NOW, timedelta(seconds=1), starts=[near] * LEVELS)
+    assert [r.priority for r in found] == PRIORITIES
+    assert {r.start for r in found} == {near}
+    assert {r.until for r in found} == {NEWEST}
+
+
+def test_an_aging_longer_than_time_itself_changes_no_order() -> None:
+    found = ranges(NOW, timedelta(seconds=1e9), starts=[(NOW - timedelta(days=1), 0)] * LEVELS)
+    assert [r.priority for r in found] == PRIORITIES
+
+
+@given(CHANGES, COSTS, st.sampled_from([0.5, 10, 70, 1e6]))
+def test_no_due_row_is_overlooked_for_ever(
+    changes: list[tuple[str, int, Any]], costs: list[float], aging: float
+) -> None:
+    table, frontier, now, cost = AgingTable(), aging_frontier(aging), 0.0, cycle(costs)
+    for kind, first, second in changes:
+        if kind == "add":
+            table.add(first, second)
+        else:
+            now += second
+            table.claim(frontier, first, now, next(cost))
+    while table.rows:
+        left = len(table.rows)
+        for _ in range(200):  # a pass in slices
+            now += SWEEP_EVERY + 0.1
+            table.claim(frontier, 3, now, SLICE / 10)
+        assert len(table.rows) < left
+
+
+@given(CHANGES, st.lists(st.sampled_from([None, 1.0, 50.0]), min_size=1, max_size=10))
+def test_an_aging_that_is_set_and_taken_back_all_the_time_loses_nothing(
+    changes: list[tuple[str, int, Any]], agings: list[float | None]
+) -> None:
+    table, frontier, now, aging = AgingTable(), Frontier(), 0.0, cycle(agings)
+    for kind, first, second in changes:
+        seconds = next(aging)
+        frontier.aging = None if seconds is None else timedelta(seconds=seconds)
+        if kind == "add":
+            table.add(first, second)
+        else:
+            now += second
+            table.claim(frontier, first, now)
+    for _ in range(200):
+        now += SWEEP_EVERY + 0.1
+        table.claim(frontier, 1000, now, SLICE / 10)
+    assert not table.rows
+
+
+@pytest.mark.parametrize("aging", [None, 10.0])
+def test_a_flood_of_the_first_priority_lets_the_last_one_through_only_with_aging(aging: float | None) -> None:
+    """More comes than can be done, for ever: ten a second, of which five are claimed."""
+    table, frontier = AgingTable(), Frontier()
+    frontier.aging = None if aging is None else timedelta(seconds=aging)
+    late = (9, NOW, 0)
+    table.rows.add(late)
+    for step in range(2000):
+        now = step / 10
+        table.next_id += 1
+        table.rows.add((0, NOW + timedelta(seconds=now), table.next_id))
+        if step % 2 and late in table.taken(frontier, 1, now):
+            assert aging
+            assert 90 <= now < 92.5
+            return
+    assert aging is None
+    assert late in table.rows
+
+
+def test_a_flood_of_the_last_priority_does_not_starve_the_first_one() -> None:
+    """What has waited longest is at level 0 as well, and there is more of it than can be done."""
+    table, frontier = AgingTable(), aging_frontier(0.1)
+    for _ in range(500):
+        table.next_id += 1
+        table.rows.add((9, NOW - timedelta(seconds=5), table.next_id))
+    first = (0, NOW, 0)
+    table.rows.add(first)
+    taken = [table.taken(frontier, 1, step / 10)[0] for step in range(30)]
+    assert first in taken[:LEVELS]
+    assert len({*taken}) == 30
+
+
+@given(CHANGES)
+def test_without_aging_a_claim_looks_at_what_it_always_did(changes: list[tuple[str, int, Any]]) -> None:
+    table, frontier, now = Table(), Frontier(), 0.0
+    for kind, first, second in changes:
+        if kind == "add":
+            table.add(first, second)
+            continue
+        now += second
+        table.claim(frontier, first, now)
+        look = frontier.start(now, NOW)
+        assert look.priorities is PRIORITIES
+        assert look.order is None
