@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pgjobs.breaker import Breaker
 from pgjobs.context import CurrentJob, current_job
 from pgjobs.enqueue import JobHandle, enqueue, enqueue_many
 from pgjobs.errors import (
@@ -24,6 +25,7 @@ from pgjobs.settings import Settings, configure, settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "Breaker",
     "Cancel",
     "ConfigurationError",
     "CurrentJob",

@@ -13,6 +13,7 @@ from dataclasses import fields
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
 
+from pgjobs.breaker import Breaker, declare
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_text, isinstance_of
 from pgjobs.flow import NO_FLOW, Flow, OnFailure
@@ -261,6 +262,8 @@ def job(
         policy=make_policy(backoff, retry_on, give_up_on),
         flow=NO_FLOW if flow == NO_FLOW else flow,
     )
+    if isinstance_of(breaker, Breaker):
+        declare(cast("Breaker", breaker))
     decorator = _Decorator(job_options)
     return decorator if function is None else decorator(function)
 

@@ -26,7 +26,7 @@ from tests.support import postgres, processes
 TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),
-    *("jobs_waiting", "limits", "tenants", "buckets", "dependencies"),
+    *("jobs_waiting", "limits", "tenants", "buckets", "dependencies", "breakers"),
 }
 DAY = re.compile(r"jobs_history_\d{8}")
 

@@ -38,6 +38,7 @@ _GRANTS = [
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     "GRANT INSERT, UPDATE, DELETE ON pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_history, pgjobs.jobs_history_default, "
     'pgjobs.dead_jobs, pgjobs.workers, pgjobs.queues, pgjobs.retention TO "{work}"',
+    'GRANT INSERT, UPDATE, DELETE ON pgjobs.breakers TO "{work}"',
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
     # Days of history are made and dropped by workers, with the rights of the owner, and by nobody else.
     *(

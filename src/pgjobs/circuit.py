@@ -1,0 +1,144 @@
+"""The state machine of a circuit breaker: pure functions from a state and what happened to the next state.
+
+    closed ──too many of the window's calls failed──▶ open ──its time is over──▶ half-open ──probes succeeded──▶ closed
+                                                       ▲                             │
+                                                       └────────a probe failed───────┘
+
+All times are seconds of PostgreSQL's clock since 1970. A call that began before the state's own beginning says nothing
+about it: what hung since before the breaker opened does not open it again, nor close it.
+
+The cooldown does not grow from one opening to the next: a try costs `probes` calls at most, so that a longer one would
+spare next to nothing, and be late when the dependency is well again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+from pgjobs.breaker import Breaker
+
+BUCKETS = 10  # parts of the window; with them it slides
+CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
+
+
+class Call(NamedTuple):
+    """A call of the dependency that has ended. `began`: when."""
+
+    began: float
+    succeeded: bool
+
+
+class Bucket(NamedTuple):
+    """What ended in a part of the window, from `began` on."""
+
+    began: float
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """The state of a breaker.
+
+    `until`: an open one lets nothing through before; calls that begin later are probes. `forced`: an operator wants it
+    so, and calls do not change it. `since`: when it became so. `window`: what was counted, oldest first; when closed.
+    `passed`: probes that have succeeded. `reason`: why it is so.
+    """
+
+    state: CircuitState = "closed"
+    until: float = -math.inf
+    forced: bool = False
+    since: float = -math.inf
+    window: tuple[Bucket, ...] = ()
+    passed: int = 0
+    reason: str = ""
+
+    def lets_through(self, now: float) -> bool:
+        """Say whether jobs are claimed now: all of them, or some probes."""
+        return self.state == "closed" or self.until <= now
+
+
+def after_calls(circuit: Circuit, breaker: Breaker, calls: Iterable[Call], now: float) -> Circuit:
+    """Give the state after calls that ended just now."""
+    circuit = after_time(circuit, now)
+    if circuit.state == "open":
+        return circuit  # they were under way when it opened
+    begin = circuit.since if circuit.state == "closed" else circuit.until
+    fresh = [call.succeeded for call in calls if call.began >= begin]
+    if not fresh:
+        return circuit
+    failed = fresh.count(False)
+    succeeded = len(fresh) - failed
+    if circuit.state == "half_open":
+        return _after_probes(circuit, breaker, succeeded, failed, now)
+    window = counted(circuit.window, breaker.window, succeeded, failed, now)
+    if not circuit.forced:
+        ended, bad = totals(window)
+        if ended >= breaker.min_calls and bad >= breaker.failures * ended:
+            reason = f"{bad} of {ended} calls failed within {breaker.window:g} s"
+            return Circuit("open", until=now + breaker.cooldown, since=now, reason=reason)
+    return replace(circuit, window=window)
+
+
+def after_time(circuit: Circuit, now: float) -> Circuit:
+    """Give the state at this time: an open one whose time is over is half-open."""
+    if circuit.state != "open" or circuit.until > now:
+        return circuit
+    return Circuit("half_open", until=circuit.until, since=circuit.until, reason="it was open for long enough")
+
+
+def open_by_hand(seconds: float, now: float) -> Circuit:
+    """Give the state of one that an operator opens for so many seconds, or until told otherwise (infinity)."""
+    return Circuit("open", until=now + seconds, forced=True, since=now, reason="opened by an operator")
+
+
+def closed_by_hand(now: float) -> Circuit:
+    """Give the state of one that an operator closes: it stays closed, whatever fails, until told otherwise."""
+    return Circuit("closed", forced=True, since=now, reason="closed by an operator")
+
+
+def by_itself(now: float) -> Circuit:
+    """Give the state of one that is to decide by itself again: closed, with nothing counted."""
+    return Circuit("closed", since=now, reason="set going by an operator")
+
+
+def _after_probes(circuit: Circuit, breaker: Breaker, succeeded: int, failed: int, now: float) -> Circuit:
+    passed = circuit.passed + succeeded
+    if failed:
+        reason = f"a probe failed, {passed} succeeded" if passed else "a probe failed"
+        return Circuit("open", until=now + breaker.cooldown, since=now, reason=reason)
+    if passed >= breaker.probes:
+        return Circuit("closed", since=now, reason=f"{passed} probe{'s' * (passed != 1)} succeeded")
+    return replace(circuit, passed=passed)
+
+
+def counted(window: Sequence[Bucket], seconds: float, succeeded: int, failed: int, now: float) -> tuple[Bucket, ...]:
+    """Count calls that ended now into the window, and forget what is older than `seconds`.
+
+    The clock may have been set back: what lies in the future is counted on for a part of the window, and then too old.
+    """
+    width = seconds / BUCKETS
+    kept = within(window, seconds, now)
+    if kept and now < kept[-1].began + width:
+        began, good, bad = kept.pop()
+    else:
+        began, good, bad = now, 0, 0
+    return (*kept, Bucket(began, good + succeeded, bad + failed))
+
+
+def within(window: Sequence[Bucket], seconds: float, now: float) -> list[Bucket]:
+    """Give the parts of the window that still count: a part is forgotten when all of it is too old."""
+    width = seconds / BUCKETS
+    return [bucket for bucket in window if now - seconds - width < bucket.began <= now + width]
+
+
+def totals(window: Iterable[Bucket]) -> tuple[int, int]:
+    """Give how many calls ended, and how many of them failed."""
+    ended = bad = 0
+    for _, succeeded, failed in window:
+        ended += succeeded + failed
+        bad += failed
+    return ended, bad
