@@ -81,6 +81,7 @@ class Retried:
     delay: float
     traceback: str | None = None
     isolate: bool = False  # the next attempt runs in a process of its own: this one may have killed its worker
+    answered: bool | None = None  # of a job with a breaker: whether the dependency answered; None: that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Failed:
 
     error: str
     traceback: str | None = None
+    answered: bool | None = None  # as in Retried
 
 
 @dataclass(frozen=True, slots=True)

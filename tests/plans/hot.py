@@ -94,6 +94,7 @@ _RESCUE = "when a worker has died"
 _DAILY = "retention: a little work now and then, whoever comes first"
 _TURNS = "where jobs wait for turns, or a queue has a limit: see test_turns.py"
 _LOOK = "a listing that somebody looks at"
+_BREAKER = "some times a second while jobs with breakers end: by the key of a table with a row for each breaker"
 
 RARE: dict[str, str] = {
     **dict.fromkeys(
@@ -125,6 +126,12 @@ RARE: dict[str, str] = {
     "trim_history_default": f"{_DAILY}: reads the default partition, which is empty as a rule",
     "trim_dead": _DAILY,
     "take_retention_turn": "reads a table of one row",
+    "lock_breaker": _BREAKER,
+    "write_breaker": _BREAKER,
+    "open_breakers": _BREAKER,
+    "declare_breaker": "once for each breaker, when a worker meets it",
+    "ring_all": "when a breaker closes: reads the table of queues",
+    "list_breakers": _LOOK,
     "keep_completed": _ASKED,
     "keep_dead": _ASKED,
     "keep_history": _ASKED,

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from queue import Empty
 from typing import Any
 
+from pgjobs.context import CurrentJob
 from pgjobs.db.statements import statement
 from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.breakers import BreakerRecorder
 from pgjobs.worker.lane import Ended, Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.settle import Claim, Settlement, complete, settle
@@ -27,7 +29,14 @@ class Acknowledger(VitalThread):
     """One thread and one connection for all `queues` of a worker process. `stop()` ends it, after a last flush."""
 
     def __init__(
-        self, outbox: Outbox, link: Link, worker_id: int, host: str, grace: float, queues: Sequence[str]
+        self,
+        outbox: Outbox,
+        link: Link,
+        worker_id: int,
+        host: str,
+        grace: float,
+        queues: Sequence[str],
+        breakers: BreakerRecorder,
     ) -> None:
         super().__init__(name="pgjobs-acknowledger", daemon=True)
         self._outbox = outbox
@@ -36,6 +45,7 @@ class Acknowledger(VitalThread):
         self._host = host
         self._grace = grace
         self._queues = list(queues)
+        self._breakers = breakers
         self._forgetful: frozenset[str] = frozenset()  # those that keep nothing of what completes
         self._next_look = 0.0  # monotonic seconds
         self.settled = 0  # jobs, whatever their outcome
@@ -88,6 +98,8 @@ class Acknowledger(VitalThread):
             if seconds is not None:
                 count[1] += 1
                 count[2] += seconds
+            if type(job) is not CurrentJob and job.breaker is not None:
+                self._breakers.note(job, outcome, seconds)
             if outcome is COMPLETED:
                 completed.append(number)
                 claims.append(claim)

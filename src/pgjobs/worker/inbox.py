@@ -8,7 +8,7 @@ threads that fight for the interpreter's lock made such jobs cost a third more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from queue import SimpleQueue
 
 from pgjobs.context import CurrentJob
@@ -69,6 +69,18 @@ class Inbox:
                 yield self.jobs.pop()
             except IndexError:
                 return
+
+    def take_of(self, breakers: Set[str]) -> list[CurrentJob]:
+        """Take out the jobs of these breakers, wherever they lie. From any thread."""
+        taken = []
+        for job in list(self.jobs):
+            if job.breaker in breakers:
+                try:
+                    self.jobs.remove(job)  # as atomic as popleft: jobs are compared by identity
+                except ValueError:
+                    continue  # a thread was faster
+                taken.append(job)
+        return taken
 
     def close(self, threads: int) -> None:
         """Send the threads away, once nothing is left."""

@@ -16,6 +16,7 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
+from pgjobs.breaker import declared
 from pgjobs.context import CurrentJob
 from pgjobs.db.connect import connect, connect_hot
 from pgjobs.db.statements import load_statements
@@ -23,6 +24,7 @@ from pgjobs.diagnosis import one_line
 from pgjobs.settings import configure
 from pgjobs.worker.acknowledger import Acknowledger, labels
 from pgjobs.worker.board import Board
+from pgjobs.worker.breakers import BreakerRecorder
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
@@ -122,13 +124,21 @@ class WorkerProcess:
     def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadConsumers]]:
         config = self._config
         names = [queue.name for queue in config.queues]
+        host = socket.gethostname()
+        self._breakers = BreakerRecorder(
+            lambda stop: self._link("breakers", async_commit=True, stop=stop),
+            f"worker {worker_id} ({host}, {os.getpid()})",
+            self._lanes,
+            self._outbox,
+        )
         acknowledger = Acknowledger(
             self._outbox,
             self._link("acknowledge", stop=self._hurry),
             worker_id,
-            socket.gethostname(),
+            host,
             config.grace,
             names,
+            self._breakers,
         )
         watchdog = Watchdog(self._on_stuck)
         self._loop = loop = LoopRunner(self._outbox, watchdog, self._board)
@@ -154,6 +164,8 @@ class WorkerProcess:
             consumer.start()
         for producer in producers:
             producer.start()
+        if declared():
+            self._breakers.start()
         return acknowledger, producers, consumers
 
     def _on_stuck(self, job: CurrentJob) -> None:
@@ -239,6 +251,7 @@ class WorkerProcess:
         self._hurry.set()
         acknowledger.stop()
         acknowledger.join(max(5.0, self._config.grace))
+        self._breakers.stop()
         self._tell_progress(acknowledger)
         left = self._running()
         if left:

@@ -66,6 +66,8 @@ def _fits(field: str, value: Any) -> bool:
             return type(value) is float and 0 <= value <= LONGEST_DELAY
         case "isolate":
             return type(value) is bool
+        case "answered":
+            return value is None or type(value) is bool
         case "traceback":
             return value is None or type(value) is str
         case _:  # error, reason

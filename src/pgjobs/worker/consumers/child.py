@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
-from pgjobs.context import CurrentJob
+from pgjobs.context import ControlledJob, CurrentJob
 from pgjobs.errors import PayloadError
 from pgjobs.outcome import Outcome
 from pgjobs.settings import configure
@@ -59,7 +59,7 @@ def main(fd: int, box_fd: int, parent: int) -> None:
 
 
 def _job(values: dict[str, object]) -> CurrentJob:
-    job = CurrentJob.__new__(CurrentJob)
+    job = ControlledJob.__new__(ControlledJob)  # it has all that either kind has
     for name, value in values.items():
         setattr(job, name, value)
     return job

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextvars import copy_context
+from dataclasses import replace
 from inspect import CO_COROUTINE
 from types import CoroutineType, FunctionType
 from typing import Any
 
+from pgjobs.breaker import declared
 from pgjobs.context import CurrentJob, current
 from pgjobs.errors import PayloadError
 from pgjobs.job import Job, is_async, options_of
-from pgjobs.outcome import COMPLETED, JobTimeout, Outcome
+from pgjobs.outcome import COMPLETED, Failed, JobTimeout, Outcome, Retried
 from pgjobs.payload import Call, load
 from pgjobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.settings import settings
@@ -124,9 +126,22 @@ def outcome_of(job: CurrentJob, error: BaseException, callable: Any = None) -> O
         if isinstance(error, JobTimeout) and not error.args:
             error.args = (f"ran longer than its {job.timeout or 0:g} s",)
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
-        return after_exception(error, attempt, most, policy)
+        outcome = after_exception(error, attempt, most, policy)
+        return outcome if job.breaker is None else _judged(outcome, error, job.breaker)
     except BaseException as second:  # an exception whose class lies about itself
         return after_loss(f"{_name(error)}, and looking at it raised {_name(second)}", attempt, most)
+
+
+def _judged(outcome: Outcome, error: BaseException, name: str) -> Outcome:
+    """Add to a failure whether it is one of the dependency behind the breaker.
+
+    A timeout is one in any case: whoever waits in vain was not answered. A payload that can not be loaded says nothing.
+    """
+    if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
+        return outcome
+    breaker = declared().get(name)
+    blamed = breaker is None or isinstance(error, JobTimeout) or breaker.blames(error)
+    return replace(outcome, answered=not blamed)
 
 
 def _name(error: BaseException) -> str:

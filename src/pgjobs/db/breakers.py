@@ -1,0 +1,83 @@
+"""The rows of `breakers`: read one under its lock, and write what became of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pgjobs.breaker import Breaker
+from pgjobs.circuit import Bucket, Circuit
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class Locked(NamedTuple):
+    """A breaker's state and settings, and PostgreSQL's time (seconds since 1970), under the lock of its row."""
+
+    circuit: Circuit
+    breaker: Breaker
+    now: float
+
+
+def declare_breaker(cursor: psycopg.Cursor[Any], breaker: Breaker) -> None:
+    """Write down the settings of a breaker; what it is in stays."""
+    cursor.execute(
+        statement("declare_breaker"),
+        {
+            "name": breaker.name,
+            "failures": breaker.failures,
+            "period": breaker.window,
+            "min_calls": breaker.min_calls,
+            "cooldown": breaker.cooldown,
+            "probes": breaker.probes,
+        },
+    )
+
+
+def lock_breaker(cursor: psycopg.Cursor[Any], name: str) -> Locked:
+    """Lock a breaker until the transaction ends, and read it. One that nobody has declared gets default settings."""
+    row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
+    if row is None:
+        declare_breaker(cursor, Breaker(name))
+        row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
+    assert row is not None  # noqa: S101 (for mypy: rows of breakers are not deleted)
+    state, until, forced, since, calls, passed, reason, failures, window, min_calls, cooldown, probes, now = row
+    circuit = Circuit(
+        state,
+        -math.inf if until is None else until,
+        forced,
+        -math.inf if since is None else since,
+        window_of(calls),
+        passed,
+        reason,
+    )
+    return Locked(circuit, Breaker(name, failures, window, min_calls, cooldown, probes), now)
+
+
+def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: Circuit, by: str | None) -> None:
+    """Write the state; `by`: who changed it, or None when it has only counted."""
+    cursor.execute(
+        statement("write_breaker"),
+        {
+            "name": name,
+            "state": circuit.state,
+            "until": None if circuit.until == -math.inf else circuit.until,
+            "forced": circuit.forced,
+            "since": None if circuit.since == -math.inf else circuit.since,
+            "passed": circuit.passed,
+            "calls": json.dumps(circuit.window),
+            "reason": circuit.reason,
+            "by": by,
+        },
+    )
+
+
+def window_of(calls: Any) -> tuple[Bucket, ...]:
+    """Read the column `calls`; what makes no sense there counts as nothing."""
+    try:
+        return tuple(Bucket(float(began), int(succeeded), int(failed)) for began, succeeded, failed in calls)
+    except (TypeError, ValueError):
+        return ()
