@@ -20,6 +20,7 @@ from pgjobs.limits import limit, queue_limit
 from pgjobs.options import JobOptions
 from pgjobs.outcome import Cancel, JobTimeout, Retry, Snooze
 from pgjobs.retry import Exponential
+from pgjobs.schedule import Schedule, schedule
 from pgjobs.settings import Settings, configure, settings
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "PayloadError",
     "PgjobsError",
     "Retry",
+    "Schedule",
     "SchemaError",
     "Settings",
     "SignatureError",
@@ -52,5 +54,6 @@ __all__ = [
     "job",
     "limit",
     "queue_limit",
+    "schedule",
     "settings",
 ]

@@ -9,6 +9,7 @@
 | summaries | PGJOBS_SUMMARY | on; `off` stores none |
 | allow | PGJOBS_ALLOW | none: workers may call anything; several are separated by commas |
 | payload | PGJOBS_PAYLOAD | any: workers take pickles and JSON; `json`: no pickles |
+| app | PGJOBS_APP | none: the top-level package that declares a schedule |
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Settings:
     where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
     payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
     of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what workers take,
-    "any" or "json".
+    "any" or "json". `app`: the name of this application, which owns the schedules that its code declares.
 
     Raises:
         UsageError: a value that can not be used.
@@ -52,6 +53,7 @@ class Settings:
     summaries: bool = True
     allow: AllowList | None = None
     payload: str = "any"
+    app: str | None = None
 
     def __post_init__(self) -> None:
         url, schema = exact_text(self.database_url), exact_text(self.schema)
@@ -82,6 +84,12 @@ class Settings:
         if payload not in ("any", "json"):
             raise UsageError(f"payload is {brief(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
         object.__setattr__(self, "payload", payload)
+        app = exact_text(self.app)
+        if self.app is not None and not (app and len(app) <= 100 and app.isprintable() and app == app.strip()):
+            raise UsageError(
+                f"app is {brief(self.app)}: give a name of at most 100 characters that can be printed (PGJOBS_APP)."
+            )
+        object.__setattr__(self, "app", app)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -103,6 +111,7 @@ class Settings:
             max_payload=int(max_payload),
             allow=parse_allow([env["PGJOBS_ALLOW"]]) if env.get("PGJOBS_ALLOW") else None,
             payload=env.get("PGJOBS_PAYLOAD") or "any",
+            app=env.get("PGJOBS_APP") or None,
             summaries=(env.get("PGJOBS_SUMMARY") or "on").lower() not in ("off", "0", "no", "false"),
         )
 

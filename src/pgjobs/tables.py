@@ -14,7 +14,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
     REAL,
+    UUID,
     BigInteger,
     Boolean,
     Column,
@@ -48,6 +50,10 @@ class Tables(NamedTuple):
     """The switches of queues."""
     retention: Table
     """One row: how long what has finished is kept."""
+    schedules: Table
+    """What is to be enqueued when."""
+    schedule_declarers: Table
+    """The supervisors whose code declares schedules."""
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
@@ -99,7 +105,49 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("applied_at", _MOMENT),
         schema=schema,
     )
-    return Tables(jobs, dead_jobs, workers, queues, retention)
+    schedules = Table("schedules", metadata, *_schedule_columns(), schema=schema)
+    schedule_declarers = Table(
+        "schedule_declarers",
+        metadata,
+        Column("id", UUID, primary_key=True),
+        Column("role", Text, nullable=False),
+        Column("names", ARRAY(Text), nullable=False),
+        Column("started_at", _MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("seen_at", _MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("ended_at", _MOMENT),
+        schema=schema,
+    )
+    return Tables(jobs, dead_jobs, workers, queues, retention, schedules, schedule_declarers)
+
+
+def _schedule_columns() -> list[Column[Any]]:
+    return [
+        Column("name", Text, primary_key=True),
+        Column("app", Text),
+        Column("cron", Text, nullable=False),
+        Column("tz", Text, nullable=False, server_default=text("'UTC'")),
+        Column("missed", Text, nullable=False, server_default=text("'once'")),
+        Column("overlap", Text, nullable=False, server_default=text("'allow'")),
+        Column("paused_at", _MOMENT),
+        Column("retired_at", _MOMENT),
+        Column("next_at", _MOMENT),
+        Column("last_at", _MOMENT),
+        Column("last_job_id", BigInteger),
+        Column("error", Text),
+        Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
+        Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
+        Column("digest", LargeBinary),
+        Column("queue", Text, nullable=False, server_default=text("'default'")),
+        Column("priority", SmallInteger, nullable=False, server_default=text("5")),
+        Column("max_attempts", Integer, nullable=False, server_default=text("5")),
+        Column("timeout", REAL),
+        Column("executor", Text),
+        Column("task", Text, nullable=False),
+        Column("summary", Text),
+        Column("options", JSONB, nullable=False, server_default=text("'{}'")),
+        Column("signature", LargeBinary),
+        Column("payload", LargeBinary, nullable=False),
+    ]
 
 
 def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
@@ -137,4 +185,4 @@ def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
 
 
 metadata = MetaData()
-jobs, dead_jobs, workers, queues, retention = make_tables(settings().schema, metadata)
+jobs, dead_jobs, workers, queues, retention, schedules, schedule_declarers = make_tables(settings().schema, metadata)

@@ -95,6 +95,8 @@ _DAILY = "retention: a little work now and then, whoever comes first"
 _TURNS = "where jobs wait for turns, or a queue has a limit: see test_turns.py"
 _LOOK = "a listing that somebody looks at"
 _BREAKER = "some times a second while jobs with breakers end: by the key of a table with a row for each breaker"
+_FIRE = "when a schedule fires: reads the table of schedules"
+_BEAT = "at the start of a supervisor that imports code with schedules, and every 20 s: reads both tables of schedules"
 
 RARE: dict[str, str] = {
     **dict.fromkeys(
@@ -107,6 +109,25 @@ RARE: dict[str, str] = {
     "mark_awaited": "when somebody waits for a job of another transaction: by an index of those alone",
     "settle_dependencies": "when somebody waits for a job of another transaction: by an index of those alone",
     "park": "a controlled job that is to run again: by the primary key",
+    "any_schedule": "once a heartbeat, where no schedule is known: reads the table of schedules",
+    "next_schedule": "once a second, where there are schedules: reads the table of schedules",
+    "take_schedule": _FIRE,
+    "advance_schedule": _FIRE,
+    "schedule_is_busy": f"{_FIRE}, or a look-up of a job",
+    "put_schedule": "when a declaration has changed",
+    "lock_schedules": _BEAT,
+    "lock_declarers": _BEAT,
+    "beat_declarer": _BEAT,
+    "list_declarers": _BEAT,
+    "end_declarer": "when a supervisor ends",
+    "forget_declarers": _BEAT,
+    "retire_schedules": _BEAT,
+    "forget_schedules": _BEAT,
+    "list_schedules": _LOOK,
+    "pause_schedule": _ASKED,
+    "resume_schedule": _ASKED,
+    "remove_schedule": _ASKED,
+    "scheduled_call": _ASKED,
     "unanswered_claims": "after a lost connection: reads the live table once for each queue",
     "timeline": "after a lost connection: reads no table",
     "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",

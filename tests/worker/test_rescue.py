@@ -15,6 +15,7 @@ from pgjobs import enqueue, enqueue_many
 from pgjobs.worker.caretaker import Caretaker
 from pgjobs.worker.heart import Heart
 from pgjobs.worker.rescue import rescue_unheard
+from pgjobs.worker.scheduler import Scheduler
 from tests.chaos.proxy import Proxy
 from tests.support import tasks
 from tests.support.processes import children, is_alive, wait_until
@@ -193,7 +194,7 @@ def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
     proxy = Proxy(conn.info.port)
     through_proxy = conninfo.make_conninfo(database_url, host="127.0.0.1", port=proxy.port)
     heart = Heart(through_proxy, 0.1, 0.5, lambda: [ours], gone.append)
-    caretaker = Caretaker(database_url, 0.1, 0.5, heart)
+    caretaker = Caretaker(database_url, 0.1, 0.5, heart, Scheduler(database_url, ""))
     heard = "SELECT now() - heartbeat_at < interval '0.3 s' FROM pgjobs.workers WHERE id = %s"
     heart.start()
     wait_until(lambda: scalar(conn, heard, [ours]))
@@ -223,7 +224,7 @@ def test_when_the_servers_clock_leaps_only_who_stays_silent_is_taken_for_dead(
     stranger = put_worker(conn, {"default": 1})
     leap = "UPDATE pgjobs.workers SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE id = %s"
     heart = Heart(database_url, 0.2, 1.0, lambda: [ours], gone.append)
-    caretaker = Caretaker(database_url, 0.2, 1.0, heart)
+    caretaker = Caretaker(database_url, 0.2, 1.0, heart, Scheduler(database_url, ""))
     heart.start()
     caretaker.start()
     for _ in range(40):

@@ -37,8 +37,9 @@ _GRANTS = [
     'GRANT USAGE ON SEQUENCE pgjobs.jobs_id_seq TO "{enqueue}"',
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     "GRANT INSERT, UPDATE, DELETE ON pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_history, pgjobs.jobs_history_default, "
-    'pgjobs.dead_jobs, pgjobs.workers, pgjobs.queues, pgjobs.retention TO "{work}"',
-    'GRANT INSERT, UPDATE, DELETE ON pgjobs.breakers TO "{work}"',
+    "pgjobs.dead_jobs, pgjobs.workers, pgjobs.queues, pgjobs.retention, pgjobs.schedules, "
+    "pgjobs.schedule_declarers, pgjobs.breakers, pgjobs.jobs_waiting, pgjobs.limits, pgjobs.buckets, pgjobs.tenants, "
+    'pgjobs.dependencies TO "{work}"',
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
     # Days of history are made and dropped by workers, with the rights of the owner, and by nobody else.
     *(

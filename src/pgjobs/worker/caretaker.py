@@ -14,10 +14,12 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from pgjobs.db.connect import behind_pooler, connect
+from pgjobs.db.statements import statement
 from pgjobs.worker.heart import Heart
 from pgjobs.worker.link import Link, Stopped
 from pgjobs.worker.rescue import Death, bury, rescue_orphans, rescue_unheard
 from pgjobs.worker.retention import Retention
+from pgjobs.worker.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,12 +37,15 @@ PATIENCE = f"SET lock_timeout = '5s'; SET statement_timeout = '{LONGEST_STATEMEN
 class Caretaker(threading.Thread):
     """One thread and one connection. It looks for silent workers as often as the heart beats."""
 
-    def __init__(self, database_url: str, every: float, rescue_after: float, heart: Heart) -> None:
+    def __init__(
+        self, database_url: str, every: float, rescue_after: float, heart: Heart, scheduler: Scheduler
+    ) -> None:
         super().__init__(name="pgjobs-caretaker", daemon=True)
         self._database_url = database_url
         self._every = every
         self._rescue_after = rescue_after
         self._heart = heart
+        self._scheduler = scheduler
         # No SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it waits
         # for ever (CPython 3.11 passes on a negative rest, which means no timeout).
         self._deaths: Queue[Death | None] = Queue()
@@ -112,6 +117,8 @@ class Caretaker(threading.Thread):
 
     def _look(self, link: Link) -> None:
         connection, now = self._answering(link), time.monotonic()
+        if not self._scheduler.needed and connection.execute(statement("any_schedule")).fetchone() == (True,):
+            self._scheduler.wake()
         if 0 < self._generation < link.generation:
             self._steady_since = now
         self._generation = link.generation

@@ -91,6 +91,10 @@ class WorkerConfig:
         """Write it for a worker process."""
         return json.dumps(asdict(self))
 
+    def role(self, app: str | None) -> str:
+        """Name what its workers import: the same for all supervisors that declare the same; "" for none."""
+        return json.dumps([app, *sorted(self.imports)]) if self.imports else ""
+
     def settings(self) -> dict[str, Any]:
         """Give those that are settings of the processes in which jobs run."""
         return {name: getattr(self, name) for name in ("schema", "database_url", "allow", "payload")}

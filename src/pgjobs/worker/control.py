@@ -5,6 +5,7 @@
 | supervisor → worker | config | `config`: the first line |
 | supervisor → worker | drain | |
 | worker → supervisor | registered | `worker_id`: before the first claim |
+| worker → supervisor | schedules | `schedules`: what its imports declare; before it is registered |
 | worker → supervisor | unfit | `error`: it can not work at all, and a restart would not help |
 | worker → supervisor | progress | `settled`: jobs since the start |
 | worker → supervisor | stuck | `id`, `claim`, `error`: a job that does not stop |

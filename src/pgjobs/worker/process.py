@@ -80,6 +80,10 @@ class WorkerProcess:
             except BaseException as error:  # a module may raise anything while it is imported
                 self._control.say("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
                 return 1
+        if config.imports:
+            from pgjobs.schedule import declared
+
+            self._control.say("schedules", schedules=[schedule.to_message() for schedule in declared()])
         try:
             worker_id = self._worker_id = self._link("register", stop=self).run(self._register)
         except Stopped:

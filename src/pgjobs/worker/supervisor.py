@@ -26,6 +26,7 @@ from pgjobs.worker.caretaker import LAST_WORDS, Caretaker
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.heart import Heart
 from pgjobs.worker.member import Member
+from pgjobs.worker.scheduler import Scheduler
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
@@ -76,7 +77,10 @@ class Supervisor:
         self._settled_before = 0  # by processes that are gone
         self._lock = threading.Lock()
         self._heart = Heart(config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone)
-        self._caretaker = Caretaker(config.database_url, config.heartbeat, config.rescue_after, self._heart)
+        self._scheduler = Scheduler(config.database_url, config.role(settings().app))
+        self._caretaker = Caretaker(
+            config.database_url, config.heartbeat, config.rescue_after, self._heart, self._scheduler
+        )
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -97,6 +101,7 @@ class Supervisor:
         try:
             self._heart.start()
             self._caretaker.start()
+            self._scheduler.start()
             for _ in range(self._config.processes):
                 self._hire()
             log.info(
@@ -107,6 +112,7 @@ class Supervisor:
             )
             self._loop(wake_read)
         finally:
+            self._scheduler.stop()
             for member in self._members:
                 member.kill()
                 self._bury(member)
@@ -114,6 +120,7 @@ class Supervisor:
             self._caretaker.join(LAST_WORDS + 5)
             self._heart.stop()
             self._heart.join(5)
+            self._scheduler.join(5)
             for number, handler in old.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
@@ -185,6 +192,8 @@ class Supervisor:
                         self._hire()
                 case "progress":
                     self._tell_progress()
+                case "schedules":
+                    self._scheduler.declare(message["schedules"])
         if member.control.ended:
             self._forget(member)
         return bool(messages)

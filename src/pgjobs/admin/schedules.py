@@ -1,0 +1,246 @@
+"""Schedules: list, add, pause, resume, remove, and run one now.
+
+Those of code are declared by `pgjobs.schedule`; here they can be paused, but not changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import dict_row
+
+from pgjobs.admin.rows import clock, fetch, fetch_dicts
+from pgjobs.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
+from pgjobs.db.scheduled import enqueue_scheduled
+from pgjobs.db.statements import statement
+from pgjobs.errors import EnqueueError, NotFoundError, UsageError, brief
+from pgjobs.options import JobOptions, check_priority, check_queue
+from pgjobs.schedule import Schedule, check_name, make, signed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+
+@dataclass(frozen=True)
+class ScheduleRow:
+    """A schedule as it is listed.
+
+    `app`: whose code declares it (None: an operator added it). `state`: active, paused, or retired, when no code
+    declares it any more. `next_at`: its next firing (None: it has none); `last_at`: the last one that was enqueued, as
+    `last_job_id`. `error`: why it could not fire.
+    """
+
+    name: str
+    app: str | None
+    cron: str
+    tz: str
+    missed: str
+    overlap: str
+    task: str
+    summary: str | None
+    queue: str
+    priority: int
+    state: str
+    next_at: datetime | None
+    last_at: datetime | None
+    last_job_id: int | None
+    error: str | None
+    paused_at: datetime | None
+    retired_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def list_schedules(conn: psycopg.Connection) -> list[ScheduleRow]:
+    """List all schedules, by name."""
+    return fetch(conn, "list_schedules", ScheduleRow, schedule=None)
+
+
+def get_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
+    """Give one schedule.
+
+    Raises:
+        NotFoundError: there is none of that name.
+
+    """
+    found = fetch(conn, "list_schedules", ScheduleRow, schedule=check_name(name))
+    if not found:
+        raise NotFoundError(f"There is no schedule {name!r}: `pgjobs schedules list` shows what there is.")
+    return found[0]
+
+
+def add(
+    conn: psycopg.Connection,
+    name: str,
+    cron: str,
+    callable: Callable[..., object],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    tz: str = "UTC",
+    missed: Missed = "once",
+    overlap: Overlap = "allow",
+    queue: str | None = None,
+    priority: int | None = None,
+    replacing: bool = False,
+) -> ScheduleRow:
+    """Add a schedule that belongs to no application, as `pgjobs.schedule` declares one; it fires from now on.
+
+    `queue`, `priority`: instead of those of the job. `replacing`: change the one that there may be; a pause stays.
+
+    Raises:
+        UsageError: a value that can not be used, or there is such a schedule already.
+        EnqueueError: the call is refused, as `enqueue` would do it.
+
+    """
+    made = make(cron, callable, args, kwargs, tz=tz, name=name, missed=missed, overlap=overlap)
+    return _add(conn, made, queue, priority, replacing=replacing)
+
+
+def add_json(
+    conn: psycopg.Connection,
+    name: str,
+    cron: str,
+    task: str,
+    arguments: list[Any] | dict[str, Any],
+    *,
+    tz: str = "UTC",
+    missed: Missed = "once",
+    overlap: Overlap = "allow",
+    queue: str | None = None,
+    priority: int | None = None,
+    replacing: bool = False,
+) -> ScheduleRow:
+    """Add a schedule of a task that is not imported here: a function with `@job(payload="json")`.
+
+    `task`: `module:qualname`. `arguments`: a list, or a dict of arguments by name. The rest is as for `add`.
+
+    Raises:
+        UsageError: a value that can not be used, or there is such a schedule already.
+
+    """
+    module, colon, function = task.partition(":")
+    if not (module and colon and function and task.isprintable()):
+        raise UsageError(f"task={brief(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
+    if not isinstance(arguments, list | dict):
+        raise UsageError(f"arguments={brief(arguments)}: give a list, or a dict of arguments by name.")
+    when, options = parse(cron, tz), JobOptions()
+    try:
+        payload = json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise EnqueueError(f"arguments={brief(arguments)}: JSON does not have that ({error}).") from error
+    made = Schedule(
+        name=check_name(name),
+        app=None,
+        cron=when.expression,
+        tz=when.tz,
+        missed=check_choice("missed", missed, MISSED),  # type: ignore[arg-type]  # just looked at
+        overlap=check_choice("overlap", overlap, OVERLAP),  # type: ignore[arg-type]  # just looked at
+        queue=options.queue,
+        priority=options.priority,
+        max_attempts=options.max_attempts,
+        timeout=None,
+        executor=None,
+        task=task,
+        summary=None,
+        options="{}",
+        signature=None,
+        payload=payload,
+    )
+    return _add(conn, made, queue, priority, replacing=replacing)
+
+
+def _add(
+    conn: psycopg.Connection, made: Schedule, queue: str | None, priority: int | None, *, replacing: bool
+) -> ScheduleRow:
+    if queue is not None:
+        made = replace(made, queue=check_queue(queue))
+    if priority is not None:
+        made = replace(made, priority=check_priority(priority))
+    made = signed(made)
+    with conn.transaction():
+        row, now = _lock(conn, made.name), clock(conn)
+        if row is not None and row["app"] is not None:
+            raise UsageError(
+                f"the schedule {made.name!r} is declared in the code of {row['app']}: give this one another name."
+            )
+        if row is not None and not replacing:
+            raise UsageError(f"there is a schedule {made.name!r}: replace it (--replace), or give another name.")
+        after = now if row is None or row["last_at"] is None else max(now, row["last_at"])
+        values = {**asdict(made), "next_at": parse(made.cron, made.tz).next(after), "digest": made.digest()}
+        if conn.execute(statement("put_schedule"), values).rowcount == 0:
+            raise UsageError(f"somebody else has just declared {made.name!r}: give this one another name.")
+        return get_schedule(conn, made.name)
+
+
+def pause(conn: psycopg.Connection, name: str) -> bool:
+    """Let a schedule enqueue nothing until it is resumed; False if it was paused already.
+
+    Raises:
+        NotFoundError: there is none of that name.
+
+    """
+    get_schedule(conn, name)
+    return bool(fetch_dicts(conn, "pause_schedule", schedule=name))
+
+
+def resume(conn: psycopg.Connection, name: str) -> bool:
+    """Let a schedule go on with its next firing from now; False if it was not paused.
+
+    What would have fired during the pause is not made up for.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        UsageError: its expression can not be used.
+
+    """
+    with conn.transaction():
+        get_schedule(conn, name)
+        row = _lock(conn, name)
+        assert row is not None  # noqa: S101 (just seen; who removed it since has got an error of ours at most)
+        if row["paused_at"] is None and row["next_at"] is not None:
+            return False
+        after = row["now"] if row["last_at"] is None else max(row["now"], row["last_at"])
+        next_at = parse(row["cron"], row["tz"]).next(after)
+        conn.execute(statement("resume_schedule"), {"schedule": name, "next_at": next_at})
+        return row["paused_at"] is not None
+
+
+def remove(conn: psycopg.Connection, name: str) -> None:
+    """Remove a schedule that an operator added, or a retired one. Its jobs stay.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        UsageError: it is declared in code, which would declare it again.
+
+    """
+    row = get_schedule(conn, name)
+    if not fetch_dicts(conn, "remove_schedule", schedule=name):
+        raise UsageError(
+            f"the schedule {name!r} is declared in the code of {row.app}, which would declare it again: remove it "
+            "there, or pause it."
+        )
+
+
+def run(conn: psycopg.Connection, name: str) -> int:
+    """Enqueue the call of a schedule now, once, and give the job's id. It is no firing: nothing else changes.
+
+    Raises:
+        NotFoundError: there is none of that name.
+
+    """
+    get_schedule(conn, name)
+    (row,) = fetch_dicts(conn, "scheduled_call", schedule=name)
+    job = enqueue_scheduled(conn, row, None)
+    assert job is not None  # noqa: S101 (it has no conditions)
+    return job
+
+
+def _lock(conn: psycopg.Connection, name: str) -> dict[str, Any] | None:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement("lock_schedules"), {"names": [name]}).fetchone()

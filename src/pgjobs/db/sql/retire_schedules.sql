@@ -1,0 +1,5 @@
+-- Stop what no code declares any more; an operator's schedules have no application, and stay.
+UPDATE pgjobs.schedules
+SET retired_at = now()
+WHERE app IS NOT NULL AND retired_at IS NULL AND name <> ALL (%(kept)s::text[])
+RETURNING name, app

@@ -1,0 +1,4 @@
+-- What a schedule enqueues.
+SELECT queue, priority, max_attempts, timeout, executor, task, summary, options, signature, payload
+FROM pgjobs.schedules
+WHERE name = %(schedule)s

@@ -1,0 +1,27 @@
+"""Schedules, as an application declares them: `pgjobs work --import tests.schedules.tasks`."""
+
+from __future__ import annotations
+
+import os
+
+from pgjobs import job, schedule
+
+CRON = os.environ.get("TEST_CRON", "0 9 * * MON-FRI")
+
+
+@job(queue="reports", payload="json", max_attempts=2)
+def report(kind: str = "daily", *, copy: bool = False) -> None:
+    """Report."""
+
+
+def tidy() -> None:
+    """Tidy up."""
+
+
+@job
+def sync(number: int) -> None:
+    """Synchronise."""
+
+
+for name in os.environ.get("TEST_SCHEDULES", "").split():
+    schedule(CRON, sync, args=(len(name),), name=name, tz="Europe/Berlin")
