@@ -1,11 +1,14 @@
-"""Queues: list, pause, resume, and whether they keep what completed."""
+"""Queues: list, pause, resume, whether they keep what completed, their limits and their aging."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pgjobs.admin.limits import columns
 from pgjobs.admin.rows import fetch, fetch_dicts
+from pgjobs.errors import UsageError, brief
+from pgjobs.exact import exact_number
 from pgjobs.options import check_queue
 
 if TYPE_CHECKING:
@@ -14,12 +17,19 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from pgjobs.limits import Limit
+
+SHORTEST_AGING = 0.1  # seconds
+LONGEST_AGING = 366 * 86_400.0
+
 
 @dataclass(frozen=True)
 class Queue:
     """A queue's settings. `created_at` is None while it has jobs and no row; `worked_on`: a worker serves it.
 
-    `keep_completed`: whether its completed jobs go to history; if not, they are deleted.
+    `keep_completed`: whether its completed jobs go to history; if not, they are deleted. `concurrency`: so many at once
+    over all workers; `rate`: so many starts per `period` (seconds), and `burst` of them at once; `aging`: seconds after
+    which a job counts as one of the next higher priority. None: there is no such limit, or no aging.
     """
 
     name: str
@@ -28,6 +38,11 @@ class Queue:
     keep_completed: bool
     created_at: datetime | None
     worked_on: bool
+    concurrency: int | None = None
+    rate: float | None = None
+    period: float | None = None
+    burst: float | None = None
+    aging: float | None = None
 
 
 def list_queues(conn: psycopg.Connection) -> list[Queue]:
@@ -71,6 +86,36 @@ def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
     """
     check_queue(queue)
     return bool(fetch_dicts(conn, "keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
+
+
+def set_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
+    """Set the limit of a queue over all workers: what it leaves out is not limited. What runs already is not stopped.
+
+    Workers follow within a second.
+
+    Raises:
+        UsageError: it is no name of a queue.
+
+    """
+    fetch_dicts(conn, "limit_queue", queue=check_queue(queue), **columns(limit))
+    ring(conn, [queue])
+
+
+def set_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> None:
+    """Lift a job by one priority for each time that it has waited so many seconds; None: priorities are strict.
+
+    Workers follow within a second.
+
+    Raises:
+        UsageError: it is no name of a queue, or no number of seconds.
+
+    """
+    if seconds is not None:
+        number = exact_number(seconds)
+        if number is None or not SHORTEST_AGING <= number <= LONGEST_AGING:
+            raise UsageError(f"aging={brief(seconds)}: give seconds from {SHORTEST_AGING:g} to a year, or off.")
+    fetch_dicts(conn, "age_queue", queue=check_queue(queue), seconds=seconds)
+    ring(conn, [queue])
 
 
 def ring(conn: psycopg.Connection, queues: Iterable[str]) -> None:

@@ -16,3 +16,13 @@ Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Ids of jobs.", 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A number of days, or forever.", show_default=False)]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", "-c", metavar="N", help="So many jobs at once over all workers.")
+]
+Rate = Annotated[
+    str | None, typer.Option("--rate", metavar="RATE", help="So many starts per period: 100/min, 10/s, 10/30s.")
+]
+Burst = Annotated[
+    float | None, typer.Option("--burst", metavar="B", help="So many starts at once (default: those of a period).")
+]
+NoLimit = Annotated[bool, typer.Option("--none", help="No limit at all.")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from pgjobs import __version__
-from pgjobs.cli import dead, demo, history, jobs, migrate, queues, schedules, status, supervise, work
+from pgjobs.cli import dead, demo, history, jobs, limits, migrate, queues, schedules, status, supervise, tenants, work
 from pgjobs.errors import UsageError, brief
 from pgjobs.settings import configure
 
@@ -44,6 +44,8 @@ app.add_typer(jobs.app, name="jobs", epilog=EPILOG)
 app.add_typer(dead.app, name="dead", epilog=EPILOG)
 app.add_typer(queues.app, name="queues", epilog=EPILOG)
 app.add_typer(schedules.app, name="schedules", epilog=EPILOG)
+app.add_typer(limits.app, name="limits", epilog=EPILOG)
+app.add_typer(tenants.app, name="tenants", epilog=EPILOG)
 app.add_typer(history.app, name="history", epilog=EPILOG)
 app.command("demo", epilog=EPILOG)(demo.demo)
 

@@ -1,4 +1,4 @@
-"""`pgjobs queues list|pause|resume|keep`."""
+"""`pgjobs queues list|pause|resume|keep|limit|aging`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from pgjobs.cli.arguments import Json
+from pgjobs.cli.arguments import Burst, Concurrency, Json, NoLimit, Rate
 from pgjobs.cli.column import Column
 
 app = typer.Typer(
-    help="List, pause and resume queues, and say what they keep.", no_args_is_help=True, rich_markup_mode=None
+    help="List, pause and limit queues, and say what they keep.", no_args_is_help=True, rich_markup_mode=None
 )
 
-COLUMNS = (Column("QUEUE"), Column("STATE"), Column("PAUSED SINCE"), Column("KEEPS"), Column("WORKER"))
+COLUMNS = (
+    Column("QUEUE"),
+    Column("STATE"),
+    Column("PAUSED SINCE"),
+    Column("KEEPS"),
+    Column("WORKER"),
+    Column("LIMIT"),
+    Column("AGING"),
+)
 UNSEEN = "pgjobs: no job and no worker of a queue {!r} has been seen yet. Is that its name?"
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a queue.", show_default=False)]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of queues.", show_default=False)]
 
 
@@ -22,14 +31,17 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of qu
 def list_(as_json: Json = False) -> None:
     """List the queues that have settings or queued jobs."""
     from pgjobs.admin import queues as admin
+    from pgjobs.admin.limits import limit_of
     from pgjobs.cli.output import print_json, print_table, when
     from pgjobs.cli.session import session
+    from pgjobs.limits import NO_LIMIT
 
     with session("queues list") as conn:
         found = admin.list_queues(conn)
     if as_json:
         print_json(found)
         return
+    limits = [limit_of(q.concurrency, q.rate, q.period, q.burst) for q in found]
     rows = [
         [
             q.name,
@@ -37,8 +49,10 @@ def list_(as_json: Json = False) -> None:
             when(q.paused_at) or "",
             "everything" if q.keep_completed else "nothing",
             "yes" if q.worked_on else "none",
+            "" if limit == NO_LIMIT else str(limit),
+            "" if q.aging is None else f"{q.aging:g} s",
         ]
-        for q in found
+        for q, limit in zip(found, limits, strict=True)
     ]
     print_table(COLUMNS, rows, empty="No queue has jobs or settings yet.")
 
@@ -73,7 +87,7 @@ def resume(names: Names) -> None:
 
 @app.command()
 def keep(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a queue.", show_default=False)],
+    name: Name,
     what: Annotated[
         Literal["nothing", "everything"],
         typer.Argument(metavar="WHAT", help="nothing, or everything.", show_default=False),
@@ -84,7 +98,7 @@ def keep(
     nothing: they are deleted when they complete. everything: they go to history. Failed and cancelled jobs are kept.
     """
     from pgjobs.admin import queues as admin
-    from pgjobs.cli.output import note, say
+    from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("queues keep") as conn:
@@ -92,5 +106,63 @@ def keep(
         done = admin.keep_completed(conn, name, what == "everything")
     kept = "nothing of what completes" if what == "nothing" else "everything"
     say(f"{name} keeps {kept}." if done else f"{name} kept {kept} already.")
+    _note_unseen(name, known)
+
+
+@app.command("limit")
+def limit_(
+    name: Name,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
+    burst: Burst = None,
+    none: NoLimit = False,
+) -> None:
+    """Limit a queue over all workers. What is not given is not limited; what runs already goes on."""
+    from pgjobs.admin import queues as admin
+    from pgjobs.cli.limits import chosen
+    from pgjobs.cli.output import say
+    from pgjobs.cli.session import session
+
+    limit = chosen(concurrency, rate, burst, none)
+    with session("queues limit") as conn:
+        known = {queue.name for queue in admin.list_queues(conn)}
+        admin.set_limit(conn, name, limit)
+    say(f"{name} has now: {limit}.")
+    _note_unseen(name, known)
+
+
+@app.command()
+def aging(
+    name: Name,
+    seconds: Annotated[str, typer.Argument(metavar="SECONDS", help="A number of seconds, or off.", show_default=False)],
+) -> None:
+    """Lift jobs that wait: by one priority each time that so many seconds have passed. off: priorities are strict."""
+    from pgjobs.admin import queues as admin
+    from pgjobs.cli.output import say
+    from pgjobs.cli.session import session
+
+    number = _seconds(seconds)
+    with session("queues aging") as conn:
+        known = {queue.name for queue in admin.list_queues(conn)}
+        admin.set_aging(conn, name, number)
+    lifts = "has strict priorities" if number is None else f"lifts what waits by one priority every {number:g} s"
+    say(f"{name} {lifts}.")
+    _note_unseen(name, known)
+
+
+def _seconds(text: str) -> float | None:
+    from pgjobs.errors import UsageError, brief
+
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{brief(text)} is no number of seconds: give a number such as 60, or off.") from None
+
+
+def _note_unseen(name: str, known: set[str]) -> None:
+    from pgjobs.cli.output import note
+
     if name not in known:
         note(UNSEEN.format(name))

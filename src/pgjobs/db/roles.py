@@ -36,6 +36,7 @@ _GRANTS = [
     'GRANT SELECT (name, doorbell_until) ON pgjobs.queues TO "{enqueue}"',
     'GRANT USAGE ON SEQUENCE pgjobs.jobs_id_seq TO "{enqueue}"',
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
+    'GRANT INSERT, UPDATE, DELETE ON pgjobs.limits, pgjobs.buckets TO "{work}"',
     "GRANT INSERT, UPDATE, DELETE ON pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_history, pgjobs.jobs_history_default, "
     "pgjobs.dead_jobs, pgjobs.workers, pgjobs.queues, pgjobs.retention, pgjobs.schedules, "
     "pgjobs.schedule_declarers, pgjobs.breakers, pgjobs.jobs_waiting, pgjobs.limits, pgjobs.buckets, pgjobs.tenants, "

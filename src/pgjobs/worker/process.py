@@ -33,6 +33,7 @@ from pgjobs.worker.control import Control, Message
 from pgjobs.worker.files import FILES_CLOSED, intact
 from pgjobs.worker.heart import beat_within
 from pgjobs.worker.lane import Lane, Outbox
+from pgjobs.worker.limits import Declared
 from pgjobs.worker.link import Link, Stop, Stopped
 from pgjobs.worker.producer import Producer
 from pgjobs.worker.registry import application_name, beat, claim_role, register
@@ -60,6 +61,7 @@ class WorkerProcess:
         self._outbox: Outbox = SimpleQueue()
         self._lanes: list[Lane] = []
         self._told = 0
+        self._declared = Declared()
         self._worker_id = 0  # until it is registered
         self._next_beat = 0.0
 
@@ -112,6 +114,7 @@ class WorkerProcess:
 
     def _register(self, link: Link) -> int:
         try:
+            self._declared.write(link.connection)
             return register(link.connection, self._config.queues)
         finally:
             link.close()
@@ -187,6 +190,8 @@ class WorkerProcess:
 
     def _work(self, acknowledger: Acknowledger) -> None:
         while not self.wait(TICK):
+            if self._declared.has_news():  # a job imported a module that declares limits
+                self._declare()
             if self._config.drain:
                 self._tell_progress(acknowledger)
                 if self._nothing_is_due():
@@ -196,6 +201,18 @@ class WorkerProcess:
                 return
         if self._control.ended:
             log.error("the supervisor is gone: finishing what runs, then stopping")
+
+    def _declare(self) -> None:
+        try:
+            self._link("limits", stop=self).run(self._write_declared)
+        except Stopped:
+            self._asked_to_drain = True
+
+    def _write_declared(self, link: Link) -> None:
+        try:
+            self._declared.write(link.connection)
+        finally:
+            link.close()
 
     def _has_failed_over(self) -> bool:
         if not self._failed_over.is_set():

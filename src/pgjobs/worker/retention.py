@@ -82,6 +82,7 @@ class Retention:
         if dead_letter_days is not None:
             what = "old dead letters are not removed"
             yield from self._try(connection, what, _trim_dead(connection, dead_letter_days))
+        yield from self._try(connection, "full buckets are not forgotten", _trim_buckets(connection))
 
     def _try(self, connection: psycopg.Connection, what: str, steps: Steps) -> Generator[None, None, bool]:
         """Take the steps; an error ends these only. False: a lock was waited for, and there is no use in trying on."""
@@ -140,6 +141,12 @@ def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:
             break
     if removed:
         log.info("removed %d dead letters that died more than %d days ago", removed, days)
+
+
+def _trim_buckets(connection: psycopg.Connection) -> Steps:
+    """Forget what is left of rates where that is everything, as of tenants that were here once."""
+    _count(connection, "trim_buckets")
+    yield
 
 
 def _rows(connection: psycopg.Connection, name: str, **values: object) -> list[tuple[Any, ...]]:

@@ -1,0 +1,11 @@
+-- Write the limit of a key that code declares. What is not as the code left it belongs to an operator, and stays.
+INSERT INTO pgjobs.limits AS l (name, concurrency, rate, period, burst, set_by, declared)
+VALUES (%(name)s, %(concurrency)s::integer, %(rate)s::float8, make_interval(secs => %(period)s::float8),
+        %(burst)s::float8, 'code',
+        jsonb_build_array(%(concurrency)s::integer, %(rate)s::float8,
+                          extract(epoch FROM make_interval(secs => %(period)s::float8)), %(burst)s::float8))
+ON CONFLICT (name) DO UPDATE
+SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period, burst = excluded.burst,
+    declared = excluded.declared, updated_at = now()
+WHERE l.set_by = 'code' AND l.declared <> excluded.declared
+  AND l.declared = jsonb_build_array(l.concurrency, l.rate, extract(epoch FROM l.period), l.burst)

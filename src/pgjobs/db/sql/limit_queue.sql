@@ -1,0 +1,7 @@
+-- Set the limit of a queue, also of one that has not been seen yet. Code that declares one leaves it alone then.
+INSERT INTO pgjobs.queues AS q (name, concurrency, rate, period, burst)
+VALUES (%(queue)s, %(concurrency)s::integer, %(rate)s::float8, make_interval(secs => %(period)s::float8),
+        %(burst)s::float8)
+ON CONFLICT (name) DO UPDATE
+SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period, burst = excluded.burst
+RETURNING name
