@@ -18,7 +18,7 @@ from pgjobs.errors import (
 from pgjobs.job import Job, job
 from pgjobs.limits import limit, queue_limit
 from pgjobs.options import JobOptions
-from pgjobs.outcome import Cancel, JobTimeout, Retry, Snooze
+from pgjobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
 from pgjobs.retry import Exponential
 from pgjobs.schedule import Schedule, schedule
 from pgjobs.settings import Settings, configure, settings
@@ -33,6 +33,7 @@ __all__ = [
     "EnqueueError",
     "Exponential",
     "Job",
+    "JobCancelled",
     "JobHandle",
     "JobOptions",
     "JobTimeout",

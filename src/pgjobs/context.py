@@ -14,14 +14,15 @@ class CurrentJob:
 
     `id`; `task`: `module:qualname`; `queue`; `attempt`: which one this is, from 1; `max_attempts`; `prior_attempts`:
     those before the last replay (None: there was none), which both numbers go on from; `priority`: 0 (first) to 9;
-    `run_at`: when it was due; `timeout`: seconds that the attempt may take (None: no limit). The rest is the worker's
-    own business.
+    `run_at`: when it was due; `timeout`: seconds that the attempt may take (None: no limit); `cancelled`: whether
+    somebody has asked for its end. The rest is the worker's own business.
     """
 
     # The worker makes one for each row that it claims, so it is kept bare. From `id` on the arguments are the columns
     # that `claim.sql` returns, in its order.
 
     __slots__ = (
+        "_asked",  # not set as a rule
         "attempt",
         "claim",
         "executor",
@@ -77,6 +78,15 @@ class CurrentJob:
     def breaker(self) -> str | None:
         """The name of its circuit breaker, if it has one."""
         return None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked to end (`pgjobs jobs cancel`); to look costs next to nothing, so a loop may."""
+        return getattr(self, "_asked", False)
+
+    def ask_to_cancel(self) -> None:
+        """Make `cancelled` true, in the worker that runs it."""
+        self._asked = True
 
     def budget(self) -> tuple[int, int]:
         """Give the attempt and the most there may be, as counted since the last replay."""

@@ -5,6 +5,9 @@ The state machine of a job: an attempt turns `running` into the next state by ex
     Completed ─▶ completed          Snoozed ─▶ queued, later; the attempt does not count
     Retried   ─▶ queued, later      Released ─▶ queued, now; the attempt does not count
     Failed    ─▶ failed + dead letter           Cancelled ─▶ cancelled
+                                    Parked   ─▶ waiting, until its task goes on; it does not count
+
+What was asked to be cancelled ends as completed, if the callable returns all the same, and else as cancelled.
 """
 
 from __future__ import annotations
@@ -55,6 +58,10 @@ class JobTimeout(BaseException):
     """Raised in a job that ran longer than its `timeout`; no `except Exception` swallows it."""
 
 
+class JobCancelled(BaseException):
+    """Raised in a job in a thread that is cancelled by force; no `except Exception` swallows it."""
+
+
 def check_seconds(name: str, value: object) -> float:
     """Give the seconds that a job asked for as a float.
 
@@ -102,7 +109,7 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Ended by its own wish."""
+    """Ended by its own wish, or because it was asked to."""
 
     reason: str
 
@@ -112,6 +119,14 @@ class Released:
     """Handed back at its old place: claimed and not started, or interrupted by a shutdown."""
 
 
-Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Claimed and not started, because `task` is paused, the name or pattern in `paused_tasks`."""
+
+    task: str
+
+
+Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released | Parked
 COMPLETED = Completed()
 RELEASED = Released()
+CANCELLED_ON_REQUEST = Cancelled("cancelled on request")  # the request's own reason is in the database

@@ -17,10 +17,12 @@ from pgjobs.diagnosis import describe, one_line
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_number
 from pgjobs.outcome import (
+    CANCELLED_ON_REQUEST,
     LONGEST_DELAY,
     Cancel,
     Cancelled,
     Failed,
+    JobCancelled,
     Outcome,
     Retried,
     Retry,
@@ -157,6 +159,8 @@ def _wished(error: BaseException, attempt: int, max_attempts: int, policy: Retry
         return Snoozed(check_seconds("Snooze", error.seconds))
     if isinstance(error, Cancel):
         return Cancelled(one_line(error.reason))
+    if isinstance(error, JobCancelled):
+        return CANCELLED_ON_REQUEST
     if isinstance(error, Retry):
         line = one_line(f"Retry: {one_line(error.reason)}")
         delay = _delay(policy, attempt) if error.in_seconds is None else check_seconds("Retry", error.in_seconds)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, replay
 from pgjobs.admin.detail import get_job
-from pgjobs.admin.jobs import cancel_jobs, list_jobs, retry_jobs
+from pgjobs.admin.jobs import list_jobs, retry_jobs
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.errors import NotFoundError, UsageError
 from tests.support.rows import AS_LETTER, ERRORS, count, put_dead, put_job, put_worker, row_of
@@ -200,29 +201,50 @@ def test_a_cancelled_job_can_be_retried(conn: Connection) -> None:
     assert (row["status"], row["max_attempts"] - row["prior_attempts"]) == ("queued", 5)
 
 
-def test_running_and_finished_jobs_are_not_cancelled(conn: Connection) -> None:
+def test_running_jobs_are_asked_to_end_and_finished_ones_are_refused(conn: Connection) -> None:
     running, finished = put_job(conn, status="running", worker_id=1), put_job(conn, status="completed")
-    change = cancel_jobs(conn, [running, finished, 4711])
-    assert change.done == ()
-    assert [refusal.id for refusal in change.refused] == [running, finished, 4711]
-    assert "cancelling running jobs is not there yet" in change.refused[0].reason
-    assert "completed already" in change.refused[1].reason
-    assert row_of(conn, running)["status"] == "running"
+    change = cancel_jobs(conn, [running, finished, 4711], reason="not needed")
+    assert (change.done, change.asked) == ((), (running,))
+    assert [refusal.id for refusal in change.refused] == [finished, 4711]
+    assert "completed already" in change.refused[0].reason
+    row = row_of(conn, running)
+    assert (row["status"], row["cancel_reason"], row["cancel_force"]) == ("running", "not needed", None)
 
 
-def test_a_job_that_is_claimed_at_the_same_moment_is_not_cancelled(conn: Connection, database_url: str) -> None:
+def test_what_was_asked_by_force_stays_so(conn: Connection) -> None:
+    running = put_job(conn, status="running", worker_id=1)
+    for force in (False, True, False):
+        assert cancel_jobs(conn, [running], force=force).asked == (running,)
+    assert row_of(conn, running)["cancel_force"] is True
+
+
+def test_what_waits_for_a_cancelled_job_is_cancelled_on_request(conn: Connection) -> None:
+    first, second, third, other = (put_job(conn, status=status) for status in ("queued", *["waiting"] * 3))
+    conn.execute(
+        "INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s), (%s, %s), (%s, %s)",
+        [first, second, second, third, first, third],
+    )
+    assert cancel_jobs(conn, [first], cascade=True).done == (first, second, third)
+    assert row_of(conn, other)["status"] == "waiting"
+    again = put_job(conn)
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [again, other])
+    assert cancel_jobs(conn, [again]).done == (again,)
+    assert row_of(conn, other)["status"] == "waiting"
+
+
+def test_a_job_that_is_claimed_at_the_same_moment_is_asked_to_end(conn: Connection, database_url: str) -> None:
     job = put_job(conn)
     with psycopg.connect(database_url) as worker, psycopg.connect(database_url, autocommit=True) as operator:
         worker.execute("UPDATE pgjobs.jobs_live SET status = 'running', worker_id = 1 WHERE id = %s", [job])
         import threading
 
         changes: list[object] = []
-        thread = threading.Thread(target=lambda: changes.append(cancel_jobs(operator, [job]).done))
+        thread = threading.Thread(target=lambda: changes.append(cancel_jobs(operator, [job]).asked))
         thread.start()
         _wait_until_blocked(conn, operator.info.backend_pid)
         worker.commit()
         thread.join(10)
-    assert changes == [()]
+    assert changes == [(job,)]
     assert row_of(conn, job)["status"] == "running"
 
 

@@ -18,6 +18,7 @@ class Job:
     due: bool = True
     letter: bool = False
     errors: int = 0
+    asked: bool = False  # to end, while it runs
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Model:
         job = self.jobs[number]
         assert job.status == "queued", f"job {number} was claimed, and is {job.status}"
         assert job.due, f"job {number} was claimed before it is due"
-        job.status, job.worker = "running", worker
+        job.status, job.worker, job.asked = "running", worker, False
         job.attempt += 1
         job.claims += 1
         return Claim(number, job.claims, worker)
@@ -70,6 +71,9 @@ class Model:
         if not self.holds(claim):
             return
         job = self.jobs[claim.job]
+        if job.asked:
+            job.status = "cancelled"
+            return
         job.errors += 1
         if job.attempt >= job.most:
             job.status, job.letter = "failed", True
@@ -80,12 +84,17 @@ class Model:
         """Snooze, or release: the attempt does not count."""
         if self.holds(claim):
             job = self.jobs[claim.job]
+            if job.asked:
+                job.status = "cancelled"
+                return
             job.status, job.worker, job.due = "queued", None, job.due and not later
             job.attempt -= 1
 
     def cancel(self, number: int) -> None:
         if self.jobs[number].status == "queued":
             self.jobs[number].status = "cancelled"
+        elif self.jobs[number].status == "running":
+            self.jobs[number].asked = True
 
     def again(self, number: int) -> None:
         """Put a finished job back, with a fresh budget; make a queued one due."""

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, discard, replay
-from pgjobs.admin.jobs import cancel_jobs, retry_jobs
+from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.frontier import BEGINNING, NEWEST, PRIORITIES
@@ -39,6 +40,8 @@ _ERRORS = """'[{"attempt": 1, "error": "no"}]'"""
 STATES = {
     "queued": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) VALUES (1, 0, 0, 2, 'queued', 'a:b', '', NULL, NULL, NULL)",
     "running": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) VALUES (1, 1, 1, 2, 'running', 'a:b', '', 11, NULL, NULL)",
+    "asked to end": "INSERT INTO pgjobs.jobs (id, claims, attempt, max_attempts, status, task, payload, worker_id, "
+    "cancel_reason) VALUES (1, 1, 1, 2, 'running', 'a:b', '', 11, 'enough')",
     "completed": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) VALUES (1, 1, 1, 2, 'completed', 'a:b', '', 11, now(), NULL)",
     "failed": f"WITH f AS (INSERT INTO pgjobs.jobs ({_COLUMNS}) "
     f"VALUES (1, 1, 1, 1, 'failed', 'a:b', '', 11, now(), {_ERRORS}) RETURNING *) "
@@ -110,7 +113,7 @@ class Stage:
         """Give what matters of the tables; when something happened does not."""
         jobs = self.look.execute(
             "SELECT status, attempt, claims, max_attempts, CASE status WHEN 'running' THEN worker_id END, "
-            "jsonb_array_length(errors) FROM pgjobs.jobs ORDER BY id"
+            "jsonb_array_length(errors), cancel_reason FROM pgjobs.jobs ORDER BY id"
         ).fetchall()
         letters = self.look.execute("SELECT attempt, jsonb_array_length(errors) FROM pgjobs.dead_jobs").fetchall()
         stranded = self.look.execute(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pgjobs import enqueue
+from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, discard, replay
-from pgjobs.admin.jobs import cancel_jobs, retry_jobs
+from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.config import QueueSlots

@@ -15,7 +15,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`done`: ids of the jobs that were changed, in the order asked for; `refused`: the others."""
+    """`done`: ids of the jobs that were changed, in the order asked for; `refused`: the others.
+
+    `asked`: of running ones that were asked to end, which their workers see to.
+    """
 
     done: tuple[int, ...]
     refused: tuple[Refusal, ...] = ()
+    asked: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Jobs: list, retry, cancel; `pgjobs.admin.detail` shows one."""
+"""Jobs: list and retry; `pgjobs.admin.detail` shows one, `pgjobs.admin.cancel` cancels."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from pgjobs.admin.rows import (
     check_limit,
     fetch,
     fetch_dicts,
+    job_states,
     local_settings,
     task_patterns,
 )
+from pgjobs.admin.selection import STATUSES
 from pgjobs.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import psycopg
-
-STATUSES = ("waiting", "queued", "running", "completed", "failed", "cancelled")
-CANCEL_REASON = "cancelled by an operator"
 
 
 def list_jobs(
@@ -76,7 +75,7 @@ def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
         ring(conn, {row["queue"] for row in sooner})
         done = {row["id"] for row in changed} | {row["id"] for row in sooner}
         # What is left may be a letter whose row in history is past retention. A letter beside a live job is not.
-        states = _states(conn, _without(wanted, done))
+        states = job_states(conn, _without(wanted, done))
         lost = [each for each in wanted if each not in done and each not in states]
         if lost:
             done.update(replay(conn, Selection(ids=tuple(lost))).done)
@@ -86,30 +85,8 @@ def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
     )
 
 
-def cancel_jobs(conn: psycopg.Connection, ids: Iterable[int], *, reason: str = CANCEL_REASON) -> Change:
-    """Cancel jobs that are queued or waiting; `reason` becomes their `error`. All others are refused.
-
-    Raises:
-        UsageError: an id is none.
-
-    """
-    wanted = check_ids(ids)
-    done = {row["id"] for row in fetch_dicts(conn, "cancel_jobs", ids=wanted, reason=reason)}
-    states = _states(conn, _without(wanted, done))
-    return Change(
-        tuple(each for each in wanted if each in done),
-        tuple(Refusal(each, _why_no_cancel(each, states)) for each in wanted if each not in done),
-    )
-
-
 def _without(ids: list[int], done: set[int]) -> list[int]:
     return [each for each in ids if each not in done]
-
-
-def _states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:
-    if not ids:
-        return {}
-    return {row["id"]: (row["status"], row["due"]) for row in fetch_dicts(conn, "job_states", ids=ids)}
 
 
 def _why_no_retry(id: int, states: dict[int, tuple[str, bool]]) -> str:
@@ -123,14 +100,3 @@ def _why_no_retry(id: int, states: dict[int, tuple[str, bool]]) -> str:
     if status == "waiting":
         return f"Job {id} waits for other jobs."
     return f"Job {id} has changed at this moment (now {status}): look at it, and try again."
-
-
-def _why_no_cancel(id: int, states: dict[int, tuple[str, bool]]) -> str:
-    status, _ = states.get(id, (None, False))
-    if status is None:
-        return f"There is no job {id}: it never was, or it is not kept any more."
-    if status == "running":
-        return f"Job {id} is running: cancelling running jobs is not there yet. Wait for its end or its timeout."
-    if status in ("queued", "waiting"):
-        return f"Job {id} has changed at this moment (now {status}): look at it, and try again."
-    return f"Job {id} is {status} already: there is nothing to cancel."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from psycopg import DataError
+from psycopg import DataError, errors
 from psycopg.rows import class_row, dict_row
 from psycopg.types.datetime import TimestamptzLoader
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST_ID = 2**63 - 1
+TRIES = 10
 # For statements that must be index look-ups, whatever the statistics say.
 LOOK_UP = {
     "enable_seqscan": "off",
@@ -76,6 +79,29 @@ def clock(conn: psycopg.Connection) -> datetime:
     """Give PostgreSQL's time."""
     now: datetime = fetch_dicts(conn, "clock")[0]["now"]
     return now
+
+
+def settled(conn: psycopg.Connection, name: str, **parameters: object) -> list[dict[str, Any]]:
+    """Run a statement that locks jobs as workers do; where it gets in their way, it is tried again, some times.
+
+    Two that lock the same rows in another order, or a row that another one moves between the partitions of `jobs`, are
+    errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's.
+    """
+    for _ in range(TRIES):
+        try:
+            with conn.transaction():
+                return fetch_dicts(conn, name, **parameters)
+        except (errors.DeadlockDetected, errors.SerializationFailure):
+            time.sleep(random.uniform(0, 0.05))  # noqa: S311 (spreads them, no secret)
+    with conn.transaction():
+        return fetch_dicts(conn, name, **parameters)
+
+
+def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:
+    """Give status and whether it is due for each of these jobs that is there."""
+    if not ids:
+        return {}
+    return {row["id"]: (row["status"], row["due"]) for row in fetch_dicts(conn, "job_states", ids=ids)}
 
 
 def task_patterns(task: str | None) -> list[str] | None:

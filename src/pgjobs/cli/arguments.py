@@ -12,7 +12,7 @@ TaskFilter = Annotated[
     typer.Option("--task", "-t", metavar="TASK", help="Only this task, module, or glob such as 'shop.*:send_?'."),
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many rows at most.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Ids of jobs.", show_default=False)]
+SomeIds = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Ids of jobs.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A number of days, or forever.", show_default=False)]

@@ -1,4 +1,4 @@
-"""`pgjobs jobs list|show|retry|cancel`."""
+"""`pgjobs jobs list|show|retry|cancel|set`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pgjobs.cli.arguments import Ids, Json, Limit, QueueFilter, TaskFilter
+from pgjobs.cli.arguments import Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes
 from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from pgjobs.admin.detail import JobRow
 
-app = typer.Typer(help="List, show, retry and cancel jobs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, show, retry, cancel and change jobs.", no_args_is_help=True, rich_markup_mode=None)
 
+LONGEST_WAIT = 86400.0  # seconds
 COLUMNS = (
     Column("ID", right=True),
     Column("STATUS"),
@@ -76,30 +77,92 @@ def show(
 
 
 @app.command()
-def retry(ids: Ids) -> None:
+def retry(
+    ids: SomeIds = None,
+    queue: QueueFilter = None,
+    task: TaskFilter = None,
+    status: Annotated[
+        Literal["queued", "completed", "failed", "cancelled"] | None,
+        typer.Option("--status", "-s", metavar="STATUS", help="Only these; else failed and cancelled ones."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
     """Queue finished jobs again; run later ones now.
 
-    They keep their ids and their errors, and get fresh attempts.
+    By ids, or by --queue, --task and --status. They keep their ids and their errors, and get fresh attempts.
     """
     from pgjobs.admin import jobs as admin
-    from pgjobs.cli.report import report
-    from pgjobs.cli.session import session
+    from pgjobs.cli.selection import Asked, change_selected
 
-    with session("jobs retry") as conn:
-        change = admin.retry_jobs(conn, ids)
-    report(change, "queued, due now", noun="job")
+    asked = Asked(ids, queue, task, status, ("failed", "cancelled"))
+    change_selected("retry", asked, admin.retry_jobs, "queued, due now", yes=yes)
 
 
 @app.command()
-def cancel(ids: Ids) -> None:
-    """Cancel jobs that have not started."""
-    from pgjobs.admin import jobs as admin
-    from pgjobs.cli.report import report
-    from pgjobs.cli.session import session
+def cancel(
+    ids: SomeIds = None,
+    queue: QueueFilter = None,
+    task: TaskFilter = None,
+    status: Annotated[
+        Literal["waiting", "queued", "running"] | None,
+        typer.Option("--status", "-s", metavar="STATUS", help="Only these; else all that have not ended."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Raise JobCancelled in jobs that run in a thread.")] = False,
+    cascade: Annotated[bool, typer.Option("--cascade", help="Cancel what waits for them, too.")] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", min=0, max=LONGEST_WAIT, metavar="SECONDS", help="Wait for the end of those that run."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Cancel jobs, also running ones.
 
-    with session("jobs cancel") as conn:
-        change = admin.cancel_jobs(conn, ids)
-    report(change, "cancelled", noun="job")
+    By ids, or by --queue, --task and --status. What runs is asked to end: a coroutine is cancelled, a process
+    is killed, a function in a thread has to look at current_job().cancelled, or gets JobCancelled with --force.
+    """
+    from functools import partial
+
+    from pgjobs.admin.cancel import cancel_jobs
+    from pgjobs.cli.selection import Asked, change_selected
+
+    asked = Asked(ids, queue, task, status, ("waiting", "queued", "running"))
+    do = partial(cancel_jobs, force=force, cascade=cascade)
+    change_selected("cancel", asked, do, "cancelled", yes=yes, wait=wait)
+
+
+@app.command("set")
+def set_(
+    ids: SomeIds = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", "-p", metavar="N", help="0 (first) to 9 (last).")
+    ] = None,
+    run_at: Annotated[
+        str | None, typer.Option("--run-at", metavar="TIME", help="When they are due, such as 2030-01-31T09:00+01:00.")
+    ] = None,
+    delay: Annotated[
+        float | None, typer.Option("--delay", metavar="SECONDS", help="They are due so much later.")
+    ] = None,
+    to_queue: Annotated[str | None, typer.Option("--to-queue", metavar="NAME", help="Move them to this queue.")] = None,
+    queue: QueueFilter = None,
+    task: TaskFilter = None,
+    status: Annotated[
+        Literal["waiting", "queued"] | None, typer.Option("--status", "-s", metavar="STATUS", help="Only these.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Change jobs that have not started.
+
+    Their priority, when they are due, or their queue. By ids, or by --queue, --task and --status.
+    """
+    from functools import partial
+
+    from pgjobs.admin.alter import Alteration, alter_jobs
+    from pgjobs.cli.selection import Asked, change_selected
+    from pgjobs.cli.times import parse_time
+
+    alteration = Alteration(priority, None if run_at is None else parse_time("--run-at", run_at), delay, to_queue)
+    asked = Asked(ids, queue, task, status, ("waiting", "queued"))
+    change_selected("set", asked, partial(alter_jobs, alteration=alteration), "changed", yes=yes)
 
 
 def _row(job: JobRow, now: datetime) -> list[str]:

@@ -14,7 +14,22 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from pgjobs import __version__
-from pgjobs.cli import dead, demo, history, jobs, limits, migrate, queues, schedules, status, supervise, tenants, work
+from pgjobs.cli import (
+    dead,
+    demo,
+    history,
+    jobs,
+    limits,
+    migrate,
+    queues,
+    schedules,
+    status,
+    stop,
+    supervise,
+    tasks,
+    tenants,
+    work,
+)
 from pgjobs.errors import UsageError, brief
 from pgjobs.settings import configure
 
@@ -46,6 +61,10 @@ app.add_typer(queues.app, name="queues", epilog=EPILOG)
 app.add_typer(schedules.app, name="schedules", epilog=EPILOG)
 app.add_typer(limits.app, name="limits", epilog=EPILOG)
 app.add_typer(tenants.app, name="tenants", epilog=EPILOG)
+app.add_typer(tasks.app, name="tasks", epilog=EPILOG)
+app.command("pause", epilog=EPILOG)(stop.pause)
+app.command("resume", epilog=EPILOG)(stop.resume)
+app.command("drain", epilog=EPILOG)(stop.drain)
 app.add_typer(history.app, name="history", epilog=EPILOG)
 app.command("demo", epilog=EPILOG)(demo.demo)
 

@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from pgjobs.admin.detail import JobDetail, JobRow
 
 
-def report(change: Change, done: str, *, noun: str) -> None:
+def report(change: Change, done: str, *, noun: str, left: tuple[int, ...] | None = None) -> None:
     """Say what was done, and what was refused and why; exit with 1 if anything was.
 
+    `left`: of what was asked to end, what still runs after waiting for it (None: nobody has waited).
+
     Raises:
-        typer.Exit: something was refused.
+        typer.Exit: something was refused, or still runs.
 
     """
     if change.done:
         say(f"{plural(len(change.done), noun)} {done}.")
+    if change.asked:
+        ending = "asked to end" if left is None else f"asked to end, {len(change.asked) - len(left):,} did"
+        say(f"{plural(len(change.asked), f'running {noun}')} {ending}.")
+    for each in left or ():
+        note(f"pgjobs: Job {each} still runs: a thread has to look at current_job().cancelled; --force raises in it.")
     for refusal in change.refused:
         note(f"pgjobs: {refusal.reason}")
-    if change.refused:
+    if change.refused or left:
         raise typer.Exit(1)
 
 

@@ -66,3 +66,8 @@ def doorbell_channel(queue: str, schema: str | None = None) -> str:
     from hashlib import md5
 
     return f"{(schema or settings().schema)[:20]}:{md5(queue.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def cancel_channel(schema: str | None = None) -> str:
+    """Name the NOTIFY channel on which supervisors hear that running jobs are to be cancelled (ask_to_cancel.sql)."""
+    return f"{(schema or settings().schema)[:20]}:cancel"

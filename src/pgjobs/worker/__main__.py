@@ -1,4 +1,4 @@
-"""A worker process: `python -m pgjobs.worker FD BOARD_FD BOX_FD`. The supervisor starts it; nobody else should."""
+"""A worker process: `python -m pgjobs.worker FD REQUESTS_FD BOARD_FD BOX_FD`. Its supervisor starts it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pgjobs.worker.files import remember
 from pgjobs.worker.process import WorkerProcess
 
 
-def main(fd: int, board_fd: int, box_fd: int) -> None:
+def main(fd: int, requests_fd: int, board_fd: int, box_fd: int) -> None:
     """Take the configuration from the line, and work."""
-    for inherited in (fd, board_fd):
+    for inherited in (fd, requests_fd, board_fd):
         os.set_inheritable(inherited, False)
     write_last_stack_to(box_fd)
-    remember(fd, board_fd, box_fd)
+    remember(fd, requests_fd, board_fd, box_fd)
     control = Control(socket.socket(fileno=fd))
     messages = control.hear(None)
     while not messages and not control.ended:  # a long line comes in parts
@@ -30,7 +30,8 @@ def main(fd: int, board_fd: int, box_fd: int) -> None:
     first, *others = messages  # it may have been told to drain in the same breath
     config = WorkerConfig.from_json(first["config"])
     board = Board(sum(queue.concurrency for queue in config.queues), board_fd)
-    code = WorkerProcess(config, control, board, others).run()
+    requests = socket.socket(fileno=requests_fd)
+    code = WorkerProcess(config, control, requests, board, others).run()
     with suppress(BaseException):  # a job may have closed it
         sys.stdout.flush()
     os._exit(code)  # threads of jobs that do not end must not hold up the exit

@@ -13,7 +13,17 @@ from typing import Any
 
 from pgjobs.context import CurrentJob
 from pgjobs.db.statements import statement
-from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.outcome import (
+    CANCELLED_ON_REQUEST,
+    COMPLETED,
+    RELEASED,
+    Cancelled,
+    Failed,
+    Outcome,
+    Parked,
+    Retried,
+    Snoozed,
+)
 from pgjobs.worker.breakers import BreakerRecorder
 from pgjobs.worker.lane import Ended, Lane, Outbox
 from pgjobs.worker.link import Link, Stopped
@@ -104,7 +114,9 @@ class Acknowledger(VitalThread):
                 completed.append(number)
                 claims.append(claim)
             else:
-                others.append((ended, (Claim(number, claim), outcome)))
+                if job.cancelled and not isinstance(outcome, Cancelled):
+                    outcome = CANCELLED_ON_REQUEST  # it raised because of that, or was killed
+                others.append(((job, outcome, seconds), (Claim(number, claim), outcome)))
         # The slots are free already: the producer may fetch while this flush is under way.
         for lane, (jobs, ran, total) in lanes.items():
             lane.note_ended(int(jobs), int(ran), total)
@@ -211,6 +223,8 @@ def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, i
             return f"snoozed for {outcome.delay:g} s", logging.DEBUG
         case Cancelled():
             return f"cancelled: {outcome.reason}", logging.INFO
+        case Parked():
+            return f"parked, because {outcome.task} is paused", logging.DEBUG
         case _ if outcome is RELEASED:
             return "handed back", logging.DEBUG
         case _:

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 from pgjobs.context import ControlledJob, CurrentJob
 from pgjobs.db.follow import settle_dependencies
 from pgjobs.db.statements import statement
-from pgjobs.outcome import Cancelled
+from pgjobs.outcome import Cancelled, Parked
 from pgjobs.worker.demand import room_left
 from pgjobs.worker.frontier import OLDEST, PRIORITIES, Frontier, Look, Place
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.link import Link
+from pgjobs.worker.paused import PausedTasks
 from pgjobs.worker.settle import array
 from pgjobs.worker.turns import Turns
 
@@ -49,6 +50,7 @@ class Claimer:
         self._worker_id = worker_id
         self.frontier = Frontier()
         self.turns = Turns()
+        self._paused = PausedTasks()
         self._is_limited = False  # the queue has a limit of its own
         self._level = PRIORITIES[-1]  # the worst priority that the last claim of plain jobs took, if it was full
         self._queued_first = False  # where both kinds are more than can be run, they take turns
@@ -119,7 +121,7 @@ class Claimer:
                 last[row[5]] = (row[6], row[0])
             lane = self._lane
             name = lane.name
-            lane.inbox.put([CurrentJob(name, lane, *row) for row in self._note(rows, now)])
+            self._put([CurrentJob(name, lane, *row) for row in self._note(rows, now)])
         full = len(rows) >= wanted
         self.frontier.claimed(last, full=full, began=began, now=now, clock=clock)
         self._level = max(last) if full and last else PRIORITIES[-1]
@@ -154,14 +156,25 @@ class Claimer:
         inflight.update([(row[0], row[1]) for row in fresh])
         return fresh
 
+    def _put(self, jobs: list[CurrentJob]) -> None:
+        """Let them be run, and park those of paused tasks."""
+        if self._paused:
+            pauses = [(job, self._paused.pause_of(job.task)) for job in jobs]
+            jobs = [job for job, pause in pauses if pause is None]
+            for job, pause in pauses:
+                if pause is not None:
+                    self._outbox.put((job, Parked(pause), None))
+        self._lane.inbox.put(jobs)
+
     def _note_emptiness(self) -> None:
         self._lane.empty_since = min(self.frontier.empty_since, self.turns.empty_since)
 
     # -- Jobs that wait for their turn, and limits ---------------------------------------------------------------------
 
     def _look(self, link: Link, now: float) -> None:
-        """See whether anything here waits for a turn, whether the queue has a limit, and who waits for whom."""
+        """See what is paused, whether anything waits for a turn or the queue has a limit, and who waits for whom."""
         with link.pinned() as cursor:
+            self._paused = PausedTasks(cursor.execute(statement("paused_tasks")).fetchall())
             row = cursor.execute(statement("look_queue"), {"queue": self._lane.name}).fetchone()
         assert row is not None  # noqa: S101 (for mypy)
         concurrency, rate, aging, waiting, unsettled = row
@@ -213,7 +226,7 @@ class Claimer:
                     self._outbox.put((job, Cancelled(EXPIRED), None))
                 else:
                     jobs.append(job)
-            lane.inbox.put(jobs)
+            self._put(jobs)
         self._note_emptiness()
         return len(rows)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pgjobs.worker.board import Board
@@ -19,6 +21,7 @@ from pgjobs.worker.settle import Claim
 from pgjobs.worker.timeouts import STUCK_AFTER
 
 log = logging.getLogger("pgjobs.supervisor")
+REQUESTS = 500  # in one message
 SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
 
 
@@ -42,8 +45,11 @@ class Member:
             unless_started.callback(self._black_box.close)
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
-            with theirs:
-                fds = [theirs.fileno(), self._board.fd, self._black_box.fd]
+            # A line of its own for these: they may come at any time, from another thread, and none must ever wait.
+            self._requests, heard = socket.socketpair(type=socket.SOCK_DGRAM)
+            unless_started.callback(self._requests.close)
+            with theirs, heard:
+                fds = [theirs.fileno(), heard.fileno(), self._board.fd, self._black_box.fd]
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
                     pass_fds=fds,
@@ -71,6 +77,18 @@ class Member:
                 case "leaving":
                     self.left = True
         return messages
+
+    def cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
+        """Pass on which of its jobs are to be cancelled: id, claim, and whether by force. From any thread.
+
+        What does not get through is passed on again, with the next look.
+        """
+        for start in range(0, len(requests), REQUESTS):
+            message = json.dumps(requests[start : start + REQUESTS]).encode()
+            try:
+                self._requests.send(message, socket.MSG_DONTWAIT)
+            except OSError:  # it is gone, or has not read the last ones
+                return
 
     def has_worked(self) -> bool:
         """Say whether it has started a job."""
@@ -129,5 +147,6 @@ class Member:
     def close(self) -> None:
         """Let go of what it shared."""
         self.control.close()
+        self._requests.close()
         self._board.close()
         self._black_box.close()

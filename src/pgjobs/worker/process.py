@@ -25,6 +25,7 @@ from pgjobs.settings import configure
 from pgjobs.worker.acknowledger import Acknowledger, labels
 from pgjobs.worker.board import Board
 from pgjobs.worker.breakers import BreakerRecorder
+from pgjobs.worker.cancellations import Cancellations
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
@@ -49,9 +50,12 @@ REPLACE_ME = 75  # exit code: a job did not stop, so this process should not go 
 class WorkerProcess:
     """Everything in one worker process."""
 
-    def __init__(self, config: WorkerConfig, control: Control, board: Board, heard: list[Message]) -> None:
+    def __init__(
+        self, config: WorkerConfig, control: Control, requests: socket.socket, board: Board, heard: list[Message]
+    ) -> None:
         self._config = config
         self._control = control
+        self._requests = requests  # to cancel jobs
         self._board = board
         self._stop_claiming = threading.Event()
         self._failed_over = threading.Event()
@@ -173,6 +177,7 @@ class WorkerProcess:
             producer.start()
         if declared():
             self._breakers.start()
+        Cancellations(self._requests, dict(zip(self._lanes, consumers, strict=True)), loop, self._outbox).start()
         return acknowledger, producers, consumers
 
     def _on_stuck(self, job: CurrentJob) -> None:

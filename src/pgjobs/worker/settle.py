@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.follow import End, follow
 from pgjobs.db.statements import statement
-from pgjobs.outcome import Cancelled, Failed, Outcome, Released, Retried, Snoozed
+from pgjobs.outcome import RELEASED, Cancelled, Failed, Outcome, Parked, Released, Retried, Snoozed
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,10 +33,13 @@ class Claim(NamedTuple):
 
 
 Settlement = tuple[Claim, Outcome]
+_AS_ASKED = Cancelled("")  # for no other reason than that of the request
 
 
 def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Iterable[Settlement]) -> list[Claim]:
     """Write outcomes of jobs that `worker_id` runs, and give the claims that were not its own any more.
+
+    A job that was asked to be cancelled is cancelled, whatever its outcome here: only `complete` comes before that.
 
     An outcome that PostgreSQL refuses (it is no outage: a value that can not be stored, say) is written on its own,
     as plainly as possible, so that it spoils neither the batch nor its job.
@@ -46,7 +49,13 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
         groups[type(settlement[1])].append(settlement)
     stale: list[Claim] = []
     for kind, group in groups.items():
-        stale += _settle_group(cursor, worker_id, host, kind, group)
+        left = _settle_group(cursor, worker_id, host, kind, group)
+        if left and kind is Parked:  # what paused them does so no longer
+            left = _settle_group(cursor, worker_id, host, Released, [(claim, RELEASED) for claim in left])
+        stale += left
+    if stale:
+        asked: list[Settlement] = [(claim, _AS_ASKED) for claim in stale]
+        stale = _settle_group(cursor, worker_id, host, Cancelled, asked)
     return stale
 
 
@@ -138,7 +147,7 @@ def _plainly(outcome: Outcome, error: str) -> Outcome:
         case Failed():
             return Failed(error)
         case Cancelled():
-            return Cancelled(error)
+            return outcome if outcome is _AS_ASKED else Cancelled(error)
         case Snoozed():
             return Snoozed(DELAY_FOR_WANT_OF_ONE)
         case _:
@@ -175,7 +184,10 @@ def _execute(
         values["delays"] = [o.delay for o in outcomes]
     elif kind is Cancelled:
         name = "cancel"
-        values["reasons"] = [o.reason for o in outcomes]
+        values["reasons"] = [None if o is _AS_ASKED else o.reason for o in outcomes]
+    elif kind is Parked:
+        name = "park"
+        values["tasks"] = [o.task for o in outcomes]
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
         name = "release"
@@ -184,7 +196,7 @@ def _execute(
         ends = [End(*row) for row in rows]
         if any(end.awaited or end.sequence is not None for end in ends):
             follow(cursor, ends, completed=False)
-    elif controlled := [job for job, is_controlled in rows if is_controlled]:
-        cursor.execute(statement("park"), {"ids": array(controlled)})
+    elif kind is not Parked and (controlled := [job for job, is_controlled in rows if is_controlled]):
+        cursor.execute(statement("wait_again"), {"ids": array(controlled)})
     written = {row[0] for row in rows}
     return [claim for claim, _ in group if claim.id not in written]

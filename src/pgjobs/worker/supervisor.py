@@ -24,6 +24,7 @@ from pgjobs.errors import PgjobsError
 from pgjobs.settings import configure, settings
 from pgjobs.worker.caretaker import LAST_WORDS, Caretaker
 from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.ear import Ear
 from pgjobs.worker.heart import Heart
 from pgjobs.worker.member import Member
 from pgjobs.worker.scheduler import Scheduler
@@ -81,6 +82,7 @@ class Supervisor:
         self._caretaker = Caretaker(
             config.database_url, config.heartbeat, config.rescue_after, self._heart, self._scheduler
         )
+        self._ear = Ear(config.database_url, self._by_id)
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -102,6 +104,7 @@ class Supervisor:
             self._heart.start()
             self._caretaker.start()
             self._scheduler.start()
+            self._ear.start()
             for _ in range(self._config.processes):
                 self._hire()
             log.info(
@@ -119,8 +122,10 @@ class Supervisor:
             self._caretaker.stop()
             self._caretaker.join(LAST_WORDS + 5)
             self._heart.stop()
+            self._ear.stop()
             self._heart.join(5)
             self._scheduler.join(5)
+            self._ear.join(5)
             for number, handler in old.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
@@ -239,6 +244,10 @@ class Supervisor:
             self._caretaker.died(member.death(how))
         member.close()
         return how
+
+    def _by_id(self) -> dict[int, Member]:
+        with self._lock:
+            return {member.worker_id: member for member in self._members if member.worker_id is not None}
 
     def _ids(self) -> list[int]:
         with self._lock:

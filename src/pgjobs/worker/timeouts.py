@@ -25,6 +25,16 @@ _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _NOTHING = ctypes.py_object()  # NULL, which takes an exception back that has not arrived; None would be raised
 
 
+def raise_in_thread(thread: int, error: type[BaseException]) -> None:
+    """Have a thread raise it, between two steps of Python code."""
+    _raise_in_thread(thread, ctypes.py_object(error))
+
+
+def take_back(thread: int) -> None:
+    """Have a thread not raise what has not arrived yet."""
+    _raise_in_thread(thread, _NOTHING)
+
+
 class Alarm:
     """What to do when a job's time is up, unless it has ended before. `thread`: where it runs (None: on the loop)."""
 
@@ -42,7 +52,7 @@ class Alarm:
         with self._lock:
             if not self.over and self._thread is not None:
                 self._fired = True
-                _raise_in_thread(self._thread, ctypes.py_object(JobTimeout))
+                raise_in_thread(self._thread, JobTimeout)
 
     def end(self) -> None:
         """Say that the job has ended. What was raised and has not arrived yet is taken back."""
@@ -50,7 +60,7 @@ class Alarm:
             self.over = True
             self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
             if self._fired and self._thread is not None:
-                _raise_in_thread(self._thread, _NOTHING)
+                take_back(self._thread)
 
 
 class Watchdog(VitalThread):

@@ -4,8 +4,9 @@
 -- because what lies before is mostly dead entries. A sweep looks at some of those, until a time. The lateral join stops
 -- once the batch is full, so nothing is locked in vain, and a lower priority is looked at only when the higher ones are
 -- used up.
--- A paused queue yields nothing, nor does a worker get anything that was taken for dead (one-time filters: one look-up
--- per batch). `queue <> ''` is always true; the index has it as its condition, so that no other statement can use it.
+-- A paused queue yields nothing, nor does anything while everything is paused, nor does a worker get anything that was
+-- taken for dead (one-time filters: one look-up per batch). `queue <> ''` is always true; the index has it as its
+-- condition, so that no other statement can use it.
 WITH picked AS MATERIALIZED (
     SELECT j.ctid
     FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[], %(untils)s::timestamptz[])
@@ -23,6 +24,7 @@ WITH picked AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS j
     WHERE NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
+      AND NOT coalesce((SELECT s.paused FROM pgjobs.switch AS s WHERE s.one), false)
       AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
     LIMIT %(demand)s
 )

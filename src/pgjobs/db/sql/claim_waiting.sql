@@ -93,6 +93,7 @@ WITH turns AS MATERIALIZED (
     ) AS j
     WHERE x.room > 0
       AND NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
+      AND NOT coalesce((SELECT s.paused FROM pgjobs.switch AS s WHERE s.one), false)
       AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
     LIMIT %(demand)s
 ), ranked AS (

@@ -1,11 +1,13 @@
 -- Acknowledge: running → failed, its attempts used up. The row moves into history, and a dead letter with the
 -- diagnosis of every attempt is written beside it.
+-- What was asked to be cancelled is left: see cancel.sql.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
     USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(errors)s::text[], %(tracebacks)s::text[])
           AS a (id, claims, error, traceback)
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
+      AND live.cancel_reason IS NULL
     RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,
               live.task, live.executor, live.summary, live.signature, live.payload, live.lane, live.limit_key,

@@ -1,5 +1,6 @@
--- Queued for later → due now. An UPDATE rings no doorbell: see ring.sql.
+-- For later → due now, whether it is queued or takes turns with others. An UPDATE rings no doorbell: see ring.sql.
 UPDATE pgjobs.jobs
-SET run_at = now(), held = nullif(held, 'later')
-WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued' OR status = 'waiting' AND held = 'later') AND run_at > now()
+SET run_at = now(), held = NULL
+WHERE id = ANY (%(ids)s::bigint[]) AND run_at > now()
+  AND (status = 'queued' OR (status = 'waiting' AND held = 'later'))
 RETURNING id, queue

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from pgjobs.context import CurrentJob, current
@@ -55,6 +56,18 @@ class LoopRunner:
         if not self._woken:
             self._woken = True
             loop.call_soon_threadsafe(self._take)
+
+    def cancel(self, claims: Set[tuple[int, int]]) -> None:
+        """Cancel the tasks of jobs, given by id and claim, once each. From any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._cancel, claims)
+
+    def _cancel(self, claims: Set[tuple[int, int]]) -> None:
+        assert self._loop is not None  # noqa: S101 (for mypy)
+        for task, job in self._jobs.items():
+            if (job.id, job.claim) in claims and not job.cancelled:
+                job.ask_to_cancel()
+                self._loop.call_soon(task.cancel)  # after its first step: a task that never began would settle nothing
 
     def blocker(self, job: CurrentJob) -> CurrentJob:
         """Give the job that is to blame when `job` does not stop: another one, if that blocks the loop it waits for."""
@@ -123,8 +136,8 @@ class LoopRunner:
                 await in_time(call.callable(*call.args, **call.kwargs), job.timeout)
                 outcome = COMPLETED
         except BaseException as error:
-            # Also CancelledError (nobody cancels this task but the job itself), SystemExit and KeyboardInterrupt:
-            # they are this job's outcome, and none of the loop's business.
+            # Also CancelledError (by the job itself, or by `cancel`), SystemExit and KeyboardInterrupt: they are this
+            # job's outcome, and none of the loop's business.
             outcome = outcome_of(job, error, call.callable)
         if forked():
             os._exit(0)

@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ from typing import Any
 
 from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
-from pgjobs.outcome import JobTimeout, Outcome
+from pgjobs.outcome import CANCELLED_ON_REQUEST, JobTimeout, Outcome
 from pgjobs.retry import after_loss
 from pgjobs.worker.consumers.answer import LONGEST, from_bytes
 from pgjobs.worker.consumers.invoke import check_signature, outcome_of, refused
@@ -50,12 +51,32 @@ class ChildProcess:
         self._socket: socket.socket | None = None
         self._box: BlackBox | None = None
         self._last: str | None = None  # what the last one left behind
+        self._job: CurrentJob | None = None  # that it runs
+        self._lock = threading.Lock()  # for that
 
     def run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
         """Run the job in the child, and give its outcome, whatever happens to the child.
 
         `begin` is called when the job is about to start: a child may have to be started before, which takes its time.
         """
+        self._job = job
+        try:
+            return self._run(job, begin)
+        finally:
+            with self._lock:  # who cancels it kills no other job's process
+                self._job = None
+
+    def cancel(self, id: int, claim: int) -> bool:
+        """Kill the child if it runs this job, from another thread; False: it does not."""
+        with self._lock:
+            job = self._job
+            if job is None or job.id != id or job.claim != claim:
+                return False
+            job.ask_to_cancel()
+            self.abandon()
+            return True
+
+    def _run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
         try:
             check_signature(job)
         except PayloadError as error:
@@ -64,6 +85,8 @@ class ChildProcess:
         if_late = None
         try:
             channel = self._ready()
+            if job.cancelled:
+                return CANCELLED_ON_REQUEST
             begin()
             deadline = None if job.timeout is None else time.monotonic() + job.timeout
             send(channel, _question(job))
@@ -164,7 +187,7 @@ def _outcome_when_late(job: CurrentJob, answer: bytes | None) -> Outcome:
 
 
 def _question(job: CurrentJob) -> bytes:
-    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name != "lane"}
+    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "_asked")}
     return pickle.dumps(values | {"turn": job.breaker})
 
 

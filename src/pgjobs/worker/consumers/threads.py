@@ -15,12 +15,13 @@ from functools import partial
 
 from pgjobs.context import CurrentJob
 from pgjobs.errors import PayloadError
-from pgjobs.outcome import JobTimeout, Outcome
+from pgjobs.outcome import CANCELLED_ON_REQUEST, JobCancelled, JobTimeout, Outcome
 from pgjobs.payload import Call
 from pgjobs.worker.board import Board
 from pgjobs.worker.consumers.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.consumers.loop import LoopRunner
 from pgjobs.worker.consumers.processes import ChildProcess
+from pgjobs.worker.consumers.seat import Seat
 from pgjobs.worker.forks import forked
 from pgjobs.worker.lane import Lane, Outbox
 from pgjobs.worker.timeouts import Alarm, Watchdog
@@ -50,6 +51,7 @@ class ThreadConsumers:
         self._lock = threading.Lock()
         self._threads = 0
         self._children: list[ChildProcess] = []
+        self._seats: list[Seat] = []
 
     def start(self) -> None:
         """Start the first thread."""
@@ -58,6 +60,13 @@ class ThreadConsumers:
     def stop(self) -> None:
         """Let every thread end after the job that it runs."""
         self._lane.inbox.close(self._threads)
+
+    def cancel(self, id: int, claim: int, *, force: bool) -> bool:
+        """Ask a job to end, or kill its process; False: none of these threads runs it. `force`: raise in its thread."""
+        children, seats = self._children.copy(), self._seats.copy()
+        return any(child.cancel(id, claim) for child in children) or any(
+            seat.cancel(id, claim, force=force) for seat in seats
+        )
 
     def kill_children(self) -> None:
         """Kill the child processes with all that they started. What they ran gets no outcome here."""
@@ -81,6 +90,8 @@ class ThreadConsumers:
         lane, inbox, begin, slots = self._lane, self._lane.inbox, self._board.writer(), self._lane.slots
         coroutines, waiting, sleeping = lane.coroutines, inbox.jobs, inbox.sleeping
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
+        seat = Seat()
+        self._seats.append(seat)
         slot = lane.tokens.get()
         child: ChildProcess | None = None
         job: CurrentJob | None = None
@@ -111,7 +122,7 @@ class ThreadConsumers:
                     outcome = child.run(job, partial(begin, slot, job.id, job.claim, 0.0))
                     put((job, outcome, clock() - began))
                     continue
-                outcome = self._run(job, slot) if job.timeout is None else self._run_in_time(job, slot)
+                outcome = self._run(job, slot, seat) if job.timeout is None else self._run_in_time(job, slot, seat)
                 if outcome is None:  # it goes on on the event loop, with this slot
                     coroutines.add(job.task)
                     slot = lane.tokens.get()
@@ -133,12 +144,13 @@ class ThreadConsumers:
             if not self._threads:
                 os._exit(BROKEN)  # no thread can be had: a lane without any would be deaf
         finally:
+            self._seats.remove(seat)
             if child is not None:
                 self._children.remove(child)
                 child.close()
             lane.tokens.put(slot)
 
-    def _run(self, job: CurrentJob, slot: int) -> Outcome | None:
+    def _run(self, job: CurrentJob, slot: int, seat: Seat) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and give None."""
         try:
             call = open_payload(job)
@@ -147,9 +159,21 @@ class ThreadConsumers:
         if runs_on_loop(job, call):
             self._loop.submit(job, call, slot)
             return None
-        return call_now(job, call)
+        return self._call(job, call, seat)
 
-    def _run_in_time(self, job: CurrentJob, slot: int) -> Outcome | None:
+    def _call(self, job: CurrentJob, call: Call, seat: Seat) -> Outcome:
+        outcome: Outcome | None = None
+        try:
+            seat.job = job
+            outcome = call_now(job, call)
+            seat.job = None
+            if seat.hunted:
+                seat.leave()
+        except JobCancelled:  # just before or after the call
+            seat.leave()
+        return outcome or CANCELLED_ON_REQUEST
+
+    def _run_in_time(self, job: CurrentJob, slot: int, seat: Seat) -> Outcome | None:
         """Do the same under an alarm, which covers the loading of the payload too."""
         assert job.timeout is not None  # noqa: S101 (for mypy)
         alarm = Alarm(job, threading.get_ident())
@@ -159,13 +183,14 @@ class ThreadConsumers:
             self._watchdog.watch(alarm, job.timeout)
             call = open_payload(job)
             if not runs_on_loop(job, call):
-                outcome = call_now(job, call)
+                outcome = self._call(job, call, seat)
             alarm.end()
         except PayloadError as error:
             alarm.end()
             return refused(job, error)
         except JobTimeout as error:  # while the payload was loaded, or between the job's end and the alarm's
             alarm.end()
+            seat.leave()
             return outcome or outcome_of(job, error, None if call is None else call.callable)
         if outcome is None:
             self._loop.submit(job, call, slot)  # under an alarm of its own

@@ -1,0 +1,75 @@
+"""Wait until nothing is left to do: no job is due, and none runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.admin.rows import fetch_dicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import psycopg
+
+CAP = 10_000
+LOOK_EVERY = 0.5  # seconds
+SLOWEST_LOOK = 3.0  # seconds: counting what runs reads all live jobs
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left in a queue. `due`: could start now (10,001: more than 10,000); what is paused is not due."""
+
+    queue: str
+    due: int
+    running: int
+
+
+def what_is_left(conn: psycopg.Connection, queues: Sequence[str] | None = None) -> list[Left]:
+    """Count what is due and what runs, in these queues (None: in all); queues with nothing are left out.
+
+    To be called outside of a transaction.
+    """
+    with conn.transaction():
+        # Of one moment: what is claimed, or handed back, between two counts would be in neither.
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        due = {row["queue"]: row["due"] for row in _due(conn, queues)}
+        rows = fetch_dicts(conn, "count_running")
+    running = {row["queue"]: row["running"] for row in rows if queues is None or row["queue"] in queues}
+    return [Left(name, due.get(name, 0), running.get(name, 0)) for name in sorted(due.keys() | running.keys())]
+
+
+def wait_until_idle(
+    conn: psycopg.Connection,
+    queues: Sequence[str] | None = None,
+    *,
+    timeout: float | None = None,
+    on_progress: Callable[[list[Left]], None] | None = None,
+) -> list[Left]:
+    """Wait until nothing is due and nothing runs, and give what is left: nothing, unless `timeout` seconds passed.
+
+    Jobs for later do not count, nor do those of a paused queue that have not started. To be called outside of a
+    transaction.
+    """
+    began = time.monotonic()
+    pause = LOOK_EVERY
+    while True:
+        left = [Left(row["queue"], row["due"], 0) for row in _due(conn, queues)]
+        if not left:  # only then it is worth to count what runs
+            asked = time.monotonic()
+            left = what_is_left(conn, queues)
+            pause = min(SLOWEST_LOOK, max(LOOK_EVERY, 20 * (time.monotonic() - asked)))
+        if not left:
+            return []
+        if on_progress:
+            on_progress(left)
+        if timeout is not None and time.monotonic() - began >= timeout:
+            return what_is_left(conn, queues)
+        rest = pause if timeout is None else min(pause, began + timeout - time.monotonic())
+        time.sleep(max(0.0, rest))
+
+
+def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[dict[str, Any]]:
+    return fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=CAP)

@@ -1,0 +1,98 @@
+"""Pause and resume tasks, and everything at once; `pgjobs.admin.queues` does it for queues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgjobs.admin.queues import ring
+from pgjobs.admin.rows import fetch, fetch_dicts, task_patterns
+from pgjobs.errors import UsageError, brief
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import psycopg
+
+BATCH = 500  # jobs in one transaction
+CAP = 10_000
+LONGEST_NAME = 300
+
+
+@dataclass(frozen=True)
+class PausedTask:
+    """A paused task, module or glob. `parked`: its jobs that were found so far (10,001: more than 10,000)."""
+
+    task: str
+    paused_at: datetime
+    parked: int
+
+
+def list_tasks(conn: psycopg.Connection) -> list[PausedTask]:
+    """List what is paused, by name."""
+    return fetch(conn, "list_tasks", PausedTask, cap=CAP)
+
+
+def pause_task(conn: psycopg.Connection, task: str) -> bool:
+    """Let workers start no more jobs of a task (a module, a glob); False if it was paused already.
+
+    Workers follow within a second. What runs ends. What they claim is *parked*: it waits, its attempt does not count.
+
+    Raises:
+        UsageError: it is no name of a task.
+
+    """
+    _check(task)
+    return bool(fetch_dicts(conn, "pause_task", task=task, patterns=task_patterns(task)))
+
+
+def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[int], None] | None = None) -> bool:
+    """Let a paused task go on: its parked jobs are put back, in batches; False if it was not paused.
+
+    What was parked and is paused no longer goes back in any case, also what somebody else's resuming has left.
+
+    Raises:
+        UsageError: it is no name of a task.
+
+    """
+    _check(task)
+    resumed = bool(fetch_dicts(conn, "resume_task", task=task))
+    put_back(conn, on_progress=on_progress)
+    return resumed
+
+
+def put_back(conn: psycopg.Connection, *, on_progress: Callable[[int], None] | None = None) -> int:
+    """Put back all jobs that are parked and whose task is not paused, and give their number. Safe for all at once."""
+    total = 0
+    for row in fetch_dicts(conn, "parked_tasks"):
+        while moved := fetch_dicts(conn, "unpark", task=row["task"], batch=BATCH):
+            ring(conn, {each["queue"] for each in moved})
+            total += len(moved)
+            if on_progress:
+                on_progress(total)
+    return total
+
+
+def pause_everything(conn: psycopg.Connection) -> bool:
+    """Let workers claim nothing at all; False if it was so already. What runs ends."""
+    return bool(fetch_dicts(conn, "pause_everything"))
+
+
+def resume_everything(conn: psycopg.Connection) -> bool:
+    """Let workers claim again; False if nothing was paused. Queues and tasks that are paused themselves stay so."""
+    resumed = bool(fetch_dicts(conn, "resume_everything"))
+    if resumed:
+        fetch_dicts(conn, "ring_all")
+    return resumed
+
+
+def everything_paused_at(conn: psycopg.Connection) -> datetime | None:
+    """Say since when everything is paused; None: it is not."""
+    rows = fetch_dicts(conn, "get_switch")
+    return rows[0]["paused_at"] if rows else None
+
+
+def _check(task: str) -> None:
+    if not task or task != task.strip() or len(task) > LONGEST_NAME or not task.isprintable():
+        raise UsageError(f"{brief(task)} is no task: give module:name, a module, or a glob such as 'shop.*:send_?'.")

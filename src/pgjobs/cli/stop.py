@@ -1,0 +1,71 @@
+"""`pgjobs pause`, `pgjobs resume` and `pgjobs drain`: everything at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgjobs.cli.arguments import Json
+
+LONGEST_WAIT = 7 * 86400.0  # seconds
+
+
+def pause() -> None:
+    """Claim nothing more, whatever the queue.
+
+    What runs ends; what is enqueued waits.
+    """
+    from pgjobs.admin import pauses as admin
+    from pgjobs.cli.output import say
+    from pgjobs.cli.session import session
+
+    with session("pause") as conn:
+        done = admin.pause_everything(conn)
+    say("Everything is paused: `pgjobs resume` lets it go on." if done else "Everything was paused already.")
+
+
+def resume() -> None:
+    """Claim again, after pgjobs pause.
+
+    Queues and tasks that are paused themselves stay so.
+    """
+    from pgjobs.admin import pauses as admin
+    from pgjobs.cli.output import say
+    from pgjobs.cli.session import session
+
+    with session("resume") as conn:
+        done = admin.resume_everything(conn)
+    say("It goes on." if done else "Nothing was paused: queues and tasks have switches of their own.")
+
+
+def drain(
+    queues: Annotated[
+        list[str] | None, typer.Option("--queue", "-q", metavar="NAME", help="Only this queue; repeatable.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0, max=LONGEST_WAIT, metavar="SECONDS", help="Give up, and exit with 1."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Wait until no job is due and none runs.
+
+    Jobs for later do not count, nor what a paused queue has not started: after pgjobs pause it waits for what runs.
+    """
+    from pgjobs.admin import drain as admin
+    from pgjobs.cli.output import note, print_json, say
+    from pgjobs.cli.progress import progress
+    from pgjobs.cli.session import session
+
+    with session("drain") as conn, progress("draining") as on_progress:
+        left = admin.wait_until_idle(conn, queues, timeout=timeout, on_progress=lambda rows: on_progress(0))
+    if as_json:
+        print_json(left)
+    elif not left:
+        say("Nothing is due, and nothing runs.")
+    for each in () if as_json else left:
+        due = f"{each.due:,}" if each.due <= admin.CAP else f"over {admin.CAP:,}"
+        note(f"pgjobs: queue {each.queue}: {due} due, {each.running:,} running.")
+    if left:
+        raise typer.Exit(1)

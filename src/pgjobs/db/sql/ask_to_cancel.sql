@@ -1,0 +1,9 @@
+-- Ask running jobs to end. The request stands in the row of this very claim: who settles it in any other way than
+-- `completed` makes it cancelled, and it never outlives the attempt. Supervisors listen; `force` is never taken back.
+WITH asked AS (
+    UPDATE pgjobs.jobs_live AS live
+    SET cancel_reason = %(reason)s::text, cancel_force = live.cancel_force OR nullif(%(force)s::boolean, false)
+    WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status = 'running'
+    RETURNING live.id
+)
+SELECT id, pg_notify(left('pgjobs', 20) || ':cancel', '') FROM asked

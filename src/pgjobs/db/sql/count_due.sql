@@ -1,0 +1,38 @@
+-- Jobs that could start now, by queue, up to the cap (one more than it means: there are more): index look-ups only.
+-- `queues`: only these (NULL: all). What is paused is not due.
+WITH RECURSIVE busy (queue) AS (
+    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' AND queue <> '' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
+            WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> '' ORDER BY live.queue LIMIT 1)
+    FROM busy
+    WHERE busy.queue IS NOT NULL
+), names (name) AS (
+    SELECT queue FROM busy WHERE queue IS NOT NULL
+    UNION
+    SELECT name FROM pgjobs.queues
+)
+SELECT names.name AS queue, due.n + turns.n AS due
+FROM names
+LEFT JOIN pgjobs.queues AS q ON q.name = names.name
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM (SELECT FROM generate_series(0, 9) AS p
+          CROSS JOIN LATERAL (
+              SELECT FROM pgjobs.jobs_live AS live
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
+                AND live.run_at <= now()
+              LIMIT %(cap)s + 1) AS j
+          LIMIT %(cap)s + 1) AS capped
+) AS due
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM (SELECT FROM pgjobs.jobs_waiting AS w
+          WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at <= now()
+          LIMIT %(cap)s + 1) AS capped
+) AS turns
+WHERE (%(queues)s::text[] IS NULL OR names.name = ANY (%(queues)s::text[]))
+  AND NOT coalesce(q.paused, false)
+  AND NOT EXISTS (SELECT FROM pgjobs.switch AS s WHERE s.paused)
+  AND due.n + turns.n > 0
+ORDER BY names.name
