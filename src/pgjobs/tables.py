@@ -84,6 +84,10 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("state", Text, nullable=False, server_default=text("'running'")),
         Column("started_at", _MOMENT, nullable=False, server_default=text("now()")),
         Column("heartbeat_at", _MOMENT, nullable=False, server_default=text("now()")),
+        Column("rescue_after", REAL),
+        Column("signs", Boolean),
+        Column("pooled", Boolean),
+        Column("clock_ahead", REAL),
         schema=schema,
     )
     queues = Table(

@@ -118,8 +118,9 @@ class WorkerProcess:
 
     def _register(self, link: Link) -> int:
         try:
-            self._declared.write(link.connection)
-            return register(link.connection, self._config.queues)
+            connection = link.connection  # whether it is pooled is known once it is made
+            self._declared.write(connection)
+            return register(connection, self._config.queues, rescue_after=self._config.rescue_after, pooled=link.pooled)
         finally:
             link.close()
 

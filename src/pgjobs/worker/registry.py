@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Sequence
 from hashlib import md5
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from pgjobs import __version__
 from pgjobs.db.statements import statement
 from pgjobs.settings import settings
-from pgjobs.worker.config import QueueSlots
+from pgjobs.worker.config import DEFAULT_RESCUE_AFTER, QueueSlots
 
 if TYPE_CHECKING:
     import psycopg
@@ -32,8 +33,18 @@ def claim_role(queue: str, *, prefix: bool = False) -> str:
     return role if prefix else f"{role} {queue}"
 
 
-def register(connection: psycopg.Connection, queues: Sequence[QueueSlots]) -> int:
-    """Make this process a worker, and give its id. Its first claim comes after this is committed."""
+def register(
+    connection: psycopg.Connection,
+    queues: Sequence[QueueSlots],
+    *,
+    rescue_after: float = DEFAULT_RESCUE_AFTER,
+    pooled: bool = False,
+) -> int:
+    """Make this process a worker, and give its id. Its first claim comes after this is committed.
+
+    `rescue_after`: seconds of silence after which its supervisor takes another worker for dead. `pooled`: whether a
+    pooler stands before PostgreSQL. They are for who asks why a job does not run.
+    """
     row = connection.execute(
         statement("register_worker"),
         {
@@ -41,6 +52,10 @@ def register(connection: psycopg.Connection, queues: Sequence[QueueSlots]) -> in
             "pid": os.getpid(),
             "queues": json.dumps({queue.name: queue.concurrency for queue in queues}),
             "version": __version__,
+            "rescue_after": rescue_after,
+            "signs": bool(settings().signing_keys),
+            "pooled": pooled,
+            "clock": time.time(),
         },
     ).fetchone()
     assert row is not None  # noqa: S101 (INSERT … RETURNING)
