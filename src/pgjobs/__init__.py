@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pgjobs.breaker import Breaker
 from pgjobs.context import CurrentJob, current_job
 from pgjobs.enqueue import JobHandle, enqueue, enqueue_many
@@ -22,6 +24,9 @@ from pgjobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
 from pgjobs.retry import Exponential
 from pgjobs.schedule import Schedule, schedule
 from pgjobs.settings import Settings, configure, settings
+
+if TYPE_CHECKING:
+    from pgjobs.admin.why import Why, why
 
 __version__ = "0.1.0"
 
@@ -47,6 +52,7 @@ __all__ = [
     "SignatureError",
     "Snooze",
     "UsageError",
+    "Why",
     "__version__",
     "configure",
     "current_job",
@@ -57,4 +63,14 @@ __all__ = [
     "queue_limit",
     "schedule",
     "settings",
+    "why",
 ]
+_LAZY = {"Why": "pgjobs.admin.why", "why": "pgjobs.admin.why"}  # what needs psycopg, which enqueue may do without
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

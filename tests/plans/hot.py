@@ -208,4 +208,5 @@ RARE: dict[str, str] = {
     "list_queues": _LOOK,
     "list_workers": _LOOK,
     "queue_depths": _LOOK,
+    "why": "a question that somebody asks about one job: index look-ups, and counts that end at a cap",
 }

@@ -28,6 +28,7 @@ from pgjobs.cli import (
     supervise,
     tasks,
     tenants,
+    why,
     work,
 )
 from pgjobs.errors import UsageError, brief
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command("migrate", epilog=EPILOG)(migrate.migrate)
 app.command("work", epilog=EPILOG)(work.work)
 app.command("status", epilog=EPILOG)(status.status)
+app.command("why", epilog=EPILOG)(why.why)
 app.add_typer(jobs.app, name="jobs", epilog=EPILOG)
 app.add_typer(dead.app, name="dead", epilog=EPILOG)
 app.add_typer(queues.app, name="queues", epilog=EPILOG)

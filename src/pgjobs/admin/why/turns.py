@@ -1,0 +1,154 @@
+"""Reasons by which jobs hold each other up: sequences, breakers, limits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pgjobs.admin.why.answer import Answer
+from pgjobs.admin.why.snapshot import LimitSeen, Snapshot
+from pgjobs.admin.why.words import NEVER, at, count, listed, span
+
+
+def blocked(s: Snapshot) -> Answer | None:
+    """Tell that a dead letter of its sequence has to be dealt with before."""
+    if s.job is None or s.sequence is None or s.sequence.dead is None:
+        return None
+    dead = s.sequence.dead
+    return Answer(
+        "sequence_blocked",
+        f"Job {s.id} waits because job {dead} of its sequence {s.job.sequence} failed, which blocks the sequence.",
+        f"Let it run again with `pgjobs dead replay {dead}`, or go on without it: `pgjobs dead discard {dead}`.",
+        {"sequence": s.job.sequence, "dead": dead, "before": s.sequence.before},
+    )
+
+
+def sequence(s: Snapshot) -> Answer | None:
+    """Tell that others of its sequence come before."""
+    found = s.sequence
+    if s.job is None or found is None:
+        return None
+    before = found.before + (found.running is not None)
+    if not before:
+        return None
+    if found.running is not None:
+        head, state = found.running["id"], "running"
+    else:
+        waiting = found.head or {}
+        head, state = waiting.get("id"), _held(waiting.get("held"), waiting.get("error"))
+    return Answer(
+        "sequence",
+        f"Job {s.id} is behind {count(before, 'job', cap=s.cap)} of its sequence {s.job.sequence}; the first of them "
+        f"is job {head} ({state}).",
+        f"Wait for them; `pgjobs why {head}` says what holds up the first one.",
+        {"sequence": s.job.sequence, "before": before, "head": head, "head_state": state},
+    )
+
+
+def _held(held: object, error: object) -> str:
+    match held:
+        case "later":
+            return "waiting for its next attempt" if error else "due later"
+        case "needs":
+            return "waiting for others"
+        case "task":
+            return "its task is paused"
+    return "waiting for its turn"
+
+
+def breaker_open(s: Snapshot) -> Answer | None:
+    """Tell that its breaker lets nothing through."""
+    found = s.breaker
+    if s.job is None or found is None or found.state == "closed" or found.until is None or found.until <= s.now:
+        return None
+    if found.until >= NEVER:
+        until, step = "until somebody closes it", f"Close it: `pgjobs breakers close {found.name}`."
+    else:
+        until = f"for {span((found.until - s.now).total_seconds())} more, until {at(found.until)}"
+        step = f"Mend what fails; then wait, or `pgjobs breakers close {found.name}`."
+    return Answer(
+        "breaker_open",
+        f"Job {s.id} waits because its breaker {found.name} is open {until}.",
+        step,
+        {"breaker": found.name, "until": found.until},
+    )
+
+
+def breaker_half_open(s: Snapshot) -> Answer | None:
+    """Tell that its breaker lets only some through, and those run."""
+    found = s.breaker
+    if s.job is None or found is None or found.state == "closed" or len(found.probing) < found.probes:
+        return None
+    return Answer(
+        "breaker_half_open",
+        f"Job {s.id} waits because its breaker {found.name} is half-open: {count(len(found.probing), 'probe')} "
+        f"({listed(found.probing)}) must succeed before others run.",
+        "Wait for the probes; `pgjobs breakers list` shows what becomes of them.",
+        {"breaker": found.name, "probes": list(found.probing)},
+    )
+
+
+def limit(s: Snapshot) -> Answer | None:
+    """Tell that as many of its limit run as may."""
+    if s.job is None:
+        return None
+    return _concurrency(s, s.key_limit, f"limit {s.job.limit_key}", "limit", "pgjobs limits set")
+
+
+def queue_limit(s: Snapshot) -> Answer | None:
+    """Tell that as many of its queue run as may, over all workers."""
+    if s.job is None:
+        return None
+    return _concurrency(s, s.queue_limit, f"queue {s.job.queue}", "queue_limit", "pgjobs queues limit")
+
+
+def rate(s: Snapshot) -> Answer | None:
+    """Tell that its limit has no token left."""
+    if s.job is None:
+        return None
+    return _rate(s, s.key_limit, f"limit {s.job.limit_key}", "rate", s.job.cost or 1.0)
+
+
+def queue_rate(s: Snapshot) -> Answer | None:
+    """Tell that its queue has no token left."""
+    if s.job is None:
+        return None
+    return _rate(s, s.queue_limit, f"queue {s.job.queue}", "queue_rate", 1.0)
+
+
+def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command: str) -> Answer | None:
+    if found is None or found.concurrency is None or len(found.holders) < found.concurrency:
+        return None
+    facts = {"limit": found.name, "concurrency": found.concurrency, "holders": list(found.holders)}
+    if found.concurrency == 0:
+        sentence = f"Job {s.id} waits because the {what} lets none run at all."
+        return Answer(reason, sentence, f"Raise it: `{command} {found.name}`.", facts)
+    return Answer(
+        reason,
+        f"Job {s.id} waits because its {what} is reached: {found.concurrency:,} may run at once, and "
+        f"{listed(found.holders)} do.",
+        f"Wait for one of them to end (`pgjobs why {found.holders[0]}`), or raise it: `{command} {found.name}`.",
+        facts,
+    )
+
+
+def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, cost: float) -> Answer | None:
+    if found is None or found.rate is None or not found.period or found.tokens is None:
+        return None
+    full = max(1.0, found.rate if found.burst is None else found.burst)
+    tokens = min(full, found.tokens + max(0.0, found.tokens_age or 0.0) * found.rate / found.period)
+    missing = min(cost, full) - tokens
+    if missing <= 1e-6:
+        return None
+    seconds = missing * found.period / found.rate
+    return Answer(
+        reason,
+        f"Job {s.id} waits because its {what} has used up its rate of {found.rate:g} in {span(found.period)}; the next "
+        f"{'token' if cost == 1 else f'{cost:g} tokens'} will be there in {span(seconds)}.",
+        f"Wait, or raise the rate of {found.name}.",
+        {
+            "limit": found.name,
+            "tokens": tokens,
+            "cost": cost,
+            "next_at": s.now + timedelta(seconds=seconds),
+        },
+    )

@@ -1,0 +1,177 @@
+-- All that can keep one job from running, in one look, so that its parts fit together: one row, an object for each part.
+--
+-- Index look-ups only, and counts that end at %(cap)s (0: nothing is counted, where dead rows make that take long).
+-- What an order is written for is an index that has it, so that a LIMIT ends the scan. The finished of the last minute
+-- are found by the BRIN index of history, and %(seen)s of them are enough for a rate.
+WITH job AS MATERIALIZED (
+    SELECT *
+    FROM (SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
+                 enqueued_at, started_at, finished_at, worker_id, error, timeout, expires_at, lane, limit_key, cost,
+                 sequence, breaker, held, needs,
+                 CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END AS last_error, NULL::timestamptz AS died_at
+          FROM pgjobs.jobs WHERE id = %(id)s
+          UNION ALL
+          SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
+                 enqueued_at, started_at, finished_at, worker_id, error, timeout, expires_at, lane, limit_key, cost,
+                 sequence, breaker, held, needs,
+                 CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END, died_at
+          FROM pgjobs.dead_jobs WHERE id = %(id)s) AS found
+    ORDER BY place, finished_at DESC NULLS FIRST
+    LIMIT 1
+), waits AS MATERIALIZED (
+    SELECT * FROM job WHERE status IN ('queued', 'waiting')
+)
+SELECT
+    now() AS now,
+    (SELECT to_jsonb(job) - 'place' FROM job) AS job,
+    (SELECT d.died_at FROM pgjobs.dead_jobs AS d WHERE d.id = %(id)s) AS died_at,
+    (SELECT CASE WHEN has_sequence_privilege('pgjobs.jobs_id_seq', 'SELECT, USAGE')
+                 THEN pg_sequence_last_value('pgjobs.jobs_id_seq') END) AS last_id,
+    (SELECT to_jsonb(q) || jsonb_build_object('period', extract(epoch FROM q.period), 'aging', extract(epoch FROM q.aging))
+     FROM job JOIN pgjobs.queues AS q ON q.name = job.queue) AS queue,
+    -- Who works: all of them, because who does not listen to this queue listens to others.
+    (SELECT coalesce(jsonb_agg(to_jsonb(w)
+                               || jsonb_build_object('silent_for', extract(epoch FROM now() - w.heartbeat_at))), '[]')
+     FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
+    -- What of this queue was started, among the first jobs of each priority: claims take them in this order.
+    (SELECT jsonb_build_object('jobs', count(*), 'ids', coalesce(jsonb_agg(r.id) FILTER (WHERE r.n <= 10), '[]'),
+                               'last_start', extract(epoch FROM now() - max(r.started_at)))
+     FROM (SELECT j.id, j.started_at, row_number() OVER () AS n
+           FROM waits
+           CROSS JOIN generate_series(0, 9) AS p
+           CROSS JOIN LATERAL (
+               SELECT live.id, live.started_at, live.status
+               FROM pgjobs.jobs_live AS live
+               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint AND live.run_at <= now()
+               ORDER BY live.run_at, live.id
+               LIMIT least(%(cap)s, 1000)) AS j
+           WHERE j.status = 'running') AS r) AS running,
+    -- How many are before a plain job: those that are due in a higher priority, and those of its own that were due sooner.
+    (SELECT count(*) FILTER (WHERE j.status = 'queued')
+     FROM (SELECT live.status
+           FROM waits
+           CROSS JOIN generate_series(0, waits.priority) AS p
+           CROSS JOIN LATERAL (SELECT CASE WHEN p = waits.priority THEN waits.run_at ELSE 'infinity' END AS run_at) AS bound
+           CROSS JOIN LATERAL (
+               SELECT live.status
+               FROM pgjobs.jobs_live AS live
+               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint AND live.run_at <= now()
+                 AND (live.run_at, live.id) < (bound.run_at, waits.id)
+               ORDER BY live.run_at, live.id
+               LIMIT %(cap)s) AS live
+           LIMIT %(cap)s) AS j) AS ahead,
+    -- How many of its own lane are before a waiting job, and how many other lanes take turns with it.
+    (SELECT jsonb_build_object('before', before.jobs, 'lanes', others.lanes)
+     FROM waits
+     CROSS JOIN LATERAL (
+         SELECT count(*) AS jobs
+         FROM (SELECT FROM pgjobs.jobs_waiting AS w
+               WHERE w.queue = waits.queue AND w.priority = waits.priority AND w.lane = waits.lane
+                 AND w.held IS NULL AND w.lane IS NOT NULL AND (w.run_at, w.id) < (waits.run_at, waits.id)
+               ORDER BY w.run_at, w.id
+               LIMIT %(cap)s) AS w) AS before
+     CROSS JOIN LATERAL (
+         WITH RECURSIVE lanes (lane, n) AS (
+             (SELECT w.lane, 1 FROM pgjobs.jobs_waiting AS w
+              WHERE w.queue = waits.queue AND w.priority = waits.priority AND w.held IS NULL AND w.lane IS NOT NULL
+              ORDER BY w.lane LIMIT 1)
+             UNION ALL
+             SELECT (SELECT w.lane FROM pgjobs.jobs_waiting AS w
+                     WHERE w.queue = waits.queue AND w.priority = waits.priority AND w.lane > lanes.lane
+                       AND w.held IS NULL AND w.lane IS NOT NULL
+                     ORDER BY w.lane LIMIT 1), n + 1
+             FROM lanes
+             WHERE lanes.lane IS NOT NULL AND n <= least(%(cap)s, 1000)
+         )
+         SELECT count(*) FILTER (WHERE lane <> waits.lane) AS lanes FROM lanes) AS others
+     WHERE waits.lane IS NOT NULL) AS turn,
+    (SELECT jsonb_build_object('mine', count(*) FILTER (WHERE h.queue = waits.queue), 'all', count(h.queue),
+                               'seconds', extract(epoch FROM max(h.finished_at) - min(h.finished_at)),
+                               'last', extract(epoch FROM now() - max(h.finished_at) FILTER (WHERE h.queue = waits.queue)))
+     FROM waits
+     LEFT JOIN LATERAL (SELECT f.queue, f.finished_at FROM pgjobs.jobs_history AS f
+                         WHERE f.finished_at > now() - interval '60 s' AND f.finished_at <= now() LIMIT %(seen)s) AS h ON true
+    ) AS finished,
+    -- Its limit: the one of this very key, or the one whose name ends in a star.
+    (SELECT to_jsonb(l) || jsonb_build_object(
+                'period', extract(epoch FROM l.period), 'tokens', b.tokens,
+                'tokens_age', extract(epoch FROM now() - b.at), 'holders', holders.ids)
+     FROM waits
+     JOIN pgjobs.limits AS l ON l.name IN (waits.limit_key, regexp_replace(waits.limit_key, '[^:]*$', '*'))
+     LEFT JOIN LATERAL (SELECT tokens, at FROM pgjobs.buckets
+                        WHERE kind = 'limit' AND name = waits.limit_key LIMIT 1) AS b ON true
+     CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(r.id), '[]') AS ids
+                         FROM (SELECT id FROM pgjobs.jobs_live
+                               WHERE limit_key = waits.limit_key AND limit_key IS NOT NULL AND status = 'running'
+                               LIMIT 1000) AS r) AS holders
+     ORDER BY l.name = waits.limit_key DESC
+     LIMIT 1) AS key_limit,
+    (SELECT jsonb_build_object('tokens', b.tokens, 'tokens_age', extract(epoch FROM now() - b.at), 'holders', holders.ids)
+     FROM waits
+     LEFT JOIN LATERAL (SELECT tokens, at FROM pgjobs.buckets
+                        WHERE kind = 'queue' AND name = waits.queue LIMIT 1) AS b ON true
+     CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(r.id), '[]') AS ids
+                         FROM (SELECT id FROM pgjobs.jobs_live
+                               WHERE slot = waits.queue AND slot IS NOT NULL AND status = 'running' LIMIT 1000) AS r
+                         ) AS holders) AS queue_limit,
+    -- Its sequence: who runs, who is the first to wait, and the dead letter that blocks it.
+    (SELECT jsonb_build_object(
+         'before', (SELECT count(*)
+                    FROM (SELECT FROM pgjobs.jobs_waiting AS w
+                          WHERE w.sequence = waits.sequence AND w.sequence IS NOT NULL AND w.id < waits.id
+                          ORDER BY w.id LIMIT %(cap)s) AS w),
+         'head', (SELECT jsonb_build_object('id', w.id, 'held', w.held, 'run_at', w.run_at, 'error', w.error)
+                  FROM pgjobs.jobs_waiting AS w
+                  WHERE w.sequence = waits.sequence AND w.sequence IS NOT NULL ORDER BY w.id LIMIT 1),
+         'running', (SELECT jsonb_build_object('id', r.id, 'worker_id', r.worker_id, 'started_at', r.started_at)
+                     FROM pgjobs.jobs_live AS r
+                     WHERE r.sequence = waits.sequence AND r.sequence IS NOT NULL AND r.status = 'running' LIMIT 1),
+         'dead', (SELECT min(d.id) FROM pgjobs.dead_jobs AS d
+                  WHERE d.sequence = waits.sequence AND d.sequence IS NOT NULL
+                    AND coalesce(d.on_failure, 'block') = 'block'))
+     FROM waits
+     WHERE waits.sequence IS NOT NULL) AS sequence,
+    (SELECT coalesce(jsonb_agg(n), '[]')
+     FROM (SELECT d.needs_id AS id, d.on_failure, found.status
+           FROM (SELECT needs_id, on_failure FROM pgjobs.dependencies
+                 WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
+           LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
+                              ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true) AS n) AS needs,
+    NULL::jsonb AS breaker,
+    NULL::jsonb AS task,
+    NULL::jsonb AS everything,
+    -- Whose transaction may hold a job that nobody sees yet: who has inserted something, and is still at it.
+    (SELECT coalesce(jsonb_agg(s), '[]')
+     FROM (SELECT DISTINCT l.pid, coalesce(a.application_name, '') AS application_name,
+                  coalesce(a.usename, x.owner) AS user_name, a.state, x.gid,
+                  extract(epoch FROM now() - coalesce(a.xact_start, x.prepared)) AS seconds
+           FROM pg_locks AS l
+           LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+           LEFT JOIN pg_prepared_xacts AS x ON l.pid IS NULL AND l.virtualtransaction = '-1/' || x.transaction::text
+           WHERE NOT EXISTS (SELECT FROM job)
+             AND l.relation IN ('pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass)
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND l.mode = 'RowExclusiveLock' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+             AND NOT starts_with(coalesce(a.application_name, ''), %(workers)s)
+           ORDER BY seconds DESC NULLS LAST
+           LIMIT 5) AS s) AS writers,
+    -- Who keeps VACUUM from taking dead rows away, for how long and over how many transactions.
+    (SELECT coalesce(jsonb_agg(s), '[]')
+     FROM (SELECT *
+           FROM (SELECT 'session' AS kind, a.pid, a.application_name AS name, a.usename AS user_name, a.state,
+                        extract(epoch FROM now() - a.xact_start) AS seconds,
+                        greatest(age(a.backend_xmin), age(a.backend_xid)) AS transactions
+                 FROM pg_stat_activity AS a
+                 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+                   AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+                 UNION ALL
+                 SELECT 'prepared', NULL, x.gid, x.owner, NULL, extract(epoch FROM now() - x.prepared), age(x.transaction)
+                 FROM pg_prepared_xacts AS x WHERE x.database = current_database()
+                 UNION ALL
+                 SELECT 'slot', s.active_pid, s.slot_name, NULL, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL,
+                        age(s.xmin)
+                 FROM pg_replication_slots AS s WHERE s.xmin IS NOT NULL) AS holders
+           ORDER BY transactions DESC NULLS LAST
+           LIMIT 5) AS s) AS snapshots,
+    (SELECT coalesce(sum(pg_stat_get_dead_tuples(c)), 0)
+     FROM unnest(ARRAY['pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass]) AS c) AS dead_rows
