@@ -300,6 +300,8 @@ def _make(kind: type[T], row: dict[str, Any] | None) -> T | None:
             value = value if isinstance(value, dict) else None
         elif isinstance(value, list):
             value = tuple(value)
+        elif isinstance(value, str) and "float" in str(known.type):
+            value = float(value)  # infinity, which JSON has no number for
         values[known.name] = value
     return kind(**values)
 

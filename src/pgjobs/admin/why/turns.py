@@ -8,6 +8,8 @@ from pgjobs.admin.why.answer import Answer
 from pgjobs.admin.why.snapshot import LimitSeen, Snapshot
 from pgjobs.admin.why.words import NEVER, at, count, listed, span
 
+LONGEST_WAIT = 1e9  # seconds: what can be added to a date
+
 
 def blocked(s: Snapshot) -> Answer | None:
     """Tell that a dead letter of its sequence has to be dealt with before."""
@@ -91,28 +93,28 @@ def limit(s: Snapshot) -> Answer | None:
     """Tell that as many of its limit run as may."""
     if s.job is None:
         return None
-    return _concurrency(s, s.key_limit, f"limit {s.job.limit_key}", "limit", "pgjobs limits set")
+    return _concurrency(s, s.key_limit, f"its limit {s.job.limit_key}", "limit", "pgjobs limits set")
 
 
 def queue_limit(s: Snapshot) -> Answer | None:
     """Tell that as many of its queue run as may, over all workers."""
     if s.job is None:
         return None
-    return _concurrency(s, s.queue_limit, f"queue {s.job.queue}", "queue_limit", "pgjobs queues limit")
+    return _concurrency(s, s.queue_limit, f"the limit of its queue {s.job.queue}", "queue_limit", "pgjobs queues limit")
 
 
 def rate(s: Snapshot) -> Answer | None:
     """Tell that its limit has no token left."""
     if s.job is None:
         return None
-    return _rate(s, s.key_limit, f"limit {s.job.limit_key}", "rate", s.job.cost or 1.0)
+    return _rate(s, s.key_limit, f"its limit {s.job.limit_key}", "rate", s.job.cost or 1.0)
 
 
 def queue_rate(s: Snapshot) -> Answer | None:
     """Tell that its queue has no token left."""
     if s.job is None:
         return None
-    return _rate(s, s.queue_limit, f"queue {s.job.queue}", "queue_rate", 1.0)
+    return _rate(s, s.queue_limit, f"its queue {s.job.queue}", "queue_rate", 1.0)
 
 
 def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command: str) -> Answer | None:
@@ -120,11 +122,11 @@ def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, c
         return None
     facts = {"limit": found.name, "concurrency": found.concurrency, "holders": list(found.holders)}
     if found.concurrency == 0:
-        sentence = f"Job {s.id} waits because the {what} lets none run at all."
+        sentence = f"Job {s.id} waits because {what} lets none run at all."
         return Answer(reason, sentence, f"Raise it: `{command} {found.name}`.", facts)
     return Answer(
         reason,
-        f"Job {s.id} waits because its {what} is reached: {found.concurrency:,} may run at once, and "
+        f"Job {s.id} waits because {what} is reached: {found.concurrency:,} may run at once, and "
         f"{listed(found.holders)} do.",
         f"Wait for one of them to end (`pgjobs why {found.holders[0]}`), or raise it: `{command} {found.name}`.",
         facts,
@@ -140,15 +142,16 @@ def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, cost: fl
     if missing <= 1e-6:
         return None
     seconds = missing * found.period / found.rate
+    next_at = s.now + timedelta(seconds=min(seconds, LONGEST_WAIT))
     return Answer(
         reason,
-        f"Job {s.id} waits because its {what} has used up its rate of {found.rate:g} in {span(found.period)}; the next "
-        f"{'token' if cost == 1 else f'{cost:g} tokens'} will be there in {span(seconds)}.",
+        f"Job {s.id} waits because {what} has used up its rate of {found.rate:g} in {span(found.period)}; the next "
+        f"{'token is' if cost == 1 else f'{cost:g} tokens are'} there in {span(seconds)}, at {at(next_at)}.",
         f"Wait, or raise the rate of {found.name}.",
         {
             "limit": found.name,
             "tokens": tokens,
             "cost": cost,
-            "next_at": s.now + timedelta(seconds=seconds),
+            "next_at": next_at,
         },
     )

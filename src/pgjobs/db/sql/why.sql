@@ -26,7 +26,7 @@ SELECT
     (SELECT to_jsonb(job) - 'place' FROM job) AS job,
     (SELECT d.died_at FROM pgjobs.dead_jobs AS d WHERE d.id = %(id)s) AS died_at,
     (SELECT CASE WHEN has_sequence_privilege('pgjobs.jobs_id_seq', 'SELECT, USAGE')
-                 THEN pg_sequence_last_value('pgjobs.jobs_id_seq') END) AS last_id,
+                 THEN coalesce(pg_sequence_last_value('pgjobs.jobs_id_seq'), 0) END) AS last_id,
     (SELECT to_jsonb(q) || jsonb_build_object('period', extract(epoch FROM q.period), 'aging', extract(epoch FROM q.aging))
      FROM job JOIN pgjobs.queues AS q ON q.name = job.queue) AS queue,
     -- Who works: all of them, because who does not listen to this queue listens to others.
@@ -142,8 +142,8 @@ SELECT
     NULL::jsonb AS everything,
     -- Whose transaction may hold a job that nobody sees yet: who has inserted something, and is still at it.
     (SELECT coalesce(jsonb_agg(s), '[]')
-     FROM (SELECT DISTINCT l.pid, coalesce(a.application_name, '') AS application_name,
-                  coalesce(a.usename, x.owner) AS user_name, a.state, x.gid,
+     FROM (SELECT DISTINCT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END AS kind, l.pid,
+                  coalesce(a.application_name, x.gid, '') AS name, coalesce(a.usename, x.owner) AS user_name, a.state,
                   extract(epoch FROM now() - coalesce(a.xact_start, x.prepared)) AS seconds
            FROM pg_locks AS l
            LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
