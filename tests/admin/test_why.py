@@ -136,9 +136,7 @@ def test_the_transaction_that_enqueues_it_is_named_while_it_is_open(conn: Connec
         job = put_job(caller)
         answer = why(conn, job)
         assert answer.reason == "uncommitted"
-        assert (
-            f"the transaction of pid {caller.info.backend_pid}, web, idle in transaction, open" in answer.sentence
-        )
+        assert f"the transaction of pid {caller.info.backend_pid}, web, idle in transaction, open" in answer.sentence
         assert [each["pid"] for each in answer.facts["transactions"]] == [caller.info.backend_pid]
         caller.rollback()
     assert why(conn, job).reason == "gone"
@@ -300,6 +298,24 @@ def test_the_limit_and_the_rate_of_a_queue(conn: Connection) -> None:
     holder = put_job(conn, **QUEUE, status="running", worker_id=worker, slot="mail")
     answer = why(conn, job)
     assert (answer.reason, answer.facts["holders"], answer.also[0].reason) == ("queue_limit", [holder], "queue_rate")
+
+
+def test_a_breaker_that_is_open_and_one_that_tries_again(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 9})
+    job = put_job(conn, **QUEUE, status="waiting", lane=LANE, breaker="stripe")
+    conn.execute(
+        "INSERT INTO pgjobs.breakers (name, state, until, probes) VALUES ('stripe', 'open', now() + interval '40 s', 1)"
+    )
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["breaker"]) == ("breaker_open", "stripe")
+    assert (answer.facts["until"] - _now(conn)).total_seconds() == pytest.approx(40, abs=2)
+    conn.execute("UPDATE pgjobs.breakers SET until = now() - interval '1 s'")
+    assert why(conn, job).reason == "next"
+    probe = put_job(conn, **QUEUE, status="running", worker_id=worker, breaker="stripe")
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["probes"]) == ("breaker_half_open", [probe])
+    conn.execute("UPDATE pgjobs.breakers SET state = 'open', until = 'infinity'")
+    assert "until somebody closes it" in why(conn, job).sentence
 
 
 def test_turns_are_taken_with_other_lanes_and_after_those_of_its_own(conn: Connection) -> None:

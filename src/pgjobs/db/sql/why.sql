@@ -137,7 +137,13 @@ SELECT
                  WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
            LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
                               ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true) AS n) AS needs,
-    NULL::jsonb AS breaker,
+    (SELECT to_jsonb(k) || jsonb_build_object('probing', probing.ids)
+     FROM waits
+     JOIN pgjobs.breakers AS k ON k.name = waits.breaker
+     CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(r.id), '[]') AS ids
+                         FROM (SELECT id FROM pgjobs.jobs_live
+                               WHERE breaker = waits.breaker AND breaker IS NOT NULL AND status = 'running'
+                               LIMIT least(k.probes, 100)) AS r) AS probing) AS breaker,
     NULL::jsonb AS task,
     NULL::jsonb AS everything,
     -- Whose transaction may hold a job that nobody sees yet: who has inserted something, and is still at it.
