@@ -1,0 +1,86 @@
+"""Schedules as the real workers declare and fire them: four supervisors, some of which are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgjobs.admin import schedules as admin
+from tests.schedules import tasks
+from tests.support.worker import QUICK, Work, scalar, wait_for, work
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+pytestmark = pytest.mark.xdist_group("worker")
+IMPORT = ("-q", "default:2", "--import", "tests.schedules.tasks", *QUICK)
+EACH_SECOND = {"TEST_CRON": "* * * * * *", "TEST_SCHEDULES": "a bb ccc"}
+
+
+def firings(conn: Connection) -> dict[str, list[datetime]]:
+    """Give the firings of each schedule that were enqueued, in their order."""
+    found: dict[str, list[datetime]] = {}
+    for summary, run_at in conn.execute("SELECT summary, run_at FROM pgjobs.jobs ORDER BY run_at, id").fetchall():
+        found.setdefault(summary, []).append(run_at)
+    return found
+
+
+def kill(running: Work) -> None:
+    """Kill a supervisor and all its worker processes at once."""
+    for pid in [running.pid, *running.members()]:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_four_supervisors_of_which_two_are_killed_fire_each_second_once(conn: Connection, database_url: str) -> None:
+    with ExitStack() as stack:
+        works = [
+            stack.enter_context(work(database_url, *IMPORT, env=EACH_SECOND, ready=number == 3)) for number in range(4)
+        ]
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedule_declarers) = 4")
+        for victim in works[:2]:
+            time.sleep(0.7)
+            kill(victim)
+        time.sleep(2.0)
+        found = firings(conn)
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed') > 6")
+
+    assert set(found) == {"sync(1)", "sync(2)", "sync(3)"}
+    for times in found.values():
+        assert times == [times[0] + timedelta(seconds=number) for number in range(len(times))]
+        assert len(times) >= 3
+    late = [
+        row[0]
+        for row in conn.execute("SELECT extract(epoch FROM enqueued_at - run_at)::float8 FROM pgjobs.jobs").fetchall()
+    ]
+    assert min(late) >= 0
+    assert median(late) < 0.5  # 10 ms where there is nothing else to do
+
+
+def test_what_code_declares_no_more_is_retired_by_the_next_version(conn: Connection, database_url: str) -> None:
+    with work(database_url, *IMPORT, env={"TEST_SCHEDULES": "a bb"}) as old:
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedules) = 2")
+        assert old.stop() == 0
+    with work(database_url, *IMPORT, env={"TEST_SCHEDULES": "bb"}, ready=False):
+        wait_for(conn, "(SELECT retired_at IS NOT NULL FROM pgjobs.schedules WHERE name = 'a')")
+
+    rows = {row.name: (row.state, row.app, row.tz) for row in admin.list_schedules(conn)}
+    assert rows == {"a": ("retired", "tests", "Europe/Berlin"), "bb": ("active", "tests", "Europe/Berlin")}
+
+
+def test_workers_that_import_nothing_fire_what_an_operator_adds_and_have_no_connection_before(
+    conn: Connection, database_url: str
+) -> None:
+    connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgjobs scheduler' AND datname = %s"
+    with work(database_url, *QUICK):
+        time.sleep(0.6)  # a heartbeat
+        assert scalar(conn, connected, [conn.info.dbname]) == 0
+        admin.add(conn, "now", "* * * * * *", tasks.tidy)
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'completed')")
+        assert scalar(conn, connected, [conn.info.dbname]) == 1
