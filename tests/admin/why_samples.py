@@ -1,6 +1,6 @@
 """A snapshot for each reason for which a job may not run, and the table of docs/why.md that is made of them.
 
-python -m tests.admin.why_samples        prints the table
+python -m tests.admin.why_samples        writes it there
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from pgjobs.admin.why.snapshot import (
     JobSeen,
     LimitSeen,
     NeedSeen,
+    PauseSeen,
     QueueSeen,
     SequenceSeen,
     Snapshot,
     WorkerSeen,
 )
+from tests.support.processes import ROOT
 
+PAGE = ROOT / "docs" / "why.md"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 JOB = JobSeen(42, "queued", "mail", 5, "shop.tasks:send_receipt", 0, 5, NOW - timedelta(seconds=1))
 WORKER = WorkerSeen(7, "web1", 4711, 1.0, {"mail": 2}, rescue_after=30.0)
@@ -71,9 +74,9 @@ SAMPLES = {
     "needs": seen(
         {**WAITS, "held": "needs", "needs": 2}, needs=(NeedSeen(40, "running"), NeedSeen(41, "failed", "wait"))
     ),
-    "everything_paused": seen(everything_paused_at=ago(600)),
+    "everything_paused": seen(everything_pause=PauseSeen(paused_at=ago(600))),
     "queue_paused": seen(queue=QueueSeen("mail", paused=True, paused_at=ago(600))),
-    "task_paused": seen({**WAITS, "held": "task"}, task_paused_at=ago(600)),
+    "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSeen("shop.tasks:*", ago(600))),
     "no_worker": seen(workers=(OTHER,)),
     "workers_silent": seen(workers=(replace(WORKER, silent_for=21.0), OTHER)),
     "sequence_blocked": seen({**WAITS, "sequence": "account:1"}, sequence=SequenceSeen(dead=38)),
@@ -98,6 +101,14 @@ SAMPLES = {
 }
 
 
+def page() -> str:
+    """Give docs/why.md with this table in it."""
+    text = PAGE.read_text()
+    head, begin, rest = text.partition("| reason |")
+    assert begin
+    return head + table() + rest[rest.index("\n\n") + 1 :]
+
+
 def table() -> str:
     """Give the table of all reasons: the sentence that is said of the sample, and the next step."""
     lines = ["| reason | sentence | next step |", "| --- | --- | --- |"]
@@ -108,4 +119,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    PAGE.write_text(page())

@@ -84,7 +84,8 @@ class WorkerSeen:
     @property
     def is_heard(self) -> bool:
         """Whether it has beaten lately: a heart beats at least twice in the time after which it is taken for dead."""
-        return self.silent_for <= (self.rescue_after or UNHEARD_AFTER) / 2 + 1.0
+        rescue_after = self.rescue_after or UNHEARD_AFTER
+        return self.silent_for <= rescue_after / 2 + min(1.0, rescue_after / 4)
 
     def __str__(self) -> str:
         return f"worker {self.id} ({self.host}, pid {self.pid})"
@@ -123,6 +124,14 @@ class BreakerSeen:
     until: datetime | None = None
     probes: int = 1
     probing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSeen:
+    """Who is paused: a task or a pattern of tasks, or (with no name) everything."""
+
+    task: str = ""
+    paused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +207,8 @@ class Snapshot:
     sequence: SequenceSeen | None = None
     breaker: BreakerSeen | None = None
     needs: tuple[NeedSeen, ...] = ()
-    task_paused_at: datetime | None = None
-    everything_paused_at: datetime | None = None
+    task_pause: PauseSeen | None = None
+    everything_pause: PauseSeen | None = None
     writers: tuple[Holder, ...] = ()
     snapshots: tuple[Holder, ...] = ()
     dead_rows: int = 0
@@ -251,8 +260,8 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         sequence=_make(SequenceSeen, row["sequence"]),
         breaker=_make(BreakerSeen, row["breaker"]),
         needs=tuple(need for each in row["needs"] or () if (need := _make(NeedSeen, each))),
-        task_paused_at=_moment((row["task"] or {}).get("paused_at")),
-        everything_paused_at=_moment((row["everything"] or {}).get("paused_at")),
+        task_pause=_make(PauseSeen, row["task_pause"]),
+        everything_pause=_make(PauseSeen, row["everything_pause"]),
         writers=read_holders(row["writers"]),
         snapshots=read_holders(row["snapshots"]),
         dead_rows=int(row["dead_rows"]),

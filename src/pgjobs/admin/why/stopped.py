@@ -88,13 +88,14 @@ def needs(s: Snapshot) -> Answer | None:
 
 def everything_paused(s: Snapshot) -> Answer | None:
     """Tell that the switch for all queues is off."""
-    if s.job is None or s.everything_paused_at is None:
+    pause = s.everything_pause
+    if s.job is None or pause is None:
         return None
     return Answer(
         "everything_paused",
-        f"Job {s.id} is not claimed, because everything was paused {_ago(s, s.everything_paused_at)}.",
+        f"Job {s.id} is not claimed, because everything was paused{_since(s, pause.paused_at)}.",
         "Let all queues go on: `pgjobs resume`.",
-        {"since": s.everything_paused_at},
+        {"since": pause.paused_at},
     )
 
 
@@ -102,10 +103,9 @@ def queue_paused(s: Snapshot) -> Answer | None:
     """Tell that its queue is paused."""
     if s.job is None or s.queue is None or not s.queue.paused:
         return None
-    since = f" {_ago(s, s.queue.paused_at)}" if s.queue.paused_at else ""
     return Answer(
         "queue_paused",
-        f"Job {s.id} is not claimed, because its queue {s.job.queue} was paused{since}.",
+        f"Job {s.id} is not claimed, because its queue {s.job.queue} was paused{_since(s, s.queue.paused_at)}.",
         f"Let the queue go on: `pgjobs queues resume {s.job.queue}`.",
         {"queue": s.job.queue, "since": s.queue.paused_at},
     )
@@ -113,19 +113,25 @@ def queue_paused(s: Snapshot) -> Answer | None:
 
 def task_paused(s: Snapshot) -> Answer | None:
     """Tell that its task is paused."""
-    if s.job is None or (s.task_paused_at is None and s.job.held != "task"):
+    job, pause = s.job, s.task_pause
+    if job is None or (pause is None and job.held != "task"):
         return None
-    since = f" {_ago(s, s.task_paused_at)}" if s.task_paused_at else ""
+    name = (pause.task if pause else "") or job.task
+    task = job.task if name == job.task else f"{job.task} (by {name})"
     return Answer(
         "task_paused",
-        f"Job {s.id} is not run, because its task {s.job.task} was paused{since}.",
-        f"Let the task go on: `pgjobs tasks resume {s.job.task}`.",
-        {"task": s.job.task, "since": s.task_paused_at},
+        f"Job {s.id} is not run, because its task {task} was paused{_since(s, pause.paused_at if pause else None)}.",
+        f"Let the task go on: `pgjobs tasks resume {name}`.",
+        {"task": name, "since": pause.paused_at if pause else None},
     )
 
 
 def _state(need: NeedSeen) -> str:
     return need.status or "not there any more"
+
+
+def _since(s: Snapshot, moment: datetime | None) -> str:
+    return "" if moment is None else f" {_ago(s, moment)}"
 
 
 def _ago(s: Snapshot, moment: datetime) -> str:

@@ -144,8 +144,8 @@ SELECT
                          FROM (SELECT id FROM pgjobs.jobs_live
                                WHERE breaker = waits.breaker AND breaker IS NOT NULL AND status = 'running'
                                LIMIT least(k.probes, 100)) AS r) AS probing) AS breaker,
-    NULL::jsonb AS task,
-    NULL::jsonb AS everything,
+    NULL::jsonb AS task_pause,
+    NULL::jsonb AS everything_pause,
     -- Whose transaction may hold a job that nobody sees yet: who has inserted something, and is still at it.
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT DISTINCT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END AS kind, l.pid,
