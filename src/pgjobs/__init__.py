@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.breaker import Breaker
 from pgjobs.context import CurrentJob, current_job
-from pgjobs.enqueue import JobHandle, enqueue, enqueue_many
+from pgjobs.enqueue import enqueue, enqueue_many
 from pgjobs.errors import (
     ConfigurationError,
+    DuplicateJobError,
     EnqueueError,
     NotFoundError,
     PayloadError,
@@ -17,6 +18,7 @@ from pgjobs.errors import (
     SignatureError,
     UsageError,
 )
+from pgjobs.handle import JobHandle
 from pgjobs.job import Job, job
 from pgjobs.limits import limit, queue_limit
 from pgjobs.options import JobOptions
@@ -24,6 +26,7 @@ from pgjobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
 from pgjobs.retry import Exponential
 from pgjobs.schedule import Schedule, schedule
 from pgjobs.settings import Settings, configure, settings
+from pgjobs.unique import by
 
 if TYPE_CHECKING:
     from pgjobs.admin.why import Why, why
@@ -35,6 +38,7 @@ __all__ = [
     "Cancel",
     "ConfigurationError",
     "CurrentJob",
+    "DuplicateJobError",
     "EnqueueError",
     "Exponential",
     "Job",
@@ -54,6 +58,7 @@ __all__ = [
     "UsageError",
     "Why",
     "__version__",
+    "by",
     "configure",
     "current_job",
     "enqueue",

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, ParamSpec, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
 
 from pgjobs.db.caller import runner_of
 from pgjobs.errors import EnqueueError
+from pgjobs.handle import JobHandle, handles_of
 from pgjobs.recipe import recipe_of
 
 if TYPE_CHECKING:
     from pgjobs.db.caller import AsyncCaller, Cells, RunAsync, SyncCaller
+    from pgjobs.keys import KeyMaker, Turn
     from pgjobs.recipe import Columns, Recipe
 
 P = ParamSpec("P")
+Step: TypeAlias = "tuple[str, Cells]"
 
 ROWS_AT_ONCE = 2_000  # rows of one statement
 BYTES_AT_ONCE = 8 * 1024 * 1024  # bytes of payload in one statement
-
-
-@dataclass(frozen=True, slots=True)
-class JobHandle:
-    """A job that was enqueued: `id` is its row in `pgjobs.jobs`, once the transaction is committed."""
-
-    id: int
+_LOCK = "lock_unique_keys"
 
 
 @overload
@@ -50,9 +44,14 @@ def enqueue(
         args: its arguments.
         kwargs: its keyword arguments.
 
+    Returns:
+        The handle of the job; where another one has its unique key, that one's, with `conflict` set.
+
     Raises:
         EnqueueError: the job is refused, and nothing was written: `conn` is of another kind, the arguments do not fit
-            the callable, can not be pickled, or are too large.
+            the callable, can not be pickled, are too large, or make no key; or it is to wait for a job that there is
+            not.
+        DuplicateJobError: another job has its unique key, and `on_conflict="raise"`; nothing was written.
         SchemaError: the database has no tables of pgjobs.
         Exception: what the driver says of the connection itself (closed, read-only, its transaction has failed), as it
             says it of your own statements.
@@ -61,19 +60,22 @@ def enqueue(
     run, run_async = runner_of(conn)
     recipe = recipe_of(callable)
     payload, summary = recipe.make(args, kwargs)
-    cells: Cells = {"summary": summary, "signature": recipe.signature(payload), "payload": payload}
-    name = "enqueue"
-    if recipe.keys is not None:
-        lane, cost = recipe.keys.lane_and_cost(args, kwargs)
-        cells, name = {**cells, **recipe.keys.common, "lane": lane, "cost": cost}, "enqueue_controlled"
+    signature, keys = recipe.signature(payload), recipe.keys
+    cells: Cells
+    if keys is None:
+        name, cells = "enqueue", {"summary": summary, "signature": signature, "payload": payload}
+    else:
+        name, cells = keys.name, keys.cells_of_one(keys.turn(args, kwargs), payload, summary, signature)
     if run_async is not None:
-        return _enqueue_async(run_async, name, recipe.columns, cells)
+        return _enqueue_async(run_async, name, recipe.columns, cells, keys)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
-    return JobHandle(run(name, recipe.columns, cells)[0])
+    ids = run(name, recipe.columns, cells)
+    return JobHandle(ids[0]) if keys is None else keys.handles(ids, cells)[0]
 
 
-async def _enqueue_async(run: RunAsync, name: str, columns: Columns, cells: Cells) -> JobHandle:
-    return JobHandle((await run(name, columns, cells))[0])
+async def _enqueue_async(run: RunAsync, name: str, columns: Columns, cells: Cells, keys: KeyMaker | None) -> JobHandle:
+    ids = await run(name, columns, cells)
+    return JobHandle(ids[0]) if keys is None else keys.handles(ids, cells)[0]
 
 
 @overload
@@ -99,9 +101,10 @@ def enqueue_many(
     """Enqueue one call of `callable` for each item of `arguments`, in the transaction of `conn`.
 
     The items are read as they are needed, and written by one statement for every 2,000 of them (or 8 MiB), so
-    `arguments` may be a generator of any length. When a later item is refused, the statements before it are in the
-    transaction already: let the error roll it back. On a connection in autocommit mode every statement is committed by
-    itself; open a transaction first if all or none should be enqueued.
+    `arguments` may be a generator of any length; only where jobs have unique keys, all are read first. When a later
+    item is refused, the statements before it are in the transaction already: let the error roll it back. On a
+    connection in autocommit mode every statement is committed by itself; open a transaction first if all or none should
+    be enqueued.
 
     Args:
         conn: as for `enqueue`.
@@ -113,39 +116,52 @@ def enqueue_many(
 
     Raises:
         EnqueueError: an item is refused; the message says which, counted from 0.
+        DuplicateJobError: as for `enqueue`; of the statement that this item belongs to, nothing was written.
         SchemaError: the database has no tables of pgjobs.
         Exception: as for `enqueue`; and what `arguments` itself raises while it is read.
 
     """
     run, run_async = runner_of(conn)
     recipe = recipe_of(callable)
-    chunks = _chunks(recipe, _iterated(arguments))
-    name = "enqueue_many" if recipe.keys is None else "enqueue_many_controlled"
+    steps = _steps(recipe, _chunks(recipe, _iterated(arguments)))
     if run_async is not None:
-        return _enqueue_many_async(run_async, name, recipe.columns, next(chunks, None), chunks)
+        return _enqueue_many_async(run_async, recipe, next(steps, None), steps)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     handles: list[JobHandle] = []
-    for cells in chunks:
-        handles += _handles(run(name, recipe.columns, cells))
+    for name, cells in steps:
+        handles += _handles(recipe.keys, run(name, recipe.columns, cells), name, cells, len(handles))
     return handles
 
 
 async def _enqueue_many_async(
-    run: RunAsync, name: str, columns: Columns, first: Cells | None, others: Iterator[Cells]
+    run: RunAsync, recipe: Recipe, step: Step | None, others: Iterator[Step]
 ) -> list[JobHandle]:
     handles: list[JobHandle] = []
-    cells = first
-    while cells is not None:
-        handles += _handles(await run(name, columns, cells))
-        cells = next(others, None)
+    while step is not None:
+        name, cells = step
+        handles += _handles(recipe.keys, await run(name, recipe.columns, cells), name, cells, len(handles))
+        step = next(others, None)
     return handles
 
 
-def _handles(ids: Sequence[int]) -> list[JobHandle]:
-    # What `JobHandle(id)` does, in half of its time: a tenth of what a bulk enqueue takes in the client.
-    handles = list(map(object.__new__, repeat(JobHandle, len(ids))))
-    deque(map(JobHandle.__dict__["id"].__set__, handles, ids), maxlen=0)
-    return handles
+def _steps(recipe: Recipe, chunks: Iterator[Cells]) -> Iterator[Step]:
+    """Give the statements, by their names, with their cells."""
+    keys = recipe.keys
+    if keys is not None and keys.is_unique:
+        # Two callers with the same keys in different orders would wait for each other, from one statement to another.
+        all_chunks = list(chunks)
+        if len(all_chunks) > 1:
+            yield _LOCK, {"summaries": None, "keys": [key for cells in all_chunks for key in cells["keys"]]}
+        chunks = iter(all_chunks)
+    name = "enqueue_many" if keys is None else keys.name_of_many
+    for cells in chunks:
+        yield name, cells
+
+
+def _handles(keys: KeyMaker | None, ids: Sequence[int], name: str, cells: Cells, first: int) -> list[JobHandle]:
+    if name == _LOCK:
+        return []
+    return handles_of(ids) if keys is None else keys.handles(ids, cells, first=first)
 
 
 # A forgotten await is reported under the name that the caller wrote.
@@ -168,14 +184,14 @@ def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
         summaries: list[str | None] = []
         signatures: list[bytes | None] = []
         payloads: list[bytes] = []
-        turns: list[tuple[str | None, float | None]] = []
+        turns: list[Turn] = []
         size = 0
         for item in items:
             try:
                 made = plain(item) if type(item) is tuple else None
                 payload, summary = made or recipe.make(*_arguments(item))
                 if keys is not None:
-                    turns.append(keys.lane_and_cost(*_arguments(item)))
+                    turns.append(keys.turn(*_arguments(item)))
             except EnqueueError as error:
                 index = done + len(payloads)
                 raise EnqueueError(f"item {index} of enqueue_many is refused: {error}") from error.__cause__
@@ -195,10 +211,7 @@ def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
             "payloads": payloads,
         }
         if keys is not None:
-            lanes, costs = zip(*turns, strict=True)
-            cells.update(keys.common)
-            cells["lanes"] = None if lanes[0] is None else list(lanes)
-            cells["costs"] = None if costs[0] is None else list(costs)
+            cells |= keys.cells_of_many(turns)
         yield cells
 
 

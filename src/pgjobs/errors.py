@@ -23,6 +23,21 @@ class EnqueueError(UsageError):
     """A job that was refused at enqueue; nothing was written."""
 
 
+class DuplicateJobError(EnqueueError):
+    """Another job has the unique key, and `on_conflict="raise"` was asked for; nothing was written.
+
+    `key`: the key. `id`: the job that has it; None: one that was to be enqueued together with this one.
+    """
+
+    def __init__(self, message: str, key: str, id: int | None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.id = id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.key, self.id)
+
+
 class PayloadError(PgjobsError):
     """A payload that a worker can not load, or must not."""
 

@@ -11,6 +11,7 @@ from pgjobs.exact import exact_number, exact_text
 from pgjobs.moments import check_moment
 from pgjobs.outcome import LONGEST_DELAY
 from pgjobs.templates import Template, check_key
+from pgjobs.unique import By, IfFailed, OnConflict, UniqueUntil, check_after, check_choice, check_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,11 @@ class Flow:
     `breaker`: the name of a circuit breaker. `expires`: when it is not worth running any more, as an aware datetime or
     in seconds after it is due.
 
+    `unique`: a key that one job has at a time, or `by(…)`. `unique_until`: how long it has it: until it has finished,
+    or started; or until it has finished, and for so many seconds from when it was enqueued. `on_conflict`: what happens
+    to another one: skip it, replace the job that is there, or raise. `after`: the ids of the jobs that have to end
+    before. `if_failed`: what it does when one of them fails or is cancelled: wait, run or cancel.
+
     Keys have 1 to 100 printable characters; with braces they are templates, as in `tenant:{tenant_id}`.
 
     Raises:
@@ -52,6 +58,11 @@ class Flow:
     on_failure: OnFailure = "block"
     breaker: str | None = None
     expires: float | datetime | None = None
+    unique: str | By | None = None
+    unique_until: UniqueUntil = "finished"
+    on_conflict: OnConflict = "skip"
+    after: tuple[int, ...] | None = None
+    if_failed: IfFailed = "wait"
 
     def __post_init__(self) -> None:
         for name in ("limit_key", "sequence"):
@@ -68,14 +79,20 @@ class Flow:
                 Template("fair_by", fair_by)
         if self.cost is not None:
             self._keep("cost", _checked_cost(self.cost))
-        on_failure = exact_text(self.on_failure)
-        if on_failure not in ("block", "skip", "end"):
-            raise UsageError(f"on_failure={brief(self.on_failure)}: give 'block', 'skip' or 'end'.")
-        self._keep("on_failure", on_failure)
+        self._keep("on_failure", check_choice("on_failure", self.on_failure, ("block", "skip", "end")))
         if self.breaker is not None:
             self._keep("breaker", _breaker_name(self.breaker))
         if self.expires is not None:
             self._keep("expires", _checked_expires(self.expires))
+        if not isinstance(self.unique, By):
+            self._keep_template("unique", self.unique)
+        self._keep("unique_until", check_until(self.unique_until))
+        self._keep("on_conflict", check_choice("on_conflict", self.on_conflict, ("skip", "replace", "raise")))
+        self._keep("if_failed", check_choice("if_failed", self.if_failed, ("wait", "run", "cancel")))
+        if self.after is not None:
+            self._keep("after", check_after(self.after))
+            if self.after is not None and self.unique is not None and self.on_conflict == "replace":
+                raise UsageError("after= and on_conflict='replace' were both given: use one of them.")
 
     def _keep(self, name: str, value: object) -> None:
         """Put the plain value in the place of a subclass's."""
@@ -98,19 +115,26 @@ class Flow:
     @property
     def is_used(self) -> bool:
         """Say whether its jobs are inserted by another statement than plain ones."""
-        return self.has_lane or self.cost is not None or self.expires is not None
+        return self.has_lane or any(x is not None for x in (self.unique, self.after, self.cost, self.expires))
+
+    @property
+    def is_checked(self) -> bool:
+        """Say whether its jobs, if it is used, are inserted by the function that looks at other jobs.
+
+        Those that do not wait for a turn are, too: they are few.
+        """
+        return self.unique is not None or self.after is not None or not self.has_lane
 
     def templates(self) -> Iterator[Template]:
-        """Give what is made from a call's arguments, in the order of a lane: tenant, limit_key, sequence.
-
-        What is not set is left out.
-        """
+        """Give what is made from a call's arguments, as far as it is set."""
         if self.fair_by is not None:
             yield Template("fair_by", f"{{{self.fair_by}}}" if self.fair_by.isidentifier() else self.fair_by)
         if self.limit_key is not None:
             yield Template("limit_key", self.limit_key)
         if self.sequence is not None:
             yield Template("sequence", self.sequence)
+        if isinstance(self.unique, str):
+            yield Template("unique", self.unique)
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Give each option that names parameters, with each of the names."""

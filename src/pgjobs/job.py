@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from pgjobs.flow import NamedBreaker
     from pgjobs.retry import Backoff
+    from pgjobs.unique import By, Handle, IfFailed, OnConflict, UniqueUntil
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +63,11 @@ class OptionChanges(TypedDict, total=False):
     on_failure: OnFailure
     breaker: str | NamedBreaker | None
     expires: float | datetime | None
+    unique: str | By | None
+    unique_until: UniqueUntil
+    on_conflict: OnConflict
+    after: Iterable[int | Handle] | None
+    if_failed: IfFailed
 
 
 class Job(Generic[P, R_co]):
@@ -191,6 +197,9 @@ def job(
     on_failure: OnFailure = ...,
     breaker: str | NamedBreaker | None = ...,
     expires: float | datetime | None = ...,
+    unique: str | By | None = ...,
+    unique_until: UniqueUntil = ...,
+    on_conflict: OnConflict = ...,
 ) -> _Decorator: ...
 def job(
     function: Callable[..., Any] | None = None,
@@ -213,6 +222,9 @@ def job(
     on_failure: OnFailure = "block",
     breaker: str | NamedBreaker | None = None,
     expires: float | datetime | None = None,
+    unique: str | By | None = None,
+    unique_until: UniqueUntil = "finished",
+    on_conflict: OnConflict = "skip",
 ) -> Any:
     """Give a function the options with which its jobs are enqueued and run. `@job` alone takes the defaults.
 
@@ -237,6 +249,11 @@ def job(
         breaker: a circuit breaker, or the name of one.
         expires: not worth running any more after so many seconds from when it is due, or after a datetime with a time
             zone.
+        unique: a key that one job has at a time, whatever its task; or `by("args", …)`, which makes one.
+        unique_until: when another one may have it: when the job has "finished" or "started", or when it has finished
+            and so many seconds have passed since it was enqueued.
+        on_conflict: what an enqueue does where another job has the key: "skip" it, and give the handle of that job;
+            "replace" the arguments, run_at, priority and so on of that job if it has not started; or "raise".
 
     Raises:
         UsageError: an option that can not be used, names a parameter that there is not, or `function` is not one.
@@ -250,6 +267,9 @@ def job(
         on_failure=on_failure,
         breaker=breaker,  # type: ignore[arg-type]  # its name is kept
         expires=expires,
+        unique=unique,
+        unique_until=unique_until,
+        on_conflict=on_conflict,
     )
     job_options = JobOptions(
         queue=queue,

@@ -70,6 +70,14 @@ class Parameters:
             raise LookupError(name)
         return default
 
+    def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give all arguments of a call that fits, by the names of their parameters, with the defaults filled in."""
+        if self.signature is None:
+            return {"*": args, **kwargs}
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
 
 _seen: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()
 

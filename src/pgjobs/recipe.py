@@ -83,7 +83,7 @@ class Recipe:
         if options.flow is not NO_FLOW and options.flow.is_used:
             from pgjobs.keys import KeyMaker  # most jobs have none
 
-            self.keys = KeyMaker(callable, self.columns.task, options.flow)
+            self.keys = KeyMaker(callable, self.columns.task, options.queue, options.flow)
         self.plain: Plain = never_plain
         """Gives payload and summary for plain arguments by position, and None for others: these are left to `make`."""
         head = self._dumper.head

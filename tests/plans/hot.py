@@ -130,6 +130,8 @@ RARE: dict[str, str] = {
     "resume_schedule": _ASKED,
     "remove_schedule": _ASKED,
     "scheduled_call": _ASKED,
+    "enqueue_checked": "a function, whose own statements are held by tests/enqueue/test_unique.py",
+    "lock_unique_keys": "only inserts and locks, by the primary key",
     "unanswered_claims": "after a lost connection: reads the live table once for each queue",
     "timeline": "after a lost connection: reads no table",
     "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",

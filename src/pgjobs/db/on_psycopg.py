@@ -65,8 +65,9 @@ def parameters(driver_connection: Any, columns: Columns, cells: Mapping[str, Any
         values["payloads"] = Blobs(values["payloads"])
         if values["summaries"] is not None:
             values["summaries"] = Texts(values["summaries"])
-        if values.get("lanes") is not None:
-            values["lanes"] = Texts(values["lanes"])
+        for name in ("lanes", "keys"):
+            if values.get(name) is not None:
+                values[name] = Texts(values[name])
     return values
 
 

@@ -1,11 +1,12 @@
--- One job that is held up by something, or expires. Its lane has its keys: tenant, limit key, sequence and breaker.
-INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload,
-                         status, held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
+-- One job that waits for its turn. Its lane has its keys: tenant, limit key, sequence and breaker. It goes into its
+-- partition by name, where the status is what it has to be: who may only enqueue can not choose one.
+INSERT INTO pgjobs.jobs_waiting
+    (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload,
+     held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
 SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint), d.run_at, CAST(%(max_attempts)s AS integer),
        CAST(%(timeout)s AS real), CAST(%(executor)s AS text), CAST(%(task)s AS text), CAST(%(summary)s AS text),
        CAST(%(signature)s AS bytea), CAST(%(payload)s AS bytea),
-       CASE WHEN d.lane IS NULL THEN 'queued' ELSE 'waiting' END,
-       CASE WHEN d.lane IS NOT NULL AND d.run_at > statement_timestamp() THEN 'later' END,
+       CASE WHEN d.run_at > statement_timestamp() THEN 'later' END,
        d.lane, nullif(split_part(d.lane, chr(31), 2), ''), nullif(split_part(d.lane, chr(31), 3), ''),
        nullif(split_part(d.lane, chr(31), 4), ''), CAST(%(cost)s AS real), CAST(%(on_failure)s AS text),
        coalesce(CAST(%(expires_at)s AS timestamptz),

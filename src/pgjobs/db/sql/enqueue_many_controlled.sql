@@ -1,18 +1,16 @@
--- Many jobs of one callable that are held up by something, or expire; lanes and costs are each job's own.
-INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload,
-                         status, held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
+-- Many jobs of one callable that wait for their turns; lanes and costs are each job's own. See enqueue_controlled.sql.
+INSERT INTO pgjobs.jobs_waiting
+    (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload,
+     held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
 SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint), d.run_at, CAST(%(max_attempts)s AS integer),
        CAST(%(timeout)s AS real), CAST(%(executor)s AS text), CAST(%(task)s AS text), a.summary, a.signature, a.payload,
-       CASE WHEN a.lane IS NULL THEN 'queued' ELSE 'waiting' END,
-       CASE WHEN a.lane IS NOT NULL AND d.run_at > statement_timestamp() THEN 'later' END,
+       CASE WHEN d.run_at > statement_timestamp() THEN 'later' END,
        a.lane, nullif(split_part(a.lane, chr(31), 2), ''), nullif(split_part(a.lane, chr(31), 3), ''),
-       nullif(split_part(a.lane, chr(31), 4), ''), a.cost, CAST(%(on_failure)s AS text), d.expires_at
-FROM (SELECT m.run_at,
-             coalesce(CAST(%(expires_at)s AS timestamptz),
-                      m.run_at + CAST(%(expires_after)s AS float8) * interval '1 second') AS expires_at
-      FROM (SELECT coalesce(CAST(%(run_at)s AS timestamptz),
-                            statement_timestamp() + CAST(%(delay)s AS float8) * interval '1 second') AS run_at) AS m
-     ) AS d,
+       nullif(split_part(a.lane, chr(31), 4), ''), a.cost, CAST(%(on_failure)s AS text),
+       coalesce(CAST(%(expires_at)s AS timestamptz),
+                d.run_at + CAST(%(expires_after)s AS float8) * interval '1 second')
+FROM (SELECT coalesce(CAST(%(run_at)s AS timestamptz),
+                      statement_timestamp() + CAST(%(delay)s AS float8) * interval '1 second') AS run_at) AS d,
      (SELECT unnest(CAST(%(summaries)s AS text[])) AS summary,
              unnest(CAST(%(signatures)s AS bytea[])) AS signature,
              unnest(CAST(%(payloads)s AS bytea[])) AS payload,

@@ -1,0 +1,47 @@
+"""What an enqueue gives back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobHandle:
+    """A job that was enqueued: `id` is its row in `pgjobs.jobs`, once the transaction is committed."""
+
+    id: int
+
+    conflict: ClassVar[bool] = False
+    """Whether this job was there before: another one had its unique key, and none was enqueued."""
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, JobHandle) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+class ExistingJob(JobHandle):
+    """The handle of a job that was there before. Only these cost more: a plain handle has its id, and nothing else."""
+
+    __slots__ = ()
+    conflict: ClassVar[bool] = True
+
+
+def handles_of(ids: Sequence[int]) -> list[JobHandle]:
+    """Give the handles of new jobs.
+
+    What `JobHandle(id)` does, in half of its time: a tenth of what a bulk enqueue takes in the client.
+    """
+    handles = list(map(object.__new__, repeat(JobHandle, len(ids))))
+    deque(map(JobHandle.__dict__["id"].__set__, handles, ids), maxlen=0)
+    return handles
+
+
+def checked_handle(id: int) -> JobHandle:
+    """Give the handle of a new job, or, for an id below 0, of one that was there before."""
+    return ExistingJob(-id) if id < 0 else JobHandle(id)
