@@ -21,8 +21,10 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     Identity,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -54,6 +56,16 @@ class Tables(NamedTuple):
     """What is to be enqueued when."""
     schedule_declarers: Table
     """The supervisors whose code declares schedules."""
+    limits: Table
+    """How many jobs of a key may run at once, and how many in a period."""
+    tenants: Table
+    """How many turns a tenant gets, where it is not one."""
+    buckets: Table
+    """What is left of rates."""
+    dependencies: Table
+    """Who waits for whom."""
+    unique_keys: Table
+    """Which job has a unique key, or had it last."""
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
@@ -65,12 +77,13 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
     """
     schema = Settings(schema=schema).schema  # it gets into the SQL of a default
     metadata = MetaData() if metadata is None else metadata
-    jobs = Table("jobs", metadata, *_job_columns(schema), schema=schema)
+    jobs = Table("jobs", metadata, *_job_columns(schema), *_flow_columns(), schema=schema)
     dead_jobs = Table(
         "dead_jobs",
         metadata,
         *_job_columns(None),
         Column("died_at", _MOMENT, nullable=False, server_default=text("now()")),
+        *_flow_columns(),
         schema=schema,
     )
     workers = Table(
@@ -99,6 +112,9 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("doorbell_until", _MOMENT),
         Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
         Column("keep_completed", Boolean, nullable=False, server_default=text("true")),
+        Column("concurrency", Integer),
+        *_rate_columns(),
+        Column("aging", Interval),
         schema=schema,
     )
     retention = Table(
@@ -121,7 +137,65 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("ended_at", _MOMENT),
         schema=schema,
     )
-    return Tables(jobs, dead_jobs, workers, queues, retention, schedules, schedule_declarers)
+    limits = Table(
+        "limits",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("concurrency", Integer),
+        *_rate_columns(),
+        Column("set_by", Text, nullable=False, server_default=text("'operator'")),
+        Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
+        schema=schema,
+    )
+    tenants = Table(
+        "tenants",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("weight", Double, nullable=False),
+        Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
+        schema=schema,
+    )
+    buckets = Table(
+        "buckets",
+        metadata,
+        Column("kind", Text, primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("tokens", Double, nullable=False),
+        Column("at", _MOMENT, nullable=False),
+        schema=schema,
+    )
+    dependencies = Table(
+        "dependencies",
+        metadata,
+        Column("needs_id", BigInteger, primary_key=True, autoincrement=False),
+        Column("job_id", BigInteger, primary_key=True),
+        Column("on_failure", Text, nullable=False, server_default=text("'wait'")),
+        Column("settled", Boolean, nullable=False, server_default=text("false")),
+        schema=schema,
+    )
+    unique_keys = Table(
+        "unique_keys",
+        metadata,
+        Column("key", Text, primary_key=True),
+        Column("job_id", BigInteger),
+        Column("until_started", Boolean, nullable=False, server_default=text("false")),
+        Column("held_until", _MOMENT),
+        schema=schema,
+    )
+    return Tables(
+        jobs,
+        dead_jobs,
+        workers,
+        queues,
+        retention,
+        schedules,
+        schedule_declarers,
+        limits,
+        tenants,
+        buckets,
+        dependencies,
+        unique_keys,
+    )
 
 
 def _schedule_columns() -> list[Column[Any]]:
@@ -188,5 +262,27 @@ def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
     ]
 
 
+def _flow_columns() -> list[Column[Any]]:
+    """Describe what holds a job up; NULL for most."""
+    return [
+        Column("expires_at", _MOMENT),
+        Column("lane", Text),
+        Column("limit_key", Text),
+        Column("cost", REAL),
+        Column("sequence", Text),
+        Column("on_failure", Text),
+        Column("breaker", Text),
+        Column("held", Text),
+        Column("needs", Integer),
+        Column("dependents", Boolean),
+        Column("slot", Text),
+    ]
+
+
+def _rate_columns() -> list[Column[Any]]:
+    return [Column("rate", Double), Column("period", Interval), Column("burst", Double)]
+
+
 metadata = MetaData()
-jobs, dead_jobs, workers, queues, retention, schedules, schedule_declarers = make_tables(settings().schema, metadata)
+_tables = make_tables(settings().schema, metadata)
+jobs, dead_jobs, workers, queues, retention = _tables[:5]

@@ -59,6 +59,11 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
         enqueue(conn, work.add, 1)
         enqueue_many(conn, work.add.options(queue="mail", delay=5), [(1,), (2,)])
         conn.execute("SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1]')")
+        turns = work.add.options(limit_key="a", sequence="b", fair_by="left", breaker="c", cost=2, expires=60)
+        first, *_ = enqueue(conn, turns, 1), *enqueue_many(conn, turns.options(delay=5), [(1,)])
+        enqueue_many(conn, work.add.options(unique="{left}", on_conflict="replace"), [(n % 3,) for n in range(2_500)])
+        enqueue(conn, work.add.options(after=[first], expires=60), 1)
+        conn.execute("SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1]', unique_key => 'x', sequence => 'y')")
         refused(
             conn,
             "SELECT payload FROM pgjobs.jobs",
@@ -69,6 +74,12 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
             "INSERT INTO pgjobs.jobs (task, payload, attempt) VALUES ('a:b', '', 1)",
             "INSERT INTO pgjobs.jobs (id, task, payload) VALUES (1, 'a:b', '')",
             "INSERT INTO pgjobs.jobs_live (task, payload) VALUES ('a:b', '')",
+            "INSERT INTO pgjobs.jobs_waiting (task, payload, lane, status) VALUES ('a:b', '', 'l', 'running')",
+            "INSERT INTO pgjobs.jobs_waiting (task, payload, lane, needs) VALUES ('a:b', '', 'l', 0)",
+            "SELECT lane FROM pgjobs.jobs_waiting",
+            "SELECT * FROM pgjobs.unique_keys",
+            "INSERT INTO pgjobs.unique_keys (key) VALUES ('x')",
+            "INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (1, 2)",
             "SELECT * FROM pgjobs.dead_jobs",
             "SELECT * FROM pgjobs.workers",
             "UPDATE pgjobs.queues SET paused = true",
@@ -79,7 +90,7 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
             "CREATE TABLE pgjobs.mine ()",
             "TRUNCATE pgjobs.jobs",
         )
-    assert scalar(with_roles, "SELECT count(*) FROM pgjobs.jobs") == 4
+    assert scalar(with_roles, "SELECT count(*) FROM pgjobs.jobs") == 4 + 2 + 3 + 1 + 1
 
 
 def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Connection) -> None:
@@ -111,12 +122,14 @@ def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Co
 def test_who_may_read_can_look_and_nothing_else(with_roles: psycopg.Connection) -> None:
     enqueue(with_roles, work.add, 1)
     with login(with_roles, ROLES.read) as url, psycopg.connect(url, autocommit=True) as conn:
-        for table in ("jobs", "dead_jobs", "workers", "queues", "retention"):
+        for table in ("jobs", "dead_jobs", "workers", "queues", "retention", "unique_keys", "dependencies"):
             conn.execute(sql.SQL("SELECT * FROM pgjobs.{}").format(sql.Identifier(table)))
         refused(
             conn,
             "INSERT INTO pgjobs.jobs (task, payload) VALUES ('a:b', '')",
             "SELECT pgjobs.enqueue('a:b')",
+            "SELECT pgjobs.enqueue('a:b', sequence => 'x')",
+            "SELECT pgjobs.lock_unique_keys('{x}')",
             "UPDATE pgjobs.jobs SET priority = 0",
             "DELETE FROM pgjobs.dead_jobs",
             "INSERT INTO pgjobs.queues (name) VALUES ('x')",

@@ -131,6 +131,8 @@ RARE: dict[str, str] = {
     "remove_schedule": _ASKED,
     "scheduled_call": _ASKED,
     "enqueue_checked": "a function, whose own statements are held by tests/enqueue/test_unique.py",
+    "list_unique_keys": _DAILY,
+    "trim_unique_keys": _DAILY,
     "lock_unique_keys": "only inserts and locks, by the primary key",
     "unanswered_claims": "after a lost connection: reads the live table once for each queue",
     "timeline": "after a lost connection: reads no table",

@@ -28,20 +28,38 @@ _LONGEST = 63 - len("_enqueue")
 
 # What `enqueue` writes. The state of a job is not among it: who may only enqueue can not make one that has finished.
 _ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload"
+_CONTROLLED = "held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at"
+
+# What `work` changes.
+_CHANGED = [
+    *("jobs", "jobs_live", "jobs_waiting", "jobs_history", "jobs_history_default", "dead_jobs"),
+    *("workers", "queues", "retention"),
+    *("limits", "tenants", "buckets"),
+    *("dependencies", "unique_keys", "breakers"),
+    *("schedules", "schedule_declarers", "paused_tasks", "switch"),
+]
 
 _GRANTS = [
     'GRANT USAGE ON SCHEMA "{schema}" TO "{enqueue}", "{work}", "{read}"',
     # The trigger that rings the doorbell runs with the rights of who enqueues.
     f'GRANT INSERT ({_ENQUEUED}), SELECT (id) ON pgjobs.jobs TO "{{enqueue}}"',
+    # What waits for its turn goes into its partition by name, because its status is not for who enqueues to say.
+    f'GRANT INSERT ({_ENQUEUED}, {_CONTROLLED}), SELECT (id) ON pgjobs.jobs_waiting TO "{{enqueue}}"',
     'GRANT SELECT (name, doorbell_until) ON pgjobs.queues TO "{enqueue}"',
     'GRANT USAGE ON SEQUENCE pgjobs.jobs_id_seq TO "{enqueue}"',
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
-    'GRANT INSERT, UPDATE, DELETE ON pgjobs.limits, pgjobs.buckets TO "{work}"',
-    "GRANT INSERT, UPDATE, DELETE ON pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_history, pgjobs.jobs_history_default, "
-    "pgjobs.dead_jobs, pgjobs.workers, pgjobs.queues, pgjobs.retention, pgjobs.schedules, "
-    "pgjobs.schedule_declarers, pgjobs.breakers, pgjobs.jobs_waiting, pgjobs.limits, pgjobs.buckets, pgjobs.tenants, "
-    'pgjobs.dependencies TO "{work}"',
+    *(f'GRANT INSERT, UPDATE, DELETE ON pgjobs.{table} TO "{{work}}"' for table in _CHANGED),
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
+    # These look at other jobs, and at keys; who may only enqueue can not.
+    *(
+        statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
+        for name in ("enqueue_checked", "lock_unique_keys")
+        for statement in (
+            "ALTER FUNCTION {function} SECURITY DEFINER",
+            "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",
+            'GRANT EXECUTE ON FUNCTION {function} TO "{enqueue}", "{work}"',
+        )
+    ),
     # Days of history are made and dropped by workers, with the rights of the owner, and by nobody else.
     *(
         statement.format(function=f"pgjobs.{name}(date)", work="{work}")

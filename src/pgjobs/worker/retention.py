@@ -26,6 +26,7 @@ BUDGET = 1.0  # seconds that one call may take, and one step more
 DAYS_AHEAD = 3
 PAGES = 200  # of the default partition, in one step
 LETTERS = 500  # in one step
+KEYS = 500  # in one step
 Steps = Iterator[None]  # one short transaction before each of them
 
 
@@ -83,6 +84,7 @@ class Retention:
             what = "old dead letters are not removed"
             yield from self._try(connection, what, _trim_dead(connection, dead_letter_days))
         yield from self._try(connection, "full buckets are not forgotten", _trim_buckets(connection))
+        yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
 
     def _try(self, connection: psycopg.Connection, what: str, steps: Steps) -> Generator[None, None, bool]:
         """Take the steps; an error ends these only. False: a lock was waited for, and there is no use in trying on."""
@@ -147,6 +149,20 @@ def _trim_buckets(connection: psycopg.Connection) -> Steps:
     """Forget what is left of rates where that is everything, as of tenants that were here once."""
     _count(connection, "trim_buckets")
     yield
+
+
+def _trim_keys(connection: psycopg.Connection) -> Steps:
+    """Go through the unique keys: those of live jobs that have one, and those that were let go since the last turn."""
+    removed, last = 0, ""
+    while rows := _rows(connection, "list_unique_keys", after=last, batch=KEYS):
+        last = rows[-1][0]
+        free = [(key, job) for key, job, is_free in rows if is_free]
+        if free:
+            keys, jobs = zip(*free, strict=True)
+            removed += _count(connection, "trim_unique_keys", keys=list(keys), job_ids=list(jobs))
+        yield
+    if removed:
+        log.info("removed %d unique keys that no job has any more", removed)
 
 
 def _rows(connection: psycopg.Connection, name: str, **values: object) -> list[tuple[Any, ...]]:
