@@ -21,11 +21,97 @@ def test_a_retry_of_several_jobs_says_how_many(cli: Cli, conn: Connection) -> No
 
 
 def test_a_cancel_that_is_refused_in_part_does_the_rest_and_exits_with_1(cli: Cli, conn: Connection) -> None:
-    queued, running = put_job(conn), put_job(conn, status="running", worker_id=1)
-    result = cli("jobs", "cancel", queued, running)
-    assert (result.code, result.out) == (1, "1 job cancelled.\n")
-    assert result.err.startswith(f"pgjobs: Job {running} is running: cancelling running jobs is not there yet")
+    queued, running, ended = put_job(conn), put_job(conn, status="running", worker_id=1), put_job(conn, status="failed")
+    result = cli("jobs", "cancel", queued, running, ended)
+    assert (result.code, result.out) == (1, "1 job cancelled.\n1 running job asked to end.\n")
+    assert result.err == f"pgjobs: Job {ended} is failed already: there is nothing to cancel.\n"
+
+
+def test_waiting_for_a_job_that_does_not_end_exits_with_1(cli: Cli, conn: Connection) -> None:
+    running = put_job(conn, status="running", worker_id=1)
+    result = cli("jobs", "cancel", running, "--wait", "0.2")
+    assert (result.code, result.out) == (1, "1 running job asked to end, 0 did.\n")
+    assert result.err.startswith(f"pgjobs: Job {running} still runs: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "changed"),
+    [
+        ("cancel", ["--task", "a"], {"mail a:f", "mail a:g"}),
+        ("cancel", ["--queue", "mail", "--status", "waiting"], set()),
+        ("cancel", ["--queue", "other"], {"other b:f"}),
+        ("set", ["--priority", "1", "--queue", "mail"], {"mail a:f", "mail a:g"}),
+        ("set", ["--delay", "60", "--task", "*:f", "--status", "queued"], {"mail a:f", "other b:f"}),
+    ],
+    ids=["a task", "a status", "a queue", "set by queue", "set by task"],
+)
+def test_jobs_are_changed_by_filter_after_a_yes(
+    cli: Cli, conn: Connection, command: str, options: list[str], changed: set[str]
+) -> None:
+    for queue, task in (("mail", "a:f"), ("mail", "a:g"), ("other", "b:f")):
+        put_job(conn, queue=queue, task=task)
+    put_job(conn, queue="mail", task="a:f", status="completed")
+    if changed:
+        refused = cli("jobs", command, *options)
+        assert (refused.code, refused.out) == (2, "")
+        assert "Nobody is here to be asked: give --yes" in refused.err
+    before = conn.execute("SELECT queue || ' ' || task, j::text FROM pgjobs.jobs AS j").fetchall()
+    assert cli("jobs", command, *options, "--yes").code == 0
+    after = conn.execute("SELECT queue || ' ' || task, j::text FROM pgjobs.jobs AS j").fetchall()
+    assert {row[0] for row in set(after) - set(before)} == changed
+
+
+@pytest.mark.parametrize("command", ["cancel", "retry", "set"])
+@pytest.mark.parametrize("arguments", [[], ["1", "--queue", "x"]], ids=["nothing", "both"])
+def test_which_jobs_must_be_said_in_one_way(cli: Cli, command: str, arguments: list[str]) -> None:
+    result = cli("jobs", command, *arguments, *(["--priority", "1"] if command == "set" else []))
+    assert result.code == 2
     assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--priority", "10"], ["--run-at", "soon"], ["--delay", "1", "--run-at", "2030-01-01"]]
+)
+def test_a_change_that_is_none_is_refused(cli: Cli, conn: Connection, arguments: list[str]) -> None:
+    job = put_job(conn)
+    result = cli("jobs", "set", job, *arguments)
+    assert result.code == 2
+    assert len(result.err.splitlines()) == 1
+
+
+def test_everything_is_paused_and_resumed(cli: Cli) -> None:
+    assert cli("resume").out == "Nothing was paused: queues and tasks have switches of their own.\n"
+    assert cli("pause").out == "Everything is paused: `pgjobs resume` lets it go on.\n"
+    assert cli("pause").out == "Everything was paused already.\n"
+    assert cli("resume").out == "It goes on.\n"
+
+
+def test_tasks_are_paused_listed_and_resumed(cli: Cli, conn: Connection) -> None:
+    assert cli("tasks", "pause", "shop.*", "a:f").out == "shop.* is paused.\na:f is paused.\n"
+    assert cli("tasks", "pause", "a:f").out == "a:f was paused already.\n"
+    put_job(conn, task="shop.x:f", status="waiting", held="task")
+    assert [(row["task"], row["parked"]) for row in json.loads(cli("tasks", "list", "--json").out)] == [
+        ("a:f", 0),
+        ("shop.*", 1),
+    ]
+    assert cli("tasks", "resume", "shop.*").out == "shop.* goes on.\n"
+    assert cli("tasks", "resume", "shop.*").out == "shop.* was not paused.\n"
+    assert cli("tasks", "pause", " ").code == 2
+
+
+def test_a_drain_waits_for_what_is_due_and_says_what_is_left(cli: Cli, conn: Connection) -> None:
+    assert cli("drain").out == "Nothing is due, and nothing runs.\n"
+    put_job(conn, queue="mail")
+    put_job(conn, queue="slow", status="running", worker_id=1)
+    result = cli("drain", "--timeout", "0")
+    assert (result.code, result.err) == (
+        1,
+        "pgjobs: queue mail: 1 due, 0 running.\npgjobs: queue slow: 0 due, 1 running.\n",
+    )
+    assert cli("drain", "--timeout", "0", "--queue", "other").code == 0
+    cli("pause")
+    assert cli("drain", "--timeout", "0", "--queue", "mail").code == 0
+    assert [row["running"] for row in json.loads(cli("drain", "--timeout", "0", "--json").out)] == [1]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),
     *("jobs_waiting", "limits", "tenants", "buckets", "dependencies", "breakers"),
-    *("schedules", "schedule_declarers", "unique_keys"),
+    *("schedules", "schedule_declarers", "unique_keys", "paused_tasks", "switch"),
 }
 DAY = re.compile(r"jobs_history_\d{8}")
 

@@ -32,6 +32,7 @@ ALLOWED = {
     ("src/pgjobs/db/prepared.py", "conn.pgconn"): "no SQL: libpq's connection, on which a prepared statement was sent",
     ("src/pgjobs/db/roles.py", "statement.encode()"): "constants of the same file and the checked schema",
     ("src/pgjobs/tables.py", "sql"): "constants of the same file, the columns' defaults, and the checked schema",
+    ("src/pgjobs/worker/ear.py", "sql.SQL('LISTEN {}').format(sql.Identifier(cancel_channel()))"): "quoted by psycopg",
     ("src/pgjobs/worker/producer.py", "sql.SQL('LISTEN {}').format(sql.Identifier(channel))"): "quoted by psycopg",
     ("src/pgjobs/worker/settle.py", "statement('complete' if keep else 'complete_and_forget')"): "files of db/sql",
     ("src/pgjobs/demo/claims.py", "self.sql.encode()"): "constants of the same file",

@@ -71,7 +71,7 @@ HOT: dict[str, Hot] = {
     "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),
     "complete_and_forget": Hot(LIVE, BY_IDS),
     "release": Hot(LIVE, BY_ID),
-    "park": Hot(LIVE | {"paused_tasks_pkey"}, BY_ID, {"tasks": ["shop:sell"] * BATCH}, rows=0),
+    "park_task": Hot(LIVE | {"paused_tasks_pkey"}, BY_ID, {"tasks": ["shop:sell"] * BATCH}, rows=0, pinned=False),
     "cancel_requests": Hot(frozenset({"jobs_live_cancel"}), rows=0),  # once a second
     "cancel": Hot(LIVE, BY_ID, {"reasons": ["not needed"] * BATCH}),
     "next_due": Hot(DUE, ("queue = ", "run_at > now()"), {"queue": "default"}, rows=1),

@@ -186,7 +186,7 @@ def _execute(
         name = "cancel"
         values["reasons"] = [None if o is _AS_ASKED else o.reason for o in outcomes]
     elif kind is Parked:
-        name = "park"
+        name = "park_task"
         values["tasks"] = [o.task for o in outcomes]
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)

@@ -11,4 +11,4 @@ WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
   AND live.cancel_reason IS NULL
   AND a.task = ANY (ARRAY (SELECT p.task FROM paused AS p))
-RETURNING live.id
+RETURNING live.id, false AS controlled

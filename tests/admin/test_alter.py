@@ -1,0 +1,143 @@
+"""Jobs that have not started are changed: priority, time, queue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from pgjobs import configure, enqueue
+from pgjobs.admin.alter import Alteration, alter_jobs
+from pgjobs.admin.cancel import cancel_jobs
+from pgjobs.admin.pauses import list_tasks, pause_task, put_back, resume_task
+from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
+from pgjobs.db.statements import doorbell_channel
+from pgjobs.errors import UsageError
+from pgjobs.signing import verify
+from tests.support import tasks
+from tests.support.rows import put_job, row_of
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+KEY = b"k" * 32
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+
+def test_what_is_not_given_stays(conn: Connection) -> None:
+    job = put_job(conn, priority=7, queue="mail")
+    before = row_of(conn, job)
+    assert alter_jobs(conn, [job], Alteration(priority=1)).done == (job,)
+    assert row_of(conn, job) == {**before, "priority": 1}
+    alter_jobs(conn, [job], Alteration(run_at=LATER, queue="bulk"))
+    assert row_of(conn, job) == {**before, "priority": 1, "run_at": LATER, "queue": "bulk"}
+
+
+@pytest.mark.parametrize(
+    ("held", "later", "then"),
+    [
+        (None, True, "later"),
+        ("later", False, None),
+        ("later", True, "later"),
+        ("needs", False, "needs"),
+        ("task", True, "task"),
+    ],
+    ids=["due to later", "later to due", "later still", "needs others", "paused"],
+)
+def test_what_takes_turns_is_held_until_it_is_due(
+    conn: Connection, held: str | None, later: bool, then: str | None
+) -> None:
+    job = put_job(conn, status="waiting", lane="x", held=held)
+    assert alter_jobs(conn, [job], Alteration(delay=60 if later else 0)).done == (job,)
+    row = row_of(conn, job)
+    assert (row["status"], row["held"]) == ("waiting", then)
+
+
+def test_what_has_started_or_is_locked_is_refused(conn: Connection, database_url: str) -> None:
+    running, ended, locked = put_job(conn, status="running", worker_id=1), put_job(conn, status="failed"), put_job(conn)
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT FROM pgjobs.jobs WHERE id = %s FOR UPDATE", [locked])
+        change = alter_jobs(conn, [running, ended, locked, 4711], Alteration(priority=0))
+    assert change.done == ()
+    assert [refusal.id for refusal in change.refused] == [running, ended, locked, 4711]
+    for refusal, words in zip(change.refused, ("is running", "is failed", "is locked", "no job"), strict=True):
+        assert words in refusal.reason
+
+
+@pytest.mark.parametrize("keys", [(), (b"o" * 32,), (KEY,)], ids=["no key", "another key", "the key"])
+def test_a_signed_job_moves_only_with_a_new_signature(conn: Connection, keys: tuple[bytes, ...]) -> None:
+    configure(signing_keys=(KEY,))
+    job = enqueue(conn, tasks.nothing).id
+    configure(signing_keys=keys)
+    change = alter_jobs(conn, [job], Alteration(queue="bulk", priority=1))
+    row = row_of(conn, job)
+    if keys == (KEY,):
+        assert change.done == (job,)
+        fields = {name: row[name] for name in ("queue", "task", "executor", "timeout", "payload")}
+        assert fields["queue"] == "bulk"
+        verify((KEY,), row["signature"], **fields)
+    else:
+        assert "SIGNING_KEY" in change.refused[0].reason
+        assert (row["queue"], row["priority"]) == ("default", 5)
+    assert alter_jobs(conn, [job], Alteration(priority=2)).done == (job,)
+
+
+def test_what_became_due_rings_the_doorbell_of_its_new_queue(conn: Connection, database_url: str) -> None:
+    job = put_job(conn, run_at=LATER)
+    conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('vip', now() + interval '1 minute')")
+    with psycopg.connect(database_url, autocommit=True) as listener:
+        listener.execute(f'LISTEN "{doorbell_channel("vip")}"'.encode())
+        alter_jobs(conn, [job], Alteration(delay=0, queue="vip"))
+        assert list(listener.notifies(timeout=5, stop_after=1))
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"priority": 10}, {"queue": ""}, {"delay": -1.0}, {"delay": 1.0, "run_at": LATER}]
+)
+def test_a_change_that_can_not_be_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Alteration(**values)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_filter_goes_in_batches_and_leaves_what_comes_later(conn: Connection) -> None:
+    ids = [put_job(conn, queue="mail") for _ in range(7)]
+    other = put_job(conn)
+    selection = JobSelection(queue="mail", statuses=("queued",))
+    assert count_jobs(conn, selection) == 7
+    seen: list[list[int]] = []
+
+    def change(batch: list[int]) -> object:
+        seen.append(batch)
+        put_job(conn, queue="mail")
+        return cancel_jobs(conn, batch)
+
+    assert change_jobs(conn, selection, change, batch=3).done == tuple(ids)  # type: ignore[arg-type]  # it notes it
+    assert [len(batch) for batch in seen] == [3, 3, 1]
+    assert row_of(conn, other)["status"] == "queued"
+    assert count_jobs(conn, selection) == 3
+
+
+def test_a_status_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="'done' is no status"):
+        JobSelection(statuses=("done",))
+
+
+def test_parked_jobs_go_back_where_they_came_from(conn: Connection) -> None:
+    plain = put_job(conn, task="a:f", status="waiting", held="task")
+    turns = put_job(conn, task="a:f", status="waiting", held="task", lane="x")
+    later = put_job(conn, task="a:f", status="waiting", held="task", lane="x", run_at=LATER)
+    other = put_job(conn, task="b:f", status="waiting", held="task")
+    pause_task(conn, "a")
+    pause_task(conn, "b:*")
+    assert put_back(conn) == 0
+    assert [task.parked for task in list_tasks(conn)] == [3, 1]
+    assert resume_task(conn, "a")
+    rows = [row_of(conn, job) for job in (plain, turns, later, other)]
+    assert [(row["status"], row["held"]) for row in rows] == [
+        ("queued", None),
+        ("waiting", None),
+        ("waiting", "later"),
+        ("waiting", "task"),
+    ]
