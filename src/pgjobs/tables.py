@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ARRAY,
     REAL,
     UUID,
     BigInteger,
@@ -32,11 +31,12 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from pgjobs.settings import Settings, settings
 
 _MOMENT = DateTime(timezone=True)
+_KEY = Text(collation="C")  # compared byte by byte
 
 
 class Tables(NamedTuple):
@@ -66,6 +66,12 @@ class Tables(NamedTuple):
     """Who waits for whom."""
     unique_keys: Table
     """Which job has a unique key, or had it last."""
+    breakers: Table
+    """Circuit breakers: their settings and their states."""
+    paused_tasks: Table
+    """The tasks, modules and patterns that are paused."""
+    switch: Table
+    """One row: whether everything is paused."""
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
@@ -115,6 +121,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("concurrency", Integer),
         *_rate_columns(),
         Column("aging", Interval),
+        Column("declared", JSONB),
         schema=schema,
     )
     retention = Table(
@@ -140,17 +147,18 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
     limits = Table(
         "limits",
         metadata,
-        Column("name", Text, primary_key=True),
+        Column("name", _KEY, primary_key=True),
         Column("concurrency", Integer),
         *_rate_columns(),
         Column("set_by", Text, nullable=False, server_default=text("'operator'")),
         Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
+        Column("declared", JSONB),
         schema=schema,
     )
     tenants = Table(
         "tenants",
         metadata,
-        Column("name", Text, primary_key=True),
+        Column("name", _KEY, primary_key=True),
         Column("weight", Double, nullable=False),
         Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
         schema=schema,
@@ -159,7 +167,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         "buckets",
         metadata,
         Column("kind", Text, primary_key=True),
-        Column("name", Text, primary_key=True),
+        Column("name", _KEY, primary_key=True),
         Column("tokens", Double, nullable=False),
         Column("at", _MOMENT, nullable=False),
         schema=schema,
@@ -182,6 +190,23 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         Column("held_until", _MOMENT),
         schema=schema,
     )
+    breakers = Table("breakers", metadata, *_breaker_columns(), schema=schema)
+    paused_tasks = Table(
+        "paused_tasks",
+        metadata,
+        Column("task", Text, primary_key=True),
+        Column("patterns", ARRAY(Text), nullable=False),
+        Column("paused_at", _MOMENT, nullable=False, server_default=text("now()")),
+        schema=schema,
+    )
+    switch = Table(
+        "switch",
+        metadata,
+        Column("one", Boolean, primary_key=True, server_default=text("true")),
+        Column("paused", Boolean, nullable=False, server_default=text("false")),
+        Column("paused_at", _MOMENT),
+        schema=schema,
+    )
     return Tables(
         jobs,
         dead_jobs,
@@ -195,7 +220,30 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         buckets,
         dependencies,
         unique_keys,
+        breakers,
+        paused_tasks,
+        switch,
     )
+
+
+def _breaker_columns() -> list[Column[Any]]:
+    return [
+        Column("name", _KEY, primary_key=True),
+        Column("state", Text, nullable=False, server_default=text("'closed'")),
+        Column("until", _MOMENT),
+        Column("probes", Integer, nullable=False, server_default=text("3")),
+        Column("forced", Boolean, nullable=False, server_default=text("false")),
+        Column("failures", Double, nullable=False, server_default=text("0.5")),
+        Column("period", Interval, nullable=False, server_default=text("'30 s'")),
+        Column("min_calls", Integer, nullable=False, server_default=text("20")),
+        Column("cooldown", Interval, nullable=False, server_default=text("'60 s'")),
+        Column("passed", Integer, nullable=False, server_default=text("0")),
+        Column("calls", JSONB, nullable=False, server_default=text("'[]'")),
+        Column("changed_at", _MOMENT),
+        Column("changed_by", Text),
+        Column("reason", Text),
+        Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
+    ]
 
 
 def _schedule_columns() -> list[Column[Any]]:
@@ -266,16 +314,18 @@ def _flow_columns() -> list[Column[Any]]:
     """Describe what holds a job up; NULL for most."""
     return [
         Column("expires_at", _MOMENT),
-        Column("lane", Text),
-        Column("limit_key", Text),
+        Column("lane", _KEY),
+        Column("limit_key", _KEY),
         Column("cost", REAL),
-        Column("sequence", Text),
+        Column("sequence", _KEY),
         Column("on_failure", Text),
-        Column("breaker", Text),
+        Column("breaker", _KEY),
         Column("held", Text),
         Column("needs", Integer),
         Column("dependents", Boolean),
-        Column("slot", Text),
+        Column("slot", _KEY),
+        Column("cancel_reason", Text),
+        Column("cancel_force", Boolean),
     ]
 
 

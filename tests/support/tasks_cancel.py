@@ -18,7 +18,7 @@ def tell(what: str) -> None:
         conn.execute("INSERT INTO told (job_id, what) VALUES (%s, %s)", [current_job().id, what])
 
 
-@job
+@job(backoff=0)
 async def sleeps() -> None:
     await asyncio.sleep(LONG)
 
@@ -31,7 +31,7 @@ async def swallows() -> None:
         await asyncio.sleep(1.5)  # it is cancelled once only, however often the request is repeated
 
 
-@job
+@job(backoff=0)
 def looks(give_up: bool = True) -> None:
     deadline = time.monotonic() + LONG
     while time.monotonic() < deadline:
@@ -71,7 +71,7 @@ def isolated_hangs() -> None:
     time.sleep(LONG)
 
 
-@job
+@job(backoff=0)
 def quick(seconds: float = 0.0) -> None:
     tell("ran")
     time.sleep(seconds)

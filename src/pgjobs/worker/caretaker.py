@@ -1,6 +1,7 @@
 """The supervisor's caretaker: buries its dead workers, and does the rare work that any supervisor may do.
 
-That is the rescue of jobs whose supervisor is gone, and retention. There is no leader: all of it is safe for everybody
+That is the rescue of jobs whose supervisor is gone, retention, and what a `tasks resume` has left that
+was broken off. There is no leader: all of it is safe for everybody
 to try at once.
 """
 
@@ -13,6 +14,7 @@ import time
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
+from pgjobs.admin.pauses import put_back
 from pgjobs.db.connect import behind_pooler, connect
 from pgjobs.db.statements import statement
 from pgjobs.worker.heart import Heart
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.caretaker")
 ORPHANS_EVERY = 600.0  # seconds
+PARKED_EVERY = 60.0  # seconds: whoever resumed a task may have been cut off before all of its jobs were back
 LAST_WORDS = 10.0  # seconds that burials may take when the supervisor ends
 PING_WITHIN = 5.0  # seconds for an answer from a connection that lay idle
 LONGEST_STATEMENT = 60  # seconds
@@ -56,6 +59,7 @@ class Caretaker(threading.Thread):
         # Of silent workers: when they were heard last, and since when they are known to be silent (monotonic seconds).
         self._suspects: dict[int, tuple[datetime, float]] = {}
         self._next_orphans = 0.0
+        self._next_parked = 0.0
         self._retention = Retention()
 
     def _connect(self) -> PatientConnection:
@@ -131,6 +135,10 @@ class Caretaker(threading.Thread):
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
+        if now >= self._next_parked:
+            self._next_parked = now + PARKED_EVERY
+            if count := put_back(connection):
+                log.warning("put back %d jobs of tasks that are not paused any more", count)
         self._retention.work(connection, interrupted=lambda: not self._deaths.empty())
 
     def _may_judge(self) -> bool:

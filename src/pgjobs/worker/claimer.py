@@ -104,7 +104,18 @@ class Claimer:
                 "slot": slot,
             },
         )
-        return _Asked(cursor.fetchall(), wanted, began, clock, look)
+        rows = cursor.fetchall()
+        self._look_at_pauses(cursor, rows)
+        return _Asked(rows, wanted, began, clock, look)
+
+    def _look_at_pauses(self, cursor: Any, rows: Rows) -> None:
+        """Look again at what is paused, with every claim while something is.
+
+        Who goes by an old look parks what has just been put back, over and over. It is done before the jobs count as
+        ours: if it fails, they are handed back.
+        """
+        if rows and self._paused:
+            self._paused = PausedTasks(cursor.execute(statement("paused_tasks")).fetchall())
 
     def _take(self, asked: _Asked) -> int:
         """Hand on what was claimed, now that it is committed."""
@@ -210,6 +221,7 @@ class Claimer:
         }
         cursor.execute(statement("claim_waiting"), {**values, "worker_id": self._worker_id})
         rows: Rows = cursor.fetchall()
+        self._look_at_pauses(cursor, rows)
         return rows
 
     def _passed(self, rows: Rows, wanted: int, began: float) -> int:
