@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos crash-points mutations soak fuzz audit build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(STAMP) ## create .venv with pgjobs and all that developing it needs (Python 3.11 or newer)
 
@@ -85,6 +85,9 @@ chaos: SEED ?= 1
 chaos: $(STAMP) ## produce all faults under load, and count what came of it; 25 minutes (SEED=2)
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --json tests/chaos/results/seed-$(SEED).json $(ARGS)
 	@$(BIN)/python -m tests.chaos.report
+
+schedule-hour: $(STAMP) ## fire an hour of schedules in two minutes, under kills and leaps of PostgreSQL's clock
+	@$(BIN)/python -m tests.schedules.hour $(ARGS)
 
 crash-points: $(STAMP) ## kill worker and supervisor before and after each of their statements; a quarter of an hour
 	@CRASH_POINTS=all $(BIN)/python -m pytest tests/worker/test_crash_points.py $(ARGS)

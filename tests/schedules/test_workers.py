@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import pytest
 
 from pgjobs.admin import schedules as admin
 from tests.schedules import tasks
+from tests.schedules.firings import firings, lateness, record_firings
 from tests.support.worker import QUICK, Work, scalar, wait_for, work
 
 if TYPE_CHECKING:
@@ -24,14 +25,6 @@ IMPORT = ("-q", "default:2", "--import", "tests.schedules.tasks", *QUICK)
 EACH_SECOND = {"TEST_CRON": "* * * * * *", "TEST_SCHEDULES": "a bb ccc"}
 
 
-def firings(conn: Connection) -> dict[str, list[datetime]]:
-    """Give the firings of each schedule that were enqueued, in their order."""
-    found: dict[str, list[datetime]] = {}
-    for summary, run_at in conn.execute("SELECT summary, run_at FROM pgjobs.jobs ORDER BY run_at, id").fetchall():
-        found.setdefault(summary, []).append(run_at)
-    return found
-
-
 def kill(running: Work) -> None:
     """Kill a supervisor and all its worker processes at once."""
     for pid in [running.pid, *running.members()]:
@@ -39,6 +32,7 @@ def kill(running: Work) -> None:
 
 
 def test_four_supervisors_of_which_two_are_killed_fire_each_second_once(conn: Connection, database_url: str) -> None:
+    record_firings(conn)
     with ExitStack() as stack:
         works = [
             stack.enter_context(work(database_url, *IMPORT, env=EACH_SECOND, ready=number == 3)) for number in range(4)
@@ -55,10 +49,7 @@ def test_four_supervisors_of_which_two_are_killed_fire_each_second_once(conn: Co
     for times in found.values():
         assert times == [times[0] + timedelta(seconds=number) for number in range(len(times))]
         assert len(times) >= 3
-    late = [
-        row[0]
-        for row in conn.execute("SELECT extract(epoch FROM enqueued_at - run_at)::float8 FROM pgjobs.jobs").fetchall()
-    ]
+    late = lateness(conn)
     assert min(late) >= 0
     assert median(late) < 0.5  # 10 ms where there is nothing else to do
 

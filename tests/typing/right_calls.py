@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from pgjobs import Exponential, Job, JobHandle, enqueue, enqueue_many, job
+from pgjobs import Exponential, Job, JobHandle, Schedule, enqueue, enqueue_many, job, schedule
 
 
 @job
@@ -92,3 +92,13 @@ def still_the_function() -> None:
 
 async def still_the_coroutine_function() -> None:
     assert_type(await fetch("https://example.org"), bytes)
+
+
+def schedules() -> None:
+    assert_type(schedule("0 9 * * MON-FRI", Mailer, tz="Europe/Berlin"), Schedule)
+    schedule("0 9 * * *", bare, args=(1,), missed="all", overlap="skip")
+    schedule("0 9 * * *", plain, args=("a", 2), name="two of them")
+    schedule("0 9 * * *", plain, args=("a",))
+    schedule("0 9 * * *", send_receipt.options(queue="vip"), args=(42,))
+    schedule("0 9 * * *", send_receipt, args=(42,), kwargs={"copy": True})
+    schedule("0 9 * * *", functools.partial(fetch, "https://example.org"))

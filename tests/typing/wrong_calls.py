@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import psycopg
@@ -9,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import JobHandle, enqueue, enqueue_many, job
+from pgjobs import JobHandle, enqueue, enqueue_many, job, schedule
 
 
 @job(queue="mail")
@@ -77,3 +78,13 @@ async def awaiting(conn: psycopg.AsyncConnection, session: AsyncSession, sync: S
     enqueue(session, plain, "a")  # wrong
     await enqueue(session, plain, "a")
     print(handle)
+
+
+def schedules() -> None:
+    schedule("0 9 * * *", plain)  # wrong
+    schedule("0 9 * * *", plain, args=(1,))  # wrong
+    schedule("0 9 * * *", send_receipt, args=("42",))  # wrong
+    schedule("0 9 * * *", plain, args="a")  # wrong
+    schedule("0 9 * * *", functools.partial(plain, 1))  # wrong
+    schedule("0 9 * * *", plain, args=("a",), missed="never")  # wrong
+    schedule("0 9 * * *", plain, args=("a",), timezone="UTC")  # wrong

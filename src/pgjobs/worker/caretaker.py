@@ -41,7 +41,12 @@ class Caretaker(threading.Thread):
     """One thread and one connection. It looks for silent workers as often as the heart beats."""
 
     def __init__(
-        self, database_url: str, every: float, rescue_after: float, heart: Heart, scheduler: Scheduler
+        self,
+        database_url: str,
+        every: float,
+        rescue_after: float,
+        heart: Heart,
+        scheduler: Scheduler | None = None,
     ) -> None:
         super().__init__(name="pgjobs-caretaker", daemon=True)
         self._database_url = database_url
@@ -121,8 +126,7 @@ class Caretaker(threading.Thread):
 
     def _look(self, link: Link) -> None:
         connection, now = self._answering(link), time.monotonic()
-        if not self._scheduler.needed and connection.execute(statement("any_schedule")).fetchone() == (True,):
-            self._scheduler.wake()
+        self._look_for_schedules(connection)
         if 0 < self._generation < link.generation:
             self._steady_since = now
         self._generation = link.generation
@@ -140,6 +144,13 @@ class Caretaker(threading.Thread):
             if count := put_back(connection):
                 log.warning("put back %d jobs of tasks that are not paused any more", count)
         self._retention.work(connection, interrupted=lambda: not self._deaths.empty())
+
+    def _look_for_schedules(self, connection: PatientConnection) -> None:
+        """Wake the scheduler when there is something to do; until then it has no connection."""
+        if self._scheduler is None or self._scheduler.needed:
+            return
+        if connection.execute(statement("any_schedule")).fetchone() == (True,):
+            self._scheduler.wake()
 
     def _may_judge(self) -> bool:
         """Say whether who is silent is dead: during an outage, and for a while after it, everybody is silent.

@@ -15,6 +15,8 @@ from pgjobs.db.statements import statement
 from pgjobs.worker.declarers import Declarer, counting, decided_by, kept
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
     from pgjobs.schedule import Schedule
@@ -28,6 +30,7 @@ class Declaration:
     def __init__(self, role: str) -> None:
         self._id: UUID = uuid4()
         self._role = role
+        self._started_at: datetime | None = None  # by PostgreSQL's clock
         self._complained: set[str] = set()
 
     def beat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, Schedule]) -> None:
@@ -39,7 +42,10 @@ class Declaration:
         """
         with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement("lock_declarers"))
-            cursor.execute(statement("beat_declarer"), {"id": self._id, "role": self._role, "names": sorted(schedules)})
+            me = {"id": self._id, "role": self._role, "names": sorted(schedules), "started_at": self._started_at}
+            beat = cursor.execute(statement("beat_declarer"), me).fetchone()
+            assert beat is not None  # noqa: S101 (INSERT … RETURNING)
+            self._started_at = beat["started_at"]
             rows = cursor.execute(statement("list_declarers")).fetchall()
             now = rows[0]["now"]
             declarers = [

@@ -87,12 +87,8 @@ class Scheduler(threading.Thread):
         """Do what is to be done now, and give the seconds until the next look; None: until it is woken."""
         from pgjobs.worker.firing import fire_due
 
-        now = time.monotonic()
-        if self._role and self._schedules is not None and now >= self._next_beat:
-            schedules = self._schedules
-            self._declared().beat(link.connection, schedules)
-            if schedules is self._schedules:  # else there is something new to say already
-                self._next_beat = now + EVERY
+        if time.monotonic() >= self._next_beat:
+            self._beat(link)
         row = link.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
         count, seconds = row
@@ -112,17 +108,24 @@ class Scheduler(threading.Thread):
         link.close()
         return None
 
-    def _declared(self) -> Declaration:
-        from pgjobs.worker.declare import Declaration
-
+    def _beat(self, link: Link) -> None:
+        schedules = self._schedules
+        if not self._role or schedules is None:
+            return
         if self._declaration is None:
+            from pgjobs.worker.declare import Declaration
+
             self._declaration = Declaration(self._role)
-        return self._declaration
+        self._declaration.beat(link.connection, schedules)
+        if schedules is self._schedules:  # else there is something new to say already
+            self._next_beat = time.monotonic() + EVERY
 
     def _end(self) -> None:
-        if self._declaration is not None:
-            try:
+        try:
+            if self._schedules and self._declaration is None:  # its workers had nothing to do, and are through
+                self._beat(self._link)
+            if self._declaration is not None:
                 self._declaration.end(self._link.connection)
-            except Exception as error:  # the others find that out by themselves
-                log.info("the end of this scheduler is not written: %s", type(error).__name__)
+        except Exception as error:  # the others find that out by themselves
+            log.info("the end of this scheduler is not written: %s", type(error).__name__)
         self._link.close()

@@ -1,4 +1,6 @@
--- A supervisor says what its code declares, and that it is there.
-INSERT INTO pgjobs.schedule_declarers (id, role, names) VALUES (%(id)s, %(role)s, %(names)s::text[])
+-- A supervisor says what its code declares, and that it is there; also one that others have forgotten meanwhile.
+INSERT INTO pgjobs.schedule_declarers AS d (id, role, names, started_at)
+VALUES (%(id)s, %(role)s, %(names)s::text[], coalesce(%(started_at)s, clock_timestamp()))
 ON CONFLICT (id) DO UPDATE
 SET names = excluded.names, seen_at = clock_timestamp(), ended_at = NULL
+RETURNING d.started_at
