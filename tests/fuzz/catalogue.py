@@ -166,6 +166,22 @@ COMMANDS: dict[str, list[str]] = {
     "dead replay": ["dead", "replay"],
     "dead replay 1 --all": ["dead", "replay", "1", "--all"],
     "queues pause ' '": ["queues", "pause", " "],
+    "schedules add x '0 9 * *' shop.tasks:report": ["schedules", "add", "x", "0 9 * *", "tests.fuzz.tasks:healthy"],
+    "schedules add x '0 0 30 2 *' shop.tasks:report": [
+        "schedules",
+        "add",
+        "x",
+        "0 0 30 2 *",
+        "tests.fuzz.tasks:healthy",
+    ],
+    "schedules add x '0 9 * * *' shop.tasks:report --tz Mars": [
+        *("schedules", "add", "x", "0 9 * * *", "tests.fuzz.tasks:healthy", "--args", "[1]", "--tz", "Mars"),
+    ],
+    "schedules add x '0 9 * * *' shop.tasks:report --args 1": [
+        *("schedules", "add", "x", "0 9 * * *", "tests.fuzz.tasks:healthy", "--args", "1"),
+    ],
+    "schedules add x '0 9 * * *' nowhere:report": ["schedules", "add", "x", "0 9 * * *", "nowhere:report"],
+    "schedules run x (no such schedule)": ["schedules", "run", "x"],
     "history keep -5": ["history", "keep", "--", "-5"],
     "history keep soon": ["history", "keep", "soon"],
     "migrate --downgrade ''": ["migrate", "--downgrade", ""],

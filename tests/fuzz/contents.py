@@ -15,6 +15,7 @@ _ALL = """
         UNION ALL SELECT 'dead ' || d::text FROM pgjobs.dead_jobs AS d
         UNION ALL SELECT 'worker ' || w::text FROM pgjobs.workers AS w
         UNION ALL SELECT 'queue ' || q::text FROM pgjobs.queues AS q
+        UNION ALL SELECT 'schedule ' || s::text FROM pgjobs.schedules AS s
         UNION ALL SELECT 'retention ' || r.history_days::text FROM pgjobs.retention AS r
         UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relnamespace = 'pgjobs'::regnamespace
     ) AS found

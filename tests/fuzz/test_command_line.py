@@ -48,6 +48,8 @@ READING = st.sampled_from(
             ["dead", "show"],
             ["queues", "list"],
             ["history", "list"],
+            ["schedules", "list"],
+            ["schedules", "show"],
         ),
         *(["status"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
     ]
@@ -58,6 +60,8 @@ REFUSING = st.sampled_from(
         *(["jobs", "retry"], ["jobs", "cancel"], ["dead", "replay"], ["dead", "discard"], ["history", "keep"]),
         *(["dead", "keep"], ["migrate", "--downgrade"], ["work", "--drain", "--allow"], ["work", "--drain", "--grace"]),
         *(["work", "--drain", "--processes"], ["work", "--drain", "--rescue-after"]),
+        *(["schedules", "pause"], ["schedules", "resume"], ["schedules", "remove"], ["schedules", "run"]),
+        *(["schedules", "add"], ["schedules", "add", "x"], ["schedules", "add", "x", "0 9 * * *"]),
     ]
 )
 OPTION = st.sampled_from(["-q", "-t", "-n", "-s", "--before", "--queue", "--limit", "--json", "--schema", "--debug=1"])

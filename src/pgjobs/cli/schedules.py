@@ -225,7 +225,7 @@ def _find(task: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return find(module, name, lambda owner, so_far: True)
-    except Exception as error:  # what the module raises while it is imported is its own affair
+    except (Exception, SystemExit) as error:  # what the module raises while it is imported is its own affair
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UsageError(
             f"{task} can not be imported here: {reason}. Run this where the code is, or use --no-import for a "

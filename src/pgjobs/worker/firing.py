@@ -18,6 +18,7 @@ from pgjobs.cron import firings, parse
 from pgjobs.db.scheduled import enqueue_scheduled
 from pgjobs.db.statements import statement
 from pgjobs.diagnosis import one_line
+from pgjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import psycopg
@@ -55,8 +56,8 @@ def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
                 return None
             done.append(row["name"])
             return _fire(conn, row)
-    except psycopg.OperationalError:
-        raise  # the server, or who else is at work: nothing that this schedule is to blame for
+    except (psycopg.OperationalError, psycopg.ProgrammingError, ConfigurationError):
+        raise  # the server, the rights, the tables: nothing that this schedule is to blame for, and no firing is lost
     except Exception as error:  # a row that was changed by hand, a job that the table refuses
         if row is None or conn.closed:
             raise
