@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit bench-breaker build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -77,6 +77,9 @@ bench-growth: $(STAMP) ## measure how cost grows, and draw it; half an hour (ARG
 
 bench-check: $(STAMP) ## fail if the hot path falls below half of the SQL alone; a minute
 	@$(BIN)/python -m benchmarks.check $(ARGS)
+
+bench-breaker: $(STAMP) ## take a dependency down for 20 s under 200 jobs/s, with a circuit breaker; a minute (ARGS=--without)
+	@$(BIN)/python -m benchmarks.breaker $(ARGS)
 
 kill-loop: $(STAMP) ## kill workers and supervisors at random, and count what is lost
 	@$(BIN)/python -m benchmarks.kill_loop $(ARGS)

@@ -23,6 +23,7 @@ from pgjobs.circuit import (
     closed_by_hand,
     counted,
     open_by_hand,
+    streak_of,
     totals,
     within,
 )
@@ -33,7 +34,8 @@ NOW = 1_800_000_000.0
 
 
 def calls(succeeded: int, failed: int, began: float = NOW) -> list[Call]:
-    return [Call(began, True)] * succeeded + [Call(began, False)] * failed
+    """Give calls, those that failed first: no streak goes on behind a success."""
+    return [Call(began, False)] * failed + [Call(began, True)] * succeeded
 
 
 OPEN = after_calls(CLOSED, STRIPE, calls(10, 10), NOW)
@@ -93,19 +95,43 @@ def test_the_window_slides_by_its_tenth_parts_and_stays_small(
 
 
 @given(batches)
-def test_it_opens_exactly_when_the_counted_window_says_so(steps: list[tuple[float, int, int]]) -> None:
-    circuit, window, now = CLOSED, tuple[Bucket, ...](), NOW
+def test_it_opens_exactly_when_its_window_or_a_streak_says_so(steps: list[tuple[float, int, int]]) -> None:
+    circuit, window, now, streak = CLOSED, tuple[Bucket, ...](), NOW, 0
     for pause, succeeded, failed in steps:
         now += pause
         if succeeded + failed:
             window = counted(window, STRIPE.window, succeeded, failed, now)
+            streak = 0 if succeeded else streak + failed
         circuit = after_calls(circuit, STRIPE, calls(succeeded, failed, now), now)
         ended, bad = totals(window)
-        if succeeded + failed and ended >= 20 and bad >= ended / 2:
+        if succeeded + failed and ((ended >= 20 and bad >= ended / 2) or min(streak, bad) >= 20):
             assert circuit.state == "open"
             return
         assert circuit.state == "closed"
         assert circuit.window == window
+
+
+def test_failures_in_a_row_open_it_whatever_went_well_before() -> None:
+    circuit = after_calls(CLOSED, STRIPE, calls(5000, 0), NOW)
+    circuit = after_calls(circuit, STRIPE, [*calls(0, 15), *calls(1, 0), *calls(0, 12)], NOW + 1)
+    assert (circuit.state, circuit.streak) == ("closed", 12)
+    circuit = after_calls(circuit, STRIPE, calls(0, 8, NOW + 2), NOW + 2)
+    assert (circuit.state, circuit.reason) == ("open", "20 calls in a row failed")
+
+
+def test_failures_in_a_row_that_are_older_than_the_window_do_not_count() -> None:
+    circuit = after_calls(CLOSED, STRIPE, calls(0, 14), NOW)
+    for number in range(1, 60):
+        circuit = after_calls(circuit, STRIPE, calls(0, 1, NOW + 20 * number), NOW + 20 * number)
+        if number > 1:
+            assert (circuit.state, circuit.streak) == ("closed", 2)
+
+
+@pytest.mark.parametrize(
+    ("failures", "min_calls", "streak"), [(0.5, 20, 20), (0.5, 1, 20), (0.5, 50, 50), (0.9, 20, 132), (1.0, 7, 7)]
+)
+def test_a_streak_is_no_chance(failures: float, min_calls: int, streak: int) -> None:
+    assert streak_of(Breaker("stripe", failures=failures, min_calls=min_calls)) == streak
 
 
 @pytest.mark.parametrize("leap", [-3600.0, -40.0, 3600.0])
@@ -223,10 +249,10 @@ def test_whatever_happens_the_state_makes_sense(steps: list[tuple[float, tuple[A
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(-5, 5)), max_size=50), st.randoms())
-def test_the_order_of_calls_in_a_batch_does_not_matter(batch: list[tuple[bool, float]], random: Any) -> None:
+def test_the_order_of_probes_in_a_batch_does_not_matter(batch: list[tuple[bool, float]], random: Any) -> None:
     ended = [Call(NOW + began, succeeded) for succeeded, began in batch]
     shuffled = random.sample(ended, len(ended))
-    for circuit in (CLOSED, OPEN, HALF_OPEN):
+    for circuit in (OPEN, HALF_OPEN):
         assert after_calls(circuit, STRIPE, ended, NOW + 70) == after_calls(circuit, STRIPE, shuffled, NOW + 70)
 
 

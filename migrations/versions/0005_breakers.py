@@ -27,6 +27,7 @@ _COLUMNS = {
     "passed": "integer NOT NULL DEFAULT 0 CHECK (passed >= 0)",  # probes that have succeeded
     # The window: [began (seconds since 1970), succeeded, failed] for each part of it.
     "calls": "jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(calls) = 'array')",
+    "streak": "integer NOT NULL DEFAULT 0 CHECK (streak >= 0)",  # failures since the last success
     "changed_at": "timestamptz",
     "changed_by": "text",
     "reason": "text",

@@ -19,7 +19,8 @@ class Breaker:
     """A circuit breaker for what jobs depend on; those with the same name share it, over all workers.
 
     `name`: up to 100 characters. It opens when `failures` (a share, above 0, up to 1) of the calls of the last `window`
-    seconds (1 to a day) failed, and there were `min_calls` at least. Open, it lets no job through for `cooldown`
+    seconds (1 to a day) failed, and there were `min_calls` at least; also when so many in a row failed that it is no
+    chance (20 with `failures=0.5`, and `min_calls` at least). Open, it lets no job through for `cooldown`
     seconds (0.1 to 30 days), then `probes` at a time; it closes when so many of them succeed, and opens again when
     one fails. `on`: the exceptions that are failures of the dependency (none given: all).
 

@@ -4,6 +4,9 @@
                                                        ▲                             │
                                                        └────────a probe failed───────┘
 
+A window alone is slow to see that a dependency has gone down altogether: of one that was well, half has to pass. So
+failures in a row open a breaker too, when they are more than chance would bring once in a million (see `streak_of`).
+
 All times are seconds of PostgreSQL's clock since 1970. A call that began before the state's own beginning says nothing
 about it: what hung since before the breaker opened does not open it again, nor close it.
 
@@ -20,6 +23,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pgjobs.breaker import Breaker
 
+CHANCE = 1e-6  # of so many failures in a row, at which they are taken for an outage
 BUCKETS = 10  # parts of the window; with them it slides
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 
@@ -45,7 +49,8 @@ class Circuit:
 
     `until`: an open one lets nothing through before; calls that begin later are probes. `forced`: an operator wants it
     so, and calls do not change it. `since`: when it became so. `window`: what was counted, oldest first; when closed.
-    `passed`: probes that have succeeded. `reason`: why it is so.
+    `streak`: failures since the last success, as far as they are in the window. `passed`: probes that have succeeded.
+    `reason`: why it is so.
     """
 
     state: CircuitState = "closed"
@@ -53,6 +58,7 @@ class Circuit:
     forced: bool = False
     since: float = -math.inf
     window: tuple[Bucket, ...] = ()
+    streak: int = 0
     passed: int = 0
     reason: str = ""
 
@@ -75,12 +81,32 @@ def after_calls(circuit: Circuit, breaker: Breaker, calls: Iterable[Call], now: 
     if circuit.state == "half_open":
         return _after_probes(circuit, breaker, succeeded, failed, now)
     window = counted(circuit.window, breaker.window, succeeded, failed, now)
-    if not circuit.forced:
-        ended, bad = totals(window)
-        if ended >= breaker.min_calls and bad >= breaker.failures * ended:
-            reason = f"{bad} of {ended} calls failed within {breaker.window:g} s"
-            return Circuit("open", until=now + breaker.cooldown, since=now, reason=reason)
-    return replace(circuit, window=window)
+    ended, bad = totals(window)
+    last = fresh[::-1].index(True) if succeeded else circuit.streak + failed
+    streak = min(last, bad)
+    reason = None
+    if ended >= breaker.min_calls and bad >= breaker.failures * ended:
+        reason = f"{bad} of {ended} calls failed within {breaker.window:g} s"
+    elif streak >= streak_of(breaker):
+        reason = f"{streak} calls in a row failed"
+    if reason is None or circuit.forced:
+        return replace(circuit, window=window, streak=streak)
+    return Circuit("open", until=now + breaker.cooldown, since=now, reason=reason)
+
+
+def streak_of(breaker: Breaker) -> int:
+    """Give how many failures in a row open a breaker, whatever the share in its window.
+
+    As many as would come by chance once in a million, where just the share fails that is still borne; and no fewer than
+    `min_calls`.
+
+    >>> streak_of(Breaker("stripe", failures=0.5)), streak_of(Breaker("stripe", failures=0.1, min_calls=5))
+    (20, 6)
+
+    """
+    if breaker.failures == 1:
+        return breaker.min_calls
+    return max(breaker.min_calls, math.ceil(math.log(CHANCE) / math.log(breaker.failures)))
 
 
 def after_time(circuit: Circuit, now: float) -> Circuit:

@@ -44,13 +44,14 @@ def lock_breaker(cursor: psycopg.Cursor[Any], name: str) -> Locked:
         declare_breaker(cursor, Breaker(name))
         row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
     assert row is not None  # noqa: S101 (for mypy: rows of breakers are not deleted)
-    state, until, forced, since, calls, passed, reason, failures, window, min_calls, cooldown, probes, now = row
+    state, until, forced, since, calls, streak, passed, reason, failures, window, min_calls, cooldown, probes, now = row
     circuit = Circuit(
         state,
         -math.inf if until is None else until,
         forced,
         -math.inf if since is None else since,
         window_of(calls),
+        streak,
         passed,
         reason,
     )
@@ -67,6 +68,7 @@ def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: Circuit, by: 
             "until": None if circuit.until == -math.inf else circuit.until,
             "forced": circuit.forced,
             "since": None if circuit.since == -math.inf else circuit.since,
+            "streak": circuit.streak,
             "passed": circuit.passed,
             "calls": json.dumps(circuit.window),
             "reason": circuit.reason,
