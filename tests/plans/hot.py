@@ -212,5 +212,7 @@ RARE: dict[str, str] = {
     "list_queues": _LOOK,
     "list_workers": _LOOK,
     "queue_depths": _LOOK,
+    "clock_now": _LOOK,
+    "doctor": "a look at the installation: it reads up to 100,000 rows of the tables of jobs",
     "why": "a question that somebody asks about one job: index look-ups, and counts that end at a cap",
 }

@@ -17,6 +17,7 @@ from pgjobs import __version__
 from pgjobs.cli import (
     dead,
     demo,
+    doctor,
     history,
     jobs,
     limits,
@@ -57,6 +58,7 @@ app.command("migrate", epilog=EPILOG)(migrate.migrate)
 app.command("work", epilog=EPILOG)(work.work)
 app.command("status", epilog=EPILOG)(status.status)
 app.command("why", epilog=EPILOG)(why.why)
+app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(jobs.app, name="jobs", epilog=EPILOG)
 app.add_typer(dead.app, name="dead", epilog=EPILOG)
 app.add_typer(queues.app, name="queues", epilog=EPILOG)

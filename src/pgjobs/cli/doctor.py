@@ -1,0 +1,33 @@
+"""`pgjobs doctor`."""
+
+from __future__ import annotations
+
+import typer
+
+from pgjobs.cli.arguments import Json
+
+
+def doctor(as_json: Json = False) -> None:
+    """Say what is wrong with the installation, and what to do about it.
+
+    Exits with 1 if one of the findings is an error.
+    """
+    from pgjobs.admin.doctor import doctor as examine
+    from pgjobs.cli.output import plural, print_json, say
+    from pgjobs.db.connect import connect
+    from pgjobs.db.database import database
+    from pgjobs.settings import settings
+
+    # Not by a session: that the tables do not fit is something to say here.
+    with database(settings().database_url) as url, connect(url, application_name="pgjobs doctor") as conn:
+        diagnosis = examine(conn)
+    if as_json:
+        print_json(diagnosis)
+    else:
+        for finding in diagnosis.findings:
+            say(f"{finding.level}: {finding.sentence}")
+            say(f"    {finding.next_step}")
+        looked = f"{plural(len(diagnosis.looked_at), 'thing')} {'was' if len(diagnosis.looked_at) == 1 else 'were'} looked at"
+        say(f"{looked}: {', '.join(diagnosis.looked_at)}." if not diagnosis.findings else f"{looked}.")
+    if diagnosis.is_ill:
+        raise typer.Exit(1)

@@ -1,0 +1,137 @@
+-- What can be wrong with an installation, in one look: one row, an object or a list for each part.
+--
+-- What has no index to be found by is read from the first %(scan)s rows of a table (0: not at all, where that takes too
+-- long). The queues are found by loose index scans, as in queue_depths.sql.
+WITH RECURSIVE live (queue) AS (
+    (SELECT queue FROM pgjobs.jobs_live WHERE queue <> '' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM pgjobs.jobs_live AS j WHERE j.queue > live.queue AND j.queue <> '' ORDER BY j.queue LIMIT 1)
+    FROM live
+    WHERE live.queue IS NOT NULL
+), waiting (queue) AS (
+    (SELECT queue FROM pgjobs.jobs_waiting WHERE held IS NULL AND lane IS NOT NULL ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM pgjobs.jobs_waiting AS j
+            WHERE j.queue > waiting.queue AND j.held IS NULL AND j.lane IS NOT NULL ORDER BY j.queue LIMIT 1)
+    FROM waiting
+    WHERE waiting.queue IS NOT NULL
+), names (name) AS (
+    SELECT queue FROM live WHERE queue IS NOT NULL
+    UNION
+    SELECT queue FROM waiting WHERE queue IS NOT NULL
+    UNION
+    SELECT name FROM pgjobs.queues
+), some_live AS MATERIALIZED (
+    SELECT id, status, worker_id, signature IS NOT NULL AS signed, task FROM pgjobs.jobs_live LIMIT %(scan)s
+), some_waiting AS MATERIALIZED (
+    SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) AS tenant, signature IS NOT NULL AS signed
+    FROM pgjobs.jobs_waiting LIMIT %(scan)s
+), running_keys AS MATERIALIZED (
+    SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) AS tenant FROM pgjobs.jobs_live WHERE limit_key IS NOT NULL
+    UNION ALL
+    SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) FROM pgjobs.jobs_live WHERE breaker IS NOT NULL
+), used AS MATERIALIZED (
+    SELECT limit_key, breaker, tenant FROM some_waiting
+    UNION
+    SELECT limit_key, breaker, tenant FROM running_keys
+)
+SELECT
+    clock_timestamp() AS now,
+    current_setting('server_version_num')::int AS server_version,
+    pg_is_in_recovery() AS replica,
+    (SELECT jsonb_object_agg(s.name, s.setting)
+     FROM pg_settings AS s
+     WHERE s.name IN ('autovacuum', 'track_counts', 'track_activities', 'fsync', 'full_page_writes', 'synchronous_commit',
+                      'default_transaction_isolation', 'default_transaction_read_only', 'max_connections')) AS settings,
+    (SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()) AS frozen_age,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'name', t.relname, 'live', t.n_live_tup, 'dead', t.n_dead_tup,
+                'vacuumed', extract(epoch FROM now() - greatest(t.last_autovacuum, t.last_vacuum)),
+                'off', coalesce('autovacuum_enabled=off' = ANY (c.reloptions)
+                                OR 'autovacuum_enabled=false' = ANY (c.reloptions), false))), '[]')
+     FROM pg_stat_user_tables AS t
+     JOIN pg_class AS c ON c.oid = t.relid
+     WHERE t.relid IN ('pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass, 'pgjobs.queues'::regclass,
+                       'pgjobs.workers'::regclass)) AS tables,
+    (SELECT coalesce(jsonb_agg(s), '[]')
+     FROM (SELECT *
+           FROM (SELECT 'session' AS kind, a.pid, a.application_name AS name, a.usename AS user_name, a.state,
+                        extract(epoch FROM now() - a.xact_start) AS seconds,
+                        greatest(age(a.backend_xmin), age(a.backend_xid)) AS transactions
+                 FROM pg_stat_activity AS a
+                 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+                   AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+                 UNION ALL
+                 SELECT 'prepared', NULL, x.gid, x.owner, NULL, extract(epoch FROM now() - x.prepared), age(x.transaction)
+                 FROM pg_prepared_xacts AS x WHERE x.database = current_database()
+                 UNION ALL
+                 SELECT 'slot', s.active_pid, s.slot_name, NULL, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL,
+                        age(s.xmin)
+                 FROM pg_replication_slots AS s WHERE s.xmin IS NOT NULL) AS holders
+           ORDER BY transactions DESC NULLS LAST
+           LIMIT 20) AS s) AS snapshots,
+    (SELECT coalesce(jsonb_agg(to_jsonb(w)
+                               || jsonb_build_object('silent_for', extract(epoch FROM now() - w.heartbeat_at))), '[]')
+     FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'name', names.name, 'paused', coalesce(q.paused, false), 'created', q.name IS NOT NULL,
+                'paused_for', extract(epoch FROM now() - q.paused_at),
+                'due_for', extract(epoch FROM now() - least(plain.run_at, turn.run_at)))), '[]')
+     FROM names
+     LEFT JOIN pgjobs.queues AS q ON q.name = names.name
+     CROSS JOIN LATERAL (
+         SELECT min(first.run_at) AS run_at
+         FROM generate_series(0, 9) AS p
+         CROSS JOIN LATERAL (
+             SELECT j.run_at
+             FROM pgjobs.jobs_live AS j
+             WHERE j.queue = names.name AND j.queue <> '' AND j.status = 'queued' AND j.priority = p::smallint
+               AND j.run_at > '-infinity' AND j.run_at <= now()
+             ORDER BY j.run_at
+             LIMIT 1) AS first) AS plain
+     CROSS JOIN LATERAL (
+         SELECT min(first.run_at) AS run_at
+         FROM (SELECT j.run_at FROM pgjobs.jobs_waiting AS j
+               WHERE j.queue = names.name AND j.held IS NULL AND j.lane IS NOT NULL AND j.run_at <= now()
+               LIMIT 1) AS first) AS turn) AS queues,
+    (SELECT coalesce(jsonb_agg(d.day ORDER BY d.day), '[]')
+     FROM (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, 1) AS n) AS d
+     WHERE to_regclass('pgjobs.jobs_history_' || to_char(d.day, 'YYYYMMDD')) IS NULL) AS missing_days,
+    (SELECT count(*) FROM (SELECT FROM pgjobs.jobs_history_default LIMIT 1000) AS d) AS in_default,
+    (SELECT extract(epoch FROM now() - applied_at) FROM pgjobs.retention) AS retention_age,
+    (SELECT jsonb_build_object('jobs', count(*), 'workers', coalesce(jsonb_agg(DISTINCT s.worker_id), '[]'))
+     FROM some_live AS s
+     WHERE s.status = 'running' AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = s.worker_id)) AS orphans,
+    (SELECT jsonb_build_object('signed', count(*) FILTER (WHERE s.signed), 'unsigned', count(*) FILTER (WHERE NOT s.signed))
+     FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s) AS signatures,
+    -- Who waits for a job that is not there any more, or has failed for good where only its success counts.
+    (SELECT coalesce(jsonb_agg(n), '[]')
+     FROM (SELECT d.job_id, d.needs_id, coalesce(found.status, 'gone') AS status
+           FROM (SELECT needs_id, job_id, on_failure FROM pgjobs.dependencies LIMIT %(scan)s) AS d
+           LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
+                              ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true
+           WHERE (found.status IS NULL OR (found.status = 'failed' AND d.on_failure = 'wait'
+                                           AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id)))
+             AND EXISTS (SELECT FROM pgjobs.jobs_waiting AS w WHERE w.id = d.job_id AND w.held = 'needs')
+           LIMIT 20) AS n) AS hopeless,
+    (SELECT count(*) >= %(scan)s AND %(scan)s > 0 FROM some_waiting) AS waiting_capped,
+    (SELECT coalesce(jsonb_agg(l.name ORDER BY l.name), '[]')
+     FROM (SELECT l.name FROM pgjobs.limits AS l
+           WHERE l.updated_at < now() - interval '30 days'
+             AND NOT EXISTS (SELECT FROM used AS u
+                             WHERE u.limit_key = l.name OR regexp_replace(u.limit_key, '[^:]*$', '*') = l.name)
+           LIMIT 100) AS l) AS unused_limits,
+    (SELECT coalesce(jsonb_agg(t.name ORDER BY t.name), '[]')
+     FROM (SELECT t.name FROM pgjobs.tenants AS t
+           WHERE t.updated_at < now() - interval '30 days' AND NOT EXISTS (SELECT FROM used AS u WHERE u.tenant = t.name)
+           LIMIT 100) AS t) AS unused_tenants,
+    (SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
+                'used', EXISTS (SELECT FROM used AS u WHERE u.breaker = b.name),
+                'open_for_ever', b.state <> 'closed' AND b.until = 'infinity')), '[]')
+     FROM (SELECT * FROM pgjobs.breakers ORDER BY name LIMIT 1000) AS b) AS breakers,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'name', s.name, 'error', s.error, 'late', extract(epoch FROM now() - s.next_at),
+                'paused_for', extract(epoch FROM now() - s.paused_at),
+                'retired_for', extract(epoch FROM now() - s.retired_at))), '[]')
+     FROM (SELECT * FROM pgjobs.schedules ORDER BY name LIMIT 1000) AS s) AS schedules
