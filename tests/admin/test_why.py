@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 
 import pgjobs
 from pgjobs.admin import queues
-from pgjobs.admin.why import look, why
+from pgjobs.admin.rows import local_settings
+from pgjobs.admin.why import PLANS, look, why
 from pgjobs.admin.why.decide import ENDS, HOLDS, PLACES, decide
 from pgjobs.admin.why.snapshot import BreakerSeen, JobSeen, LimitSeen, QueueSeen
 from pgjobs.admin.why.words import NEVER
+from pgjobs.db.statements import statement
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.errors import UsageError
 from tests.admin.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
@@ -232,6 +234,24 @@ def test_a_paused_queue(conn: Connection) -> None:
     assert (answer.reason, answer.facts["queue"]) == ("queue_paused", "mail")
 
 
+def test_everything_paused_and_a_paused_task(conn: Connection) -> None:
+    put_worker(conn, {"mail": 1})
+    conn.execute("INSERT INTO pgjobs.paused_tasks (task, patterns) VALUES ('shop.tasks', '{shop.tasks:%}')")
+    job = put_job(conn, **QUEUE)
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["task"]) == ("task_paused", "shop.tasks")
+    assert answer.next_step == "Let the task go on: `pgjobs tasks resume shop.tasks`."
+    conn.execute("UPDATE pgjobs.switch SET paused = true, paused_at = now()")
+    answer = why(conn, job)
+    assert [answer.reason, answer.also[0].reason] == ["everything_paused", "task_paused"]
+
+
+def test_a_job_that_runs_and_is_to_be_cancelled(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 1})
+    job = put_job(conn, status="running", worker_id=worker, started_at=_now(conn), cancel_reason="not needed")
+    assert "its cancel was asked for (not needed)" in why(conn, job).sentence
+
+
 def test_workers_that_listen_to_others_or_are_silent(conn: Connection) -> None:
     job = put_job(conn, **QUEUE)
     assert "no worker runs at all" in why(conn, job).sentence
@@ -370,6 +390,28 @@ def test_whatever_somebody_wrote_by_hand_there_is_an_answer(conn: Connection) ->
     job = put_job(conn, **QUEUE, expires_at="infinity")
     conn.execute("UPDATE pgjobs.jobs SET errors = '{\"a\": 1}' WHERE id = %s", [job])
     assert why(conn, job).reason in ("next", "workers_silent")
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["never analyzed", "analyzed"])
+def test_what_is_read_does_not_grow_with_the_backlog_or_the_history(conn: Connection, analyzed: bool) -> None:
+    put_worker(conn, {"mail": 2})
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (queue, task, payload, status, lane, run_at, finished_at) "
+        "SELECT 'mail', 'a:b', 'x', status, CASE status WHEN 'waiting' THEN 'a' || n % 100 || repeat(chr(31), 3) END, "
+        "now() - interval '1 h', CASE status WHEN 'completed' THEN now() - interval '1 h' END "
+        "FROM generate_series(1, 40000) AS n, unnest('{queued,waiting,completed}'::text[]) AS status"
+    )
+    if analyzed:
+        conn.execute("ANALYZE pgjobs.jobs_live, pgjobs.jobs_waiting, pgjobs.jobs_history")
+    for job in (put_job(conn, **QUEUE, priority=9), put_job(conn, **QUEUE, status="waiting", lane="a7" + 3 * "\x1f")):
+        parameters = {"id": job, "cap": 100, "seen": 100, "workers": "pgjobs worker "}
+        with local_settings(conn, PLANS):
+            row = conn.execute(
+                b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + statement("why").encode(), parameters, prepare=False
+            ).fetchone()
+        assert row is not None
+        plan = row[0][0]["Plan"]
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500, row
 
 
 def test_counting_that_takes_too_long_is_left_out(conn: Connection) -> None:

@@ -163,6 +163,7 @@ COMMANDS: dict[str, list[str]] = {
     "jobs list --queue (no UTF-8)": ["jobs", "list", "--queue", "\udcff"],
     "jobs list --status done": ["jobs", "list", "--status", "done"],
     "jobs cancel 4711 (no such job)": ["jobs", "cancel", "4711"],
+    "why 4711 (no such job)": ["why", "4711"],
     "dead replay": ["dead", "replay"],
     "dead replay 1 --all": ["dead", "replay", "1", "--all"],
     "queues pause ' '": ["queues", "pause", " "],

@@ -51,7 +51,7 @@ READING = st.sampled_from(
             ["schedules", "list"],
             ["schedules", "show"],
         ),
-        *(["status"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
+        *(["status"], ["why"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
     ]
 )
 # With what they are given here, these must find nothing to do.

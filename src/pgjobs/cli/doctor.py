@@ -27,7 +27,7 @@ def doctor(as_json: Json = False) -> None:
         for finding in diagnosis.findings:
             say(f"{finding.level}: {finding.sentence}")
             say(f"    {finding.next_step}")
-        looked = f"{plural(len(diagnosis.looked_at), 'thing')} {'was' if len(diagnosis.looked_at) == 1 else 'were'} looked at"
-        say(f"{looked}: {', '.join(diagnosis.looked_at)}." if not diagnosis.findings else f"{looked}.")
+        found = plural(len(diagnosis.findings), "finding") if diagnosis.findings else "Nothing is wrong"
+        say(f"{found}. Looked at: {', '.join(diagnosis.looked_at)}.")
     if diagnosis.is_ill:
         raise typer.Exit(1)

@@ -34,9 +34,10 @@ class Installation:
     """Everything that the doctor looks at, at one moment.
 
     `revision`, `expected`: of the tables. `clock_ahead`: seconds by which this machine's clock is ahead of that of
-    PostgreSQL, give or take `clock_error`. `pooled`: a pooler stands between. `has_key`: this process has a signing key. `counted`:
-    whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`, `unsigned`: jobs
-    that wait, among the first ones. `hopeless`: (job, the job it waits for, what became of that).
+    PostgreSQL, give or take `clock_error`. `pooled`: a pooler stands between. `has_key`: this process has a signing
+    key. `counted`: whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`,
+    `unsigned`: jobs that wait, among the first ones. `paused_for`: everything is, for so long.
+    `hopeless`: (job, the job it waits for, what became of that).
     """
 
     version: str
@@ -107,6 +108,8 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         unused_tenants=tuple(row["unused_tenants"]) if scanned else (),
         breakers=tuple({**each, "used": each["used"] or not scanned} for each in row["breakers"]),
         schedules=tuple(row["schedules"]),
+        paused_tasks=tuple(row["paused_tasks"]),
+        paused_for=_number(row["paused_for"]),
         **known,
     )
 

@@ -74,9 +74,7 @@ def schedules(i: Installation) -> Iterator[Finding]:
                 "late_schedule",
                 "warning",
                 f"Schedule {name} should have fired {span(float(late))} ago, and nobody has done it.",
-                "Start a worker: every supervisor fires schedules."
-                if not i.heard()
-                else "Look into the workers' logs.",
+                "Look into the workers' logs." if i.heard() else "Start a worker: every supervisor fires schedules.",
                 {"schedule": name, "seconds": float(late)},
             )
         elif (schedule.get("paused_for") or 0) and float(schedule["paused_for"]) >= LONG_PAUSE:

@@ -21,7 +21,7 @@ def revision(i: Installation) -> Iterator[Finding]:
     if i.revision is None:
         what, step = (
             "There are no tables of pgjobs here.",
-            "Run `pgjobs migrate`; or is this another database or schema?",
+            "Run `pgjobs migrate`, or name the right database and schema.",
         )
     elif i.revision < i.expected:
         what = f"The tables are at revision {i.revision}, and this pgjobs needs {i.expected}."

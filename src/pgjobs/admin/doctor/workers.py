@@ -69,7 +69,7 @@ def unserved(i: Installation) -> Iterator[Finding]:
                 "no_worker",
                 "warning",
                 f"Queue {queue.name} has jobs that are due, for {span(queue.due_for)}, and no worker listens to it.",
-                f"Start one: `pgjobs work -q {queue.name}`; or is the name of the queue wrong?",
+                f"Start one: `pgjobs work -q {queue.name}`; or correct the name of the queue where jobs are enqueued.",
                 {"queue": queue.name, "due_seconds": queue.due_for},
             )
         elif queue.due_for >= DUE_FOR:

@@ -22,7 +22,7 @@ CAP = 10_000  # jobs before this one: no count goes further
 SEEN = 20_000  # finished jobs that a rate is made of
 PATIENCE = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
 # Index scans in the order of the index, whatever the statistics say: a LIMIT ends them. Bitmaps are for BRIN.
-_PLANS = {
+PLANS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -48,10 +48,10 @@ def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connecti
 def look(conn: psycopg.Connection[Any], id: int, *, cap: int = CAP, patience: int = PATIENCE) -> Snapshot:
     """Gather everything that can keep a job from running; where counting takes too long, without what is counted."""
     try:
-        with local_settings(conn, {**_PLANS, "statement_timeout": str(patience)}):
+        with local_settings(conn, {**PLANS, "statement_timeout": str(patience)}):
             return _look(conn, id, cap)
     except QueryCanceled:
-        with local_settings(conn, _PLANS):
+        with local_settings(conn, PLANS):
             return _look(conn, id, 0)
 
 

@@ -60,6 +60,10 @@ def running(s: Snapshot) -> Answer | None:
         limit = f"it may take {span(job.timeout)}"
     else:
         limit = f"it is past its timeout of {span(job.timeout)}, and is being stopped"
+    if job.cancel_reason is not None:
+        limit = f"its cancel was asked for ({job.cancel_reason.rstrip('.')})"
+        step = "Wait: a process is killed, async code is cancelled; a thread ends when its code looks at `cancelled`."
+        return Answer("running", f"{what}; {limit}.", step, {**facts, "cancel_reason": job.cancel_reason})
     return Answer("running", f"{what}; {limit}.", f"Wait for its end, or `pgjobs jobs cancel {s.id}`.", facts)
 
 

@@ -39,6 +39,7 @@ class JobSeen:
     breaker: str | None = None
     held: str | None = None
     needs: int | None = None
+    cancel_reason: str | None = None
 
     @property
     def tries(self) -> str:

@@ -128,10 +128,14 @@ SELECT
            LIMIT 100) AS t) AS unused_tenants,
     (SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
                 'used', EXISTS (SELECT FROM used AS u WHERE u.breaker = b.name),
-                'open_for_ever', b.state <> 'closed' AND b.until = 'infinity')), '[]')
+                'open_for_ever', b.state <> 'closed' AND b.until = 'infinity',
+                'old', greatest(b.created_at, b.changed_at) < now() - interval '30 days')), '[]')
      FROM (SELECT * FROM pgjobs.breakers ORDER BY name LIMIT 1000) AS b) AS breakers,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'name', s.name, 'error', s.error, 'late', extract(epoch FROM now() - s.next_at),
                 'paused_for', extract(epoch FROM now() - s.paused_at),
                 'retired_for', extract(epoch FROM now() - s.retired_at))), '[]')
-     FROM (SELECT * FROM pgjobs.schedules ORDER BY name LIMIT 1000) AS s) AS schedules
+     FROM (SELECT * FROM pgjobs.schedules ORDER BY name LIMIT 1000) AS s) AS schedules,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('task', t.task, 'seconds', extract(epoch FROM now() - t.paused_at))), '[]')
+     FROM (SELECT * FROM pgjobs.paused_tasks ORDER BY task LIMIT 1000) AS t) AS paused_tasks,
+    (SELECT coalesce(extract(epoch FROM now() - paused_at), 0) FROM pgjobs.switch WHERE paused) AS paused_for

@@ -7,13 +7,13 @@ WITH job AS MATERIALIZED (
     SELECT *
     FROM (SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
                  enqueued_at, started_at, finished_at, worker_id, error, timeout, expires_at, lane, limit_key, cost,
-                 sequence, breaker, held, needs,
+                 sequence, breaker, held, needs, cancel_reason,
                  CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END AS last_error, NULL::timestamptz AS died_at
           FROM pgjobs.jobs WHERE id = %(id)s
           UNION ALL
           SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
                  enqueued_at, started_at, finished_at, worker_id, error, timeout, expires_at, lane, limit_key, cost,
-                 sequence, breaker, held, needs,
+                 sequence, breaker, held, needs, cancel_reason,
                  CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END, died_at
           FROM pgjobs.dead_jobs WHERE id = %(id)s) AS found
     ORDER BY place, finished_at DESC NULLS FIRST
@@ -144,8 +144,9 @@ SELECT
                          FROM (SELECT id FROM pgjobs.jobs_live
                                WHERE breaker = waits.breaker AND breaker IS NOT NULL AND status = 'running'
                                LIMIT least(k.probes, 100)) AS r) AS probing) AS breaker,
-    NULL::jsonb AS task_pause,
-    NULL::jsonb AS everything_pause,
+    (SELECT to_jsonb(t) FROM waits JOIN pgjobs.paused_tasks AS t ON waits.task LIKE ANY (t.patterns)
+     ORDER BY t.paused_at LIMIT 1) AS task_pause,
+    (SELECT to_jsonb(s) FROM waits CROSS JOIN pgjobs.switch AS s WHERE s.paused) AS everything_pause,
     -- Whose transaction may hold a job that nobody sees yet: who has inserted something, and is still at it.
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT DISTINCT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END AS kind, l.pid,
