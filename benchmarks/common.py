@@ -48,8 +48,8 @@ def database(url: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def worker(url: str, *options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `pgjobs work`; what it logs at level error is shown."""
+def worker(url: str, *options: object, quiet: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `pgjobs work`; what it logs at level error is shown, unless `quiet`."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
         [
@@ -58,6 +58,7 @@ def worker(url: str, *options: object) -> Iterator[subprocess.Popen[bytes]]:
         ],
         env={**os.environ, "PYTHONPATH": path, "BENCH_DATABASE_URL": url},
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
     )
     try:
         yield process
