@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit bench-breaker build clean
+.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -83,6 +83,12 @@ bench-breaker: $(STAMP) ## take a dependency down for 20 s under 200 jobs/s, wit
 
 kill-loop: $(STAMP) ## kill workers and supervisors at random, and count what is lost
 	@$(BIN)/python -m benchmarks.kill_loop $(ARGS)
+
+limit-check: $(STAMP) ## a limit of 1 under eight workers, kills, retries and cancels: never two at once; two minutes
+	@$(BIN)/python -m benchmarks.limit_check $(ARGS)
+
+bench-limits: $(STAMP) ## measure limits, rates, sequences and fairness at 1 to 10,000 keys beside plain jobs; ten minutes
+	@$(BIN)/python -m benchmarks.limits $(ARGS)
 
 chaos: SEED ?= 1
 chaos: $(STAMP) ## produce all faults under load, and count what came of it; 25 minutes (SEED=2)

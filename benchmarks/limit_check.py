@@ -108,16 +108,16 @@ class Play:
         self.counted["cancelled"] += len(cancel_jobs(self._conn, self.victims).done)
 
     def kill(self) -> None:
-        """Kill a worker process, as often as not the one that has the slot; or a supervisor, alone or with its workers."""
+        """Kill a worker process, every other time the one that has the slot; or a supervisor, alone or with its workers."""
         chosen = self._dice.choice([each for each in self._supervisors if each.poll() is None])
         members = children(chosen.pid)
         kind = self._dice.choice(("worker",) * 6 + ("supervisor", "all"))
-        victims = {
+        victims: dict[str, list[int | None]] = {
             "worker": [self._running_pid() if self._dice.random() < 0.5 else self._dice.choice(members or [0])],
             "supervisor": [chosen.pid],
             "all": [*members, chosen.pid],
-        }[kind]
-        for pid in filter(None, victims):
+        }
+        for pid in filter(None, victims[kind]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.counted[f"killed_{kind}"] += 1
