@@ -31,7 +31,7 @@ from benchmarks.kill_loop import children
 
 from benchmarks import limit_tasks
 from pgjobs import enqueue_many
-from pgjobs.admin.jobs import cancel_jobs
+from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.limits import set_limit
 from pgjobs.limits import Limit
 
@@ -108,7 +108,7 @@ class Play:
         self.counted["cancelled"] += len(cancel_jobs(self._conn, self.victims).done)
 
     def kill(self) -> None:
-        """Kill a worker process, every other time the one that has the slot; or a supervisor, alone or with its workers."""
+        """Kill a worker process, every other time the one with the slot; or a supervisor, alone or with its workers."""
         chosen = self._dice.choice([each for each in self._supervisors if each.poll() is None])
         members = children(chosen.pid)
         kind = self._dice.choice(("worker",) * 6 + ("supervisor", "all"))

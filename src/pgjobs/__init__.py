@@ -23,6 +23,7 @@ from pgjobs.job import Job, job
 from pgjobs.limits import limit, queue_limit
 from pgjobs.options import JobOptions
 from pgjobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
+from pgjobs.release import VERSION
 from pgjobs.retry import Exponential
 from pgjobs.schedule import Schedule, schedule
 from pgjobs.settings import Settings, configure, settings
@@ -31,7 +32,7 @@ from pgjobs.unique import by
 if TYPE_CHECKING:
     from pgjobs.admin.why import Why, why
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Breaker",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import QueryCanceled
 
-from pgjobs import __version__
 from pgjobs.admin.doctor.examine import examine
 from pgjobs.admin.doctor.finding import Diagnosis, Finding
 from pgjobs.admin.doctor.installation import Installation, read
 from pgjobs.admin.rows import fetch_dicts, local_settings
 from pgjobs.db.connect import behind_pooler
 from pgjobs.db.version import EXPECTED_REVISION, OLDEST_SERVER, revision_of
+from pgjobs.release import VERSION
 from pgjobs.settings import settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def look(conn: psycopg.Connection[Any], *, scan: int = SCAN, patience: int = PAT
     """
     ahead, error = _clock(conn)
     known: dict[str, Any] = {
-        "version": __version__,
+        "version": VERSION,
         "revision": revision_of(conn),
         "expected": EXPECTED_REVISION,
         "oldest_server": OLDEST_SERVER,
