@@ -33,9 +33,9 @@ _PARAMETERS = """, tenant text DEFAULT NULL,
         unique_key text DEFAULT NULL, unique_until text DEFAULT 'finished', unique_for interval DEFAULT NULL,
         on_conflict text DEFAULT 'skip', after bigint[] DEFAULT NULL, if_failed text DEFAULT 'wait'"""
 _DECLARATIONS = """\
-        lane text := nullif(
+        lane text := CASE WHEN coalesce(tenant, limit_key, sequence, breaker, expires::text) IS NOT NULL THEN
             concat_ws(chr(31), coalesce(tenant, ''), coalesce(limit_key, ''), coalesce(sequence, ''),
-                      coalesce(breaker, '')), repeat(chr(31), 3));
+                      coalesce(breaker, '')) END;
         given text;
         found bigint[];
 """

@@ -108,14 +108,16 @@ class Flow:
 
     @property
     def has_lane(self) -> bool:
-        """Say whether its jobs take turns with others."""
-        keys = (self.fair_by, self.limit_key, self.sequence, self.breaker)
-        return any(key is not None for key in keys)
+        """Say whether its jobs take turns with others.
+
+        Those that expire do, because claims of plain jobs look at no more than when these are due.
+        """
+        return any(x is not None for x in (self.fair_by, self.limit_key, self.sequence, self.breaker, self.expires))
 
     @property
     def is_used(self) -> bool:
         """Say whether its jobs are inserted by another statement than plain ones."""
-        return self.has_lane or any(x is not None for x in (self.unique, self.after, self.cost, self.expires))
+        return self.has_lane or any(x is not None for x in (self.unique, self.after, self.cost))
 
     @property
     def is_checked(self) -> bool:

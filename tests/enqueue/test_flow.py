@@ -101,12 +101,15 @@ def test_a_plain_job_stays_one(conn: psycopg.Connection) -> None:
     assert send.options(limit_key=None).job_options.flow == NO_FLOW
 
 
-def test_one_that_expires_or_costs_something_is_queued_like_any_other(conn: psycopg.Connection) -> None:
-    assert keys_of(conn, enqueue(conn, report)) == PLAIN | {"expires_at": AT}
+def test_one_that_expires_takes_turns_and_one_that_costs_something_is_queued_like_any_other(
+    conn: psycopg.Connection,
+) -> None:
+    expiring = PLAIN | {"status": "waiting", "lane": "\x1f\x1f\x1f", "expires_at": AT}
+    assert keys_of(conn, enqueue(conn, report)) == expiring
     assert keys_of(conn, enqueue(conn, add.options(cost=3), 1)) == PLAIN | {"cost": 3}
     later = row_of(conn, enqueue(conn, add.options(delay=100, expires=5), 1).id)
     assert later["expires_at"] - later["run_at"] == timedelta(seconds=5)
-    assert keys_of(conn, enqueue_many(conn, report, [()])[0]) == PLAIN | {"expires_at": AT}
+    assert keys_of(conn, enqueue_many(conn, report, [()])[0]) == expiring
 
 
 @pytest.mark.parametrize(("changes", "held"), [({"delay": 60}, "later"), ({"run_at": AT}, "later"), ({}, None)])

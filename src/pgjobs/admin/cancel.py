@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import tuple_row
 
 from pgjobs.admin.changes import Change, Refusal
+from pgjobs.admin.queues import ring
 from pgjobs.admin.rows import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings, settled
+from pgjobs.db.follow import End, follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,10 +46,12 @@ def cancel_jobs(
     wanted = check_ids(ids)
     done: set[int] = set()
     asked: set[int] = set()
-    for piece in chunks(wanted, BATCH):
-        _cancel(conn, list(piece), reason, force, done, asked)
-    if cascade:
-        wanted += _cascade(conn, wanted, reason, force, done, asked)
+    # What waits for one that is cancelled must not be forgotten between two steps: then it is one transaction.
+    with conn.transaction() if cascade else nullcontext():
+        for piece in chunks(wanted, BATCH):
+            _cancel(conn, list(piece), reason, force, done, asked, cascade)
+        if cascade:
+            wanted += _cascade(conn, wanted, reason, force, done, asked)
     left = [each for each in wanted if each not in done and each not in asked]
     states = job_states(conn, left)
     return Change(
@@ -74,12 +81,19 @@ def wait_for_end(conn: psycopg.Connection, ids: Iterable[int], seconds: float) -
 
 
 def _cancel(
-    conn: psycopg.Connection, ids: list[int], reason: str, force: bool, done: set[int], asked: set[int]
+    conn: psycopg.Connection, ids: list[int], reason: str, force: bool, done: set[int], asked: set[int], cascade: bool
 ) -> None:
+    def tell(rows: list[dict[str, Any]]) -> None:
+        """Let what waits for them know, in the transaction in which they end."""
+        ends = [End(row["id"], row["awaited"]) for row in rows if row["awaited"]]
+        if ends and not cascade:
+            with conn.cursor(row_factory=tuple_row) as cursor:
+                ring(conn, follow(cursor, ends, completed=False))
+
     for _ in range(ROUNDS):
         if not ids:
             return
-        done.update(row["id"] for row in settled(conn, "cancel_jobs", ids=ids, reason=reason))
+        done.update(row["id"] for row in settled(conn, "cancel_jobs", then=tell, ids=ids, reason=reason))
         ids = [each for each in ids if each not in done]
         asked.update(row["id"] for row in settled(conn, "ask_to_cancel", ids=ids, reason=reason, force=force))
         ids = [each for each in ids if each not in asked]
@@ -102,10 +116,14 @@ def _cascade(
             new = [row["id"] for row in rows if row["id"] not in seen]
             seen.update(new)
             for some in chunks(new, BATCH):
-                _cancel(conn, list(some), reason, force, done, asked)
+                _cancel(conn, list(some), reason, force, done, asked, cascade=True)
             following += [each for each in new if each in done or each in asked]
         added += following
         step = following
+    # What is left waits for them although it was cancelled itself, or could not be.
+    for piece in chunks([each for each in seen if each in done], BATCH):
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            follow(cursor, [End(each, awaited=True) for each in piece], completed=False)
     return added
 
 

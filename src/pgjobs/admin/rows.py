@@ -17,7 +17,7 @@ from pgjobs.db.statements import statement
 from pgjobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import psycopg
     from psycopg.abc import Buffer
@@ -81,20 +81,29 @@ def clock(conn: psycopg.Connection) -> datetime:
     return now
 
 
-def settled(conn: psycopg.Connection, name: str, **parameters: object) -> list[dict[str, Any]]:
+def settled(
+    conn: psycopg.Connection,
+    name: str,
+    *,
+    then: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
+    **parameters: object,
+) -> list[dict[str, Any]]:
     """Run a statement that locks jobs as workers do; where it gets in their way, it is tried again, some times.
 
     Two that lock the same rows in another order, or a row that another one moves between the partitions of `jobs`, are
-    errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's.
+    errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's; `then` is called in it.
     """
-    for _ in range(TRIES):
+    for attempt in range(TRIES + 1):
         try:
             with conn.transaction():
-                return fetch_dicts(conn, name, **parameters)
+                rows = fetch_dicts(conn, name, **parameters)
+                then(rows)
+                break
         except (errors.DeadlockDetected, errors.SerializationFailure):
+            if attempt == TRIES:
+                raise
             time.sleep(random.uniform(0, 0.05))  # noqa: S311 (spreads them, no secret)
-    with conn.transaction():
-        return fetch_dicts(conn, name, **parameters)
+    return rows
 
 
 def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:

@@ -24,6 +24,7 @@ from pgjobs.worker.settle import array
 from pgjobs.worker.turns import Turns
 
 CLOCK_EVERY = 30.0  # seconds
+FULL_POLL = 0.05  # seconds until the next look at whether a queue is still at its limit
 EXPIRED = "expired: it was not worth running any more when its turn came"
 _SMALLINTS = array(PRIORITIES)
 _ORDER = itemgetter(5, 6, 0)  # of a claimed row: priority, run_at, id
@@ -52,6 +53,7 @@ class Claimer:
         self.turns = Turns()
         self._paused = PausedTasks()
         self._is_limited = False  # the queue has a limit of its own
+        self._is_full = False  # and has reached it
         self._level = PRIORITIES[-1]  # the worst priority that the last claim of plain jobs took, if it was full
         self._queued_first = False  # where both kinds are more than can be run, they take turns
         self._clock_zero = OLDEST  # PostgreSQL's time when the monotonic clock was 0
@@ -79,6 +81,10 @@ class Claimer:
                 turns.hurry()
                 claimed = self._claim_waiting(link, wanted)
         return claimed
+
+    def seconds_left(self, now: float) -> float:
+        """Give the seconds after which to claim again, whether anything rings or not; infinity: there is no need."""
+        return FULL_POLL if self._is_limited and self._is_full else self.turns.seconds_left(now)
 
     # -- Plain jobs ----------------------------------------------------------------------------------------------------
 
@@ -262,6 +268,9 @@ class Claimer:
                 taken += len(asked.rows)
             if tokens is not None and taken:
                 cursor.execute(statement("spend_queue_tokens"), {"queue": queue, "tokens": tokens - taken})
+        self._is_full = not room
+        if not room:
+            self._lane.empty_since = began  # what is due can not be started now: to drain is not to wait for that
         self._queued_first = waiting is not None and len(waiting) >= room
         if waiting is not None:
             self._passed(waiting, room, began)

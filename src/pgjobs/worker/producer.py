@@ -172,9 +172,9 @@ class Producer(VitalThread):
             if not frontier.rested:
                 # What lies behind the frontier does not ring: look there as soon as that is due.
                 seconds = min(seconds, max(0.0, frontier.next_sweep - now))
-            self._poll(link, min(seconds, max(0.0, self._due_at - now), self._claimer.turns.seconds_left(now)))
+            self._poll(link, min(seconds, max(0.0, self._due_at - now), self._claimer.seconds_left(now)))
         elif not wait.arm:
-            self._poll(link, min(wait.seconds, self._claimer.turns.seconds_left(now)))
+            self._poll(link, min(wait.seconds, self._claimer.seconds_left(now)))
         else:
             link.cursor.execute(statement("arm_doorbell"), {"queue": self._lane.name, "seconds": ARMED_SECONDS})
             # Not armed again: another producer did it, and it lasts for half of the time at least.
