@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pgjobs.errors import UsageError, brief
-from pgjobs.exact import exact_number, exact_text
+from pgjobs.exact import exact_number, exact_text, isinstance_of
 from pgjobs.moments import check_moment
 from pgjobs.outcome import LONGEST_DELAY
 from pgjobs.templates import Template, check_key
@@ -84,7 +84,7 @@ class Flow:
             self._keep("breaker", _breaker_name(self.breaker))
         if self.expires is not None:
             self._keep("expires", _checked_expires(self.expires))
-        if not isinstance(self.unique, By):
+        if not isinstance_of(self.unique, By):
             self._keep_template("unique", self.unique)
         self._keep("unique_until", check_until(self.unique_until))
         self._keep("on_conflict", check_choice("on_conflict", self.on_conflict, ("skip", "replace", "raise")))

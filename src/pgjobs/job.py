@@ -336,9 +336,9 @@ def _check_names(function: Any, flow: Flow) -> None:
         return
     for option, name in flow.named():
         if name not in names:
-            shown = f"these are {', '.join(names)}" if names else "it has none"
+            shown = f"these are {', '.join(names[:9])}{', …' if len(names) > 9 else ''}" if names else "it has none"
             raise UsageError(
-                f"{option}={brief(getattr(flow, option))} of {function.__qualname__} takes the value of {name!r}, and "
+                f"{option}={brief(getattr(flow, option))} of {function.__qualname__} takes the value of {brief(name)}, and "
                 f"no parameter is called so: {shown}."
             )
 

@@ -158,7 +158,7 @@ class KeyMaker:
             return self._parameters.value(name, args, kwargs)
         except LookupError:
             raise EnqueueError(
-                f"{self._task} is refused: a key of its options takes the value of {name!r}, and it is not known which "
+                f"{self._task} is refused: a key of its options takes the value of {brief(name)}, and it is not known which "
                 "argument that is: give it by name."
             ) from None
 

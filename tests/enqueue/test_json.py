@@ -20,6 +20,7 @@ from pgjobs.errors import EnqueueError, NotAllowedError, PayloadError, UsageErro
 from pgjobs.json_payload import JsonDumper, load_json
 from pgjobs.payload import load
 from tests.enqueue import work
+from tests.support.rows import row_of
 
 TASK = "tests.enqueue.work:tell"
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -179,6 +180,46 @@ def test_sql_enqueues_with_defaults_like_python(conn: psycopg.Connection) -> Non
     assert rows[0] == rows[1]
 
 
+def in_sql(conn: psycopg.Connection, arguments: str = "") -> int:
+    row = conn.execute(f"SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1]'{arguments})".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_sql_enqueues_what_waits_like_python(conn: psycopg.Connection) -> None:
+    options = (
+        ", limit_key => 'a', tenant => 't', sequence => 's', breaker => 'b', cost => 2, on_failure => 'end', "
+        "expires => '1 min', delay => '1 hour'"
+    )
+    rows = [row_of(conn, in_sql(conn, options))]
+    changed = work.tell.options(
+        limit_key="a", fair_by="{a}", sequence="s", breaker="b", cost=2, on_failure="end", expires=60, delay=3600
+    )
+    rows.append(row_of(conn, enqueue(conn, changed, "t").id))
+    for row in rows:
+        row["expires_at"] -= row["run_at"]
+        for name in ("id", "run_at", "enqueued_at", "summary", "payload"):
+            del row[name]
+    assert rows[0] == rows[1]
+    assert (rows[0]["status"], rows[0]["held"], rows[0]["lane"]) == ("waiting", "later", "t\x1fa\x1fs\x1fb")
+    queued = row_of(conn, in_sql(conn, ", expires => '1 min'"))
+    assert (queued["status"], queued["lane"]) == ("queued", None)
+
+
+def test_sql_and_python_meet_at_the_same_unique_key(conn: psycopg.Connection) -> None:
+    first = in_sql(conn, ", unique_key => 'x'")
+    assert in_sql(conn, ", unique_key => 'x'") == first
+    assert enqueue(conn, work.tell.options(unique="x"), 2).id == first
+    assert in_sql(conn, ", unique_key => 'x', on_conflict => 'replace', priority => 1, after => '{}'") == first
+    assert row_of(conn, first)["priority"] == 1
+    with pytest.raises(psycopg.errors.UniqueViolation, match=f"job {first} has the key 'x'"):
+        in_sql(conn, ", unique_key => 'x', on_conflict => 'raise'")
+    last = in_sql(conn, f", after => '{{{first}}}', if_failed => 'run'")
+    assert row_of(conn, last)["needs"] == 1
+    edges = conn.execute("SELECT needs_id, job_id, on_failure FROM pgjobs.dependencies").fetchall()
+    assert edges == [(first, last, "run")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -194,6 +235,20 @@ def test_sql_enqueues_with_defaults_like_python(conn: psycopg.Connection) -> Non
         ("'a:b', max_attempts => 0", "job_max_attempts"),
         ("'a:b', timeout => '0 s'", "job_timeout"),
         ("'a:b', executor => 'gpu'", "job_executor"),
+        ("'a:b', limit_key => ''", "key '' can not be used"),
+        ("'a:b', sequence => repeat('x', 101)", "can not be used"),
+        ("'a:b', unique_key => E'a\\x1f'", "can not be used"),
+        ("'a:b', tenant => E'a\\n'", "can not be used"),
+        ("'a:b', cost => 0", "above 0"),
+        ("'a:b', cost => 'NaN'", "above 0"),
+        ("'a:b', expires => '0 s'", "above 0"),
+        ("'a:b', unique_key => 'x', unique_for => '-1 s'", "above 0"),
+        ("'a:b', unique_key => 'x', unique_until => 'never'", "unique_until is"),
+        ("'a:b', unique_key => 'x', on_conflict => NULL", "on_conflict is"),
+        ("'a:b', on_failure => 'stop'", "on_failure is"),
+        ("'a:b', after => '{1}', if_failed => 'stop'", "if_failed is"),
+        ("'a:b', after => '{4711}'", "there is no job 4711"),
+        ("'a:b', after => '{1}', unique_key => 'x', on_conflict => 'replace'", "use one"),
     ],
 )
 def test_sql_refuses_what_python_refuses(conn: psycopg.Connection, arguments: str, message: str) -> None:

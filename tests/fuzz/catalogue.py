@@ -71,6 +71,16 @@ OPTIONS = {
     "run_at": ["a naive datetime", "a date", "the year 1", "the year 9999 in UTC-14", "a time zone that raises"],
     "executor": ["''", "a million characters", "an object that raises when it is asked anything"],
     "summary": ["None", "''", "an object that raises when it is asked anything"],
+    "limit_key": ["''", "'a\\0b'", "a million characters", "b'x'"],
+    "cost": ["0", "-1", "NaN", "''"],
+    "fair_by": ["' '", "0"],
+    "on_failure": ["None", "''"],
+    "breaker": ["''", "an object that raises when it is asked anything"],
+    "expires": ["0", "a naive datetime", "a timedelta"],
+    "unique": ["''", "0"],
+    "unique_until": ["0", "None", "infinity"],
+    "on_conflict": ["None"],
+    "after": ["0", "'a\\0b'", "an object that raises when it is asked anything"],
     "nonsense": ["0"],
 }
 SETTINGS = {

@@ -19,6 +19,7 @@ from pgjobs import (
     Settings,
     Snooze,
     UsageError,
+    by,
     configure,
     enqueue,
     enqueue_many,
@@ -50,6 +51,8 @@ VALUE = st.one_of(
 )
 OF_JOB = ["queue", "priority", "max_attempts", "timeout", "executor", "backoff", "retry_on", "give_up_on", "summary"]
 OF_ENQUEUE = ["queue", "priority", "max_attempts", "timeout", "delay", "run_at", "executor", "summary"]
+OF_FLOW = ["limit_key", "cost", "fair_by", "sequence", "on_failure", "breaker", "expires"]
+OF_FLOW += ["unique", "unique_until", "on_conflict"]
 OF_SETTINGS = [*Settings.__dataclass_fields__, "nonsense"]
 
 
@@ -86,10 +89,12 @@ def test_an_option_of_a_job_is_taken_or_refused(name: str, value: Any) -> None:
 @pytest.mark.parametrize("which", VALUES)  # by name: pytest itself asks values what they are
 def test_no_value_is_too_odd_for_an_option_a_setting_or_an_outcome(which: str) -> None:
     value = VALUES[which]
-    for name in (*OF_JOB, "payload"):
+    for name in (*OF_JOB, *OF_FLOW, "payload"):
         tried(lambda name=name: job(**{name: value})(function))  # type: ignore[misc]
-    for name in OF_ENQUEUE:
+    for name in (*OF_ENQUEUE, *OF_FLOW, "after", "if_failed"):
         tried(lambda name=name: tasks.healthy.options(**{name: value}))  # type: ignore[misc]
+    tried(lambda: tasks.healthy.options(after=[value]))
+    tried(lambda: by(value))
     for name in ("base", "factor", "maximum", "jitter"):
         tried(lambda name=name: Exponential(**{name: value}))  # type: ignore[misc]
     for name in OF_SETTINGS:

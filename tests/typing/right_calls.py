@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from pgjobs import Exponential, Job, JobHandle, Schedule, enqueue, enqueue_many, job, schedule
+from pgjobs import by, DuplicateJobError, enqueue, enqueue_many, Exponential, Job, job, JobHandle, schedule, Schedule
 
 
 @job
@@ -28,6 +28,20 @@ def send_receipt(order_id: int, *, copy: bool = False) -> str:
 @job(executor="async", backoff=2.5, give_up_on=ValueError)
 async def fetch(url: str) -> bytes:
     return url.encode()
+
+
+class Named:
+    name = "stripe"
+
+
+@job(
+    limit_key="a:{number}", cost="number", fair_by="number", sequence="s", on_failure="skip", breaker=Named(), expires=5
+)
+def controlled(number: int) -> None: ...
+
+
+@job(unique=by("args", "queue"), unique_until="started", on_conflict="replace", cost=1.5, breaker="stripe")
+def once(number: int) -> None: ...
 
 
 def plain(text: str, times: int = 1) -> str:
@@ -81,6 +95,17 @@ def callables(conn: psycopg.Connection, at: datetime, mailer: Mailer) -> None:
     enqueue(conn, "text".upper)
     enqueue(conn, send_receipt.options(delay=60, priority=0, queue="vip"), 42, copy=True)
     enqueue(conn, send_receipt.options(run_at=at, timeout=None, executor="process", summary=False), 42)
+
+
+def flow(conn: psycopg.Connection, at: datetime) -> None:
+    first = enqueue(conn, controlled.options(limit_key=None, expires=at, unique="x", unique_until=60), 1)
+    assert_type(first.conflict, bool)
+    enqueue(conn, once.options(after=[first, 7], if_failed="cancel", on_conflict="raise"), 1)
+    enqueue(conn, once.options(after=enqueue_many(conn, once, [(1,)])), 1)
+
+
+def caught(error: DuplicateJobError) -> None:
+    assert_type(error.id, int | None)
 
 
 def still_the_function() -> None:

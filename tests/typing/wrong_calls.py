@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import JobHandle, enqueue, enqueue_many, job, schedule
+from pgjobs import by, enqueue, enqueue_many, job, JobHandle, schedule
 
 
 @job(queue="mail")
@@ -59,6 +59,12 @@ def options() -> None:
     send_receipt.options(delay="soon")  # wrong
     send_receipt.options(backoff=3)  # wrong
     send_receipt.options(executor="gpu")  # wrong
+    send_receipt.options(unique=3)  # wrong
+    send_receipt.options(on_conflict="ignore")  # wrong
+    send_receipt.options(after=3)  # wrong
+    send_receipt.options(breaker=3)  # wrong
+    send_receipt.options(cost=None, expires="soon")  # wrong
+    by("nonsense")  # wrong
     job("mail")  # wrong
     job(priority="high")  # wrong
 
