@@ -338,8 +338,8 @@ def _check_names(function: Any, flow: Flow) -> None:
         if name not in names:
             shown = f"these are {', '.join(names[:9])}{', …' if len(names) > 9 else ''}" if names else "it has none"
             raise UsageError(
-                f"{option}={brief(getattr(flow, option))} of {function.__qualname__} takes the value of {brief(name)}, and "
-                f"no parameter is called so: {shown}."
+                f"{option}={brief(getattr(flow, option))} of {function.__qualname__} takes the value of {brief(name)}, "
+                f"and no parameter is called so: {shown}."
             )
 
 

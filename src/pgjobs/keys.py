@@ -158,8 +158,8 @@ class KeyMaker:
             return self._parameters.value(name, args, kwargs)
         except LookupError:
             raise EnqueueError(
-                f"{self._task} is refused: a key of its options takes the value of {brief(name)}, and it is not known which "
-                "argument that is: give it by name."
+                f"{self._task} is refused: a key of its options takes the value of {brief(name)}, and it is not known "
+                "which argument that is: give it by name."
             ) from None
 
     def _digest(self, by: By, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

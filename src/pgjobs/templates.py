@@ -101,12 +101,12 @@ def text_of(option: str, name: str, value: object) -> str:
             return str(value)
     except Exception as error:  # a number of 5,000 digits, or a time zone of somebody's
         raise UsageError(
-            f"{option}= takes the value of {brief(name)}, which can not be written as text ({type(error).__name__}): use "
-            "another parameter."
+            f"{option}= takes the value of {brief(name)}, which can not be written as text ({type(error).__name__}): "
+            "use another parameter."
         ) from error
     raise UsageError(
-        f"{option}= takes the value of {brief(name)}, and a {type(value).__name__} has no text that is the same wherever it "
-        "is made: pass a string, a number, a UUID, a date or a time there, or use another parameter."
+        f"{option}= takes the value of {brief(name)}, and a {type(value).__name__} has no text that is the same "
+        "wherever it is made: pass a string, a number, a UUID, a date or a time there, or use another parameter."
     )
 
 
