@@ -21,6 +21,7 @@ FENCE = ("tests/model/test_fence.py",)
 PAIRS = ("tests/model/test_interleavings.py",)
 MODEL = ("tests/model/test_model.py",)
 CHAOS = "tests/chaos/test_slice.py"
+FIRING = "tests/schedules/test_firing.py"
 
 PROTECTIONS = (
     # -- Claims and acknowledgements ---------------------------------------------------------------------------------
@@ -291,5 +292,41 @@ PROTECTIONS = (
         "        if before not in (None, self._timeline):\n",
         "        if False:\n",
         ("tests/worker/test_outages.py", "-k", "after_a_failover"),
+    ),
+    # -- Schedules ---------------------------------------------------------------------------------------------------
+    Protection(
+        "who fires a schedule locks it",
+        f"{SQL}/take_schedule.sql",
+        "FOR NO KEY UPDATE SKIP LOCKED\n",
+        "",
+        (FIRING, "-k", "eight_at_once"),
+    ),
+    Protection(
+        "a firing that was enqueued is not enqueued again",
+        "src/pgjobs/worker/firing.py",
+        " if last is None or firing > last",
+        "",
+        (FIRING, "-k", "set_back"),
+    ),
+    Protection(
+        "the firing and the move of its schedule are one transaction",
+        "src/pgjobs/worker/firing.py",
+        "with conn.transaction(), conn.cursor(",
+        "with conn.cursor(",
+        (FIRING, "-k", "dies_before"),
+    ),
+    Protection(
+        "who is alive, or down, keeps the schedules that it declares",
+        "src/pgjobs/worker/declare.py",
+        "sorted(kept(declarers, now))",
+        "sorted(schedules)",
+        ("tests/schedules/test_declare.py", "-k", "last_declarer or operators_keep"),
+    ),
+    Protection(
+        "a pause survives declarations",
+        f"{SQL}/put_schedule.sql",
+        "payload = excluded.payload, retired_at = NULL,",
+        "payload = excluded.payload, retired_at = NULL, paused_at = NULL,",
+        ("tests/schedules/test_declare.py", "-k", "pause_survives"),
     ),
 )

@@ -13,6 +13,8 @@ from pgjobs.schedule import Schedule, make
 from pgjobs.worker.declare import Declaration
 from tests.schedules import tasks
 
+pytestmark = pytest.mark.xdist_group("schedules")  # one database for all
+
 
 def of(app: str, **crons: str) -> dict[str, Schedule]:
     return {name: make(cron, tasks.tidy, name=name, app=app) for name, cron in crons.items()}

@@ -117,8 +117,7 @@ def add(
 
     arguments = _arguments(args)
     options: dict[str, Any] = {"tz": tz, "missed": missed, "overlap": overlap, "queue": queue, "priority": priority}
-    if imports:
-        function = _find(task)
+    function: Any = _find(task) if imports else None
     with session("schedules add") as conn:
         if imports:
             by_position = tuple(arguments) if isinstance(arguments, list) else ()
