@@ -83,10 +83,13 @@ def test_a_name_of_somebody_else_is_not_taken(conn: Connection, caplog: pytest.L
 
 
 def test_a_pause_survives_restarts_changes_and_retirement(conn: Connection) -> None:
+    Declaration("shop").beat(conn, of("shop", a="0 9 * * *"))
+    admin.pause(conn, "a")
+
     for declared in (of("shop", a="0 9 * * *"), of("shop", a="0 10 * * *"), {}, of("shop", a="0 9 * * *")):
         declaration = Declaration("shop")
         declaration.beat(conn, declared)
-        admin.pause(conn, "a")
+        assert conn.execute("SELECT paused_at IS NOT NULL FROM pgjobs.schedules").fetchone() == (True,)
         declaration.end(conn)
 
     assert states(conn) == {"a": "paused"}
