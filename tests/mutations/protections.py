@@ -75,6 +75,30 @@ PROTECTIONS = (
         "",
         ("tests/admin/test_jobs.py",),
     ),
+    *(
+        Protection(
+            f"what was asked to be cancelled is not {done}",
+            f"{SQL}/{name}.sql",
+            "AND live.cancel_reason IS NULL",
+            "",
+            (*MODEL, *PAIRS),
+        )
+        for name, done in (("retry", "retried"), ("release", "handed back"), ("snooze", "snoozed"), ("fail", "failed"))
+    ),
+    Protection(
+        "who resumes a task waits for who parks its jobs",
+        f"{SQL}/park_task.sql",
+        " FOR KEY SHARE",
+        "",
+        ("tests/worker/test_pauses.py", "-k", "waits_for_who_parks"),
+    ),
+    Protection(
+        "who cancels a job by force raises in no other one",
+        "src/pgjobs/worker/consumers/seat.py",
+        "                    if self.job is job:\n                        raise_in_thread",
+        "                    if True:\n                        raise_in_thread",
+        ("tests/worker/test_seat.py",),
+    ),
     Protection(
         "a replay takes each letter once",
         f"{SQL}/replay_dead.sql",

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from pgjobs import by, DuplicateJobError, enqueue, enqueue_many, Exponential, Job, job, JobHandle, schedule, Schedule
+from pgjobs import DuplicateJobError, Exponential, Job, JobHandle, Schedule, by, enqueue, enqueue_many, job, schedule
 
 
 @job

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import by, enqueue, enqueue_many, job, JobHandle, schedule
+from pgjobs import JobHandle, by, enqueue, enqueue_many, job, schedule
 
 
 @job(queue="mail")

@@ -42,7 +42,6 @@ def claimed(conn: psycopg.Connection, job: int, running: Work) -> None:
     wait_for(conn, condition, log=lambda: running.output)
 
 
-TOLD = "SELECT job_id, count(*) FROM told WHERE job_id = ANY (%s) GROUP BY 1"
 KINDS: dict[str, tuple[Job[[], Any], bool, bool]] = {
     "async": (tasks.sleeps, False, False),
     "thread asked": (tasks.looks, False, False),
@@ -157,6 +156,12 @@ def test_requests_that_come_at_the_end_of_jobs_harm_no_others(conn: psycopg.Conn
     assert running.lines(level="error") == []
 
 
+def runs(conn: psycopg.Connection, jobs: set[int]) -> dict[int, int]:
+    """Count how often each of these jobs has run."""
+    query = "SELECT job_id, count(*) FROM told WHERE job_id = ANY (%s) GROUP BY 1"
+    return dict(conn.execute(query, [[*jobs]]).fetchall())
+
+
 def test_with_four_processes_kills_and_cancels_at_random_every_job_ends_once(
     database_url: str, conn: psycopg.Connection
 ) -> None:
@@ -184,13 +189,17 @@ def test_with_four_processes_kills_and_cancels_at_random_every_job_ends_once(
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
-        before: dict[int, int] = dict(conn.execute(TOLD, [[*done]]))
+        before: dict[int, int] = dict(
+            conn.execute("SELECT job_id, count(*) FROM told WHERE job_id = ANY (%s) GROUP BY 1", [[*done]])
+        )
         asked |= set(cancel_jobs(conn, jobs[300:]).asked)
         wait_done(conn, 30, log=lambda: "\n".join(one.output[-3000:] for one in workers))
         assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == len(jobs)
         assert states(conn).keys() <= {"completed", "cancelled"}
         rows: dict[int, str] = dict(conn.execute("SELECT id, status FROM pgjobs.jobs").fetchall())
         assert {rows[job] for job in done} <= {"cancelled"}
-        after: dict[int, int] = dict(conn.execute(TOLD, [[*done]]))
+        after: dict[int, int] = dict(
+            conn.execute("SELECT job_id, count(*) FROM told WHERE job_id = ANY (%s) GROUP BY 1", [[*done]])
+        )
         assert after == before  # none of them has run since
         assert asked

@@ -1,8 +1,7 @@
 """The supervisor's caretaker: buries its dead workers, and does the rare work that any supervisor may do.
 
-That is the rescue of jobs whose supervisor is gone, retention, and what a `tasks resume` has left that
-was broken off. There is no leader: all of it is safe for everybody
-to try at once.
+That is the rescue of jobs whose supervisor is gone, retention, and what a `tasks resume` has left that was broken off.
+There is no leader: all of it is safe for everybody to try at once.
 """
 
 from __future__ import annotations
