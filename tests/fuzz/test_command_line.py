@@ -50,6 +50,7 @@ READING = st.sampled_from(
             ["history", "list"],
             ["schedules", "list"],
             ["schedules", "show"],
+            ["tasks", "list"],
         ),
         *(["status"], ["why"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
     ]
@@ -59,6 +60,7 @@ REFUSING = st.sampled_from(
     [
         *(["jobs", "retry"], ["jobs", "cancel"], ["dead", "replay"], ["dead", "discard"], ["history", "keep"]),
         *(["dead", "keep"], ["migrate", "--downgrade"], ["work", "--drain", "--allow"], ["work", "--drain", "--grace"]),
+        *(["jobs", "set"], ["tasks", "resume"], ["drain", "--timeout"]),
         *(["work", "--drain", "--processes"], ["work", "--drain", "--rescue-after"]),
         *(["schedules", "pause"], ["schedules", "resume"], ["schedules", "remove"], ["schedules", "run"]),
         *(["schedules", "add"], ["schedules", "add", "x"], ["schedules", "add", "x", "0 9 * * *"]),
