@@ -199,15 +199,27 @@ def test_one_that_was_opened_by_hand_for_a_time_asks_probes_then() -> None:
     assert after_calls(circuit, STRIPE, calls(3, 0, NOW + 11), NOW + 12).state == "closed"
 
 
-def test_one_that_was_closed_by_hand_counts_but_does_not_open() -> None:
-    circuit = after_calls(closed_by_hand(NOW), STRIPE, calls(0, 500, NOW + 1), NOW + 2)
+def test_one_that_was_closed_by_hand_goes_on_by_itself() -> None:
+    assert after_calls(closed_by_hand(NOW), STRIPE, calls(0, 20, NOW + 1), NOW + 2).state == "open"
+
+
+def test_one_that_is_to_stay_closed_counts_but_does_not_open() -> None:
+    circuit = after_calls(closed_by_hand(NOW, stay=True), STRIPE, calls(0, 500, NOW + 1), NOW + 2)
     assert (circuit.state, circuit.forced, totals(circuit.window)) == ("closed", True, (500, 500))
 
 
-def test_one_that_decides_by_itself_again_begins_with_nothing() -> None:
-    circuit = by_itself(NOW)
+@pytest.mark.parametrize("before", [OPEN, HALF_OPEN, open_by_hand(math.inf, NOW)], ids=["open", "half-open", "by hand"])
+def test_one_that_is_to_decide_by_itself_tries_probes_at_once(before: Circuit) -> None:
+    circuit = by_itself(before, NOW + 5)
+    assert (circuit.state, circuit.until, circuit.forced) == ("half_open", NOW + 5, False)
+    assert after_calls(circuit, STRIPE, calls(3, 0, NOW + 5.1), NOW + 6).state == "closed"
+
+
+def test_one_that_stayed_closed_and_is_to_decide_by_itself_begins_with_nothing() -> None:
+    circuit = after_calls(closed_by_hand(NOW, stay=True), STRIPE, calls(0, 500, NOW), NOW + 1)
+    circuit = by_itself(circuit, NOW + 2)
     assert (circuit.state, circuit.forced, circuit.window) == ("closed", False, ())
-    assert after_calls(circuit, STRIPE, calls(0, 20, NOW + 1), NOW + 2).state == "open"
+    assert after_calls(circuit, STRIPE, calls(0, 20, NOW + 3), NOW + 4).state == "open"
 
 
 # -- Always ----------------------------------------------------------------------------------------------------------
@@ -215,7 +227,7 @@ def test_one_that_decides_by_itself_again_begins_with_nothing() -> None:
 events = st.one_of(
     st.tuples(st.just("calls"), st.integers(0, 30), st.integers(0, 30), st.floats(0, 200)),
     st.tuples(st.just("open"), st.one_of(st.floats(0, 100), st.just(math.inf))),
-    st.tuples(st.just("close")),
+    st.tuples(st.just("close"), st.booleans()),
     st.tuples(st.just("auto")),
     st.tuples(st.just("time")),
 )
@@ -233,9 +245,9 @@ def test_whatever_happens_the_state_makes_sense(steps: list[tuple[float, tuple[A
             case "open":
                 circuit = open_by_hand(arguments[0], now)
             case "close":
-                circuit = closed_by_hand(now)
+                circuit = closed_by_hand(now, stay=arguments[0])
             case "auto":
-                circuit = by_itself(now)
+                circuit = by_itself(circuit, now)
             case _:
                 circuit = after_time(circuit, now)
         assert circuit.lets_through(now) == (circuit.state != "open" or circuit.until <= now)

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from pgjobs.breaker import Breaker
 
 CHANCE = 1e-6  # of so many failures in a row, at which they are taken for an outage
+BY_ITSELF = "told by an operator to decide by itself"
 BUCKETS = 10  # parts of the window; with them it slides
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 
@@ -121,14 +122,15 @@ def open_by_hand(seconds: float, now: float) -> Circuit:
     return Circuit("open", until=now + seconds, forced=True, since=now, reason="opened by an operator")
 
 
-def closed_by_hand(now: float) -> Circuit:
-    """Give the state of one that an operator closes: it stays closed, whatever fails, until told otherwise."""
-    return Circuit("closed", forced=True, since=now, reason="closed by an operator")
+def closed_by_hand(now: float, *, stay: bool = False) -> Circuit:
+    """Give the state of one that an operator closes. `stay`: whatever fails, until told otherwise."""
+    return Circuit("closed", forced=stay, since=now, reason="closed by an operator")
 
 
-def by_itself(now: float) -> Circuit:
-    """Give the state of one that is to decide by itself again: closed, with nothing counted."""
-    return Circuit("closed", since=now, reason="set going by an operator")
+def by_itself(circuit: Circuit, now: float) -> Circuit:
+    """Give the state of one that is to decide by itself again: if it is not closed, it tries probes at once."""
+    state: CircuitState = "closed" if circuit.state == "closed" else "half_open"
+    return Circuit(state, until=now if state == "half_open" else -math.inf, since=now, reason=BY_ITSELF)
 
 
 def _after_probes(circuit: Circuit, breaker: Breaker, succeeded: int, failed: int, now: float) -> Circuit:

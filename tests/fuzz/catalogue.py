@@ -184,6 +184,10 @@ COMMANDS: dict[str, list[str]] = {
     "dead replay": ["dead", "replay"],
     "dead replay 1 --all": ["dead", "replay", "1", "--all"],
     "queues pause ' '": ["queues", "pause", " "],
+    "breakers show stripe (no such breaker)": ["breakers", "show", "stripe"],
+    "breakers open ' '": ["breakers", "open", " "],
+    "breakers open stripe --for -1": ["breakers", "open", "stripe", "--for", "-1"],
+    "breakers open stripe --for nan": ["breakers", "open", "stripe", "--for", "nan"],
     "schedules add x '0 9 * *' shop.tasks:report": ["schedules", "add", "x", "0 9 * *", "tests.fuzz.tasks:healthy"],
     "schedules add x '0 0 30 2 *' shop.tasks:report": [
         "schedules",

@@ -48,6 +48,8 @@ READING = st.sampled_from(
             ["dead", "show"],
             ["queues", "list"],
             ["history", "list"],
+            ["breakers", "list"],
+            ["breakers", "show"],
             ["schedules", "list"],
             ["schedules", "show"],
             ["tasks", "list"],

@@ -15,6 +15,7 @@ import typer
 
 from pgjobs import __version__
 from pgjobs.cli import (
+    breakers,
     dead,
     demo,
     doctor,
@@ -69,6 +70,7 @@ app.add_typer(tasks.app, name="tasks", epilog=EPILOG)
 app.command("pause", epilog=EPILOG)(stop.pause)
 app.command("resume", epilog=EPILOG)(stop.resume)
 app.command("drain", epilog=EPILOG)(stop.drain)
+app.add_typer(breakers.app, name="breakers", epilog=EPILOG)
 app.add_typer(history.app, name="history", epilog=EPILOG)
 app.command("demo", epilog=EPILOG)(demo.demo)
 

@@ -53,12 +53,14 @@ WITH turns AS MATERIALIZED (
         ORDER BY m.name = l.limit_key DESC
         LIMIT 1
     ) AS r ON l.limit_key IS NOT NULL
-    -- What a breaker lets through: nothing while it is open, then a few at a time until it is closed.
+    -- What a breaker lets through: nothing while it is open, then a few at a time until it is closed. Those that have run
+    -- since before it opened are no probes; and one that takes longer than a cooldown does not hold up others.
     LEFT JOIN LATERAL (
         SELECT CASE WHEN k.until > now() THEN 0
                     ELSE k.probes - (SELECT count(*)
                                      FROM (SELECT FROM pgjobs.jobs_live AS v
                                            WHERE v.breaker = l.breaker AND v.status = 'running'
+                                             AND v.started_at >= greatest(k.until, now() - k.cooldown)
                                            LIMIT k.probes) AS probing)
                END AS probes
         FROM pgjobs.breakers AS k

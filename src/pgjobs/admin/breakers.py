@@ -1,0 +1,129 @@
+"""Circuit breakers: list them, and open, close or set them going by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.admin.rows import fetch_dicts
+from pgjobs.breaker import LONGEST_COOLDOWN, check_breaker_name
+from pgjobs.circuit import by_itself, closed_by_hand, open_by_hand, totals, within
+from pgjobs.db.breakers import lock_breaker, window_of, write_breaker
+from pgjobs.errors import NotFoundError, UsageError, brief
+from pgjobs.exact import exact_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import psycopg
+
+    from pgjobs.circuit import Circuit, CircuitState
+    from pgjobs.db.breakers import Locked
+
+
+@dataclass(frozen=True)
+class BreakerState:
+    """A circuit breaker, as it is now.
+
+    `state`: an open one whose time is over is half_open. `until`: one that is open lets nothing through before (the
+    year 9999: until somebody says otherwise). `forced`: an operator wants it so. `calls` and `failed`: of the last
+    `window` seconds, counted while it is closed. `passed`: probes that have succeeded. `running`: its jobs that run.
+    The rest is as in `Breaker`.
+    """
+
+    name: str
+    state: CircuitState
+    forced: bool
+    until: datetime | None
+    reason: str | None
+    changed_at: datetime | None
+    changed_by: str | None
+    calls: int
+    failed: int
+    passed: int
+    running: int
+    failures: float
+    window: float
+    min_calls: int
+    cooldown: float
+    probes: int
+
+
+def list_breakers(conn: psycopg.Connection) -> list[BreakerState]:
+    """List all breakers that a worker has met, or an operator has named, by name."""
+    return [_state_of(row) for row in fetch_dicts(conn, "list_breakers", only=None)]
+
+
+def show_breaker(conn: psycopg.Connection, name: str) -> BreakerState:
+    """Give one breaker.
+
+    Raises:
+        UsageError: it is no name of a breaker.
+        NotFoundError: there is none of that name.
+
+    """
+    found = fetch_dicts(conn, "list_breakers", only=check_breaker_name(name))
+    if not found:
+        raise NotFoundError(
+            f"There is no breaker {name!r}: `pgjobs breakers list` shows those that a worker has met so far."
+        )
+    return _state_of(found[0])
+
+
+def open_breaker(conn: psycopg.Connection, name: str, seconds: float | None = None, *, by: str = "operator") -> None:
+    """Let no job of a breaker be claimed for so many seconds, or (None) until it is told otherwise.
+
+    After the seconds probes decide. One that nobody has met yet can be opened too.
+
+    Raises:
+        UsageError: it is no name of a breaker, or the seconds are none.
+
+    """
+    number = math.inf if seconds is None else exact_number(seconds)
+    if number is None or not number > 0 or (seconds is not None and number > LONGEST_COOLDOWN):
+        raise UsageError(
+            f"{brief(seconds)}: give a number of seconds above 0, up to {LONGEST_COOLDOWN:,.0f} (30 days)."
+        )
+    _write(conn, name, lambda locked: open_by_hand(number, locked.now), by)
+
+
+def close_breaker(conn: psycopg.Connection, name: str, *, stay: bool = False, by: str = "operator") -> None:
+    """Let all jobs of a breaker through; from here on it decides by itself, with nothing counted.
+
+    `stay`: no; it stays closed, whatever fails, until it is told otherwise.
+
+    Raises:
+        UsageError: it is no name of a breaker.
+
+    """
+    _write(conn, name, lambda locked: closed_by_hand(locked.now, stay=stay), by)
+
+
+def auto_breaker(conn: psycopg.Connection, name: str, *, by: str = "operator") -> None:
+    """Let a breaker decide by itself again: one that is not closed tries probes at once.
+
+    Raises:
+        UsageError: it is no name of a breaker.
+
+    """
+    _write(conn, name, lambda locked: by_itself(locked.circuit, locked.now), by)
+
+
+def _write(conn: psycopg.Connection, name: str, decide: Callable[[Locked], Circuit], by: str) -> None:
+    name = check_breaker_name(name)
+    with conn.transaction(), conn.cursor() as cursor:
+        circuit = decide(lock_breaker(cursor, name))
+        write_breaker(cursor, name, circuit, by)
+        if circuit.state != "open":
+            fetch_dicts(conn, "ring_all")  # its jobs may wait in any queue
+
+
+def _state_of(row: dict[str, Any]) -> BreakerState:
+    now, calls = row.pop("now"), window_of(row.pop("calls"))
+    ended, failed = totals(within(calls, row["window"], now.timestamp()))
+    over = row["state"] == "open" and row["until"] <= now
+    state: CircuitState = "half_open" if over else row["state"]
+    row |= {"state": state, "forced": row["forced"] and not over}
+    return BreakerState(**row, calls=ended, failed=failed)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from tests.cli.conftest import Cli
+
+UNSEEN = "pgjobs: no worker has met a breaker 'stripe' yet. Is that its name?\n"
+
+
+def test_nothing_to_list_is_a_remark_and_an_empty_array_in_json(cli: Cli) -> None:
+    assert json.loads(cli("breakers", "list", "--json").out) == []
+    result = cli("breakers", "list")
+    assert (result.code, result.out, result.err) == (0, "", "No breaker has been met by a worker yet.\n")
+
+
+def test_a_breaker_is_opened_shown_and_set_going(cli: Cli) -> None:
+    result = cli("breakers", "open", "stripe", "--for", 90)
+    assert (result.code, result.out, result.err) == (0, "stripe is open for 90 s.\n", UNSEEN)
+    titles, line = cli("breakers", "list").out.splitlines()
+    assert titles.split() == ["BREAKER", "STATE", "UNTIL", "CALLS", "FAILED", "RUNNING", "CHANGED", "WHY"]
+    assert line.startswith("stripe   open by hand  in 90s ")
+    assert line.endswith("opened by an operator")
+    assert cli("breakers", "open", "stripe").out == "stripe is open until told otherwise.\n"
+    assert " told otherwise " in cli("breakers", "list").out
+    result = cli("breakers", "auto", "stripe")
+    assert (result.out, result.err) == ("stripe decides by itself, and is half-open.\n", "")
+    shown = cli("breakers", "show", "stripe").out
+    assert "\nstate    half-open\n" in shown
+    assert "\nprobes   0 of 3 succeeded\n" in shown
+    assert "opens    at 50 % failed of 20 calls at least in 30 s\n" in shown
+
+
+def test_a_breaker_is_closed_and_stays_so_if_it_shall(cli: Cli) -> None:
+    assert cli("breakers", "close", "stripe").out == "stripe is closed.\n"
+    assert json.loads(cli("breakers", "show", "stripe", "--json").out)["forced"] is False
+    assert cli("breakers", "close", "stripe", "--stay").out == "stripe is closed until told otherwise.\n"
+    assert "\nstate    closed by hand\n" in cli("breakers", "show", "stripe").out
+
+
+def test_json_has_all_of_a_breaker(cli: Cli, conn: Connection) -> None:
+    cli("breakers", "open", "stripe")
+    (found,) = json.loads(cli("breakers", "list", "--json").out)
+    assert found == json.loads(cli("breakers", "show", "stripe", "--json").out)
+    assert (found["state"], found["forced"], found["until"][:4]) == ("open", True, "9999")
+    assert (found["failures"], found["window"], found["cooldown"], found["probes"]) == (0.5, 30, 60, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("show", "stripe"), 1),
+        (("show", " "), 2),
+        (("open", ""), 2),
+        (("open", "stripe", "--for", "0"), 2),
+        (("open", "stripe", "--for", "nan"), 2),
+        (("open", "stripe", "--for", "soon"), 2),
+        (("close", "x" * 101), 2),
+        (("auto", "a\x1fb"), 2),
+    ],
+    ids=["unknown", "space", "empty", "zero", "nan", "no number", "long", "separator"],
+)
+def test_what_can_not_be_done_is_said_in_a_line(
+    cli: Cli, conn: Connection, arguments: tuple[object, ...], code: int
+) -> None:
+    result = cli("breakers", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.count("\n") == 1
+    assert conn.execute("SELECT count(*) FROM pgjobs.breakers").fetchone() == (0,)
