@@ -89,6 +89,7 @@ SAMPLES = {
     "latency": but(queues=(QueueState("mail", due_for=600.0),)),
     "paused_task": but(paused_tasks=({"task": "shop.tasks:send", "seconds": 2 * DAY},)),
     "paused_schedule": schedule(paused_for=2 * DAY, late=DAY),
+    "retired_schedules": schedule(retired_for=40 * DAY),
     "track_activities": setting("track_activities", "off"),
     "pooler": but(workers=(replace(WORKER, pooled=True),)),
     "worker_clock": but(workers=(replace(WORKER, clock_ahead=-30.0),)),

@@ -23,6 +23,7 @@ from tests.support.rows import put_dead, put_job, put_worker
 if TYPE_CHECKING:
     from psycopg import Connection
 
+VERSION = "0.1.0"
 OF_THE_TESTS = {"fsync", "full_page_writes", "synchronous_commit"}  # their servers need not survive a crash
 
 
@@ -96,7 +97,9 @@ def test_a_slot_that_falls_behind_is_found_by_its_transactions() -> None:
 
 
 def found(conn: Connection) -> dict[str, Any]:
-    return {finding.name: finding for finding in doctor(conn).findings if finding.name not in OF_THE_TESTS}
+    return {
+        finding.name: finding for finding in doctor(conn, version=VERSION).findings if finding.name not in OF_THE_TESTS
+    }
 
 
 def test_fresh_tables_are_well(conn: Connection) -> None:
@@ -116,7 +119,7 @@ def test_settings_that_hurt(conn: Connection) -> None:
         ("default_transaction_read_only", "on"),
     ):
         conn.execute(f"SET {name} = {value}")
-    names = {finding.name for finding in doctor(conn).findings}
+    names = {finding.name for finding in doctor(conn, version=VERSION).findings}
     assert {"synchronous_commit", "track_activities", "isolation", "read_only"} <= names
 
 
@@ -169,7 +172,7 @@ def test_jobs_that_run_nowhere_and_queues_that_nobody_works_on(conn: Connection)
     put_job(conn, queue="mail")
     put_job(conn, queue="turns", status="waiting", lane="a\x1f\x1f\x1f")
     put_job(conn, queue="later", run_at="2999-01-01")
-    diagnosis = doctor(conn)
+    diagnosis = doctor(conn, version=VERSION)
     unserved = {finding.facts["queue"] for finding in diagnosis.findings if finding.name == "no_worker"}
     assert unserved == {"mail", "turns"}
     assert found(conn)["orphans"].facts == {"jobs": 1, "workers": [99]}
@@ -210,8 +213,9 @@ def test_schedules_that_do_not_fire(conn: Connection) -> None:
     put("soon", next_at="2999-01-01")
     put("paused", next_at="2020-01-01", paused_at="2020-01-01")
     put("retired", next_at="2020-01-01", retired_at="2020-01-01")
-    schedules = {f.name: f.facts["schedule"] for f in doctor(conn).findings if "schedule" in f.facts}
+    schedules = {f.name: f.facts["schedule"] for f in doctor(conn, version=VERSION).findings if "schedule" in f.facts}
     assert schedules == {"schedule_error": "broken", "late_schedule": "late", "paused_schedule": "paused"}
+    assert found(conn)["retired_schedules"].facts["schedules"] == ["retired"]
 
 
 def test_jobs_that_wait_for_what_can_not_come(conn: Connection) -> None:
@@ -242,15 +246,15 @@ def test_what_takes_too_long_is_left_out_and_said(conn: Connection) -> None:
     conn.execute(
         "INSERT INTO pgjobs.jobs (task, payload, run_at) SELECT 'a:b', 'x', '2999-01-01' FROM generate_series(1, 50000)"
     )
-    assert look(conn).counted
-    hasty = look(conn, patience=1)
+    assert look(conn, version=VERSION).counted
+    hasty = look(conn, version=VERSION, patience=1)
     assert not hasty.counted
     assert "not_counted" in [finding.name for finding in examine(hasty).findings]
 
 
 def test_it_can_be_written_as_json(conn: Connection) -> None:
     put_job(conn, queue="mail")
-    assert json.dumps([finding.facts for finding in doctor(conn).findings])
+    assert json.dumps([finding.facts for finding in doctor(conn, version=VERSION).findings])
 
 
 def _scalar(conn: Connection, query: str) -> Any:

@@ -19,7 +19,7 @@ def test_why_says_the_reason_the_next_step_and_what_holds_it_up_besides(cli: Cli
     result = cli("why", job)
     assert (result.code, result.err) == (0, "")
     first, step, besides = result.out.splitlines()
-    assert first.startswith(f"Job {job} is not claimed, because its queue mail was paused 0")
+    assert first.startswith(f"Job {job} is not claimed, because its queue mail was paused ")
     assert step == "Next: Let the queue go on: `pgjobs queues resume mail`."
     assert besides.startswith(f"Besides: Job {job} waits because no worker listens to its queue mail; no worker runs")
 

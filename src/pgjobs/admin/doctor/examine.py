@@ -45,6 +45,7 @@ CHECKS: dict[str, Check] = {
     "pauses": leftovers.pauses,
     "breakers": leftovers.breakers,
     "schedules": leftovers.schedules,
+    "retired schedules": leftovers.retired,
     "unused settings": leftovers.unused,
     "dependencies": leftovers.hopeless,
     "signatures": trust.signatures,

@@ -9,6 +9,7 @@ from pgjobs.admin.doctor.installation import Installation
 from pgjobs.admin.why.words import count, listed, span
 
 LONG_PAUSE = 86400.0  # seconds
+MONTH = 30 * 86400.0  # seconds
 LATE = 300.0  # seconds: a schedule whose time is over for so long is fired by nobody
 
 
@@ -85,6 +86,19 @@ def schedules(i: Installation) -> Iterator[Finding]:
                 f"If that was forgotten: `pgjobs schedules resume {name}`.",
                 {"schedule": name, "seconds": float(schedule["paused_for"])},
             )
+
+
+def retired(i: Installation) -> Iterator[Finding]:
+    """Look for schedules that no code has declared for a month."""
+    names = [each["name"] for each in i.schedules if float(each.get("retired_for") or 0) >= MONTH]
+    if names:
+        yield Finding(
+            "retired_schedules",
+            "note",
+            f"No code has declared {count(len(names), 'schedule')} for a month: {listed(names)}.",
+            f"If the code is gone for good: `pgjobs schedules remove {names[0]}`.",
+            {"schedules": names},
+        )
 
 
 def unused(i: Installation) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgjobs.admin.why.answer import Answer
 from pgjobs.admin.why.running import rescued_in
 from pgjobs.admin.why.snapshot import Holder, Snapshot
-from pgjobs.admin.why.words import count, listed, span
+from pgjobs.admin.why.words import count, jobs, listed, span
 
 DEAF_AFTER = 5.0  # seconds for which a job is due with free slots, before somebody must be deaf; polls take one
 OLD_SNAPSHOT = 60.0  # seconds
@@ -153,7 +153,7 @@ def busy(s: Snapshot) -> Answer | None:
         "busy",
         f"Job {s.id} is the next of its queue {s.job.queue}, and {'all' if s.slots() > 1 else 'the'} "
         f"{count(s.slots(), 'slot')} of its workers {'are' if s.slots() > 1 else 'is'} taken, by "
-        f"{listed(s.running_ids)}.",
+        f"{jobs(s.running_ids)}.",
         f"Wait for one to end, or start more workers or slots: `pgjobs work -q {s.job.queue}:N`.",
         {"slots": s.slots(), "running": s.running, "ids": list(s.running_ids)},
     )
@@ -164,7 +164,7 @@ def soon(s: Snapshot) -> Answer:
     due = (s.now - s.job.run_at).total_seconds() if s.job is not None else 0.0
     return Answer(
         "next",
-        f"Job {s.id} is due, since {span(due)}, and nothing holds it up: a worker takes it in a moment.",
+        f"Job {s.id} has been due for {span(due)}, and nothing holds it up: a worker takes it in a moment.",
         "Wait; if it is still there in some seconds, ask again.",
         {"due_seconds": due},
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pgjobs.admin.why.answer import Answer
 from pgjobs.admin.why.snapshot import LimitSeen, Snapshot
-from pgjobs.admin.why.words import NEVER, at, count, listed, span
+from pgjobs.admin.why.words import NEVER, at, count, jobs, span
 
 LONGEST_WAIT = 1e9  # seconds: what can be added to a date
 
@@ -83,7 +83,7 @@ def breaker_half_open(s: Snapshot) -> Answer | None:
     return Answer(
         "breaker_half_open",
         f"Job {s.id} waits because its breaker {found.name} is half-open: {count(len(found.probing), 'probe')} "
-        f"({listed(found.probing)}) must succeed before others run.",
+        f"({jobs(found.probing)}) must succeed before others run.",
         "Wait for the probes; `pgjobs breakers list` shows what becomes of them.",
         {"breaker": found.name, "probes": list(found.probing)},
     )
@@ -126,8 +126,8 @@ def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, c
         return Answer(reason, sentence, f"Raise it: `{command} {found.name}`.", facts)
     return Answer(
         reason,
-        f"Job {s.id} waits because {what} is reached: {found.concurrency:,} may run at once, and "
-        f"{listed(found.holders)} do.",
+        f"Job {s.id} waits because {what} is reached: {found.concurrency:,} may run at once, and the place"
+        f"{'s are' if found.concurrency > 1 else ' is'} held by {jobs(found.holders)}.",
         f"Wait for one of them to end (`pgjobs why {found.holders[0]}`), or raise it: `{command} {found.name}`.",
         facts,
     )

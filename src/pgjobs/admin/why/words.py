@@ -20,7 +20,7 @@ def span(seconds: float) -> str:
     for unit, size in _UNITS:
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}{'s' if unit == 'day' else ''}"
-    return f"{seconds:.0f} s" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds >= 9.95 or seconds < 0.05 or seconds == int(seconds) else f"{seconds:.1f} s"
 
 
 def at(moment: datetime) -> str:
@@ -53,3 +53,13 @@ def listed(items: Sequence[object], most: int = 5) -> str:
     """
     shown = ", ".join(str(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"
+
+
+def jobs(ids: Sequence[int]) -> str:
+    """Name jobs by their ids.
+
+    >>> jobs([7]), jobs([7, 8])
+    ('job 7', 'jobs 7, 8')
+
+    """
+    return f"job{'' if len(ids) == 1 else 's'} {listed(ids)}"
