@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-import pickle
 import random
 import signal
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many, why
+from pgjobs.admin.pauses import pause_everything, pause_task
 from pgjobs.admin.why import Why, look
 from pgjobs.admin.why import queue as queue_reasons
 from tests.support import tasks
 from tests.support.processes import wait_until
 from tests.support.rows import put_job
-from tests.support.worker import Work, states, wait_done, work
+from tests.support.worker import Work, states, wait_done, wait_for, work
 
 NOWHERE = b"\x80\x04(cnowhere\nsend\n)}t."  # a call of nowhere.send(), whose module is not there
 SOON = ("--heartbeat", "0.5", "--rescue-after", "2.5")
-NAP = pickle.dumps((tasks.nap, (600.0,), {}))
 
 
 def until(conn: psycopg.Connection, job: int, reason: str, running: Work | None = None) -> Why:
@@ -100,24 +100,66 @@ def test_claims_that_wade_through_dead_rows_name_who_holds_the_snapshot(
             os.kill(member, signal.SIGCONT)
 
 
-def test_jobs_that_share_a_limit_a_sequence_or_a_breaker_hold_each_other_up(
-    database_url: str, conn: psycopg.Connection
-) -> None:
-    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('api:*', 1)")
-    conn.execute("INSERT INTO pgjobs.breakers (name, state, until) VALUES ('stripe', 'open', now() + interval '1 h')")
+def test_jobs_that_share_something_hold_each_other_up(database_url: str, conn: psycopg.Connection) -> None:
+    conn.execute(
+        "INSERT INTO pgjobs.limits (name, concurrency, rate, period) "
+        "VALUES ('api:*', 1, NULL, NULL), ('slow:*', NULL, 1, '1 h')"
+    )
+    conn.execute(
+        "INSERT INTO pgjobs.breakers (name, state, until, probes) "
+        "VALUES ('stripe', 'open', now() + interval '1 h', 1), ('mail', 'open', now() - interval '1 s', 1)"
+    )
+    conn.execute("INSERT INTO pgjobs.queues (name, concurrency) VALUES ('one', 1)")
+    conn.execute("INSERT INTO pgjobs.queues (name, rate, period) VALUES ('rated', 1, '1 h')")
+    nap, nothing = tasks.nap, tasks.nothing
 
-    def waiting(**keys: str) -> int:
-        lane = "\x1f".join(["", keys.get("limit_key", ""), keys.get("sequence", ""), keys.get("breaker", "")])
-        return put_job(conn, status="waiting", payload=NAP, lane=lane, **keys)
+    def two(first: Any, *arguments: object, second: Any = None) -> list[int]:
+        return [enqueue(conn, each, *arguments).id for each in (first, second or first)]
 
-    limited = [waiting(limit_key="api:acme") for _ in range(2)]
-    ordered = [waiting(sequence="account:1") for _ in range(2)]
-    broken = waiting(breaker="stripe")
-    with work(database_url, "-q", "default:9", "--grace", 0) as running:
-        assert until(conn, limited[1], "limit", running).facts["holders"] == limited[:1]
-        assert until(conn, ordered[1], "sequence", running).facts["head_state"] == "running"
-        assert until(conn, broken, "breaker_open", running).facts["breaker"] == "stripe"
-        assert [why(conn, job).reason for job in (limited[0], ordered[0])] == ["running", "running"]
+    held = {
+        "limit": two(nap.options(limit_key="api:acme"), 600),
+        "rate": two(nothing.options(limit_key="slow:acme")),
+        "sequence": two(nap.options(sequence="account:1"), 600),
+        "breaker_half_open": two(nap.options(breaker="mail"), 600),
+        "queue_limit": two(nap.options(queue="one"), 600),
+        "queue_rate": two(nothing.options(queue="rated")),
+    }
+    failing = enqueue(conn, tasks.always_fail.options(max_attempts=1, sequence="account:2")).id
+    held["sequence_blocked"] = [failing, enqueue(conn, nothing.options(sequence="account:2")).id]
+    held["breaker_open"] = [failing, enqueue(conn, nothing.options(breaker="stripe")).id]
+    held["needs"] = [held["limit"][0], enqueue(conn, nothing.options(after=held["limit"][:1])).id]
+    held["expired"] = two(nothing.options(queue="nobody", expires=0.001))
+    queues = ["-q", "default:9", "-q", "one:5", "-q", "rated:5"]
+    with work(database_url, *queues, "--grace", 0) as running:
+        found = {reason: until(conn, job, reason, running) for reason, (_, job) in held.items()}
+        assert found["limit"].facts["holders"] == held["limit"][:1]
+        assert found["sequence"].facts["head_state"] == "running"
+        assert found["breaker_half_open"].facts["probes"] == held["breaker_half_open"][:1]
+        assert found["queue_limit"].facts["holders"] == held["queue_limit"][:1]
+        assert found["sequence_blocked"].facts["dead"] == failing
+        assert found["needs"].facts["needs"] == {str(held["limit"][0]): "running"}
+        for reason in ("rate", "queue_rate"):
+            assert 3000 < (found[reason].facts["next_at"] - datetime.now(UTC)).total_seconds() < 3700
+
+
+def test_tenants_take_turns(database_url: str, conn: psycopg.Connection) -> None:
+    acme = tasks.nap.options(fair_by="acme{seconds}")
+    first, _, third = (enqueue(conn, acme, 600).id for _ in range(3))
+    enqueue(conn, tasks.nap.options(fair_by="other{seconds}"), 600)
+    with work(database_url, "-q", "default:1", "--grace", 0) as running:
+        until(conn, first, "running", running)
+        answer = until(conn, third, "turn", running)
+    assert answer.facts == {"tenant": "acme600", "before": 1, "others": 1}
+
+
+def test_what_is_paused_is_said(database_url: str, conn: psycopg.Connection) -> None:
+    pause_task(conn, "tests.support.tasks:nothing")
+    with work(database_url) as running:
+        job = enqueue(conn, tasks.nothing).id
+        wait_for(conn, f"(SELECT held = 'task' FROM pgjobs.jobs WHERE id = {job})", log=lambda: running.output)
+        assert why(conn, job).next_step == "Let the task go on: `pgjobs tasks resume tests.support.tasks:nothing`."
+        pause_everything(conn)
+        assert [why(conn, job).reason, why(conn, job).also[0].reason] == ["everything_paused", "task_paused"]
 
 
 def test_while_four_workers_work_and_all_are_killed_there_is_always_an_answer(

@@ -113,12 +113,15 @@ def turn(s: Snapshot) -> Answer | None:
     """Tell that it takes turns with others."""
     if s.job is None or s.job.lane is None or not (s.turn_before or s.turn_lanes):
         return None
-    mine = f" of its tenant {s.job.tenant}" if s.job.tenant else " of its kind"
+    mine = f"its tenant {s.job.tenant}" if s.job.tenant else "its kind"
+    if s.turn_before:
+        place = f"{count(s.turn_before, 'job', cap=s.cap)} of {mine} {'is' if s.turn_before == 1 else 'are'} before it"
+    else:
+        place = f"it is the next of {mine}"
+    others = f"{count(s.turn_lanes, 'other', cap=1000)} take{'s' * (s.turn_lanes == 1)} turns with it"
     return Answer(
         "turn",
-        f"Job {s.id} waits for its turn: {count(s.turn_before, 'job', cap=s.cap)}{mine} "
-        f"{'is' if s.turn_before == 1 else 'are'} before it, and {count(s.turn_lanes, 'other', cap=1000)} "
-        f"take{'s' * (s.turn_lanes == 1)} turns with it.",
+        f"Job {s.id} waits for its turn: {place}, and {others}.",
         f"Wait, or start more workers of queue {s.job.queue}.",
         {"tenant": s.job.tenant or None, "before": s.turn_before, "others": s.turn_lanes},
     )
