@@ -4,8 +4,8 @@
 
 Each job takes a lock of the operating system's and gives it back; one that finds it taken is a violation. Meanwhile
 worker processes are killed, supervisors too, jobs fail, snooze, hang, kill their process, and are cancelled. There are
-always jobs that are due, so the longest time without a start is how long the slot was in nobody's hands: as long as a
-dead supervisor's workers are waited for, at the most.
+always jobs that are due. Two times are told: the longest one without a start (in which workers were dead, or starting,
+or a job was killed before it had begun), and the longest one in which the slot was free and a worker there to take it.
 """
 
 from __future__ import annotations
@@ -43,27 +43,24 @@ FATES = ("ends",) * 12 + ("fails", "fails", "snoozes", "dies", "hangs")
 KILL_EVERY = (0.5, 5.0)  # seconds, from and to
 CANCEL_EVERY = 0.2
 START_SECONDS = 30.0
-# Seconds without a start that count as a stall. A job that was killed is tried again in a process of its own, which has
-# to be started, and which may be killed before the job has begun; and then again.
-PATIENCE = 3 * (RESCUE_AFTER + 2.0)
+IDLE = 5.0  # seconds in which the slot was free, jobs were due and workers were there: more is a stall
 LOOK = """
     SELECT count(*) FILTER (WHERE status = 'running'), count(*) FILTER (WHERE status = 'waiting' AND run_at <= now()),
-           coalesce((array_agg(id) FILTER (WHERE status = 'waiting' AND random() < 0.1))[:1], '{}')
+           coalesce((array_agg(id) FILTER (WHERE status = 'waiting' AND random() < 0.1))[:1], '{}'),
+           (SELECT count(*) FROM pgjobs.workers AS w
+            WHERE w.heartbeat_at > now() - interval '1 s' AND w.started_at < now() - interval '1 s')
     FROM pgjobs.jobs WHERE status IN ('waiting', 'running')
 """
 
 
 @dataclass
 class Found:
-    """What came of it. `gaps`: seconds between two starts, in their order."""
+    """What came of it. `gaps`: seconds between two starts; `idle`: the longest time in which the slot lay idle."""
 
     counted: Counter[str]
     gaps: list[float]
+    idle: float
     states: dict[str, int]
-
-    @property
-    def longest(self) -> float:
-        return max(self.gaps, default=float("inf"))
 
     def check(self) -> None:
         """Hold what has to hold.
@@ -74,7 +71,8 @@ class Found:
         """
         assert self.counted["two_at_once"] == 0, "two ran at once"
         assert self.counted["rows_running_at_once"] <= 1, "two rows ran at once"
-        assert self.longest < PATIENCE, f"nothing started for {self.longest:.1f} s"
+        assert self.counted["started"] > 10, "hardly anything has started"
+        assert self.idle < IDLE, f"the slot lay idle for {self.idle:.1f} s"
 
 
 class Play:
@@ -86,6 +84,9 @@ class Play:
         self._stack = stack
         self._dice = random.Random(seed)  # noqa: S311 (no secret)
         self.counted: Counter[str] = Counter()
+        self.longest_idle = 0.0
+        self._idle_since: float | None = None
+        self._victims: list[int] = []
         self._supervisors = [self._start() for _ in range(supervisors)]
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -94,9 +95,12 @@ class Play:
 
     def fill(self) -> None:
         """See to it that enough is due, and note how many rows run."""
-        running, waiting, chosen = self._conn.execute(LOOK).fetchone() or (0, 0, [])
+        now = time.monotonic()
+        running, waiting, self._victims, workers = self._conn.execute(LOOK).fetchone() or (0, 0, [], 0)
+        idle = not running and waiting and workers
+        self._idle_since = (self._idle_since or now) if idle else None
+        self.longest_idle = max(self.longest_idle, now - (self._idle_since or now))
         self.counted["rows_running_at_once"] = max(self.counted["rows_running_at_once"], running)
-        self.victims = list(chosen)
         while waiting < BACKLOG:
             kind: Any = self._dice.choice((limit_tasks.hold, limit_tasks.hold_in_child, limit_tasks.hold_async))
             calls = [(self._dice.uniform(0, 0.02), self._dice.choice(FATES)) for _ in range(BACKLOG)]
@@ -105,7 +109,7 @@ class Play:
 
     def cancel(self) -> None:
         """Cancel a job that waits."""
-        self.counted["cancelled"] += len(cancel_jobs(self._conn, self.victims).done)
+        self.counted["cancelled"] += len(cancel_jobs(self._conn, self._victims).done)
 
     def kill(self) -> None:
         """Kill a worker process, every other time the one with the slot; or a supervisor, alone or with its workers."""
@@ -169,7 +173,7 @@ def play(url: str, directory: Path, seconds: float, seed: int, *, supervisors: i
     game.counted["two_at_once"] = sum(line[3] == "TWO" for line in lines)
     game.counted["started"] = len(starts)
     gaps = [(after - before) / 1e9 for before, after in pairwise([*starts, ended])]
-    return Found(game.counted, gaps, dict(rows))
+    return Found(game.counted, gaps, game.longest_idle, dict(rows))
 
 
 def main() -> None:
@@ -187,6 +191,7 @@ def main() -> None:
         seed=options.seed,
         **dict(sorted(found.counted.items())),
         **shares,
+        longest_idle=round(found.idle, 2),
         longest_gaps=[round(gap, 2) for gap in gaps[-5:]],
         states=found.states,
     )

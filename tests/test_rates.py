@@ -98,11 +98,18 @@ def test_a_bucket_never_holds_more_than_its_burst(
     assert refill(tokens, NOON, NOON + timedelta(seconds=passed), rate, burst) <= capacity(rate, burst)
 
 
-@given(RATES, BURSTS, st.floats(0, 1), SECONDS)
+@given(RATES, BURSTS, st.floats(0, 1), st.floats(0, 1))
 def test_a_clock_that_was_set_back_takes_nothing_away(
     rate: Rate, burst: float | None, tokens: float, seconds: float
 ) -> None:
     assert refill(tokens, NOON, NOON - timedelta(seconds=seconds), rate, burst) == tokens
+
+
+@given(RATES, BURSTS, st.floats(1.1, 1e6))
+def test_a_clock_that_was_set_back_by_more_than_a_second_fills_the_bucket(
+    rate: Rate, burst: float | None, seconds: float
+) -> None:
+    assert refill(-5, NOON, NOON - timedelta(seconds=seconds), rate, burst) == capacity(rate, burst)
 
 
 @given(RATES, BURSTS, st.lists(st.floats(0, 100), max_size=60))

@@ -22,6 +22,7 @@ LARGEST = 1_000_000_000  # tokens
 LONGEST_PERIOD = 366 * 86_400.0  # seconds
 SHORTEST_PERIOD = 0.001
 UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86_400}  # seconds
+_SET_BACK = timedelta(seconds=1)
 _SAME = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "hour": "h", "d": "day"}
 _SAME |= {f"{word}s": unit for word, unit in {**_SAME, "min": "min", "day": "day"}.items() if len(word) > 1}
 _NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
@@ -108,10 +109,11 @@ def capacity(rate: Rate, burst: float | None) -> float:
 def refill(tokens: float | None, at: datetime, now: datetime, rate: Rate, burst: float | None) -> float:
     """Give the tokens that there are now, of a bucket that had `tokens` (None: nothing is stored, it is full) `at`.
 
-    Where the clock was set back no time has passed, and nothing is taken away.
+    Where the clock was set back no time has passed, and nothing is taken away. By more than a second: what is stored
+    says nothing any more, and the bucket is full, or else nothing would start until the clock is there again.
     """
     full = capacity(rate, burst)
-    if tokens is None:
+    if tokens is None or at - now > _SET_BACK:
         return full
     return min(full, tokens + max(0.0, (now - at).total_seconds()) * rate.count / rate.period)
 

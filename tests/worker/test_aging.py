@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from datetime import datetime, timedelta
 from itertools import cycle
@@ -11,12 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgjobs import enqueue, enqueue_many
+from pgjobs.admin.queues import set_aging
 from pgjobs.worker.aging import BEGINNING, LEVELS, NEWEST, Order, Place, level, ranges
 from pgjobs.worker.frontier import PRIORITIES, SLICE, SWEEP_EVERY, Frontier
+from tests.support import tasks
+from tests.support.worker import scalar, wait_for, work
 from tests.worker.test_decisions import CHANGES, COSTS, NOW, Table
 
 if TYPE_CHECKING:
-    pass
+    import psycopg
 
 AGINGS = st.builds(lambda seconds: timedelta(seconds=seconds), st.one_of(st.floats(0.01, 500), st.just(1e9)))
 AGES = st.lists(st.tuples(st.integers(0, 9), st.floats(-10, 1e5)), max_size=30)
@@ -186,3 +191,47 @@ def test_without_aging_a_claim_looks_at_what_it_always_did(changes: list[tuple[s
         look = frontier.start(now, NOW)
         assert look.priorities is PRIORITIES
         assert look.order is None
+
+
+FLOOD = ("-q", "flood:2")
+
+
+@pytest.mark.parametrize("aging", [0.3, None])
+def test_what_can_wait_is_served_in_time_with_aging_and_not_without(
+    database_url: str, conn: psycopg.Connection, aging: float | None
+) -> None:
+    """More urgent jobs come than can be done, for as long as it takes; each takes 20 ms of one of two slots."""
+    if aging:
+        set_aging(conn, "flood", aging)
+    low = enqueue(conn, tasks.nothing.options(queue="flood", priority=9)).id
+    urgent = tasks.nap.options(queue="flood", priority=0)
+    enqueue_many(conn, urgent, [(0.02,)] * 1000)
+    conn.execute("UPDATE pgjobs.jobs SET run_at = run_at - interval '1 s' WHERE priority = 0")
+    done = "(SELECT status = 'completed' FROM pgjobs.jobs WHERE id = %s)"
+    with work(database_url, *FLOOD) as running:
+        deadline = time.monotonic() + 4.5
+        while time.monotonic() < deadline and not scalar(conn, f"SELECT {done}", [low]):
+            enqueue_many(conn, urgent, [(0.02,)] * 25)
+            time.sleep(0.1)
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'completed')", log=lambda: running.output)
+        assert scalar(conn, f"SELECT {done}", [low]) is bool(aging)
+        assert scalar(conn, "SELECT count(*) > 100 FROM pgjobs.jobs_live WHERE status = 'queued' AND run_at <= now()")
+        if aging:  # nothing lifted it before its time
+            waited = scalar(
+                conn, "SELECT extract(epoch FROM started_at - run_at) FROM pgjobs.jobs WHERE id = %s", [low]
+            )
+            assert 9 * aging - 0.3 <= waited
+
+
+def test_an_aging_that_is_set_while_they_wait_holds_within_a_second(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    low = enqueue(conn, tasks.nothing.options(queue="flood", priority=9)).id
+    enqueue_many(conn, tasks.nap.options(queue="flood", priority=0), [(0.02,)] * 2000)
+    conn.execute("UPDATE pgjobs.jobs SET run_at = run_at - interval '1 min'")
+    with work(database_url, *FLOOD) as running:
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'completed')", log=lambda: running.output)
+        time.sleep(0.3)
+        assert scalar(conn, "SELECT status = 'queued' FROM pgjobs.jobs WHERE id = %s", [low])
+        set_aging(conn, "flood", 1)
+        wait_for(conn, f"(SELECT status = 'completed' FROM pgjobs.jobs WHERE id = {low})", 4, lambda: running.output)
