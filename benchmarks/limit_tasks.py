@@ -1,4 +1,4 @@
-"""The job of the limit check: it finds out by itself whether another one of its key runs."""
+"""The jobs of the limit check, which find out by themselves whether another one of their key runs; and an empty one."""
 
 from __future__ import annotations
 
@@ -59,3 +59,8 @@ def hold_in_child(seconds: float, fate: str) -> None:
 async def hold_async(seconds: float, fate: str) -> None:
     """Do the same on the event loop, which it blocks for a moment."""
     hold(seconds, fate)
+
+
+@job(summary=False)
+def noop(key: int) -> None:
+    """Do nothing."""

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 
 import psycopg
 from benchmarks.common import database, say, worker
+from benchmarks.limit_tasks import noop
 
-from pgjobs import enqueue_many, job
+from pgjobs import enqueue_many
 from pgjobs.admin.limits import remove_limit, set_limit
 from pgjobs.limits import Limit
 from pgjobs.rates import Rate
@@ -39,11 +40,6 @@ DONE = """
     SELECT count(*), extract(epoch FROM max(finished_at) - min(started_at))::float8
     FROM pgjobs.jobs WHERE status = 'completed'
 """
-
-
-@job(summary=False)
-def noop(key: int) -> None:
-    """Do nothing."""
 
 
 class Kind(NamedTuple):
@@ -78,7 +74,7 @@ def drain(url: str, kind: Kind, keys: int, jobs: int, processes: int) -> float:
             enqueue_many(conn, noop.options(**kind.options), [(number % keys,) for number in range(jobs)])
         conn.execute("VACUUM ANALYZE pgjobs.jobs_live, pgjobs.jobs_waiting")
         conn.execute("CHECKPOINT")
-        with worker(url, "-q", f"default:{SLOTS}", "--processes", processes, "--import", "benchmarks.limits"):
+        with worker(url, "-q", f"default:{SLOTS}", "--processes", processes, "--import", "benchmarks.limit_tasks"):
             deadline = time.monotonic() + LONGEST
             while (conn.execute(UNFINISHED).fetchone() or (True,))[0]:
                 assert time.monotonic() < deadline, "not done in time"
