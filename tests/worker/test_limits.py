@@ -55,7 +55,7 @@ def test_each_key_has_its_own_slots_and_a_killed_worker_gives_them_back(
     for key in "abc":
         enqueue_many(conn, tasks.note.options(limit_key=f"tenant:{key}"), [(key, 0.1)] * 8)
     env = {tasks.URL: database_url}
-    with work(database_url, "-q", "default:4", *QUICK, "--processes", 4, env=env) as running:
+    with work(database_url, "-q", "default:4", *QUICK, "--processes", 4, env=env, ready=False) as running:
         wait_for(conn, "(SELECT count(*) FROM seen) > 4", log=lambda: running.output)
         os.kill(running.members()[0], signal.SIGKILL)
         wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs WHERE status <> 'completed')", log=lambda: running.output)
@@ -87,7 +87,8 @@ def test_a_rate_lets_the_burst_through_and_then_so_many_per_period(database_url:
     tasks.make_seen(conn)
     set_limit(conn, "k", Limit(None, Rate(10, 1), 5))
     enqueue_many(conn, tasks.mark_job.options(limit_key="k"), [("k",)] * 20)
-    with work(database_url, "-q", "default:4", "--processes", 2, env={tasks.URL: database_url}) as running:
+    env = {tasks.URL: database_url}
+    with work(database_url, "-q", "default:4", "--processes", 2, env=env, ready=False) as running:
         wait_for(conn, "(SELECT count(*) FROM seen) = 20", log=lambda: running.output)
     seconds = float(scalar(conn, "SELECT extract(epoch FROM max(started_at) - min(started_at)) FROM pgjobs.jobs"))
     assert 1.35 <= seconds < 4
