@@ -12,7 +12,6 @@ def doctor(as_json: Json = False) -> None:
 
     Exits with 1 if one of the findings is an error.
     """
-    from pgjobs import __version__
     from pgjobs.admin.doctor import doctor as examine
     from pgjobs.cli.output import plural, print_json, say
     from pgjobs.db.connect import connect
@@ -21,7 +20,7 @@ def doctor(as_json: Json = False) -> None:
 
     # Not by a session: that the tables do not fit is something to say here.
     with database(settings().database_url) as url, connect(url, application_name="pgjobs doctor") as conn:
-        diagnosis = examine(conn, version=__version__)
+        diagnosis = examine(conn)
     if as_json:
         print_json(diagnosis)
     else:

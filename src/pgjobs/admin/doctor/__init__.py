@@ -13,6 +13,7 @@ from pgjobs.admin.doctor.installation import Installation, read
 from pgjobs.admin.rows import fetch_dicts, local_settings
 from pgjobs.db.connect import behind_pooler
 from pgjobs.db.version import EXPECTED_REVISION, OLDEST_SERVER, revision_of
+from pgjobs.release import VERSION
 from pgjobs.settings import settings
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ PATIENCE = 5_000  # milliseconds, before it is done without reading them
 _PLANS = {"enable_sort": "off", "jit": "off"}  # index scans for what has an order: a LIMIT ends them
 
 
-def doctor(conn: psycopg.Connection[Any], *, version: str) -> Diagnosis:
+def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosis:
     """Look at an installation, and say what is wrong with it, the worst first. `version`: of pgjobs, here."""
     return examine(look(conn, version=version))
 
 
-def look(conn: psycopg.Connection[Any], *, version: str, scan: int = SCAN, patience: int = PATIENCE) -> Installation:
+def look(
+    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, patience: int = PATIENCE
+) -> Installation:
     """Gather what the doctor looks at.
 
     The tables' revision comes first and by itself: if it is another one, the rest may not be there. The clocks come by
