@@ -34,16 +34,14 @@ def kill(running: Work) -> None:
 def test_four_supervisors_of_which_two_are_killed_fire_each_second_once(conn: Connection, database_url: str) -> None:
     record_firings(conn)
     with ExitStack() as stack:
-        works = [
-            stack.enter_context(work(database_url, *IMPORT, env=EACH_SECOND, ready=number == 3)) for number in range(4)
-        ]
-        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedule_declarers) = 4")
+        works = [stack.enter_context(work(database_url, *IMPORT, env=EACH_SECOND, ready=False)) for _ in range(4)]
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedule_declarers) = 4", 60)
         for victim in works[:2]:
             time.sleep(0.7)
             kill(victim)
         time.sleep(2.0)
         found = firings(conn)
-        wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed') > 6")
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed') > 6", 60)
 
     assert set(found) == {"sync(1)", "sync(2)", "sync(3)"}
     for times in found.values():
