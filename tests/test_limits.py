@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import limit, queue_limit
+from pgjobs import job, limit, queue_limit
 from pgjobs.errors import UsageError
 from pgjobs.limits import (
     Limit,
@@ -110,3 +110,20 @@ def test_a_job_without_a_limit_declares_none_and_one_without_a_key_is_refused() 
     assert not declared_limits
     with pytest.raises(UsageError, match="limit_key="):
         declare_limit_of(None, concurrency=1)
+
+
+def test_a_job_may_have_its_limit_beside_its_key() -> None:
+    @job(limit_key="tenant:{tenant}", concurrency=2, rate="10/s", burst=3)
+    def sync(tenant: int) -> None: ...
+
+    assert declared_limits == {"tenant:*": Limit(2, Rate(10, 1), 3)}
+    assert sync.job_options.flow.limit_key == "tenant:{tenant}"
+    wrongs: list[dict[str, Any]] = [
+        {"concurrency": 1},
+        {"limit_key": 5, "concurrency": 1},
+        {"limit_key": "a", "rate": "fast"},
+        {"limit_key": "{tenant}", "concurrency": 1},
+    ]
+    for wrong in wrongs:
+        with pytest.raises(UsageError):
+            job(**wrong)

@@ -17,6 +17,7 @@ from pgjobs.breaker import Breaker, declare
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_text, isinstance_of
 from pgjobs.flow import NO_FLOW, Flow, OnFailure
+from pgjobs.limits import declare_limit_of
 from pgjobs.options import (
     DEFAULT_ATTEMPTS,
     DEFAULT_PRIORITY,
@@ -191,6 +192,9 @@ def job(
     summary: bool = ...,
     payload: PayloadKind = ...,
     limit_key: str | None = ...,
+    concurrency: int | None = ...,
+    rate: str | None = ...,
+    burst: float | None = ...,
     cost: float | str | None = ...,
     fair_by: str | None = ...,
     sequence: str | None = ...,
@@ -216,6 +220,9 @@ def job(
     summary: bool = True,
     payload: PayloadKind = "pickle",
     limit_key: str | None = None,
+    concurrency: int | None = None,
+    rate: str | None = None,
+    burst: float | None = None,
     cost: float | str | None = None,
     fair_by: str | None = None,
     sequence: str | None = None,
@@ -242,6 +249,9 @@ def job(
         payload: how the arguments travel: "pickle", or "json", which SQL and other languages can write as well.
         limit_key: the key that limits look at. Like every key it has up to 100 characters, and is a template over the
             arguments where it has braces: "tenant:{tenant_id}".
+        concurrency: so many jobs of a key at once, over all workers: short for `limit(…)`, as are the next two.
+        rate: so many starts of a key per period, such as "100/min".
+        burst: so many of them may come at once (None: those of one period).
         cost: tokens that a job takes from the rate of its limit (None: 1), or the parameter that says how many.
         fair_by: the parameter whose value says whose job it is, or a template: these take turns.
         sequence: a key; its jobs run one after another, in the order in which they were enqueued.
@@ -271,6 +281,7 @@ def job(
         unique_until=unique_until,
         on_conflict=on_conflict,
     )
+    declare_limit_of(flow.limit_key, concurrency=concurrency, rate=rate, burst=burst)
     job_options = JobOptions(
         queue=queue,
         priority=priority,

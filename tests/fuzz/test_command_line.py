@@ -50,6 +50,8 @@ READING = st.sampled_from(
             ["history", "list"],
             ["breakers", "list"],
             ["breakers", "show"],
+            ["limits", "list"],
+            ["tenants", "list"],
             ["schedules", "list"],
             ["schedules", "show"],
             ["tasks", "list"],
@@ -65,6 +67,7 @@ REFUSING = st.sampled_from(
         *(["jobs", "set"], ["tasks", "resume"], ["drain", "--timeout"]),
         *(["work", "--drain", "--processes"], ["work", "--drain", "--rescue-after"]),
         *(["schedules", "pause"], ["schedules", "resume"], ["schedules", "remove"], ["schedules", "run"]),
+        *(["limits", "set"], ["limits", "remove"], ["queues", "limit"], ["tenants", "remove"]),
         *(["schedules", "add"], ["schedules", "add", "x"], ["schedules", "add", "x", "0 9 * * *"]),
     ]
 )
