@@ -23,9 +23,10 @@ from pgjobs.admin.jobs import retry_jobs
 from pgjobs.unique import IfFailed
 from tests.support import tasks_flow as tasks
 from tests.support.rows import row_of
-from tests.support.worker import QUICK, Work, drain, scalar, states, wait_done, wait_for, work
+from tests.support.worker import QUICK, Work, drain, scalar, states, wait_for, work
 
 DICE = random.Random(20261122)  # noqa: S311 (no secret)
+ALL_DONE = "NOT EXISTS (SELECT FROM pgjobs.jobs WHERE status IN ('waiting', 'queued', 'running'))"
 FOUR = ("--processes", "4", *QUICK)
 
 
@@ -82,7 +83,7 @@ def test_the_jobs_of_a_sequence_run_one_after_another_in_order_over_retries_and_
 ) -> None:
     jobs = enqueue_many(conn, tasks.post, [(number % 7, number) for number in range(280)])
     kill_some(running, times=4, pause=0.4)
-    wait_done(conn, 40, log=lambda: running.output[-3000:])
+    wait_for(conn, ALL_DONE, 60, log=lambda: running.output[-3000:])
     assert states(conn) == {"completed": len(jobs)}
     sequences: dict[int, list[Note]] = defaultdict(list)
     for each in notes.all():
@@ -151,7 +152,7 @@ def test_whoever_waits_runs_when_all_it_waits_for_have_completed_through_kills(
         middle = enqueue(conn, tasks.step.options(after=first), f"middle{number}")
         enqueue(conn, tasks.step.options(after=[middle], delay=0.01), f"last{number}")
     kill_some(running, times=3, pause=0.3)
-    wait_done(conn, 40, log=lambda: running.output[-3000:])
+    wait_for(conn, ALL_DONE, 60, log=lambda: running.output[-3000:])
     assert states(conn) == {"completed": 15 * 6 + 15 * 5}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dependencies") == 0
     seen = [each.what for each in notes.all()]
@@ -229,7 +230,7 @@ def test_a_queue_runs_no_more_than_its_limit_over_all_workers_through_kills(
     time.sleep(1.1)  # what was claimed before they knew is not counted
     enqueue_many(conn, tasks.squeeze, [(number,) for number in range(150)])
     kill_some(running, times=3, pause=0.3)
-    wait_done(conn, 40, log=lambda: running.output[-3000:])
+    wait_for(conn, ALL_DONE, 60, log=lambda: running.output[-3000:])
     assert states(conn) == {"completed": 150}
     runs: dict[tuple[int, int], Note] = {}
     most = 0
