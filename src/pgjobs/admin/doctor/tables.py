@@ -38,6 +38,7 @@ def snapshots(i: Installation) -> Iterator[Finding]:
         many = (holder.transactions or 0) >= MANY_TRANSACTIONS
         if not many and (holder.seconds is None or holder.seconds < OLD_SNAPSHOT):
             continue
+        forgotten = " Against forgotten ones: idle_in_transaction_session_timeout." if holder.kind == "session" else ""
         parts = [f"for {span(holder.seconds)}"] if holder.seconds is not None else []
         parts += [f"over {count(holder.transactions, 'transaction')}"] if holder.transactions else []
         yield Finding(
@@ -45,7 +46,7 @@ def snapshots(i: Installation) -> Iterator[Finding]:
             "warning",
             f"{str(holder)[0].upper()}{str(holder)[1:]} has kept VACUUM from removing dead rows {', '.join(parts)}: "
             "all queries of the queues get slower.",
-            f"End it, if it may end: {holder.end}. Against forgotten ones: idle_in_transaction_session_timeout.",
+            f"End it, if it may end: {holder.end}.{forgotten}",
             {
                 "kind": holder.kind,
                 "pid": holder.pid,

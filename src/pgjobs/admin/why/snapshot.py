@@ -169,8 +169,10 @@ class Holder:
 
     @property
     def end(self) -> str:
-        """The statement that ends it."""
+        """What ends it: a statement, as a rule."""
         match self.kind:
+            case "slot" if self.state == "active":
+                return "the long query on its standby, which hot_standby_feedback tells of"
             case "slot":
                 return f"SELECT pg_drop_replication_slot('{self.name}')"
             case "prepared":

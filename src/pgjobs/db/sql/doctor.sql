@@ -105,7 +105,7 @@ SELECT
      WHERE s.status = 'running' AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = s.worker_id)) AS orphans,
     (SELECT jsonb_build_object('signed', count(*) FILTER (WHERE s.signed), 'unsigned', count(*) FILTER (WHERE NOT s.signed))
      FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s) AS signatures,
-    -- Who waits for a job that is not there any more, or has failed for good where only its success counts.
+-- Who waits for a job that is not there any more, or has failed for good where only its success counts.
     (SELECT coalesce(jsonb_agg(n), '[]')
      FROM (SELECT d.job_id, d.needs_id, coalesce(found.status, 'gone') AS status
            FROM (SELECT needs_id, job_id, on_failure FROM pgjobs.dependencies LIMIT %(scan)s) AS d
