@@ -165,7 +165,7 @@ def test_what_is_paused_is_said(database_url: str, conn: psycopg.Connection) -> 
 def test_while_four_workers_work_and_all_are_killed_there_is_always_an_answer(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    ids = [handle.id for handle in enqueue_many(conn, tasks.nap, [(0.01,)] * 1000)]
+    ids = [handle.id for handle in enqueue_many(conn, tasks.nap, [(0.01,)] * 300)]
     reasons = set()
     with work(database_url, "-q", "other:1", *SOON) as others:
         with work(database_url, "--processes", 4, *SOON) as running:
