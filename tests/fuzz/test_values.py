@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import (
+    Breaker,
     Cancel,
     Exponential,
     JobOptions,
@@ -97,6 +98,8 @@ def test_no_value_is_too_odd_for_an_option_a_setting_or_an_outcome(which: str) -
     tried(lambda: by(value))
     for name in ("base", "factor", "maximum", "jitter"):
         tried(lambda name=name: Exponential(**{name: value}))  # type: ignore[misc]
+    for name in ("name", "failures", "window", "min_calls", "cooldown", "probes", "on"):
+        tried(lambda name=name: Breaker(**{"name": "x", name: value}))  # type: ignore[misc]
     for name in OF_SETTINGS:
         tried(lambda name=name: configure(**{name: value}))  # type: ignore[misc]
         tried(lambda name=name: configure(**{name: [value]}))  # type: ignore[misc]
