@@ -236,6 +236,25 @@ def test_what_a_job_costs_is_taken_from_the_tokens(conn: psycopg.Connection, cla
     assert conn.execute("SELECT round(tokens) FROM pgjobs.buckets").fetchall() == [(2.0,)]
 
 
+def test_what_costs_more_than_the_bucket_holds_gets_a_full_one_and_the_others_wait_for_what_is_owed(
+    conn: psycopg.Connection, claim: Claim
+) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 1, '1 second', 10)")
+    dear, cheap = wait_in_lane(conn, limit_key="k", cost=25), wait_in_lane(conn, limit_key="k")
+    assert claim() == [dear]
+    assert conn.execute("SELECT round(tokens) FROM pgjobs.buckets").fetchall() == [(-15.0,)]
+    conn.execute("UPDATE pgjobs.buckets SET at = at - interval '14 s'")
+    assert claim() == []
+    conn.execute("UPDATE pgjobs.buckets SET at = at - interval '3 s'")
+    assert claim() == [cheap]
+
+
+def test_what_costs_less_than_a_token_needs_no_whole_one(conn: psycopg.Connection, claim: Claim) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 0.001, '1 hour', 0.5)")
+    jobs = [wait_in_lane(conn, limit_key="k", cost=0.2) for _ in range(3)]
+    assert sorted(claim()) == jobs[:2]
+
+
 def test_tenants_take_turns_and_a_heavier_one_gets_more_of_them(conn: psycopg.Connection, claim: Claim) -> None:
     conn.execute("INSERT INTO pgjobs.tenants (name, weight) VALUES ('heavy', 3)")
     lanes = {}

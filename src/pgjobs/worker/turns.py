@@ -18,7 +18,7 @@ FIRST = ""  # before all lanes
 LAST = "\U0010ffff"  # behind all lanes
 LOOK_EVERY = 1.0  # seconds between two looks at whether anything waits
 SOONEST = 0.005  # seconds until the next pass after one that gave nothing
-LATEST = 0.5
+LATEST = 0.25
 PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
 TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 

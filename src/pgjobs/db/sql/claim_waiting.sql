@@ -7,22 +7,22 @@
 -- can have the turn: the one with the smallest id, wherever and until whenever it waits. A priority may come several times,
 -- with jobs that are due since longer: see aging.py.
 WITH turns AS MATERIALIZED (
-    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.rate, b.probes, row_number() OVER () AS n
+    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.capacity, b.probes, row_number() OVER () AS n
     FROM unnest(%(priorities)s::smallint[], %(behinds)s::text[], %(untils)s::text[],
                 %(dues)s::timestamptz[]) AS s (priority, behind, until, due)
     CROSS JOIN LATERAL (
         WITH RECURSIVE lane AS (
-            (SELECT w.lane, w.limit_key, w.sequence, w.breaker
+            (SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
              FROM pgjobs.jobs_waiting AS w
              WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
                AND w.lane > s.behind AND w.lane <= s.until
              ORDER BY w.lane, w.run_at, w.id
              LIMIT 1)
             UNION ALL
-            SELECT next.lane, next.limit_key, next.sequence, next.breaker
+            SELECT next.lane, next.limit_key, next.sequence, next.breaker, next.cost
             FROM lane
             CROSS JOIN LATERAL (
-                SELECT w.lane, w.limit_key, w.sequence, w.breaker
+                SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
                 FROM pgjobs.jobs_waiting AS w
                 WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
                   AND w.lane > lane.lane AND w.lane <= s.until
@@ -30,7 +30,7 @@ WITH turns AS MATERIALIZED (
                 LIMIT 1
             ) AS next
         )
-        SELECT lane.lane, lane.limit_key, lane.sequence, lane.breaker FROM lane
+        SELECT lane.lane, lane.limit_key, lane.sequence, lane.breaker, coalesce(lane.cost, 1) AS cost FROM lane
     ) AS l
     -- What the limit leaves: slots and tokens. NULL: as many as there are.
     LEFT JOIN LATERAL (
@@ -40,15 +40,14 @@ WITH turns AS MATERIALIZED (
                          WHERE v.limit_key = l.limit_key AND v.status = 'running'
                          LIMIT m.concurrency) AS running
                ) AS slots,
-               m.rate,
-               CASE WHEN m.rate IS NULL THEN NULL
-                    WHEN t.at IS NULL OR t.at > now() + interval '1 s' THEN coalesce(m.burst, greatest(m.rate, 1))
-                    ELSE least(coalesce(m.burst, greatest(m.rate, 1)),
-                               t.tokens + m.rate * greatest(extract(epoch FROM now() - t.at)::float8, 0)
-                                          / extract(epoch FROM m.period)::float8)
+               c.capacity,
+               CASE WHEN t.at IS NULL OR t.at > now() + interval '1 s' THEN c.capacity
+                    ELSE least(c.capacity, t.tokens + m.rate * greatest(extract(epoch FROM now() - t.at)::float8, 0)
+                                                      / extract(epoch FROM m.period)::float8)
                END AS tokens
         FROM pgjobs.limits AS m
         LEFT JOIN pgjobs.buckets AS t ON t.kind = 'limit' AND t.name = l.limit_key
+        CROSS JOIN LATERAL (SELECT CASE WHEN m.rate IS NOT NULL THEN coalesce(m.burst, greatest(m.rate, 1)) END) AS c (capacity)
         WHERE m.name IN (l.limit_key, regexp_replace(l.limit_key, '[^:]*$', '*'))
         ORDER BY m.name = l.limit_key DESC
         LIMIT 1
@@ -68,7 +67,9 @@ WITH turns AS MATERIALIZED (
     ) AS b ON l.breaker IS NOT NULL
     LEFT JOIN pgjobs.tenants AS f ON f.name = split_part(l.lane, E'\x1f', 1)
     CROSS JOIN LATERAL (
-        SELECT least(ceil(%(quantum)s * coalesce(f.weight, 1)), r.slots, floor(r.tokens + 1e-9), b.probes)::bigint AS room
+        SELECT least(ceil(%(quantum)s * coalesce(f.weight, 1)), r.slots, b.probes,
+                     CASE WHEN r.tokens + 1e-9 >= least(l.cost, r.capacity) THEN greatest(floor(r.tokens / l.cost + 1e-9), 1)
+                          WHEN r.tokens IS NOT NULL THEN 0 END)::bigint AS room
     ) AS x
     CROSS JOIN LATERAL (
         SELECT first.ctid, first.cost
@@ -106,13 +107,15 @@ WITH turns AS MATERIALIZED (
     FROM turns
     WINDOW same_limit AS (PARTITION BY limit_key ORDER BY n)
 ), chosen AS MATERIALIZED (
-    SELECT ctid, limit_key, cost, tokens, rate
+    SELECT ctid, limit_key, cost, tokens
     FROM ranked
-    WHERE (slots IS NULL OR place <= slots) AND (tokens IS NULL OR spent <= tokens + 1e-9)
+    WHERE (slots IS NULL OR place <= slots)
+      -- What costs more than the bucket can hold gets all of it when it is full, and the rest is owed.
+      AND (tokens IS NULL OR spent <= tokens + 1e-9 OR place = 1 AND tokens + 1e-9 >= capacity)
       AND (probes IS NULL OR probe <= probes)
 ), spending AS (
     INSERT INTO pgjobs.buckets AS t (kind, name, tokens, at)
-    SELECT 'limit', limit_key, min(tokens) - sum(cost), now() FROM chosen WHERE rate IS NOT NULL GROUP BY limit_key
+    SELECT 'limit', limit_key, min(tokens) - sum(cost), now() FROM chosen WHERE tokens IS NOT NULL GROUP BY limit_key
     ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at
 ), gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w WHERE w.ctid = ANY (ARRAY (SELECT ctid FROM chosen)) RETURNING w.*
