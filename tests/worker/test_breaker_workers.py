@@ -20,7 +20,11 @@ from tests.support.worker import QUICK, scalar, states, wait_for, work
 IMPORT = ("--import", "tests.support.tasks_breakers")
 RUNNING = "SELECT count(*) FROM pgjobs.jobs_live WHERE status = 'running'"
 HANGING = f"{RUNNING} AND EXISTS (SELECT FROM seen WHERE job = id AND seen.attempt = jobs_live.attempt)"
-PROBING = f"SELECT pid FROM seen WHERE (job, attempt) IN ({RUNNING.replace('count(*)', 'id, attempt')}) LIMIT 1"
+# The newest: a job that is taken back from a dead worker may be given the same attempt again.
+PROBING = f"""
+    SELECT pid FROM seen WHERE (job, attempt) IN ({RUNNING.replace("count(*)", "id, attempt")})
+    ORDER BY began DESC LIMIT 1
+"""
 IS = "(SELECT state = '{1}' FROM pgjobs.breakers WHERE name = '{0}')"
 LEFT = "SELECT count(*) FROM pgjobs.jobs WHERE status <> 'completed'"
 # Whatever had started, or lay in an inbox, when it opened has come through after that, however busy the machine is.
