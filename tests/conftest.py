@@ -48,9 +48,9 @@ def server(pytestconfig: pytest.Config) -> Iterator[postgres.Server]:
 @pytest.fixture
 def database_url(server: postgres.Server) -> Iterator[str]:
     """The libpq URL of a database of this test's own, with the tables in it."""
-    url = server.create()
+    url = server.take()
     yield url
-    server.drop(url)
+    server.give_back(url)
 
 
 @pytest.fixture

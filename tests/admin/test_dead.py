@@ -11,7 +11,7 @@ from pgjobs.admin.dead import Selection, count_dead, discard, get_dead, list_dea
 from pgjobs.admin.rows import LOOK_UP, local_settings
 from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.errors import NotFoundError
-from tests.support.rows import AS_LETTER, ERRORS, count, put_dead, put_job, row_of
+from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, row_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -222,7 +222,7 @@ def test_rows_are_looked_up_in_history_whatever_the_statistics_say(conn: Connect
         "WITH failed AS ("
         "    INSERT INTO pgjobs.jobs (status, finished_at, task, payload, attempt) "
         "    SELECT 'failed', now(), 'a:b', 'x', 5 FROM generate_series(1, 5000) RETURNING *) "
-        f"INSERT INTO pgjobs.dead_jobs SELECT {AS_LETTER} FROM failed AS f"
+        f"INSERT INTO pgjobs.dead_jobs {letters_of('failed')}"
     )
     conn.execute("ANALYZE pgjobs.jobs_history, pgjobs.dead_jobs")
     parameters = {"until": "infinity", "after_died_at": "-infinity", "after_id": 0, "queue": None, "tasks": None}

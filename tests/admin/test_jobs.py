@@ -16,7 +16,7 @@ from pgjobs.admin.detail import get_job
 from pgjobs.admin.jobs import list_jobs, retry_jobs
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.errors import NotFoundError, UsageError
-from tests.support.rows import AS_LETTER, ERRORS, count, put_dead, put_job, put_worker, row_of
+from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, put_worker, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,7 +279,7 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
                 "WITH failed AS ("
                 "    INSERT INTO pgjobs.jobs (status, finished_at, task, payload, attempt) "
                 "    SELECT 'failed', now(), 'a:b', 'x', 5 FROM generate_series(1, 1000) RETURNING *) "
-                f"INSERT INTO pgjobs.dead_jobs SELECT {AS_LETTER} FROM failed AS f"
+                f"INSERT INTO pgjobs.dead_jobs {letters_of('failed')}"
             )
             ids = [row[0] for row in conn.execute("SELECT id FROM pgjobs.dead_jobs ORDER BY id DESC")]
             start = Barrier(2)

@@ -14,7 +14,7 @@ from tests.fuzz.bad_rows import HARMLESS, PAYLOADS, REFUSED, TASK, damaged
 from tests.fuzz.contents import contents
 from tests.fuzz.profile import EXAMPLES
 from tests.fuzz.test_command_line import check, run
-from tests.support.rows import AS_LETTER
+from tests.support.rows import letters_of
 from tests.support.worker import scalar, wait_done, work
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def test_what_somebody_wrote_by_hand_can_be_listed_and_shown(
 ) -> None:
     monkeypatch.setenv("PGJOBS_DATABASE_URL", database_url)
     ids = [insert(conn, payload, **{name: value}) for name, values in HARMLESS.items() for value in values]
-    letters = "INSERT INTO pgjobs.dead_jobs SELECT {} FROM pgjobs.jobs AS f WHERE id % 2 {}"
-    conn.execute(letters.format(AS_LETTER.replace("f.finished_at", "'infinity'::timestamptz"), "= 0"))
-    conn.execute(letters.format(AS_LETTER.replace("f.finished_at", "'-infinity'::timestamptz"), "<> 0"))
+    letters = "INSERT INTO pgjobs.dead_jobs {} WHERE f.id % 2 {}"
+    conn.execute(letters.format(letters_of("pgjobs.jobs", "'infinity'::timestamptz"), "= 0"))
+    conn.execute(letters.format(letters_of("pgjobs.jobs", "'-infinity'::timestamptz"), "<> 0"))
     for queues in ("5", '"x"', "null", "[1]", '{"a": {}}'):
         conn.execute(
             "INSERT INTO pgjobs.workers (host, pid, queues, version, started_at, heartbeat_at) "

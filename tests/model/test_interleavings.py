@@ -27,7 +27,7 @@ from pgjobs.worker.settle import Claim, complete, settle
 
 if TYPE_CHECKING:
     from tests.support.postgres import Server
-from tests.support.rows import AS_LETTER
+from tests.support.rows import letters_of
 
 JOB = 1
 FIRST, SECOND = 11, 12  # workers; the first has claimed the job, where it runs
@@ -45,7 +45,7 @@ STATES = {
     "completed": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) VALUES (1, 1, 1, 2, 'completed', 'a:b', '', 11, now(), NULL)",
     "failed": f"WITH f AS (INSERT INTO pgjobs.jobs ({_COLUMNS}) "
     f"VALUES (1, 1, 1, 1, 'failed', 'a:b', '', 11, now(), {_ERRORS}) RETURNING *) "
-    f"INSERT INTO pgjobs.dead_jobs SELECT {AS_LETTER} FROM f",
+    f"INSERT INTO pgjobs.dead_jobs {letters_of('f')}",
 }
 
 

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgjobs.db import migrate
 from pgjobs.db.url import libpq_url
+from tests.support.recycle import fingerprint, recycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ class Server:
     version: int = 0
     _made: int = 0
     _template: str | None = None
+    _fingerprint: str = ""  # of the template
+    _spare: list[str] = field(default_factory=list)  # the URLs of databases that are like new
 
     def __post_init__(self) -> None:
         self.url = as_url(self.url)
@@ -47,7 +50,19 @@ class Server:
             self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
             self._template = name
             migrate.upgrade(self.url_of(name), schema="pgjobs")
+            self._fingerprint = fingerprint(self.url_of(name))
         return self._template
+
+    def take(self) -> str:
+        """Give the URL of a migrated database with nothing in it: a new one, or one that is like new."""
+        return self._spare.pop() if self._spare else self.create()
+
+    def give_back(self, url: str) -> None:
+        """Make what `take` gave like new, for the next test; drop it, if it can not be."""
+        if recycle(url, self._fingerprint):
+            self._spare.append(url)
+        else:
+            self.drop(url)
 
     def create(self, *, migrated: bool = True, encoding: str | None = None) -> str:
         """Make a database and give its URL; `encoding` (None: the server's) is for one that is not migrated."""
@@ -67,6 +82,8 @@ class Server:
 
     def close(self) -> None:
         """Drop what the run has left."""
+        while self._spare:
+            self.drop(self._spare.pop())
         if self._template is not None:
             self.drop(self.url_of(self._template))
             self._template = None

@@ -11,10 +11,6 @@ from psycopg.types.json import Jsonb
 if TYPE_CHECKING:
     import psycopg
 
-AS_LETTER = (
-    "(jsonb_populate_record(NULL::pgjobs.dead_jobs, to_jsonb(f) || jsonb_build_object('died_at', f.finished_at))).*"
-)
-"""In SQL, the dead letter of a failed job `f`."""
 ERRORS = [
     {
         "attempt": 1,
@@ -25,6 +21,15 @@ ERRORS = [
         "host": "web1",
     }
 ]
+
+
+def letters_of(failed: str, died_at: str = "f.finished_at") -> str:
+    """Write SQL that gives the dead letters of rows of jobs: those of a table, as `failed`."""
+    letter = f"to_jsonb(f) || jsonb_build_object('died_at', {died_at})"
+    return (
+        f"SELECT (letter.made).* FROM {failed} AS f CROSS JOIN LATERAL "
+        f"(SELECT jsonb_populate_record(NULL::pgjobs.dead_jobs, {letter}) AS made OFFSET 0) AS letter"
+    )
 
 
 def put_job(conn: psycopg.Connection, **columns: Any) -> int:
@@ -47,7 +52,7 @@ def put_dead(conn: psycopg.Connection, **columns: Any) -> int:
     row = {"attempt": 5, "max_attempts": 5, "error": "ValueError: no", "errors": ERRORS, **columns}
     job = put_job(conn, status="failed", **row)
     conn.execute(
-        f"INSERT INTO pgjobs.dead_jobs SELECT {AS_LETTER} FROM pgjobs.jobs AS f WHERE id = %s AND status = 'failed'",
+        f"INSERT INTO pgjobs.dead_jobs {letters_of('pgjobs.jobs')} WHERE f.id = %s AND f.status = 'failed'",
         [job],
     )
     return job

@@ -267,6 +267,15 @@ def test_tenants_take_turns_and_a_heavier_one_gets_more_of_them(conn: psycopg.Co
     assert few in claimed
 
 
+def test_a_lighter_tenant_gets_its_share_by_chance(conn: psycopg.Connection, claim: Claim) -> None:
+    conn.execute("INSERT INTO pgjobs.tenants (name, weight) VALUES ('light', 0.5)")
+    lanes = {wait_in_lane(conn, tenant=tenant): tenant for tenant in ("light", "other") * 60}
+    claimed = [job for _ in range(60) for job in claim(2, quantum=1)]
+    found = Counter(lanes[job] for job in claimed)
+    assert found["other"] == 60
+    assert 12 <= found["light"] <= 48  # 30 on average; outside of this once in a million times
+
+
 def test_better_priorities_come_first_whosever_turn_it_is(conn: psycopg.Connection, claim: Claim) -> None:
     later = [wait_in_lane(conn, tenant=f"a{number}", priority=5) for number in range(3)]
     first = [wait_in_lane(conn, tenant=f"z{number}", priority=1) for number in range(3)]

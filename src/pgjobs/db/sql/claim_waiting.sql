@@ -3,9 +3,9 @@
 --
 -- Lanes take turns: in each priority, those behind the lane that had the last turn come first, then those up to it. All
 -- jobs of a lane are held up by the same things, so a lane without room is passed over by one look, however many jobs
--- lie in it. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant. Of a sequence only its first job
--- can have the turn: the one with the smallest id, wherever and until whenever it waits. A priority may come several times,
--- with jobs that are due since longer: see aging.py.
+-- lie in it. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant; what is left of a whole job then
+-- is given by chance. Of a sequence only its first job can have the turn: the one with the smallest id, wherever and
+-- until whenever it waits. A priority may come several times, with jobs that are due since longer: see turns.py.
 WITH turns AS MATERIALIZED (
     SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.capacity, b.probes, row_number() OVER () AS n
     FROM unnest(%(priorities)s::smallint[], %(behinds)s::text[], %(untils)s::text[],
@@ -67,7 +67,7 @@ WITH turns AS MATERIALIZED (
     ) AS b ON l.breaker IS NOT NULL
     LEFT JOIN pgjobs.tenants AS f ON f.name = split_part(l.lane, E'\x1f', 1)
     CROSS JOIN LATERAL (
-        SELECT least(ceil(%(quantum)s * coalesce(f.weight, 1)), r.slots, b.probes,
+        SELECT least(floor(%(quantum)s * coalesce(f.weight, 1) + CASE WHEN f.weight IS NULL THEN 0 ELSE random() END), r.slots, b.probes,
                      CASE WHEN r.tokens + 1e-9 >= least(l.cost, r.capacity) THEN greatest(floor(r.tokens / l.cost + 1e-9), 1)
                           WHEN r.tokens IS NOT NULL THEN 0 END)::bigint AS room
     ) AS x
