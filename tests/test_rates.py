@@ -135,17 +135,19 @@ def test_when_the_next_token_is_there_the_job_may_start_and_not_before(
     if then == datetime.max.replace(tzinfo=UTC):
         return
     have = refill(tokens, NOON, then, rate, burst)
-    wanted = min(cost, capacity(rate, burst))
+    wanted = min(cost, 1.0, capacity(rate, burst))
     slack = 2e-6 * rate.count / rate.period + wanted * 1e-9  # a datetime has microseconds
     assert have >= wanted - slack
     if then > now:
         assert not suffices(refill(tokens, NOON, now, rate, burst), cost, rate, burst)
 
 
-def test_a_job_that_costs_more_than_the_bucket_holds_waits_until_it_is_full() -> None:
+def test_a_dear_job_starts_with_one_token_and_leaves_a_debt() -> None:
     rate = Rate(1, 1)
-    assert next_token_at(0, NOON, NOON, rate, 5, cost=50) == NOON + timedelta(seconds=5)
-    assert suffices(5, 50, rate, 5)
+    assert next_token_at(0, NOON, NOON, rate, 5, cost=50) == NOON + timedelta(seconds=1)
+    assert next_token_at(-49, NOON, NOON, rate, 5) == NOON + timedelta(seconds=50)
+    assert suffices(1, 50, rate, 5)
+    assert not suffices(0.9, 50, rate, 5)
 
 
 def test_what_comes_after_the_end_of_the_calendar_comes_at_its_end() -> None:

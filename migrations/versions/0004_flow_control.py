@@ -69,10 +69,8 @@ UPGRADE = [
               autovacuum_analyze_scale_factor = 0.2, autovacuum_analyze_threshold = 5000)
     """,
     "ALTER TABLE pgjobs.jobs_waiting ADD CONSTRAINT jobs_waiting_pkey PRIMARY KEY (id)",
-    """
-    WITH moved AS (DELETE FROM pgjobs.jobs_live WHERE status = 'waiting' RETURNING *)
-    INSERT INTO pgjobs.jobs_waiting SELECT * FROM moved
-    """,
+    # Nothing was ever made to wait but by hand, or left so by a downgrade, which forgets what it waited for.
+    "UPDATE pgjobs.jobs_live SET status = 'queued' WHERE status = 'waiting'",
     "ALTER TABLE pgjobs.jobs ATTACH PARTITION pgjobs.jobs_live FOR VALUES IN ('queued', 'running')",
     # Turns are taken lane by lane, so what is looked up is the next lane, and the first due job of a lane.
     """
@@ -81,6 +79,7 @@ UPGRADE = [
     """,
     "CREATE INDEX jobs_waiting_later ON pgjobs.jobs_waiting (queue, run_at) WHERE held = 'later'",
     "CREATE INDEX jobs_waiting_sequence ON pgjobs.jobs_waiting (sequence, id) WHERE sequence IS NOT NULL",
+    "CREATE INDEX jobs_waiting_expires ON pgjobs.jobs_waiting (queue, expires_at) WHERE expires_at IS NOT NULL",
     "CREATE INDEX jobs_waiting_task ON pgjobs.jobs_waiting (task) WHERE held = 'task'",
     # Who holds a slot: counted from the rows that run, so that nothing can leak. A plain job is in none of these.
     "CREATE INDEX jobs_live_limit ON pgjobs.jobs_live (limit_key) WHERE limit_key IS NOT NULL",

@@ -181,10 +181,13 @@ UPGRADE = [
         tries integer := 0;
     BEGIN
         IF needed IS NOT NULL THEN
-            SELECT array_agg(n.id), array_agg(n.id) FILTER (WHERE NOT n.is_there)
+            SELECT array_agg(n.id) FILTER (WHERE NOT n.is_done), array_agg(n.id) FILTER (WHERE NOT n.is_there)
             INTO needed, missing
             FROM (SELECT DISTINCT a.id, EXISTS (SELECT FROM pgjobs.jobs AS j WHERE j.id = a.id)
-                         OR EXISTS (SELECT FROM pgjobs.dead_jobs AS d WHERE d.id = a.id) AS is_there
+                         OR EXISTS (SELECT FROM pgjobs.dead_jobs AS d WHERE d.id = a.id) AS is_there,
+                         EXISTS (SELECT FROM pgjobs.jobs AS j WHERE j.id = a.id AND j.status = 'completed')
+                         AND NOT EXISTS (SELECT FROM pgjobs.jobs AS j
+                                         WHERE j.id = a.id AND j.status <> 'completed') AS is_done
                   FROM unnest(needed) AS a (id)) AS n;
             IF missing IS NOT NULL THEN
                 RETURN QUERY SELECT 0::bigint UNION ALL SELECT unnest(missing);
@@ -204,9 +207,9 @@ UPGRADE = [
                         SET queue = new_queue, priority = new_priority, run_at = new_run_at,
                             max_attempts = new_max_attempts, timeout = new_timeout, executor = new_executor,
                             task = new_task, summary = a.summary, signature = a.signature, payload = a.payload,
-                            status = CASE WHEN a.lane IS NULL AND coalesce(j.held, '') NOT IN ('needs', 'task')
+                            status = CASE WHEN a.lane IS NULL AND coalesce(j.held, '') <> 'task'
                                           THEN 'queued' ELSE 'waiting' END,
-                            held = CASE WHEN j.held IN ('needs', 'task') THEN j.held
+                            held = CASE WHEN j.held = 'task' THEN j.held
                                         WHEN a.lane IS NOT NULL AND is_later THEN 'later' END,
                             lane = a.lane, limit_key = nullif(split_part(a.lane, chr(31), 2), ''),
                             sequence = nullif(split_part(a.lane, chr(31), 3), ''),
@@ -218,6 +221,8 @@ UPGRADE = [
                              JOIN pgjobs.unique_keys AS k ON k.key = a.key
                         WHERE a.from_last = 1 AND j.id = k.job_id AND j.status IN ('queued', 'waiting')
                           AND j.claims = 0
+                          -- Else the end of another job, which changes this row, would wait for this transaction.
+                          AND coalesce(j.held, '') <> 'needs'
                         RETURNING a.key
                     )
                     SELECT array_agg(c.key) INTO replaced FROM changed AS c;

@@ -97,18 +97,18 @@ class CurrentJob:
 
 
 class ControlledJob(CurrentJob):
-    """A job that had to wait for its turn. `turn`: its breaker, if it has one."""
+    """A job that had to wait for its turn. `turn`: its lane, and its breaker, if it has one."""
 
     __slots__ = ("turn",)
 
-    def __init__(self, *values: Any, turn: str | None) -> None:
+    def __init__(self, *values: Any, turn: tuple[str, str | None]) -> None:
         super().__init__(*values)
         self.turn = turn
 
     @property
     def breaker(self) -> str | None:
         """The name of its circuit breaker, if it has one."""
-        return self.turn
+        return self.turn[1]
 
 
 current: ContextVar[CurrentJob | None] = ContextVar("pgjobs_current_job", default=None)

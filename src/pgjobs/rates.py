@@ -119,8 +119,11 @@ def refill(tokens: float | None, at: datetime, now: datetime, rate: Rate, burst:
 
 
 def suffices(tokens: float, cost: float, rate: Rate, burst: float | None) -> bool:
-    """Say whether a job of this cost may start: one that costs more than the bucket holds waits until it is full."""
-    return tokens >= min(cost, capacity(rate, burst))
+    """Say whether a job of this cost may start: one token is enough, and what it costs more is a debt.
+
+    Else cheap jobs would take every token that a dear one waits for.
+    """
+    return tokens >= min(cost, 1.0, capacity(rate, burst))
 
 
 def next_token_at(
@@ -128,7 +131,7 @@ def next_token_at(
 ) -> datetime:
     """Give when there will be enough for a job of this cost if nobody takes any before; `now`: there is already."""
     have = refill(tokens, at, now, rate, burst)
-    missing = min(cost, capacity(rate, burst)) - have
+    missing = min(cost, 1.0, capacity(rate, burst)) - have
     if missing <= 0:
         return now
     try:

@@ -164,12 +164,22 @@ def test_until_started_and_replace_debounce(conn: psycopg.Connection) -> None:
     assert (call_of(conn, first), call_of(conn, second)) == ("1 b", "1 d")
 
 
-def test_replace_keeps_one_waiting_that_waits_for_others(conn: psycopg.Connection) -> None:
+def test_one_that_waits_for_others_is_not_replaced(conn: psycopg.Connection) -> None:
+    """The end of those others has to change its row, and must not wait for whoever replaces."""
     needed = enqueue(conn, add, 1)
     first = enqueue(conn, send.options(after=[needed]), 1, "old")
-    enqueue(conn, REPLACE, 1, "new")
+    handle = enqueue(conn, REPLACE, 1, "new")
+    assert (handle.id, handle.conflict) == (first.id, True)
     row = row_of(conn, first.id)
-    assert (row["status"], row["held"], row["needs"], call_of(conn, first)) == ("waiting", "needs", 1, "1 new")
+    assert (row["status"], row["held"], row["needs"], call_of(conn, first)) == ("waiting", "needs", 1, "1 old")
+
+
+def test_what_has_completed_is_not_waited_for(conn: psycopg.Connection) -> None:
+    done, open_ = (enqueue(conn, add, number) for number in range(2))
+    conn.execute("UPDATE pgjobs.jobs SET status = 'completed', finished_at = now() WHERE id = %s", [done.id])
+    assert row_of(conn, enqueue(conn, add.options(after=[done]), 3).id)["status"] == "queued"
+    row = row_of(conn, enqueue(conn, add.options(after=[done, open_]), 3).id)
+    assert (row["status"], row["needs"]) == ("waiting", 1)
 
 
 def test_raise_names_the_other_job_and_leaves_the_transaction_as_it_was(conn: psycopg.Connection) -> None:

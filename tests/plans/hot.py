@@ -102,7 +102,16 @@ _BEAT = "at the start of a supervisor that imports code with schedules, and ever
 
 RARE: dict[str, str] = {
     **dict.fromkeys(
-        ("claim_waiting", "lock_turns", "wake_waiting", "look_queue", "queue_room", "spend_queue_tokens"), _TURNS
+        (
+            "claim_waiting",
+            "lock_turns",
+            "wake_waiting",
+            "expire_waiting",
+            "look_queue",
+            "queue_room",
+            "spend_queue_tokens",
+        ),
+        _TURNS,
     ),
     "complete_awaited": "jobs that others wait for: by the primary key",
     "release_dependents": "the end of such a job: by its id",

@@ -67,7 +67,7 @@ def recorder(url: str, *lanes: Lane, outbox: Outbox | None = None, who: str = "w
 def of(breaker: str | None, number: int = 1, lane: Lane | None = None) -> CurrentJob:
     """Give a claimed job."""
     values: list[Any] = [number, 1, 1, 5, None, 5, datetime.now(UTC), "a:b", None, None, None, None, b""]
-    return ControlledJob("default", lane, *values, turn=breaker)
+    return ControlledJob("default", lane, *values, turn=("", breaker))
 
 
 def tell(

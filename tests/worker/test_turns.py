@@ -19,7 +19,7 @@ from pgjobs.worker.demand import room_left
 from pgjobs.worker.frontier import NEWEST, OLDEST, PRIORITIES
 from pgjobs.worker.registry import register
 from pgjobs.worker.settle import array
-from pgjobs.worker.turns import FIRST, LAST, LOOK_EVERY, TIRED_AFTER, Turns, last_in_turn, next_quantum, steps
+from pgjobs.worker.turns import FIRST, LAST, LOOK_EVERY, TIRED_AFTER, Turns, behind, last_in_turn, next_quantum, steps
 from tests.support.rows import put_dead, put_job, put_worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,13 +47,27 @@ def test_a_pass_begins_behind_the_lane_that_had_the_last_turn_and_comes_back_to_
     turns = Turns()
     turns.passed([(5, "m"), (5, "k")], demand=2, began=0.0, now=0.1)
     look = turns.start(2, worst=9, clock=NOW)
-    pieces = [piece for piece in zip(look.priorities, look.behinds, look.untils, strict=True) if piece[0] == 5]
-    assert pieces == [(5, "m", LAST), (5, FIRST, "m")]
-    assert look.priorities == sorted(look.priorities)
+    pieces = [piece[:3] for piece in look.pieces if piece.priority == 5]
+    assert pieces == [(5, behind("m"), LAST), (5, FIRST, "m")]
+    assert [piece.priority for piece in look.pieces] == sorted(piece.priority for piece in look.pieces)
+
+
+def test_a_walk_that_ended_before_its_time_goes_on_there_after_a_look_at_what_was_freed() -> None:
+    turns = Turns()
+    turns.looked(100.0, waiting=True)
+    first = turns.start(1, worst=1, clock=NOW)
+    turns.passed([], demand=1, began=100.0, now=100.01, ended_at=(1, "k"))
+    assert turns.seconds_left(100.01) == pytest.approx(0.09)  # sooner than after all was seen
+    assert turns.empty_since == 0.0
+    turns.hurry([(1, "a")])
+    second = turns.start(1, worst=1, clock=NOW)
+    assert [piece[:3] for piece in second.pieces] == [(1, "a", "a"), (0, behind("k"), LAST), (1, FIRST, LAST)]
+    turns.passed([(1, "a")], demand=1, began=100.0, now=100.01, ended_at=None)
+    assert turns.start(1, worst=1, clock=NOW).pieces == first.pieces  # it was out of turn, and moved nothing
 
 
 def test_what_is_worse_than_plain_jobs_that_can_not_all_be_run_is_left_out() -> None:
-    assert Turns().start(1, worst=3, clock=NOW).priorities == [0, 1, 2, 3]
+    assert [piece.priority for piece in Turns().start(1, worst=3, clock=NOW).pieces] == [0, 1, 2, 3]
 
 
 def test_with_aging_what_has_waited_long_comes_before_better_priorities() -> None:
@@ -123,8 +137,8 @@ def claim(database_url: str, worker: int) -> Iterator[Claim]:
     """Give turns, and say which jobs got one."""
     with connect_hot(database_url, application_name="turns") as hot:
 
-        def claim(demand: int = 100, *, queue: str = "default", quantum: int = 100, behind: str = FIRST) -> list[int]:
-            return [row[0] for row in one_pass(hot, worker, demand, queue=queue, quantum=quantum, behind=behind)]
+        def claim(demand: int = 100, *, queue: str = "default", quantum: int = 100, last: str = FIRST) -> list[int]:
+            return [row[0] for row in one_pass(hot, worker, demand, queue=queue, quantum=quantum, last=last)]
 
         yield claim
 
@@ -136,7 +150,8 @@ def one_pass(
     *,
     queue: str = "default",
     quantum: int = 100,
-    behind: str = FIRST,
+    last: str = FIRST,
+    most: int = 500,
 ) -> list[tuple[Any, ...]]:
     with hot.transaction():
         row = hot.execute(statement("lock_turns")).fetchone()
@@ -145,9 +160,10 @@ def one_pass(
         hot.execute(statement("wake_waiting"), {"queue": queue})
         values = {
             "priorities": array([*PRIORITIES, *PRIORITIES]),
-            "behinds": [behind] * 10 + [FIRST] * 10,
-            "untils": [LAST] * 10 + [behind] * 10,
+            "sinces": [behind(last)] * 10 + [FIRST] * 10,
+            "untils": [LAST] * 10 + [last] * 10,
             "dues": [NEWEST] * 20,
+            "most": most,
             "quantum": quantum,
             "queue": queue,
             "demand": demand,
@@ -236,7 +252,7 @@ def test_what_a_job_costs_is_taken_from_the_tokens(conn: psycopg.Connection, cla
     assert conn.execute("SELECT round(tokens) FROM pgjobs.buckets").fetchall() == [(2.0,)]
 
 
-def test_what_costs_more_than_the_bucket_holds_gets_a_full_one_and_the_others_wait_for_what_is_owed(
+def test_a_dear_job_starts_with_one_token_and_the_others_wait_for_what_it_owes(
     conn: psycopg.Connection, claim: Claim
 ) -> None:
     conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 1, '1 second', 10)")
@@ -247,6 +263,61 @@ def test_what_costs_more_than_the_bucket_holds_gets_a_full_one_and_the_others_wa
     assert claim() == []
     conn.execute("UPDATE pgjobs.buckets SET at = at - interval '3 s'")
     assert claim() == [cheap]
+
+
+def test_cheap_jobs_do_not_starve_a_dear_one_of_the_same_limit(conn: psycopg.Connection, claim: Claim) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 10, '1 second', 10)")
+    for _ in range(30):
+        wait_in_lane(conn, limit_key="k", tenant="cheap", priority=5)
+    assert len(claim()) == 10
+    dear = wait_in_lane(conn, limit_key="k", tenant="dear", priority=0, cost=5)
+    conn.execute("UPDATE pgjobs.buckets SET at = at - interval '0.1 s'")
+    assert claim() == [dear]
+
+
+def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: str, conn: psycopg.Connection) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 100, '1 hour', 100)")
+    jobs = [wait_in_lane(conn, limit_key="k", priority=5, run_at="2020-01-01Z") for _ in range(5)]
+    me = register(conn, [QueueSlots("default")], rescue_after=30.0, pooled=False)
+    turns = Turns()
+    turns.aging = timedelta(minutes=1)
+    look = turns.start(100, worst=9, clock=datetime.now(UTC))
+    values = {
+        "priorities": array(piece.priority for piece in look.pieces),
+        "sinces": [piece.since for piece in look.pieces],
+        "untils": [piece.until for piece in look.pieces],
+        "dues": [piece.due for piece in look.pieces],
+        "quantum": 100,
+        "most": 500,
+        "queue": "default",
+        "demand": 100,
+        "worker_id": me,
+        "slot": None,
+    }
+    with connect_hot(database_url, application_name="turns") as hot:
+        assert sorted(row[0] for row in hot.execute(statement("claim_waiting"), values)) == jobs
+    assert conn.execute("SELECT tokens FROM pgjobs.buckets").fetchall() == [(95.0,)]
+
+
+def test_a_pass_looks_at_so_many_lanes_and_says_where_it_ended(
+    database_url: str, conn: psycopg.Connection, worker: int
+) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k:*', 0)")
+    for number in range(9):
+        wait_in_lane(conn, limit_key=f"k:{number}")
+    with connect_hot(database_url, application_name="turns") as hot:
+        rows = one_pass(hot, worker, 5, most=4)
+        assert [(row[0], row[5], row[13]) for row in rows] == [(None, 6, "\x1fk:3\x1f\x1f")]
+        assert one_pass(hot, worker, 5, most=10) == []
+
+
+def test_what_has_expired_takes_no_tokens(conn: psycopg.Connection, database_url: str) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 1, '1 hour', 3)")
+    late = [wait_in_lane(conn, limit_key="k", expires_at="2020-01-01Z") for _ in range(5)]
+    with connect_hot(database_url, application_name="turns") as hot:
+        rows = hot.execute(statement("expire_waiting"), {"queue": "default", "reason": "late"}).fetchall()
+    assert sorted(row[0] for row in rows) == late
+    assert conn.execute("SELECT DISTINCT status, error FROM pgjobs.jobs").fetchall() == [("cancelled", "late")]
 
 
 def test_what_costs_less_than_a_token_needs_no_whole_one(conn: psycopg.Connection, claim: Claim) -> None:
@@ -279,7 +350,7 @@ def test_a_lighter_tenant_gets_its_share_by_chance(conn: psycopg.Connection, cla
 def test_better_priorities_come_first_whosever_turn_it_is(conn: psycopg.Connection, claim: Claim) -> None:
     later = [wait_in_lane(conn, tenant=f"a{number}", priority=5) for number in range(3)]
     first = [wait_in_lane(conn, tenant=f"z{number}", priority=1) for number in range(3)]
-    assert sorted(claim(4, behind="zzz")) == sorted([*first, later[0]])
+    assert sorted(claim(4, last="zzz")) == sorted([*first, later[0]])
 
 
 def test_a_sequence_gives_its_first_job_alone_whatever_its_priority(conn: psycopg.Connection, claim: Claim) -> None:
@@ -379,7 +450,8 @@ def test_the_plans_read_by_indexes_alone(
         conn.execute("ANALYZE")
     values = {
         "priorities": "{0,1}",
-        "behinds": ["", ""],
+        "sinces": ["", ""],
+        "most": 500,
         "untils": [LAST, LAST],
         "dues": [NEWEST, NEWEST],
         "quantum": 1,

@@ -82,6 +82,8 @@ def connect(
             f"long{hint(url)}."
         ) from None
     connection.answer_within = answer_within
+    # What is looked at under a lock has to be seen as it is then, whatever the database's default.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
     return connection
 

@@ -144,7 +144,7 @@ class Acknowledger(VitalThread):
                 del inflight[job.id]
         for lane in lanes:
             if lane.takes_turns:
-                lane.free()
+                lane.free(job for job, _, _ in batch if job.lane is lane)
             elif lane.hungry and lane.demand():  # so many were not acknowledged that nothing was claimed
                 lane.wake()
         self.settled += len(batch)

@@ -6,13 +6,14 @@ and whether that is so is looked at once a second.
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pgjobs.context import ControlledJob, CurrentJob
-from pgjobs.db.follow import settle_dependencies
+from pgjobs.db.follow import End, follow, settle_dependencies
 from pgjobs.db.statements import statement
 from pgjobs.outcome import Cancelled, Parked
 from pgjobs.worker.demand import room_left
@@ -23,6 +24,7 @@ from pgjobs.worker.paused import PausedTasks
 from pgjobs.worker.settle import array
 from pgjobs.worker.turns import Turns
 
+log = logging.getLogger("pgjobs.producer")
 CLOCK_EVERY = 30.0  # seconds
 FULL_POLL = 0.05  # seconds until the next look at whether a queue is still at its limit
 EXPIRED = "expired: it was not worth running any more when its turn came"
@@ -68,6 +70,8 @@ class Claimer:
         turns, now = self.turns, time.monotonic()
         if now >= turns.next_look:
             self._look(link, now)
+        if rung and turns.are_taken(now):
+            turns.hurry()
         if self._is_limited:
             return self._claim_limited(link, wanted)
         if turns.is_due(now) and not self._queued_first:
@@ -201,8 +205,7 @@ class Claimer:
         self._lane.takes_turns = self._is_limited or self.turns.are_taken(now)
         if unsettled:
             with link.connection.transaction(), link.pinned() as cursor:
-                if _has_lock(cursor):
-                    settle_dependencies(cursor)
+                settle_dependencies(cursor)
 
     def _claim_waiting(self, link: Link, wanted: int) -> int:
         began = time.monotonic()
@@ -218,28 +221,49 @@ class Claimer:
         queue = self._lane.name
         look = self.turns.start(wanted, self._level, self._clock_zero + timedelta(seconds=time.monotonic()))
         cursor.execute(statement("wake_waiting"), {"queue": queue})
-        values = {
-            **look._asdict(),
-            "priorities": array(look.priorities),
-            "queue": queue,
-            "demand": wanted,
-            "slot": slot,
-        }
-        cursor.execute(statement("claim_waiting"), {**values, "worker_id": self._worker_id})
+        self._expire(cursor)
+        cursor.execute(
+            statement("claim_waiting"),
+            {
+                "priorities": array(piece.priority for piece in look.pieces),
+                "sinces": [piece.since for piece in look.pieces],
+                "untils": [piece.until for piece in look.pieces],
+                "dues": [piece.due for piece in look.pieces],
+                "quantum": look.quantum,
+                "most": look.most,
+                "queue": queue,
+                "demand": wanted,
+                "worker_id": self._worker_id,
+                "slot": slot,
+            },
+        )
         rows: Rows = cursor.fetchall()
         self._look_at_pauses(cursor, rows)
         return rows
 
+    def _expire(self, cursor: Any) -> None:
+        """Cancel what waits and is not worth running any more: it must not take the turns of others."""
+        cursor.execute(statement("expire_waiting"), {"queue": self._lane.name, "reason": EXPIRED})
+        ends = [End(*row) for row in cursor.fetchall()]
+        if ends:
+            log.info("queue %s: cancelled %d jobs that have expired", self._lane.name, len(ends))
+            follow(cursor, [end for end in ends if end.awaited], completed=False)
+
     def _passed(self, rows: Rows, wanted: int, began: float) -> int:
         """Hand on what was given a turn, now that it is committed."""
         lane, now = self._lane, time.monotonic()
-        self.turns.passed([(row[5], row[_PAYLOAD + 1]) for row in rows], wanted, began, now)
+        ended_at = None
+        if rows and rows[-1][0] is None:
+            ended_at = rows[-1][5], rows[-1][_PAYLOAD + 1]
+            rows.pop()
+        given = [(row[5], row[_PAYLOAD + 1]) for row in rows]
+        self.turns.passed(given, wanted, began, now, ended_at=ended_at)
         if rows:
             rows.sort(key=_ORDER)
             jobs: list[CurrentJob] = []
             for row in self._note(rows, now):
-                *values, _, breaker, is_late = row
-                job = ControlledJob(lane.name, lane, *values, turn=breaker)
+                *values, lane_key, breaker, is_late = row
+                job = ControlledJob(lane.name, lane, *values, turn=(lane_key, breaker))
                 if is_late:
                     self._outbox.put((job, Cancelled(EXPIRED), None))
                 else:
@@ -262,7 +286,7 @@ class Claimer:
             room = room_left(wanted, slots, tokens)
             if room and turns.is_due(began) and not self._queued_first:
                 waiting = self._pass(cursor, room, queue)
-            taken = len(waiting or ())
+            taken = sum(row[0] is not None for row in waiting or ())
             if room > taken:
                 asked = self._ask(link, cursor, room - taken, queue)
                 taken += len(asked.rows)
@@ -271,9 +295,8 @@ class Claimer:
         self._is_full = not room
         if not room:
             self._lane.empty_since = began  # what is due can not be started now: to drain is not to wait for that
-        self._queued_first = waiting is not None and len(waiting) >= room
-        if waiting is not None:
-            self._passed(waiting, room, began)
+        given = 0 if waiting is None else self._passed(waiting, room, began)
+        self._queued_first = given >= room > 0
         if asked is not None:
             self._take(asked)
         return taken

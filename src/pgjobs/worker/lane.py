@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from queue import SimpleQueue
 
-from pgjobs.context import CurrentJob
+from pgjobs.context import ControlledJob, CurrentJob
 from pgjobs.outcome import Outcome
 from pgjobs.worker.demand import QUICK_JOB, demand, moving_mean, surplus
 from pgjobs.worker.inbox import Inbox
@@ -45,6 +46,7 @@ class Lane:
         self.look_ahead = False  # something was queued for later: when it is due, may be sooner than the next look
         self.takes_turns = False  # jobs wait for what those that run hold: a limit, a sequence
         self.freed = False  # some of that may be free again
+        self.freed_lanes: list[tuple[int, str]] = []  # priorities and lanes of the jobs that had it
         self._bell_read, self._bell_write = os.pipe()
         os.set_blocking(self._bell_read, False)
         os.set_blocking(self._bell_write, False)
@@ -88,8 +90,9 @@ class Lane:
         """The file descriptor that is readable after `wake()`."""
         return self._bell_read
 
-    def free(self) -> None:
-        """Say that something was acknowledged that others may have waited for."""
+    def free(self, jobs: Iterable[CurrentJob] = ()) -> None:
+        """Say that these were acknowledged, and others may have waited for that."""
+        self.freed_lanes += [(job.priority, job.turn[0]) for job in jobs if isinstance(job, ControlledJob)]
         self.freed = True
         self.wake()
 

@@ -67,7 +67,8 @@ class Producer(VitalThread):
                 self._hand_back_what_is_stale()
                 if lane.freed:
                     lane.freed = False
-                    self._claimer.turns.hurry()
+                    freed, lane.freed_lanes = lane.freed_lanes, []
+                    self._claimer.turns.hurry(freed)
                 wanted = lane.demand()
                 if not wanted:
                     self._wait_for_demand()

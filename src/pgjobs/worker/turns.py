@@ -8,7 +8,7 @@ each for `quantum` jobs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,22 +18,29 @@ FIRST = ""  # before all lanes
 LAST = "\U0010ffff"  # behind all lanes
 LOOK_EVERY = 1.0  # seconds between two looks at whether anything waits
 SOONEST = 0.005  # seconds until the next pass after one that gave nothing
-LATEST = 0.25
+LATEST = 0.5
+WALK_SHARE = 9  # the same, where a walk through all lanes goes on
+LEAST_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
+MOST_FREED = 200  # lanes that are looked at before a walk goes on
 PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
 TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 
 
+class Piece(NamedTuple):
+    """Lanes of one priority, from one up to another, both included; `due`: since when their jobs have to be due."""
+
+    priority: int
+    since: str
+    until: str
+    due: datetime
+
+
 class Pass(NamedTuple):
-    """What a pass looks at: pieces of priorities, each from behind one lane up to another one; jobs for each lane.
+    """What a pass looks at: pieces in their order, `quantum` jobs for each lane, and `most` lanes at most."""
 
-    `dues`: of each piece, since when its jobs have to be due.
-    """
-
-    priorities: list[int]
-    behinds: list[str]
-    untils: list[str]
-    dues: list[datetime]
+    pieces: list[Piece]
     quantum: int
+    most: int
 
 
 class Turns:
@@ -45,6 +52,10 @@ class Turns:
         self._next_pass = 0.0
         self.aging: timedelta | None = None  # of the queue
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
+        self._left: list[Piece] = []  # of a walk that ended before its time
+        self._freed: dict[tuple[int, str], None] = {}  # lanes where something has ended
+        self._looks: list[Piece] = []  # what the pass that is under way looks at
+        self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it looks at before it goes on
         self._quantum = 1 << 20  # as long as there may be but one lane
         self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
         self.full = False  # whether the last pass gave as many turns as it was asked for
@@ -69,9 +80,10 @@ class Turns:
         """Give the seconds until the next pass; infinity: none is needed."""
         return max(0.0, self._next_pass - now) if self.are_taken(now) else math.inf
 
-    def hurry(self) -> None:
-        """Look again, and make the next pass, at once: something has ended here, or was added."""
+    def hurry(self, freed: Iterable[tuple[int, str]] = ()) -> None:
+        """Look again, and make the next pass, at once: something has ended, in these lanes, or was added."""
         self._next_pass = self.next_look = 0.0
+        self._freed.update(dict.fromkeys(freed))
 
     def give_way(self, now: float) -> None:
         """Wait a moment: another worker makes a pass."""
@@ -80,32 +92,65 @@ class Turns:
     def start(self, demand: int, worst: int, clock: datetime) -> Pass:
         """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`.
 
-        With aging a priority comes several times: first with what has waited so long that it counts as a better one.
+        A walk through all lanes goes on where it ended, after a look at those where something has ended meanwhile; or
+        it begins: better priorities first, and with aging a priority comes several times, first with what has waited so
+        long that it counts as a better one.
         """
-        pieces: list[tuple[int, str, str, datetime]] = []
+        freed, self._freed = sorted(self._freed)[:MOST_FREED], {}
+        if self._left:
+            self._looks = [Piece(priority, lane, lane, NEWEST) for priority, lane in freed] + self._left
+            self._out_of_turn = set(freed)
+        else:
+            self._looks, self._out_of_turn = list(self._walk(worst, clock)), set()
+        return Pass(self._looks, max(1, min(self._quantum, demand)), max(LEAST_LANES, 2 * demand))
+
+    def _walk(self, worst: int, clock: datetime) -> Iterator[Piece]:
         for priority, due in steps(worst, clock, self.aging):
             last = self._last.get(priority, FIRST)
-            pieces.append((priority, last, LAST, due))
+            yield Piece(priority, behind(last), LAST, due)
             if last != FIRST:  # from the beginning on, up to the lane that had the last turn
-                pieces.append((priority, FIRST, last, due))
-        priorities, behinds, untils, dues = map(list, zip(*pieces, strict=True))
-        return Pass(priorities, behinds, untils, dues, max(1, min(self._quantum, demand)))
+                yield Piece(priority, FIRST, last, due)
 
-    def passed(self, given: Iterable[tuple[int, str]], demand: int, began: float, now: float) -> None:
-        """Remember a pass that gave turns to these (priority and lane of each job), of so many that were asked for."""
+    def passed(
+        self,
+        given: Iterable[tuple[int, str]],
+        demand: int,
+        began: float,
+        now: float,
+        *,
+        ended_at: tuple[int, str] | None = None,
+    ) -> None:
+        """Remember a pass that gave turns to these (priority and lane of each job), of so many that were asked for.
+
+        `ended_at`: the number of the piece (from 1) and the lane at which the walk ended before its time.
+        """
         lanes: dict[int, set[str]] = {}
         jobs = 0
         for priority, lane in given:
-            lanes.setdefault(priority, set()).add(lane)
             jobs += 1
+            if (priority, lane) not in self._out_of_turn:
+                lanes.setdefault(priority, set()).add(lane)
         for priority, those in lanes.items():
             self._last[priority] = last_in_turn(those, self._last.get(priority, FIRST))
         self._quantum = next_quantum(self._quantum, demand, jobs, sum(map(len, lanes.values())))
-        self._next_pass = 0.0 if jobs else now + min(max(PASS_SHARE * (now - began), SOONEST), LATEST)
+        self._left = [] if ended_at is None else rest_of(self._looks, *ended_at)
+        share = PASS_SHARE if ended_at is None else WALK_SHARE
+        self._next_pass = 0.0 if jobs else now + min(max(share * (now - began), SOONEST), LATEST)
         self.full = jobs >= demand
-        self.empty_since = 0.0 if jobs else began
+        self.empty_since = 0.0 if jobs or self._left else began
         if jobs:
             self._waiting_since = now
+
+
+def behind(lane: str) -> str:
+    """Give the first text that comes behind a lane: there is no character before U+0001 in PostgreSQL."""
+    return lane if lane == FIRST else lane + "\x01"
+
+
+def rest_of(pieces: list[Piece], number: int, lane: str) -> list[Piece]:
+    """Give what is left of a walk that ended at this lane of this piece (the first is 1)."""
+    here = pieces[number - 1]
+    return [here._replace(since=behind(lane)), *pieces[number:]]
 
 
 def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[int, datetime]]:

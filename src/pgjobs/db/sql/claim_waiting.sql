@@ -1,21 +1,24 @@
 -- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Run under the lock of lock_turns.sql, in
 -- the same transaction and after it, so that what others have claimed is seen: slots are counted from rows that run.
 --
--- Lanes take turns: in each priority, those behind the lane that had the last turn come first, then those up to it. All
--- jobs of a lane are held up by the same things, so a lane without room is passed over by one look, however many jobs
--- lie in it. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant; what is left of a whole job then
--- is given by chance. Of a sequence only its first job can have the turn: the one with the smallest id, wherever and
--- until whenever it waits. A priority may come several times, with jobs that are due since longer: see turns.py.
-WITH turns AS MATERIALIZED (
-    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.capacity, b.probes, row_number() OVER () AS n
-    FROM unnest(%(priorities)s::smallint[], %(behinds)s::text[], %(untils)s::text[],
-                %(dues)s::timestamptz[]) AS s (priority, behind, until, due)
+-- Lanes take turns, in the order of the pieces that are given: lanes of one priority, from one up to another. All jobs of
+-- a lane are held up by the same things, so a lane without room is passed over by one look, however many jobs lie in it,
+-- and no more than %(most)s lanes are looked at. A lane gives %(quantum)s jobs in its turn, times the weight of its
+-- tenant; what is left of a whole job then is given by chance. Of a sequence only its first job can have the turn: the
+-- one with the smallest id, wherever and until whenever it waits.
+--
+-- Where the walk ended before its time, the last row says so: it has no id, but the number of the piece in the place of
+-- the priority, and the last lane that was looked at.
+WITH lanes AS MATERIALIZED (
+    SELECT s.piece, s.priority, s.due, l.lane, l.limit_key, l.sequence, l.breaker, coalesce(l.cost, 1) AS cost
+    FROM unnest(%(priorities)s::smallint[], %(sinces)s::text[], %(untils)s::text[], %(dues)s::timestamptz[])
+         WITH ORDINALITY AS s (priority, since, until, due, piece)
     CROSS JOIN LATERAL (
         WITH RECURSIVE lane AS (
             (SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
              FROM pgjobs.jobs_waiting AS w
              WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
-               AND w.lane > s.behind AND w.lane <= s.until
+               AND w.lane >= s.since AND w.lane <= s.until
              ORDER BY w.lane, w.run_at, w.id
              LIMIT 1)
             UNION ALL
@@ -30,8 +33,12 @@ WITH turns AS MATERIALIZED (
                 LIMIT 1
             ) AS next
         )
-        SELECT lane.lane, lane.limit_key, lane.sequence, lane.breaker, coalesce(lane.cost, 1) AS cost FROM lane
+        SELECT * FROM lane
     ) AS l
+    LIMIT %(most)s
+), turns AS MATERIALIZED (
+    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.capacity, b.probes, row_number() OVER () AS n
+    FROM lanes AS l
     -- What the limit leaves: slots and tokens. NULL: as many as there are.
     LEFT JOIN LATERAL (
         SELECT m.concurrency - (
@@ -47,7 +54,9 @@ WITH turns AS MATERIALIZED (
                END AS tokens
         FROM pgjobs.limits AS m
         LEFT JOIN pgjobs.buckets AS t ON t.kind = 'limit' AND t.name = l.limit_key
-        CROSS JOIN LATERAL (SELECT CASE WHEN m.rate IS NOT NULL THEN coalesce(m.burst, greatest(m.rate, 1)) END) AS c (capacity)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN m.rate IS NOT NULL THEN coalesce(m.burst, greatest(m.rate, 1)) END AS capacity
+        ) AS c
         WHERE m.name IN (l.limit_key, regexp_replace(l.limit_key, '[^:]*$', '*'))
         ORDER BY m.name = l.limit_key DESC
         LIMIT 1
@@ -67,8 +76,9 @@ WITH turns AS MATERIALIZED (
     ) AS b ON l.breaker IS NOT NULL
     LEFT JOIN pgjobs.tenants AS f ON f.name = split_part(l.lane, E'\x1f', 1)
     CROSS JOIN LATERAL (
-        SELECT least(floor(%(quantum)s * coalesce(f.weight, 1) + CASE WHEN f.weight IS NULL THEN 0 ELSE random() END), r.slots, b.probes,
-                     CASE WHEN r.tokens + 1e-9 >= least(l.cost, r.capacity) THEN greatest(floor(r.tokens / l.cost + 1e-9), 1)
+        SELECT least(floor(%(quantum)s * coalesce(f.weight, 1) + CASE WHEN f.weight IS NULL THEN 0 ELSE random() END),
+                     r.slots, b.probes,
+                     CASE WHEN r.tokens + 1e-9 >= least(l.cost, r.capacity, 1) THEN greatest(floor(r.tokens / l.cost), 1)
                           WHEN r.tokens IS NOT NULL THEN 0 END)::bigint AS room
     ) AS x
     CROSS JOIN LATERAL (
@@ -76,8 +86,8 @@ WITH turns AS MATERIALIZED (
         FROM (SELECT w.ctid, coalesce(w.cost, 1) AS cost
               FROM pgjobs.jobs_waiting AS w
               WHERE l.sequence IS NULL
-                AND w.queue = %(queue)s AND w.priority = s.priority AND w.lane = l.lane AND w.held IS NULL
-                AND w.run_at <= least(now(), s.due)
+                AND w.queue = %(queue)s AND w.priority = l.priority AND w.lane = l.lane AND w.held IS NULL
+                AND w.run_at <= least(now(), l.due)
               ORDER BY w.run_at, w.id
               LIMIT x.room
               FOR UPDATE SKIP LOCKED) AS first
@@ -87,8 +97,8 @@ WITH turns AS MATERIALIZED (
               FROM pgjobs.jobs_waiting AS w
               WHERE w.id = (SELECT f.id FROM pgjobs.jobs_waiting AS f
                             WHERE f.sequence = l.sequence ORDER BY f.id LIMIT 1)
-                AND w.queue = %(queue)s AND w.lane = l.lane AND w.priority = s.priority
-                AND w.held IS NULL AND w.run_at <= least(now(), s.due)
+                AND w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
+                AND w.held IS NULL AND w.run_at <= least(now(), l.due)
                 AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS v WHERE v.sequence = l.sequence)
                 AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d
                                 WHERE d.sequence = l.sequence AND coalesce(d.on_failure, 'block') = 'block')
@@ -100,18 +110,20 @@ WITH turns AS MATERIALIZED (
       AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
     LIMIT %(demand)s
 ), ranked AS (
-    -- Several lanes may share a limit or a breaker: what is left of it is theirs together.
-    SELECT turns.*,
-           row_number() OVER same_limit AS place, sum(cost) OVER same_limit AS spent,
+    -- Several lanes may share a limit or a breaker: what is left of it is theirs together. With aging a job may have been
+    -- met twice.
+    SELECT once.*,
+           row_number() OVER same_limit AS place, sum(cost) OVER same_limit - cost AS spent,
            row_number() OVER (PARTITION BY breaker ORDER BY n) AS probe
-    FROM turns
+    FROM (SELECT DISTINCT ON (ctid) * FROM turns ORDER BY ctid, n) AS once
     WINDOW same_limit AS (PARTITION BY limit_key ORDER BY n)
 ), chosen AS MATERIALIZED (
     SELECT ctid, limit_key, cost, tokens
     FROM ranked
     WHERE (slots IS NULL OR place <= slots)
-      -- What costs more than the bucket can hold gets all of it when it is full, and the rest is owed.
-      AND (tokens IS NULL OR spent <= tokens + 1e-9 OR place = 1 AND tokens + 1e-9 >= capacity)
+      -- One token is enough to start with. What costs more leaves a debt, which the next ones wait for: else cheap jobs
+      -- would take every token that a dear one waits for.
+      AND (tokens IS NULL OR tokens - spent + 1e-9 >= least(cost, capacity, 1))
       AND (probes IS NULL OR probe <= probes)
 ), spending AS (
     INSERT INTO pgjobs.buckets AS t (kind, name, tokens, at)
@@ -119,15 +131,21 @@ WITH turns AS MATERIALIZED (
     ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at
 ), gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w WHERE w.ctid = ANY (ARRAY (SELECT ctid FROM chosen)) RETURNING w.*
+), ran AS (
+    INSERT INTO pgjobs.jobs_live (
+        id, run_at, enqueued_at, started_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout, priority,
+        isolate, status, queue, task, executor, summary, error, signature, payload, errors, expires_at, lane, limit_key,
+        cost, sequence, on_failure, breaker, dependents, slot)
+    SELECT id, run_at, enqueued_at, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
+           max_attempts, prior_attempts, timeout, priority, isolate, 'running', queue, task, executor, summary, error,
+           signature, payload, errors, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
+           %(slot)s::text
+    FROM gone
+    RETURNING id, claims, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout, signature,
+              payload, lane, breaker, expires_at <= now() AS is_late
 )
-INSERT INTO pgjobs.jobs_live (
-    id, run_at, enqueued_at, started_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout, priority,
-    isolate, status, queue, task, executor, summary, error, signature, payload, errors, expires_at, lane, limit_key,
-    cost, sequence, on_failure, breaker, dependents, slot)
-SELECT id, run_at, enqueued_at, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
-       max_attempts, prior_attempts, timeout, priority, isolate, 'running', queue, task, executor, summary, error,
-       signature, payload, errors, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
-       %(slot)s::text
-FROM gone
-RETURNING id, claims, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout, signature,
-          payload, lane, breaker, expires_at <= now()
+SELECT * FROM ran
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, last.piece::smallint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, last.lane, NULL, NULL
+FROM (SELECT lanes.piece, lanes.lane FROM lanes OFFSET %(most)s - 1) AS last
+WHERE (SELECT count(*) FROM turns) < %(demand)s

@@ -14,17 +14,22 @@ WITH locked AS MATERIALIZED (
 INSERT INTO pgjobs.jobs (
     id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
     executor, summary, error, signature, payload, errors, lane, limit_key, cost, sequence, on_failure, breaker,
-    dependents)
+    dependents, needs, held)
 SELECT DISTINCT ON (gone.id)
        gone.id, now(), gone.enqueued_at, gone.claims, least(gone.attempt, 999999999),
        least(gone.attempt + greatest(gone.max_attempts::bigint - coalesce(gone.prior_attempts, 0), 1), 1000000000),
        least(gone.attempt, 999999999), gone.timeout, gone.priority,
-       CASE WHEN gone.lane IS NULL THEN 'queued' ELSE 'waiting' END, gone.queue, gone.task, gone.executor,
+       CASE WHEN gone.lane IS NULL AND n.needs IS NULL THEN 'queued' ELSE 'waiting' END, gone.queue, gone.task, gone.executor,
        gone.summary, gone.error, gone.signature, gone.payload, coalesce(gone.errors, letters.errors), gone.lane,
        gone.limit_key, gone.cost, gone.sequence, gone.on_failure, gone.breaker,
-       CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END
+       CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
+       n.needs, CASE WHEN n.needs IS NOT NULL THEN 'needs' END
 FROM gone
 LEFT JOIN letters ON letters.id = gone.id
+CROSS JOIN LATERAL (
+    -- One that was cancelled before the others had ended waits for them again.
+    SELECT nullif(count(*), 0)::int AS needs FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
+) AS n
 ORDER BY gone.id, gone.attempt DESC
 ON CONFLICT DO NOTHING
 RETURNING id, queue

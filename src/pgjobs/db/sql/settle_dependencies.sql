@@ -1,5 +1,5 @@
 -- After mark_awaited.sql, with a newer snapshot: what knows of it is settled. Gives the jobs that have ended meanwhile,
--- and how; one that is not kept has completed, as far as anybody knows.
+-- and how; one of which nothing is kept has completed, as far as anybody knows.
 WITH wanted AS MATERIALIZED (
     SELECT d.needs_id, d.job_id
     FROM pgjobs.dependencies AS d
@@ -12,16 +12,26 @@ WITH wanted AS MATERIALIZED (
     FROM wanted AS w
     WHERE NOT EXISTS (SELECT FROM pgjobs.jobs AS j
                       WHERE j.id = w.needs_id AND j.status IN ('waiting', 'queued', 'running'))
+), letters AS MATERIALIZED (
+    -- Locked, because somebody may be about to have it run again: then it is told then, like any other.
+    SELECT h.id, h.status
+    FROM pgjobs.jobs_history AS h
+    WHERE h.id = ANY (ARRAY (SELECT needs_id FROM ends)) AND h.status <> 'completed'
+    FOR KEY SHARE SKIP LOCKED
+), known AS MATERIALIZED (
+    SELECT e.needs_id,
+           CASE WHEN EXISTS (SELECT FROM letters WHERE letters.id = e.needs_id) THEN false
+                WHEN EXISTS (SELECT FROM pgjobs.jobs_history AS h WHERE h.id = e.needs_id AND h.status <> 'completed')
+                THEN NULL
+                ELSE NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d WHERE d.id = e.needs_id) END AS completed
+    FROM ends AS e
 ), settled AS (
     UPDATE pgjobs.dependencies AS d
     SET settled = true
     FROM wanted AS w
     WHERE d.needs_id = w.needs_id AND d.job_id = w.job_id
-      AND (w.needs_id IN (SELECT needs_id FROM ends)
+      AND (w.needs_id IN (SELECT needs_id FROM known WHERE completed IS NOT NULL)
            OR EXISTS (SELECT FROM pgjobs.jobs AS j
                       WHERE j.id = w.needs_id AND j.status IN ('waiting', 'queued', 'running') AND j.dependents))
 )
-SELECT e.needs_id,
-       coalesce((SELECT h.status = 'completed' FROM pgjobs.jobs_history AS h
-                 WHERE h.id = e.needs_id ORDER BY h.finished_at DESC LIMIT 1), true) AS completed
-FROM ends AS e
+SELECT needs_id, completed FROM known WHERE completed IS NOT NULL
