@@ -66,6 +66,7 @@ def test_a_failed_job_that_is_put_back_at_that_moment_is_told_as_well(
 ) -> None:
     dead = put_dead(conn)
     with psycopg.connect(database_url) as other:
+        other.execute("SELECT 1")  # so that it is a part of this transaction
         retry_jobs(other, [dead])
         waits = enqueue(conn, add.options(after=[dead]), 2).id
         settle(conn)
