@@ -239,6 +239,7 @@ def _breaker_columns() -> list[Column[Any]]:
         Column("cooldown", Interval, nullable=False, server_default=text("'60 s'")),
         Column("passed", Integer, nullable=False, server_default=text("0")),
         Column("calls", JSONB, nullable=False, server_default=text("'[]'")),
+        Column("streak", Integer, nullable=False, server_default=text("0")),
         Column("changed_at", _MOMENT),
         Column("changed_by", Text),
         Column("reason", Text),
