@@ -12,7 +12,7 @@ from typing import LiteralString, cast
 
 from pgjobs.settings import DEFAULT_SCHEMA, Settings, settings
 
-_COMMENT = re.compile(r"^--.*\n?", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*--.*\n?", re.MULTILINE)
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
