@@ -154,21 +154,23 @@ def test_a_savepoint_that_is_rolled_back_takes_its_ring_with_it_and_no_other(con
 
 
 @pytest.mark.parametrize(
-    ("status", "run_at", "rings"),
+    ("status", "held", "run_at", "rings"),
     [
-        ("queued", "now() - interval '1 h'", True),
-        ("queued", "now() + interval '1 s'", True),
-        ("queued", "now() + interval '1 minute'", False),
-        ("waiting", "now()", False),
+        ("queued", None, "now() - interval '1 h'", True),
+        ("queued", None, "now() + interval '1 s'", True),
+        ("queued", None, "now() + interval '1 minute'", False),
+        ("waiting", None, "now()", True),  # for its turn, which may be at once
+        ("waiting", "needs", "now()", False),
+        ("waiting", "task", "now()", False),
     ],
 )
 def test_it_rings_for_what_is_due_or_will_be_in_a_moment(
-    conn: psycopg.Connection, status: str, run_at: str, rings: bool
+    conn: psycopg.Connection, status: str, held: str | None, run_at: str, rings: bool
 ) -> None:
     arm(conn, "mail")
     insert = (
-        "INSERT INTO pgjobs.jobs (queue, task, payload, status, run_at) "
-        f"VALUES ('mail', 'm:f', '', '{status}', {run_at})"
+        "INSERT INTO pgjobs.jobs (queue, task, payload, lane, status, held, run_at) VALUES ('mail', 'm:f', '', 'a', "
+        f"'{status}', {'NULL' if held is None else repr(held)}, {run_at})"
     )
     conn.execute(insert)
     assert rung(conn) == ["mail"] * rings
