@@ -79,10 +79,18 @@ def test_what_is_checked_of_one_column_is_checked_by_its_type_and_history_and_le
     conn: Connection,
 ) -> None:
     found = conn.execute(
-        "SELECT conrelid::regclass::text, count(*) FROM pg_constraint "
-        "WHERE contype = 'c' AND connamespace = 'pgjobs'::regnamespace AND conrelid > 0 GROUP BY conrelid ORDER BY 1"
+        """
+        SELECT conrelid::regclass::text, array_agg(conname::text ORDER BY conname)
+        FROM pg_constraint
+        WHERE contype = 'c' AND conrelid IN (SELECT relid FROM pg_partition_tree('pgjobs.jobs')
+                                             UNION ALL SELECT 'pgjobs.dead_jobs'::regclass)
+        GROUP BY conrelid ORDER BY 1
+        """
     ).fetchall()
-    assert found == [("pgjobs.jobs_live", 1), ("pgjobs.queues", 1), ("pgjobs.retention", 2)]
+    # What a job waits for is checked where jobs wait: in jobs and dead_jobs, a type with a check would have rewritten
+    # all of history.
+    waits = [f"jobs_waiting_{column}_check" for column in ("cost", "held", "lane", "needs", "on_failure")]
+    assert found == [("pgjobs.jobs_live", ["jobs_live_worker_id_check"]), ("pgjobs.jobs_waiting", waits)]
 
 
 CLAIM = {
