@@ -57,6 +57,7 @@ READING = st.sampled_from(
             ["tasks", "list"],
         ),
         *(["status"], ["why"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
+        ["tenants", "remove"],  # there is none: it says so, and that is no failure
     ]
 )
 # With what they are given here, these must find nothing to do.
@@ -64,10 +65,10 @@ REFUSING = st.sampled_from(
     [
         *(["jobs", "retry"], ["jobs", "cancel"], ["dead", "replay"], ["dead", "discard"], ["history", "keep"]),
         *(["dead", "keep"], ["migrate", "--downgrade"], ["work", "--drain", "--allow"], ["work", "--drain", "--grace"]),
-        *(["jobs", "set"], ["tasks", "resume"], ["drain", "--timeout"]),
+        *(["jobs", "set"], ["drain", "--timeout"]),
         *(["work", "--drain", "--processes"], ["work", "--drain", "--rescue-after"]),
         *(["schedules", "pause"], ["schedules", "resume"], ["schedules", "remove"], ["schedules", "run"]),
-        *(["limits", "set"], ["limits", "remove"], ["queues", "limit"], ["tenants", "remove"]),
+        *(["limits", "set"], ["limits", "remove"], ["queues", "limit"]),
         *(["schedules", "add"], ["schedules", "add", "x"], ["schedules", "add", "x", "0 9 * * *"]),
     ]
 )
@@ -143,18 +144,24 @@ def test_what_changes_something_does_nothing_without_a_meaning(
     assert contents(conn) == before
 
 
-@given(name=TEXT.filter(lambda name: not name.startswith("-")), verb=st.sampled_from(["pause", "resume"]))
+@given(
+    name=TEXT.filter(lambda name: not name.startswith("-")),
+    verb=st.sampled_from(["pause", "resume"]),
+    kind=st.sampled_from(["queues", "tasks"]),
+)
+@example(name=":", verb="resume", kind="tasks")
 @fuzz
-def test_a_queue_is_paused_under_exactly_that_name_or_not_at_all(
-    name: str, verb: str, url: str, conn: psycopg.Connection
+def test_a_queue_or_task_is_paused_under_exactly_that_name_or_not_at_all(
+    name: str, verb: str, kind: str, url: str, conn: psycopg.Connection
 ) -> None:
     before = contents(conn)
-    arguments = ["queues", verb, name]
+    arguments = [kind, verb, name]
     code, out, err = run(arguments)
     check(arguments, code, out, err)
-    names = [row[0] for row in conn.execute("SELECT name FROM pgjobs.queues").fetchall()]
+    table, column = {"queues": ("queues", "name"), "tasks": ("paused_tasks", "task")}[kind]
+    names = [row[0] for row in conn.execute(f"SELECT {column} FROM pgjobs.{table}").fetchall()]
     assert names == ([name] if code == 0 and verb == "pause" else [])
-    conn.execute("DELETE FROM pgjobs.queues")
+    conn.execute(f"DELETE FROM pgjobs.{table}")
     assert contents(conn) == before
 
 
