@@ -10,19 +10,20 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from json import dumps
 from typing import Any, TypeVarTuple, overload
 
 from pgjobs.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
 from pgjobs.errors import EnqueueError, UsageError, brief
 from pgjobs.exact import exact_text, isinstance_of
+from pgjobs.job import options_of
+from pgjobs.options import check_queue
 from pgjobs.recipe import Columns, recipe_of
+from pgjobs.schedule_options import kept_options
 from pgjobs.settings import settings
 
 Ts = TypeVarTuple("Ts")
 NAME_LIMIT = 200  # characters
 _OWN = {"queue", "priority", "max_attempts", "timeout", "executor", "task"}  # columns of `schedules`
-_WHEN = {"run_at", "delay"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Schedule:
     """A schedule as it is declared.
 
     `name`: one of its own in the database. `cron`, `tz`: when. `missed`, `overlap`: see `schedule`. `app`: whose it is
-    (None: an operator's). The rest is the job that each firing enqueues; `options`: what other columns it sets.
+    (None: an operator's). The rest is the job that each firing enqueues; `options`: what holds it up, as JSON.
     """
 
     name: str
@@ -134,8 +135,10 @@ def schedule(
         schedule("0 9 * * MON-FRI", report, tz="Europe/Berlin")
         schedule("*/30 * * * * *", probe.options(queue="net"), args=("db1",), overlap="skip")
 
-    The arguments are pickled at once. Workers that import this (`pgjobs work --import`) write it into
-    `pgjobs.schedules`, and any worker of that database enqueues its firings, each once.
+    The arguments are pickled at once, and the keys of the job's options are made of them. Workers that
+    import this (`pgjobs work --import`) write it into `pgjobs.schedules`, and any worker of that database enqueues its
+    firings, each once. `expires` in seconds counts from the time of each firing. A firing whose unique key another job
+    has is done with that job, also where `on_conflict="raise"`.
 
     Args:
         cron: minute, hour, day of the month, month, day of the week; or six fields, with seconds in front.
@@ -151,7 +154,7 @@ def schedule(
 
     Raises:
         UsageError: a value that can not be used, or another schedule of this process has that name.
-        EnqueueError: the call is refused, as `enqueue` would do it.
+        EnqueueError: the call is refused, as `enqueue` would do it; or it has `delay`, `run_at` or `after`.
 
     """
     owner = app if app is not None else settings().app or _package(sys._getframe(1).f_globals)
@@ -200,8 +203,9 @@ def make(
     missed: str = "once",
     overlap: str = "allow",
     app: str | None = None,
+    queue: str | None = None,
 ) -> Schedule:
-    """Make a schedule without declaring it; it is not `signed` yet.
+    """Make a schedule without declaring it; it is not `signed` yet. `queue`: instead of the job's.
 
     Raises:
         UsageError, EnqueueError: as `schedule`.
@@ -219,7 +223,13 @@ def make(
     if columns["run_at"] is not None or columns["delay"]:
         raise EnqueueError(f"{recipe.columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
     payload, summary = recipe.make(args, kwargs or {})
-    own = {key: columns[key] for key in _OWN}
+    own, keys = {key: columns[key] for key in _OWN}, recipe.keys
+    if queue is not None:
+        own["queue"] = check_queue(queue)
+        if keys is not None:  # the queue may be part of the unique key
+            from pgjobs.keys import KeyMaker  # most jobs have none
+
+            keys = KeyMaker(callable, own["task"], own["queue"], options_of(callable).flow)
     return Schedule(
         name=check_name(recipe.columns.task[:NAME_LIMIT] if name is None else name),
         app=app,
@@ -229,7 +239,7 @@ def make(
         overlap=overlap,  # type: ignore[arg-type]  # just looked at
         **own,
         summary=None if summary is None else summary.encode(errors="replace").decode(),
-        options=_dumps({k: v for k, v in columns.items() if k not in _OWN | _WHEN and v is not None}),
+        options=kept_options(own["task"], keys, args, kwargs or {}),
         signature=None,
         payload=payload,
     )
@@ -237,8 +247,7 @@ def make(
 
 def columns_of(row: Mapping[str, Any]) -> Columns:
     """Give the columns of a job, from a row of `schedules`; `run_at` is left open."""
-    values = dict.fromkeys(Columns._fields) | {"delay": 0.0} | {key: row[key] for key in _OWN} | row["options"]
-    return Columns(**{name: values[name] for name in Columns._fields})
+    return Columns(run_at=None, delay=0.0, **{key: row[key] for key in _OWN})
 
 
 def check_name(name: object) -> str:
@@ -268,13 +277,6 @@ def _check_text(what: str, value: object, limit: int) -> str:
             f"{what}={brief(value)}: give 1 to {limit} characters that can be printed, without spaces at the ends."
         )
     return text
-
-
-def _dumps(options: Mapping[str, Any]) -> str:
-    try:
-        return dumps(options, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise EnqueueError(f"an option of this job can not be kept in a schedule: {error}.") from error
 
 
 def _package(namespace: Mapping[str, Any]) -> str:

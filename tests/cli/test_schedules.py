@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pgjobs.admin import schedules as admin
 from pgjobs.schedule import make
 from pgjobs.worker.declare import Declaration
 from tests.schedules import tasks
@@ -46,6 +47,13 @@ def test_a_schedule_is_added_listed_paused_resumed_run_and_removed(cli: Cli, con
     assert scalar(conn, "SELECT payload FROM pgjobs.jobs") == b'{"copy":true}'
     assert cli("schedules", "remove", "daily").out == "daily is removed.\n"
     assert cli("schedules", "list").err == "No schedules.\n"
+
+
+def test_run_says_which_job_has_the_unique_key(cli: Cli, conn: Connection) -> None:
+    admin.add(conn, "x", "0 9 * * *", tasks.sync.options(unique="u"), (7,))
+    job = admin.run(conn, "x").id
+
+    assert cli("schedules", "run", "x").out == f"Job {job} has its unique key: there is no other one.\n"
 
 
 def test_json_is_added_without_an_import(cli: Cli, conn: Connection) -> None:

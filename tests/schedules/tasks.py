@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from pgjobs import job, schedule
 
@@ -23,5 +24,13 @@ def sync(number: int) -> None:
     """Synchronise."""
 
 
+@job(limit_key="scheduled:{number}")
+def one_at_a_time(number: int) -> None:
+    """Take longer than it takes until the next one is due, if there are two."""
+    time.sleep(0.4)
+
+
+for name in os.environ.get("TEST_LIMITED", "").split():
+    schedule(CRON, one_at_a_time, args=(7,), name=name)
 for name in os.environ.get("TEST_SCHEDULES", "").split():
     schedule(CRON, sync, args=(len(name),), name=name, tz="Europe/Berlin")

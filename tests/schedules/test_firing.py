@@ -228,7 +228,7 @@ def test_run_is_no_firing(conn: Connection) -> None:
 
     job = admin.run(conn, "sync")
 
-    assert row_of(conn, job)["summary"] == "sync(7)"
+    assert row_of(conn, job.id)["summary"] == "sync(7)"
     assert admin.get_schedule(conn, "sync") == before
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgjobs.admin import schedules as admin
+from pgjobs.admin.limits import set_limit
+from pgjobs.limits import Limit
 from tests.schedules import tasks
 from tests.schedules.firings import firings, lateness, record_firings
 from tests.support.worker import QUICK, Work, scalar, wait_for, work
@@ -73,3 +75,17 @@ def test_workers_that_import_nothing_fire_what_an_operator_adds_and_have_no_conn
         admin.add(conn, "now", "* * * * * *", tasks.tidy)
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'completed')")
         assert scalar(conn, connected, [conn.info.dbname]) == 1
+
+
+def test_what_code_declares_keeps_to_its_limit(conn: Connection, database_url: str) -> None:
+    set_limit(conn, "scheduled:7", Limit(concurrency=1))
+    env = {"TEST_CRON": "* * * * * *", "TEST_LIMITED": "a b"}
+    with work(database_url, *IMPORT, env=env, ready=False):
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed') >= 3")
+
+    assert conn.execute("SELECT DISTINCT limit_key FROM pgjobs.jobs").fetchall() == [("scheduled:7",)]
+    together = """
+        SELECT count(*) FROM pgjobs.jobs AS a JOIN pgjobs.jobs AS b
+        ON a.id < b.id AND a.started_at < b.finished_at AND b.started_at < a.finished_at
+    """
+    assert scalar(conn, together) == 0

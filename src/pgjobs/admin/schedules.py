@@ -17,6 +17,7 @@ from pgjobs.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
 from pgjobs.db.scheduled import enqueue_scheduled
 from pgjobs.db.statements import statement
 from pgjobs.errors import EnqueueError, NotFoundError, UsageError, brief
+from pgjobs.handle import JobHandle
 from pgjobs.options import JobOptions, check_priority, check_queue
 from pgjobs.schedule import Schedule, check_name, make, signed
 
@@ -98,7 +99,7 @@ def add(
         EnqueueError: the call is refused, as `enqueue` would do it.
 
     """
-    made = make(cron, callable, args, kwargs, tz=tz, name=name, missed=missed, overlap=overlap)
+    made = make(cron, callable, args, kwargs, tz=tz, name=name, missed=missed, overlap=overlap, queue=queue)
     return _add(conn, made, queue, priority, replacing=replacing)
 
 
@@ -227,11 +228,14 @@ def remove(conn: psycopg.Connection, name: str) -> None:
         )
 
 
-def run(conn: psycopg.Connection, name: str) -> int:
-    """Enqueue the call of a schedule now, once, and give the job's id. It is no firing: nothing else changes.
+def run(conn: psycopg.Connection, name: str) -> JobHandle:
+    """Enqueue the call of a schedule now, once, and give the job's handle. It is no firing: nothing else changes.
+
+    Where another job has its unique key, the handle is that one's, with `conflict` set.
 
     Raises:
         NotFoundError: there is none of that name.
+        UsageError: somebody has written options into the row that can not be read.
 
     """
     get_schedule(conn, name)

@@ -187,7 +187,11 @@ def run(name: Name) -> None:
     from pgjobs.cli.session import session
 
     with session("schedules run") as conn:
-        say(f"Job {admin.run(conn, name)} is enqueued.")
+        job = admin.run(conn, name)
+    if job.conflict:
+        say(f"Job {job.id} has its unique key: there is no other one.")
+    else:
+        say(f"Job {job.id} is enqueued.")
 
 
 def _arguments(text: str) -> list[Any] | dict[str, Any]:

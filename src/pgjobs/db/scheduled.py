@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.handle import JobHandle, checked_handle
 from pgjobs.schedule import columns_of
+from pgjobs.schedule_options import statement_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -13,17 +15,23 @@ if TYPE_CHECKING:
     import psycopg
 
 
-def enqueue_scheduled(conn: psycopg.Connection[Any], row: Mapping[str, Any], run_at: datetime | None) -> int | None:
-    """Enqueue the call in the connection's transaction, as `enqueue` would, and give the job's id.
+def enqueue_scheduled(
+    conn: psycopg.Connection[Any], row: Mapping[str, Any], run_at: datetime | None
+) -> JobHandle | None:
+    """Enqueue the call in the connection's transaction, as `enqueue` would, and give the job's handle.
+
+    Where another job has its unique key, it is that one's, with `conflict` set, and nothing is raised. None: a trigger
+    of somebody's has kept the row out.
 
     `run_at`: the firing that it is for; None: now.
 
     Raises:
+        UsageError: the row can not be read.
         psycopg.Error: it could not be inserted.
 
     """
     from pgjobs.db.on_psycopg import run
 
-    columns = columns_of(row)._replace(run_at=run_at)
-    ids = run(conn, "enqueue", columns, {name: row[name] for name in ("summary", "signature", "payload")})
-    return ids[0] if ids else None
+    name, cells = statement_of(row)
+    ids = run(conn, name, columns_of(row)._replace(run_at=run_at), cells)
+    return checked_handle(ids[0]) if ids else None

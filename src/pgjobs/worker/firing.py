@@ -19,15 +19,17 @@ from pgjobs.db.scheduled import enqueue_scheduled
 from pgjobs.db.statements import statement
 from pgjobs.diagnosis import one_line
 from pgjobs.errors import ConfigurationError
+from pgjobs.schedule_options import has_unique_key
 
 if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.scheduler")
+_KEY_WITHIN = "200ms"  # for a unique key that a transaction has locked; the schedule stays due
 
 
 def fire_due(conn: psycopg.Connection[Any], interrupted: Callable[[], bool] = lambda: False) -> int:
-    """Give each schedule that is due its turn, one step of at most `cron.STEP` firings, and count the jobs.
+    """Give each schedule that is due its turn, one step of at most `cron.STEP` firings, and count these.
 
     Raises:
         psycopg.Error: the connection broke. What is wrong with a single schedule is written beside it.
@@ -35,13 +37,13 @@ def fire_due(conn: psycopg.Connection[Any], interrupted: Callable[[], bool] = la
     """
     conn.isolation_level = IsolationLevel.READ_COMMITTED  # who waited must see that the row has moved on
     done: list[str] = []
-    jobs = 0
+    count = 0
     while not interrupted():
         fired = _fire_one(conn, done)
         if fired is None:
             break
-        jobs += fired
-    return jobs
+        count += fired
+    return count
 
 
 def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
@@ -56,6 +58,11 @@ def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
                 return None
             done.append(row["name"])
             return _fire(conn, row)
+    except psycopg.errors.LockNotAvailable:
+        if row is None or not has_unique_key(row):
+            raise
+        log.debug("somebody's transaction has locked the unique key of the schedule %s: it fires later", row["name"])
+        return 0
     except (psycopg.OperationalError, psycopg.ProgrammingError, ConfigurationError):
         raise  # the server, the rights, the tables: nothing that this schedule is to blame for, and no firing is lost
     except Exception as error:  # a row that was changed by hand, a job that the table refuses
@@ -73,10 +80,16 @@ def _fire(conn: psycopg.Connection[Any], row: dict[str, Any]) -> int:
     fire = [firing for firing in step.fire if last is None or firing > last]
     if row["overlap"] == "skip" and fire:
         fire = [] if _is_busy(conn, row["last_job_id"]) else fire[-1:]
+    if fire and has_unique_key(row):  # somebody's long transaction must not hold up the other schedules
+        conn.execute("SELECT set_config('lock_timeout', %s, true)", [_KEY_WITHIN])
     job: int | None = None
     for firing in fire:
-        job = enqueue_scheduled(conn, row, firing)
-        log.debug("schedule %s: job %s for %s", row["name"], job, firing)
+        made = enqueue_scheduled(conn, row, firing)
+        job = None if made is None else made.id
+        if made is not None and made.conflict:
+            log.info("schedule %s: for %s there is job %s, which has the unique key", row["name"], firing, job)
+        else:
+            log.debug("schedule %s: job %s for %s", row["name"], job, firing)
     _advance(conn, row, step.next_at, last_at=fire[-1] if fire else None, job=job)
     if fire and fire[0] != due and row["missed"] == "once":
         log.info("schedule %s: job %s stands for all firings since %s", row["name"], job, due)
