@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -32,6 +34,16 @@ def test_a_job_is_known_by_its_id_and_its_claim() -> None:
     assert not seat.cancel(1, 2, force=False)
 
 
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Let threads take turns a hundred times as often as usual: there are more ways to meet, in less time."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 100)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("quick_switches")
 def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
     raised: list[BaseException] = []
 
