@@ -13,7 +13,6 @@ import time
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.pauses import put_back
 from pgjobs.db.connect import behind_pooler, connect
 from pgjobs.db.statements import statement
 from pgjobs.worker.heart import Heart
@@ -139,6 +138,9 @@ class Caretaker(threading.Thread):
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
         if now >= self._next_parked:
+            # Not before: it loads psycopg, and worker processes are started sooner without.
+            from pgjobs.admin.pauses import put_back
+
             self._next_parked = now + PARKED_EVERY
             if count := put_back(connection):
                 log.warning("put back %d jobs of tasks that are not paused any more", count)
