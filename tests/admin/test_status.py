@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import psycopg
 import pytest
 
 from pgjobs.admin import status as module
-from pgjobs.admin.queues import keep_completed, pause
+from pgjobs.admin.queues import keep_completed, list_queues, pause
 from pgjobs.admin.rows import LOOK_UP, local_settings
 from pgjobs.admin.status import status
 from pgjobs.db.statements import statement
@@ -61,6 +62,28 @@ def test_latency_is_the_time_for_which_the_oldest_due_job_has_been_due(conn: Con
     assert latency is not None
     assert 99 < latency < 160
     assert queue_of(conn, "later").latency_seconds is None
+
+
+def test_what_waits_for_its_turn_is_due_or_later_and_its_queue_is_seen(conn: Connection) -> None:
+    now = datetime.now(UTC)
+    waiting = {"status": "waiting", "queue": "turns"}
+    put_job(conn, **waiting, lane="b", priority=9, run_at=now - timedelta(seconds=100))
+    put_job(conn, **waiting, lane="b", priority=9, run_at=now - timedelta(seconds=10))
+    put_job(conn, **waiting, lane="a", priority=0)
+    put_job(conn, **waiting, lane="a", held="later", run_at=now + timedelta(hours=1))
+    put_job(conn, **waiting, held="needs", needs=1, run_at=now - timedelta(seconds=1000))
+    put_job(conn, **waiting, lane="a", held="task", run_at=now - timedelta(seconds=1000))
+    put_job(conn, status="waiting", queue="late", lane="a", held="later", run_at=now + timedelta(hours=1))
+    put_job(conn, status="waiting", queue="woken", lane="a", held="later", run_at=now - timedelta(seconds=100))
+    found = {q.queue: (q.due, q.later, q.latency_seconds) for q in status(conn).queues}
+    assert found == {
+        "turns": (3, 1, pytest.approx(130, abs=31)),
+        "late": (0, 1, None),
+        "woken": (1, 0, pytest.approx(130, abs=31)),
+    }
+    assert [queue.name for queue in list_queues(conn)] == ["late", "turns", "woken"]
+    turns = queue_of(conn, "turns", cap=2)
+    assert (turns.due, turns.due_capped, turns.later, turns.later_capped) == (2, True, 1, False)
 
 
 def test_jobs_that_are_due_at_infinity_are_counted_and_nothing_is_subtracted_from_it(conn: Connection) -> None:
@@ -150,5 +173,27 @@ def test_depths_are_index_look_ups_whatever_the_statistics_say(conn: Connection,
     with local_settings(conn, LOOK_UP):
         plan = conn.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": module.CAP}).fetchall()
     scans = [line for (line,) in plan if "on jobs_live" in line]
-    assert len(scans) == 5
+    assert len(scans) == 4
     assert [line for line in scans if "Index Scan using jobs_live_due" not in line] == []
+
+
+@pytest.mark.parametrize("lanes", [1, 5000])
+def test_what_waits_is_looked_up_by_index_and_lanes_without_end_are_not_all_looked_at(
+    conn: Connection, lanes: int
+) -> None:
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (queue, task, payload, status, lane, held) SELECT 'q', 'a:b', 'x', 'waiting', "
+        "'l' || n %% %s, CASE WHEN n %% 4 = 0 THEN 'later' END FROM generate_series(1, 20000) AS n",
+        [lanes],
+    )
+    conn.execute("ANALYZE pgjobs.jobs_waiting")
+    with local_settings(conn, LOOK_UP):
+        plan = conn.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": 500}).fetchall()
+    scans = [line for (line,) in plan if " on jobs_waiting" in line]
+    assert len(scans) == 8
+    assert [line for line in scans if not re.search("Scan using jobs_waiting_(turns|later) ", line)] == []
+    for line in scans:
+        rows, loops = map(float, re.findall(r"rows=([\d.]+) loops=(\d+)", line)[0])
+        assert rows * loops <= 1000
+    removed = [int(n) for (line,) in plan for n in re.findall(r"Rows Removed by .*: (\d+)", line)]
+    assert all(n <= 10 for n in removed)  # names, and not jobs

@@ -23,6 +23,7 @@ PATIENCE = 2_000  # milliseconds that each of the two scans may take
 class QueueStatus:
     """A queue now. Counts end at the cap of the status; None where counting took too long.
 
+    `due`: queued jobs, and those that wait for their turn. `later`: not due yet.
     `latency_seconds`: how long the oldest due job has been due (None: none is). `rate_per_second`: finished jobs,
     over the last minute; None also where the queue does not keep those that complete, so that nobody can count them.
     """

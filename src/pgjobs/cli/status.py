@@ -37,8 +37,8 @@ WORKERS = (
 def status(as_json: Json = False) -> None:
     """Show queues, dead letters and workers.
 
-    Latency is how long the oldest due job has been due; the rate is of jobs that finished in the last minute, where
-    they are kept.
+    Due is what could start now or waits for its turn. Latency is how long the oldest due job has been due; the rate is
+    of jobs that finished in the last minute, where they are kept.
     """
     from pgjobs.admin import status as admin
     from pgjobs.cli.output import plural, print_json, print_table, say, span

@@ -1,14 +1,19 @@
--- Every queue that has a row of settings or a queued job. Those with jobs are found by a loose index scan: one
--- look-up per queue, however many jobs lie in it.
+-- Every queue that has a row of settings, or a job that is queued or waits for its turn or its time. Those with jobs are
+-- found by a loose index scan: three look-ups per queue, however many jobs lie in it.
 WITH RECURSIVE busy (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' AND queue <> '' ORDER BY queue LIMIT 1)
+    SELECT ''
     UNION ALL
-    SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
-            WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> '' ORDER BY live.queue LIMIT 1)
+    SELECT least((SELECT live.queue FROM pgjobs.jobs_live AS live
+                  WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> ''
+                  ORDER BY live.queue LIMIT 1),
+                 (SELECT w.queue FROM pgjobs.jobs_waiting AS w
+                  WHERE w.held IS NULL AND w.lane IS NOT NULL AND w.queue > busy.queue ORDER BY w.queue LIMIT 1),
+                 (SELECT l.queue FROM pgjobs.jobs_waiting AS l
+                  WHERE l.held = 'later' AND l.queue > busy.queue ORDER BY l.queue LIMIT 1))
     FROM busy
     WHERE busy.queue IS NOT NULL
 ), names (name) AS (
-    SELECT queue FROM busy WHERE queue IS NOT NULL
+    SELECT queue FROM busy WHERE queue <> ''
     UNION
     SELECT name FROM pgjobs.queues
 )

@@ -2,21 +2,29 @@
 -- a hundred thousand. The queues are found by a loose index scan, the counts end at the cap (one more than it means:
 -- there are more), and the oldest due job is the first entry of one of ten priorities (behind minus infinity, which
 -- PostgreSQL before 17 does not subtract).
+--
+-- What waits for its turn counts like what is queued. The oldest of these is the first of its lane, and a thousand lanes
+-- are looked at; those that were to run later and are due now have not been let into their lanes yet.
 WITH RECURSIVE busy (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' AND queue <> '' ORDER BY queue LIMIT 1)
+    SELECT ''
     UNION ALL
-    SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
-            WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> '' ORDER BY live.queue LIMIT 1)
+    SELECT least((SELECT live.queue FROM pgjobs.jobs_live AS live
+                  WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> ''
+                  ORDER BY live.queue LIMIT 1),
+                 (SELECT w.queue FROM pgjobs.jobs_waiting AS w
+                  WHERE w.held IS NULL AND w.lane IS NOT NULL AND w.queue > busy.queue ORDER BY w.queue LIMIT 1),
+                 (SELECT l.queue FROM pgjobs.jobs_waiting AS l
+                  WHERE l.held = 'later' AND l.queue > busy.queue ORDER BY l.queue LIMIT 1))
     FROM busy
     WHERE busy.queue IS NOT NULL
 ), names (name) AS (
-    SELECT queue FROM busy WHERE queue IS NOT NULL
+    SELECT queue FROM busy WHERE queue <> ''
     UNION
     SELECT name FROM pgjobs.queues
 )
 SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
-       due.n AS due, later.n AS later,
-       extract(epoch FROM now() - oldest.run_at)::float8 AS latency_seconds
+       due.n + turns.n + woken.n AS due, later.n + sleeping.n AS later,
+       extract(epoch FROM now() - least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at))::float8 AS latency_seconds
 FROM names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
 CROSS JOIN LATERAL (
@@ -50,4 +58,51 @@ CROSS JOIN LATERAL (
         ORDER BY live.run_at
         LIMIT 1) AS first
 ) AS oldest
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM (SELECT FROM pgjobs.jobs_waiting AS w
+          WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at <= now()
+          LIMIT %(cap)s + 1) AS capped
+) AS turns
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM (SELECT FROM pgjobs.jobs_waiting AS l
+          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at <= now()
+          LIMIT %(cap)s + 1) AS capped
+) AS woken
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM (SELECT FROM pgjobs.jobs_waiting AS l
+          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at > now()
+          LIMIT %(cap)s + 1) AS capped
+) AS sleeping
+CROSS JOIN LATERAL (
+    WITH RECURSIVE lanes (priority, lane, run_at, n) AS (
+        (SELECT w.priority, w.lane, w.run_at, 1
+         FROM pgjobs.jobs_waiting AS w
+         WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at > '-infinity'
+         ORDER BY w.priority, w.lane, w.run_at
+         LIMIT 1)
+        UNION ALL
+        SELECT next.priority, next.lane, next.run_at, lanes.n + 1
+        FROM lanes
+        CROSS JOIN LATERAL (
+            SELECT w.priority, w.lane, w.run_at
+            FROM pgjobs.jobs_waiting AS w
+            WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at > '-infinity'
+              AND (w.priority, w.lane) > (lanes.priority, lanes.lane)
+            ORDER BY w.priority, w.lane, w.run_at
+            LIMIT 1) AS next
+        WHERE lanes.n < 1000
+    )
+    SELECT min(run_at) FILTER (WHERE run_at <= now()) AS run_at FROM lanes
+) AS oldest_turn
+CROSS JOIN LATERAL (
+    SELECT min(first.run_at) AS run_at
+    FROM (SELECT l.run_at
+          FROM pgjobs.jobs_waiting AS l
+          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at > '-infinity' AND l.run_at <= now()
+          ORDER BY l.run_at
+          LIMIT 1) AS first
+) AS oldest_woken
 ORDER BY names.name
