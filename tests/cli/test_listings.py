@@ -76,6 +76,56 @@ def test_a_job_is_shown_with_every_error(cli: Cli, conn: Connection) -> None:
         assert json.loads(cli(group, "show", job, "--json").out)["errors"] == ERRORS
 
 
+FLOW = (
+    "limit key",
+    "cost",
+    "tenant",
+    "sequence",
+    "on failure",
+    "breaker",
+    "expires",
+    "held",
+    "waits for",
+    "awaited by",
+)
+
+
+def test_what_holds_a_job_up_is_shown_where_it_is_set(cli: Cli, conn: Connection) -> None:
+    plain = put_job(conn)
+    out = cli("jobs", "show", plain).out
+    assert [name for name in FLOW if f"\n{name} " in out] == []
+    job = put_job(
+        conn,
+        status="waiting",
+        held="needs",
+        needs=1,
+        lane="acme\x1fapi:1\x1faccount:1\x1fstripe",
+        limit_key="api:1",
+        sequence="account:1",
+        breaker="stripe",
+        cost=2.5,
+        on_failure="skip",
+        expires_at=datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC),
+    )
+    others = [put_job(conn, status="waiting", held="needs", needs=1) for _ in range(12)]
+    for needs, waits in [(plain, job), *((job, other) for other in others)]:
+        conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needs, waits])
+    out = cli("jobs", "show", job).out
+    pairs = {name: line[len(name) :].strip() for line in out.splitlines() for name in FLOW if line.startswith(name)}
+    assert [pairs.pop(name) for name in FLOW[:6]] == ["api:1", "2.5", "acme", "account:1", "skip", "stripe"]
+    assert pairs.pop("expires").startswith("2030-01-0")
+    assert pairs == {
+        "held": "needs",
+        "waits for": str(plain),
+        "awaited by": f"the first 10: {', '.join(map(str, others[:10]))}",
+    }
+    shown = json.loads(cli("jobs", "show", job, "--json").out)
+    assert (shown["tenant"], shown["cost"], shown["held"]) == ("acme", 2.5, "needs")
+    assert (shown["waits_for"], shown["awaited_by"]) == ([plain], others[:10])
+    empty = json.loads(cli("jobs", "show", plain, "--json").out)
+    assert (empty["tenant"], empty["waits_for"], empty["awaited_by"]) == (None, [], [job])
+
+
 def test_what_a_job_has_in_its_arguments_can_not_move_the_cursor(cli: Cli, conn: Connection) -> None:
     put_dead(conn, summary="f('\x1b[2J\r\n')", error="E: \x1b]0;x\x07")
     for arguments in (["jobs", "list"], ["dead", "list"], ["jobs", "show", 1]):

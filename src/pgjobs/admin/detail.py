@@ -40,13 +40,24 @@ class JobDetail(JobRow):
     """All that is known about a job.
 
     `timeout`: seconds that an attempt may take (None: no limit). `errors`: one entry per failed attempt.
-    `died_at`: when it became a dead letter (None: it is none).
+    `died_at`: when it became a dead letter (None: it is none). `cost`: tokens of its limit (None: 1). `held`: what a
+    waiting job waits for: later, needs or task (None: its turn). `waits_for`, `awaited_by`: ids, 10 at most.
     """
 
     timeout: float | None
     executor: str | None
     signed: bool
     payload_bytes: int
+    limit_key: str | None
+    tenant: str | None
+    sequence: str | None
+    on_failure: str | None
+    breaker: str | None
+    cost: float | None
+    expires_at: datetime | None
+    held: str | None
+    waits_for: list[int]
+    awaited_by: list[int]
     errors: list[dict[str, Any]]
     died_at: datetime | None
     worker_host: str | None

@@ -62,6 +62,16 @@ def print_job(job: JobDetail) -> None:
             ("dead since", when(job.died_at)),
             ("worker", worker),
             ("executor", job.executor),
+            ("limit key", job.limit_key),
+            ("cost", None if job.cost is None else f"{job.cost:g}"),
+            ("tenant", job.tenant),
+            ("sequence", job.sequence),
+            ("on failure", job.on_failure if job.sequence else None),  # of a sequence: others have no use for it
+            ("breaker", job.breaker),
+            ("expires", when(job.expires_at)),
+            ("held", job.held),
+            ("waits for", _ids(job.waits_for)),
+            ("awaited by", _ids(job.awaited_by)),
             ("timeout", None if job.timeout is None else f"{job.timeout:g} s"),
             ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
             ("error", job.error),
@@ -73,6 +83,11 @@ def print_job(job: JobDetail) -> None:
         say(f"attempt {failure.get('attempt')} at {_moment(failure.get('at'))}{place}, worker {failure.get('worker')}:")
         for line in str(failure.get("traceback") or failure.get("error") or "").splitlines():
             say(f"  {clean(line)}")
+
+
+def _ids(ids: list[int]) -> str | None:
+    some = ", ".join(map(str, ids))
+    return f"the first 10: {some}" if len(ids) == 10 else some or None
 
 
 def _moment(text: object) -> str | None:

@@ -1,19 +1,28 @@
--- All about one job: its row, its dead letter and its worker, if there are any. Where retention has dropped the row,
+-- All about one job: its row, its dead letter and its worker, if there are any, and the first of those that it waits for
+-- and that wait for it. A lane begins with the tenant. Where retention has dropped the row,
 -- the dead letter speaks for it.
 WITH found AS (
     SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors
+           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors,
+           expires_at, lane, limit_key, cost, sequence, on_failure, breaker, held
     FROM pgjobs.jobs
     WHERE id = %(id)s
     UNION ALL
     SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors
+           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors,
+           expires_at, lane, limit_key, cost, sequence, on_failure, breaker, held
     FROM pgjobs.dead_jobs
     WHERE id = %(id)s
 )
 SELECT f.id, f.status, f.queue, f.priority, f.task, f.summary, f.attempt, f.max_attempts, f.prior_attempts,
        f.run_at, f.enqueued_at, f.started_at, f.finished_at, f.worker_id, f.error,
        f.timeout, f.executor, f.signature IS NOT NULL AS signed, length(f.payload) AS payload_bytes,
+       f.limit_key, nullif(split_part(f.lane, chr(31), 1), '') AS tenant, f.sequence, f.on_failure, f.breaker, f.cost,
+       f.expires_at, f.held,
+       ARRAY (SELECT n.needs_id FROM pgjobs.dependencies AS n
+              WHERE n.job_id = f.id ORDER BY n.needs_id LIMIT 10) AS waits_for,
+       ARRAY (SELECT n.job_id FROM pgjobs.dependencies AS n
+              WHERE n.needs_id = f.id ORDER BY n.job_id LIMIT 10) AS awaited_by,
        coalesce(f.errors, '[]') AS errors, d.died_at, w.host AS worker_host, w.pid AS worker_pid
 FROM found AS f
 LEFT JOIN pgjobs.dead_jobs AS d ON d.id = f.id
