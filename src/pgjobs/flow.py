@@ -14,7 +14,7 @@ from pgjobs.templates import Template, check_key
 from pgjobs.unique import By, IfFailed, OnConflict, UniqueUntil, check_after, check_choice, check_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from typing import Protocol
 
     class NamedBreaker(Protocol):
@@ -91,7 +91,7 @@ class Flow:
         self._keep("if_failed", check_choice("if_failed", self.if_failed, ("wait", "run", "cancel")))
         if self.after is not None:
             self._keep("after", check_after(self.after))
-            if self.after is not None and self.unique is not None and self.on_conflict == "replace":
+            if self.after and self.unique is not None and self.on_conflict == "replace":
                 raise UsageError("after= and on_conflict='replace' were both given: use one of them.")
 
     def _keep(self, name: str, value: object) -> None:
@@ -117,7 +117,7 @@ class Flow:
     @property
     def is_used(self) -> bool:
         """Say whether its jobs are inserted by another statement than plain ones."""
-        return self.has_lane or any(x is not None for x in (self.unique, self.after, self.cost))
+        return self.has_lane or bool(self.after) or self.unique is not None or self.cost is not None
 
     @property
     def is_checked(self) -> bool:
@@ -125,7 +125,7 @@ class Flow:
 
         Those that do not wait for a turn are, too: they are few.
         """
-        return self.unique is not None or self.after is not None or not self.has_lane
+        return self.unique is not None or bool(self.after) or not self.has_lane
 
     def templates(self) -> Iterator[Template]:
         """Give what is made from a call's arguments, as far as it is set."""
@@ -148,6 +148,36 @@ class Flow:
 
 NO_FLOW = Flow()
 FLOW_OPTIONS = frozenset(field.name for field in fields(Flow))
+
+# What an option is for, by its name, and the other one without which it does nothing.
+_HALVES = {
+    "cost": ("limit_key", "it is what a job takes from the rate of its limit."),
+    "on_failure": (
+        "sequence",
+        "it is what a failed job does to its sequence. What a job does when one that it waits for fails is if_failed=.",
+    ),
+    "unique_until": ("unique", "it is how long a job has its unique key."),
+    "on_conflict": ("unique", "it is what happens to another job with the same unique key."),
+    "if_failed": (
+        "after",
+        "it is what a job does when one that it waits for fails. What it does to its sequence is on_failure=.",
+    ),
+}
+
+
+def check_halves(flow: Flow, given: Collection[str]) -> None:
+    """Refuse an option that was given, and has no effect without another one that is not there.
+
+    Those that a job has from before may lose the other one: `limit_key=None` is how one of its jobs is not limited.
+
+    Raises:
+        UsageError: there is one.
+
+    """
+    for option, (other, meaning) in _HALVES.items():
+        value = getattr(flow, option)
+        if option in given and value != getattr(NO_FLOW, option) and getattr(flow, other) is None:
+            raise UsageError(f"{option}={brief(value)} does nothing without {other}=: {meaning}")
 
 
 def _checked_cost(cost: object) -> float | str:

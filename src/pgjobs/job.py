@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDic
 from pgjobs.breaker import Breaker, declare
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_text, isinstance_of
-from pgjobs.flow import NO_FLOW, Flow, OnFailure
+from pgjobs.flow import FLOW_OPTIONS, NO_FLOW, Flow, OnFailure, check_halves
 from pgjobs.limits import declare_limit_of
 from pgjobs.options import (
     DEFAULT_ATTEMPTS,
@@ -108,7 +108,7 @@ class Job(Generic[P, R_co]):
         `delay` is in seconds from now, `run_at` a datetime with a time zone; they replace one another.
 
         Raises:
-            UsageError: there is no such option, or its value can not be used.
+            UsageError: there is no such option, its value can not be used, or it does nothing without another one.
 
         """
         unknown = changes.keys() - OptionChanges.__annotations__.keys()
@@ -120,6 +120,7 @@ class Job(Generic[P, R_co]):
         changed = self.job_options.changed(**changes)
         if changed.flow is not self.job_options.flow:
             _check_names(self.function, changed.flow)
+            check_halves(changed.flow, changes)
         return self._changed(changed)
 
     def _changed(self, job_options: JobOptions) -> Job[P, R_co]:
@@ -266,7 +267,8 @@ def job(
             "replace" the arguments, run_at, priority and so on of that job if it has not started; or "raise".
 
     Raises:
-        UsageError: an option that can not be used, names a parameter that there is not, or `function` is not one.
+        UsageError: an option that can not be used, does nothing without another one, or names a parameter that there is
+            not; or `function` is not one.
 
     """
     flow = Flow(
@@ -281,6 +283,7 @@ def job(
         unique_until=unique_until,
         on_conflict=on_conflict,
     )
+    check_halves(flow, FLOW_OPTIONS)
     declare_limit_of(flow.limit_key, concurrency=concurrency, rate=rate, burst=burst)
     job_options = JobOptions(
         queue=queue,

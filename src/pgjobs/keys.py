@@ -187,7 +187,7 @@ def _common(flow: Flow) -> dict[str, Any]:
             "until_started": flow.unique_until == "started",
             "period": flow.unique_until if isinstance(flow.unique_until, float) else None,
             "on_conflict": flow.on_conflict,
-            "needed": None if flow.after is None else list(flow.after),
+            "needed": list(flow.after) if flow.after else None,
             "if_failed": flow.if_failed,
         }
     return common

@@ -83,8 +83,8 @@ def check_choice(option: str, value: object, choices: tuple[str, ...]) -> str:
     return text
 
 
-def check_after(after: Any) -> tuple[int, ...] | None:
-    """Give the ids of the jobs that one waits for, each once; None: it waits for none.
+def check_after(after: Any) -> tuple[int, ...]:
+    """Give the ids of the jobs that one waits for, each once.
 
     Raises:
         UsageError: they are no handles, and no ids.
@@ -103,4 +103,4 @@ def check_after(after: Any) -> tuple[int, ...] | None:
         raise UsageError(
             f"after= has {len(known):,} jobs, and {MOST_NEEDED:,} are the most: let one job wait for some."
         )
-    return tuple(known) or None
+    return tuple(known)

@@ -22,6 +22,10 @@ KEYS = ("status", "held", "lane", "limit_key", "sequence", "breaker", "cost", "o
 PLAIN: dict[str, Any] = dict.fromkeys(KEYS) | {"status": "queued"}
 
 
+def plain() -> None:
+    """Do nothing."""
+
+
 class Named:
     name = "stripe"
 
@@ -95,9 +99,12 @@ def test_what_is_missing_is_empty_in_the_lane(conn: psycopg.Connection) -> None:
 
 
 def test_a_plain_job_stays_one(conn: psycopg.Connection) -> None:
-    for plain in (add, add.options(on_failure="end"), send.options(limit_key=None), report.options(expires=None)):
-        args = () if plain.__name__ == "report" else ("1",)
-        assert keys_of(conn, enqueue(conn, plain, *args)) == PLAIN
+    unordered = add.options(sequence="s", on_failure="end").options(sequence=None)
+    alone = add.options(after=[], if_failed="run")
+    jobs: list[Any] = [add, unordered, alone, send.options(limit_key=None), report.options(expires=None)]
+    for one in jobs:
+        args = () if one.__name__ == "report" else ("1",)
+        assert keys_of(conn, enqueue(conn, one, *args)) == PLAIN
     assert send.options(limit_key=None).job_options.flow == NO_FLOW
 
 
@@ -106,7 +113,9 @@ def test_one_that_expires_takes_turns_and_one_that_costs_something_is_queued_lik
 ) -> None:
     expiring = PLAIN | {"status": "waiting", "lane": "\x1f\x1f\x1f", "expires_at": AT}
     assert keys_of(conn, enqueue(conn, report)) == expiring
-    assert keys_of(conn, enqueue(conn, add.options(cost=3), 1)) == PLAIN | {"cost": 3}
+    assert keys_of(conn, enqueue(conn, add.options(limit_key="a", cost=3).options(limit_key=None), 1)) == PLAIN | {
+        "cost": 3
+    }
     later = row_of(conn, enqueue(conn, add.options(delay=100, expires=5), 1).id)
     assert later["expires_at"] - later["run_at"] == timedelta(seconds=5)
     assert keys_of(conn, enqueue_many(conn, report, [()])[0]) == expiring
@@ -200,6 +209,42 @@ def test_values_that_can_not_be_used_are_refused_in_one_line(option: str, values
         with pytest.raises(UsageError, match=f"^{option}=") as caught:
             add.options(**{option: value})
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "other", "others_value"),
+    [
+        ("cost", 2.0, "limit_key", "k"),
+        ("on_failure", "skip", "sequence", "s"),
+        ("unique_until", "started", "unique", "u"),
+        ("on_conflict", "raise", "unique", "u"),
+        ("if_failed", "run", "after", [1]),
+    ],
+)
+def test_an_option_that_does_nothing_without_another_one_is_refused(
+    option: str, value: Any, other: str, others_value: Any
+) -> None:
+    half: Any = {option: value}
+    whole: Any = {other: others_value}
+    with pytest.raises(UsageError, match=rf"^{option}={value!r} does nothing without {other}=: .*\.$"):
+        add.options(**half)
+    less: Any = {other: None}
+    default: Any = {option: getattr(NO_FLOW, option)}
+    changed = add.options(**whole).options(**half)
+    assert changed.job_options == add.options(**half, **whole).job_options
+    assert getattr(pickle.loads(pickle.dumps(changed.options(**less))).job_options.flow, option) == value
+    assert add.options(**default).job_options.flow == NO_FLOW
+    if other != "after":
+        with pytest.raises(UsageError, match=rf"^{option}={value!r} does nothing without {other}="):
+            job(**half)(plain)
+        assert getattr(job(**half, **whole)(plain).job_options.flow, option) == value
+
+
+def test_who_waits_and_who_is_in_a_sequence_are_told_of_the_others_option() -> None:
+    with pytest.raises(UsageError, match="on_failure="):
+        add.options(if_failed="cancel")
+    with pytest.raises(UsageError, match="if_failed="):
+        add.options(on_failure="end")
 
 
 def test_one_that_would_expire_before_it_is_due_is_refused() -> None:

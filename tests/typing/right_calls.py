@@ -40,7 +40,7 @@ class Named:
 def controlled(number: int) -> None: ...
 
 
-@job(unique=by("args", "queue"), unique_until="started", on_conflict="replace", cost=1.5, breaker="stripe")
+@job(unique=by("args", "queue"), unique_until="started", on_conflict="replace", expires=1.5, breaker="stripe")
 def once(number: int) -> None: ...
 
 
