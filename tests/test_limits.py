@@ -83,6 +83,22 @@ def test_what_is_no_name_of_a_limit_is_refused(name: Any) -> None:
         limit(name, concurrency=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("t:{tenant}", "did you mean 't:*'?"),
+        ("shop:3:{kind}-{n}", "did you mean 'shop:3:*'?"),
+        ("t:x}", "did you mean 't:*'?"),
+        ("{tenant}", "give a key, or a pattern such as 'tenant:*'."),
+        ("a:{x}:{y}", "give a key, or a pattern such as 'tenant:*'."),
+    ],
+)
+def test_a_template_is_no_name_and_the_pattern_that_was_meant_is_said(name: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        limit(name, concurrency=1)
+    assert str(caught.value) == f"the name {name!r} is a template, and no key has it: {meant}"
+
+
 @pytest.mark.parametrize("key", ["tenant:7", "shop:3:mail", "stripe", "tenant:", ":"])
 def test_the_pattern_of_a_key_is_a_name_and_its_own_pattern(key: str) -> None:
     assert pattern_of(pattern_of(key)) == pattern_of(key) == check_limit_name(pattern_of(key))

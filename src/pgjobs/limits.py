@@ -66,7 +66,7 @@ def limit(name: str, *, concurrency: int | None = None, rate: str | None = None,
         UsageError: a value that can not be used, or the name was declared otherwise before.
 
     """
-    name = check_limit_name(name)
+    name = check_no_template(check_limit_name(name))
     _declare(declared_limits, name, make_limit(concurrency, rate, burst), f"limit({brief(name)}, …)")
 
 
@@ -137,6 +137,24 @@ def check_limit_name(name: object) -> str:
     if "*" in text and pattern_of(text) != text:
         raise UsageError(f"the name {brief(text)}: a * stands for all behind the last colon, as in 'tenant:*'.")
     return text
+
+
+def check_no_template(name: str) -> str:
+    """Give the name of a limit that is to be set, or refuse a template, whose limit would hold for no key.
+
+    Raises:
+        UsageError: it has braces.
+
+    """
+    if "{" not in name and "}" not in name:
+        return name
+    head, colon, _ = name.rpartition(":")
+    meant = (
+        f"did you mean {pattern_of(name)!r}?"
+        if colon and "{" not in head and "}" not in head
+        else ("give a key, or a pattern such as 'tenant:*'.")
+    )
+    raise UsageError(f"the name {brief(name)} is a template, and no key has it: {meant}")
 
 
 def pattern_of(key: str) -> str:

@@ -25,6 +25,11 @@ def test_a_limit_is_set_listed_and_removed(cli: Cli) -> None:
     assert cli("limits", "list").err == "No limit is set.\n"
 
 
+def test_a_template_that_somebody_wrote_in_sql_can_be_removed(cli: Cli, conn: Connection) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('tenant:{tenant}', 1)")
+    assert cli("limits", "remove", "tenant:{tenant}").out == "tenant:{tenant} is removed.\n"
+
+
 def test_a_listing_shows_a_pattern_with_its_busy_keys_and_an_exact_one_in_a_line(cli: Cli, conn: Connection) -> None:
     cli("limits", "set", "tenant:*", "-c", 2)
     cli("limits", "set", "stripe", "--rate", "5/s")
@@ -56,6 +61,7 @@ def test_removing_what_code_declares_says_that_it_comes_back(cli: Cli, conn: Con
         ["limits", "set", "a", "--burst", 5],
         ["limits", "set", "a", "--concurrency", -1],
         ["limits", "set", "a*", "--concurrency", 1],
+        ["limits", "set", "a:{b}", "--concurrency", 1],
         ["queues", "limit", "mail"],
         ["queues", "limit", " mail", "--none"],
         ["queues", "aging", "mail", "soon"],

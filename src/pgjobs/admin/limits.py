@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.rows import fetch_dicts
-from pgjobs.limits import NO_LIMIT, Limit, check_limit_name
+from pgjobs.limits import NO_LIMIT, Limit, check_limit_name, check_no_template
 from pgjobs.rates import Rate, refill
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def set_limit(conn: psycopg.Connection, name: str, limit: Limit) -> None:
     """Set a limit: what it leaves out is not limited. What runs already is not stopped.
 
     Raises:
-        UsageError: it is no name of a limit.
+        UsageError: it is no name of a limit, or a template.
 
     """
-    fetch_dicts(conn, "set_limit", key=check_limit_name(name), **columns(limit))
+    fetch_dicts(conn, "set_limit", key=check_no_template(check_limit_name(name)), **columns(limit))
 
 
 def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
