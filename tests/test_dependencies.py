@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 
 from tests.support.processes import ROOT
@@ -28,3 +30,9 @@ def test_the_extras_are_those_of_the_record() -> None:
     rows = re.findall(r"^\| `([a-z]+)` \| (.+?) \|", section("Extras"), re.MULTILINE)
     said = {extra: {re.sub(r"\[.*\]", "", package) for package in packages.split(", ")} for extra, packages in rows}
     assert said == {extra: names(wanted) for extra, wanted in PROJECT["project"]["optional-dependencies"].items()}
+
+
+def test_a_worker_process_is_started_before_psycopg_is_loaded() -> None:
+    """It takes as long as all else together, and the supervisor loads it while its workers start."""
+    program = "import sys, pgjobs.worker.process, pgjobs.worker.supervisor; sys.exit('psycopg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -44,6 +44,16 @@ class Limit:
             parts.append(f"{self.rate}" + (f" with a burst of {self.burst:g}" if self.burst is not None else ""))
         return ", ".join(parts) or "no limit"
 
+    def columns(self) -> dict[str, float | None]:
+        """Give it as the columns of `limits` and `queues`; `period` is in seconds."""
+        rate = self.rate
+        return {
+            "concurrency": self.concurrency,
+            "rate": None if rate is None else rate.count,
+            "period": None if rate is None else rate.period,
+            "burst": self.burst,
+        }
+
 
 NO_LIMIT = Limit()
 

@@ -66,7 +66,7 @@ def set_limit(conn: psycopg.Connection, name: str, limit: Limit) -> None:
         UsageError: it is no name of a limit, or a template.
 
     """
-    fetch_dicts(conn, "set_limit", key=check_no_template(check_limit_name(name)), **columns(limit))
+    fetch_dicts(conn, "set_limit", key=check_no_template(check_limit_name(name)), **limit.columns())
 
 
 def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
@@ -80,17 +80,6 @@ def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
     """
     rows = fetch_dicts(conn, "remove_limit", key=check_limit_name(name))
     return bool(rows[0]["declared"]) if rows else None
-
-
-def columns(limit: Limit) -> dict[str, Any]:
-    """Give a limit as the columns of `limits` and `queues`; `period` is in seconds."""
-    rate = limit.rate
-    return {
-        "concurrency": limit.concurrency,
-        "rate": None if rate is None else rate.count,
-        "period": None if rate is None else rate.period,
-        "burst": limit.burst,
-    }
 
 
 def limit_of(concurrency: int | None, rate: float | None, period: float | None, burst: float | None) -> Limit:

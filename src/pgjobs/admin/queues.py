@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.limits import columns
 from pgjobs.admin.rows import fetch, fetch_dicts
 from pgjobs.errors import UsageError, brief
 from pgjobs.exact import exact_number
@@ -97,7 +96,7 @@ def set_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
         UsageError: it is no name of a queue.
 
     """
-    fetch_dicts(conn, "limit_queue", queue=check_queue(queue), **columns(limit))
+    fetch_dicts(conn, "limit_queue", queue=check_queue(queue), **limit.columns())
     ring(conn, [queue])
 
 

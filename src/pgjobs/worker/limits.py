@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.limits import columns
 from pgjobs.db.statements import statement
 from pgjobs.limits import declared_limits, declared_queue_limits
 
@@ -31,7 +30,7 @@ class Declared:
         """
         limits, queues = sorted(declared_limits.items()), sorted(declared_queue_limits.items())
         for name, limit in limits:
-            connection.execute(statement("declare_limit"), {"name": name, **columns(limit)})
+            connection.execute(statement("declare_limit"), {"name": name, **limit.columns()})
         for name, limit in queues:
-            connection.execute(statement("declare_queue_limit"), {"name": name, **columns(limit)})
+            connection.execute(statement("declare_queue_limit"), {"name": name, **limit.columns()})
         self._written = len(limits), len(queues)
