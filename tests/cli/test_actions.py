@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +113,26 @@ def test_a_drain_waits_for_what_is_due_and_says_what_is_left(cli: Cli, conn: Con
     cli("pause")
     assert cli("drain", "--timeout", "0", "--queue", "mail").code == 0
     assert [row["running"] for row in json.loads(cli("drain", "--timeout", "0", "--json").out)] == [1]
+
+
+def test_a_drain_names_a_job_whose_turn_may_not_come(cli: Cli, conn: Connection) -> None:
+    dead = put_dead(conn, queue="bank", lane="\x1f\x1fa\x1f", sequence="a", on_failure="block")
+    waits = {"status": "waiting", "queue": "bank", "lane": "\x1f\x1fa\x1f", "sequence": "a"}
+    first = put_job(conn, **waits)
+    left = (
+        "pgjobs: queue bank: {} due, 0 running.\n"
+        "pgjobs: what waits for its turn may not get it by itself: see `pgjobs why {}`.\n"
+    )
+    result = cli("drain", "--timeout", "0")
+    assert (result.code, result.err) == (1, left.format(1, first))
+    # Due since a moment ago: workers let it into its lane when they look the next time.
+    put_job(conn, **waits, held="later", run_at=datetime.now(UTC) - timedelta(seconds=1))
+    put_job(conn, **waits, held="later", run_at=datetime.now(UTC) + timedelta(hours=1))
+    put_job(conn, status="waiting", queue="other", held="needs", needs=1)
+    assert cli("drain", "--timeout", "0").err == left.format(2, first)
+    (row,) = json.loads(cli("drain", "--timeout", "0", "--json").out)
+    assert row == {"queue": "bank", "due": 2, "running": 0, "turns": 2, "turn": first}
+    assert str(dead) in cli("why", first).out
 
 
 @pytest.mark.parametrize(

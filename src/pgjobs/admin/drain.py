@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pgjobs.admin.rows import fetch_dicts
 
@@ -20,11 +20,17 @@ SLOWEST_LOOK = 3.0  # seconds: counting what runs reads all live jobs
 
 @dataclass(frozen=True)
 class Left:
-    """What is left in a queue. `due`: could start now (10,001: more than 10,000); what is paused is not due."""
+    """What is left in a queue. `due`: 10,001 means more than 10,000; what is paused is not due.
+
+    `turns`: so many of those that are due wait for their turn, which may never come, as behind a dead letter that
+    blocks a sequence; `turn`: one of them.
+    """
 
     queue: str
     due: int
     running: int
+    turns: int = 0
+    turn: int | None = None
 
 
 def what_is_left(conn: psycopg.Connection, queues: Sequence[str] | None = None) -> list[Left]:
@@ -35,10 +41,11 @@ def what_is_left(conn: psycopg.Connection, queues: Sequence[str] | None = None) 
     with conn.transaction():
         # Of one moment: what is claimed, or handed back, between two counts would be in neither.
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        due = {row["queue"]: row["due"] for row in _due(conn, queues)}
+        due = {left.queue: left for left in _due(conn, queues)}
         rows = fetch_dicts(conn, "count_running")
     running = {row["queue"]: row["running"] for row in rows if queues is None or row["queue"] in queues}
-    return [Left(name, due.get(name, 0), running.get(name, 0)) for name in sorted(due.keys() | running.keys())]
+    names = sorted(due.keys() | running.keys())
+    return [replace(due.get(name) or Left(name, 0, 0), running=running.get(name, 0)) for name in names]
 
 
 def wait_until_idle(
@@ -50,13 +57,13 @@ def wait_until_idle(
 ) -> list[Left]:
     """Wait until nothing is due and nothing runs, and give what is left: nothing, unless `timeout` seconds passed.
 
-    Jobs for later do not count, nor do those of a paused queue that have not started. To be called outside of a
-    transaction.
+    Jobs that wait for their turn count. Jobs for later do not, nor do those of a paused queue that have not started. To
+    be called outside of a transaction.
     """
     began = time.monotonic()
     pause = LOOK_EVERY
     while True:
-        left = [Left(row["queue"], row["due"], 0) for row in _due(conn, queues)]
+        left = _due(conn, queues)
         if not left:  # only then it is worth to count what runs
             asked = time.monotonic()
             left = what_is_left(conn, queues)
@@ -71,5 +78,6 @@ def wait_until_idle(
         time.sleep(max(0.0, rest))
 
 
-def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[dict[str, Any]]:
-    return fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=CAP)
+def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Left]:
+    rows = fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=CAP)
+    return [Left(row["queue"], row["due"], 0, row["turns"], row["turn"]) for row in rows]

@@ -51,7 +51,8 @@ def drain(
 ) -> None:
     """Wait until no job is due and none runs.
 
-    Jobs for later do not count, nor what a paused queue has not started: after pgjobs pause it waits for what runs.
+    Jobs that wait for their turn count. Jobs for later do not, nor what a paused queue has not started: after
+    pgjobs pause it waits for what runs.
     """
     from pgjobs.admin import drain as admin
     from pgjobs.cli.output import note, print_json, say
@@ -67,5 +68,8 @@ def drain(
     for each in () if as_json else left:
         due = f"{each.due:,}" if each.due <= admin.CAP else f"over {admin.CAP:,}"
         note(f"pgjobs: queue {each.queue}: {due} due, {each.running:,} running.")
+    turn = next((each.turn for each in left if each.turn is not None), None)
+    if turn is not None and not as_json:
+        note(f"pgjobs: what waits for its turn may not get it by itself: see `pgjobs why {turn}`.")
     if left:
         raise typer.Exit(1)

@@ -1,18 +1,24 @@
--- Jobs that could start now, by queue, up to the cap (one more than it means: there are more): index look-ups only.
--- `queues`: only these (NULL: all). What is paused is not due.
+-- Jobs that are due, by queue, up to the cap (one more than it means: there are more): index look-ups only. `queues`: only
+-- these (NULL: all). What is paused is not due. `turns`: so many of them wait for their turn, or will in a moment, where
+-- they were to run later until now; `turn` is the smallest id of these.
 WITH RECURSIVE busy (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_live WHERE status = 'queued' AND queue <> '' ORDER BY queue LIMIT 1)
+    SELECT ''
     UNION ALL
-    SELECT (SELECT live.queue FROM pgjobs.jobs_live AS live
-            WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> '' ORDER BY live.queue LIMIT 1)
+    SELECT least((SELECT live.queue FROM pgjobs.jobs_live AS live
+                  WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> ''
+                  ORDER BY live.queue LIMIT 1),
+                 (SELECT w.queue FROM pgjobs.jobs_waiting AS w
+                  WHERE w.held IS NULL AND w.lane IS NOT NULL AND w.queue > busy.queue ORDER BY w.queue LIMIT 1),
+                 (SELECT l.queue FROM pgjobs.jobs_waiting AS l
+                  WHERE l.held = 'later' AND l.queue > busy.queue ORDER BY l.queue LIMIT 1))
     FROM busy
     WHERE busy.queue IS NOT NULL
 ), names (name) AS (
-    SELECT queue FROM busy WHERE queue IS NOT NULL
+    SELECT queue FROM busy WHERE queue <> ''
     UNION
     SELECT name FROM pgjobs.queues
 )
-SELECT names.name AS queue, due.n + turns.n AS due
+SELECT names.name AS queue, least(due.n + turns.n, %(cap)s + 1) AS due, least(turns.n, %(cap)s + 1) AS turns, turns.id AS turn
 FROM names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
 CROSS JOIN LATERAL (
@@ -26,10 +32,14 @@ CROSS JOIN LATERAL (
           LIMIT %(cap)s + 1) AS capped
 ) AS due
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n
-    FROM (SELECT FROM pgjobs.jobs_waiting AS w
-          WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at <= now()
-          LIMIT %(cap)s + 1) AS capped
+    SELECT count(*) AS n, min(id) AS id
+    FROM ((SELECT w.id FROM pgjobs.jobs_waiting AS w
+           WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at <= now()
+           LIMIT %(cap)s + 1)
+          UNION ALL
+          (SELECT l.id FROM pgjobs.jobs_waiting AS l
+           WHERE l.queue = names.name AND l.held = 'later' AND l.run_at <= now()
+           LIMIT %(cap)s + 1)) AS capped
 ) AS turns
 WHERE (%(queues)s::text[] IS NULL OR names.name = ANY (%(queues)s::text[]))
   AND NOT coalesce(q.paused, false)
