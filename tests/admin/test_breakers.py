@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from pgjobs import Breaker, UsageError
-from pgjobs.admin.breakers import auto_breaker, close_breaker, list_breakers, open_breaker, show_breaker
+from pgjobs.admin.breakers import auto_breaker, close_breaker, list_breakers, open_breaker, remove_breaker, show_breaker
 from pgjobs.circuit import Bucket, Circuit
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
 from pgjobs.db.statements import doorbell_channel
@@ -71,6 +71,15 @@ def test_a_window_that_makes_no_sense_counts_as_empty(conn: Connection, calls: s
     assert show_breaker(conn, "stripe").calls == 0
 
 
+def test_one_that_was_removed_comes_back_with_the_settings_of_the_code(conn: Connection) -> None:
+    put(conn, Circuit("open", until=math.inf, forced=True, since=1.5))
+    remove_breaker(conn, "stripe")
+    assert list_breakers(conn) == []
+    with conn.transaction(), conn.cursor() as cursor:
+        found = lock_breaker(cursor, "stripe", STRIPE)
+    assert (found.circuit, found.breaker) == (Circuit(), STRIPE)
+
+
 def test_one_whose_time_is_over_is_half_open_though_nobody_has_written_it(conn: Connection) -> None:
     put(conn, Circuit("open", until=time.time() - 1, forced=True, since=time.time() - 9))
     found = show_breaker(conn, "stripe")
@@ -103,7 +112,7 @@ def test_one_decides_by_itself_again(conn: Connection) -> None:
     assert (found.state, found.forced, found.passed) == ("half_open", False, 0)
 
 
-@pytest.mark.parametrize("change", [close_breaker, auto_breaker], ids=["close", "auto"])
+@pytest.mark.parametrize("change", [close_breaker, auto_breaker, remove_breaker], ids=["close", "auto", "remove"])
 def test_who_waits_for_it_is_woken(conn: Connection, database_url: str, change: Any) -> None:
     open_breaker(conn, "stripe")
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('mail', 'infinity')")
@@ -123,6 +132,8 @@ def test_seconds_that_are_none_are_refused(conn: Connection, seconds: Any) -> No
 def test_a_name_that_is_none_or_that_nobody_knows_is_refused(conn: Connection) -> None:
     with pytest.raises(NotFoundError, match=r"no breaker 'stripe'.*breakers list"):
         show_breaker(conn, "stripe")
-    for change in (show_breaker, open_breaker, close_breaker, auto_breaker):
+    with pytest.raises(NotFoundError, match=r"no breaker 'stripe'.*breakers list"):
+        remove_breaker(conn, "stripe")
+    for change in (show_breaker, open_breaker, close_breaker, auto_breaker, remove_breaker):
         with pytest.raises(UsageError, match="not empty"):
             change(conn, " ")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Cli
 
-UNSEEN = "pgjobs: no worker has met a breaker 'stripe' yet. Is that its name?\n"
+UNSEEN = "pgjobs: no worker has met a breaker 'stripe' yet. If that is not its name: `pgjobs breakers remove stripe`.\n"
 
 
 def test_nothing_to_list_is_a_remark_and_an_empty_array_in_json(cli: Cli) -> None:
@@ -43,6 +43,12 @@ def test_a_breaker_is_closed_and_stays_so_if_it_shall(cli: Cli) -> None:
     assert "\nstate    closed by hand\n" in cli("breakers", "show", "stripe").out
 
 
+def test_one_that_was_named_by_mistake_is_removed_as_the_remark_says(cli: Cli, conn: Connection) -> None:
+    assert cli("breakers", "close", "stirpe two").err.endswith("`pgjobs breakers remove 'stirpe two'`.\n")
+    assert cli("breakers", "remove", "stirpe two").out == "stirpe two is removed.\n"
+    assert json.loads(cli("breakers", "list", "--json").out) == []
+
+
 def test_json_has_all_of_a_breaker(cli: Cli, conn: Connection) -> None:
     cli("breakers", "open", "stripe")
     (found,) = json.loads(cli("breakers", "list", "--json").out)
@@ -56,6 +62,8 @@ def test_json_has_all_of_a_breaker(cli: Cli, conn: Connection) -> None:
     [
         (("show", "stripe"), 1),
         (("show", " "), 2),
+        (("remove", "stripe"), 1),
+        (("remove", " "), 2),
         (("open", ""), 2),
         (("open", "stripe", "--for", "0"), 2),
         (("open", "stripe", "--for", "nan"), 2),
@@ -63,7 +71,18 @@ def test_json_has_all_of_a_breaker(cli: Cli, conn: Connection) -> None:
         (("close", "x" * 101), 2),
         (("auto", "a\x1fb"), 2),
     ],
-    ids=["unknown", "space", "empty", "zero", "nan", "no number", "long", "separator"],
+    ids=[
+        "unknown",
+        "space",
+        "remove unknown",
+        "remove space",
+        "empty",
+        "zero",
+        "nan",
+        "no number",
+        "long",
+        "separator",
+    ],
 )
 def test_what_can_not_be_done_is_said_in_a_line(
     cli: Cli, conn: Connection, arguments: tuple[object, ...], code: int

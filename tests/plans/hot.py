@@ -173,6 +173,7 @@ RARE: dict[str, str] = {
     "keep_history": _ASKED,
     "set_limit": _ASKED,
     "remove_limit": _ASKED,
+    "remove_breaker": _ASKED,
     "limit_queue": _ASKED,
     "age_queue": _ASKED,
     "list_limits": f"{_LOOK}: reads ten thousand rows of what waits at most",

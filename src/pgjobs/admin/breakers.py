@@ -1,4 +1,4 @@
-"""Circuit breakers: list them, and open, close or set them going by hand."""
+"""Circuit breakers: list them, open, close or set them going by hand, and remove them."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def show_breaker(conn: psycopg.Connection, name: str) -> BreakerState:
     """
     found = fetch_dicts(conn, "list_breakers", only=check_breaker_name(name))
     if not found:
-        raise NotFoundError(
-            f"There is no breaker {name!r}: `pgjobs breakers list` shows those that a worker has met so far."
-        )
+        raise _unknown(name)
     return _state_of(found[0])
 
 
@@ -109,6 +107,29 @@ def auto_breaker(conn: psycopg.Connection, name: str, *, by: str = "operator") -
 
     """
     _write(conn, name, lambda locked: by_itself(locked.circuit, locked.now), by)
+
+
+def remove_breaker(conn: psycopg.Connection, name: str) -> None:
+    """Remove a breaker: its jobs go on. With the next of them that ends it comes back, closed.
+
+    Raises:
+        UsageError: it is no name of a breaker.
+        NotFoundError: there is none of that name.
+
+    """
+    name = check_breaker_name(name)
+    with conn.transaction():
+        removed = fetch_dicts(conn, "remove_breaker", breaker=name)
+        if not removed:
+            raise _unknown(name)
+        if removed[0]["state"] != "closed":
+            fetch_dicts(conn, "ring_all")  # its jobs may wait in any queue
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no breaker {name!r}: `pgjobs breakers list` shows those that a worker has met so far."
+    )
 
 
 def _write(conn: psycopg.Connection, name: str, decide: Callable[[Locked], Circuit], by: str) -> None:

@@ -1,4 +1,4 @@
-"""`pgjobs breakers list|show|open|close|auto`."""
+"""`pgjobs breakers list|show|open|close|auto|remove`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLUMNS = (
     Column("CHANGED"),
     Column("WHY", share=1),
 )
-UNSEEN = "pgjobs: no worker has met a breaker {!r} yet. Is that its name?"
+UNSEEN = "pgjobs: no worker has met a breaker {!r} yet. If that is not its name: `pgjobs breakers remove {}`."
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a breaker.", show_default=False)]
 
 
@@ -150,6 +150,18 @@ def auto(name: Name) -> None:
     _doubt(name, known=known)
 
 
+@app.command()
+def remove(name: Name) -> None:
+    """Remove one that no job uses any more. One that is used lets all go on, and comes back when a job of it ends."""
+    from pgjobs.admin import breakers as admin
+    from pgjobs.cli.output import say
+    from pgjobs.cli.session import session
+
+    with session("breakers remove") as conn:
+        admin.remove_breaker(conn, name)
+    say(f"{name} is removed.")
+
+
 def _state(breaker: BreakerState) -> str:
     state = breaker.state.replace("_", "-")
     return f"{state} by hand" if breaker.forced else state
@@ -171,10 +183,12 @@ def _known(conn: psycopg.Connection, name: str) -> bool:
 
 
 def _doubt(name: str, *, known: bool) -> None:
+    import shlex
+
     from pgjobs.cli.output import note
 
     if not known:
-        note(UNSEEN.format(name))
+        note(UNSEEN.format(name, shlex.quote(name)))
 
 
 def _who() -> str:

@@ -37,13 +37,16 @@ def declare_breaker(cursor: psycopg.Cursor[Any], breaker: Breaker) -> None:
     )
 
 
-def lock_breaker(cursor: psycopg.Cursor[Any], name: str) -> Locked:
-    """Lock a breaker until the transaction ends, and read it. One that nobody has declared gets default settings."""
+def lock_breaker(cursor: psycopg.Cursor[Any], name: str, code: Breaker | None = None) -> Locked:
+    """Lock a breaker until the transaction ends, and read it.
+
+    One that is not there (nobody has declared it, or it was removed) gets the settings of `code`, or the default ones.
+    """
     row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
     if row is None:
-        declare_breaker(cursor, Breaker(name))
+        declare_breaker(cursor, code or Breaker(name))
         row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
-    assert row is not None  # noqa: S101 (for mypy: rows of breakers are not deleted)
+    assert row is not None  # noqa: S101 (for mypy: declaring it has locked the row)
     state, until, forced, since, calls, streak, passed, reason, failures, window, min_calls, cooldown, probes, now = row
     circuit = Circuit(
         state,

@@ -151,7 +151,7 @@ class BreakerRecorder:
     def _tell(self, link: Link, name: str, noted: list[tuple[float, bool]]) -> None:
         with link.pinned() as cursor, cursor.connection.transaction():
             here = time.monotonic()
-            before, breaker, now = lock_breaker(cursor, name)
+            before, breaker, now = lock_breaker(cursor, name, declared().get(name))
             calls = [Call(now - (here - began), succeeded) for began, succeeded in noted]
             after = after_calls(before, breaker, calls, now)
             changed = after.state != before.state or after.since != before.since

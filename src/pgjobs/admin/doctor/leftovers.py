@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from pgjobs.admin.doctor.finding import Finding
@@ -116,7 +117,7 @@ def unused(i: Installation) -> Iterator[Finding]:
                 f"{count(len(names), kind)} that no job uses {'has' if len(names) == 1 else 'have'} not been changed "
                 f"for a month: {listed(names)}.",
                 f"If the jobs that used {'it' if len(names) == 1 else 'them'} are gone for good, remove "
-                f"{'it' if len(names) == 1 else 'them'}.",
+                f"{'it' if len(names) == 1 else 'them'}: `pgjobs {kind}s remove {shlex.quote(names[0])}`.",
                 {f"{kind}s": list(names)},
             )
 
