@@ -220,12 +220,17 @@ def test_schedules_that_do_not_fire(conn: Connection) -> None:
 
 def test_jobs_that_wait_for_what_can_not_come(conn: Connection) -> None:
     letter, failed, running = put_dead(conn), put_job(conn, status="failed"), put_job(conn, run_at="2999-01-01")
-    needs = (letter, failed, running, 10_000)
+    cancelled = put_job(conn, status="cancelled")
+    needs = (letter, failed, running, 10_000, cancelled)
     waiting = {each: put_job(conn, status="waiting", held="needs", needs=1) for each in needs}
     for needed, job in waiting.items():
         conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
     # What is a dead letter can still be replayed.
-    assert found(conn)["hopeless"].facts["jobs"] == {waiting[failed]: failed, waiting[10_000]: 10_000}
+    finding = found(conn)["hopeless"]
+    assert finding.facts["jobs"] == {waiting[each]: each for each in (failed, 10_000, cancelled)}
+    assert f"`pgjobs jobs retry {cancelled}`" in finding.next_step
+    conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")  # a worker is about to let them go on
+    assert found(conn)["hopeless"].facts["jobs"] == {waiting[10_000]: 10_000}
 
 
 def test_unsigned_jobs_where_workers_have_a_key(conn: Connection) -> None:

@@ -100,6 +100,27 @@ def test_who_costs_more_than_the_bucket_holds_waits_until_it_is_full(cost: float
     assert answer.facts["next_at"] == NOW + timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(
+    ("limit", "command"),
+    [
+        (LimitSeen("a:*", 2, holders=(1, 2)), "pgjobs limits set 'a:*' --concurrency 4"),
+        (LimitSeen("a:*", 0), "pgjobs limits set 'a:*' --concurrency 1"),
+        (
+            LimitSeen("a b", 1, 100.0, 60.0, 20.0, holders=(1,)),
+            "pgjobs limits set 'a b' --concurrency 2 --rate 100/min --burst 20",
+        ),
+        (LimitSeen("k", 3, 2.5, 30.0, tokens=0.0), "pgjobs limits set k --concurrency 3 --rate 5/30s"),
+        (LimitSeen("k", None, 1.0, 1.0, 1.0, tokens=0.0), "pgjobs limits set k --rate 2/s --burst 1"),
+    ],
+    ids=["concurrency", "none", "both", "rate", "burst"],
+)
+def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSeen, command: str) -> None:
+    of_key = decide(seen({"limit_key": "k"}, key_limit=limit))
+    assert f"`{command}`" in of_key.next_step
+    of_queue = decide(seen(queue_limit=limit))
+    assert f"`{command.replace('limits set', 'queues limit')}`" in of_queue.next_step
+
+
 def test_a_queue_that_goes_on_is_not_deaf_however_long_a_job_has_been_due() -> None:
     waiting = {"run_at": ago(900)}
     assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=2.0)).reason == "behind"
@@ -225,6 +246,16 @@ def test_the_jobs_that_it_waits_for_and_what_became_of_them(conn: Connection) ->
     answer = why(conn, job)
     assert answer.facts["needs"] == {str(others[0]): "queued", str(others[1]): "failed", "10000": None}
     assert f"pgjobs dead replay {others[1]}" in answer.next_step
+
+
+def test_one_that_waits_for_a_cancelled_job_says_so_and_how_it_goes_on(conn: Connection) -> None:
+    job, needed = put_job(conn, status="waiting", held="needs", needs=1), put_job(conn, status="cancelled")
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
+    answer = why(conn, job)
+    assert f"{needed} (cancelled)" in answer.sentence
+    assert f"`pgjobs jobs retry {needed}`; or `pgjobs jobs cancel {job}`" in answer.next_step
+    conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")
+    assert "retry" not in why(conn, job).next_step, "it goes on by itself"
 
 
 def test_a_paused_queue(conn: Connection) -> None:

@@ -126,12 +126,14 @@ def hopeless(i: Installation) -> Iterator[Finding]:
     """Look for jobs that wait for what can not come."""
     if not i.hopeless:
         return
+    cancelled = list(dict.fromkeys(str(needed) for _, needed, state in i.hopeless if state == "cancelled"))[:5]
+    again = f"; or run again what was cancelled: `pgjobs jobs retry {' '.join(cancelled)}`" if cancelled else ""
     shown = listed([f"{job} waits for {needed} ({state})" for job, needed, state in i.hopeless])
     yield Finding(
         "hopeless",
         "warning",
-        f"{count(len(i.hopeless), 'job', cap=20)} can never start, because what they wait for is gone or has failed "
-        f"for good: {shown}.",
-        f"Cancel them: `pgjobs jobs cancel {' '.join(str(job) for job, _, _ in i.hopeless[:5])}`.",
+        f"{count(len(i.hopeless), 'job', cap=20)} can never start, because what they wait for is gone, was cancelled "
+        f"or has failed for good: {shown}.",
+        f"Cancel them: `pgjobs jobs cancel {' '.join(str(job) for job, _, _ in i.hopeless[:5])}`{again}.",
         {"jobs": {job: needed for job, needed, _ in i.hopeless}},
     )

@@ -72,8 +72,10 @@ def needs(s: Snapshot) -> Answer | None:
     job = s.job
     if job is None or job.held != "needs":
         return None
-    open_ones = [need for need in s.needs if need.status not in ("completed", "cancelled")]
-    hopeless = [need for need in open_ones if need.status in (None, "failed")]
+    ended = ("failed", "cancelled")
+    lost = [need for need in s.needs if need.status in ended and need.on_failure == "wait"]
+    open_ones = [need for need in s.needs if need in lost or need.status not in ("completed", "cancelled")]
+    hopeless = [need for need in open_ones if need in lost or need.status is None]
     shown = listed([f"{need.id} ({_state(need)})" for need in open_ones])
     what = f"Job {s.id} waits for {count(job.needs or len(open_ones), 'job')} to end{f': {shown}' if shown else ''}."
     step = "Wait for them, or see `pgjobs why` of the first one."
@@ -81,6 +83,9 @@ def needs(s: Snapshot) -> Answer | None:
         step = f"Wait for them, or see `pgjobs why {open_ones[0].id}`."
     if hopeless and hopeless[0].status == "failed":
         step = f"Replay what failed: `pgjobs dead replay {hopeless[0].id}`; or `pgjobs jobs cancel {s.id}`."
+    elif hopeless and hopeless[0].status == "cancelled":
+        first = hopeless[0].id
+        step = f"Job {first} was cancelled: run it again, `pgjobs jobs retry {first}`; or `pgjobs jobs cancel {s.id}`."
     elif hopeless:
         step = f"Job {hopeless[0].id} does not exist any more, so this one never starts: `pgjobs jobs cancel {s.id}`."
     return Answer("needs", what, step, {"needs": {str(need.id): need.status for need in s.needs}})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 
 from pgjobs.admin.why.answer import Answer
 from pgjobs.admin.why.snapshot import LimitSeen, Snapshot
 from pgjobs.admin.why.words import NEVER, at, count, jobs, span
+from pgjobs.limits import MOST_AT_ONCE
+from pgjobs.rates import LARGEST, Rate, number
 
 LONGEST_WAIT = 1e9  # seconds: what can be added to a date
+KEY_COMMAND = "pgjobs limits set"
+QUEUE_COMMAND = "pgjobs queues limit"
 
 
 def blocked(s: Snapshot) -> Answer | None:
@@ -93,28 +98,28 @@ def limit(s: Snapshot) -> Answer | None:
     """Tell that as many of its limit run as may."""
     if s.job is None:
         return None
-    return _concurrency(s, s.key_limit, f"its limit {s.job.limit_key}", "limit", "pgjobs limits set")
+    return _concurrency(s, s.key_limit, f"its limit {s.job.limit_key}", "limit", KEY_COMMAND)
 
 
 def queue_limit(s: Snapshot) -> Answer | None:
     """Tell that as many of its queue run as may, over all workers."""
     if s.job is None:
         return None
-    return _concurrency(s, s.queue_limit, f"the limit of its queue {s.job.queue}", "queue_limit", "pgjobs queues limit")
+    return _concurrency(s, s.queue_limit, f"the limit of its queue {s.job.queue}", "queue_limit", QUEUE_COMMAND)
 
 
 def rate(s: Snapshot) -> Answer | None:
     """Tell that its limit has no token left."""
     if s.job is None:
         return None
-    return _rate(s, s.key_limit, f"its limit {s.job.limit_key}", "rate", s.job.cost or 1.0)
+    return _rate(s, s.key_limit, f"its limit {s.job.limit_key}", "rate", KEY_COMMAND, s.job.cost or 1.0)
 
 
 def queue_rate(s: Snapshot) -> Answer | None:
     """Tell that its queue has no token left."""
     if s.job is None:
         return None
-    return _rate(s, s.queue_limit, f"its queue {s.job.queue}", "queue_rate", 1.0)
+    return _rate(s, s.queue_limit, f"its queue {s.job.queue}", "queue_rate", QUEUE_COMMAND, 1.0)
 
 
 def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command: str) -> Answer | None:
@@ -123,17 +128,18 @@ def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, c
     facts = {"limit": found.name, "concurrency": found.concurrency, "holders": list(found.holders)}
     if found.concurrency == 0:
         sentence = f"Job {s.id} waits because {what} lets none run at all."
-        return Answer(reason, sentence, f"Raise it: `{command} {found.name}`.", facts)
+        return Answer(reason, sentence, f"Raise it: {_doubled(found, command, 'concurrency')}.", facts)
     return Answer(
         reason,
         f"Job {s.id} waits because {what} is reached: {found.concurrency:,} may run at once, and the place"
         f"{'s are' if found.concurrency > 1 else ' is'} held by {jobs(found.holders)}.",
-        f"Wait for one of them to end (`pgjobs why {found.holders[0]}`), or raise it: `{command} {found.name}`.",
+        f"Wait for one of them to end (`pgjobs why {found.holders[0]}`), or raise it: "
+        f"{_doubled(found, command, 'concurrency')}.",
         facts,
     )
 
 
-def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, cost: float) -> Answer | None:
+def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command: str, cost: float) -> Answer | None:
     if found is None or found.rate is None or not found.period or found.tokens is None:
         return None
     full = max(1.0, found.rate if found.burst is None else found.burst)
@@ -147,7 +153,7 @@ def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, cost: fl
         reason,
         f"Job {s.id} waits because {what} has used up its rate of {found.rate:g} in {span(found.period)}; the next "
         f"{'token is' if cost == 1 else f'{cost:g} tokens are'} there in {span(seconds)}, at {at(next_at)}.",
-        f"Wait, or raise the rate of {found.name}.",
+        f"Wait, or raise the rate: {_doubled(found, command, 'rate')}.",
         {
             "limit": found.name,
             "tokens": tokens,
@@ -155,3 +161,17 @@ def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, cost: fl
             "next_at": next_at,
         },
     )
+
+
+def _doubled(found: LimitSeen, command: str, what: str) -> str:
+    """Give the command that doubles a limit's concurrency or rate. It replaces the limit, so it says the rest, too."""
+    words = [command, shlex.quote(found.name)]
+    if found.concurrency is not None:
+        more = max(1, min(2 * found.concurrency, MOST_AT_ONCE)) if what == "concurrency" else found.concurrency
+        words.append(f"--concurrency {more}")
+    if found.rate is not None and found.period:
+        per_period = min(2 * found.rate, LARGEST) if what == "rate" else found.rate
+        words.append(f"--rate {Rate(per_period, found.period)}")
+        if found.burst is not None:
+            words.append(f"--burst {number(found.burst)}")
+    return f"`{' '.join(words)}`"

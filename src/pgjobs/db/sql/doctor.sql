@@ -105,13 +105,13 @@ SELECT
      WHERE s.status = 'running' AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = s.worker_id)) AS orphans,
     (SELECT jsonb_build_object('signed', count(*) FILTER (WHERE s.signed), 'unsigned', count(*) FILTER (WHERE NOT s.signed))
      FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s) AS signatures,
--- Who waits for a job that is not there any more, or has failed for good where only its success counts.
+-- Who waits for a job that is not there any more, or was cancelled or has failed for good where only its success counts.
     (SELECT coalesce(jsonb_agg(n), '[]')
      FROM (SELECT d.job_id, d.needs_id, coalesce(found.status, 'gone') AS status
            FROM (SELECT needs_id, job_id, on_failure FROM pgjobs.dependencies LIMIT %(scan)s) AS d
            LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
                               ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true
-           WHERE (found.status IS NULL OR (found.status = 'failed' AND d.on_failure = 'wait'
+           WHERE (found.status IS NULL OR (found.status IN ('failed', 'cancelled') AND d.on_failure = 'wait'
                                            AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id)))
              AND EXISTS (SELECT FROM pgjobs.jobs_waiting AS w WHERE w.id = d.job_id AND w.held = 'needs')
            LIMIT 20) AS n) AS hopeless,
