@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -106,13 +108,15 @@ def test_a_paused_queue_is_not_claimed_and_goes_on_when_it_is_resumed(
 def test_what_was_fetched_ahead_and_takes_longer_than_before_is_shared(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    with work(database_url, "-q", "default:2") as hoarder:
+    with work(database_url, "-q", "default:2") as hoarder, work(database_url, "-q", "default:2") as other:
+        (late,) = other.members()  # it comes when the first has taken all; its start might take longer than the jobs
+        os.kill(late, signal.SIGSTOP)
         enqueue_many(conn, tasks.nothing, [(n,) for n in range(300)])
         wait_done(conn, log=lambda: hoarder.output)
         enqueue_many(conn, tasks.nap, [(0.3,)] * 40)
         wait_for(conn, f"{RUNNING} > 30", log=lambda: hoarder.output)
-        with work(database_url, "-q", "default:2") as other:
-            wait_done(conn, log=lambda: hoarder.output + other.output)
+        os.kill(late, signal.SIGCONT)
+        wait_done(conn, log=lambda: hoarder.output + other.output)
         shares = conn.execute("SELECT count(*) FROM pgjobs.jobs WHERE task LIKE '%:nap' GROUP BY worker_id").fetchall()
     assert len(shares) == 2
     assert min(shares)[0] >= 10
