@@ -82,11 +82,11 @@ def test_what_a_killed_supervisor_and_its_workers_ran_is_rescued_by_another(
 ) -> None:
     tasks.make_seen(conn)
     environment = {tasks.URL: database_url}
-    job = enqueue(conn, tasks.note, "rescued", 3).id
     with (
         work(database_url, *QUICK, env=environment) as first,
         work(database_url, *QUICK, "-q", "other", env=environment),
     ):
+        job = enqueue(conn, tasks.note, "rescued", 3).id  # not before: the other's start may take longer than it
         wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: first.output)
         first.kill()
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'queued')")
