@@ -16,7 +16,7 @@ def once_more_soon() -> None:
         raise Retry(0.3)
 
 
-@job(executor="process", timeout=0.3, give_up_on=JobTimeout)
+@job(executor="process", timeout=1.0, give_up_on=JobTimeout)
 def not_worth_waiting_for() -> None:
     time.sleep(60)
 

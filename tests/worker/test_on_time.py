@@ -66,7 +66,7 @@ def test_the_retry_policy_of_a_job_counts_when_its_process_is_killed_at_its_time
     drain(database_url)
     row = row_of(conn, job)
     assert (row["status"], row["attempt"]) == ("failed", 1)
-    assert row["error"] == "JobTimeout: ran longer than its 0.3 s, and was killed"
+    assert row["error"] == "JobTimeout: ran longer than its 1 s, and was killed"
 
 
 def test_settings_in_a_job_name_the_workers_database(database_url: str, conn: psycopg.Connection) -> None:
