@@ -44,6 +44,7 @@ from pgjobs.worker.wear import memory_used, worn_out
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
+SOON = 0.03  # seconds until it looks at what producers that it has just woken have found
 REPLACE_ME = 75  # exit code: a job did not stop, so this process should not go on (EX_TEMPFAIL)
 
 
@@ -195,13 +196,17 @@ class WorkerProcess:
         self._stuck.add((guilty.id, guilty.claim))
 
     def _work(self, acknowledger: Acknowledger) -> None:
-        while not self.wait(TICK):
+        pause = TICK
+        while not self.wait(pause):
+            pause = TICK
             if self._declared.has_news():  # a job imported a module that declares limits
                 self._declare()
             if self._config.drain:
                 self._tell_progress(acknowledger)
-                if self._nothing_is_due():
-                    return
+                if not any(lane.outstanding or lane.inflight for lane in self._lanes):
+                    if self._nothing_is_due():
+                        return
+                    pause = SOON
             if self._stuck or self._has_failed_over() or self._is_worn_out(acknowledger.settled):
                 self._control.say("retiring")
                 return
@@ -238,8 +243,6 @@ class WorkerProcess:
             self._control.say("progress", settled=self._told)
 
     def _nothing_is_due(self) -> bool:
-        if any(lane.outstanding or lane.inflight for lane in self._lanes):
-            return False
         last_end = max(lane.last_end for lane in self._lanes)
         behind = [lane for lane in self._lanes if lane.empty_since <= last_end]
         for lane in behind:
