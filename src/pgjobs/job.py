@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast, overload
 
 from pgjobs.breaker import Breaker, declare
 from pgjobs.errors import UsageError, brief
@@ -111,12 +111,9 @@ class Job(Generic[P, R_co]):
             UsageError: there is no such option, its value can not be used, or it does nothing without another one.
 
         """
-        unknown = changes.keys() - OptionChanges.__annotations__.keys()
-        if unknown:
-            raise UsageError(
-                f"options({', '.join(sorted(unknown))}=…) can not be changed at enqueue: the options there are "
-                f"{', '.join(OptionChanges.__annotations__)}; all else belongs to @job."
-            )
+        for name in changes:
+            if name not in OptionChanges.__annotations__:
+                raise _no_option("options", name)
         changed = self.job_options.changed(**changes)
         if changed.flow is not self.job_options.flow:
             _check_names(self.function, changed.flow)
@@ -233,6 +230,7 @@ def job(
     unique: str | By | None = None,
     unique_until: UniqueUntil = "finished",
     on_conflict: OnConflict = "skip",
+    **unknown: Any,
 ) -> Any:
     """Give a function the options with which its jobs are enqueued and run. `@job` alone takes the defaults.
 
@@ -265,12 +263,15 @@ def job(
             and so many seconds have passed since it was enqueued.
         on_conflict: what an enqueue does where another job has the key: "skip" it, and give the handle of that job;
             "replace" the arguments, run_at, priority and so on of that job if it has not started; or "raise".
+        unknown: there is no other option; what is given here is refused.
 
     Raises:
         UsageError: an option that can not be used, does nothing without another one, or names a parameter that there is
             not; or `function` is not one.
 
     """
+    for name in unknown:
+        raise _no_option("@job", name)
     flow = Flow(
         limit_key=limit_key,
         cost=cost,
@@ -302,6 +303,9 @@ def job(
     return decorator if function is None else decorator(function)
 
 
+_OF_JOB = frozenset(job.__kwdefaults__ or ())
+
+
 class _Decorator:
     """`@job(…)`, waiting for its function."""
 
@@ -321,6 +325,26 @@ class _Decorator:
         if self.job_options.flow is not NO_FLOW:
             _check_names(function, self.job_options.flow)
         return Job(function, self.job_options)
+
+
+def _no_option(where: Literal["@job", "options"], name: str) -> UsageError:
+    """Say of a name that is no option there where it belongs, or which one may have been meant."""
+    own, others = _OF_JOB, frozenset(OptionChanges.__annotations__)
+    if where == "options":
+        own, others = others, own
+    if name in others and where == "@job":
+        return UsageError(f"@job({name}=…) is for one enqueue: give it to .options({name}=…).")
+    if name in others:
+        return UsageError(f"options({name}=…) can not be changed at enqueue: give it to @job({name}=…).")
+    shown = name if name.isprintable() and len(name) <= 50 else brief(name)
+    import difflib  # takes its time to load, and who makes no mistakes needs it not
+
+    near = difflib.get_close_matches(name[:50], sorted(own | others), 1)
+    meant = near[0] if near else None
+    if meant is None:
+        return UsageError(f"{where}({shown}=…): there is no such option; there are {', '.join(sorted(own))}.")
+    elsewhere = "" if meant in own else f", which is given to {'.options()' if where == '@job' else '@job'}"
+    return UsageError(f"{where}({shown}=…): there is no such option; did you mean {meant}={elsewhere}?")
 
 
 def _check_function(function: Any) -> None:

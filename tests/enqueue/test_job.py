@@ -11,6 +11,7 @@ import os
 import pickle
 import pydoc
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,6 +56,41 @@ def test_options_that_do_not_exist_or_belong_to_the_decorator_are_refused() -> N
         add.options(backoff=3)  # type: ignore[call-arg]  # wrong on purpose
     with pytest.raises(UsageError, match="priority=10"):
         add.options(priority=10)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: add.options(**of("sequnce")), "options(sequnce=…): there is no such option; did you mean sequence=?"),
+        (
+            lambda: add.options(**of("back_off")),
+            "options(back_off=…): there is no such option; did you mean backoff=, which is given to @job?",
+        ),
+        (lambda: add.options(**of("rate")), "options(rate=…) can not be changed at enqueue: give it to @job(rate=…)."),
+        (lambda: job(**of("after")), "@job(after=…) is for one enqueue: give it to .options(after=…)."),
+        (lambda: job(**of("if_failed")), "@job(if_failed=…) is for one enqueue: give it to .options(if_failed=…)."),
+        (lambda: job(**of("quue")), "@job(quue=…): there is no such option; did you mean queue=?"),
+        (
+            lambda: job(**of("dely")),
+            "@job(dely=…): there is no such option; did you mean delay=, which is given to .options()?",
+        ),
+    ],
+    ids=["options", "options of job", "of job", "after", "if_failed", "job", "job of options"],
+)
+def test_a_name_that_is_no_option_is_refused_with_the_one_that_was_meant(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert str(caught.value) == said
+
+
+def test_a_name_that_is_like_no_option_is_refused_with_all_that_there_are() -> None:
+    for call, option in ((add.options, "after"), (job, "backoff")):
+        with pytest.raises(UsageError, match=rf"\(xyzzy=…\): there is no such option; there are .*{option}"):
+            call(**of("xyzzy"))
+
+
+def of(name: str) -> Any:
+    return {name: 3}
 
 
 def test_it_is_pickled_by_its_name() -> None:
