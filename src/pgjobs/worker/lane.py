@@ -46,6 +46,7 @@ class Lane:
         self.look_ahead = False  # something was queued for later: when it is due, may be sooner than the next look
         self.takes_turns = False  # jobs wait for what those that run hold: a limit, a sequence
         self.freed = False  # some of that may be free again
+        self.look_anew = False
         self.freed_lanes: list[tuple[int, str]] = []  # priorities and lanes of the jobs that had it
         self._bell_read, self._bell_write = os.pipe()
         os.set_blocking(self._bell_read, False)
@@ -90,9 +91,12 @@ class Lane:
         """The file descriptor that is readable after `wake()`."""
         return self._bell_read
 
-    def free(self, jobs: Iterable[CurrentJob] = ()) -> None:
-        """Say that these were acknowledged, and others may have waited for that."""
-        self.freed_lanes += [(job.priority, job.turn[0]) for job in jobs if isinstance(job, ControlledJob)]
+    def free(self, jobs: Iterable[CurrentJob] | None = None) -> None:
+        """Say that these were acknowledged, and others may have waited for that; None: look at everything anew."""
+        if jobs is None:
+            self.look_anew = True
+        else:
+            self.freed_lanes += [(job.priority, job.turn[0]) for job in jobs if isinstance(job, ControlledJob)]
         self.freed = True
         self.wake()
 

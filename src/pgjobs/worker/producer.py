@@ -68,7 +68,8 @@ class Producer(VitalThread):
                 if lane.freed:
                     lane.freed = False
                     freed, lane.freed_lanes = lane.freed_lanes, []
-                    self._claimer.turns.hurry(freed)
+                    anew, lane.look_anew = lane.look_anew, False
+                    self._claimer.turns.hurry(freed, look=anew)
                 wanted = lane.demand()
                 if not wanted:
                     self._wait_for_demand()

@@ -80,9 +80,11 @@ class Turns:
         """Give the seconds until the next pass; infinity: none is needed."""
         return max(0.0, self._next_pass - now) if self.are_taken(now) else math.inf
 
-    def hurry(self, freed: Iterable[tuple[int, str]] = ()) -> None:
-        """Look again, and make the next pass, at once: something has ended, in these lanes, or was added."""
-        self._next_pass = self.next_look = 0.0
+    def hurry(self, freed: Iterable[tuple[int, str]] = (), *, look: bool = False) -> None:
+        """Make the next pass at once: something has ended, in these lanes, or was added. `look`: and look before."""
+        self._next_pass = 0.0
+        if look:
+            self.next_look = 0.0
         self._freed.update(dict.fromkeys(freed))
 
     def give_way(self, now: float) -> None:
