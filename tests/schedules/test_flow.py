@@ -53,12 +53,12 @@ def refire(conn: Connection) -> int:
         ({"sequence": "{tenant}", "on_failure": "end"}, {"sequence": "acme", "on_failure": "end"}),
         ({"breaker": "bank"}, {"breaker": "bank"}),
         ({"fair_by": "tenant"}, {"lane": "acme\x1f\x1f\x1f"}),
-        ({"cost": "size"}, {"cost": 3.0, "status": "queued"}),
+        ({"limit_key": "k", "cost": "size"}, {"cost": 3.0, "status": "waiting"}),
         ({"limit_key": "k", "cost": 0.5}, {"limit_key": "k", "cost": 0.5}),
         ({"expires": ENDS}, {"expires_at": ENDS}),
         ({"unique": "u", "limit_key": "k", "expires": ENDS}, {"limit_key": "k", "expires_at": ENDS}),
     ],
-    ids=["limit_key", "sequence", "breaker", "fair_by", "cost", "cost and limit", "expires at", "unique and others"],
+    ids=["limit_key", "sequence", "breaker", "fair_by", "cost of the call", "cost and limit", "expires at", "unique and others"],
 )
 def test_each_option_arrives(conn: Connection, options: Any, arrives: dict[str, Any]) -> None:
     row = fire(conn, **options)
