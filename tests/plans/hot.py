@@ -66,6 +66,7 @@ HOT: dict[str, Hot] = {
         {"queue": "default", "demand": BATCH},
     ),
     "complete": Hot(LIVE, BY_IDS, returns=False),
+    "complete_controlled": Hot(LIVE, BY_IDS, returns=False),
     "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
     "fail": Hot(LIVE, BY_ID, _ERRORS),
     "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),

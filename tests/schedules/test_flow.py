@@ -58,7 +58,16 @@ def refire(conn: Connection) -> int:
         ({"expires": ENDS}, {"expires_at": ENDS}),
         ({"unique": "u", "limit_key": "k", "expires": ENDS}, {"limit_key": "k", "expires_at": ENDS}),
     ],
-    ids=["limit_key", "sequence", "breaker", "fair_by", "cost of the call", "cost and limit", "expires at", "unique and others"],
+    ids=[
+        "limit_key",
+        "sequence",
+        "breaker",
+        "fair_by",
+        "cost of the call",
+        "cost and limit",
+        "expires at",
+        "unique and others",
+    ],
 )
 def test_each_option_arrives(conn: Connection, options: Any, arrives: dict[str, Any]) -> None:
     row = fire(conn, **options)

@@ -94,6 +94,7 @@ class Acknowledger(VitalThread):
     def _flush(self, batch: list[Ended]) -> None:
         completed: list[int] = []
         claims: list[int] = []
+        controlled: list[CurrentJob] = []  # completed, too
         others: list[tuple[Ended, Settlement]] = []
         lanes: dict[Lane, list[float]] = {}  # jobs, those that ran, their seconds
         here: Lane | None = None
@@ -108,11 +109,15 @@ class Acknowledger(VitalThread):
             if seconds is not None:
                 count[1] += 1
                 count[2] += seconds
-            if type(job) is not CurrentJob and job.breaker is not None:
+            is_plain = type(job) is CurrentJob
+            if not is_plain and job.breaker is not None:
                 self._breakers.note(job, outcome, seconds)
             if outcome is COMPLETED:
-                completed.append(number)
-                claims.append(claim)
+                if is_plain:
+                    completed.append(number)
+                    claims.append(claim)
+                else:
+                    controlled.append(job)
             else:
                 if job.cancelled and not isinstance(outcome, Cancelled):
                     outcome = CANCELLED_ON_REQUEST  # it raised because of that, or was killed
@@ -120,12 +125,21 @@ class Acknowledger(VitalThread):
         # The slots are free already: the producer may fetch while this flush is under way.
         for lane, (jobs, ran, total) in lanes.items():
             lane.note_ended(int(jobs), int(ran), total)
-        if completed:
+        released = False
+        if completed or controlled:
             if time.monotonic() >= self._next_look:
                 self._link.run(self._look, patience=self._grace)
             if self._forgetful:
-                completed, claims = self._forget(batch)
-        released = bool(completed) and self._complete(completed, claims)
+                released = self._forget(batch)
+                kept = [job for job, how, _ in batch if how is COMPLETED and job.queue not in self._forgetful]
+                plain = [job for job in kept if type(job) is CurrentJob]
+                completed, claims = [job.id for job in plain], [job.claim for job in plain]
+                controlled = [job for job in kept if type(job) is not CurrentJob]
+        if completed:
+            released |= self._complete(completed, claims)
+        if controlled:
+            ids = [job.id for job in controlled]
+            released |= self._complete(ids, [job.claim for job in controlled], controlled=True)
         if others:
             self._settle([settlement for _, settlement in others])
             for ended, _ in others:
@@ -158,22 +172,20 @@ class Acknowledger(VitalThread):
         self._forgetful = frozenset(row[0] for row in rows)
         self._next_look = time.monotonic() + LOOK_EVERY
 
-    def _forget(self, batch: list[Ended]) -> tuple[list[int], list[int]]:
-        """Delete the completed jobs of queues that keep nothing, and give ids and claims of the others."""
-        completed = [job for job, outcome, _ in batch if outcome is COMPLETED]
-        forgotten = [job for job in completed if job.queue in self._forgetful]
-        kept = [job for job in completed if job.queue not in self._forgetful]
-        if forgotten:
-            self._complete([job.id for job in forgotten], [job.claim for job in forgotten], keep=False)
-        return [job.id for job in kept], [job.claim for job in kept]
+    def _forget(self, batch: list[Ended]) -> bool:
+        """Delete the completed jobs of queues that keep nothing, and say whether others waited for one of them."""
+        jobs = [job for job, outcome, _ in batch if outcome is COMPLETED and job.queue in self._forgetful]
+        return bool(jobs) and self._complete([job.id for job in jobs], [job.claim for job in jobs], keep=False)
 
-    def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True) -> bool:
+    def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True, controlled: bool = False) -> bool:
         """Write that they completed, and say whether others waited for one of them."""
         awaited: set[int] = set()
 
         def write(link: Link) -> None:
             with link.pinned() as cursor:
-                stale = complete(cursor, self._worker_id, ids, claims, keep=keep, awaited=awaited)
+                stale = complete(
+                    cursor, self._worker_id, ids, claims, keep=keep, controlled=controlled, awaited=awaited
+                )
             self._drop(stale)
 
         self._link.run(write, patience=self._grace)

@@ -66,14 +66,17 @@ def complete(
     claims: list[int],
     *,
     keep: bool = True,
+    controlled: bool = False,
     awaited: set[int] | None = None,
 ) -> list[int]:
     """Write that jobs completed (the hot one), and give the ids of those that were not this worker's any more.
 
-    `keep`: in history; else they are deleted. Those that others wait for are kept in any case, and added to `awaited`.
+    `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Those that others wait for
+    are kept in any case, and added to `awaited`.
     """
     values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
-    cursor.execute(statement("complete" if keep else "complete_and_forget"), values)
+    kept = "complete_controlled" if controlled else "complete"
+    cursor.execute(statement(kept if keep else "complete_and_forget"), values)
     if cursor.rowcount == len(ids):
         return []
     if keep:

@@ -3,7 +3,8 @@
 --
 -- One index scan finds all ids; the claims are then looked up in a hash table (CASE keeps the planner from turning that
 -- into a join, which would descend the index for each id by itself). Nothing is returned: see not_completed.sql.
--- Jobs that others wait for are left to complete_awaited.sql.
+-- Jobs that others wait for are left to complete_awaited.sql, and what had to wait for its turn is for
+-- complete_controlled.sql: no column more than plain jobs have is moved here.
 WITH done AS (
     DELETE FROM pgjobs.jobs_live AS live
     WHERE live.id = ANY (%(ids)s::bigint[])
@@ -11,13 +12,13 @@ WITH done AS (
       AND CASE WHEN (live.id, live.claims) IN (
               SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
           ) THEN true END
-    RETURNING live.*
+    RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
+              live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.queue, live.task,
+              live.executor, live.summary, live.error, live.signature, live.payload, live.errors
 )
 INSERT INTO pgjobs.jobs_history (
     id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
-    cost, sequence, on_failure, breaker)
+    priority, status, queue, task, executor, summary, error, signature, payload, errors)
 SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, 'completed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
-       cost, sequence, on_failure, breaker
+       priority, 'completed', queue, task, executor, summary, error, signature, payload, errors
 FROM done
