@@ -34,7 +34,6 @@ ALLOWED = {
     ("src/pgjobs/tables.py", "sql"): "constants of the same file, the columns' defaults, and the checked schema",
     ("src/pgjobs/worker/ear.py", "sql.SQL('LISTEN {}').format(sql.Identifier(cancel_channel()))"): "quoted by psycopg",
     ("src/pgjobs/worker/producer.py", "sql.SQL('LISTEN {}').format(sql.Identifier(channel))"): "quoted by psycopg",
-    ("src/pgjobs/worker/settle.py", "statement('complete' if keep else 'complete_and_forget')"): "files of db/sql",
     ("src/pgjobs/demo/claims.py", "self.sql.encode()"): "constants of the same file",
     ("src/pgjobs/demo/story.py", "sql.encode()"): "constants of the same file",
     ("src/pgjobs/demo/tables.py", "f'DELETE FROM pgjobs.{table} WHERE queue = ANY (%s)'"): "constants of the same file",

@@ -75,8 +75,12 @@ def complete(
     are kept in any case, and added to `awaited`.
     """
     values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
-    kept = "complete_controlled" if controlled else "complete"
-    cursor.execute(statement(kept if keep else "complete_and_forget"), values)
+    if not keep:
+        cursor.execute(statement("complete_and_forget"), values)
+    elif controlled:
+        cursor.execute(statement("complete_controlled"), values)
+    else:
+        cursor.execute(statement("complete"), values)
     if cursor.rowcount == len(ids):
         return []
     if keep:

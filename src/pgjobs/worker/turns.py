@@ -19,10 +19,10 @@ LAST = "\U0010ffff"  # behind all lanes
 LOOK_EVERY = 1.0  # seconds between two looks at whether anything waits
 SOONEST = 0.005  # seconds until the next pass after one that gave nothing
 LATEST = 0.5
+PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
 WALK_SHARE = 9  # the same, where a walk through all lanes goes on
 LEAST_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
 MOST_FREED = 200  # lanes that are looked at before a walk goes on
-PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
 TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 
 
