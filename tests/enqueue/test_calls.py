@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgjobs import EnqueueError, configure, job
@@ -43,7 +43,7 @@ def head_of(callable: Any) -> bytes:
     return head
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # that says how busy the machine is
 @given(st.lists(values, max_size=10), st.dictionaries(st.text(), values, max_size=3))
 def test_a_payload_that_begins_with_a_pickled_callable_is_a_pickle_of_the_call(
     args: list[Any], kwargs: dict[str, Any]
