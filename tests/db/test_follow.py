@@ -7,7 +7,8 @@ import pytest
 
 from pgjobs import enqueue
 from pgjobs.admin.jobs import retry_jobs
-from pgjobs.db.follow import settle_dependencies
+from pgjobs.db.follow import End, follow, settle_dependencies
+from pgjobs.db.statements import doorbell_channel
 from tests.enqueue.work import add
 from tests.support.rows import put_dead, put_job, row_of
 
@@ -86,3 +87,15 @@ def test_a_cancelled_job_that_is_put_back_waits_again(conn: psycopg.Connection) 
     free = put_job(conn, status="cancelled")
     retry_jobs(conn, [free])
     assert row_of(conn, free)["status"] == "queued"
+
+
+@pytest.mark.parametrize("limit_key", [None, "k"])
+def test_who_waits_for_work_is_woken_for_what_goes_on(conn: psycopg.Connection, limit_key: str | None) -> None:
+    with conn.transaction():
+        needed = enqueue(conn, add, 1).id
+        enqueue(conn, add.options(after=[needed], limit_key=limit_key), 2)
+    conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 min')")
+    conn.execute(f'LISTEN "{doorbell_channel("default")}"')
+    with conn.transaction(), conn.cursor() as cursor:
+        follow(cursor, [End(needed, awaited=True)], completed=True)
+    assert len(list(conn.notifies(timeout=1, stop_after=1))) == 1

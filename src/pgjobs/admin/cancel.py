@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import tuple_row
 
 from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.queues import ring
 from pgjobs.admin.rows import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings, settled
 from pgjobs.db.follow import End, follow
 
@@ -88,7 +87,7 @@ def _cancel(
         ends = [End(row["id"], row["awaited"]) for row in rows if row["awaited"]]
         if ends and not cascade:
             with conn.cursor(row_factory=tuple_row) as cursor:
-                ring(conn, follow(cursor, ends, completed=False))
+                follow(cursor, ends, completed=False)
 
     for _ in range(ROUNDS):
         if not ids:

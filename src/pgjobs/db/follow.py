@@ -27,8 +27,8 @@ class End(NamedTuple):
     sequence: str | None = None
 
 
-def follow(cursor: psycopg.Cursor[Any], ends: Iterable[End], *, completed: bool) -> set[str]:
-    """Release, or cancel, what waits for these jobs, and what waits for that; give the queues in which jobs are due.
+def follow(cursor: psycopg.Cursor[Any], ends: Iterable[End], *, completed: bool) -> None:
+    """Release, or cancel, what waits for these jobs, and what waits for that; wake those who can run it.
 
     `completed`: how they ended; False: they failed, or were cancelled. To be called in the transaction of their end.
     """
@@ -48,10 +48,11 @@ def follow(cursor: psycopg.Cursor[Any], ends: Iterable[End], *, completed: bool)
             values = {"sequences": list(ended), "ids": list(ended.values())}
             cancelled += cursor.execute(statement("end_sequences"), values).fetchall()
         news, completed = [End(*row) for row in cancelled], False
-    return queues
+    if queues:  # what goes on to where turns are taken is no INSERT, which would ring
+        cursor.execute(statement("ring"), {"queues": sorted(queues)})
 
 
-def settle_dependencies(cursor: psycopg.Cursor[Any]) -> set[str]:
+def settle_dependencies(cursor: psycopg.Cursor[Any]) -> None:
     """Tell jobs that somebody waits for them, where that was enqueued by another transaction than they were.
 
     Who enqueues locks nothing that others see, so it is done after the commit, by any worker that comes by. Some of
@@ -59,9 +60,7 @@ def settle_dependencies(cursor: psycopg.Cursor[Any]) -> set[str]:
     """
     cursor.execute(statement("mark_awaited"))
     rows: Sequence[tuple[int, bool]] = cursor.execute(statement("settle_dependencies")).fetchall()
-    queues: set[str] = set()
     for outcome in (True, False):
         ends = [End(job, awaited=True) for job, completed in rows if completed is outcome]
         if ends:
-            queues |= follow(cursor, ends, completed=outcome)
-    return queues
+            follow(cursor, ends, completed=outcome)

@@ -58,7 +58,6 @@ class Turns:
         self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it looks at before it goes on
         self._quantum = 1 << 20  # as long as there may be but one lane
         self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
-        self.full = False  # whether the last pass gave as many turns as it was asked for
 
     def looked(self, now: float, waiting: bool) -> None:
         """Remember a look at whether anything waits for a turn, or will."""
@@ -138,7 +137,6 @@ class Turns:
         self._left = [] if ended_at is None else rest_of(self._looks, *ended_at)
         share = PASS_SHARE if ended_at is None else WALK_SHARE
         self._next_pass = 0.0 if jobs else now + min(max(share * (now - began), SOONEST), LATEST)
-        self.full = jobs >= demand
         self.empty_since = 0.0 if jobs or self._left else began
         if jobs:
             self._waiting_since = now
