@@ -17,8 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from pgjobs.db import migrate
-from pgjobs.db.embedded import delete_server, embedded_server
+from pgjobs.db import migrations as migrate
+from pgjobs.embedded import delete_server, embedded_server
 
 ROOT = Path(__file__).resolve().parents[1]
 

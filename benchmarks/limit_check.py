@@ -31,9 +31,9 @@ from benchmarks.kill_loop import children
 
 from benchmarks import limit_tasks
 from pgjobs import enqueue_many
-from pgjobs.admin.cancel import cancel_jobs
+from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.limits import set_limit
-from pgjobs.limits import Limit
+from pgjobs.flow.limits import Limit
 
 RESCUE_AFTER = 2.0  # seconds
 SUPERVISORS, PROCESSES, SLOTS = 4, 2, 4

@@ -28,8 +28,8 @@ from benchmarks.limit_tasks import noop
 
 from pgjobs import enqueue_many
 from pgjobs.admin.limits import remove_limit, set_limit
-from pgjobs.limits import Limit
-from pgjobs.rates import Rate
+from pgjobs.flow.limits import Limit
+from pgjobs.flow.rates import Rate
 
 SLOTS = 20
 LONGEST = 120.0  # seconds that a drain may take

@@ -20,9 +20,9 @@ from typing import Any
 import psycopg
 from benchmarks.tasks import QUEUE, noop
 
-from pgjobs.db.connect import connect_hot
+from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
-from pgjobs.payload import dump
+from pgjobs.payload.pickling import dump
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 PRIORITIES = range(10)

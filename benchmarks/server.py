@@ -17,7 +17,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from pgjobs.db.embedded import delete_server, embedded_server
+from pgjobs.embedded import delete_server, embedded_server
 
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 # What a reader of the figures asks for, whether it was changed or not.

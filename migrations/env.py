@@ -6,8 +6,8 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from pgjobs.db.migrate import VERSION_TABLE, sqlalchemy_connection
-from pgjobs.settings import settings
+from pgjobs.core.config import settings
+from pgjobs.db.migrations import VERSION_TABLE, sqlalchemy_connection
 
 SCHEMA: str = context.config.attributes.get("schema") or settings().schema
 LOCK = f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}'), hashtext('migrate'))"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.db.embedded import delete_server, find_binaries
-from pgjobs.errors import ConfigurationError
-from pgjobs.settings import forget_settings
+from pgjobs.core.config import forget_settings
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.embedded import delete_server, find_binaries
 from tests.support import postgres
 
 if TYPE_CHECKING:

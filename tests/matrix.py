@@ -15,8 +15,8 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from pgjobs.db.embedded.binaries import is_complete, major_version
-from pgjobs.errors import ConfigurationError
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.embedded.binaries import is_complete, major_version
 
 VERSIONS = (14, 15, 16, 17, 18)
 ROOT = Path(__file__).resolve().parents[1]

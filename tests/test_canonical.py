@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import UsageError
-from pgjobs.canonical import digest
+from pgjobs.flow.digest import digest
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 VALUES = st.recursive(
@@ -90,7 +90,7 @@ def test_values_of_different_kinds_have_different_ones() -> None:
 
 
 def test_it_is_the_same_in_another_process() -> None:
-    program = "from pgjobs.canonical import digest; print(digest([1, {'b': {'x', 'y', 'z'}, 'a': None}]))"
+    program = "from pgjobs.flow.digest import digest; print(digest([1, {'b': {'x', 'y', 'z'}, 'a': None}]))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == digest([1, {"a": None, "b": {"z", "y", "x"}}])
 

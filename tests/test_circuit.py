@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Breaker, Cancel, Snooze, UsageError, job
-from pgjobs.breaker import contradictions, declared
-from pgjobs.circuit import (
+from pgjobs.flow.breaker import contradictions, declared
+from pgjobs.flow.breaker_state import (
     BUCKETS,
     Bucket,
     Call,

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pgjobs.cron import MISSED_AFTER, Cron, Missed, Step, firings, parse
-from pgjobs.errors import UsageError
+from pgjobs.core.errors import UsageError
+from pgjobs.schedules.cron import MISSED_AFTER, Cron, Missed, Step, firings, parse
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SECOND = timedelta(seconds=1)

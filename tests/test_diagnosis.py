@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.diagnosis import ERROR_LIMIT, TRACEBACK_LIMIT, bounded, describe, one_line
+from pgjobs.core.text import ERROR_LIMIT, TRACEBACK_LIMIT, bounded, describe, one_line
 
 
 def raised(error: BaseException) -> BaseException:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgjobs import job, limit, queue_limit
-from pgjobs.errors import UsageError
-from pgjobs.limits import (
+from pgjobs.core.errors import UsageError
+from pgjobs.flow.limits import (
     Limit,
     check_limit_name,
     declare_limit_of,
@@ -18,7 +18,7 @@ from pgjobs.limits import (
     name_of_template,
     pattern_of,
 )
-from pgjobs.rates import Rate
+from pgjobs.flow.rates import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from pgjobs.context import CurrentJob, current
-from pgjobs.errors import UsageError
-from pgjobs.logs import Lines, configure_logging, get_logger
-from pgjobs.outcome import JobTimeout
+from pgjobs.core.errors import UsageError
+from pgjobs.jobs.context import CurrentJob, current
+from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.telemetry.logs import Lines, configure_logging, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -301,7 +301,9 @@ def test_what_is_no_level_or_format_is_refused(arguments: tuple[str, Any]) -> No
 
 
 def test_a_process_logs_to_its_stderr() -> None:
-    script = "from pgjobs.logs import *; configure_logging(); get_logger('shop').info('sent', text='é\\udc80')"
+    script = (
+        "from pgjobs.telemetry.logs import *; configure_logging(); get_logger('shop').info('sent', text='é\\udc80')"
+    )
     source = str(Path(__file__).parents[1] / "src")
     for encoding in ("utf-8", "ascii"):
         done = subprocess.run(

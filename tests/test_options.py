@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Exponential, UsageError
-from pgjobs.errors import brief
-from pgjobs.options import JobOptions, check_queue, make_policy
-from pgjobs.retry import DEFAULT_BACKOFF, Constant
+from pgjobs.core.errors import brief
+from pgjobs.core.validate import check_queue
+from pgjobs.jobs.options import JobOptions, make_policy
+from pgjobs.jobs.retry import DEFAULT_BACKOFF, Constant
 
 AT = datetime(2040, 1, 1, tzinfo=UTC)
 

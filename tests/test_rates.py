@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.errors import UsageError
-from pgjobs.rates import LARGEST, Rate, capacity, check_burst, next_token_at, parse_rate, refill, suffices
+from pgjobs.core.errors import UsageError
+from pgjobs.flow.rates import LARGEST, Rate, capacity, check_burst, next_token_at, parse_rate, refill, suffices
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RATES = st.builds(Rate, st.floats(0.01, 1e6), st.floats(0.01, 1e5))

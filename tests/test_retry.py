@@ -13,14 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
-from pgjobs.errors import brief
-from pgjobs.outcome import LONGEST_DELAY, Cancelled, Failed, JobTimeout, Retried, Snoozed
-from pgjobs.retry import (
-    DEFAULT_BACKOFF,
-    RetryPolicy,
-    after_exception,
-    after_loss,
-)
+from pgjobs.core.errors import brief
+from pgjobs.core.validate import LONGEST_DELAY
+from pgjobs.jobs.outcome import Cancelled, Failed, JobTimeout, Retried, Snoozed
+from pgjobs.jobs.retry import DEFAULT_BACKOFF, RetryPolicy, after_exception, after_loss
 
 FIXED = RetryPolicy(backoff=lambda attempt: attempt * 10.0)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pgjobs import UsageError, configure, settings
-from pgjobs.errors import brief
+from pgjobs.core.errors import brief
 
 KEY = "0123456789abcdef"
 

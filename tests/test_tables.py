@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import NullPool
 
 from pgjobs import enqueue
-from pgjobs.db import migrate
+from pgjobs.db import migrations as migrate
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.tables import dead_jobs, jobs, make_tables, metadata, queues, workers
 from tests.enqueue.work import add

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import UsageError
-from pgjobs.templates import Template
+from pgjobs.flow.keys import Template
 
 
 class Plan(enum.Enum):

@@ -18,7 +18,7 @@ from benchmarks.drivers.protocol import DATABASE_URL, padding, serve
 from benchmarks.tasks import QUEUE, noop, noop_async, noop_process
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.db import migrate
+from pgjobs.db import migrations as migrate
 
 SLOTS = {"default": None, "best": 20, "async": 100, "process": 10}
 JOBS: dict[str, Any] = {"async": noop_async, "process": noop_process}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.breaker import Breaker
-from pgjobs.context import CurrentJob, current_job
-from pgjobs.enqueue import enqueue, enqueue_many
-from pgjobs.errors import (
+from pgjobs.core.config import Settings, configure, settings
+from pgjobs.core.errors import (
     ConfigurationError,
     DuplicateJobError,
     EnqueueError,
@@ -18,19 +16,21 @@ from pgjobs.errors import (
     SignatureError,
     UsageError,
 )
-from pgjobs.handle import JobHandle
-from pgjobs.job import Job, job
-from pgjobs.limits import limit, queue_limit
-from pgjobs.options import JobOptions
-from pgjobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
-from pgjobs.release import VERSION
-from pgjobs.retry import Exponential
-from pgjobs.schedule import Schedule, schedule
-from pgjobs.settings import Settings, configure, settings
-from pgjobs.unique import by
+from pgjobs.core.version import VERSION
+from pgjobs.enqueue import enqueue, enqueue_many
+from pgjobs.flow.breaker import Breaker
+from pgjobs.flow.limits import limit, queue_limit
+from pgjobs.flow.unique import by
+from pgjobs.jobs.context import CurrentJob, current_job
+from pgjobs.jobs.handle import JobHandle
+from pgjobs.jobs.job import Job, job
+from pgjobs.jobs.options import JobOptions
+from pgjobs.jobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
+from pgjobs.jobs.retry import Exponential
+from pgjobs.schedules.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
-    from pgjobs.admin.why import Why, why
+    from pgjobs.diagnose.why import Why, why
 
 __version__ = VERSION
 
@@ -71,7 +71,7 @@ __all__ = [
     "settings",
     "why",
 ]
-_LAZY = {"Why": "pgjobs.admin.why", "why": "pgjobs.admin.why"}  # what needs psycopg, which enqueue may do without
+_LAZY = {"Why": "pgjobs.diagnose.why", "why": "pgjobs.diagnose.why"}  # what needs psycopg, which enqueue may do without
 
 
 def __getattr__(name: str) -> Any:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
 
-from pgjobs.db.caller import runner_of
-from pgjobs.errors import EnqueueError
-from pgjobs.handle import JobHandle, handles_of
-from pgjobs.recipe import recipe_of
+from pgjobs.core.errors import EnqueueError
+from pgjobs.db.adapters.detect import runner_of
+from pgjobs.jobs.handle import JobHandle, handles_of
+from pgjobs.payload.encoder import recipe_of
 
 if TYPE_CHECKING:
-    from pgjobs.db.caller import AsyncCaller, Cells, RunAsync, SyncCaller
-    from pgjobs.keys import KeyMaker, Turn
-    from pgjobs.recipe import Columns, Recipe
+    from pgjobs.db.adapters.detect import AsyncCaller, Cells, RunAsync, SyncCaller
+    from pgjobs.db.job_columns import Columns
+    from pgjobs.payload.encoder import Recipe
+    from pgjobs.payload.keys import KeyMaker, Turn
 
 P = ParamSpec("P")
 Step: TypeAlias = "tuple[str, Cells]"

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from pgjobs.settings import Settings, settings
+from pgjobs.core.config import Settings, settings
 
 _MOMENT = DateTime(timezone=True)
 _KEY = Text(collation="C")  # compared byte by byte

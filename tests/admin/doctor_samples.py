@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pgjobs.admin.doctor import Finding, Installation, examine
-from pgjobs.admin.doctor.installation import QueueState, TableState
-from pgjobs.admin.why.snapshot import Holder, WorkerSeen
+from pgjobs.diagnose.doctor import Finding, Installation, examine
+from pgjobs.diagnose.doctor.installation import QueueState, TableState
+from pgjobs.diagnose.why.snapshot import Holder, WorkerSeen
 from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "doctor.md"

@@ -10,12 +10,13 @@ import pytest
 
 from pgjobs import configure, enqueue
 from pgjobs.admin.alter import Alteration, alter_jobs
-from pgjobs.admin.cancel import cancel_jobs
-from pgjobs.admin.pauses import list_tasks, pause_task, put_back, resume_task
+from pgjobs.admin.job_actions import cancel_jobs
+from pgjobs.admin.pauses import list_tasks, pause_task, resume_task
 from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
+from pgjobs.core.errors import UsageError
+from pgjobs.db.doorbell import put_back
 from pgjobs.db.statements import doorbell_channel
-from pgjobs.errors import UsageError
-from pgjobs.signing import verify
+from pgjobs.payload.signing import verify
 from tests.support import tasks
 from tests.support.rows import put_job, row_of
 

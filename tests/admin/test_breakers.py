@@ -10,10 +10,10 @@ import pytest
 
 from pgjobs import Breaker, UsageError
 from pgjobs.admin.breakers import auto_breaker, close_breaker, list_breakers, open_breaker, remove_breaker, show_breaker
-from pgjobs.circuit import Bucket, Circuit
+from pgjobs.core.errors import NotFoundError
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
 from pgjobs.db.statements import doorbell_channel
-from pgjobs.errors import NotFoundError
+from pgjobs.flow.breaker_state import Bucket, Circuit
 from tests.support.rows import put_job
 
 if TYPE_CHECKING:

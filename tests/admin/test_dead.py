@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from pgjobs.admin.dead import Selection, count_dead, discard, get_dead, list_dead, replay
-from pgjobs.admin.rows import LOOK_UP, local_settings
+from pgjobs.core.errors import NotFoundError
+from pgjobs.db.query import LOOK_UP, local_settings
 from pgjobs.db.statements import doorbell_channel, statement
-from pgjobs.errors import NotFoundError
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, row_of
 
 if TYPE_CHECKING:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin.doctor import Installation, doctor, examine, leftovers, look, server, tables, trust, workers
-from pgjobs.admin.doctor.examine import CHECKS, uncounted
-from pgjobs.admin.doctor.installation import QueueState
-from pgjobs.admin.why.snapshot import Holder
-from pgjobs.settings import configure
+from pgjobs.core.config import configure
+from pgjobs.diagnose.doctor import Installation, doctor, examine, look, server, tables, workers
+from pgjobs.diagnose.doctor import signatures as trust
+from pgjobs.diagnose.doctor import stale as leftovers
+from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
+from pgjobs.diagnose.doctor.installation import QueueState
+from pgjobs.diagnose.why.snapshot import Holder
 from tests.admin.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
 from tests.support.rows import put_dead, put_job, put_worker
 

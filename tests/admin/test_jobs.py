@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, replay
 from pgjobs.admin.detail import get_job
+from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.jobs import list_jobs, retry_jobs
+from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.db.statements import doorbell_channel
-from pgjobs.errors import NotFoundError, UsageError
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, put_worker, row_of
 
 if TYPE_CHECKING:

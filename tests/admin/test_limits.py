@@ -9,11 +9,11 @@ from pgjobs import limit, queue_limit
 from pgjobs.admin import queues
 from pgjobs.admin.limits import MOST_HOLDERS, MOST_KEYS, list_limits, remove_limit, set_limit
 from pgjobs.admin.tenants import list_tenants, remove_weight, set_weight
+from pgjobs.core.errors import UsageError
+from pgjobs.db.limits import Declared
 from pgjobs.db.statements import statement
-from pgjobs.errors import UsageError
-from pgjobs.limits import NO_LIMIT, Limit, declared_limits, declared_queue_limits, forget_declared
-from pgjobs.rates import Rate
-from pgjobs.worker.limits import Declared
+from pgjobs.flow.limits import NO_LIMIT, Limit, declared_limits, declared_queue_limits, forget_declared
+from pgjobs.flow.rates import Rate
 from tests.support.rows import put_job
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from pgjobs.admin.queues import keep_completed, list_queues, pause, resume
+from pgjobs.core.errors import UsageError
 from pgjobs.db.statements import doorbell_channel
-from pgjobs.errors import UsageError
 from tests.support.rows import put_job, put_worker
 
 if TYPE_CHECKING:

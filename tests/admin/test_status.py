@@ -9,8 +9,8 @@ import pytest
 
 from pgjobs.admin import status as module
 from pgjobs.admin.queues import keep_completed, list_queues, pause
-from pgjobs.admin.rows import LOOK_UP, local_settings
 from pgjobs.admin.status import status
+from pgjobs.db.query import LOOK_UP, local_settings
 from pgjobs.db.statements import statement
 from tests.support.rows import put_dead, put_job, put_worker
 

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 import pgjobs
 from pgjobs.admin import queues
-from pgjobs.admin.rows import local_settings
-from pgjobs.admin.why import PLANS, look, why
-from pgjobs.admin.why.decide import ENDS, HOLDS, PLACES, decide
-from pgjobs.admin.why.snapshot import BreakerSeen, JobSeen, LimitSeen, QueueSeen
-from pgjobs.admin.why.words import NEVER
+from pgjobs.core.errors import UsageError
+from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
 from pgjobs.db.url import sqlalchemy_url
-from pgjobs.errors import UsageError
+from pgjobs.diagnose.why import PLANS, look, why
+from pgjobs.diagnose.why.decide import ENDS, HOLDS, PLACES, decide
+from pgjobs.diagnose.why.snapshot import BreakerSeen, JobSeen, LimitSeen, QueueSeen
+from pgjobs.diagnose.why.words import NEVER
 from tests.admin.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
 from tests.support.rows import put_dead, put_job, put_worker
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pgjobs.admin.why.decide import decide
-from pgjobs.admin.why.snapshot import (
+from pgjobs.diagnose.why.decide import decide
+from pgjobs.diagnose.why.snapshot import (
     BreakerSeen,
     Holder,
     JobSeen,

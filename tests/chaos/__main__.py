@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from pgjobs.db.embedded import find_binaries
+from pgjobs.embedded import find_binaries
 from tests.chaos import scenarios
 from tests.chaos.cluster import folder, make_template
 from tests.chaos.scenario import ALL

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from pgjobs.db import migrate
-from pgjobs.db.embedded.account import Account, choose_account
-from pgjobs.db.embedded.binaries import reachable_binaries
-from pgjobs.db.embedded.system import free_port
+from pgjobs.db import migrations as migrate
+from pgjobs.embedded.account import Account, choose_account
+from pgjobs.embedded.binaries import reachable_binaries
+from pgjobs.embedded.processes import free_port
 from tests.support.processes import children, wait_until
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from psycopg import sql
 
 from pgjobs import __version__
 from pgjobs.cli.main import hoist
-from pgjobs.db.embedded.binaries import find_binaries
-from pgjobs.db.embedded.server import delete_server
-from pgjobs.errors import ConfigurationError
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.embedded.binaries import find_binaries
+from pgjobs.embedded.server import delete_server
 from tests.support.processes import ROOT
 from tests.support.rows import put_job
 

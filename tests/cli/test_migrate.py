@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pgjobs.db.version import EXPECTED_REVISION
+from pgjobs.db.revision import EXPECTED_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from pgjobs.admin import schedules as admin
-from pgjobs.schedule import make
-from pgjobs.worker.declare import Declaration
+from pgjobs.schedules.schedule import make
+from pgjobs.schedules.sync import Declaration
 from tests.schedules import tasks
 from tests.support.worker import scalar
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from pgjobs.db.connect import ANSWER_WITHIN, STATEMENT_TIMEOUT, ConnectError, connect, connect_hot
+from pgjobs.db.connection import ANSWER_WITHIN, STATEMENT_TIMEOUT, ConnectError, connect, connect_hot
 from tests.chaos.proxy import Proxy
 
 if TYPE_CHECKING:

@@ -193,7 +193,7 @@ def test_a_job_that_comes_back_from_the_finished_rings(conn: psycopg.Connection)
 
 
 def test_two_runners_in_one_database_ring_each_for_themselves(database_url: str, conn: psycopg.Connection) -> None:
-    from pgjobs.db import migrate
+    from pgjobs.db import migrations as migrate
 
     migrate.upgrade(database_url, schema="second")
     conn.execute(f'LISTEN "{doorbell_channel("mail", "second")}"')

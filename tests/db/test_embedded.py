@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from pgjobs.db.embedded import embedded_server
-from pgjobs.db.embedded.cluster import LOG_LIMIT
-from pgjobs.errors import ConfigurationError
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.embedded import embedded_server
+from pgjobs.embedded.cluster import LOG_LIMIT
 from tests.support import processes
 from tests.support.processes import children, is_alive, wait_until
 
@@ -66,7 +66,7 @@ def directory(embedded_directory: Path) -> Path:
 
 
 def keeper_of(directory: Path) -> int:
-    (pid,) = processes.find("pgjobs.db.embedded.keeper", str(directory))
+    (pid,) = processes.find("pgjobs.embedded.daemon", str(directory))
     return pid
 
 
@@ -77,7 +77,7 @@ def servers_of(directory: Path) -> list[int]:
 
 
 def nothing_left(directory: Path) -> bool:
-    return not servers_of(directory) and not processes.find("pgjobs.db.embedded.keeper", str(directory))
+    return not servers_of(directory) and not processes.find("pgjobs.embedded.daemon", str(directory))
 
 
 def ask(url: str, statement: Any) -> Any:

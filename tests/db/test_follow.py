@@ -7,7 +7,7 @@ import pytest
 
 from pgjobs import enqueue
 from pgjobs.admin.jobs import retry_jobs
-from pgjobs.db.follow import End, follow, settle_dependencies
+from pgjobs.db.dependencies import End, follow, settle_dependencies
 from pgjobs.db.statements import doorbell_channel
 from tests.enqueue.work import add
 from tests.support.rows import put_dead, put_job, row_of

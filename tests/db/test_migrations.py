@@ -16,11 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from pgjobs.db import migrate
+from pgjobs.core.config import configure
+from pgjobs.core.errors import ConfigurationError, SchemaError
+from pgjobs.db import migrations as migrate
+from pgjobs.db.revision import EXPECTED_REVISION, check_schema
 from pgjobs.db.statements import doorbell_channel
-from pgjobs.db.version import EXPECTED_REVISION, check_schema
-from pgjobs.errors import ConfigurationError, SchemaError
-from pgjobs.settings import configure
 from tests.support import postgres, processes
 
 TABLES = {

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgjobs.core.config import Settings
+from pgjobs.core.errors import UsageError
 from pgjobs.db.roles import role_statements, roles_of
 from pgjobs.db.statements import rename_schema
-from pgjobs.errors import UsageError
-from pgjobs.settings import Settings
 from pgjobs.tables import make_tables
 from tests.support.processes import ROOT
 
@@ -25,15 +25,24 @@ RUNNING = {"execute", "executemany", "exec_driver_sql", "text", "copy", "stream"
 # What is run and is no literal, by file and expression, and why no user's text can be in it. `statement(…)` and its
 # like read the files of `db/sql/`; all that is put into them is the name of the schema, which Settings has checked.
 ALLOWED = {
-    ("src/pgjobs/db/connect.py", "_set('SET', async_commit=async_commit)"): "constants of the same file",
-    ("src/pgjobs/db/connect.py", "_set('SET LOCAL', async_commit=async_commit)"): "constants of the same file",
-    ("src/pgjobs/db/on_psycopg.py", "sql"): "binary(statement(name)), two lines above",
-    ("src/pgjobs/db/on_sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",
-    ("src/pgjobs/db/prepared.py", "conn.pgconn"): "no SQL: libpq's connection, on which a prepared statement was sent",
+    ("src/pgjobs/db/connection.py", "_set('SET', async_commit=async_commit)"): "constants of the same file",
+    ("src/pgjobs/db/connection.py", "_set('SET LOCAL', async_commit=async_commit)"): "constants of the same file",
+    ("src/pgjobs/db/adapters/psycopg.py", "sql"): "binary(statement(name)), two lines above",
+    ("src/pgjobs/db/adapters/sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",
+    (
+        "src/pgjobs/db/adapters/prepared.py",
+        "conn.pgconn",
+    ): "no SQL: libpq's connection, on which a prepared statement was sent",
     ("src/pgjobs/db/roles.py", "statement.encode()"): "constants of the same file and the checked schema",
     ("src/pgjobs/tables.py", "sql"): "constants of the same file, the columns' defaults, and the checked schema",
-    ("src/pgjobs/worker/ear.py", "sql.SQL('LISTEN {}').format(sql.Identifier(cancel_channel()))"): "quoted by psycopg",
-    ("src/pgjobs/worker/producer.py", "sql.SQL('LISTEN {}').format(sql.Identifier(channel))"): "quoted by psycopg",
+    (
+        "src/pgjobs/worker/supervisor/cancel_listener.py",
+        "sql.SQL('LISTEN {}').format(sql.Identifier(cancel_channel()))",
+    ): "quoted by psycopg",
+    (
+        "src/pgjobs/worker/claim/producer.py",
+        "sql.SQL('LISTEN {}').format(sql.Identifier(channel))",
+    ): "quoted by psycopg",
     ("src/pgjobs/demo/claims.py", "self.sql.encode()"): "constants of the same file",
     ("src/pgjobs/demo/story.py", "sql.encode()"): "constants of the same file",
     ("src/pgjobs/demo/tables.py", "f'DELETE FROM pgjobs.{table} WHERE queue = ANY (%s)'"): "constants of the same file",

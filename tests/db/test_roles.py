@@ -11,9 +11,9 @@ import pytest
 from psycopg import sql
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.admin.history import keep_history
+from pgjobs.admin.retention import keep_history
+from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
-from pgjobs.errors import ConfigurationError, UsageError
 from tests.enqueue import work
 from tests.support import tasks
 from tests.support.worker import drain, scalar

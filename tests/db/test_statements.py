@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from pgjobs.core.config import configure
+from pgjobs.core.errors import UsageError
 from pgjobs.db.statements import doorbell_channel, named_statement, rename_schema, statement
-from pgjobs.errors import UsageError
-from pgjobs.settings import configure
 
 NAMES = sorted(file.name.removesuffix(".sql") for file in (files("pgjobs.db") / "sql").iterdir())
 PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -66,7 +66,7 @@ def test_only_plain_names_of_schemas_get_into_sql() -> None:
 @pytest.mark.parametrize("queue", ["default", "Grüße, 世界", "x" * 100, "it's"])
 @pytest.mark.parametrize("schema", ["pgjobs", "a_name_of_a_schema_with_more_than_twenty_characters"])
 def test_python_and_postgresql_agree_on_a_queue_s_channel(queue: str, schema: str, conn: psycopg.Connection) -> None:
-    from pgjobs.db import migrate
+    from pgjobs.db import migrations as migrate
 
     if schema != "pgjobs":
         migrate.upgrade(conn.info.dsn + f" password={conn.info.password}", schema=schema)

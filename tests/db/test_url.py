@@ -13,9 +13,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from pgjobs.db.connect import connect
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.db.connection import connect
 from pgjobs.db.url import describe, libpq_url, mask, sqlalchemy_url
-from pgjobs.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

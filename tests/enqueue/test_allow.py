@@ -24,9 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import configure, settings
-from pgjobs.allow import AllowList, parse_allow
-from pgjobs.errors import NotAllowedError, PayloadError, UsageError
-from pgjobs.payload import dump, load
+from pgjobs.core.allowlist import AllowList, parse_allow
+from pgjobs.core.errors import NotAllowedError, PayloadError, UsageError
+from pgjobs.payload.pickling import dump, load
 from tests.enqueue import work
 
 HERE = AllowList(("tests.enqueue.work",))

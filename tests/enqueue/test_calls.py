@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgjobs import EnqueueError, configure, job
-from pgjobs.calls import CallDumper
-from pgjobs.payload import PROTOCOL, load
-from pgjobs.plain import plain_maker
-from pgjobs.recipe import Recipe, recipe_of
-from pgjobs.summary import Summarizer
+from pgjobs.payload.encoder import Recipe, recipe_of
+from pgjobs.payload.fast_pickle import CallDumper
+from pgjobs.payload.pickling import PROTOCOL, load
+from pgjobs.payload.plain import plain_maker
+from pgjobs.payload.summary import Summarizer
 from tests.enqueue.work import Mailer, add, log_in, make_closure, plain, send_receipt, whisper
 
 LIMIT = 10**6
@@ -158,7 +158,7 @@ def test_options_of_one_enqueue_are_not_mixed_up_with_those_of_another(monkeypat
 
 
 def test_no_more_than_a_number_of_recipes_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("pgjobs.recipe")
+    module = importlib.import_module("pgjobs.payload.encoder")
     monkeypatch.setattr(module, "_MOST_KNOWN", 2)
     known: dict[object, Recipe] = {}
     monkeypatch.setattr(module, "_known", known)

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.db import migrate
-from pgjobs.db.encoding import codec_of, with_storable_summaries
-from pgjobs.payload import load
+from pgjobs.db import migrations as migrate
+from pgjobs.db.adapters.encoding import codec_of, with_storable_summaries
+from pgjobs.payload.pickling import load
 from tests.enqueue.callers import KINDS, settled
 from tests.enqueue.work import plain
 from tests.support.postgres import Server

@@ -15,8 +15,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from pgjobs import EnqueueError, SchemaError, configure, enqueue, enqueue_many
-from pgjobs.payload import load
-from pgjobs.signing import verify
+from pgjobs.payload.pickling import load
+from pgjobs.payload.signing import verify
 from tests.enqueue.callers import KINDS, settled
 from tests.enqueue.work import add, plain, send_receipt, whisper
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pgjobs import EnqueueError, JobHandle, UsageError, enqueue, enqueue_many, job
-from pgjobs.flow import NO_FLOW, Flow
+from pgjobs.flow.options import NO_FLOW, Flow
 from tests.enqueue.callers import KINDS, settled
 from tests.enqueue.work import add
 from tests.support.rows import row_of

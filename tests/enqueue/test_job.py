@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from pgjobs import Exponential, Job, UsageError, job
-from pgjobs.job import is_async, options_of, task_name
-from pgjobs.options import JobOptions
+from pgjobs.jobs.job import is_async, options_of, task_name
+from pgjobs.jobs.options import JobOptions
 from tests.enqueue import work
 from tests.enqueue.work import AsyncCallable, Mailer, add, fetch, fetch_plain, plain, send_receipt
 

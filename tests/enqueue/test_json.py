@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import configure, enqueue, enqueue_many, job
-from pgjobs.allow import AllowList
-from pgjobs.errors import EnqueueError, NotAllowedError, PayloadError, UsageError
-from pgjobs.json_payload import JsonDumper, load_json
-from pgjobs.payload import load
+from pgjobs.core.allowlist import AllowList
+from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, UsageError
+from pgjobs.payload.json_format import JsonDumper, load_json
+from pgjobs.payload.pickling import load
 from tests.enqueue import work
 from tests.support.rows import row_of
 

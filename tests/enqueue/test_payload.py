@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pgjobs import JobTimeout, PayloadError, job
-from pgjobs.payload import PROTOCOL, dump, load
+from pgjobs.payload.pickling import PROTOCOL, dump, load
 from tests.enqueue.work import Mailer, add, make_closure, plain, send_receipt
 
 

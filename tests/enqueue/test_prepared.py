@@ -12,8 +12,9 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from pgjobs import SchemaError, configure, enqueue, job
-from pgjobs.db import migrate, prepared
-from pgjobs.payload import load
+from pgjobs.db import migrations as migrate
+from pgjobs.db.adapters import prepared
+from pgjobs.payload.pickling import load
 from tests.enqueue.work import add, plain, send_receipt
 from tests.support.worker import scalar
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
-from pgjobs.payload import dump, load
+from pgjobs.payload.pickling import dump, load
 from tests.enqueue import work
 from tests.enqueue.work import add, fetch_plain, make_closure, numbers, numbers_async, plain, send_receipt
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import SignatureError
-from pgjobs.signing import sign, verify
+from pgjobs.payload.signing import sign, verify
 
 JOB: dict[str, Any] = {
     "queue": "mail",

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.summary import LIMIT, Summarizer, is_secret
+from pgjobs.core.text import LIMIT
+from pgjobs.payload.summary import Summarizer, is_secret
 from tests.enqueue.work import Mailer, log_in, make_closure, plain, send_receipt
 
 

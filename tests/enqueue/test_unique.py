@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pgjobs import DuplicateJobError, EnqueueError, JobHandle, UsageError, by, enqueue, enqueue_many, job
-from pgjobs.payload import load
+from pgjobs.payload.pickling import load
 from tests.enqueue.callers import KINDS, settled
 from tests.enqueue.work import add
 from tests.support.processes import wait_until

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from pgjobs import configure
-from pgjobs.allow import AllowList
-from pgjobs.errors import NotAllowedError, PayloadError
-from pgjobs.job import options_of, task_name, unwrapped
-from pgjobs.payload import dump, load
+from pgjobs.core.allowlist import AllowList
+from pgjobs.core.errors import NotAllowedError, PayloadError
+from pgjobs.jobs.job import options_of, task_name, unwrapped
+from pgjobs.payload.pickling import dump, load
 from tests.enqueue import lazy, victims, work
 from tests.enqueue.assemble import (
     NONE,
@@ -97,7 +97,7 @@ SHARED = {
     "a class": name(WORK, "Mailer"),
     "a function": name(WORK, "plain"),
     "a job": name(WORK, "send_receipt"),
-    "a copy of a job": call(name("pgjobs.job", "_with_options"), name(WORK, "add"), b"}"),
+    "a copy of a job": call(name("pgjobs.jobs.job", "_with_options"), name(WORK, "add"), b"}"),
     "a job of a permitted class": call(victim("OwnJob"), victim("identity")),
     "a bound job": call(name("builtins", "getattr"), new(name(WORK, "Mailer")), text("send_later")),
     "a method": call(name("builtins", "getattr"), new(name(WORK, "Mailer")), text("send")),
@@ -221,9 +221,9 @@ CALLS: list[tuple[Code, list[Code]]] = [
     (name("zoneinfo", "ZoneInfo._unpickle"), [text("UTC"), b"\x88"]),
     (PARTIAL, [INT, number(1)]),
     (PARTIAL, [name("builtins", "getattr")]),
-    (PARTIAL, [name("pgjobs.job", "_with_options")]),
-    (name("pgjobs.job", "_with_options"), [new(victim("Config")), b"}"]),
-    (name("pgjobs.job", "_with_options"), [name(WORK, "add"), dict_of(payload=text("json"))]),
+    (PARTIAL, [name("pgjobs.jobs.job", "_with_options")]),
+    (name("pgjobs.jobs.job", "_with_options"), [new(victim("Config")), b"}"]),
+    (name("pgjobs.jobs.job", "_with_options"), [name(WORK, "add"), dict_of(payload=text("json"))]),
     (victim("note"), [text("x")]),  # a job, while it is loaded
     (call(PARTIAL, INT), [text("7")]),
     (new(name(WORK, "Mailer")), [text("x")]),

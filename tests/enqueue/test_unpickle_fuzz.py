@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgjobs.allow import AllowList
-from pgjobs.errors import PayloadError
-from pgjobs.payload import dump, load
+from pgjobs.core.allowlist import AllowList
+from pgjobs.core.errors import PayloadError
+from pgjobs.payload.pickling import dump, load
 from tests.enqueue import victims, work
 from tests.enqueue.assemble import VICTIMS, WORK, blob, number, text
 from tests.enqueue.test_unpickle import OWN, shared_state
@@ -31,7 +31,7 @@ NAMES = [
     ),
     *(("collections", name) for name in ("OrderedDict", "defaultdict", "deque", "Counter", "ChainMap")),
     *(("datetime", "datetime"), ("datetime", "timezone"), ("functools", "partial"), ("pathlib", "PosixPath")),
-    *(("pgjobs.job", "_with_options"), ("uuid", "UUID"), ("zoneinfo", "ZoneInfo"), ("fractions", "Fraction")),
+    *(("pgjobs.jobs.job", "_with_options"), ("uuid", "UUID"), ("zoneinfo", "ZoneInfo"), ("fractions", "Fraction")),
     *(("os", "system"), ("os", "putenv"), ("copyreg", "_reconstructor"), ("operator", "attrgetter")),
 ]
 ATTRIBUTES = [

@@ -8,7 +8,7 @@ from enum import Enum, Flag
 from typing import Any, NamedTuple
 
 from pgjobs import job
-from pgjobs.job import Job
+from pgjobs.jobs.job import Job
 from tests.enqueue import lazy as lazy  # an attribute, so that names can lead through it
 
 

@@ -15,8 +15,8 @@ from sqlalchemy import create_engine
 
 from pgjobs import Exponential, PgjobsError, Retry, Snooze, configure, enqueue, enqueue_many, job
 from pgjobs.cli.main import main
-from pgjobs.errors import brief
-from pgjobs.settings import Settings, forget_settings
+from pgjobs.core.config import Settings, forget_settings
+from pgjobs.core.errors import brief
 from tests.fuzz import tasks
 from tests.fuzz.bad_rows import PAYLOADS, REFUSED, TASK
 from tests.fuzz.contents import contents

@@ -15,7 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pgjobs.cli.main import main
-from pgjobs.settings import forget_settings
+from pgjobs.core.config import forget_settings
 from tests.fuzz.contents import contents
 from tests.fuzz.profile import fuzz
 from tests.support.processes import environment

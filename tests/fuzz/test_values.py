@@ -27,8 +27,8 @@ from pgjobs import (
     job,
     settings,
 )
-from pgjobs.diagnosis import one_line
-from pgjobs.payload import load
+from pgjobs.core.text import one_line
+from pgjobs.payload.pickling import load
 from tests.fuzz import tasks
 from tests.fuzz.contents import contents
 from tests.fuzz.profile import fuzz

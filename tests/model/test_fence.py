@@ -9,11 +9,11 @@ import pytest
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db.statements import statement
-from pgjobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
 from pgjobs.worker.config import QueueSlots
-from pgjobs.worker.frontier import BEGINNING, NEWEST, PRIORITIES
-from pgjobs.worker.registry import register
-from pgjobs.worker.settle import Claim, array, complete, settle
+from pgjobs.worker.runtime.registration import register
+from pgjobs.worker.runtime.settle import Claim, array, complete, settle
 from tests.support import tasks
 from tests.support.rows import row_of
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, discard, replay
+from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.statements import statement
-from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
-from pgjobs.worker.frontier import BEGINNING, NEWEST, PRIORITIES
-from pgjobs.worker.rescue import Death, bury
-from pgjobs.worker.settle import Claim, complete, settle
+from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
+from pgjobs.worker.runtime.settle import Claim, complete, settle
+from pgjobs.worker.supervisor.rescue import Death, bury
 
 if TYPE_CHECKING:
     from tests.support.postgres import Server

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pgjobs import enqueue
-from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, discard, replay
+from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.statements import statement
-from pgjobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
 from pgjobs.worker.config import QueueSlots
-from pgjobs.worker.frontier import BEGINNING, NEWEST, PRIORITIES
-from pgjobs.worker.registry import register
-from pgjobs.worker.rescue import Death, bury
-from pgjobs.worker.settle import Claim as Fence
-from pgjobs.worker.settle import complete, settle
+from pgjobs.worker.runtime.registration import register
+from pgjobs.worker.runtime.settle import Claim as Fence
+from pgjobs.worker.runtime.settle import complete, settle
+from pgjobs.worker.supervisor.rescue import Death, bury
 from tests.model.model import Claim, Job, Model
 from tests.support import tasks
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from pgjobs.db.connect import connect, connect_hot
-from pgjobs.worker.frontier import NEWEST
+from pgjobs.db.connection import connect, connect_hot
+from pgjobs.worker.claim.cursor import NEWEST
 from tests.plans.hot import BATCH
 from tests.support.rows import put_worker
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgjobs.db.connect import connect_hot
+from pgjobs.db.connection import connect_hot
 from tests.plans.explain import plan_of, run
 from tests.plans.hot import HOT
 from tests.plans.tables import EMPTY, STATES, Tables, tables

@@ -19,8 +19,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin import schedules as admin
-from pgjobs.cron import parse
-from pgjobs.db.embedded import find_binaries
+from pgjobs.embedded import find_binaries
+from pgjobs.schedules.cron import parse
 from tests.chaos.cluster import folder, make_template, running
 from tests.chaos.scenarios.clocks import Clock, library
 from tests.schedules import tasks

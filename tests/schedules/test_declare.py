@@ -8,9 +8,9 @@ import pytest
 from psycopg import Connection
 
 from pgjobs.admin import schedules as admin
-from pgjobs.errors import UsageError
-from pgjobs.schedule import Schedule, make
-from pgjobs.worker.declare import Declaration
+from pgjobs.core.errors import UsageError
+from pgjobs.schedules.schedule import Schedule, make
+from pgjobs.schedules.sync import Declaration
 from tests.schedules import tasks
 
 pytestmark = pytest.mark.xdist_group("schedules")  # one database for all

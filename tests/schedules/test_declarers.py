@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from pgjobs.worker.declarers import Declarer, counting, decided_by, kept
+from pgjobs.schedules.ownership import Declarer, counting, decided_by, kept
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)

@@ -14,7 +14,7 @@ from psycopg import Connection
 from pgjobs import UsageError, configure
 from pgjobs.admin import schedules as admin
 from pgjobs.db.statements import statement
-from pgjobs.worker.firing import fire_due
+from pgjobs.schedules.firing import fire_due
 from tests.schedules import tasks
 from tests.support.rows import row_of
 from tests.support.worker import scalar

@@ -12,8 +12,8 @@ from psycopg import Connection
 
 from pgjobs import by, configure, enqueue, job
 from pgjobs.admin import schedules as admin
-from pgjobs.signing import verify
-from pgjobs.worker.firing import fire_due
+from pgjobs.payload.signing import verify
+from pgjobs.schedules.firing import fire_due
 from tests.schedules import tasks
 from tests.schedules.test_firing import due_since
 from tests.support.rows import row_of

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pgjobs import EnqueueError, Schedule, UsageError, configure, schedule
-from pgjobs.schedule import _declared, columns_of, declared
-from pgjobs.signing import verify
+from pgjobs.payload.signing import verify
+from pgjobs.schedules.schedule import _declared, columns_of, declared
 from tests.schedules import tasks
 
 KEY = b"for the tests alone"

@@ -14,7 +14,7 @@ import pytest
 
 from pgjobs.admin import schedules as admin
 from pgjobs.admin.limits import set_limit
-from pgjobs.limits import Limit
+from pgjobs.flow.limits import Limit
 from tests.schedules import tasks
 from tests.schedules.firings import firings, lateness, record_firings
 from tests.support.worker import QUICK, Work, scalar, wait_for, work

@@ -13,7 +13,7 @@ import random
 import sys
 from pathlib import Path
 
-from pgjobs.db.embedded import find_binaries
+from pgjobs.embedded import find_binaries
 from tests.chaos.cluster import folder, make_template, running
 from tests.soak.growth import verdicts
 from tests.soak.report import count_table, growth_table, summary

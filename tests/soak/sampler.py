@@ -40,7 +40,7 @@ STATE = """
 """
 PARTS = ("heap", "index", "toast")
 KINDS = {"r": "heap", "i": "index", "t": "toast", "S": "heap"}
-ROLES = {"pgjobs.cli.supervise": "supervisor", "pgjobs.worker": "worker", "pgjobs.worker.consumers.child": "child"}
+ROLES = {"pgjobs.cli.supervise": "supervisor", "pgjobs.worker": "worker", "pgjobs.worker.executors.child_main": "child"}
 
 
 class Lines:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from pgjobs.db.embedded import embedded_server
+from pgjobs.embedded import embedded_server
 
 
 def main(directory: Path, binaries: Path, rounds: int = 0) -> None:

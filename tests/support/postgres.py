@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from pgjobs.db import migrate
+from pgjobs.db import migrations as migrate
 from pgjobs.db.url import libpq_url
 from tests.support.recycle import fingerprint, recycle
 
@@ -149,7 +149,7 @@ def _container(image: str) -> Iterator[str]:
 
 @contextmanager
 def _embedded(binaries: Path | None) -> Iterator[str]:
-    from pgjobs.db.embedded import delete_server, embedded_server
+    from pgjobs.embedded import delete_server, embedded_server
 
     directory = Path(tempfile.mkdtemp(prefix="pgjobs-tests-"))
     try:

@@ -82,7 +82,7 @@ def told(number: int) -> int:
 @job(executor="process", max_attempts=1)
 def answer_with(data: bytes) -> None:
     """Answer in the place of the process in which this runs, as a job could that has gone bad."""
-    from pgjobs.worker.consumers.processes import send
+    from pgjobs.worker.executors.child_process import send
 
     with socket.socket(fileno=os.dup(int(sys.argv[1]))) as channel:
         send(channel, data)

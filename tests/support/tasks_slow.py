@@ -7,7 +7,7 @@ import time
 
 from pgjobs import job
 
-if "pgjobs.worker.consumers.child" in sys.orig_argv:
+if "pgjobs.worker.executors.child_main" in sys.orig_argv:
     time.sleep(2)
 
 

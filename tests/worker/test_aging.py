@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin.queues import set_aging
-from pgjobs.worker.aging import BEGINNING, LEVELS, NEWEST, Order, Place, level, ranges
-from pgjobs.worker.frontier import PRIORITIES, SLICE, SWEEP_EVERY, Frontier
+from pgjobs.flow.aging import BEGINNING, LEVELS, NEWEST, Order, Place, level, ranges
+from pgjobs.worker.claim.cursor import PRIORITIES, SLICE, SWEEP_EVERY, Frontier
 from tests.support import tasks
 from tests.support.worker import scalar, wait_for, work
 from tests.worker.test_decisions import CHANGES, COSTS, NOW, Table

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Released, Retried, Snoozed
-from pgjobs.worker.consumers.answer import LONGEST, from_bytes, to_bytes
-from pgjobs.worker.consumers.processes import receive, send
+from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Released, Retried, Snoozed
+from pgjobs.worker.executors.child_process import receive, send
+from pgjobs.worker.executors.outcome_codec import LONGEST, from_bytes, to_bytes
 
 OUTCOMES: list[Outcome] = [
     COMPLETED,

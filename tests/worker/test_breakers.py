@@ -14,13 +14,13 @@ import psycopg
 import pytest
 
 from pgjobs import Breaker
-from pgjobs import breaker as breakers
-from pgjobs.context import ControlledJob, CurrentJob
-from pgjobs.db.connect import connect_hot
-from pgjobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
-from pgjobs.worker.breakers import EVERY, BreakerRecorder
-from pgjobs.worker.lane import Lane, Outbox
-from pgjobs.worker.link import Link
+from pgjobs.db.connection import connect_hot
+from pgjobs.flow import breaker as breakers
+from pgjobs.jobs.context import ControlledJob, CurrentJob
+from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.acknowledge.breaker_recorder import EVERY, BreakerRecorder
+from pgjobs.worker.local.local_queue import Lane, Outbox
+from pgjobs.worker.runtime.reconnecting import Link
 from tests.support.processes import wait_until
 from tests.support.worker import scalar, wait_for
 

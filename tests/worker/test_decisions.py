@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.errors import UsageError
-from pgjobs.outcome import RELEASED, Failed, Retried
-from pgjobs.retry import since_replay
+from pgjobs.core.errors import UsageError
+from pgjobs.jobs.outcome import RELEASED, Failed, Retried
+from pgjobs.jobs.retry import since_replay
+from pgjobs.worker.claim.cursor import BEGINNING, NEAR, SLICE, SWEEP_EVERY, SWEEP_SHARE, Frontier
 from pgjobs.worker.config import QueueSlots, WorkerConfig, parse_queue
-from pgjobs.worker.demand import (
+from pgjobs.worker.local.demand import (
     BIGGEST_BATCH,
     INBOX_SECONDS,
     MOST_PREFETCHED,
@@ -26,11 +27,10 @@ from pgjobs.worker.demand import (
     surplus,
     wait_after,
 )
-from pgjobs.worker.frontier import BEGINNING, NEAR, SLICE, SWEEP_EVERY, SWEEP_SHARE, Frontier
-from pgjobs.worker.registry import application_name, claim_role
-from pgjobs.worker.rescue import Death, outcome_for
-from pgjobs.worker.settle import Claim
-from pgjobs.worker.supervisor import LONGEST_PAUSE, restart_pause
+from pgjobs.worker.runtime.registration import application_name, claim_role
+from pgjobs.worker.runtime.settle import Claim
+from pgjobs.worker.supervisor.rescue import Death, outcome_for
+from pgjobs.worker.supervisor.supervisor import LONGEST_PAUSE, restart_pause
 
 SLOTS = st.integers(1, 10_000)
 MEANS = st.one_of(st.none(), st.floats(0, 1e5))

@@ -10,16 +10,15 @@ from pathlib import Path
 import psycopg
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.db import migrate
-from pgjobs.db.embedded import embedded_server
+from pgjobs.db import migrations as migrate
 from pgjobs.db.statements import statement
-from pgjobs.outcome import RELEASED, Retried, Snoozed
+from pgjobs.embedded import embedded_server
+from pgjobs.jobs.outcome import RELEASED, Retried, Snoozed
+from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
 from pgjobs.worker.config import QueueSlots
-from pgjobs.worker.demand import INBOX_BYTES, prefetch
-from pgjobs.worker.frontier import BEGINNING, NEWEST, PRIORITIES
-from pgjobs.worker.registry import application_name, register
-from pgjobs.worker.rescue import end_backends
-from pgjobs.worker.settle import Claim, array, settle
+from pgjobs.worker.local.demand import INBOX_BYTES, prefetch
+from pgjobs.worker.runtime.registration import application_name, end_backends, register
+from pgjobs.worker.runtime.settle import Claim, array, settle
 from tests.support import tasks, tasks_holdups
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_done, wait_for, work

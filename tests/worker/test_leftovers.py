@@ -18,7 +18,7 @@ from tests.support.worker import drain, wait_done, work
 if TYPE_CHECKING:
     import psycopg
 
-    from pgjobs.options import Executor
+    from pgjobs.jobs.options import Executor
 
 CLOSED = "exit code 174, because a job closed files that were not its own"
 

@@ -15,8 +15,8 @@ from benchmarks.limit_check import play
 from pgjobs import enqueue_many
 from pgjobs.admin.limits import list_limits, set_limit
 from pgjobs.db.statements import statement
-from pgjobs.limits import Limit
-from pgjobs.rates import Rate, refill
+from pgjobs.flow.limits import Limit
+from pgjobs.flow.rates import Rate, refill
 from tests.support import tasks
 from tests.support.worker import QUICK, drain, scalar, wait_for, work
 
@@ -126,7 +126,7 @@ def test_what_code_declares_is_in_the_tables_also_where_a_job_imports_it_later(
     monkeypatch.syspath_prepend(tmp_path)
     import declares  # type: ignore[import-not-found]  # just written
 
-    from pgjobs.limits import forget_declared
+    from pgjobs.flow.limits import forget_declared
 
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     with work(database_url, "--import", "declares", env={"PYTHONPATH": path}) as running:

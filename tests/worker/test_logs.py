@@ -13,7 +13,7 @@ from tests.support.worker import wait_done, work
 if TYPE_CHECKING:
     import psycopg
 
-    from pgjobs.options import Executor
+    from pgjobs.jobs.options import Executor
 
 
 @pytest.mark.parametrize("executor", ["thread", "process", "async"])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.db import migrate
-from pgjobs.db.embedded import embedded_server
+from pgjobs.db import migrations as migrate
+from pgjobs.embedded import embedded_server
 from tests.chaos.cluster import folder, make_template
 from tests.chaos.cluster import running as running_cluster
 from tests.support import tasks

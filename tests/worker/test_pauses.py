@@ -13,9 +13,10 @@ import psycopg
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin.drain import wait_until_idle
-from pgjobs.admin.pauses import pause_everything, pause_task, put_back, resume_everything, resume_task
-from pgjobs.outcome import Parked
-from pgjobs.worker.settle import Claim, settle
+from pgjobs.admin.pauses import pause_everything, pause_task, resume_everything, resume_task
+from pgjobs.db.doorbell import put_back
+from pgjobs.jobs.outcome import Parked
+from pgjobs.worker.runtime.settle import Claim, settle
 from tests.support import tasks_cancel as tasks
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work

@@ -12,10 +12,10 @@ import pytest
 from psycopg import conninfo
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.worker.caretaker import Caretaker
-from pgjobs.worker.heart import Heart
-from pgjobs.worker.rescue import rescue_unheard
-from pgjobs.worker.scheduler import Scheduler
+from pgjobs.worker.supervisor.heartbeat import Heart
+from pgjobs.worker.supervisor.maintenance import Caretaker
+from pgjobs.worker.supervisor.rescue import rescue_unheard
+from pgjobs.worker.supervisor.scheduler import Scheduler
 from tests.chaos.proxy import Proxy
 from tests.support import tasks
 from tests.support.processes import children, is_alive, wait_until

@@ -14,8 +14,8 @@ import pytest
 from pgjobs.admin.dead import Selection, get_dead, replay
 from pgjobs.admin.detail import get_job
 from pgjobs.db.statements import statement
-from pgjobs.worker import retention as module
-from pgjobs.worker.retention import LETTERS, Retention
+from pgjobs.worker.supervisor import retention as module
+from pgjobs.worker.supervisor.retention import LETTERS, Retention
 from tests.support.rows import count, put_dead, put_job, row_of
 from tests.support.worker import scalar, wait_for, work
 
@@ -317,8 +317,8 @@ def test_a_worker_does_it_when_it_starts(conn: Connection, database_url: str) ->
 
 
 def test_another_schema_has_a_retention_of_its_own(conn: Connection, database_url: str) -> None:
-    from pgjobs.db import migrate
-    from pgjobs.settings import configure
+    from pgjobs.core.config import configure
+    from pgjobs.db import migrations as migrate
 
     migrate.upgrade(database_url, schema="second")
     make_days(conn, 9)

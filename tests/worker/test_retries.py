@@ -11,7 +11,7 @@ import pytest
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin.dead import Selection, replay
-from pgjobs.db import migrate
+from pgjobs.db import migrations as migrate
 from tests.support import tasks
 from tests.support.rows import count, row_of
 from tests.support.worker import drain, scalar, states

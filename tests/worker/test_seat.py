@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pgjobs.context import CurrentJob
-from pgjobs.outcome import JobCancelled
-from pgjobs.worker.consumers.seat import Seat
-from pgjobs.worker.paused import PausedTasks
+from pgjobs.jobs.context import CurrentJob
+from pgjobs.jobs.outcome import JobCancelled
+from pgjobs.worker.claim.paused_tasks import PausedTasks
+from pgjobs.worker.executors.thread_interrupt import Seat
 
 
 def job(id: int, claim: int = 1) -> CurrentJob:
@@ -113,7 +113,7 @@ def test_who_comes_too_late_raises_in_no_other_job() -> None:
     ],
 )
 def test_a_task_is_paused_by_its_name_its_module_or_a_glob(task: str, paused: str | None) -> None:
-    from pgjobs.admin.rows import task_patterns
+    from pgjobs.db.query import task_patterns
 
     rows = [(name, task_patterns(name) or []) for name in ("shop", "a_b:?")]
     tasks = PausedTasks(rows)

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from pgjobs import JobHandle, enqueue, enqueue_many
-from pgjobs.admin.cancel import cancel_jobs
 from pgjobs.admin.dead import Selection, discard, replay
+from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.jobs import retry_jobs
-from pgjobs.unique import IfFailed
+from pgjobs.flow.unique import IfFailed
 from tests.support import tasks_flow as tasks
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, Work, drain, scalar, states, wait_for, work
@@ -193,7 +193,7 @@ def test_what_waits_for_a_failed_job_runs_when_that_one_is_replayed_and_complete
 
 
 def _payload() -> bytes:
-    from pgjobs.payload import dump
+    from pgjobs.payload.pickling import dump
 
     return dump(len, ("x",), {})
 

@@ -12,8 +12,8 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import enqueue
 from pgjobs.cli.main import main
+from pgjobs.core.config import forget_settings
 from pgjobs.db.url import sqlalchemy_url
-from pgjobs.settings import forget_settings
 from tests.support import tasks
 from tests.support.tls import OPENSSL, Door, door, make_authority, sign
 from tests.support.worker import drain, scalar, wait_done, work

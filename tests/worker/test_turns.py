@@ -12,14 +12,24 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue
-from pgjobs.db.connect import connect_hot
+from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
+from pgjobs.worker.claim.cursor import NEWEST, OLDEST, PRIORITIES
+from pgjobs.worker.claim.lane_rotation import (
+    FIRST,
+    LAST,
+    LOOK_EVERY,
+    TIRED_AFTER,
+    Turns,
+    behind,
+    last_in_turn,
+    next_quantum,
+    steps,
+)
 from pgjobs.worker.config import QueueSlots
-from pgjobs.worker.demand import room_left
-from pgjobs.worker.frontier import NEWEST, OLDEST, PRIORITIES
-from pgjobs.worker.registry import register
-from pgjobs.worker.settle import array
-from pgjobs.worker.turns import FIRST, LAST, LOOK_EVERY, TIRED_AFTER, Turns, behind, last_in_turn, next_quantum, steps
+from pgjobs.worker.local.demand import room_left
+from pgjobs.worker.runtime.registration import register
+from pgjobs.worker.runtime.settle import array
 from tests.support.rows import put_dead, put_job, put_worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

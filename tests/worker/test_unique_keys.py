@@ -11,8 +11,8 @@ import time
 import psycopg
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.worker import retention
-from pgjobs.worker.retention import Retention
+from pgjobs.worker.supervisor import retention
+from pgjobs.worker.supervisor.retention import Retention
 from tests.support import tasks_unique
 from tests.support.processes import environment
 from tests.support.rows import count

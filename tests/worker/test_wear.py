@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.errors import UsageError
+from pgjobs.core.errors import UsageError
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.wear import MEGABYTE, worn_out
+from pgjobs.worker.runtime.recycling import MEGABYTE, worn_out
 from tests.support import tasks, tasks_wear
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_for, work
@@ -17,7 +17,7 @@ from tests.support.worker import drain, scalar, states, wait_for, work
 if TYPE_CHECKING:
     import psycopg
 
-    from pgjobs.options import Executor
+    from pgjobs.jobs.options import Executor
 
 
 @pytest.mark.parametrize(

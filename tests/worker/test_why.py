@@ -13,8 +13,8 @@ import pytest
 
 from pgjobs import enqueue, enqueue_many, why
 from pgjobs.admin.pauses import pause_everything, pause_task
-from pgjobs.admin.why import Why, look
-from pgjobs.admin.why import queue as queue_reasons
+from pgjobs.diagnose.why import Why, look
+from pgjobs.diagnose.why import queue as queue_reasons
 from tests.support import tasks
 from tests.support.processes import wait_until
 from tests.support.rows import put_job

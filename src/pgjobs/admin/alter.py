@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.queues import ring
-from pgjobs.admin.rows import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings
-from pgjobs.errors import SignatureError, UsageError
-from pgjobs.options import JobOptions
-from pgjobs.settings import settings
-from pgjobs.signing import sign, verify
+from pgjobs.core.config import settings
+from pgjobs.core.errors import SignatureError, UsageError
+from pgjobs.db.doorbell import ring
+from pgjobs.db.query import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings
+from pgjobs.jobs.options import JobOptions
+from pgjobs.payload.signing import sign, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.rows import fetch_dicts
-from pgjobs.breaker import LONGEST_COOLDOWN, check_breaker_name
-from pgjobs.circuit import by_itself, closed_by_hand, open_by_hand, totals, within
+from pgjobs.core.errors import NotFoundError, UsageError, brief
+from pgjobs.core.validate import exact_number
 from pgjobs.db.breakers import lock_breaker, window_of, write_breaker
-from pgjobs.errors import NotFoundError, UsageError, brief
-from pgjobs.exact import exact_number
+from pgjobs.db.query import fetch_dicts
+from pgjobs.flow.breaker import LONGEST_COOLDOWN, check_breaker_name
+from pgjobs.flow.breaker_state import by_itself, closed_by_hand, open_by_hand, totals, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.circuit import Circuit, CircuitState
     from pgjobs.db.breakers import Locked
+    from pgjobs.flow.breaker_state import Circuit, CircuitState
 
 
 @dataclass(frozen=True)

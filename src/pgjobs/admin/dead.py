@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.admin.detail import JobDetail, get_job
-from pgjobs.admin.rows import (
+from pgjobs.core.errors import NotFoundError
+from pgjobs.db.query import (
     LARGEST_ID,
     LOOK_UP,
     check_ids,
@@ -18,7 +19,6 @@ from pgjobs.admin.rows import (
     local_settings,
     task_patterns,
 )
-from pgjobs.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.rows import check_ids, fetch
-from pgjobs.errors import NotFoundError
+from pgjobs.core.errors import NotFoundError
+from pgjobs.db.query import check_ids, fetch
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.rows import fetch_dicts
+from pgjobs.db.query import fetch_dicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

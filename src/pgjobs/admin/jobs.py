@@ -1,4 +1,4 @@
-"""Jobs: list and retry; `pgjobs.admin.detail` shows one, `pgjobs.admin.cancel` cancels."""
+"""Jobs: list and retry; `pgjobs.admin.detail` shows one, `pgjobs.admin.job_actions` cancels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.admin.dead import Selection, replay
 from pgjobs.admin.detail import JobRow
-from pgjobs.admin.queues import ring
-from pgjobs.admin.rows import (
+from pgjobs.admin.selection import STATUSES
+from pgjobs.core.errors import UsageError
+from pgjobs.db.doorbell import ring
+from pgjobs.db.query import (
     LARGEST_ID,
     LOOK_UP,
     check_ids,
@@ -19,8 +21,6 @@ from pgjobs.admin.rows import (
     local_settings,
     task_patterns,
 )
-from pgjobs.admin.selection import STATUSES
-from pgjobs.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.rows import fetch_dicts
-from pgjobs.limits import NO_LIMIT, Limit, check_limit_name, check_no_template
-from pgjobs.rates import Rate, refill
+from pgjobs.db.query import fetch_dicts
+from pgjobs.flow.limits import NO_LIMIT, Limit, check_limit_name, check_no_template
+from pgjobs.flow.rates import Rate, refill
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.queues import ring
-from pgjobs.admin.rows import fetch, fetch_dicts, task_patterns
-from pgjobs.errors import UsageError, brief
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.db.doorbell import put_back
+from pgjobs.db.query import fetch, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     import psycopg
 
-BATCH = 500  # jobs in one transaction
 CAP = 10_000
 LONGEST_NAME = 300
 
@@ -60,18 +59,6 @@ def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[i
     resumed = bool(fetch_dicts(conn, "resume_task", task=task))
     put_back(conn, on_progress=on_progress)
     return resumed
-
-
-def put_back(conn: psycopg.Connection, *, on_progress: Callable[[int], None] | None = None) -> int:
-    """Put back all jobs that are parked and whose task is not paused, and give their number. Safe for all at once."""
-    total = 0
-    for row in fetch_dicts(conn, "parked_tasks"):
-        while moved := fetch_dicts(conn, "unpark", task=row["task"], batch=BATCH):
-            ring(conn, {each["queue"] for each in moved})
-            total += len(moved)
-            if on_progress:
-                on_progress(total)
-    return total
 
 
 def pause_everything(conn: psycopg.Connection) -> bool:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.rows import fetch, fetch_dicts
-from pgjobs.errors import UsageError, brief
-from pgjobs.exact import exact_number
-from pgjobs.options import check_queue
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.validate import check_queue, exact_number
+from pgjobs.db.doorbell import ring
+from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     import psycopg
 
-    from pgjobs.limits import Limit
+    from pgjobs.flow.limits import Limit
 
 SHORTEST_AGING = 0.1  # seconds
 LONGEST_AGING = 366 * 86_400.0
@@ -115,10 +114,3 @@ def set_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> No
             raise UsageError(f"aging={brief(seconds)}: give seconds from {SHORTEST_AGING:g} to a year, or off.")
     fetch_dicts(conn, "age_queue", queue=check_queue(queue), seconds=seconds)
     ring(conn, [queue])
-
-
-def ring(conn: psycopg.Connection, queues: Iterable[str]) -> None:
-    """Wake the workers that wait for one of the queues."""
-    names = sorted(queues)
-    if names:
-        fetch_dicts(conn, "ring", queues=names)

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from pgjobs.admin.rows import clock, fetch, fetch_dicts
-from pgjobs.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
-from pgjobs.db.scheduled import enqueue_scheduled
+from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError, brief
+from pgjobs.core.validate import check_priority, check_queue
+from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
-from pgjobs.errors import EnqueueError, NotFoundError, UsageError, brief
-from pgjobs.handle import JobHandle
-from pgjobs.options import JobOptions, check_priority, check_queue
-from pgjobs.schedule import Schedule, check_name, make, signed
+from pgjobs.jobs.handle import JobHandle
+from pgjobs.jobs.options import JobOptions
+from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
+from pgjobs.schedules.schedule import Schedule, check_name, make, signed
+from pgjobs.schedules.scheduled import enqueue_scheduled
 
 if TYPE_CHECKING:
     from datetime import datetime

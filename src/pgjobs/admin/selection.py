@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgjobs.admin.changes import Change
-from pgjobs.admin.rows import check_ids, fetch_dicts, task_patterns
-from pgjobs.errors import UsageError
+from pgjobs.core.errors import UsageError
+from pgjobs.db.query import check_ids, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import QueryCanceled
 
-from pgjobs.admin.rows import LOOK_UP, clock, fetch, fetch_dicts, local_settings
+from pgjobs.db.query import LOOK_UP, clock, fetch, fetch_dicts, local_settings
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.admin.rows import fetch, fetch_dicts
-from pgjobs.errors import UsageError, brief
-from pgjobs.exact import exact_number, exact_text
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.validate import exact_number, exact_text
+from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -38,9 +38,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a breaker.", 
 def list_(as_json: Json = False) -> None:
     """List the breakers that workers have met."""
     from pgjobs.admin import breakers as admin
-    from pgjobs.admin.rows import clock
     from pgjobs.cli.output import distance, print_json, print_table
     from pgjobs.cli.session import session
+    from pgjobs.db.query import clock
 
     with session("breakers list") as conn:
         found = admin.list_breakers(conn)
@@ -68,9 +68,9 @@ def list_(as_json: Json = False) -> None:
 def show(name: Name, as_json: Json = False) -> None:
     """Show all about a breaker: its state, what it counts, its settings."""
     from pgjobs.admin import breakers as admin
-    from pgjobs.admin.rows import clock
     from pgjobs.cli.output import print_json, print_pairs, when
     from pgjobs.cli.session import session
+    from pgjobs.db.query import clock
 
     with session("breakers show") as conn:
         found = admin.show_breaker(conn, name)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pgjobs.errors import UsageError
+from pgjobs.core.errors import UsageError
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -44,9 +44,9 @@ def list_(
 ) -> None:
     """List dead letters, the newest first."""
     from pgjobs.admin import dead as admin
-    from pgjobs.admin.rows import clock
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
+    from pgjobs.db.query import clock
 
     with session("dead list") as conn:
         found = admin.list_dead(conn, queue=queue, task=task, limit=limit, before=before)
@@ -133,7 +133,7 @@ def keep(days: Days, yes: Yes = False) -> None:
 
     After that workers remove them. It is forever, unless you say otherwise.
     """
-    from pgjobs.admin import history as admin
+    from pgjobs.admin import retention as admin
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.history import parse_days, spell
     from pgjobs.cli.output import plural, say
@@ -155,7 +155,7 @@ def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str 
 
     """
     from pgjobs.admin.dead import Selection
-    from pgjobs.errors import UsageError
+    from pgjobs.core.errors import UsageError
 
     filtered = queue is not None or task is not None
     if bool(ids) + every + filtered > 1:

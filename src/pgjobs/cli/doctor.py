@@ -12,11 +12,11 @@ def doctor(as_json: Json = False) -> None:
 
     Exits with 1 if one of the findings is an error.
     """
-    from pgjobs.admin.doctor import doctor as examine
     from pgjobs.cli.output import plural, print_json, say
-    from pgjobs.db.connect import connect
+    from pgjobs.core.config import settings
+    from pgjobs.db.connection import connect
     from pgjobs.db.database import database
-    from pgjobs.settings import settings
+    from pgjobs.diagnose.doctor import doctor as examine
 
     # Not by a session: that the tables do not fit is something to say here.
     with database(settings().database_url) as url, connect(url, application_name="pgjobs doctor") as conn:

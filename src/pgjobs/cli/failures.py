@@ -6,9 +6,9 @@ import os
 import sys
 from typing import Any, NamedTuple
 
+from pgjobs.core.config import settings
+from pgjobs.core.errors import PgjobsError, UsageError
 from pgjobs.db.url import mask, redact
-from pgjobs.errors import PgjobsError, UsageError
-from pgjobs.settings import settings
 
 LINE_LIMIT = 600  # characters: what was typed may be repeated, and may be of any length
 

@@ -11,7 +11,7 @@ from pgjobs.cli.arguments import Days, Json, Yes
 from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
-    from pgjobs.admin.history import HistoryDay
+    from pgjobs.admin.retention import HistoryDay
 
 app = typer.Typer(
     help="See the days of history, and say how long they are kept.", no_args_is_help=True, rich_markup_mode=None
@@ -26,7 +26,7 @@ def list_(as_json: Json = False) -> None:
 
     Days are those of UTC. The number of jobs is about right: it is what PostgreSQL counted last.
     """
-    from pgjobs.admin import history as admin
+    from pgjobs.admin import retention as admin
     from pgjobs.cli.output import print_json, print_table, say
     from pgjobs.cli.session import session
 
@@ -46,7 +46,7 @@ def keep(days: Days, yes: Yes = False) -> None:
 
     The same for all workers. They drop whole days (UTC) when everything in them is older. Dead letters stay.
     """
-    from pgjobs.admin import history as admin
+    from pgjobs.admin import retention as admin
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import plural, say
     from pgjobs.cli.session import session
@@ -66,8 +66,8 @@ def parse_days(text: str) -> int | None:
         UsageError: it is neither.
 
     """
-    from pgjobs.admin.history import check_days
-    from pgjobs.errors import UsageError
+    from pgjobs.admin.retention import check_days
+    from pgjobs.core.errors import UsageError
 
     if text == "forever":
         return None

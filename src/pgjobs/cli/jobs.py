@@ -42,9 +42,9 @@ def list_(
 ) -> None:
     """List jobs, the newest first."""
     from pgjobs.admin import jobs as admin
-    from pgjobs.admin.rows import clock
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
+    from pgjobs.db.query import clock
 
     with session("jobs list") as conn:
         found = admin.list_jobs(conn, status=status, queue=queue, task=task, limit=limit, before=before)
@@ -122,7 +122,7 @@ def cancel(
     """
     from functools import partial
 
-    from pgjobs.admin.cancel import cancel_jobs
+    from pgjobs.admin.job_actions import cancel_jobs
     from pgjobs.cli.selection import Asked, change_selected
 
     asked = Asked(ids, queue, task, status, ("waiting", "queued", "running"))

@@ -11,7 +11,7 @@ from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
     from pgjobs.admin.limits import KeyLimit
-    from pgjobs.limits import Limit
+    from pgjobs.flow.limits import Limit
 
 app = typer.Typer(
     help="See and set how many jobs of a key run at once, and how fast.", no_args_is_help=True, rich_markup_mode=None
@@ -72,7 +72,7 @@ def remove(name: Name) -> None:
     from pgjobs.admin import limits as admin
     from pgjobs.cli.output import note, say
     from pgjobs.cli.session import session
-    from pgjobs.errors import NotFoundError
+    from pgjobs.core.errors import NotFoundError
 
     with session("limits remove") as conn:
         declared = admin.remove_limit(conn, name)
@@ -91,8 +91,8 @@ def chosen(concurrency: int | None, rate: str | None, burst: float | None, none:
         UsageError: nothing was given, or --none and something else, or what can not be used.
 
     """
-    from pgjobs.errors import UsageError
-    from pgjobs.limits import NO_LIMIT, make_limit
+    from pgjobs.core.errors import UsageError
+    from pgjobs.flow.limits import NO_LIMIT, make_limit
 
     given = not (concurrency is None and rate is None and burst is None)
     if none == given:

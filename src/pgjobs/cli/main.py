@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pgjobs import __version__
 from pgjobs.cli import (
     breakers,
     dead,
@@ -26,15 +25,16 @@ from pgjobs.cli import (
     queues,
     schedules,
     status,
-    stop,
     supervise,
     tasks,
     tenants,
     why,
     work,
 )
-from pgjobs.errors import UsageError, brief
-from pgjobs.settings import configure
+from pgjobs.cli import pause as stop
+from pgjobs.core.config import configure
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ app.command("demo", epilog=EPILOG)(demo.demo)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pgjobs {__version__}")
+        typer.echo(f"pgjobs {VERSION}")
         raise typer.Exit
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pgjobs.cli.arguments import Yes
-from pgjobs.settings import settings
+from pgjobs.core.config import settings
 
 
 def migrate(
@@ -24,9 +24,9 @@ def migrate(
     """Create or upgrade the tables. Safe to run again, and from many places at once."""
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import say
-    from pgjobs.db import migrate as migrations
+    from pgjobs.core.errors import UsageError, brief
+    from pgjobs.db import migrations as migrations
     from pgjobs.db.url import describe
-    from pgjobs.errors import UsageError, brief
 
     schema = settings().schema
     if roles and downgrade is not None:
@@ -67,7 +67,7 @@ def migrate(
 
 
 def _make_roles(url: str) -> tuple[str, ...]:
-    from pgjobs.db.migrate import connect
+    from pgjobs.db.migrations import connect
     from pgjobs.db.roles import make_roles
 
     with connect(url) as connection:

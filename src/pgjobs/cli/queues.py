@@ -34,7 +34,7 @@ def list_(as_json: Json = False) -> None:
     from pgjobs.admin.limits import limit_of
     from pgjobs.cli.output import print_json, print_table, when
     from pgjobs.cli.session import session
-    from pgjobs.limits import NO_LIMIT
+    from pgjobs.flow.limits import NO_LIMIT
 
     with session("queues list") as conn:
         found = admin.list_queues(conn)
@@ -151,7 +151,7 @@ def aging(
 
 
 def _seconds(text: str) -> float | None:
-    from pgjobs.errors import UsageError, brief
+    from pgjobs.core.errors import UsageError, brief
 
     if text == "off":
         return None

@@ -35,9 +35,9 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sc
 def list_(as_json: Json = False) -> None:
     """List the schedules, of code and of operators."""
     from pgjobs.admin import schedules as admin
-    from pgjobs.admin.rows import clock
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
+    from pgjobs.db.query import clock
 
     with session("schedules list") as conn:
         found = admin.list_schedules(conn)
@@ -197,7 +197,7 @@ def run(name: Name) -> None:
 def _arguments(text: str) -> list[Any] | dict[str, Any]:
     import json
 
-    from pgjobs.errors import UsageError, brief
+    from pgjobs.core.errors import UsageError, brief
 
     try:
         arguments = json.loads(text)
@@ -218,8 +218,8 @@ def _find(task: str) -> Any:
     import sys
     from pathlib import Path
 
-    from pgjobs.errors import UsageError, brief
-    from pgjobs.names import find
+    from pgjobs.core.errors import UsageError, brief
+    from pgjobs.payload.safe.lookup import find
 
     module, _, name = task.partition(":")
     if not module or not name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.errors import UsageError
+from pgjobs.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def change_selected(
         typer.Exit: something was refused, or still runs.
 
     """
-    from pgjobs.admin.cancel import wait_for_end
+    from pgjobs.admin.job_actions import wait_for_end
     from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import plural, say

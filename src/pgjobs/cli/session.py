@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pgjobs.settings import settings
+from pgjobs.core.config import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,9 @@ def session(command: str) -> Iterator[psycopg.Connection]:
         ConfigurationError: there is no database, no way in, or its tables do not fit.
 
     """
-    from pgjobs.db.connect import connect
+    from pgjobs.db.connection import connect
     from pgjobs.db.database import database
-    from pgjobs.db.version import check_schema
+    from pgjobs.db.revision import check_schema
 
     with database(settings().database_url) as url:
         with connect(url, application_name=f"pgjobs {command}") as conn:

@@ -36,9 +36,9 @@ def become_supervisor(config: WorkerConfig) -> NoReturn:
 def main(fd: int) -> int:
     """Run the supervisor, and give its exit code."""
     from pgjobs.cli.failures import explain
-    from pgjobs.logs import configure_logging
+    from pgjobs.telemetry.logs import configure_logging
     from pgjobs.worker.config import WorkerConfig
-    from pgjobs.worker.supervisor import run_supervisor
+    from pgjobs.worker.supervisor.supervisor import run_supervisor
 
     with os.fdopen(fd) as file:
         config = WorkerConfig.from_json(file.read())

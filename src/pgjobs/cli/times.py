@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pgjobs.errors import UsageError, brief
+from pgjobs.core.errors import UsageError, brief
 
 
 def parse_time(option: str, text: str) -> datetime:

@@ -16,10 +16,10 @@ def why(
 
     In one sentence, and one more for each other thing that would hold it up besides.
     """
-    from pgjobs.admin.why import why as ask
     from pgjobs.cli.output import print_json, say
     from pgjobs.cli.session import session
-    from pgjobs.errors import NotFoundError
+    from pgjobs.core.errors import NotFoundError
+    from pgjobs.diagnose.why import why as ask
 
     with session("why") as conn:
         answer = ask(conn, id)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from pgjobs.cli import supervise
-from pgjobs.settings import settings
+from pgjobs.core.config import settings
 from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_RESCUE_AFTER
 
 
@@ -73,8 +73,8 @@ def work(
     ] = "auto",
 ) -> None:
     """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish what runs; a second one exits at once."""
-    from pgjobs.allow import parse_allow
     from pgjobs.cli.progress import progress
+    from pgjobs.core.allowlist import parse_allow
     from pgjobs.db.database import database
     from pgjobs.worker.config import WorkerConfig, parse_queue
 
@@ -101,8 +101,8 @@ def work(
         )
         if supervise.alone and settings().database_url and not drain:
             supervise.become_supervisor(config)
-        from pgjobs.logs import configure_logging
-        from pgjobs.worker.supervisor import run_supervisor
+        from pgjobs.telemetry.logs import configure_logging
+        from pgjobs.worker.supervisor.supervisor import run_supervisor
 
         configure_logging(log_level, log_format)
         if drain:

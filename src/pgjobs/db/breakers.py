@@ -6,9 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pgjobs.breaker import Breaker
-from pgjobs.circuit import Bucket, Circuit
 from pgjobs.db.statements import statement
+from pgjobs.flow.breaker import Breaker
+from pgjobs.flow.breaker_state import Bucket, Circuit
 
 if TYPE_CHECKING:
     import psycopg

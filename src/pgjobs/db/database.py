@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgjobs.core.config import settings
 from pgjobs.db.url import libpq_url
-from pgjobs.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def database(url: str | None = None) -> Iterator[str]:
     if named:
         yield libpq_url(named)
         return
-    from pgjobs.db.embedded import embedded_server
+    from pgjobs.embedded import embedded_server
 
     with embedded_server(Path.cwd() / EMBEDDED_DIRECTORY) as server:
         sys.stderr.write(
@@ -44,8 +44,8 @@ def database(url: str | None = None) -> Iterator[str]:
 
 
 def _make_tables(url: str) -> None:
-    from pgjobs.db import migrate
-    from pgjobs.db.version import EXPECTED_REVISION
+    from pgjobs.db import migrations as migrate
+    from pgjobs.db.revision import EXPECTED_REVISION
 
     if migrate.current(url) != EXPECTED_REVISION:  # alembic takes a while to import, so it is asked only then
         migrate.upgrade(url)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pgjobs.core.config import Settings, settings
+from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.statements import rename_schema
-from pgjobs.errors import ConfigurationError, UsageError
-from pgjobs.settings import Settings, settings
 
 if TYPE_CHECKING:
     import psycopg

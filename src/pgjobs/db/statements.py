@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import LiteralString, cast
 
-from pgjobs.settings import DEFAULT_SCHEMA, Settings, settings
+from pgjobs.core.config import DEFAULT_SCHEMA, Settings, settings
 
 _COMMENT = re.compile(r"^[ \t]*--.*\n?", re.MULTILINE)
 _PARAMETER = re.compile(r"%\((\w+)\)s")

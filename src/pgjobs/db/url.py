@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from pgjobs.errors import ConfigurationError, brief
+from pgjobs.core.errors import ConfigurationError, brief
 
 # In a URL, `host=` more than once, or with a port, is SQLAlchemy's way to name several servers; libpq knows neither.
 _HOST_AND_PORT = re.compile(r"([a-zA-Z0-9.-]+)(?::(\d+))?")

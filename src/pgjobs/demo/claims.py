@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.errors import PgjobsError
+from pgjobs.core.errors import PgjobsError
 
 if TYPE_CHECKING:
     import psycopg

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgjobs import configure, enqueue
-from pgjobs.db import migrate
-from pgjobs.db.connect import connect
-from pgjobs.db.embedded import delete_server, embedded_server, find_binaries
+from pgjobs.core.config import Settings
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.db import migrations as migrate
+from pgjobs.db.connection import connect
 from pgjobs.demo.claims import CLAIMS, PINGS, DemoError, Facts
 from pgjobs.demo.sources import source_files, standard_library
 from pgjobs.demo.stage import Stage
 from pgjobs.demo.tables import make_tables
 from pgjobs.demo.tasks import PING_QUEUE, QUEUE, examine, index_document, ping
 from pgjobs.demo.workers import Killed, Workers
-from pgjobs.errors import ConfigurationError
-from pgjobs.settings import Settings
+from pgjobs.embedded import delete_server, embedded_server, find_binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

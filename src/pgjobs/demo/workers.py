@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pgjobs
 from pgjobs.demo.tasks import PING_QUEUE, QUEUE
-from pgjobs.worker.death import die_with_parent
+from pgjobs.worker.runtime.process_exit import die_with_parent
 
 if TYPE_CHECKING:
     import psycopg

@@ -7,12 +7,12 @@ import socket
 import sys
 from contextlib import suppress
 
-from pgjobs.worker.board import Board
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.control import Control
-from pgjobs.worker.death import write_last_stack_to
-from pgjobs.worker.files import remember
 from pgjobs.worker.process import WorkerProcess
+from pgjobs.worker.runtime.control_channel import Control
+from pgjobs.worker.runtime.process_exit import write_last_stack_to
+from pgjobs.worker.runtime.process_guard import remember
+from pgjobs.worker.runtime.scoreboard import Board
 
 
 def main(fd: int, requests_fd: int, board_fd: int, box_fd: int) -> None:

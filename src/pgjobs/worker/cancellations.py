@@ -11,11 +11,11 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from pgjobs.outcome import CANCELLED_ON_REQUEST
-from pgjobs.worker.consumers.loop import LoopRunner
-from pgjobs.worker.consumers.threads import ThreadConsumers
-from pgjobs.worker.lane import Lane, Outbox
-from pgjobs.worker.vital import VitalThread
+from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST
+from pgjobs.worker.executors.event_loop import LoopRunner
+from pgjobs.worker.executors.threads import ThreadConsumers
+from pgjobs.worker.local.local_queue import Lane, Outbox
+from pgjobs.worker.runtime.critical_thread import VitalThread
 
 LONGEST = 1 << 17  # bytes of a message
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pgjobs.errors import UsageError, brief
-from pgjobs.options import check_queue
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.validate import check_queue
 
 MOST_SLOTS = 10_000
 LEAST = {"max_jobs": 1, "max_memory": 64, "job_memory": 64}  # a process of Python takes more than nothing

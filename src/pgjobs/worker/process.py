@@ -16,31 +16,30 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
-from pgjobs.breaker import declared
-from pgjobs.context import CurrentJob
-from pgjobs.db.connect import connect, connect_hot
+from pgjobs.core.config import configure
+from pgjobs.core.text import one_line
+from pgjobs.db.connection import connect, connect_hot
+from pgjobs.db.limits import Declared
 from pgjobs.db.statements import load_statements
-from pgjobs.diagnosis import one_line
-from pgjobs.settings import configure
-from pgjobs.worker.acknowledger import Acknowledger, labels
-from pgjobs.worker.board import Board
-from pgjobs.worker.breakers import BreakerRecorder
+from pgjobs.flow.breaker import declared
+from pgjobs.jobs.context import CurrentJob
+from pgjobs.worker.acknowledge.acknowledger import Acknowledger, labels
+from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.cancellations import Cancellations
+from pgjobs.worker.claim.producer import Producer
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.consumers.loop import LoopRunner
-from pgjobs.worker.consumers.processes import ChildProcess
-from pgjobs.worker.consumers.threads import ThreadConsumers
-from pgjobs.worker.control import Control, Message
-from pgjobs.worker.files import FILES_CLOSED, intact
-from pgjobs.worker.heart import beat_within
-from pgjobs.worker.lane import Lane, Outbox
-from pgjobs.worker.limits import Declared
-from pgjobs.worker.link import Link, Stop, Stopped
-from pgjobs.worker.producer import Producer
-from pgjobs.worker.registry import application_name, beat, claim_role, register
-from pgjobs.worker.signals import survive_timers
-from pgjobs.worker.timeouts import STUCK_AFTER, Watchdog
-from pgjobs.worker.wear import memory_used, worn_out
+from pgjobs.worker.executors.child_process import ChildProcess
+from pgjobs.worker.executors.event_loop import LoopRunner
+from pgjobs.worker.executors.threads import ThreadConsumers
+from pgjobs.worker.executors.timeouts import STUCK_AFTER, Watchdog
+from pgjobs.worker.local.local_queue import Lane, Outbox
+from pgjobs.worker.runtime.control_channel import Control, Message
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact
+from pgjobs.worker.runtime.reconnecting import Link, Stop, Stopped
+from pgjobs.worker.runtime.recycling import memory_used, worn_out
+from pgjobs.worker.runtime.registration import application_name, beat, beat_within, claim_role, register
+from pgjobs.worker.runtime.scoreboard import Board
+from pgjobs.worker.runtime.signals import survive_timers
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
@@ -75,7 +74,7 @@ class WorkerProcess:
         config = self._config
         configure(**config.settings())
         load_statements()
-        from pgjobs.logs import configure_logging
+        from pgjobs.telemetry.logs import configure_logging
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
@@ -88,7 +87,7 @@ class WorkerProcess:
                 self._control.say("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
                 return 1
         if config.imports:
-            from pgjobs.schedule import declared
+            from pgjobs.schedules.schedule import declared
 
             self._control.say("schedules", schedules=[schedule.to_message() for schedule in declared()])
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pgjobs.db.connect import ANSWER_WITHIN
+from pgjobs.db.connection import ANSWER_WITHIN
 from tests.chaos.proxy import COMMIT_DONE
 from tests.chaos.scenario import scenario
 

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import psycopg
 
-from pgjobs.db.embedded.system import free_port
+from pgjobs.embedded.processes import free_port
 from tests.chaos.cluster import Cluster, wait_for_children
 from tests.chaos.scenario import scenario
 from tests.chaos.scenarios.failover import UNSENT, url_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pgjobs.db.embedded.system import free_port
+from pgjobs.embedded.processes import free_port
 from tests.chaos.cluster import DATABASE
 from tests.chaos.scenario import scenario
 from tests.support.processes import wait_until

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pgjobs.db import migrate
+from pgjobs.db import migrations as migrate
 from tests.chaos.cluster import wait_for_children
 from tests.chaos.scenario import scenario
 

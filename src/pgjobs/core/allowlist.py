@@ -1,0 +1,74 @@
+"""What a worker may call: an allow-list of names. See `unpickle` for how it is held."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pgjobs.core.errors import NotAllowedError, UsageError, brief
+
+_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\.\*|:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """Which callables and classes may be used.
+
+    A pattern is `shop.tasks` (all that this module defines), `shop.*` (all that the package `shop` and what lies below
+    it define) or `shop.tasks:send` (this one and, if it is a class, what belongs to it).
+
+    Raises:
+        UsageError: a pattern is none of these.
+
+    """
+
+    patterns: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
+                raise UsageError(
+                    f"allow: {brief(pattern)} can not be used: give MODULE, PACKAGE.* or MODULE:NAME, such as shop.*."
+                )
+
+    def permits(self, module: str, name: str) -> bool:
+        """Say whether the name is on the list."""
+        return any(_matches(pattern, module, name) for pattern in self.patterns)
+
+    def check_task(self, task: str) -> None:
+        """Refuse a task that is not on the list; nothing is imported for that.
+
+        Raises:
+            NotAllowedError: it is not.
+
+        """
+        module, _, name = task.partition(":")
+        if not self.permits(module, name):
+            raise NotAllowedError(not_allowed(task))
+
+
+def _matches(pattern: str, module: str, name: str) -> bool:
+    if pattern.endswith(".*"):
+        package = pattern[:-2]
+        return module == package or module.startswith(f"{package}.")
+    wanted_module, colon, wanted = pattern.partition(":")
+    return module == wanted_module and (not colon or name == wanted or name.startswith(f"{wanted}."))
+
+
+def not_allowed(what: str) -> str:
+    """Say that this may not be used, and what to do."""
+    return f"{what} may not be used by this worker: add it to --allow (PGJOBS_ALLOW), if it should be."
+
+
+def parse_allow(texts: Iterable[str]) -> AllowList:
+    """Read patterns, each of which may be several that are separated by commas.
+
+    Raises:
+        UsageError: one of them can not be used, or there is none: then every job would be refused.
+
+    """
+    patterns = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    if not patterns:
+        raise UsageError("allow has no pattern, so no job could run: give one, such as shop.*, or leave it out.")
+    return AllowList(patterns)

@@ -1,0 +1,179 @@
+"""What can be set for the whole process: by environment variables, or by `configure()`.
+
+| setting | variable | default |
+| --- | --- | --- |
+| database_url | PGJOBS_DATABASE_URL | none: the command line starts an embedded PostgreSQL |
+| schema | PGJOBS_SCHEMA | pgjobs |
+| signing_keys | PGJOBS_SIGNING_KEY | none; several are separated by commas, the first one signs |
+| max_payload | PGJOBS_MAX_PAYLOAD | 1 MiB, in bytes |
+| summaries | PGJOBS_SUMMARY | on; `off` stores none |
+| allow | PGJOBS_ALLOW | none: workers may call anything; several are separated by commas |
+| payload | PGJOBS_PAYLOAD | any: workers take pickles and JSON; `json`: no pickles |
+| app | PGJOBS_APP | none: the top-level package that declares a schedule |
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.core.allowlist import AllowList, parse_allow
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.validate import exact_int, exact_text, isinstance_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_SCHEMA = "pgjobs"
+DEFAULT_MAX_PAYLOAD = 1024 * 1024  # bytes
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of this process.
+
+    `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the command line starts an embedded one). `schema`:
+    where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
+    payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
+    of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what workers take,
+    "any" or "json". `app`: the name of this application, which owns the schedules that its code declares.
+
+    Raises:
+        UsageError: a value that can not be used.
+
+    """
+
+    database_url: str | None = None
+    schema: str = DEFAULT_SCHEMA
+    signing_keys: tuple[bytes, ...] = ()
+    max_payload: int = DEFAULT_MAX_PAYLOAD
+    summaries: bool = True
+    allow: AllowList | None = None
+    payload: str = "any"
+    app: str | None = None
+
+    def __post_init__(self) -> None:
+        url, schema = exact_text(self.database_url), exact_text(self.schema)
+        if url is None and self.database_url is not None:
+            raise UsageError(
+                f"database_url is a {type(self.database_url).__name__}: give a URL as a string, or None "
+                "(PGJOBS_DATABASE_URL)."
+            )
+        if schema is None or not _SCHEMA_NAME.fullmatch(schema) or schema.startswith("pg_"):
+            raise UsageError(
+                f"schema {brief(self.schema)} can not be used: give a lower-case name of letters, digits and "
+                "underscores that does not start with a digit or with pg_ (PGJOBS_SCHEMA)."
+            )
+        object.__setattr__(self, "database_url", url)
+        object.__setattr__(self, "schema", schema)
+        object.__setattr__(self, "signing_keys", _keys(self.signing_keys))
+        max_payload = exact_int(self.max_payload)
+        if max_payload is None or max_payload < 1:
+            raise UsageError(
+                f"max_payload is {brief(self.max_payload)}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD)."
+            )
+        object.__setattr__(self, "max_payload", max_payload)
+        if self.summaries is not True and self.summaries is not False:
+            raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
+        if self.allow is not None and not isinstance_of(self.allow, AllowList):
+            object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
+        payload = exact_text(self.payload)
+        if payload not in ("any", "json"):
+            raise UsageError(f"payload is {brief(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
+        object.__setattr__(self, "payload", payload)
+        app = exact_text(self.app)
+        if self.app is not None and not (app and len(app) <= 100 and app.isprintable() and app == app.strip()):
+            raise UsageError(
+                f"app is {brief(self.app)}: give a name of at most 100 characters that can be printed (PGJOBS_APP)."
+            )
+        object.__setattr__(self, "app", app)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the variables of the table above.
+
+        Raises:
+            UsageError: a variable has a value that can not be used.
+
+        """
+        env = os.environ if environ is None else environ
+        max_payload = env.get("PGJOBS_MAX_PAYLOAD") or str(DEFAULT_MAX_PAYLOAD)
+        if not (max_payload.strip().isdecimal() and len(max_payload) < 20):
+            raise UsageError(f"PGJOBS_MAX_PAYLOAD is {brief(max_payload)}: give a number of bytes, such as 1048576.")
+        keys = (env.get("PGJOBS_SIGNING_KEY") or "").split(",")
+        return cls(
+            database_url=env.get("PGJOBS_DATABASE_URL") or None,
+            schema=env.get("PGJOBS_SCHEMA") or DEFAULT_SCHEMA,
+            signing_keys=tuple(key.strip().encode() for key in keys if key.strip()),
+            max_payload=int(max_payload),
+            allow=parse_allow([env["PGJOBS_ALLOW"]]) if env.get("PGJOBS_ALLOW") else None,
+            payload=env.get("PGJOBS_PAYLOAD") or "any",
+            app=env.get("PGJOBS_APP") or None,
+            summaries=(env.get("PGJOBS_SUMMARY") or "on").lower() not in ("off", "0", "no", "false"),
+        )
+
+
+def _texts(allow: object) -> list[str]:
+    items: Any = allow if isinstance_of(allow, tuple) or isinstance_of(allow, list) else (allow,)
+    texts = [text for text in map(exact_text, items) if text is not None]
+    if len(texts) < len(items):
+        raise UsageError(f"allow={brief(allow)}: give a list of patterns, such as ['shop.*'] (PGJOBS_ALLOW).")
+    return texts
+
+
+def _keys(keys: object) -> tuple[bytes, ...]:
+    # A single key would be taken apart into its characters. And text is not encoded here: whether a line end belongs
+    # to the key is for its owner to say. No key is shown, whatever is wrong with it.
+    if not (isinstance_of(keys, tuple) or isinstance_of(keys, list)):
+        raise UsageError(
+            f"signing_keys is a {type(keys).__name__}: give a tuple of keys, also when there is but one: (key,)."
+        )
+    items: Any = keys
+    for key in items:
+        if not isinstance_of(key, bytes):
+            raise UsageError(f"signing_keys has a {type(key).__name__} in it: keys are bytes, so give key.encode().")
+        if not key:
+            raise UsageError("signing_keys has an empty key in it: anybody could sign with that one.")
+    return tuple(items)
+
+
+_current: Settings | None = None
+
+
+def settings() -> Settings:
+    """Give the settings of this process, read from the environment at first use.
+
+    Raises:
+        UsageError: a variable has a value that can not be used.
+
+    """
+    global _current
+    if _current is None:
+        _current = Settings.from_environment()
+    return _current
+
+
+def configure(**changes: Any) -> Settings:
+    """Change settings of this process, by the names of `Settings`, and give the new ones: `configure(schema="mail")`.
+
+    Raises:
+        UsageError: there is no such setting, or its value can not be used.
+
+    """
+    global _current
+    unknown = [name for name in changes if name not in Settings.__dataclass_fields__]
+    if unknown:
+        raise UsageError(
+            f"there is no setting {brief(unknown[0])}: the settings are {', '.join(Settings.__dataclass_fields__)}."
+        )
+    _current = replace(settings(), **changes)
+    return _current
+
+
+def forget_settings() -> None:
+    """Read the environment again at the next use, for tests."""
+    global _current
+    _current = None

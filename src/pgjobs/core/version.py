@@ -1,0 +1,6 @@
+"""Which version of pgjobs this is; a file of its own, so that all rooms may ask."""
+
+VERSION = "0.1.0"
+
+
+OLDEST_SERVER = 14  # major version of PostgreSQL

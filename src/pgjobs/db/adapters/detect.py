@@ -1,0 +1,177 @@
+"""The caller's own connection or session: recognised without importing its library, and used as it stands.
+
+What runs here runs in the caller's transaction: nothing is opened, flushed, committed or rolled back for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pgjobs.core.errors import EnqueueError
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from sqlalchemy.orm import Session, scoped_session
+
+    from pgjobs.db.job_columns import Columns
+
+    SyncCaller: TypeAlias = Session | scoped_session[Any] | Connection | psycopg.Connection[Any]
+    AsyncCaller: TypeAlias = AsyncSession | async_scoped_session[Any] | AsyncConnection | psycopg.AsyncConnection[Any]
+
+Cells: TypeAlias = Mapping[str, Any]
+"""What differs from row to row: `summary`, `signature`, `payload`; with an s at their ends, lists of them or None."""
+Run: TypeAlias = "Callable[[str, Columns, Cells], list[int]]"
+"""Runs a statement by its name, and gives the ids that it returns."""
+RunAsync: TypeAlias = "Callable[[str, Columns, Cells], Coroutine[Any, Any, list[int]]]"
+
+_KINDS = "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or AsyncConnection"
+
+
+def runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
+    """Give what runs a statement in the caller's transaction: the first of the pair for sync, the second for async.
+
+    Raises:
+        EnqueueError: it is nothing that can be enqueued on.
+
+    """
+    try:
+        return _runner_of(conn)
+    except EnqueueError:
+        raise
+    except Exception as error:  # a proxy that stands for nothing now, or an object that answers nonsense
+        raise EnqueueError(
+            f"{_described(conn)}: it raises {type(error).__name__} when it is asked what it is: pass {_KINDS}."
+        ) from error
+
+
+def _runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
+    # Whoever holds an object of a library has imported it, so there is no need to import it to ask.
+    if _is(conn, "psycopg", "Connection"):
+        from pgjobs.db.adapters import psycopg as on_psycopg
+
+        return partial(on_psycopg.run, conn), None
+    if _is(conn, "psycopg", "AsyncConnection"):
+        from pgjobs.db.adapters import psycopg as on_psycopg
+
+        return None, partial(on_psycopg.run_async, conn)
+    if _is(conn, "sqlalchemy.orm", "scoped_session") or _is(conn, "sqlalchemy.ext.asyncio", "async_scoped_session"):
+        conn = conn.registry()
+    if _is(conn, "sqlalchemy.orm", "Session"):
+        _check_dialect(_bind_of(conn).dialect)
+        return partial(_on_session, conn), None
+    if _is(conn, "sqlalchemy.engine", "Connection"):
+        _check_dialect(conn.dialect)
+        return partial(_on_connection, conn), None
+    if _is(conn, "sqlalchemy.ext.asyncio", "AsyncSession"):
+        _check_dialect(_bind_of(conn.sync_session).dialect)
+        return None, partial(_on_async_session, conn)
+    if _is(conn, "sqlalchemy.ext.asyncio", "AsyncConnection"):
+        _check_dialect(conn.engine.dialect)
+        return None, partial(_on_async_connection, conn)
+    raise EnqueueError(f"{_described(conn)}: {_advice(conn)}")
+
+
+def _is(conn: object, module: str, name: str) -> bool:
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(conn, getattr(loaded, name, ()))
+
+
+def _on_connection(connection: Connection, name: str, columns: Columns, cells: Cells) -> list[int]:
+    from pgjobs.db.adapters import sqlalchemy as on_sqlalchemy
+
+    return on_sqlalchemy.run(connection, name, columns, cells)
+
+
+def _on_session(session: Session, name: str, columns: Columns, cells: Cells) -> list[int]:
+    # Not session.execute(), which flushes first.
+    return _on_connection(session.connection(), name, columns, cells)
+
+
+async def _on_async_connection(connection: AsyncConnection, name: str, columns: Columns, cells: Cells) -> list[int]:
+    return await connection.run_sync(_on_connection, name, columns, cells)
+
+
+async def _on_async_session(session: AsyncSession, name: str, columns: Columns, cells: Cells) -> list[int]:
+    return await _on_async_connection(await session.connection(), name, columns, cells)
+
+
+# -- What can not be enqueued on -------------------------------------------------------------------------------------
+
+
+def _bind_of(session: Session) -> Any:
+    from sqlalchemy.exc import UnboundExecutionError
+
+    try:
+        return session.get_bind()
+    except UnboundExecutionError:
+        raise EnqueueError(
+            "this Session has no engine of its own, or several, so it is not clear where the job goes: pass one of its "
+            'connections, as in enqueue(session.connection(bind_arguments={"mapper": Order}), …).'
+        ) from None
+
+
+def _check_dialect(dialect: Any) -> None:
+    if dialect.name != "postgresql":
+        raise EnqueueError(
+            f"jobs are rows in PostgreSQL, and this is a connection to {dialect.name}: pass one to the database that "
+            "holds the tables of pgjobs."
+        )
+
+
+# By the package and the name of a class among the bases of what was given.
+_ADVICE = {
+    ("sqlalchemy", "Engine"): "open a transaction and pass that: `with engine.begin() as conn: enqueue(conn, …)`.",
+    ("sqlalchemy", "AsyncEngine"): (
+        "open a transaction and pass that: `async with engine.begin() as conn: await enqueue(conn, …)`."
+    ),
+    ("sqlalchemy", "sessionmaker"): (
+        "make a session and pass that: `with make_session.begin() as session: enqueue(session, …)`."
+    ),
+    ("sqlalchemy", "async_sessionmaker"): (
+        "make a session and pass that: `async with make_session.begin() as session: await enqueue(session, …)`."
+    ),
+    ("sqlalchemy", "SessionTransaction"): "pass the session whose transaction it is.",
+    ("sqlalchemy", "AsyncSessionTransaction"): "pass the session whose transaction it is.",
+    ("sqlalchemy", "Transaction"): "pass the connection whose transaction it is.",
+    ("sqlalchemy", "AsyncTransaction"): "pass the connection whose transaction it is.",
+    ("sqlalchemy", "PoolProxiedConnection"): "pass the SQLAlchemy Connection that it comes from.",
+    ("psycopg", "BaseCursor"): "pass its connection: enqueue(cursor.connection, …).",
+    ("psycopg", "Transaction"): "pass its connection: enqueue(transaction.connection, …).",
+    ("psycopg", "AsyncTransaction"): "pass its connection: await enqueue(transaction.connection, …).",
+    ("psycopg_pool", "ConnectionPool"): (
+        "take a connection and pass that: `with pool.connection() as conn: enqueue(conn, …)`."
+    ),
+    ("psycopg_pool", "AsyncConnectionPool"): (
+        "take a connection and pass that: `async with pool.connection() as conn: await enqueue(conn, …)`."
+    ),
+    ("asyncpg", "Connection"): 'use asyncpg through SQLAlchemy: create_async_engine("postgresql+asyncpg://…").',
+    ("asyncpg", "Pool"): 'use asyncpg through SQLAlchemy: create_async_engine("postgresql+asyncpg://…").',
+    ("psycopg2", "connection"): 'use psycopg2 through SQLAlchemy: create_engine("postgresql+psycopg2://…").',
+    ("psycopg2", "cursor"): 'use psycopg2 through SQLAlchemy: create_engine("postgresql+psycopg2://…").',
+    ("builtins", "str"): f"a URL is not enough, because the job is part of your transaction: pass {_KINDS}.",
+    ("builtins", "coroutine"): "it has not been awaited: await it first, and pass what it gives.",
+}
+
+
+def _described(conn: object) -> str:
+    kind = type(conn)
+    if conn is None:
+        return "can not enqueue on None"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
+    return f"can not enqueue on a {module}{kind.__name__}"
+
+
+def _advice(conn: object) -> str:
+    for base in type(conn).__mro__:
+        advice = _ADVICE.get((base.__module__.partition(".")[0], base.__name__))
+        if advice:
+            return advice
+    if callable(conn) and (inspect.isroutine(conn) or hasattr(conn, "job_options")):
+        return f"the connection goes first: enqueue(conn, {getattr(conn, '__name__', 'callable')}, …)."
+    return f"pass {_KINDS}."

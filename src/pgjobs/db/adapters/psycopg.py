@@ -1,0 +1,77 @@
+"""Enqueueing on psycopg's connections, sync and async."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from psycopg import AsyncCursor, Cursor
+from psycopg.rows import tuple_row
+
+from pgjobs.db.adapters import prepared
+from pgjobs.db.adapters.arrays import Blobs, Texts, teach
+from pgjobs.db.adapters.encoding import with_storable_summaries
+from pgjobs.db.adapters.errors import explain
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+    from pgjobs.db.job_columns import Columns
+
+
+def run(conn: psycopg.Connection[Any], name: str, columns: Columns, cells: Mapping[str, Any]) -> list[int]:
+    """Run a statement in the connection's transaction, and give the ids that it returns."""
+    sql = binary(statement(name))
+    try:
+        if name == "enqueue" and (job := prepared.insert(conn, sql, columns, cells)) is not None:
+            return [job]
+        # A plain cursor, because the connection's own may read other placeholders or make other rows.
+        with Cursor(conn, row_factory=tuple_row) as cursor:
+            values = parameters(conn, columns, cells)
+            cursor.execute(sql, values, binary=True)
+            if name == "enqueue":
+                prepared.learn(cursor, sql, columns, cells, values)
+            return [int(row[0]) for row in cursor.fetchall()]
+    except Exception as error:
+        explain(error)
+
+
+async def run_async(
+    conn: psycopg.AsyncConnection[Any], name: str, columns: Columns, cells: Mapping[str, Any]
+) -> list[int]:
+    """Do the same on an async connection."""
+    sql = binary(statement(name))
+    try:
+        if name == "enqueue" and (job := await prepared.insert_async(conn, sql, columns, cells)) is not None:
+            return [job]
+        async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
+            values = parameters(conn, columns, cells)
+            await cursor.execute(sql, values, binary=True)
+            if name == "enqueue":
+                prepared.learn(cursor, sql, columns, cells, values)
+            return [int(row[0]) for row in await cursor.fetchall()]
+    except Exception as error:
+        explain(error)
+
+
+def parameters(driver_connection: Any, columns: Columns, cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Give all parameters of a statement as psycopg sends them best, on a connection of its own or SQLAlchemy's."""
+    values = {**columns._asdict(), **with_storable_summaries(cells, driver_connection)}
+    if "payloads" in values:
+        teach(driver_connection.adapters)
+        values["payloads"] = Blobs(values["payloads"])
+        if values["summaries"] is not None:
+            values["summaries"] = Texts(values["summaries"])
+        for name in ("lanes", "keys"):
+            if values.get(name) is not None:
+                values[name] = Texts(values[name])
+    return values
+
+
+@cache
+def binary(sql: LiteralString) -> LiteralString:
+    """Let psycopg send parameters in binary: arrays cost it a quarter of what they cost as text."""
+    return sql.replace(")s", ")b")

@@ -1,0 +1,52 @@
+"""Enqueueing on SQLAlchemy's connections, with whatever driver they have."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from pgjobs.db.adapters.encoding import with_storable_summaries
+from pgjobs.db.adapters.errors import explain
+from pgjobs.db.statements import named_statement, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, CursorResult, TextClause
+
+    from pgjobs.db.job_columns import Columns
+
+# A caller may read with server-side cursors; an INSERT can not be run through one.
+_STREAMING = ("stream_results", "yield_per")
+_NOT_STREAMING = {"stream_results": False, "yield_per": None}
+
+
+def run(connection: Connection, name: str, columns: Columns, cells: Mapping[str, Any]) -> list[int]:
+    """Run a statement in the connection's transaction, and give the ids that it returns."""
+    result: CursorResult[Any]
+    try:
+        driver_connection = connection.connection.driver_connection
+        options: Any = None  # a fifth of the time of a single enqueue, so only where they change something
+        if any(map(connection.get_execution_options().get, _STREAMING)):
+            options = _NOT_STREAMING
+        if connection.dialect.driver == "psycopg":
+            from pgjobs.db.adapters.psycopg import binary, parameters
+
+            values = parameters(driver_connection, columns, cells)
+            result = connection.exec_driver_sql(binary(statement(name)), values, options)
+        else:
+            values = {**columns._asdict(), **with_storable_summaries(cells, driver_connection)}
+            result = connection.execute(_text(named_statement(name)), values, execution_options=options)
+        with closing(result):
+            rows = result.cursor.fetchall()  # Rows of SQLAlchemy's would take five times as long
+        return [int(row[0]) for row in rows]
+    except Exception as error:
+        explain(error)
+
+
+@cache
+def _text(sql: str) -> TextClause:
+    return text(sql)

@@ -1,0 +1,147 @@
+"""psycopg connections for workers and the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.core.text import one_line
+from pgjobs.db.url import describe, hint, libpq_url, redact
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pgjobs.db.deadline import PatientConnection
+
+# A link that is cut silently is noticed: keepalives find an idle one after 25 s, the user timeout one with unsent
+# data after 20 s. For what takes bytes and says nothing, workers have a deadline of their own: see `deadline`.
+# UTF-8 whatever the database's encoding: errors of jobs can have any character, and the server says if it has not.
+_LINK: dict[str, Any] = {
+    "client_encoding": "utf8",
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+# For a worker's statements, in seconds. The server gives up first, so that nothing goes on there that nobody waits for.
+ANSWER_WITHIN = 30.0
+STATEMENT_TIMEOUT = 20.0
+
+# The hot statements must be nested loops over indexes, whatever the statistics say: a fresh table, a million dead
+# rows. Left alone, a generic plan once went to a sequential scan with a hash join, twenty times slower.
+_PINS: dict[LiteralString, LiteralString] = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    "statement_timeout": f"{STATEMENT_TIMEOUT * 1000:.0f}",
+}
+
+
+def connect(
+    url: str, *, application_name: str = "pgjobs", autocommit: bool = True, answer_within: float | None = None
+) -> PatientConnection:
+    """Connect, with a link that notices when it is cut.
+
+    `answer_within`: seconds after which a statement without an answer is a `psycopg.OperationalError`, and the
+    connection is closed; it is also the most that connecting may take (None: statements have no limit).
+
+    Raises:
+        ConfigurationError: the URL is none.
+        ConnectError: the server can not be reached, or does not let us in; the line says why.
+
+    """
+    import psycopg
+
+    from pgjobs.db.deadline import PatientConnection
+
+    libpq = libpq_url(url)
+    try:
+        connection = PatientConnection.connect(
+            libpq,
+            autocommit=autocommit,
+            application_name=application_name,
+            **_link(answer_within),
+        )
+    except psycopg.OperationalError as error:
+        raise ConnectError(f"can not connect to {describe(url)}: {_reason(error, url)}{hint(url)}") from error
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(f"the database URL can not be used: {_reason(error, url)}{hint(url)}") from None
+    except ValueError:  # what can not be encoded, a NUL, the name of a host that is longer than any
+        raise ConfigurationError(
+            "the database URL can not be used: it has characters that are no text, or the name of a host that is too "
+            f"long{hint(url)}."
+        ) from None
+    connection.answer_within = answer_within
+    # What is looked at under a lock has to be seen as it is then, whatever the database's default.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
+    return connection
+
+
+def connect_hot(url: str, *, application_name: str, async_commit: bool = False) -> PatientConnection:
+    """Connect for the hot path: plans pinned, statements prepared at first use.
+
+    `async_commit` lets commits return before they are on disk. It is for claims only: a claim that a crash loses is
+    a job that is queued again. Behind a pooler nothing is set, because settings of a session would stay behind in
+    one that belongs to others: use `pinned` around the statements there.
+
+    Raises:
+        ConfigurationError: as `connect`.
+
+    """
+    connection = connect(url, application_name=application_name, answer_within=ANSWER_WITHIN)
+    if behind_pooler(connection):
+        connection.prepare_threshold = None
+    else:
+        connection.execute(_set("SET", async_commit=async_commit))
+        connection.prepare_threshold = 0
+    return connection
+
+
+@contextmanager
+def pinned(connection: psycopg.Connection, *, async_commit: bool = False) -> Iterator[None]:
+    """Pin plans for one transaction, where `connect_hot` could not do it for the session."""
+    with connection.transaction():
+        connection.execute(_set("SET LOCAL", async_commit=async_commit))
+        yield
+
+
+def _set(verb: LiteralString, *, async_commit: bool) -> LiteralString:
+    pins: dict[LiteralString, LiteralString] = {**_PINS, "synchronous_commit": "off"} if async_commit else _PINS
+    return "; ".join(f"{verb} {name} = {value}" for name, value in pins.items())
+
+
+def behind_pooler(connection: psycopg.Connection) -> bool:
+    """Say whether a pooler stands between: it tells a process number of its own instead of the backend's.
+
+    Behind a transaction pooler neither LISTEN nor prepared statements nor SET outlive a transaction.
+    """
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
+
+
+def _link(answer_within: float | None) -> dict[str, Any]:
+    if answer_within is None or answer_within >= _LINK["connect_timeout"]:
+        return _LINK
+    return {**_LINK, "connect_timeout": max(2, math.ceil(answer_within))}  # libpq knows no less
+
+
+def _reason(error: Exception, url: str) -> str:
+    """Give libpq's reason in one line, without its question whether the server is running."""
+    lines = [line.strip() for line in redact(str(error), url).splitlines()]
+    said = [line.removeprefix("connection failed: ") for line in lines if line and not line.startswith("Is the server")]
+    return one_line("; ".join(said) or type(error).__name__)
+
+
+class ConnectError(ConfigurationError):
+    """The server can not be reached, or does not let us in."""

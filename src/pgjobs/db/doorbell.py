@@ -1,0 +1,34 @@
+"""NOTIFY for queues: wake their producers, and put parked jobs back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgjobs.db.query import fetch_dicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import psycopg
+
+
+def ring(conn: psycopg.Connection, queues: Iterable[str]) -> None:
+    """Wake the workers that wait for one of the queues."""
+    names = sorted(queues)
+    if names:
+        fetch_dicts(conn, "ring", queues=names)
+
+
+BATCH = 500  # jobs in one transaction
+
+
+def put_back(conn: psycopg.Connection, *, on_progress: Callable[[int], None] | None = None) -> int:
+    """Put back all jobs that are parked and whose task is not paused, and give their number. Safe for all at once."""
+    total = 0
+    for row in fetch_dicts(conn, "parked_tasks"):
+        while moved := fetch_dicts(conn, "unpark", task=row["task"], batch=BATCH):
+            ring(conn, {each["queue"] for each in moved})
+            total += len(moved)
+            if on_progress:
+                on_progress(total)
+    return total

@@ -1,0 +1,21 @@
+"""The columns that are the same in all rows of one callable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Columns(NamedTuple):
+    """What is the same in all rows of a recipe. `run_at` goes before `delay` (seconds)."""
+
+    queue: str
+    priority: int
+    run_at: datetime | None
+    delay: float
+    max_attempts: int
+    timeout: float | None
+    executor: str | None
+    task: str

@@ -1,0 +1,184 @@
+"""Create, upgrade and drop the tables: alembic, on the migrations that travel with the package.
+
+Everything happens in one transaction that takes an advisory lock before it reads the version, so any number of
+processes may ask for an upgrade at once: one does it, the others find it done. The version table is
+`pgjobs.migrations`, in the schema of the tables; an alembic history of the application's own is never looked at.
+
+alembic and SQLAlchemy are imported only when they are needed: they take a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, TextIO
+
+from pgjobs.core.config import Settings, settings
+from pgjobs.core.errors import ConfigurationError, SchemaError
+from pgjobs.core.version import OLDEST_SERVER
+from pgjobs.db.connection import connect as connect_to_server
+from pgjobs.db.revision import EXPECTED_REVISION, revision_of
+from pgjobs.db.url import describe, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+VERSION_TABLE = "migrations"
+_alembic_is_busy = Lock()  # alembic keeps its context in a module: one run at a time in a process
+
+
+def migrations_directory() -> Path:
+    """Find the migrations: in the installed package, or at the top of the checkout.
+
+    Raises:
+        ConfigurationError: they are in neither place.
+
+    """
+    package = Path(__file__).resolve().parents[1]
+    for directory in (package / "migrations", package.parents[1] / "migrations"):
+        if (directory / "env.py").is_file():
+            return directory
+    raise ConfigurationError(f"The migrations are missing from {package}: install pgjobs-runner again.")
+
+
+def upgrade(url: str, revision: str = "head", *, schema: str | None = None) -> None:
+    """Bring the tables in the schema (default: the setting) to the revision; nothing happens if they are there.
+
+    Raises:
+        SchemaError: the tables are newer than this version of pgjobs, or could not be changed.
+        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+
+    """
+    with _alembic(url, schema) as config:
+        from alembic import command
+
+        command.upgrade(config, revision)
+
+
+def downgrade(url: str, revision: str, *, schema: str | None = None) -> None:
+    """Take the tables back to a revision; `base` drops them, with every job in them.
+
+    Raises:
+        SchemaError: the tables are newer than this version of pgjobs, or could not be changed.
+        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+
+    """
+    with _alembic(url, schema) as config:
+        from alembic import command
+
+        command.downgrade(config, revision)
+
+
+def current(url: str, *, schema: str | None = None) -> str | None:
+    """Give the revision that the tables in the schema have, None when there are none.
+
+    Raises:
+        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+
+    """
+    with connect(url) as connection:
+        return revision_of(connection, schema)
+
+
+def sql(url: str | None = None, *, schema: str | None = None, output: TextIO | None = None) -> None:
+    """Print the statements of an upgrade instead of running them: all, or what this database still lacks.
+
+    Raises:
+        SchemaError: the tables are newer than this version of pgjobs.
+        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+
+    """
+    start = current(url, schema=schema) if url else None
+    if start == EXPECTED_REVISION:
+        print("-- The tables are up to date.", file=output or sys.stdout)
+        return
+    with _alembic(url, schema, output or sys.stdout) as config:
+        from alembic import command
+
+        command.upgrade(config, f"{start}:head" if start else "head", sql=True)
+
+
+@contextmanager
+def connect(url: str) -> Iterator[psycopg.Connection]:
+    """Open a connection for a migration, and say in one line why there is none.
+
+    Raises:
+        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+
+    """
+    with connect_to_server(url, application_name="pgjobs migrate", autocommit=False) as connection:
+        major = connection.info.server_version // 10000
+        if major < OLDEST_SERVER:
+            raise ConfigurationError(f"{describe(url)} is PostgreSQL {major}: pgjobs needs {OLDEST_SERVER} or newer.")
+        yield connection
+
+
+@contextmanager
+def sqlalchemy_connection(url: str) -> Iterator[Connection]:
+    """Open the same connection for alembic, whatever libpq URL it is.
+
+    Raises:
+        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    with connect(url) as raw:
+        # READ COMMITTED, whatever the database's default: who waited for the lock must see what its holder committed.
+        engine = create_engine(
+            "postgresql+psycopg://", creator=lambda: raw, poolclass=NullPool, isolation_level="READ COMMITTED"
+        )
+        with engine.connect() as connection:
+            yield connection
+
+
+@contextmanager
+def _alembic(url: str | None, schema: str | None, output: TextIO | None = None) -> Iterator[Config]:
+    """Set alembic up for one command, and translate what it raises."""
+    with _alembic_is_busy, _quiet():
+        from alembic.config import Config
+        from alembic.util import CommandError
+        from sqlalchemy.exc import DBAPIError
+
+        config = Config(output_buffer=output or sys.stdout)
+        config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
+        config.attributes["url"] = url
+        # Through Settings, which refuses what is no plain identifier.
+        config.attributes["schema"] = Settings(schema=schema).schema if schema else settings().schema
+        try:
+            yield config
+        except CommandError as error:
+            cause = error.__cause__ or error
+            if "Can't locate revision" in str(error):
+                raise SchemaError(
+                    f"The tables have a revision that this pgjobs does not know ({_first_line(cause)}): "
+                    "upgrade pgjobs-runner."
+                ) from error
+            raise SchemaError(f"The migration failed: {_first_line(cause)}") from error
+        except DBAPIError as error:
+            raise SchemaError(f"The migration failed, nothing was changed: {_first_line(error.orig)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what alembic logs at INFO out of the application's logs."""
+    logger = logging.getLogger("alembic")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _first_line(error: object) -> str:
+    text = mask(str(error)).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,161 @@
+"""How statements of `db/sql/` are run, and their rows made into dataclasses."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from psycopg import DataError, errors
+from psycopg.rows import class_row, dict_row
+from psycopg.types.datetime import TimestamptzLoader
+
+from pgjobs.core.errors import UsageError
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import psycopg
+    from psycopg.abc import Buffer
+
+T = TypeVar("T")
+LARGEST_ID = 2**63 - 1
+TRIES = 10
+# For statements that must be index look-ups, whatever the statistics say.
+LOOK_UP = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+class _Timestamps(TimestamptzLoader):
+    """Timestamps in UTC; those that Python has no datetime for (`infinity`) become its last or first one."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data).astimezone(UTC)
+        except (DataError, OverflowError):
+            past = bytes(data).startswith(b"-inf") or bytes(data).endswith(b"BC")
+            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
+
+
+def fetch(conn: psycopg.Connection, name: str, kind: type[T], **parameters: object) -> list[T]:
+    """Run the named statement, and give its rows as instances of the dataclass."""
+    with conn.cursor(row_factory=class_row(kind)) as cursor:
+        cursor.adapters.register_loader("timestamptz", _Timestamps)
+        # Planned for these values and no others: a filter that is not used must cost nothing.
+        return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+
+
+def fetch_dicts(conn: psycopg.Connection, name: str, **parameters: object) -> list[dict[str, Any]]:
+    """Run the named statement, and give its rows as dictionaries."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        cursor.adapters.register_loader("timestamptz", _Timestamps)
+        return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+
+
+@contextmanager
+def local_settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator[None]:
+    """Run statements under other settings, in a transaction of their own or a part of the caller's."""
+    with conn.transaction():
+        before = {}
+        for name, value in wanted.items():
+            row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
+            before[name] = row[0] if row else value
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+        yield
+        # In a caller's transaction they would outlive this block; an error rolls them back with it.
+        for name, value in before.items():
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+
+
+def clock(conn: psycopg.Connection) -> datetime:
+    """Give PostgreSQL's time."""
+    now: datetime = fetch_dicts(conn, "clock")[0]["now"]
+    return now
+
+
+def settled(
+    conn: psycopg.Connection,
+    name: str,
+    *,
+    then: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
+    **parameters: object,
+) -> list[dict[str, Any]]:
+    """Run a statement that locks jobs as workers do; where it gets in their way, it is tried again, some times.
+
+    Two that lock the same rows in another order, or a row that another one moves between the partitions of `jobs`, are
+    errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's; `then` is called in it.
+    """
+    for attempt in range(TRIES + 1):
+        try:
+            with conn.transaction():
+                rows = fetch_dicts(conn, name, **parameters)
+                then(rows)
+                break
+        except (errors.DeadlockDetected, errors.SerializationFailure):
+            if attempt == TRIES:
+                raise
+            time.sleep(random.uniform(0, 0.05))  # noqa: S311 (spreads them, no secret)
+    return rows
+
+
+def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:
+    """Give status and whether it is due for each of these jobs that is there."""
+    if not ids:
+        return {}
+    return {row["id"]: (row["status"], row["due"]) for row in fetch_dicts(conn, "job_states", ids=ids)}
+
+
+def task_patterns(task: str | None) -> list[str] | None:
+    r"""Make LIKE patterns of what a user asks for: a task, a module or package, or a glob with `*` and `?`.
+
+    >>> task_patterns("shop.tasks")
+    ['shop.tasks', 'shop.tasks:%', 'shop.tasks.%']
+    >>> task_patterns("*:send_?")
+    ['%:send\\__']
+
+    """
+    if task is None:
+        return None
+    escaped = re.sub(r"([\\%_])", r"\\\1", task)
+    if "*" in task or "?" in task:
+        return [escaped.replace("*", "%").replace("?", "_")]
+    return [escaped, f"{escaped}:%", f"{escaped}.%"]
+
+
+def check_ids(ids: Iterable[int]) -> list[int]:
+    """Give the ids once each, in their order.
+
+    Raises:
+        UsageError: one is none.
+
+    """
+    unique = list(dict.fromkeys(ids))
+    for each in unique:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= LARGEST_ID:
+            raise UsageError(f"{each!r} is no id of a job: give whole numbers from 0.")
+    return unique
+
+
+def check_limit(limit: int) -> int:
+    """Give the limit of a listing.
+
+    Raises:
+        UsageError: it is no number of rows.
+
+    """
+    if not 1 <= limit <= LARGEST_ID:
+        raise UsageError(f"limit={limit!r}: give a whole number from 1.")
+    return limit
+
+
+def chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """Cut a sequence into pieces of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))

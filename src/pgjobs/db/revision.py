@@ -1,0 +1,57 @@
+"""What this version of pgjobs works with: which PostgreSQL, and which revision of the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgjobs.core.config import settings
+from pgjobs.core.errors import SchemaError
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    import psycopg
+
+EXPECTED_REVISION = "0010"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+
+
+def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:
+    """Give the revision of the tables in the schema (default: the setting), None when there are none."""
+    from psycopg import errors
+
+    try:
+        with conn.transaction():  # a savepoint where the caller has a transaction: a missing table must not end it
+            row = conn.execute(statement("schema_revision", schema)).fetchone()
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        return None
+    return str(row[0]) if row else None
+
+
+def check_schema(conn: psycopg.Connection) -> None:
+    """Make sure that the tables are there, and neither older nor newer than expected.
+
+    Raises:
+        SchemaError: they are not; the message says what to run.
+
+    """
+    from psycopg import errors
+
+    schema = settings().schema
+    try:
+        revision = revision_of(conn)
+    except errors.InsufficientPrivilege as error:
+        raise SchemaError(
+            f"The role {conn.info.user!r} may not read the schema {schema!r}: grant it USAGE on the schema and its "
+            "rights on the tables, or connect as their owner."
+        ) from error
+    if revision is None:
+        raise SchemaError(f"There are no pgjobs tables in the schema {schema!r}: run `pgjobs migrate` once.")
+    if revision < EXPECTED_REVISION:
+        raise SchemaError(
+            f"The tables in the schema {schema!r} are older ({revision}) than this pgjobs needs "
+            f"({EXPECTED_REVISION}): run `pgjobs migrate`."
+        )
+    if revision > EXPECTED_REVISION:
+        raise SchemaError(
+            f"The tables in the schema {schema!r} are newer ({revision}) than this pgjobs knows "
+            f"({EXPECTED_REVISION}): upgrade pgjobs-runner."
+        )

@@ -1,0 +1,72 @@
+"""What is wrong with an installation: one statement gathers it, pure functions say what each thing means."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from psycopg.errors import QueryCanceled
+
+from pgjobs.core.config import settings
+from pgjobs.core.version import OLDEST_SERVER, VERSION
+from pgjobs.db.connection import behind_pooler
+from pgjobs.db.query import fetch_dicts, local_settings
+from pgjobs.db.revision import EXPECTED_REVISION, revision_of
+from pgjobs.diagnose.doctor.examine import examine
+from pgjobs.diagnose.doctor.finding import Diagnosis, Finding
+from pgjobs.diagnose.doctor.installation import Installation, read
+
+if TYPE_CHECKING:
+    import psycopg
+
+SCAN = 100_000  # rows of a table that are read for what no index finds
+PATIENCE = 5_000  # milliseconds, before it is done without reading them
+_PLANS = {"enable_sort": "off", "jit": "off"}  # index scans for what has an order: a LIMIT ends them
+
+
+def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosis:
+    """Look at an installation, and say what is wrong with it, the worst first. `version`: of pgjobs, here."""
+    return examine(look(conn, version=version))
+
+
+def look(
+    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, patience: int = PATIENCE
+) -> Installation:
+    """Gather what the doctor looks at.
+
+    The tables' revision comes first and by itself: if it is another one, the rest may not be there. The clocks come by
+    themselves too, because a statement that takes long tells no time.
+    """
+    ahead, error = _clock(conn)
+    known: dict[str, Any] = {
+        "version": version,
+        "revision": revision_of(conn),
+        "expected": EXPECTED_REVISION,
+        "oldest_server": OLDEST_SERVER,
+        "clock_ahead": ahead,
+        "clock_error": error,
+        "pooled": behind_pooler(conn),
+        "has_key": bool(settings().signing_keys),
+    }
+    if known["revision"] != EXPECTED_REVISION:
+        return Installation(server_version=conn.info.server_version, **known)
+    try:
+        with local_settings(conn, {**_PLANS, "statement_timeout": str(patience)}):
+            return read(fetch_dicts(conn, "doctor", scan=scan)[0], counted=True, **known)
+    except QueryCanceled:
+        with local_settings(conn, _PLANS):
+            return read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known)
+
+
+def _clock(conn: psycopg.Connection[Any]) -> tuple[float, float]:
+    """Give by how many seconds our clock is ahead of PostgreSQL's, and by how many that may be wrong."""
+    best = (0.0, float("inf"))
+    for _ in range(3):
+        began = time.time()
+        now = fetch_dicts(conn, "clock_now")[0]["now"].timestamp()
+        ended = time.time()
+        best = min(best, ((began + ended) / 2 - now, (ended - began) / 2), key=lambda pair: pair[1])
+    return best
+
+
+__all__ = ["Diagnosis", "Finding", "Installation", "doctor", "examine", "look"]

@@ -1,0 +1,63 @@
+"""All that the doctor looks at, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pgjobs.diagnose.doctor import server, tables, workers
+from pgjobs.diagnose.doctor import signatures as trust
+from pgjobs.diagnose.doctor import stale as leftovers
+from pgjobs.diagnose.doctor.finding import LEVELS, Diagnosis, Finding
+from pgjobs.diagnose.doctor.installation import Installation
+
+Check = Callable[[Installation], Iterator[Finding]]
+
+
+def uncounted(i: Installation) -> Iterator[Finding]:
+    """Look whether everything was looked at."""
+    if not i.counted:
+        yield Finding(
+            "not_counted",
+            "note",
+            "Reading the tables of jobs took too long, so that lost jobs, signatures and unused settings were not "
+            "looked at.",
+            "Look at the findings about dead rows and snapshots, and ask again.",
+        )
+
+
+CHECKS: dict[str, Check] = {
+    "schema": tables.revision,
+    "PostgreSQL's version": server.version,
+    "read-only": server.replica,
+    "durability": server.durability,
+    "isolation": server.isolation,
+    "activity": server.activity,
+    "connections": server.connections,
+    "wraparound": server.wraparound,
+    "autovacuum": tables.autovacuum,
+    "snapshots": tables.snapshots,
+    "dead rows": tables.dead_rows,
+    "history": tables.history,
+    "pooler": server.pooler,
+    "clocks": server.clocks,
+    "silent workers": workers.silent,
+    "versions": workers.versions,
+    "lost jobs": workers.orphans,
+    "queues without workers": workers.unserved,
+    "pauses": leftovers.pauses,
+    "breakers": leftovers.breakers,
+    "schedules": leftovers.schedules,
+    "retired schedules": leftovers.retired,
+    "unused settings": leftovers.unused,
+    "dependencies": leftovers.hopeless,
+    "signatures": trust.signatures,
+    "reading": uncounted,
+}
+
+
+def examine(i: Installation) -> Diagnosis:
+    """Give all findings about an installation, the worst first. Without its tables there is nothing else to look at."""
+    checks = CHECKS if i.revision == i.expected else {"schema": tables.revision}
+    findings = [finding for check in checks.values() for finding in check(i)]
+    findings.sort(key=lambda finding: LEVELS.index(finding.level))
+    return Diagnosis(tuple(findings), tuple(checks))

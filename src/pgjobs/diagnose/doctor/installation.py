@@ -1,0 +1,119 @@
+"""What is known of an installation at one moment: plain values, read from the row that `doctor.sql` gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgjobs.diagnose.why.snapshot import Holder, WorkerSeen, read_holders, read_workers
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue with jobs or settings. `due_for`: seconds for which its oldest due job has been due (None: none is)."""
+
+    name: str
+    paused: bool = False
+    paused_for: float | None = None
+    due_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """What PostgreSQL has counted of a table. `vacuumed`: seconds ago (None: never). `off`: no autovacuum for it."""
+
+    name: str
+    live: int = 0
+    dead: int = 0
+    vacuumed: float | None = None
+    off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Everything that the doctor looks at, at one moment.
+
+    `revision`, `expected`: of the tables. `clock_ahead`: seconds by which this machine's clock is ahead of that of
+    PostgreSQL, give or take `clock_error`. `pooled`: a pooler stands between. `has_key`: this process has a signing
+    key. `counted`: whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`,
+    `unsigned`: jobs that wait, among the first ones. `paused_for`: everything is, for so long.
+    `hopeless`: (job, the job it waits for, what became of that).
+    """
+
+    version: str
+    revision: str | None
+    expected: str
+    server_version: int
+    settings: dict[str, str] = field(default_factory=dict)
+    oldest_server: int = 14
+    replica: bool = False
+    frozen_age: int = 0
+    connections: int = 0
+    clock_ahead: float = 0.0
+    clock_error: float = 0.0
+    pooled: bool = False
+    has_key: bool = False
+    tables: tuple[TableState, ...] = ()
+    snapshots: tuple[Holder, ...] = ()
+    workers: tuple[WorkerSeen, ...] = ()
+    queues: tuple[QueueState, ...] = ()
+    missing_days: tuple[str, ...] = ()
+    in_default: int = 0
+    retention_age: float | None = None
+    counted: bool = True
+    orphans: int = 0
+    orphan_workers: tuple[int, ...] = ()
+    signed: int = 0
+    unsigned: int = 0
+    hopeless: tuple[tuple[int, int, str], ...] = ()
+    unused_limits: tuple[str, ...] = ()
+    unused_tenants: tuple[str, ...] = ()
+    breakers: tuple[dict[str, Any], ...] = ()
+    schedules: tuple[dict[str, Any], ...] = ()
+    paused_tasks: tuple[dict[str, Any], ...] = ()
+    paused_for: float | None = None
+
+    def heard(self) -> list[WorkerSeen]:
+        """Give the workers that are heard from."""
+        return [worker for worker in self.workers if worker.is_heard]
+
+
+def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
+    """Read the row that `doctor.sql` gives; `known` is what was found out beside it."""
+    orphans, signatures = row["orphans"] or {}, row["signatures"] or {}
+    scanned = counted and not row["waiting_capped"]  # else what seems unused may be used by a job that was not read
+    return Installation(
+        server_version=row["server_version"],
+        settings=row["settings"] or {},
+        replica=row["replica"],
+        frozen_age=row["frozen_age"] or 0,
+        connections=row["connections"] or 0,
+        tables=tuple(TableState(**each) for each in row["tables"]),
+        snapshots=read_holders(row["snapshots"]),
+        workers=read_workers(row["workers"]),
+        queues=tuple(
+            QueueState(each["name"], each["paused"], _number(each["paused_for"]), _number(each["due_for"]))
+            for each in row["queues"]
+        ),
+        missing_days=tuple(row["missing_days"]),
+        in_default=row["in_default"],
+        retention_age=_number(row["retention_age"]),
+        counted=counted,
+        orphans=orphans.get("jobs") or 0,
+        orphan_workers=tuple(each for each in orphans.get("workers") or () if each is not None),
+        signed=signatures.get("signed") or 0,
+        unsigned=signatures.get("unsigned") or 0,
+        hopeless=tuple((each["job_id"], each["needs_id"], each["status"]) for each in row["hopeless"]),
+        unused_limits=tuple(row["unused_limits"]) if scanned else (),
+        unused_tenants=tuple(row["unused_tenants"]) if scanned else (),
+        breakers=tuple({**each, "used": each["used"] or not scanned} for each in row["breakers"]),
+        schedules=tuple(row["schedules"]),
+        paused_tasks=tuple(row["paused_tasks"]),
+        paused_for=_number(row["paused_for"]),
+        **known,
+    )
+
+
+def _number(value: Any) -> float | None:
+    """Read a number of seconds; JSON has no infinity, and PostgreSQL writes it as text."""
+    return None if value is None else float(value)

@@ -1,0 +1,64 @@
+"""Why a job does not run: one statement gathers what could be the reason, pure functions decide which one it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg.errors import QueryCanceled
+
+from pgjobs.core.config import settings
+from pgjobs.db.query import check_ids, fetch_dicts, local_settings
+from pgjobs.diagnose.why.answer import Answer, Why
+from pgjobs.diagnose.why.connection import psycopg_connection
+from pgjobs.diagnose.why.decide import decide
+from pgjobs.diagnose.why.snapshot import Snapshot, read
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session, scoped_session
+
+CAP = 10_000  # jobs before this one: no count goes further
+SEEN = 20_000  # finished jobs that a rate is made of
+PATIENCE = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
+# Index scans in the order of the index, whatever the statistics say: a LIMIT ends them. Bitmaps are for BRIN.
+PLANS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_sort": "off",
+    "jit": "off",
+}
+
+
+def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connection, id: int) -> Why:
+    """Say why a job does not run now, or what became of it, in one sentence, with what to do next.
+
+    It reads in the caller's transaction, by one statement that does not take longer with more jobs. What it says is of
+    that moment, and times are PostgreSQL's.
+
+    Raises:
+        UsageError: it is no id, or a connection of another library than psycopg.
+
+    """
+    check_ids([id])
+    return decide(look(psycopg_connection(conn), id))
+
+
+def look(conn: psycopg.Connection[Any], id: int, *, cap: int = CAP, patience: int = PATIENCE) -> Snapshot:
+    """Gather everything that can keep a job from running; where counting takes too long, without what is counted."""
+    try:
+        with local_settings(conn, {**PLANS, "statement_timeout": str(patience)}):
+            return _look(conn, id, cap)
+    except QueryCanceled:
+        with local_settings(conn, PLANS):
+            return _look(conn, id, 0)
+
+
+def _look(conn: psycopg.Connection[Any], id: int, cap: int) -> Snapshot:
+    workers = f"{settings().schema[:20]} worker "  # what the names of their connections begin with
+    seen = SEEN if cap else 0
+    return read(id, fetch_dicts(conn, "why", id=id, cap=cap, seen=seen, workers=workers)[0], cap, seen)
+
+
+__all__ = ["Answer", "Snapshot", "Why", "look", "why"]

@@ -1,0 +1,63 @@
+"""The order in which reasons are looked at: the first that holds is the answer.
+
+First what ends the matter, then what the job itself waits for (time, others, somebody who resumes it), then whether
+anybody is there to run it, then what shares things with it, and last its place in the queue. Of the reasons that hold
+a job up several can hold at once; the others are told beside the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pgjobs.diagnose.why import ended, queue, running, stopped, turns
+from pgjobs.diagnose.why.answer import Answer, Why
+from pgjobs.diagnose.why.snapshot import Snapshot
+
+Check = Callable[[Snapshot], Answer | None]
+ENDS: tuple[Check, ...] = (
+    ended.never,
+    ended.uncommitted,
+    ended.gone,
+    ended.completed,
+    ended.failed,
+    ended.cancelled,
+    running.orphaned,
+    running.silent,
+    running.running,
+)
+HOLDS: tuple[Check, ...] = (
+    stopped.expired,
+    stopped.cannot_be_imported,
+    stopped.retried,
+    stopped.later,
+    stopped.needs,
+    stopped.everything_paused,
+    stopped.queue_paused,
+    stopped.task_paused,
+    queue.no_worker,
+    queue.workers_silent,
+    turns.blocked,
+    turns.sequence,
+    turns.breaker_open,
+    turns.breaker_half_open,
+    turns.limit,
+    turns.rate,
+    turns.queue_limit,
+    turns.queue_rate,
+)
+PLACES: tuple[Check, ...] = (queue.snapshot_held, queue.deaf, queue.turn, queue.behind, queue.busy, queue.soon)
+
+
+def decide(s: Snapshot) -> Why:
+    """Say why the job does not run, or what became of it."""
+    for check in ENDS:
+        if answer := check(s):
+            return _as_why(s, answer)
+    holding = [answer for check in HOLDS if (answer := check(s))]
+    if not holding:
+        holding = [next(answer for check in PLACES if (answer := check(s)))]
+    return _as_why(s, holding[0], tuple(holding[1:]))
+
+
+def _as_why(s: Snapshot, answer: Answer, also: tuple[Answer, ...] = ()) -> Why:
+    return Why(s.id, answer.reason, answer.sentence, answer.next_step, answer.facts, also)

@@ -1,0 +1,103 @@
+"""The keeper: the parent of an embedded server, which stops it when nobody uses it any more.
+
+`python -m pgjobs.embedded.daemon DIRECTORY BINARIES durable|fast READY_FD`; started by `embedded_server`, in a
+session of its own, so that Ctrl-C in a terminal does not reach it. It writes one line to READY_FD: `ready`, or
+`error: ` and the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pgjobs.core.errors import PgjobsError
+from pgjobs.embedded.cluster import Cluster
+from pgjobs.embedded.directory import Place
+from pgjobs.embedded.locks import open_private, try_lock, wait_for_lock
+from pgjobs.embedded.processes import adopt_orphans
+
+TICK = 0.1  # seconds between two looks at users.lock
+MOST_RESTARTS = 5  # within RESTART_SPAN seconds
+RESTART_SPAN = 60.0
+_LOG_EVERY = 600  # ticks
+
+
+def main(arguments: list[str]) -> int:
+    """Start a server and keep it as long as it is used."""
+    directory, binaries, mode, ready_fd = arguments
+    report = int(ready_fd)
+    os.set_inheritable(report, False)
+    if os.fork():  # so that the user process has no child to wait for
+        return 0
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Blocked, and taken by sigtimedwait: nothing interrupts a start or a stop half way.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+    place = Place(Path(directory))
+    # In this order: when the kernel closes them, keeper.lock is free before users.lock is, and who then gets
+    # users.lock sees that there is no keeper.
+    keeper_lock = open_private(place.keeper_lock)
+    users_lock = open_private(place.users_lock)
+    if not wait_for_lock(keeper_lock, exclusive=True, seconds=5.0):
+        _say(report, "error: another keeper is at work.")
+        return 1
+    os.chdir("/")
+    adopt_orphans()
+    cluster: Cluster | None = None
+    try:
+        cluster = Cluster(place, Path(binaries), durable=mode == "durable")
+        cluster.start()
+        _say(report, "ready")
+        return _keep(cluster, users_lock)
+    except (PgjobsError, OSError) as error:
+        _say(report, f"error: {error}")
+        return 1
+    finally:
+        if cluster is not None:
+            cluster.stop()
+        os.close(keeper_lock)
+        os.close(users_lock)
+
+
+def _keep(cluster: Cluster, users_lock: int) -> int:
+    """Wait until nobody uses the server, or SIGTERM; start it again where it dies."""
+    restarts: list[float] = []
+    ticks = 0
+    while not try_lock(users_lock, exclusive=True):
+        received = _wait(TICK)
+        if received == signal.SIGTERM:
+            return 0
+        if cluster.process is None or cluster.process.poll() is not None:
+            now = time.monotonic()
+            restarts = [at for at in restarts if now - at < RESTART_SPAN] + [now]
+            if len(restarts) > MOST_RESTARTS:
+                return 1
+            cluster.start()
+        ticks += 1
+        if ticks % _LOG_EVERY == 0:
+            cluster.trim_log()
+    return 0
+
+
+def _wait(seconds: float) -> int | None:
+    if sys.platform == "darwin":  # it has no sigtimedwait
+        time.sleep(seconds)
+        return signal.SIGTERM if signal.SIGTERM in signal.sigpending() else None
+    received = signal.sigtimedwait({signal.SIGTERM, signal.SIGCHLD}, seconds)
+    return received.si_signo if received else None
+
+
+def _say(report: int, line: str) -> None:
+    """Tell the process that started this one, if it is still there."""
+    try:
+        os.write(report, line.encode() + b"\n")
+        os.close(report)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""The folder of an embedded server: what lies where in it, and where its data directory is."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.embedded.binaries import shared_place
+
+if TYPE_CHECKING:
+    from pgjobs.embedded.account import Account
+
+
+class Place:
+    """The files of one embedded server; see the table in `pgjobs.embedded`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+        self.start_lock = self.directory / "start.lock"
+        self.users_lock = self.directory / "users.lock"
+        self.keeper_lock = self.directory / "keeper.lock"
+        self.server_lock = self.directory / "server.lock"
+        self.data = self.directory / "data"
+        self.url = self.directory / "url"
+        self.password = self.directory / "password"
+        self.log = self.directory / "server.log"
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises:
+            ConfigurationError: that is not possible.
+
+        """
+        root = os.geteuid() == 0
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o711 if root else 0o700)
+            # Root's server runs as somebody else, who must pass through this folder (never mind its parents, they are
+            # not ours). What is secret in here is 0600 or, the data directory, 0700.
+            if root and (self.start_lock.exists() or not any(self.directory.iterdir())):
+                self.directory.chmod(self.directory.stat().st_mode & 0o7777 | 0o011)
+            ignore = self.directory / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as error:
+            raise ConfigurationError(
+                f"No embedded PostgreSQL in {self.directory}: {error.strerror}. Run pgjobs in a folder that you may "
+                "write to, or set PGJOBS_DATABASE_URL."
+            ) from error
+
+    def status(self) -> str:
+        """Say what postgres itself wrote about its state: `starting`, `ready`, `stopping`, or nothing."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return ""
+        return lines[7].strip() if len(lines) > 7 else ""
+
+    def answers(self) -> bool:
+        """Say whether somebody listens at the URL; a server that was killed leaves its last state behind as it was."""
+        try:
+            address = urlsplit(self.url.read_text())
+            with socket.create_connection((address.hostname, address.port), timeout=1.0):
+                return True
+        except OSError:
+            return False
+
+    def server_pid(self) -> int | None:
+        """Give the process number that the data directory names as its server, which may be long dead."""
+        try:
+            return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return None
+
+    def write_secret(self, path: Path, text: str) -> None:
+        """Write a file that only its owner can read, at once and whole."""
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+        if os.geteuid() == 0:
+            owner = self.directory.stat()
+            os.chown(draft, owner.st_uid, owner.st_gid)
+        draft.rename(path)
+
+    def choose_data_parent(self, account: Account) -> Path:
+        """Give the folder for a new data directory: this one, or one that the account can reach.
+
+        The latter is named after this one, so that it is found again; what an earlier server left there is removed,
+        because its folder here, with the password, is gone.
+        """
+        if account.can(self.directory, 1):
+            return self.directory
+        parent = self._elsewhere(account)
+        shutil.rmtree(parent, ignore_errors=True)
+        parent.mkdir(mode=0o711)
+        parent.chmod(0o711)  # whatever the umask
+        return parent
+
+    def _elsewhere(self, account: Account) -> Path:
+        return shared_place(account) / f"data-{sha256(os.fsencode(self.directory)).hexdigest()[:16]}"
+
+    def delete(self) -> None:
+        """Remove the folder, and the data directory where that lies elsewhere."""
+        if self.data.is_symlink():
+            shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)

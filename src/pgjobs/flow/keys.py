@@ -1,0 +1,129 @@
+"""Keys that are made from a call's arguments: `tenant:{tenant_id}`, as `str.format` would write it.
+
+Between the braces stands the name of a parameter, and nothing else. What comes out is the same text for the same value
+wherever it is made, so only plain values are taken: an object's own text may have its address in it.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.validate import exact_number, exact_text, isinstance_of
+
+KEY_LIMIT = 100  # characters
+_FORMATTER = string.Formatter()
+_MOMENTS = (date, time)  # a datetime is a date
+_WITH_A_TEXT = (Decimal, UUID, timedelta)
+
+
+class Template:
+    """A key, or what becomes one when the values of `names` are put in."""
+
+    __slots__ = ("_literals", "names", "option", "text")
+
+    def __init__(self, option: str, text: str) -> None:
+        """Read the template of an option.
+
+        Raises:
+            UsageError: there is something else between its braces than a name, or they do not match.
+
+        """
+        self.option = option
+        self.text = text
+        self.names: tuple[str, ...] = ()
+        """The parameters whose values go into it, in their order."""
+        self._literals: list[str] = [text]
+        if "{" not in text and "}" not in text:
+            check_key(option, text)
+            return
+        literals, names = [""], []
+        try:
+            for literal, name, spec, conversion in _FORMATTER.parse(text):
+                literals[-1] += literal
+                if name is None:
+                    continue
+                if not name.isidentifier() or spec or conversion:
+                    raise ValueError(f"{{{name}}}" if name else "{}")
+                names.append(name)
+                literals.append("")
+        except ValueError as error:
+            raise UsageError(
+                f"{option}={brief(text)} can not be read ({error}): between braces goes the name of a parameter and "
+                "nothing else, as in 'tenant:{tenant_id}'; write {{ and }} for braces."
+            ) from None
+        self._literals, self.names = literals, tuple(names)
+        if not names:
+            self._literals = [check_key(option, literals[0])]
+
+    def render(self, value_of: Callable[[str], Any]) -> str:
+        """Give the key of one call.
+
+        Raises:
+            UsageError: a value has no text of its own, or the key is empty, too long, or can not be printed.
+
+        """
+        if not self.names:
+            return self._literals[0]
+        key = self._literals[0]
+        for name, literal in zip(self.names, self._literals[1:], strict=True):
+            key += text_of(self.option, name, value_of(name)) + literal
+        return check_key(self.option, key)
+
+
+def text_of(option: str, name: str, value: object) -> str:
+    """Give the text of an argument's value: the same for the same value.
+
+    Raises:
+        UsageError: it is no plain value.
+
+    """
+    text = exact_text(value)
+    if text is not None and not isinstance_of(value, Enum):
+        return text
+    if value is None or value is True or value is False:
+        return str(value)
+    if isinstance_of(value, Enum):
+        return text_of(option, name, value._value_)  # type: ignore[attr-defined]  # an Enum has it
+    number = exact_number(value)
+    try:
+        if number is not None:
+            return repr(number)
+        if any(isinstance_of(value, kind) for kind in _MOMENTS):
+            return str(value.isoformat())  # type: ignore[attr-defined]  # both have it
+        if type(value) in _WITH_A_TEXT:
+            return str(value)
+    except Exception as error:  # a number of 5,000 digits, or a time zone of somebody's
+        raise UsageError(
+            f"{option}= takes the value of {brief(name)}, which can not be written as text ({type(error).__name__}): "
+            "use another parameter."
+        ) from error
+    raise UsageError(
+        f"{option}= takes the value of {brief(name)}, and a {type(value).__name__} has no text that is the same "
+        "wherever it is made: pass a string, a number, a UUID, a date or a time there, or use another parameter."
+    )
+
+
+def check_key(option: str, key: object) -> str:
+    """Give a key, or refuse what is none: 1 to 100 printable characters.
+
+    Raises:
+        UsageError: it is no string, empty, too long, or has characters that can not be printed.
+
+    """
+    text = exact_text(key)
+    if text is None:
+        raise UsageError(f"{option}={brief(key)}: give a string of 1 to {KEY_LIMIT} characters.")
+    if not 1 <= len(text) <= KEY_LIMIT:
+        raise UsageError(
+            f"{option}={brief(text)} has {len(text):,} characters: give a key of 1 to {KEY_LIMIT}, such as an id."
+        )
+    if not text.isprintable():
+        raise UsageError(f"{option}={brief(text)} has characters that can not be printed: leave them out of the key.")
+    return text

@@ -1,0 +1,1 @@
+"""A job as its author sees it: `@job`, options, retry policy, outcomes, context, handle. No database."""

@@ -1,0 +1,116 @@
+"""What an attempt led to, as data; and what a job may raise to ask for it.
+
+The state machine of a job: an attempt turns `running` into the next state by exactly one of these.
+
+    Completed ─▶ completed          Snoozed ─▶ queued, later; the attempt does not count
+    Retried   ─▶ queued, later      Released ─▶ queued, now; the attempt does not count
+    Failed    ─▶ failed + dead letter           Cancelled ─▶ cancelled
+                                    Parked   ─▶ waiting, until its task goes on; it does not count
+
+What was asked to be cancelled ends as completed, if the callable returns all the same, and else as cancelled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pgjobs.core.validate import check_seconds
+
+
+class Snooze(Exception):
+    """Raise it in a job to be run again after so many seconds, without using up an attempt."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = check_seconds("Snooze", seconds)
+        super().__init__(f"snooze for {self.seconds:g} s")
+
+    def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
+        """Survive the way back from a child process."""
+        return type(self), (self.seconds,)
+
+
+class Retry(Exception):
+    """Raise it in a job to be run again after so many seconds (default: the job's backoff); it uses up an attempt."""
+
+    def __init__(self, in_seconds: float | None = None, reason: str = "the job asked to be retried") -> None:
+        self.in_seconds = None if in_seconds is None else check_seconds("Retry", in_seconds)
+        self.reason = reason
+        super().__init__(reason)
+
+    def __reduce__(self) -> tuple[type[Retry], tuple[float | None, str]]:
+        """Survive the way back from a child process."""
+        return type(self), (self.in_seconds, self.reason)
+
+
+class Cancel(Exception):
+    """Raise it in a job to end it as `cancelled`, with a reason and without a retry."""
+
+    def __init__(self, reason: str = "the job cancelled itself") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class JobTimeout(BaseException):
+    """Raised in a job that ran longer than its `timeout`; no `except Exception` swallows it."""
+
+
+class JobCancelled(BaseException):
+    """Raised in a job in a thread that is cancelled by force; no `except Exception` swallows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The callable returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The attempt failed and others are left: queued again, `delay` seconds from now."""
+
+    error: str
+    delay: float
+    traceback: str | None = None
+    isolate: bool = False  # the next attempt runs in a process of its own: this one may have killed its worker
+    answered: bool | None = None  # of a job with a breaker: whether the dependency answered; None: that is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last attempt failed, or the error is one that no retry can mend."""
+
+    error: str
+    traceback: str | None = None
+    answered: bool | None = None  # as in Retried
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Queued again, `delay` seconds from now."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Ended by its own wish, or because it was asked to."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Handed back at its old place: claimed and not started, or interrupted by a shutdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Claimed and not started, because `task` is paused, the name or pattern in `paused_tasks`."""
+
+    task: str
+
+
+Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released | Parked
+COMPLETED = Completed()
+RELEASED = Released()
+CANCELLED_ON_REQUEST = Cancelled("cancelled on request")  # the request's own reason is in the database

@@ -1,0 +1,186 @@
+"""What to do after an error: pure functions over plain values.
+
+The default backoff is exponential with full jitter: uniform between 0 and `min(maximum, base · factor^(attempt-1))`.
+Full jitter spreads a herd of failed jobs best (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+2015).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.text import describe, one_line
+from pgjobs.core.validate import LONGEST_DELAY, check_seconds, exact_number
+from pgjobs.jobs.outcome import (
+    CANCELLED_ON_REQUEST,
+    Cancel,
+    Cancelled,
+    Failed,
+    JobCancelled,
+    Outcome,
+    Retried,
+    Retry,
+    Snooze,
+    Snoozed,
+)
+
+Backoff: TypeAlias = Callable[[int], float]
+"""From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Exponential backoff: `base` seconds after the first attempt, times `factor` after each, `maximum` at most.
+
+    With `jitter` (the default) the delay is random, between 0 and that.
+
+    Raises:
+        UsageError: one is no number, `base` is below 0, `factor` below 1, or `maximum` not from 0 to ten years.
+
+    """
+
+    base: float = 2.0
+    factor: float = 2.0
+    maximum: float = 3600.0
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("base", 0, math.inf), ("factor", 1, math.inf), ("maximum", 0, LONGEST_DELAY)):
+            given = getattr(self, name)
+            number = exact_number(given)
+            if number is None or not least <= number <= most:
+                raise UsageError(
+                    f"Exponential({name}={brief(given)}): give base ≥ 0 and maximum ≥ 0 (at most ten years) in "
+                    "seconds, and factor ≥ 1."
+                )
+            object.__setattr__(self, name, number)
+        if self.jitter is not True and self.jitter is not False:
+            raise UsageError(f"Exponential(jitter={brief(self.jitter)}): give True or False.")
+
+    def ceiling(self, attempt: int) -> float:
+        """Give the longest delay that may follow the attempt, in seconds."""
+        try:
+            return min(self.maximum, self.base * self.factor ** max(0, attempt - 1))
+        except OverflowError:
+            return self.maximum
+
+    def __call__(self, attempt: int) -> float:
+        """Give the delay after the attempt, in seconds."""
+        ceiling = self.ceiling(attempt)
+        return random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter is no secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same delay after every attempt, in seconds."""
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds <= LONGEST_DELAY:
+            raise UsageError(f"backoff={brief(self.seconds)}: give seconds from 0 to ten years.")
+
+    def __call__(self, attempt: int) -> float:
+        """Give the delay after the attempt, in seconds."""
+        return self.seconds
+
+
+DEFAULT_BACKOFF = Exponential()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which errors are worth another attempt, and when.
+
+    `give_up_on` wins over `retry_on`; an empty `retry_on` means every error.
+    """
+
+    backoff: Backoff = DEFAULT_BACKOFF
+    retry_on: tuple[type[BaseException], ...] = field(default=())
+    give_up_on: tuple[type[BaseException], ...] = field(default=())
+
+    def worth_retrying(self, error: BaseException) -> bool:
+        """Say whether another attempt could help."""
+        if self.give_up_on and isinstance(error, self.give_up_on):
+            return False
+        return not self.retry_on or isinstance(error, self.retry_on)
+
+    def delay(self, attempt: int) -> float:
+        """Give the seconds until the next attempt; a backoff that raises or gives nonsense counts as the default."""
+        try:
+            seconds = float(self.backoff(attempt))
+        except Exception:
+            seconds = math.nan
+        if not 0 <= seconds <= LONGEST_DELAY:
+            return DEFAULT_BACKOFF(attempt)
+        return seconds
+
+
+DEFAULT_POLICY = RetryPolicy()
+
+
+def since_replay(attempt: int, max_attempts: int, prior_attempts: int | None) -> tuple[int, int]:
+    """Give the attempt and the most there may be, as counted since the last replay, which came with a fresh budget."""
+    prior = prior_attempts or 0
+    return attempt - prior, max_attempts - prior
+
+
+def after_exception(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome:
+    """Decide the outcome of an attempt that raised `error`; `attempt` and `max_attempts` count from 1."""
+    try:
+        wished = _wished(error, attempt, max_attempts, policy)
+    except BaseException as refused:  # a subclass of Snooze and the like may hold anything, and do anything
+        refused.__cause__ = error
+        wished, error = None, refused
+    if wished is not None:
+        return wished
+    line, trace = describe(error)
+    if attempt >= max_attempts or not policy.worth_retrying(error):
+        return Failed(line, trace)
+    return Retried(line, _delay(policy, attempt), trace)
+
+
+def _delay(policy: RetryPolicy, attempt: int) -> float:
+    """Ask the policy; a class of somebody's own may answer anything, and what is stored is a number of seconds."""
+    seconds: object = policy.delay(attempt)
+    return seconds if type(seconds) is float and 0 <= seconds <= LONGEST_DELAY else DEFAULT_BACKOFF(attempt)
+
+
+def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:
+    """Give the outcome that the job asked for by raising `error`; None if it is an error as others are."""
+    if isinstance(error, Snooze):
+        return Snoozed(check_seconds("Snooze", error.seconds))
+    if isinstance(error, Cancel):
+        return Cancelled(one_line(error.reason))
+    if isinstance(error, JobCancelled):
+        return CANCELLED_ON_REQUEST
+    if isinstance(error, Retry):
+        line = one_line(f"Retry: {one_line(error.reason)}")
+        delay = _delay(policy, attempt) if error.in_seconds is None else check_seconds("Retry", error.in_seconds)
+        return Failed(line) if attempt >= max_attempts else Retried(line, delay)
+    return None
+
+
+def after_loss(
+    error: str,
+    attempt: int,
+    max_attempts: int,
+    *,
+    isolate: bool = False,
+    delay: float | None = None,
+    traceback: str | None = None,
+) -> Outcome:
+    """Decide the outcome of an attempt that ended without an exception to look at: its process died, or hung.
+
+    `delay`: seconds until the next attempt (None: the default backoff). `isolate`: run that one in its own process.
+    `traceback`: what is known besides.
+    """
+    if attempt >= max_attempts:
+        return Failed(one_line(error), traceback)
+    seconds = DEFAULT_POLICY.delay(attempt) if delay is None else delay
+    return Retried(one_line(error), seconds, traceback, isolate)

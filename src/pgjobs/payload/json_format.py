@@ -1,0 +1,145 @@
+"""Payloads in JSON, of functions that say `@job(payload="json")`.
+
+They are for SQL, for other languages, and for those who want no pickles. Such a payload holds the arguments alone:
+
+    [1, "x"]                     by position
+    {"order_id": 1}              by name
+    {"*": [1], "copy": true}     both
+
+What is called is the job's `task`. It has to be a function that declares it, so a row can not call anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pgjobs.core.allowlist import AllowList
+from pgjobs.core.callables import parameters_of
+from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, brief
+from pgjobs.jobs.job import Job, task_name
+from pgjobs.payload.safe.lookup import find, home_of
+
+POSITIONAL = "*"  # the key of the arguments by position, where there are others: no parameter is called so
+
+
+class JsonDumper:
+    """Makes the payloads of one job's calls, of at most `limit` bytes.
+
+    Raises:
+        EnqueueError: the job can not be found by its name, so a worker could not either.
+
+    """
+
+    __slots__ = ("_job", "_limit", "_module", "_name")
+
+    head = None  # of a pickle: there is none
+
+    def __init__(self, job: Job[..., Any], limit: int) -> None:
+        self._job, self._limit = job.base, limit
+        self._module, _, self._name = task_name(job).partition(":")
+        if self._module in ("__main__", "__mp_main__"):
+            raise EnqueueError(
+                f"{self._name} is defined in __main__, the script that was started, and no worker can import it from "
+                "there: move it to a module of its own."
+            )
+        if not self.is_found():
+            raise EnqueueError(
+                f"{task_name(job)} has payload='json', and is not found by that name: that is for functions at the top "
+                "of a module, or static ones of a class there."
+            )
+
+    def is_found(self) -> bool:
+        """Say whether the job is found by its name, now."""
+        found: Any = sys.modules.get(self._module)
+        for part in self._name.split("."):
+            found = getattr(found, part, None)
+        return found is self._job
+
+    def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+        """Make the payload of one call.
+
+        Raises:
+            EnqueueError: JSON has no such value, or it is too large.
+
+        """
+        if POSITIONAL in kwargs:
+            raise EnqueueError(f"an argument of {self._name} is called {POSITIONAL!r}, which JSON payloads keep back.")
+        for name, value in (*self._named(args), *kwargs.items()):
+            self._check(name, value)
+        whole = list(args) if not kwargs else {POSITIONAL: args, **kwargs} if args else kwargs
+        payload = _dumps(whole).encode()
+        if len(payload) > self._limit:
+            raise EnqueueError(
+                f"the payload of {task_name(self._job)} is {len(payload):,} bytes, and {self._limit:,} are allowed: "
+                "store the data elsewhere and enqueue a reference to it, or raise PGJOBS_MAX_PAYLOAD."
+            )
+        return payload
+
+    def _named(self, args: tuple[Any, ...]) -> list[tuple[str, Any]]:
+        names = parameters_of(self._job).positional
+        return [(names[i] if i < len(names) else str(i + 1), value) for i, value in enumerate(args)]
+
+    def _check(self, name: str, value: object) -> None:
+        try:
+            text = _dumps(value)
+            text.encode()
+            kept = _same(json.loads(text), value)
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+        else:
+            if kept:
+                return
+            reason = "it would come back as something else"
+        raise EnqueueError(
+            f"argument {name!r} of {self._name} is {brief(value)}, which JSON does not have ({reason}): pass strings, "
+            "numbers, booleans, None, lists and dicts with strings as keys, or leave out payload='json'."
+        )
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _same(back: object, value: object) -> bool:
+    """Compare with what went in: tuples come back as lists, and keys that are numbers as strings."""
+    if isinstance(back, list):
+        return isinstance(value, list) and all(map(_same, back, value))
+    if isinstance(back, dict):
+        return isinstance(value, dict) and back.keys() == value.keys() and all(_same(back[k], value[k]) for k in back)
+    return bool(back == value)
+
+
+def is_json(payload: bytes) -> bool:
+    """Say whether a payload is JSON: no pickle begins like this."""
+    return payload[:1] in (b"[", b"{")
+
+
+def load_json(
+    payload: bytes, task: str, allow: AllowList | None
+) -> tuple[Job[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """Find the job of this name, and its arguments.
+
+    Raises:
+        NotAllowedError: it is not on the allow-list; or it is no job that takes JSON.
+        PayloadError: the payload can not be read, or the arguments do not fit.
+
+    """
+    if allow is not None:
+        allow.check_task(task)
+    whole = json.loads(payload)
+    args, kwargs = (whole, {}) if isinstance(whole, list) else (whole.pop(POSITIONAL, []), whole)
+    if not isinstance(args, list):
+        raise PayloadError(f'the payload can not be loaded: "{POSITIONAL}" is a list of arguments, not {brief(args)}.')
+    module, _, name = task.partition(":")
+    found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
+    if not isinstance(found, Job) or found.job_options.payload != "json" or home_of(found) != task:
+        raise NotAllowedError(
+            f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
+        )
+    misfit = parameters_of(found).misfit(tuple(args), kwargs)
+    if misfit:
+        raise PayloadError(f"{task} can not be called with these arguments: {misfit}.")
+    return found, tuple(args), kwargs

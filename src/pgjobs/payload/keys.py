@@ -1,0 +1,193 @@
+"""What holds a job up, made from the arguments of each call: its keys, its cost, and which statement inserts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pgjobs.core.callables import parameters_of
+from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError, brief
+from pgjobs.flow.options import check_cost
+from pgjobs.flow.unique import By
+from pgjobs.jobs.handle import JobHandle, checked_handle, handles_of
+
+if TYPE_CHECKING:
+    from pgjobs.flow.keys import Template
+    from pgjobs.flow.options import Flow
+
+SEPARATOR = "\x1f"  # of the keys in a lane: it can not be printed, so it is in none of them
+
+
+class Turn(NamedTuple):
+    """What is one job's own: its lane (None: it does not wait for a turn), what it costs, and its unique key."""
+
+    lane: str | None
+    cost: float | None
+    key: str | None
+
+
+class KeyMaker:
+    """Makes the keys of one callable's calls; what depends on the callable alone is looked at once."""
+
+    __slots__ = (
+        *("_args", "_by", "_flow", "_inner", "_kwargs", "_lane", "_parameters", "_queue", "_task", "_templates"),
+        *("_unique", "common", "is_unique", "name", "name_of_many"),
+    )
+
+    def __init__(self, callable: Callable[..., Any], task: str, queue: str, flow: Flow) -> None:
+        self._task, self._queue, self._flow = task, queue, flow
+        self._args: tuple[Any, ...] = ()
+        self._kwargs: dict[str, Any] = {}
+        inner: Any = callable
+        while isinstance(inner, partial):
+            self._args = inner.args + self._args
+            self._kwargs = {**inner.keywords, **self._kwargs}
+            inner = inner.func
+        if isinstance(inner, MethodType):  # of a plain class, around a job
+            self._args = (inner.__self__, *self._args)
+            inner = inner.__func__
+        self._inner = inner
+        self._parameters = parameters_of(inner)
+        templates = {template.option: template for template in flow.templates()}
+        self._templates = [templates.get(option) for option in ("fair_by", "limit_key", "sequence")]
+        self._unique: Template | None = templates.get("unique")
+        self._by = flow.unique if isinstance(flow.unique, By) else None
+        self._lane: str | None = None  # the same for all calls
+        if not any(template is not None and template.names for template in self._templates):
+            self._lane = self._joined(str) if flow.has_lane else ""
+        self.is_unique = flow.unique is not None
+        """Whether its jobs have a key that only one has at a time."""
+        self.name = "enqueue_checked" if flow.is_checked else "enqueue_controlled"
+        """The statement that inserts one."""
+        self.name_of_many = self.name if flow.is_checked else "enqueue_many_controlled"
+        self.common = _common(flow)
+        """What is the same for all calls, as parameters of these statements."""
+
+    def turn(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Turn:
+        """Give what is one call's own.
+
+        Raises:
+            EnqueueError: an argument can not be part of a key, or is no cost.
+
+        """
+        if self._args or self._kwargs:
+            args, kwargs = self._args + args, {**self._kwargs, **kwargs}
+        value_of = partial(self._value, args, kwargs)
+        try:
+            lane, cost, key = self._lane, self._flow.cost, None
+            if lane is None:
+                lane = self._joined(value_of)
+            if isinstance(cost, str):
+                cost = check_cost(value_of(cost))
+            if self._unique is not None:
+                key = self._unique.render(value_of)
+            elif self._by is not None:
+                key = self._digest(self._by, args, kwargs)
+        except EnqueueError:
+            raise
+        except UsageError as error:
+            raise EnqueueError(f"{self._task} is refused: {error}") from error.__cause__
+        return Turn(lane or None, cost, key)
+
+    def cells_of_one(self, turn: Turn, payload: bytes, summary: str | None, signature: bytes | None) -> dict[str, Any]:
+        """Give what the statement for one job needs beside a recipe's columns."""
+        if self._flow.is_checked:
+            cells: dict[str, Any] = {
+                "summaries": None if summary is None else [summary],
+                "signatures": None if signature is None else [signature],
+                "payloads": [payload],
+            }
+            return cells | self.cells_of_many([turn])
+        own = {"summary": summary, "signature": signature, "payload": payload, "lane": turn.lane, "cost": turn.cost}
+        return own | self.common
+
+    def cells_of_many(self, turns: Sequence[Turn]) -> dict[str, Any]:
+        """Give what the statement for many needs beside their payloads: each is there for all of them, or for none."""
+        lanes, costs, keys = zip(*turns, strict=True)
+        cells: dict[str, Any] = {
+            "lanes": None if lanes[0] is None else list(lanes),
+            "costs": None if costs[0] is None else list(costs),
+        }
+        if self._flow.is_checked:
+            cells["keys"] = None if keys[0] is None else list(keys)
+        return cells | self.common
+
+    def handles(self, ids: Sequence[int], cells: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
+        """Read what a statement gave; `first` is the number of the first item, where they are counted.
+
+        Raises:
+            DuplicateJobError: another job has the key, and that is to be an error.
+            EnqueueError: a job that these were to wait for does not exist.
+
+        """
+        if not self._flow.is_checked:
+            return handles_of(ids)
+        if ids[0] == 0 and max(ids) > 0:
+            missing = ", ".join(map(str, ids[1:9])) + (", …" if len(ids) > 9 else "")
+            raise EnqueueError(
+                f"{self._task} is refused: it is to wait for {missing} (after=), and there is no such job, or not yet "
+                "for this transaction: leave it out if it has finished long ago."
+            )
+        if min(ids) > 0:
+            return handles_of(ids)
+        if self._flow.on_conflict == "raise":
+            self._raise(ids, cells["keys"], first)
+        return list(map(checked_handle, ids))
+
+    def _raise(self, ids: Sequence[int], keys: list[str], first: int | None) -> None:
+        index = next(index for index, job in enumerate(ids) if job < 0)
+        key = keys[index]
+        before = keys.index(key)
+        who = f"item {(first or 0) + before}" if before < index else f"job {-ids[index]}"
+        where = "" if first is None else f"item {first + index} of enqueue_many is refused: "
+        raise DuplicateJobError(
+            f"{where}{who} has the key {brief(key)} of {self._task} already: leave out on_conflict='raise' to get its "
+            "handle instead.",
+            key,
+            None if before < index else -ids[index],
+        )
+
+    def _joined(self, value_of: Callable[[str], Any]) -> str:
+        keys = ["" if template is None else template.render(value_of) for template in self._templates]
+        return SEPARATOR.join((*keys, self._flow.breaker or ""))
+
+    def _value(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Any:
+        try:
+            return self._parameters.value(name, args, kwargs)
+        except LookupError:
+            raise EnqueueError(
+                f"{self._task} is refused: a key of its options takes the value of {brief(name)}, and it is not known "
+                "which argument that is: give it by name."
+            ) from None
+
+    def _digest(self, by: By, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        from pgjobs.flow.digest import digest  # hashlib takes its time to load
+
+        same: dict[str, Any] = {"task": self._task}
+        if "queue" in by.parts:
+            same["queue"] = self._queue
+        if "args" in by.parts:
+            method = getattr(self._inner, "function", None)
+            same["self"] = method.__self__ if isinstance(method, MethodType) else None
+            same["args"] = dict(self._parameters.bound(args, kwargs))
+        return f"by:{digest(same)}"
+
+
+def _common(flow: Flow) -> dict[str, Any]:
+    seconds = flow.expires if isinstance(flow.expires, float) else None
+    common: dict[str, Any] = {
+        "on_failure": None if flow.sequence is None else flow.on_failure,
+        "expires_at": None if seconds is not None else flow.expires,
+        "expires_after": seconds,
+    }
+    if flow.is_checked:
+        common |= {
+            "until_started": flow.unique_until == "started",
+            "period": flow.unique_until if isinstance(flow.unique_until, float) else None,
+            "on_conflict": flow.on_conflict,
+            "needed": list(flow.after) if flow.after else None,
+            "if_failed": flow.if_failed,
+        }
+    return common

@@ -1,0 +1,262 @@
+"""A callable with its arguments, to bytes and back: one pickle of `(callable, args, kwargs)`, protocol 5.
+
+Functions and classes travel as names, so a worker runs its own code. What has no name (lambdas, closures, functions
+made in functions) travels by value, with cloudpickle where that is installed.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from pgjobs.core.allowlist import AllowList
+from pgjobs.core.callables import parameters_of
+from pgjobs.core.config import settings
+from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
+from pgjobs.jobs.job import Job, options_of, task_name
+from pgjobs.jobs.outcome import JobTimeout
+
+PROTOCOL = 5
+_MAIN_MODULES = ("__main__", "__mp_main__")  # the second: the same, in a child of multiprocessing
+_REASON_LIMIT = 300  # characters of another library's message
+_STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
+_FROM_MEMO = frozenset({"BINGET", "LONG_BINGET"})
+_Parts: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
+
+
+class Call:
+    """What a payload holds. Calling it runs the callable."""
+
+    __slots__ = ("args", "callable", "kwargs")
+
+    def __init__(self, callable: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.callable = callable
+        self.args = args
+        self.kwargs = kwargs
+
+    def __call__(self) -> Any:
+        """Run it, and give what it returns: a coroutine, if it is async."""
+        return self.callable(*self.args, **self.kwargs)
+
+
+def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    """Make the payload of a call.
+
+    Options that were changed for this enqueue are left out: they are stored in the job's row.
+
+    Raises:
+        EnqueueError: something in it can not be pickled, a worker could not import it, or it is too large.
+
+    """
+    target: Callable[..., Any] = callable.base if isinstance(callable, Job) else callable
+    call = (target, args, kwargs)
+    try:
+        payload = pickle.dumps(call, PROTOCOL)
+    except Exception as error:  # objects decide themselves what they raise when they are pickled
+        payload = _dump_by_value(call, error)
+    limit = settings().max_payload
+    if len(payload) > limit:
+        raise EnqueueError(
+            f"the payload of {task_name(target)} is {len(payload):,} bytes, and {limit:,} are allowed: store the data "
+            "elsewhere and enqueue a reference to it, or raise PGJOBS_MAX_PAYLOAD."
+        )
+    if b"_main__" in payload:  # in both names of the script that was started
+        _refuse_main(target, payload)
+    return payload
+
+
+def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pickles: bool = True) -> Call:
+    """Read a payload, a pickle or JSON.
+
+    Whoever wrote a pickle decides what code this runs: verify its signature first (see `signing`). With an allow-list
+    only what is on it is imported and called, and `task` has to be on it as well. `pickles`: whether there may be any.
+
+    Raises:
+        PayloadError: it can not be read here, for whatever reason: one line that says why.
+
+    """
+    try:
+        first = payload[:1]
+        if first == b"[" or first == b"{":
+            from pgjobs.payload.json_format import load_json
+
+            _check_size(payload)
+            return Call(*load_json(payload, task, allow))
+        if allow is None and pickles:
+            return Call(*pickle.loads(payload))
+        return _load_with_care(payload, task, allow if pickles else None)
+    except (JobTimeout, PayloadError):
+        raise
+    except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
+        raise PayloadError(_why_not_loaded(error)) from error
+
+
+def _load_with_care(payload: bytes, task: str, allow: AllowList | None) -> Call:
+    """Load a pickle with an allow-list; with none, there should be no pickles."""
+    if allow is None:
+        raise NotAllowedError(
+            f"the payload of {task} is a pickle, and this worker takes none (--payload json, PGJOBS_PAYLOAD): "
+            'declare it with @job(payload="json") and enqueue it again, or let another worker run it.'
+        )
+    from pgjobs.payload.safe.unpickler import loads  # where there is no list, it is not needed
+
+    allow.check_task(task)
+    _check_size(payload)
+    call = Call(*loads(payload, allow))
+    if options_of(call.callable).payload == "json":
+        raise NotAllowedError(
+            f'{task_name(call.callable)} has @job(payload="json"), and this payload is a pickle: enqueue it again, by '
+            "its own name."
+        )
+    return call
+
+
+def _check_size(payload: bytes) -> None:
+    # Not of pickles that may call anything: there a limit would protect nothing, and cost time.
+    limit = settings().max_payload
+    if len(payload) > limit:
+        raise PayloadError(
+            f"the payload has {len(payload):,} bytes, and this worker takes {limit:,}: enqueue a reference to the "
+            "data, or raise PGJOBS_MAX_PAYLOAD here as well."
+        )
+
+
+def _why_not_loaded(error: BaseException) -> str:
+    reason = _reason(error)
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"the payload can not be loaded: {reason}. Is the code of this job installed where the worker runs, and "
+            "at the same version?"
+        )
+    if isinstance(error, ImportError | AttributeError):
+        return f"the payload can not be loaded: {reason}. Was it moved or renamed after the job was enqueued?"
+    if isinstance(error, pickle.UnpicklingError | EOFError | ValueError | IndexError | KeyError | TypeError):
+        return f"the payload can not be loaded, it is damaged or was made by other code: {reason}"
+    return f"the payload can not be loaded: {reason}"
+
+
+# -- What is refused, and why ----------------------------------------------------------------------------------------
+
+
+def _dump_by_value(call: _Parts, error: Exception) -> bytes:
+    try:
+        dumps = _by_value(import_module("cloudpickle"))
+    except ImportError:
+        raise _refusal(call, pickle.dumps, error, _advice(error)) from error
+    try:
+        return dumps(call, PROTOCOL)
+    except Exception as second:
+        raise _refusal(call, dumps, second, "") from second
+
+
+@cache
+def _by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
+    """Give cloudpickle's `dumps`, for functions and classes: open files are refused, where it would copy them."""
+    pickler: Any = cloudpickle.Pickler
+
+    class Pickler(pickler):  # type: ignore[misc]  # cloudpickle has no types
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, io.IOBase):
+                raise TypeError(f"cannot pickle '{type(obj).__name__}' object")
+            return super().reducer_override(obj)
+
+    def dumps(value: Any, protocol: int) -> bytes:
+        with io.BytesIO() as file:
+            Pickler(file, protocol).dump(value)
+            return file.getvalue()
+
+    return dumps
+
+
+def _advice(error: Exception) -> str:
+    """Say how what has no name could travel; for other errors there is no such way."""
+    text = str(error)
+    if "<locals>" in text or "<lambda>" in text or "local object" in text:
+        return " Define it at the top level of a module, or install pgjobs-runner[cloudpickle] to send it by value."
+    return ""
+
+
+def _refusal(
+    call: _Parts,
+    dumps: Callable[[Any, int], bytes],
+    error: Exception,
+    advice: str,
+) -> EnqueueError:
+    name = task_name(call[0])
+    for what, value in _parts(*call):
+        try:
+            dumps(value, PROTOCOL)
+        except Exception as own:
+            return EnqueueError(f"{what} of {name} can not be pickled: {_reason(own)}.{advice}")
+    return EnqueueError(f"{name} and its arguments can not be pickled: {_reason(error)}.{advice}")
+
+
+def _parts(
+    callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[str, object]]:
+    names = parameters_of(callable).positional
+    for position, value in enumerate(args):
+        name = f" {names[position]!r}" if position < len(names) else ""
+        yield f"argument {position + 1}{name}", value
+    for keyword, value in kwargs.items():
+        yield f"argument {keyword!r}", value
+    yield "the callable itself", callable
+
+
+def _refuse_main(target: Callable[..., Any], payload: bytes) -> None:
+    for module, name in _globals(payload):
+        if module in _MAIN_MODULES:
+            raise EnqueueError(
+                f"{name} is defined in __main__, the script that was started, and no worker can import it from there: "
+                f"{_way_out_of_main(name.partition('.')[0])}."
+            )
+
+
+def _way_out_of_main(name: str) -> str:
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    file = getattr(main, "__file__", None)
+    if spec is not None and not spec.name.endswith("__main__"):
+        return f"enqueue it from another module, with `from {spec.name} import {name}`"
+    if file:
+        module = file.rpartition("/")[2].removesuffix(".py")
+        return f"move it to a module of its own, or enqueue it from another one, with `from {module} import {name}`"
+    return "move it to a module, and import it from there"
+
+
+def _globals(payload: bytes) -> Iterator[tuple[str, str]]:
+    """List what the pickle imports when it is loaded, as (module, name); nothing is loaded for that."""
+    import pickletools
+
+    memo: list[str] = []  # of what is not a string, ""
+    before = last = top = ""  # the last two strings that were pushed, and what lies on top
+    for opcode, argument, _ in pickletools.genops(payload):
+        kind = opcode.name
+        if kind == "MEMOIZE":
+            memo.append(top)
+        elif kind == "STACK_GLOBAL":
+            yield before, last
+            top = ""
+        elif kind in _STRINGS or kind in _FROM_MEMO:
+            top = str(argument) if kind in _STRINGS else memo[int(str(argument))]
+            before, last = last, top
+        elif kind != "FRAME":
+            top = ""
+
+
+def _reason(error: BaseException) -> str:
+    """Give another library's message in one line, with its kind."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:  # the __str__ of a foreign exception may raise anything
+        text = ""
+    if len(text) > _REASON_LIMIT:
+        text = text[: _REASON_LIMIT - 1] + "…"
+    name = type(error).__name__
+    return f"{name}: {text.rstrip('.')}" if text else name

@@ -1,0 +1,1 @@
+"""Unpickling that runs nothing outside an allowlist: the opcodes, the lookup of names, the permitted values."""

@@ -1,3 +1,0 @@
-"""Which version of pgjobs this is; a file of its own, so that all rooms may ask."""
-
-VERSION = "0.1.0"

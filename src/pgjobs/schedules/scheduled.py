@@ -1,0 +1,37 @@
+"""Enqueue what a row of `schedules` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.jobs.handle import JobHandle, checked_handle
+from pgjobs.schedules.schedule import columns_of
+from pgjobs.schedules.stored_call import statement_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+
+def enqueue_scheduled(
+    conn: psycopg.Connection[Any], row: Mapping[str, Any], run_at: datetime | None
+) -> JobHandle | None:
+    """Enqueue the call in the connection's transaction, as `enqueue` would, and give the job's handle.
+
+    Where another job has its unique key, it is that one's, with `conflict` set, and nothing is raised. None: a trigger
+    of somebody's has kept the row out.
+
+    `run_at`: the firing that it is for; None: now.
+
+    Raises:
+        UsageError: the row can not be read.
+        psycopg.Error: it could not be inserted.
+
+    """
+    from pgjobs.db.adapters.psycopg import run
+
+    name, cells = statement_of(row)
+    ids = run(conn, name, columns_of(row)._replace(run_at=run_at), cells)
+    return checked_handle(ids[0]) if ids else None

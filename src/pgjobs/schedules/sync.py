@@ -1,0 +1,107 @@
+"""Write the schedules that code declares, and retire those that no code declares any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from psycopg.rows import dict_row
+
+from pgjobs.db.statements import statement
+from pgjobs.schedules.cron import parse
+from pgjobs.schedules.ownership import Declarer, counting, decided_by, kept
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from pgjobs.schedules.schedule import Schedule
+
+log = logging.getLogger("pgjobs.scheduler")
+
+
+class Declaration:
+    """What the code of one supervisor declares, in the database."""
+
+    def __init__(self, role: str) -> None:
+        self._id: UUID = uuid4()
+        self._role = role
+        self._started_at: datetime | None = None  # by PostgreSQL's clock
+        self._complained: set[str] = set()
+
+    def beat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, Schedule]) -> None:
+        """Say what is declared, and that this supervisor is there.
+
+        Raises:
+            psycopg.Error: it could not be written.
+
+        """
+        with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(statement("lock_declarers"))
+            me = {"id": self._id, "role": self._role, "names": sorted(schedules), "started_at": self._started_at}
+            beat = cursor.execute(statement("beat_declarer"), me).fetchone()
+            assert beat is not None  # noqa: S101 (INSERT … RETURNING)
+            self._started_at = beat["started_at"]
+            rows = cursor.execute(statement("list_declarers")).fetchall()
+            now = rows[0]["now"]
+            declarers = [
+                Declarer(
+                    row["id"], row["role"], frozenset(row["names"]), row["started_at"], row["seen_at"], row["ended_at"]
+                )
+                for row in rows
+            ]
+            mine = decided_by(self._id, declarers, now)
+            self._write(cursor, {name: schedule for name, schedule in schedules.items() if name in mine})
+            cursor.execute(statement("retire_schedules"), {"kept": sorted(kept(declarers, now))})
+            for row in cursor.fetchall():
+                log.info("the schedule %s is not in the code of %s any more: it is retired", row["name"], row["app"])
+            cursor.execute(statement("forget_schedules"))
+            gone = {each.id for each in declarers} - {each.id for each in counting(declarers, now)}
+            if gone:
+                cursor.execute(statement("forget_declarers"), {"ids": sorted(gone)})
+
+    def end(self, conn: psycopg.Connection[Any]) -> None:
+        """Say that this supervisor ends."""
+        conn.execute(statement("end_declarer"), {"id": self._id})
+
+    def _write(self, cursor: psycopg.Cursor[dict[str, Any]], schedules: Mapping[str, Schedule]) -> None:
+        if not schedules:
+            return
+        names = sorted(schedules)
+        rows = cursor.execute(statement("lock_schedules"), {"names": names}).fetchall()
+        there = {row["name"]: row for row in rows}
+        (now,) = (row["now"] for row in cursor.execute(statement("clock")).fetchall())
+        for name in names:  # in one order, so that nobody waits for each other
+            schedule, row, digest = schedules[name], there.get(name), schedules[name].digest()
+            if row is not None and row["app"] != schedule.app:
+                self._complain(schedule, row["app"])
+                continue
+            if row is not None and row["digest"] == digest and row["retired_at"] is None:
+                continue
+            cron = parse(schedule.cron, schedule.tz)
+            after = now if row is None or row["last_at"] is None else max(now, row["last_at"])
+            next_at = cron.next(after)
+            if (
+                row is not None
+                and row["retired_at"] is None
+                and (row["cron"], row["tz"]) == (schedule.cron, schedule.tz)
+            ):
+                next_at = row["next_at"]  # what was missed while nobody worked is made up for
+            cursor.execute(
+                statement("put_schedule"), {**asdict(schedule), "next_at": next_at, "digest": digest}, binary=False
+            )
+            log.info("schedule %s: %s (%s)", name, schedule.cron, schedule.tz)
+
+    def _complain(self, schedule: Schedule, owner: str | None) -> None:
+        if schedule.name not in self._complained:
+            self._complained.add(schedule.name)
+            log.error(
+                "the schedule %s of %s is not declared: %s has one of that name; give one of them another name",
+                schedule.name,
+                schedule.app,
+                f"the application {owner}" if owner is not None else "an operator (`pgjobs schedules`)",
+            )

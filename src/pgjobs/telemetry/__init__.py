@@ -1,0 +1,1 @@
+"""What pgjobs reports about itself: structured logs."""

@@ -1,0 +1,277 @@
+"""Logs on structlog: key and value on a terminal, JSON lines elsewhere.
+
+Everything goes through one handler of the standard library's root logger: what pgjobs logs, what jobs log through
+structlog, and what they log through `logging`. Inside a job every line has `job_id`, `task`, `queue` and `attempt`.
+
+A log call must never break a job. So nothing is rendered before the handler, where every error of a rendering ends in
+a line that says so, and values of strange types are made into bounded text first.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from datetime import UTC, date, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import bounded, describe
+from pgjobs.db.url import mask
+from pgjobs.jobs.context import current
+from pgjobs.jobs.outcome import JobTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+FORMATS = ("auto", "console", "json")
+VALUE_LIMIT = 4_000  # characters of one value
+ITEM_LIMIT = 100  # items of one list or dictionary
+DEPTH_LIMIT = 4  # lists and dictionaries inside one another
+_CUT = " … ({} characters left out)"
+
+
+def configure_logging(
+    level: str = "info", format: Literal["auto", "console", "json"] = "auto", stream: TextIO | None = None
+) -> None:
+    """Send the logs of this process to a stream (default: stderr), from `level` on.
+
+    `auto` is `console` on a terminal and `json` elsewhere. Called again, it replaces what it set up before; handlers
+    of others are left alone.
+
+    Raises:
+        UsageError: there is no such level or format.
+
+    """
+    if level.lower() not in LEVELS:
+        raise UsageError(f"log level {level!r}: give one of {', '.join(LEVELS)}.")
+    if format not in FORMATS:
+        raise UsageError(f"log format {format!r}: give one of {', '.join(FORMATS)}.")
+    to = sys.stderr if stream is None else stream
+    terminal = _is_terminal(to)
+    console = format == "console" or (format == "auto" and terminal)
+
+    handler = Lines(to)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder()],  # what `logging` was given as `extra`
+            processors=_processors(console=console, terminal=terminal, stream=to),
+        )
+    )
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, Lines)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)  # a job's warnings are lines like all others
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Give a logger: `get_logger(__name__).info("worker started", worker=7)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes each record as one line; one that can not be rendered becomes a line that says so.
+
+    It takes no lock. A line is one call of `write`, and a timeout that is raised in a job's thread just after a lock
+    was taken would leave it locked: every thread that logs would stop there.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the record, unless a filter is against it."""
+        passed = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return bool(passed)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record. Nothing that is wrong with it, or with the stream, gets out."""
+        try:
+            self.stream.write(self._line(record) + "\n")
+            self.stream.flush()
+        except JobTimeout:  # raised from outside in a job's thread, at whatever line it was
+            raise
+        except Exception:  # noqa: S110 (the stream is gone: there is nowhere left to say it)
+            pass
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(_with_message(record))
+        except JobTimeout:
+            raise
+        except BaseException as error:
+            plain = logging.makeLogRecord(
+                {
+                    "name": record.name,
+                    "levelno": record.levelno,
+                    "levelname": record.levelname,
+                    "msg": "a log line that could not be rendered (%s)",
+                    "args": (describe(error)[0],),
+                }
+            )
+            return self.format(plain)
+
+
+def _with_message(record: logging.LogRecord) -> logging.LogRecord:
+    """Make the message of a record of the standard library, also when its arguments do not fit its text."""
+    if isinstance(record.msg, dict) and hasattr(record, "_logger"):  # structlog's: rendered by the processors
+        return record
+    record = logging.makeLogRecord(record.__dict__)
+    try:
+        record.msg = record.getMessage()
+    except JobTimeout:
+        raise
+    except BaseException as error:
+        record.msg = f"{_text(record.msg)} (its arguments do not fit: {describe(error)[0]})"
+    record.args = ()
+    return record
+
+
+def _processors(*, console: bool, terminal: bool, stream: TextIO) -> list[Any]:
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        _add_message,
+        _add_origin,
+        _add_job,
+        _add_exception,
+        ProcessorFormatter.remove_processors_meta,
+        _make_plain,
+    ]
+    if console:
+        colors = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=colors,
+            exception_formatter=structlog.dev.plain_traceback,
+            sort_keys=False,
+            pad_event_to=0,
+        )
+        return [*shared, _for_people, renderer]
+    utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    return [*shared, structlog.processors.JSONRenderer(ensure_ascii=not utf8)]
+
+
+def _add_message(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the arguments of structlog's `info("%s", x)` into its text."""
+    arguments = event.pop("positional_args", None)
+    if arguments:
+        try:
+            event["event"] = str(event.get("event")) % arguments
+        except JobTimeout:
+            raise
+        except BaseException as error:
+            event["event"] = f"{_text(event.get('event'))} (its arguments do not fit: {describe(error)[0]})"
+    return event
+
+
+def _add_origin(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put time, level and logger first: the order of a line's keys."""
+    record: logging.LogRecord = event["_record"]
+    rest = dict(event)
+    event.clear()
+    event["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    event["level"] = record.levelname.lower()
+    said = rest.pop("event", "")
+    event["event"] = said.rstrip() if isinstance(said, str) else said
+    event["logger"] = record.name
+    event.update((key, value) for key, value in rest.items() if key not in event)
+    return event
+
+
+def _add_job(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Say which job this is, if one is running here."""
+    job = current.get()
+    if job is not None:
+        event.setdefault("job_id", job.id)
+        event.setdefault("task", job.task)
+        event.setdefault("queue", job.queue)
+        event.setdefault("attempt", job.attempt)
+    return event
+
+
+def _add_exception(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Render the exception, and the stack, as bounded text."""
+    given = event.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else None
+    if isinstance(given, tuple) and len(given) == 3:
+        error = given[1]
+    elif given and error is None:
+        error = sys.exc_info()[1]
+    if error is not None:
+        event["exception"] = describe(error)[1].rstrip()
+    stack = event.pop("stack_info", None)
+    if isinstance(stack, str):
+        event["stack"] = bounded(stack)
+    return event
+
+
+def _make_plain(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make every value one that any renderer can write, without the passwords of database URLs."""
+    return {
+        _text(key): _masked(value) if key in ("exception", "stack") else _plain(value, DEPTH_LIMIT)
+        for key, value in event.items()
+    }
+
+
+def _plain(value: object, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if depth and isinstance(value, dict) and type(value) is dict:
+        return {_text(key): _plain(item, depth - 1) for key, item in islice(value.items(), ITEM_LIMIT)}
+    if depth and isinstance(value, list | tuple | set | frozenset) and type(value).__module__ == "builtins":
+        return [_plain(item, depth - 1) for item in islice(value, ITEM_LIMIT)]
+    return _text(value, convert=repr)
+
+
+def _text(value: object, convert: Any = str) -> str:
+    """Make text of anything: without passwords, bounded, whatever its `__str__` or `__repr__` does."""
+    try:
+        text = value if type(value) is str else str(convert(value))
+    except JobTimeout:
+        raise
+    except BaseException:  # also SystemExit, out of a job's own __repr__
+        text = f"<{type(value).__name__} that can not be printed>"
+    if len(text) <= VALUE_LIMIT:
+        return _masked(text)
+    # Twice the limit is masked, so that a password which lies across the cut is not half shown.
+    return _masked(text[: 2 * VALUE_LIMIT])[:VALUE_LIMIT] + _CUT.format(len(text) - VALUE_LIMIT)
+
+
+def _masked(text: str) -> str:
+    return mask(text) if "://" in text or "password" in text.lower() else text
+
+
+def _for_people(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Shorten the time (who watches a terminal knows what day it is), and let no text move the cursor."""
+    event["timestamp"] = datetime.fromisoformat(event["timestamp"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            kept = "\n" if key in ("exception", "stack") else ""
+            event[key] = "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in value)
+    return event
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # no such method, or closed
+        return False

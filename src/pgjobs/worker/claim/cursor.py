@@ -1,0 +1,170 @@
+"""Where the next claim of a queue starts, for each priority, and when to look at what lies behind: pure decisions.
+
+A claim remembers where it left off, because what lies before is mostly dead entries of the index. That place is a
+shortcut, not a truth: rows that commit late, are released or are rescued lie behind it. So
+
+- no claim starts later than `NEAR` before now: transactions that run side by side commit out of order;
+- *sweeps* look behind: all at once where that is quick. Where a long transaction elsewhere keeps millions of dead
+  entries alive it is not, and then they go back slice by slice, each about as long as `SLICE`, with every second one
+  for what is recent, so that no claim waits for them. They never take more than 5 % of the time.
+
+A *pass* is a row of sweeps that has looked at everything.
+
+Where the queue has an *aging*, what a claim looks at is cut into ranges (see `aging`); all else is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pgjobs.flow.aging import BEGINNING, NEWEST, OLDEST, Order, Place, Range, ranges
+
+__all__ = ["BEGINNING", "NEAR", "NEWEST", "OLDEST", "PRIORITIES", "Frontier", "Look", "Place"]
+
+PRIORITIES = list(range(10))
+NEAR = timedelta(seconds=0.1)
+SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
+VERY_DEAR = 0.05  # seconds: no look at everything takes that by chance
+LEAST_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
+LEAST_RECENT = 2.0  # seconds that every sweep looks back: who commits late is hardly ever later
+FIRST_WIDTH = 64.0  # seconds of run_at in a slice, when slices become necessary
+WIDEST = 1e6  # seconds; slices that might be wider have no end
+SWEEP_EVERY = 0.5  # seconds, while claims come back full
+SWEEP_SHARE = 20  # the next sweep is no sooner than this many times what the last one cost
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a claim looks at: each priority from its place on, until a time.
+
+    `order`: with aging, where a claimed job stands in it; priorities may be there several times then.
+    """
+
+    places: list[Place]
+    untils: list[datetime]
+    priorities: list[int] = field(default_factory=lambda: PRIORITIES)
+    order: Order | None = None
+
+
+_TO_THE_END = [NEWEST] * len(PRIORITIES)
+
+
+class Frontier:
+    """The places of one queue. `now`, `began`: seconds of a monotonic clock; `clock`: PostgreSQL's, about."""
+
+    def __init__(self) -> None:
+        self.places: list[Place] = [BEGINNING] * len(PRIORITIES)
+        self.next_sweep = 0.0  # when the next one may be
+        self.empty_since = 0.0  # when the last pass began, if nothing has been found since; else 0
+        self.sweeping = False  # whether the last claim was a sweep
+        self.rested = False  # whether it was the end of a pass that found nothing
+        self.aging: timedelta | None = None  # of the queue, as far as is known; may be changed between two claims
+        self._turn = 0  # claims with aging
+        self._aged: tuple[list[Range], Order] | None = None  # what the last claim looked at, with aging
+        # Seconds before the places: a sweep looks as far back as `_recent`, or from `_seen` to `_seen + _width`.
+        self._recent = math.inf
+        self._width = math.inf
+        self._seen = 0.0  # by this pass; 0: a new one begins
+        self._deep = False  # whether the last sweep was one of the second kind
+        self._usual = 0.0  # seconds that any claim takes, of late
+        self._dear = 0  # looks at everything in a row that took too long
+        self._pass_began = 0.0
+        self._found = False  # something, since this pass began
+
+    def start(self, now: float, clock: datetime) -> Look:
+        """Say what the next claim looks at."""
+        look = self._look(now, clock)
+        if self.aging is None:
+            self._aged = None
+            return look
+        self._turn += 1
+        found = ranges(clock, self.aging, starts=look.places, untils=look.untils, turn=self._turn)
+        order = Order(found)
+        self._aged = found, order
+        return Look([each.start for each in found], [each.until for each in found], [each[0] for each in found], order)
+
+    def _look(self, now: float, clock: datetime) -> Look:
+        self.sweeping, self.rested = now >= self.next_sweep, False
+        near = (clock - NEAR, 0)
+        starts = [min(place, near) for place in self.places]
+        if not self.sweeping:
+            return Look(starts, _TO_THE_END)
+        if not self._seen:
+            self._pass_began, self._found = now, False
+        self._deep = bool(self._seen) and not self._deep
+        if not self._deep:
+            return Look([_before(place, self._recent) for place in starts], _TO_THE_END)
+        far = self._seen + self._width
+        return Look([_before(place, far) for place in starts], [_before(place, self._seen)[0] for place in starts])
+
+    def claimed(self, last: Mapping[int, Place], *, full: bool, began: float, now: float, clock: datetime) -> None:
+        """Remember a claim that began at `clock`: the last place it took of each priority, and whether it was `full`.
+
+        Full: it took all that it asked for, so more may lie behind what it took.
+        """
+        places = self.places
+        for priority, place in last.items():
+            if full or place > places[priority]:
+                places[priority] = place  # a sweep may have left late rows just behind what it took
+        if not (self.sweeping and self._deep):
+            # It stopped at the last priority that it took from; those before have nothing more that is due.
+            near = (clock - NEAR, 0)
+            if self._aged and full and last:
+                self._used_up(*self._aged, last, near)
+            else:
+                for priority in range(max(last)) if full and last else PRIORITIES:
+                    places[priority] = max(places[priority], near)
+        if last:
+            self._found, self.empty_since = True, 0.0
+        cost = now - began
+        if not self.sweeping:
+            self._usual = min(cost, self._usual * 1.02) if self._usual else cost
+        if self.sweeping:
+            self.next_sweep = now + max(SWEEP_SHARE * cost, SWEEP_EVERY if full else 0.0)
+            if full:
+                self._seen, self._deep = 0.0, False  # what was found comes first
+            else:
+                self._swept(cost - self._usual, now)
+
+    def _used_up(self, found: list[Range], order: Order, last: Mapping[int, Place], near: Place) -> None:
+        """With aging: what lies before the range from which a full claim took its last job has nothing more."""
+        stopped = max(order.position(priority, place[0]) for priority, place in last.items())
+        for priority, _, until in found[:stopped]:
+            self.places[priority] = max(self.places[priority], min((until, 0), near))
+
+    def _swept(self, cost: float, now: float) -> None:
+        """After a sweep that was not full: `cost` is what it took beyond the usual."""
+        if self._deep:
+            self._seen += self._width
+            self._width = max(_adapted(self._width, cost), self._seen / LEAST_SHARE)
+        elif self._recent == math.inf:
+            self._seen = math.inf
+            self._dear = self._dear + 1 if cost > 2 * SLICE else 0
+            if self._dear > 1 or cost > VERY_DEAR:  # not only once, when the machine was busy
+                self._recent, self._dear = FIRST_WIDTH, 0
+                self.next_sweep = min(self.next_sweep, now + SWEEP_SHARE * SLICE)  # what comes next is cheap
+        else:
+            if not self._seen:
+                self._seen = self._width = self._recent
+            self._recent = max(_adapted(self._recent, cost), LEAST_RECENT)
+        if self._seen == math.inf:
+            self._seen, self._deep = 0.0, False
+            if not self._found:
+                self.empty_since, self.rested = self._pass_began, True
+
+
+def _before(place: Place, seconds: float) -> Place:
+    if seconds == math.inf or place[0] - OLDEST < timedelta(seconds=seconds):
+        return BEGINNING
+    return place[0] - timedelta(seconds=seconds), place[1]
+
+
+def _adapted(width: float, cost: float) -> float:
+    """Give the width of the next slice, from what the last one cost."""
+    if cost > SLICE:
+        return max(width / 2, 0.01)
+    width *= 4 if cost < SLICE / 4 else 1.3 if cost < SLICE / 2 else 1
+    return width if width < WIDEST else math.inf

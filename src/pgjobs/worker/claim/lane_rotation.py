@@ -1,0 +1,187 @@
+"""Whose turn it is, of the jobs that wait for one, and when to look: pure decisions.
+
+Jobs with a limit, a sequence, a tenant or a breaker wait in lanes, and lanes take turns. A *pass* gives turns to as
+many as are asked for. It goes through the lanes in their order, begins behind the lane that had the last turn, and asks
+each for `quantum` jobs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pgjobs.worker.claim.cursor import NEWEST, OLDEST, PRIORITIES
+
+FIRST = ""  # before all lanes
+LAST = "\U0010ffff"  # behind all lanes
+LOOK_EVERY = 1.0  # seconds between two looks at whether anything waits
+SOONEST = 0.005  # seconds until the next pass after one that gave nothing
+LATEST = 0.5
+PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
+WALK_SHARE = 9  # the same, where a walk through all lanes goes on
+LEAST_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
+MOST_FREED = 200  # lanes that are looked at before a walk goes on
+TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
+
+
+class Piece(NamedTuple):
+    """Lanes of one priority, from one up to another, both included; `due`: since when their jobs have to be due."""
+
+    priority: int
+    since: str
+    until: str
+    due: datetime
+
+
+class Pass(NamedTuple):
+    """What a pass looks at: pieces in their order, `quantum` jobs for each lane, and `most` lanes at most."""
+
+    pieces: list[Piece]
+    quantum: int
+    most: int
+
+
+class Turns:
+    """The turns of one queue, as far as one worker process gives them. `now`: seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self.next_look = 0.0
+        self._waiting_since = -math.inf  # when something was last seen to wait
+        self._next_pass = 0.0
+        self.aging: timedelta | None = None  # of the queue
+        self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
+        self._left: list[Piece] = []  # of a walk that ended before its time
+        self._freed: dict[tuple[int, str], None] = {}  # lanes where something has ended
+        self._looks: list[Piece] = []  # what the pass that is under way looks at
+        self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it looks at before it goes on
+        self._quantum = 1 << 20  # as long as there may be but one lane
+        self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
+
+    def looked(self, now: float, waiting: bool) -> None:
+        """Remember a look at whether anything waits for a turn, or will."""
+        self.next_look = now + LOOK_EVERY
+        if waiting:
+            self._waiting_since = now
+        elif not self.are_taken(now):
+            self.empty_since = now
+
+    def are_taken(self, now: float) -> bool:
+        """Say whether anything waits for its turn in this queue, or did a moment ago."""
+        return now - self._waiting_since < TIRED_AFTER
+
+    def is_due(self, now: float) -> bool:
+        """Say whether to make a pass."""
+        return self.are_taken(now) and now >= self._next_pass
+
+    def seconds_left(self, now: float) -> float:
+        """Give the seconds until the next pass; infinity: none is needed."""
+        return max(0.0, self._next_pass - now) if self.are_taken(now) else math.inf
+
+    def hurry(self, freed: Iterable[tuple[int, str]] = (), *, look: bool = False) -> None:
+        """Make the next pass at once: something has ended, in these lanes, or was added. `look`: and look before."""
+        self._next_pass = 0.0
+        if look:
+            self.next_look = 0.0
+        self._freed.update(dict.fromkeys(freed))
+
+    def give_way(self, now: float) -> None:
+        """Wait a moment: another worker makes a pass."""
+        self._next_pass = now + SOONEST
+
+    def start(self, demand: int, worst: int, clock: datetime) -> Pass:
+        """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`.
+
+        A walk through all lanes goes on where it ended, after a look at those where something has ended meanwhile; or
+        it begins: better priorities first, and with aging a priority comes several times, first with what has waited so
+        long that it counts as a better one.
+        """
+        freed, self._freed = sorted(self._freed)[:MOST_FREED], {}
+        if self._left:
+            self._looks = [Piece(priority, lane, lane, NEWEST) for priority, lane in freed] + self._left
+            self._out_of_turn = set(freed)
+        else:
+            self._looks, self._out_of_turn = list(self._walk(worst, clock)), set()
+        return Pass(self._looks, max(1, min(self._quantum, demand)), max(LEAST_LANES, 2 * demand))
+
+    def _walk(self, worst: int, clock: datetime) -> Iterator[Piece]:
+        for priority, due in steps(worst, clock, self.aging):
+            last = self._last.get(priority, FIRST)
+            yield Piece(priority, behind(last), LAST, due)
+            if last != FIRST:  # from the beginning on, up to the lane that had the last turn
+                yield Piece(priority, FIRST, last, due)
+
+    def passed(
+        self,
+        given: Iterable[tuple[int, str]],
+        demand: int,
+        began: float,
+        now: float,
+        *,
+        ended_at: tuple[int, str] | None = None,
+    ) -> None:
+        """Remember a pass that gave turns to these (priority and lane of each job), of so many that were asked for.
+
+        `ended_at`: the number of the piece (from 1) and the lane at which the walk ended before its time.
+        """
+        lanes: dict[int, set[str]] = {}
+        jobs = 0
+        for priority, lane in given:
+            jobs += 1
+            if (priority, lane) not in self._out_of_turn:
+                lanes.setdefault(priority, set()).add(lane)
+        for priority, those in lanes.items():
+            self._last[priority] = last_in_turn(those, self._last.get(priority, FIRST))
+        self._quantum = next_quantum(self._quantum, demand, jobs, sum(map(len, lanes.values())))
+        self._left = [] if ended_at is None else rest_of(self._looks, *ended_at)
+        share = PASS_SHARE if ended_at is None else WALK_SHARE
+        self._next_pass = 0.0 if jobs else now + min(max(share * (now - began), SOONEST), LATEST)
+        self.empty_since = 0.0 if jobs or self._left else began
+        if jobs:
+            self._waiting_since = now
+
+
+def behind(lane: str) -> str:
+    """Give the first text that comes behind a lane: there is no character before U+0001 in PostgreSQL."""
+    return lane if lane == FIRST else lane + "\x01"
+
+
+def rest_of(pieces: list[Piece], number: int, lane: str) -> list[Piece]:
+    """Give what is left of a walk that ended at this lane of this piece (the first is 1)."""
+    here = pieces[number - 1]
+    return [here._replace(since=behind(lane)), *pieces[number:]]
+
+
+def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[int, datetime]]:
+    """Give the priorities in the order in which they are served, each with the time since when a job has to be due."""
+    if aging is None:
+        return [(priority, NEWEST) for priority in PRIORITIES[: worst + 1]]
+    return [
+        (priority, OLDEST if clock - OLDEST <= (waited := (priority - served) * aging) else clock - waited)
+        for served in PRIORITIES[: worst + 1]
+        for priority in PRIORITIES[served:]
+    ]
+
+
+def last_in_turn(lanes: Iterable[str], behind: str) -> str:
+    """Give the lane that had its turn last: a pass begins behind `behind`, and ends with it."""
+    ordered = sorted(lanes)
+    before = [lane for lane in ordered if lane <= behind]
+    return (before or ordered)[-1]
+
+
+def next_quantum(quantum: int, demand: int, given: int, lanes: int) -> int:
+    """Give how many jobs to take from each lane in the next pass.
+
+    With more than are needed every lane should come to its turn, with fewer one lane should do.
+
+    >>> next_quantum(100, demand=100, given=100, lanes=1)  # others may not have come to their turn
+    50
+    >>> next_quantum(1, demand=100, given=20, lanes=20)
+    4
+
+    """
+    if given < demand:
+        return min(max(4 * quantum, 1), 1 << 20)
+    return max(1, min(quantum, demand) // 2) if lanes < demand else 1

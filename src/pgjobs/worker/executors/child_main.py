@@ -1,0 +1,95 @@
+"""The child process's side: `python -m pgjobs.worker.executors.child_main FD BOX_FD PARENT`.
+
+It takes a job, runs it as its only work, and answers with the outcome. It dies with its worker.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+
+from pgjobs.core.config import configure
+from pgjobs.core.errors import PayloadError
+from pgjobs.jobs.context import ControlledJob, CurrentJob
+from pgjobs.jobs.outcome import Outcome
+from pgjobs.worker.executors.child_process import late, receive, send
+from pgjobs.worker.executors.invoke import call_now, loaded, outcome_of, refused
+from pgjobs.worker.executors.outcome_codec import to_bytes
+from pgjobs.worker.runtime.process_exit import die_with_parent, write_last_stack_to
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, remember
+from pgjobs.worker.runtime.recycling import limit_memory
+from pgjobs.worker.runtime.signals import keep_signals
+
+
+def main(fd: int, box_fd: int, parent: int) -> None:
+    """Serve jobs until the worker closes the connection."""
+    die_with_parent(parent)
+    write_last_stack_to(box_fd)
+    # Stopping is the supervisor's business, also when a signal goes to every process. No SIG_IGN: programs that a job
+    # starts would inherit it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    undo_signals = keep_signals()
+    remember(fd, box_fd)
+    channel = socket.socket(fileno=fd)
+    os.set_inheritable(fd, False)
+    try:
+        hello = pickle.loads(receive(channel))
+        configure(**hello["settings"])
+        from pgjobs.telemetry.logs import configure_logging
+
+        configure_logging(hello["log_level"], hello["log_format"])
+        for module in hello["imports"]:
+            with suppress(BaseException):  # the worker has imported it, or complained; a job that needs it will too
+                import_module(module)
+        if hello["memory"] is not None:
+            limit_memory(hello["memory"])
+        send(channel, b"ready")
+        while True:
+            job = _job(pickle.loads(receive(channel)))
+            _run(job, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
+    except (EOFError, ConnectionError):
+        pass
+
+
+def _job(values: dict[str, object]) -> CurrentJob:
+    job = ControlledJob.__new__(ControlledJob)  # it has all that either kind has
+    for name, value in values.items():
+        setattr(job, name, value)
+    return job
+
+
+def _run(job: CurrentJob, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
+    """Run the job, and answer with its outcome; if it has a timeout, first with the outcome of running too long."""
+    me = os.getpid()
+    try:
+        call = loaded(job)
+    except PayloadError as error:
+        outcome = refused(job, error)
+        if job.timeout is not None:
+            answer(outcome)
+    else:
+        if job.timeout is not None:
+            answer(outcome_of(job, late(job), call.callable))
+        try:
+            outcome = call_now(job, call)
+        except BaseException as error:
+            outcome = outcome_of(job, error)
+    if os.getpid() != me:
+        os._exit(0)  # the job forked, and its child came back to us
+    undo_signals()  # the next job runs here too
+    if not intact():
+        os._exit(FILES_CLOSED)
+    with suppress(BaseException):  # the job may have closed it
+        sys.stdout.flush()
+    answer(outcome)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,240 @@
+"""A child process that runs jobs for a consumer thread: for CPU-heavy work, and for what can not be trusted to end.
+
+The child is started at first use and serves one job after another. When a job's time is up, or when it dies, the
+whole process group is killed, so that nothing a job started is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pgjobs.core.errors import PayloadError
+from pgjobs.jobs.context import CurrentJob
+from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobTimeout, Outcome
+from pgjobs.jobs.retry import after_loss
+from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
+from pgjobs.worker.executors.outcome_codec import LONGEST, from_bytes
+from pgjobs.worker.runtime.process_exit import BlackBox, has_died, how_it_died, wait_for_end
+
+LENGTH = struct.Struct("!I")
+LOOK_EVERY = 0.5  # seconds: whether the child still lives
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted
+        return None
+
+
+_HOME = _working_directory()  # a job in a thread may change the worker's, and remove it
+
+
+class ChildProcess:
+    """One child. `hello` is what it is told at its start: modules to import, how to log, the schema."""
+
+    def __init__(self, hello: dict[str, Any]) -> None:
+        self._hello = hello
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._box: BlackBox | None = None
+        self._last: str | None = None  # what the last one left behind
+        self._job: CurrentJob | None = None  # that it runs
+        self._lock = threading.Lock()  # for that
+
+    def run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
+        """Run the job in the child, and give its outcome, whatever happens to the child.
+
+        `begin` is called when the job is about to start: a child may have to be started before, which takes its time.
+        """
+        self._job = job
+        try:
+            return self._run(job, begin)
+        finally:
+            with self._lock:  # who cancels it kills no other job's process
+                self._job = None
+
+    def cancel(self, id: int, claim: int) -> bool:
+        """Kill the child if it runs this job, from another thread; False: it does not."""
+        with self._lock:
+            job = self._job
+            if job is None or job.id != id or job.claim != claim:
+                return False
+            job.ask_to_cancel()
+            self.abandon()
+            return True
+
+    def _run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
+        try:
+            check_signature(job)
+        except PayloadError as error:
+            return refused(job, error)
+        attempt, most = job.budget()
+        if_late = None
+        try:
+            channel = self._ready()
+            if job.cancelled:
+                return CANCELLED_ON_REQUEST
+            begin()
+            deadline = None if job.timeout is None else time.monotonic() + job.timeout
+            send(channel, _question(job))
+            if job.timeout is not None:
+                if_late = receive(channel, deadline, self._alive, LONGEST)
+            return from_bytes(receive(channel, deadline, self._alive, LONGEST))
+        except TimeoutError:
+            self._kill()
+            return _outcome_when_late(job, if_late)
+        except (OSError, EOFError):
+            how = self._kill()
+            return after_loss(
+                f"its process died: {how}", attempt, most, isolate=bool(job.isolate), traceback=self._last
+            )
+        except ValueError as error:
+            self._kill()
+            return after_loss(f"its process gave an answer that makes no sense: {error}", attempt, most)
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._process is not None:
+            self._kill()
+
+    def abandon(self) -> None:
+        """Kill the child and all it started, from another thread; whoever waits for its answer gets none."""
+        process = self._process
+        if process is not None and not has_died(process):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _alive(self) -> bool:
+        return self._process is not None and not has_died(self._process)
+
+    def _ready(self) -> socket.socket:
+        if self._socket is not None and self._alive():
+            return self._socket
+        if self._process is not None:
+            self._kill()
+        ours, theirs = socket.socketpair()
+        self._box = BlackBox()
+        fds = [theirs.fileno(), self._box.fd]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pgjobs.worker.executors.child_main", *map(str, (*fds, os.getpid()))],
+                pass_fds=fds,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+                cwd=_HOME,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._socket = ours
+        send(ours, pickle.dumps(self._hello))
+        receive(ours, None, self._alive)  # it has imported what it was told to: that is not the job's time
+        return ours
+
+    def _kill(self) -> str:
+        """Kill the child and all it started, and say how it had died (if it was still alive: that it was killed)."""
+        process, self._process = self._process, None
+        channel, self._socket = self._socket, None
+        box, self._box = self._box, None
+        peak = None
+        if channel is not None:
+            channel.close()
+        if process is None:
+            if box is not None:
+                box.close()
+            return "it could not be started"
+        status: int | None = None
+        with suppress(subprocess.TimeoutExpired):  # it may be on its way out, with a status of its own
+            peak = wait_for_end(process, 0.2)
+            status = process.returncode
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+        process.wait()
+        if box is not None:
+            self._last = box.report(peak)
+            box.close()
+        return how_it_died(status) if status is not None else "it lost its connection to the worker, and was killed"
+
+
+def late(job: CurrentJob) -> JobTimeout:
+    """Give what a job that runs too long in a child process fails with."""
+    return JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed")
+
+
+def _outcome_when_late(job: CurrentJob, answer: bytes | None) -> Outcome:
+    """Give what the child has said before it began, by the job's own policy; by the default one, if it said nothing."""
+    try:
+        return outcome_of(job, late(job)) if answer is None else from_bytes(answer)
+    except ValueError:
+        return outcome_of(job, late(job))
+
+
+def _question(job: CurrentJob) -> bytes:
+    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "_asked")}
+    return pickle.dumps(values | {"turn": ("", job.breaker)})
+
+
+def send(channel: socket.socket, data: bytes) -> None:
+    """Send one message."""
+    channel.sendall(LENGTH.pack(len(data)) + data)
+
+
+def receive(
+    channel: socket.socket,
+    deadline: float | None = None,
+    alive: Callable[[], bool] | None = None,
+    most: int | None = None,
+) -> bytes:
+    """Receive one message of `most` bytes, until the deadline (monotonic seconds).
+
+    `alive` says whether the other side still lives: a closed connection alone does not tell, when a process that it
+    forked has the connection too.
+
+    Raises:
+        TimeoutError: it did not come in time.
+        EOFError: the other side is gone.
+        ValueError: it is longer.
+
+    """
+    size: int = LENGTH.unpack(_receive(channel, LENGTH.size, deadline, alive))[0]
+    if most is not None and size > most:
+        raise ValueError(f"it has {size:,} bytes")
+    return _receive(channel, size, deadline, alive)
+
+
+def _receive(channel: socket.socket, size: int, deadline: float | None, alive: Callable[[], bool] | None) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        patience = left if alive is None else min(LOOK_EVERY, left or LOOK_EVERY)
+        living = alive is None or alive()
+        channel.settimeout(patience if living else 0.001)
+        try:
+            part = channel.recv(min(65536, size - len(parts)))
+        except TimeoutError:
+            if not living:
+                raise EOFError from None
+            continue
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)

@@ -1,0 +1,178 @@
+"""From a claimed job to a call, and from the call's end to an outcome. Shared by all consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from contextvars import copy_context
+from dataclasses import replace
+from inspect import CO_COROUTINE
+from types import CoroutineType, FunctionType
+from typing import Any
+
+from pgjobs.core.config import settings
+from pgjobs.core.errors import PayloadError
+from pgjobs.flow.breaker import declared
+from pgjobs.jobs.context import CurrentJob, current
+from pgjobs.jobs.job import Job, is_async, options_of
+from pgjobs.jobs.outcome import COMPLETED, Failed, JobTimeout, Outcome, Retried
+from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
+from pgjobs.payload.pickling import Call, load
+from pgjobs.payload.signing import verify
+
+
+def open_payload(job: CurrentJob) -> Call:
+    """Check the job's signature, if this worker has a key, and load its payload.
+
+    Raises:
+        PayloadError: it can not be loaded, or must not.
+
+    """
+    now = settings()  # once for both, for this is done for each job
+    if now.signing_keys:
+        _verify(job, now.signing_keys)
+    return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
+
+
+def loaded(job: CurrentJob) -> Call:
+    """Load the job's payload: with an allow-list, nothing else is resolved for it.
+
+    Raises:
+        PayloadError: it can not be loaded, or must not.
+
+    """
+    now = settings()
+    return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
+
+
+def check_signature(job: CurrentJob) -> None:
+    """Check the job's signature, if this worker has a key; nothing of the payload is looked at before.
+
+    Raises:
+        SignatureError: it is unsigned, or wrongly signed.
+
+    """
+    keys = settings().signing_keys
+    if keys:
+        _verify(job, keys)
+
+
+def _verify(job: CurrentJob, keys: tuple[bytes, ...]) -> None:
+    verify(
+        keys,
+        job.signature,
+        queue=job.queue,
+        task=job.task,
+        executor=job.executor,
+        timeout=job.timeout,
+        payload=job.payload,
+    )
+
+
+def call_now(job: CurrentJob, call: Call) -> Outcome:
+    """Run a call in this thread, in a context of its own, and give its outcome."""
+    try:
+        result = copy_context().run(_bound, job, call)
+    except BaseException as error:
+        return outcome_of(job, error, call.callable)
+    if type(result) is CoroutineType:
+        return _finish(job, call, result)
+    return COMPLETED
+
+
+def _bound(job: CurrentJob, call: Call) -> Any:
+    current.set(job)
+    return call.callable(*call.args, **call.kwargs)
+
+
+def _finish(job: CurrentJob, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Outcome:
+    """Run a coroutine that a plain function returned, or that is to run outside of the event loop."""
+    import asyncio
+
+    async def main() -> None:
+        current.set(job)
+        await in_time(coroutine, job.timeout)
+
+    try:
+        asyncio.run(main())
+    except BaseException as error:
+        return outcome_of(job, error, call.callable)
+    return COMPLETED
+
+
+async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
+    """Await it, and cancel it after so many seconds (None: never).
+
+    Raises:
+        JobTimeout: it was cancelled.
+
+    """
+    import asyncio
+
+    timeout = asyncio.timeout(seconds)
+    try:
+        async with timeout:
+            await coroutine
+    except TimeoutError as error:
+        if timeout.expired():
+            late = JobTimeout(f"ran longer than its {seconds or 0:g} s")
+            raise late.with_traceback(error.__traceback__) from error.__cause__
+        raise
+
+
+def outcome_of(job: CurrentJob, error: BaseException, callable: Any = None) -> Outcome:
+    """Decide what follows from an exception, by the retry policy of what raised it."""
+    attempt, most = job.budget()
+    try:
+        if isinstance(error, JobTimeout) and not error.args:
+            error.args = (f"ran longer than its {job.timeout or 0:g} s",)
+        policy = options_of(callable).policy if callable is not None else RetryPolicy()
+        outcome = after_exception(error, attempt, most, policy)
+        return outcome if job.breaker is None else _judged(outcome, error, job.breaker)
+    except BaseException as second:  # an exception whose class lies about itself
+        return after_loss(f"{_name(error)}, and looking at it raised {_name(second)}", attempt, most)
+
+
+def _judged(outcome: Outcome, error: BaseException, name: str) -> Outcome:
+    """Add to a failure whether it is one of the dependency behind the breaker.
+
+    A timeout is one in any case: whoever waits in vain was not answered. A payload that can not be loaded says nothing.
+    """
+    if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
+        return outcome
+    breaker = declared().get(name)
+    blamed = breaker is None or isinstance(error, JobTimeout) or breaker.blames(error)
+    return replace(outcome, answered=not blamed)
+
+
+def _name(error: BaseException) -> str:
+    name: str = type.__dict__["__name__"].__get__(type(error))  # past whatever its metaclass makes of it
+    return name
+
+
+def refused(job: CurrentJob, error: PayloadError) -> Outcome:
+    """Decide what follows when a payload can not be loaded. It may be a deployment under way, so it is retried.
+
+    What is unsigned, wrongly signed or not allowed stays so: it fails at once.
+    """
+    from pgjobs.core.errors import NotAllowedError, SignatureError
+
+    hopeless = isinstance(error, SignatureError | NotAllowedError)
+    return outcome_of(job, error, _NEVER_AGAIN if hopeless else None)
+
+
+def _never_again() -> None: ...
+
+
+_NEVER_AGAIN: Any = Job(_never_again, options_of(_never_again).changed(policy=RetryPolicy(give_up_on=(BaseException,))))
+
+
+def runs_on_loop(job: CurrentJob, call: Call) -> bool:
+    """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
+    if job.executor == "thread":
+        return False
+    function = call.callable
+    if type(function) is Job:
+        return function.is_async  # it remembers
+    if type(function) is FunctionType and not function.__dict__:  # no mark and no wrapper: its code says it
+        return bool(function.__code__.co_flags & CO_COROUTINE)
+    return is_async(function)

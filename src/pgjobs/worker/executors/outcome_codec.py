@@ -1,0 +1,66 @@
+"""What a child process says of its job, as bytes: JSON, and no pickle.
+
+The child runs the job, so the job decides what comes from there. The worker takes nothing but an outcome with fields of
+the types that they should have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from pgjobs.core.text import bounded, one_line
+from pgjobs.core.validate import LONGEST_DELAY
+from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Retried, Snoozed
+
+_TIDY: dict[str, Callable[[Any], Any]] = {
+    "error": one_line,
+    "reason": one_line,
+    "traceback": lambda text: None if text is None else bounded(text),
+}
+LONGEST = 1 << 20  # bytes; an error and its traceback have some thousand characters
+_KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Cancelled, Completed, Failed, Retried, Snoozed)}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def to_bytes(outcome: Outcome) -> bytes:
+    """Write an outcome."""
+    return json.dumps([type(outcome).__name__, asdict(outcome)]).encode()
+
+
+def from_bytes(answer: bytes) -> Outcome:
+    """Read an outcome.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    try:
+        name, values = json.loads(answer)
+        kind = _KINDS[name]
+        wrong = [field for field, value in values.items() if not _fits(field, value)]
+        outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
+    except (TypeError, ValueError, KeyError, RecursionError, AttributeError) as error:
+        raise ValueError(f"it is no outcome: {type(error).__name__}") from None
+    if wrong:
+        raise ValueError(f"it is no outcome: {', '.join(wrong)} can not be so")
+    return COMPLETED if type(outcome) is Completed else outcome
+
+
+def _fits(field: str, value: Any) -> bool:
+    match field:
+        case "delay":
+            return type(value) is float and 0 <= value <= LONGEST_DELAY
+        case "isolate":
+            return type(value) is bool
+        case "answered":
+            return value is None or type(value) is bool
+        case "traceback":
+            return value is None or type(value) is str
+        case _:  # error, reason
+            return type(value) is str

@@ -1,0 +1,48 @@
+"""Where a thread's job can be found, to be asked to end, or to have `JobCancelled` raised in it.
+
+The exception must never reach the thread outside of the job that it is meant for, and jobs that nobody cancels must not
+pay for that with a lock. So the thread says what it runs, and looks afterwards whether somebody was after it; who is
+after it says so before looking what it runs. Whichever comes first, one of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from pgjobs.jobs.context import CurrentJob
+from pgjobs.jobs.outcome import JobCancelled
+from pgjobs.worker.executors.timeouts import raise_in_thread, take_back
+
+
+class Seat:
+    """One thread of a consumer. `job`: what it runs, in this thread; `hunted`: `leave` has to be called."""
+
+    __slots__ = ("_lock", "_thread", "hunted", "job")
+
+    def __init__(self) -> None:
+        self.job: CurrentJob | None = None
+        self.hunted = False
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+
+    def cancel(self, id: int, claim: int, *, force: bool) -> bool:
+        """Ask the job to end, from another thread; with `force` raise in it, once. False: it does not run here."""
+        job = self.job
+        if job is None or job.id != id or job.claim != claim:
+            return False
+        job.ask_to_cancel()
+        if force:
+            with self._lock:
+                if not self.hunted:
+                    self.hunted = True
+                    if self.job is job:
+                        raise_in_thread(self._thread, JobCancelled)
+        return True
+
+    def leave(self) -> None:
+        """Say that the job has ended. What was raised and has not arrived yet is taken back."""
+        self.job = None
+        if self.hunted:
+            with self._lock:
+                take_back(self._thread)
+                self.hunted = False

@@ -1,0 +1,109 @@
+"""The watchdog: one thread that knows when a job's time is up, and what then happens to it.
+
+A thread gets `JobTimeout` raised in it. That works between two steps of Python code, not inside a blocking C call; a
+job that is still there some seconds later is *stuck*, and its worker process will be replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+from pgjobs.jobs.context import CurrentJob
+from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.worker.runtime.critical_thread import VitalThread
+
+STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
+LONGEST_WAIT = 3600.0  # seconds
+
+_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_NOTHING = ctypes.py_object()  # NULL, which takes an exception back that has not arrived; None would be raised
+
+
+def raise_in_thread(thread: int, error: type[BaseException]) -> None:
+    """Have a thread raise it, between two steps of Python code."""
+    _raise_in_thread(thread, ctypes.py_object(error))
+
+
+def take_back(thread: int) -> None:
+    """Have a thread not raise what has not arrived yet."""
+    _raise_in_thread(thread, _NOTHING)
+
+
+class Alarm:
+    """What to do when a job's time is up, unless it has ended before. `thread`: where it runs (None: on the loop)."""
+
+    __slots__ = ("_fired", "_lock", "_thread", "job", "over")
+
+    def __init__(self, job: CurrentJob, thread: int | None = None) -> None:
+        self.job: CurrentJob | None = job
+        self.over = False
+        self._thread = thread
+        self._fired = False
+        self._lock = threading.Lock()
+
+    def fire(self) -> None:
+        """Raise `JobTimeout` in the job's thread."""
+        with self._lock:
+            if not self.over and self._thread is not None:
+                self._fired = True
+                raise_in_thread(self._thread, JobTimeout)
+
+    def end(self) -> None:
+        """Say that the job has ended. What was raised and has not arrived yet is taken back."""
+        with self._lock:
+            self.over = True
+            self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
+            if self._fired and self._thread is not None:
+                take_back(self._thread)
+
+
+class Watchdog(VitalThread):
+    """Fires alarms. `stuck(job)` is called for a job that goes on after its alarm."""
+
+    def __init__(self, stuck: Callable[[CurrentJob], None]) -> None:
+        super().__init__(name="pgjobs-watchdog", daemon=True)
+        self._stuck = stuck
+        self._heap: list[tuple[float, int, bool, Alarm]] = []
+        self._enough = 1_000  # alarms in the heap, before those that are over are thrown out
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._running = False
+
+    def watch(self, alarm: Alarm, seconds: float) -> None:
+        """Fire the alarm after so many seconds."""
+        with self._changed:
+            if not self._running:  # the thread exists only where timeouts are used
+                self._running = True
+                self.start()
+            if len(self._heap) >= self._enough:
+                self._heap = [entry for entry in self._heap if not entry[3].over]
+                heapq.heapify(self._heap)
+                self._enough = 2 * len(self._heap) + 1_000
+            deadline = time.monotonic() + seconds
+            heapq.heappush(self._heap, (deadline, next(self._numbers), False, alarm))
+            if self._heap[0][3] is alarm:
+                self._changed.notify()
+
+    def work(self) -> None:
+        """Wait for the next deadline, for ever."""
+        while True:
+            with self._changed:
+                while not self._heap or self._heap[0][0] > time.monotonic():
+                    rest = self._heap[0][0] - time.monotonic() if self._heap else LONGEST_WAIT
+                    self._changed.wait(min(rest, LONGEST_WAIT))
+                _, number, second, alarm = heapq.heappop(self._heap)
+                if not alarm.over and not second:
+                    heapq.heappush(self._heap, (time.monotonic() + STUCK_AFTER, number, True, alarm))
+            job = alarm.job
+            if job is None:
+                continue
+            if second:
+                self._stuck(job)
+            else:
+                alarm.fire()

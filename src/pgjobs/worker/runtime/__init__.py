@@ -1,0 +1,1 @@
+"""What a worker process stands on: connections that reconnect, the control channel, the scoreboard, registration."""

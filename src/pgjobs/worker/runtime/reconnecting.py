@@ -1,0 +1,130 @@
+"""A connection that is made again when it is lost, with a growing pause, and one log line per outage."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.db.connection import behind_pooler, pinned
+from pgjobs.db.url import mask
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pgjobs.db.deadline import PatientConnection
+
+log = logging.getLogger("pgjobs.link")
+T = TypeVar("T")
+LONGEST_PAUSE = 5.0  # seconds between tries
+
+
+class Stop(Protocol):
+    """What ends the tries: a `threading.Event`, or something that waits like one."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait so many seconds, or less when the stop was asked for, and say whether it was."""
+        ...
+
+
+class Stopped(Exception):
+    """The worker stops, so the connection is not tried any longer."""
+
+
+class Link:
+    """One connection of a worker, for one thread. `connect` makes it; `stop` ends the tries."""
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], PatientConnection],
+        stop: Stop,
+        *,
+        async_commit: bool = False,
+        longest_pause: float = LONGEST_PAUSE,
+    ) -> None:
+        self._name = name
+        self._connect = connect
+        self._stop = stop
+        self._async_commit = async_commit
+        self._longest_pause = longest_pause
+        self.pooled = False  # behind a pooler: neither LISTEN nor settings nor prepared statements last
+        self._connection: PatientConnection | None = None
+        self._cursor: psycopg.Cursor[Any] | None = None
+        self.generation = 0  # how often it was connected
+
+    @property
+    def connection(self) -> PatientConnection:
+        """The connection, made if there is none.
+
+        Raises:
+            ConfigurationError, psycopg.OperationalError: it can not be made now.
+
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+            self._cursor = None
+            self.pooled = behind_pooler(self._connection)
+            self.generation += 1
+        return self._connection
+
+    @property
+    def cursor(self) -> psycopg.Cursor[Any]:
+        """One cursor of the connection, for binary results."""
+        connection = self.connection
+        if self._cursor is None:
+            self._cursor = connection.cursor(binary=True)
+        return self._cursor
+
+    @contextmanager
+    def pinned(self) -> Iterator[psycopg.Cursor[Any]]:
+        """Give the cursor for statements of the hot path; their plans are pinned here, if not by the session."""
+        connection, cursor = self.connection, self.cursor
+        if self.pooled:
+            with pinned(connection, async_commit=self._async_commit):
+                yield cursor
+        else:
+            yield cursor
+
+    def run(self, work: Callable[[Link], T], *, patience: float | None = None) -> T:
+        """Do `work` with this link; when the connection breaks, connect again and do it again.
+
+        `work` must be safe to repeat: whether a statement was carried out is not known when its answer is cut off.
+        `patience`: seconds after which to give up once the stop was asked for (None: at once).
+
+        Raises:
+            Stopped: the worker stops, and the server still can not be reached.
+
+        """
+        import psycopg
+
+        pause, began = 0.05, 0.0
+        while True:
+            try:
+                result = work(self)
+            except (psycopg.Error, ConfigurationError) as error:
+                # Whatever it is (an outage, a disk that is full, a migration under way), it is not ours to give up.
+                if not began:
+                    began = time.monotonic()
+                    reason = mask(str(error).strip().partition("\n")[0]) or type(error).__name__
+                    log.warning("%s: PostgreSQL does not answer as it should, trying on: %s", self._name, reason)
+                self.close()
+                if self._stop.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (spreads a herd, no secret)
+                    if patience is None or time.monotonic() - began > patience:
+                        raise Stopped from error
+                    time.sleep(pause)
+                pause = min(self._longest_pause, pause * 2)
+            else:
+                if began:
+                    log.warning("%s: PostgreSQL is back after %.1f s", self._name, time.monotonic() - began)
+                return result
+
+    def close(self) -> None:
+        """Close the connection; the next use makes a new one."""
+        connection, self._connection, self._cursor = self._connection, None, None
+        if connection is not None:
+            connection.close()

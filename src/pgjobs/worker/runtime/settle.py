@@ -1,0 +1,209 @@
+"""Write outcomes to the database: one statement per kind of outcome, however many jobs.
+
+Both the acknowledger (for its own worker) and the rescuer (for a dead one) settle through here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pgjobs.db.dependencies import End, follow
+from pgjobs.db.statements import statement
+from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Parked, Released, Retried, Snoozed
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger("pgjobs.settle")
+DELAY_FOR_WANT_OF_ONE = 60.0  # seconds
+
+
+class Claim(NamedTuple):
+    """One claim of a job: the job's id, and how often it had been claimed by then.
+
+    With the worker's id it is the fence of every acknowledgement. The number only grows, unlike that of the attempt,
+    which is taken back where a run does not count.
+    """
+
+    id: int
+    number: int
+
+
+Settlement = tuple[Claim, Outcome]
+_AS_ASKED = Cancelled("")  # for no other reason than that of the request
+
+
+def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Iterable[Settlement]) -> list[Claim]:
+    """Write outcomes of jobs that `worker_id` runs, and give the claims that were not its own any more.
+
+    A job that was asked to be cancelled is cancelled, whatever its outcome here: only `complete` comes before that.
+
+    An outcome that PostgreSQL refuses (it is no outage: a value that can not be stored, say) is written on its own,
+    as plainly as possible, so that it spoils neither the batch nor its job.
+    """
+    groups: dict[type[Outcome], list[Settlement]] = defaultdict(list)
+    for settlement in outcomes:
+        groups[type(settlement[1])].append(settlement)
+    stale: list[Claim] = []
+    for kind, group in groups.items():
+        left = _settle_group(cursor, worker_id, host, kind, group)
+        if left and kind is Parked:  # what paused them does so no longer
+            left = _settle_group(cursor, worker_id, host, Released, [(claim, RELEASED) for claim in left])
+        stale += left
+    if stale:
+        asked: list[Settlement] = [(claim, _AS_ASKED) for claim in stale]
+        stale = _settle_group(cursor, worker_id, host, Cancelled, asked)
+    return stale
+
+
+def complete(
+    cursor: psycopg.Cursor[Any],
+    worker_id: int,
+    ids: list[int],
+    claims: list[int],
+    *,
+    keep: bool = True,
+    controlled: bool = False,
+    awaited: set[int] | None = None,
+) -> list[int]:
+    """Write that jobs completed (the hot one), and give the ids of those that were not this worker's any more.
+
+    `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Those that others wait for
+    are kept in any case, and added to `awaited`.
+    """
+    values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
+    if not keep:
+        cursor.execute(statement("complete_and_forget"), values)
+    elif controlled:
+        cursor.execute(statement("complete_controlled"), values)
+    else:
+        cursor.execute(statement("complete"), values)
+    if cursor.rowcount == len(ids):
+        return []
+    if keep:
+        left = {row[0] for row in cursor.execute(statement("not_completed"), values).fetchall()}
+    else:
+        left = set(ids) - {row[0] for row in cursor.fetchall()}
+    if not left:
+        return []
+    done = _complete_awaited(cursor, values)
+    if awaited is not None:
+        awaited |= done
+    return sorted(left - done)
+
+
+def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> set[int]:
+    """Do the same for those that others wait for, and let these go on."""
+    with cursor.connection.transaction():
+        done = {row[0] for row in cursor.execute(statement("complete_awaited"), values).fetchall()}
+        follow(cursor, [End(job, awaited=True) for job in done], completed=True)
+    return done
+
+
+def array(numbers: Iterable[int]) -> str:
+    """Give PostgreSQL's text form of an array of numbers; far cheaper than adapting each of them."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def _settle_group(
+    cursor: psycopg.Cursor[Any], worker_id: int, host: str, kind: type[Outcome], group: Sequence[Settlement]
+) -> list[Claim]:
+    import psycopg
+
+    try:
+        with cursor.connection.transaction():
+            return _execute(cursor, worker_id, host, kind, group)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise  # an outage, a deadlock, a full disk: it is tried again as it is
+    except psycopg.Error as error:
+        if cursor.connection.closed:
+            raise
+        if len(group) > 1:
+            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
+        claim, outcome = group[0]
+        log.exception("its outcome %r can not be stored as it is", outcome, extra={"job_id": claim.id})
+        return _settle_plainly(cursor, worker_id, host, claim, outcome, error)
+
+
+def _settle_plainly(
+    cursor: psycopg.Cursor[Any], worker_id: int, host: str, claim: Claim, outcome: Outcome, error: Exception
+) -> list[Claim]:
+    import psycopg
+
+    plain = _plainly(outcome, f"{type(outcome).__name__}; its error can not be stored: {type(error).__name__}")
+    try:
+        with cursor.connection.transaction():
+            return _execute(cursor, worker_id, host, type(plain), [(claim, plain)])
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except psycopg.Error:
+        if cursor.connection.closed:
+            raise
+        log.exception("its outcome can not be stored at all; its row needs a look", extra={"job_id": claim.id})
+        return [claim]
+
+
+def _plainly(outcome: Outcome, error: str) -> Outcome:
+    match outcome:
+        case Retried():
+            delay = outcome.delay if isinstance(outcome.delay, float) else DELAY_FOR_WANT_OF_ONE
+            return Retried(error, delay, isolate=outcome.isolate)
+        case Failed():
+            return Failed(error)
+        case Cancelled():
+            return outcome if outcome is _AS_ASKED else Cancelled(error)
+        case Snoozed():
+            return Snoozed(DELAY_FOR_WANT_OF_ONE)
+        case _:
+            return outcome
+
+
+def _execute(
+    cursor: psycopg.Cursor[Any], worker_id: int, host: str, kind: type[Outcome], group: Sequence[Settlement]
+) -> list[Claim]:
+    outcomes: list[Any] = [outcome for _, outcome in group]
+    values: dict[str, Any] = {
+        "ids": array(claim.id for claim, _ in group),
+        "claims": array(claim.number for claim, _ in group),
+        "worker_id": worker_id,
+    }
+    if kind is Retried:
+        name = "retry"
+        values |= {
+            "delays": [o.delay for o in outcomes],
+            "isolates": [o.isolate for o in outcomes],
+            "errors": [o.error for o in outcomes],
+            "tracebacks": [o.traceback for o in outcomes],
+            "host": host,
+        }
+    elif kind is Failed:
+        name = "fail"
+        values |= {
+            "errors": [o.error for o in outcomes],
+            "tracebacks": [o.traceback for o in outcomes],
+            "host": host,
+        }
+    elif kind is Snoozed:
+        name = "snooze"
+        values["delays"] = [o.delay for o in outcomes]
+    elif kind is Cancelled:
+        name = "cancel"
+        values["reasons"] = [None if o is _AS_ASKED else o.reason for o in outcomes]
+    elif kind is Parked:
+        name = "park_task"
+        values["tasks"] = [o.task for o in outcomes]
+    else:
+        assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
+        name = "release"
+    rows = cursor.execute(statement(name), values).fetchall()
+    if kind is Failed or kind is Cancelled:
+        ends = [End(*row) for row in rows]
+        if any(end.awaited or end.sequence is not None for end in ends):
+            follow(cursor, ends, completed=False)
+    elif kind is not Parked and (controlled := [job for job, is_controlled in rows if is_controlled]):
+        cursor.execute(statement("wait_again"), {"ids": array(controlled)})
+    written = {row[0] for row in rows}
+    return [claim for claim, _ in group if claim.id not in written]

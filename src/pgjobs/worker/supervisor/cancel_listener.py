@@ -1,0 +1,111 @@
+"""The supervisor's ear: hears that running jobs are to be cancelled, and passes it on to the workers that run them.
+
+The request stands in the job's row; a NOTIFY says that there is one. A look every second is the net, and all there
+is behind a pooler. What still runs is passed on with every look, so nothing is lost on the way, and asking twice
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.db.connection import connect_hot
+from pgjobs.db.statements import cancel_channel, statement
+from pgjobs.worker.runtime.reconnecting import Link, Stopped
+
+if TYPE_CHECKING:
+    from pgjobs.worker.supervisor.worker_handle import Member
+
+log = logging.getLogger("pgjobs.ear")
+LOOK_EVERY = 1.0  # seconds
+POOLED_LOOK_EVERY = 0.5  # seconds, where nothing rings
+LEAST_PAUSE = 0.02  # seconds between two looks, however often it rings
+
+
+class Ear(threading.Thread):
+    """One thread and one connection for all workers of a supervisor. `members()` gives them by their id."""
+
+    def __init__(self, database_url: str, members: Callable[[], dict[int, Member]]) -> None:
+        super().__init__(name="pgjobs-ear", daemon=True)
+        self._members = members
+        self._stopping = threading.Event()
+        self._link = Link(
+            "ear",
+            lambda: connect_hot(database_url, application_name="pgjobs ear"),
+            self._stopping,
+        )
+        self._generation = 0  # of its connection
+        self._rung = False  # since the last look began
+        self._wake_read, self._wake_write = os.pipe()
+
+    def stop(self) -> None:
+        """End it."""
+        self._stopping.set()
+        with suppress(OSError):  # it has ended
+            os.write(self._wake_write, b"!")
+
+    def run(self) -> None:
+        """Listen until told to stop; nothing unexpected stops it."""
+        import psycopg
+
+        while not self._stopping.is_set():
+            try:
+                self._link.run(self._look)
+                self._wait()
+            except Stopped:
+                break
+            except psycopg.Error:
+                self._link.close()  # it broke while nothing was asked: the next look connects again
+            except Exception:
+                log.exception("the ear stumbled, and goes on")
+                self._stopping.wait(LOOK_EVERY)
+        self._link.close()
+        for fd in (self._wake_read, self._wake_write):
+            os.close(fd)
+
+    def _look(self, link: Link) -> None:
+        connection = link.connection
+        if link.generation != self._generation:
+            self._generation = link.generation
+            if not link.pooled:
+                from psycopg import sql
+
+                connection.add_notify_handler(self._ring)
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(cancel_channel())))
+        self._rung = False  # whatever rings from now on may be for what this look does not see
+        members = self._members()
+        if not members:
+            return
+        with link.pinned() as cursor:
+            rows = cursor.execute(statement("cancel_requests"), {"worker_ids": list(members)}).fetchall()
+        requests = defaultdict(list)
+        for worker_id, job, claim, force in rows:
+            requests[worker_id].append((job, claim, force))
+        for worker_id, wanted in requests.items():
+            members[worker_id].cancel(wanted)
+
+    def _ring(self, notify: Any) -> None:
+        self._rung = True
+
+    def _wait(self) -> None:
+        """Wait for a ring, or for the next look; several rings are one."""
+        link = self._link
+        pgconn = link.connection.pgconn
+        until = time.monotonic() + (POOLED_LOOK_EVERY if link.pooled else LOOK_EVERY)
+        poller = select.poll()
+        poller.register(self._wake_read, select.POLLIN)
+        poller.register(pgconn.socket, select.POLLIN)
+        while not self._rung and not self._stopping.is_set() and (seconds := until - time.monotonic()) > 0:
+            poller.poll(seconds * 1000)
+            pgconn.consume_input()
+            while pgconn.notifies() is not None:
+                self._rung = True
+        self._stopping.wait(LEAST_PAUSE)

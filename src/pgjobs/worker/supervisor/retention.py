@@ -1,0 +1,173 @@
+"""Retention: makes the days of history ahead, and lets go of what is older than the table `retention` allows.
+
+Every supervisor may do it; there is no leader. Making a day takes an advisory lock, and the rest is for whoever takes
+the turn, which is written down in that table. It is done in short steps, so that nobody waits for it: neither those
+who acknowledge, nor a dead worker whose jobs the same thread has to settle.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.core.text import one_line
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger("pgjobs.retention")
+EVERY = 60.0  # seconds between two looks of one supervisor
+TURN = 600.0  # seconds between two turns, whoever has them
+AFTER_TROUBLE = 3600.0  # seconds until the next look, where the last one met what a person has to mend
+BUDGET = 1.0  # seconds that one call may take, and one step more
+DAYS_AHEAD = 3
+PAGES = 200  # of the default partition, in one step
+LETTERS = 500  # in one step
+KEYS = 500  # in one step
+Steps = Iterator[None]  # one short transaction before each of them
+
+
+class Retention:
+    """The work of one supervisor, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._next_look = 0.0  # monotonic seconds
+        self._connection: psycopg.Connection | None = None
+        self._steps: Steps | None = None
+
+    def work(self, connection: psycopg.Connection, interrupted: Callable[[], bool]) -> None:
+        """Do what is due, for about a second and until `interrupted()`; the next call goes on.
+
+        Raises:
+            psycopg.Error: the connection broke. What the server refuses is logged, and tried again later.
+
+        """
+        import psycopg
+
+        began = time.monotonic()
+        steps, self._steps = self._steps, None
+        if steps is None or self._connection is not connection:
+            if began < self._next_look:
+                return
+            self._next_look = began + EVERY
+            self._connection, steps = connection, self._look(connection)
+        try:
+            for _ in steps:
+                if interrupted() or time.monotonic() - began > BUDGET:
+                    self._steps = steps
+                    return
+        except psycopg.Error as error:
+            self._complain(connection, "retention", error)
+
+    def _look(self, connection: psycopg.Connection) -> Steps:
+        for (day,) in _rows(connection, "missing_history_days", ahead=DAYS_AHEAD):
+            # Without its day a row goes to the default partition, so this is no emergency.
+            what = f"the day {day} of history is not made"
+            if not (yield from self._try(connection, what, _make_day(connection, day))):
+                break
+        turn = _rows(connection, "take_retention_turn", every=TURN)
+        if not turn:
+            return
+        ((history_days, dead_letter_days),) = turn
+        yield
+        if history_days is not None:
+            for (day,) in _rows(connection, "old_history_days", days=history_days):
+                what = f"the day {day} of history is not dropped"
+                if not (yield from self._try(connection, what, _drop_day(connection, day))):
+                    break
+        what = "jobs_history_default is not cleaned up"
+        yield from self._try(connection, what, _clean_up(connection, history_days))
+        if dead_letter_days is not None:
+            what = "old dead letters are not removed"
+            yield from self._try(connection, what, _trim_dead(connection, dead_letter_days))
+        yield from self._try(connection, "full buckets are not forgotten", _trim_buckets(connection))
+        yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
+
+    def _try(self, connection: psycopg.Connection, what: str, steps: Steps) -> Generator[None, None, bool]:
+        """Take the steps; an error ends these only. False: a lock was waited for, and there is no use in trying on."""
+        import psycopg
+
+        try:
+            yield from steps
+        except psycopg.errors.LockNotAvailable:
+            log.info("%s yet, because somebody uses it; later", what)
+            return False
+        except psycopg.Error as error:
+            self._complain(connection, what, error)
+        return True
+
+    def _complain(self, connection: psycopg.Connection, what: str, error: psycopg.Error) -> None:
+        if connection.closed:
+            raise error
+        log.warning("%s: %s", what, one_line(error))
+        self._next_look = time.monotonic() + AFTER_TROUBLE
+
+
+def _make_day(connection: psycopg.Connection, day: object) -> Steps:
+    _rows(connection, "make_history_partition", day=day)
+    yield
+
+
+def _drop_day(connection: psycopg.Connection, day: object) -> Steps:
+    ((dropped,),) = _rows(connection, "drop_history_partition", day=day)
+    if dropped:
+        log.info("dropped the day %s of history", day)
+    else:
+        log.info("the day %s of history is not dropped yet, because somebody uses it; later", day)
+    yield
+
+
+def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:
+    """Go through the default partition, which is empty as a rule, some pages at a time."""
+    ((pages,),) = _rows(connection, "pages_of_history_default")
+    removed = 0
+    for page in range(0, pages, PAGES):
+        place = {"begins": f"({page},0)", "ends": f"({page + PAGES},0)"}
+        _count(connection, "date_history", **place)
+        if days is not None:
+            removed += _count(connection, "trim_history_default", days=days, **place)
+        yield
+    if removed:
+        log.info("removed %d old jobs from jobs_history_default", removed)
+
+
+def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:
+    removed = 0
+    while batch := _count(connection, "trim_dead", days=days, batch=LETTERS):
+        removed += batch
+        yield
+        if batch < LETTERS:
+            break
+    if removed:
+        log.info("removed %d dead letters that died more than %d days ago", removed, days)
+
+
+def _trim_buckets(connection: psycopg.Connection) -> Steps:
+    """Forget what is left of rates where that is everything, as of tenants that were here once."""
+    _count(connection, "trim_buckets")
+    yield
+
+
+def _trim_keys(connection: psycopg.Connection) -> Steps:
+    """Go through the unique keys: those of live jobs that have one, and those that were let go since the last turn."""
+    removed, last = 0, ""
+    while rows := _rows(connection, "list_unique_keys", after=last, batch=KEYS):
+        last = rows[-1][0]
+        free = [(key, job) for key, job, is_free in rows if is_free]
+        if free:
+            keys, jobs = zip(*free, strict=True)
+            removed += _count(connection, "trim_unique_keys", keys=list(keys), job_ids=list(jobs))
+        yield
+    if removed:
+        log.info("removed %d unique keys that no job has any more", removed)
+
+
+def _rows(connection: psycopg.Connection, name: str, **values: object) -> list[tuple[Any, ...]]:
+    return connection.execute(statement(name), values).fetchall()
+
+
+def _count(connection: psycopg.Connection, name: str, **values: object) -> int:
+    return connection.execute(statement(name), values).rowcount

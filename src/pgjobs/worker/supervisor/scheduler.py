@@ -1,0 +1,131 @@
+"""The supervisor's scheduler: a thread that fires what is due, and declares what its workers have imported.
+
+Every supervisor has one, for all schedules of the database. Where there are none it sleeps without a connection, until
+the caretaker has seen one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.db.connection import ANSWER_WITHIN, connect
+from pgjobs.db.statements import statement
+from pgjobs.schedules.ownership import EVERY
+from pgjobs.worker.runtime.reconnecting import Link, Stopped
+
+if TYPE_CHECKING:
+    from pgjobs.schedules.schedule import Schedule
+    from pgjobs.schedules.sync import Declaration
+
+log = logging.getLogger("pgjobs.scheduler")
+POLL = 1.0  # seconds: PostgreSQL's clock may leap, and schedules are added
+TAKEN = 0.1  # seconds until the next look at what somebody else has just locked
+LINGER = 60.0  # seconds for which the connection is kept when there is nothing to do
+
+
+class Scheduler(threading.Thread):
+    """One thread, and a connection while there are schedules. `role`: what its workers import, "" for nothing."""
+
+    def __init__(self, database_url: str, role: str) -> None:
+        super().__init__(name="pgjobs-scheduler", daemon=True)
+        self._role = role
+        self._stopping = threading.Event()
+        self._woken = threading.Event()
+        self._link = Link(
+            "scheduler",
+            lambda: connect(database_url, application_name="pgjobs scheduler", answer_within=ANSWER_WITHIN),
+            self._stopping,
+        )
+        self._schedules: dict[str, Schedule] | None = None  # None: the workers have not said yet
+        self._declaration: Declaration | None = None
+        self._next_beat = 0.0  # monotonic seconds
+        self._idle_since: float | None = None
+        self.needed = False
+
+    def declare(self, messages: list[dict[str, Any]]) -> None:
+        """Take what a worker process has imported (called by the supervisor's loop)."""
+        from pgjobs.schedules.schedule import Schedule
+
+        found = {schedule.name: schedule for schedule in map(Schedule.from_message, messages)}
+        if self._schedules is None or found != self._schedules:
+            self._schedules = found
+            self._next_beat = 0.0
+        if found:
+            self.wake()
+
+    def wake(self) -> None:
+        """Go to work: there are schedules."""
+        self.needed = True
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Work until told to stop; nothing unexpected stops it."""
+        while not self._stopping.is_set():
+            self._woken.clear()
+            pause: float | None = None
+            if self.needed:
+                try:
+                    pause = self._link.run(self._look)
+                except Stopped:
+                    break
+                except Exception:
+                    log.exception("the scheduler stumbled, and goes on")
+                    pause = POLL
+            if not self._stopping.is_set():
+                self._woken.wait(pause)
+        self._end()
+
+    def _look(self, link: Link) -> float | None:
+        """Do what is to be done now, and give the seconds until the next look; None: until it is woken."""
+        from pgjobs.schedules.firing import fire_due
+
+        if time.monotonic() >= self._next_beat:
+            self._beat(link)
+        row = link.connection.execute(statement("next_schedule")).fetchone()
+        assert row is not None  # noqa: S101 (it counts)
+        count, seconds = row
+        if not count and not self._schedules:
+            return self._rest(link)
+        self._idle_since = None
+        if not count or seconds > 0:
+            return min(POLL, seconds) if count else POLL
+        jobs = fire_due(link.connection, self._stopping.is_set)
+        return 0.0 if jobs else TAKEN
+
+    def _rest(self, link: Link) -> float | None:
+        self._idle_since = self._idle_since or time.monotonic()
+        if time.monotonic() - self._idle_since < LINGER:
+            return POLL
+        self._idle_since, self.needed = None, False
+        link.close()
+        return None
+
+    def _beat(self, link: Link) -> None:
+        schedules = self._schedules
+        if not self._role or schedules is None:
+            return
+        if self._declaration is None:
+            from pgjobs.schedules.sync import Declaration
+
+            self._declaration = Declaration(self._role)
+        self._declaration.beat(link.connection, schedules)
+        if schedules is self._schedules:  # else there is something new to say already
+            self._next_beat = time.monotonic() + EVERY
+
+    def _end(self) -> None:
+        try:
+            if self._schedules and self._declaration is None:  # its workers had nothing to do, and are through
+                self._beat(self._link)
+            if self._declaration is not None:
+                self._declaration.end(self._link.connection)
+        except Exception as error:  # the others find that out by themselves
+            log.info("the end of this scheduler is not written: %s", type(error).__name__)
+        self._link.close()

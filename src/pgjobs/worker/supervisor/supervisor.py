@@ -1,0 +1,262 @@
+"""`pgjobs work`: starts worker processes, restarts what dies, beats for them, and drains them on SIGTERM or SIGINT.
+
+    starting ─▶ working ─▶ draining ─▶ gone        per worker process; see `Member`
+                   └────── died ──▶ starting (after a pause that grows)
+
+It runs no job itself, so nothing that a job does can stop it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from pgjobs.core.config import configure, settings
+from pgjobs.core.errors import PgjobsError
+from pgjobs.db.connection import ANSWER_WITHIN, connect
+from pgjobs.db.revision import check_schema
+from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.supervisor.cancel_listener import Ear
+from pgjobs.worker.supervisor.heartbeat import Heart
+from pgjobs.worker.supervisor.maintenance import LAST_WORDS, Caretaker
+from pgjobs.worker.supervisor.scheduler import Scheduler
+from pgjobs.worker.supervisor.worker_handle import Member
+
+log = logging.getLogger("pgjobs.supervisor")
+TICK = 0.5  # seconds
+SAME_SIGNAL = 0.05  # seconds within which two signals are one
+SHORT_LIFE = 10.0  # seconds: who dies sooner, and without a job to blame, is restarted more slowly each time
+LONGEST_PAUSE = 30.0  # seconds between restarts
+
+
+class UnfitError(PgjobsError):
+    """A worker process said that it can not work, and that a restart would not help."""
+
+
+def restart_pause(short_lives: int) -> float:
+    """Give the seconds to wait before a restart, from the number of short lives in a row."""
+    return 0.0 if short_lives <= 1 else min(LONGEST_PAUSE, 0.5 * 2.0 ** min(short_lives - 2, 10))
+
+
+def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] | None = None) -> int:
+    """Run workers until a signal comes (or nothing is due, with `drain`), and give the exit code.
+
+    `on_progress` is called with the number of jobs that were settled so far, when `drain` is on. To be called in the
+    main thread: it handles SIGTERM and SIGINT meanwhile.
+
+    Raises:
+        ConfigurationError: the database can not be reached, or its tables are not those of this version.
+        UnfitError: the workers can not import what they should.
+
+    """
+    configure(schema=config.schema)
+    with connect(config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN) as connection:
+        check_schema(connection)
+    return Supervisor(config, on_progress).run()
+
+
+class Supervisor:
+    """The parent of the worker processes."""
+
+    def __init__(self, config: WorkerConfig, on_progress: Callable[[int], None] | None) -> None:
+        self._config = config
+        self._on_progress = on_progress
+        self._members: list[Member] = []
+        self._short_lives = 0
+        self._restarts: list[float] = []  # when the next processes are to be started, monotonic seconds
+        self._signals = 0
+        self._last_signal = -math.inf
+        self._draining = False
+        self._unfit: str | None = None
+        self._settled_before = 0  # by processes that are gone
+        self._lock = threading.Lock()
+        self._heart = Heart(config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone)
+        self._scheduler = Scheduler(config.database_url, config.role(settings().app))
+        self._caretaker = Caretaker(
+            config.database_url, config.heartbeat, config.rescue_after, self._heart, self._scheduler
+        )
+        self._ear = Ear(config.database_url, self._by_id)
+        self._selector = selectors.DefaultSelector()
+
+    def run(self) -> int:
+        """Supervise, and give the exit code."""
+        wake_read, wake_write = socket.socketpair()
+        for end in (wake_read, wake_write):
+            end.setblocking(False)
+        self._selector.register(wake_read, selectors.EVENT_READ, None)
+        old_wakeup = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
+        old = {n: signal.signal(n, self._on_signal) for n in (signal.SIGTERM, signal.SIGINT)}
+        old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only wakes the loop
+        if not settings().signing_keys:
+            log.warning(
+                "payloads are not signed: whoever can INSERT into %s.jobs can run code in these workers; "
+                "PGJOBS_SIGNING_KEY, set here and where jobs are enqueued, ends that",
+                self._config.schema,
+            )
+        try:
+            self._heart.start()
+            self._caretaker.start()
+            self._scheduler.start()
+            self._ear.start()
+            for _ in range(self._config.processes):
+                self._hire()
+            log.info(
+                "%d worker process%s for %s",
+                self._config.processes,
+                "" if self._config.processes == 1 else "es",
+                ", ".join(f"{queue.name}:{queue.concurrency}" for queue in self._config.queues),
+            )
+            self._loop(wake_read)
+        finally:
+            self._scheduler.stop()
+            for member in self._members:
+                member.kill()
+                self._bury(member)
+            self._caretaker.stop()
+            self._caretaker.join(LAST_WORDS + 5)
+            self._heart.stop()
+            self._ear.stop()
+            self._heart.join(5)
+            self._scheduler.join(5)
+            self._ear.join(5)
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(old_wakeup)
+            self._selector.close()
+            wake_read.close()
+            wake_write.close()
+        if self._unfit:
+            raise UnfitError(self._unfit)
+        return 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last_signal > SAME_SIGNAL:  # some send one to a process and to its group
+            self._signals += 1
+        self._last_signal = now
+
+    def _loop(self, wake: socket.socket) -> None:
+        acted = 0
+        while self._members or (self._restarts and not self._draining):
+            for key, _ in self._selector.select(TICK):
+                if key.data is None:
+                    wake.recv(4096)
+                else:
+                    self._hear(key.data)
+            if self._signals > acted:
+                acted = self._signals
+                if acted > 1 and self._draining:
+                    log.warning("second signal: stopping at once")
+                    return
+                self._drain()
+            for member in list(self._members):
+                member.check_pulse()
+                if member.has_ended():
+                    self._part_with(member)
+            while self._restarts and self._restarts[0] <= time.monotonic() and not self._draining:
+                self._restarts.pop(0)
+                self._hire()
+            if self._unfit:
+                return
+
+    def _hire(self) -> None:
+        try:
+            member = Member(self._config)
+        except OSError as error:  # no processes, files or memory left
+            self._short_lives += 1
+            pause = max(TICK, restart_pause(self._short_lives))
+            log.error("a worker process can not be started, trying again in %.1f s: %s", pause, error)
+            self._restarts.append(time.monotonic() + pause)
+            self._restarts.sort()
+            return
+        with self._lock:
+            self._members.append(member)
+        self._selector.register(member.control, selectors.EVENT_READ, member)
+
+    def _drain(self) -> None:
+        self._draining = True
+        log.info("draining: no more claims, up to %g s for what runs", self._config.grace)
+        for member in self._members:
+            member.drain(self._config.grace)
+
+    def _hear(self, member: Member) -> bool:
+        messages = member.hear()
+        for message in messages:
+            match message["say"]:
+                case "unfit":
+                    self._unfit = message["error"]
+                case "retiring":
+                    if not self._draining and not self._config.drain:
+                        self._hire()
+                case "progress":
+                    self._tell_progress()
+                case "schedules":
+                    self._scheduler.declare(message["schedules"])
+        if member.control.ended:
+            self._forget(member)
+        return bool(messages)
+
+    def _forget(self, member: Member) -> None:
+        try:
+            self._selector.unregister(member.control)
+        except (KeyError, ValueError):
+            pass  # it was forgotten before
+
+    def _tell_progress(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._settled_before + sum(member.settled for member in self._members))
+
+    def _part_with(self, member: Member) -> None:
+        while self._hear(member):
+            pass  # its last words
+        self._forget(member)
+        with self._lock:
+            self._members.remove(member)
+        self._settled_before += member.settled
+        has_worked = member.has_worked()
+        how = self._bury(member)
+        if self._draining or self._unfit:
+            return
+        if member.retired:
+            if self._config.drain:
+                self._restarts.append(time.monotonic())
+            return
+        if member.left and self._config.drain:
+            return  # nothing was due any more
+        # Who ran jobs was ended by one of them, and that one waits for its own backoff: the others need not.
+        self._short_lives = self._short_lives + 1 if member.age() < SHORT_LIFE and not has_worked else 0
+        pause = restart_pause(self._short_lives)
+        if how is not None:
+            log.error("worker process %d died: %s; another one starts in %.1f s", member.pid, how, pause)
+        self._restarts.append(time.monotonic() + pause)
+        self._restarts.sort()
+
+    def _bury(self, member: Member) -> str | None:
+        how = member.how_it_died()
+        if member.worker_id is not None:
+            self._caretaker.died(member.death(how))
+        member.close()
+        return how
+
+    def _by_id(self) -> dict[int, Member]:
+        with self._lock:
+            return {member.worker_id: member for member in self._members if member.worker_id is not None}
+
+    def _ids(self) -> list[int]:
+        with self._lock:
+            return [member.worker_id for member in self._members if member.worker_id is not None]
+
+    def _gone(self, worker_id: int) -> None:
+        """Kill a worker that others took for dead: its jobs are not its own any more (called by the heart)."""
+        with self._lock:
+            for member in self._members:
+                if member.worker_id == worker_id and not member.has_ended():
+                    log.error("worker %d was taken for dead by others, and is replaced", worker_id)
+                    member.kill()

@@ -1,0 +1,152 @@
+"""A worker process as its supervisor sees it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.executors.timeouts import STUCK_AFTER
+from pgjobs.worker.runtime.control_channel import Control, Message
+from pgjobs.worker.runtime.process_exit import BlackBox, has_died, how_it_died, wait_for_end
+from pgjobs.worker.runtime.scoreboard import Board
+from pgjobs.worker.runtime.settle import Claim
+from pgjobs.worker.supervisor.rescue import Death
+
+log = logging.getLogger("pgjobs.supervisor")
+REQUESTS = 500  # in one message
+SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
+
+
+class Member:
+    """One worker process: spawned, not forked, so that it shares nothing but what is passed to it."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.worker_id: int | None = None
+        self.settled = 0
+        self.retired = False
+        self._stuck: dict[Claim, str] = {}
+        self.left = False  # it said that it leaves
+        self._killed_on_purpose = False
+        self._kill_at: float | None = None
+        self._started_at = time.monotonic()
+        self._board = Board(sum(queue.concurrency for queue in config.queues))
+        self._black_box = BlackBox()
+        self._peak: int | None = None  # KiB
+        with ExitStack() as unless_started:
+            unless_started.callback(self._board.close)
+            unless_started.callback(self._black_box.close)
+            ours, theirs = socket.socketpair()
+            unless_started.callback(ours.close)
+            # A line of its own for these: they may come at any time, from another thread, and none must ever wait.
+            self._requests, heard = socket.socketpair(type=socket.SOCK_DGRAM)
+            unless_started.callback(self._requests.close)
+            with theirs, heard:
+                fds = [theirs.fileno(), heard.fileno(), self._board.fd, self._black_box.fd]
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
+                    pass_fds=fds,
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
+                )
+            unless_started.pop_all()
+        self.pid = self._process.pid
+        self.control = Control(ours)
+        self.control.say("config", config=config.to_json())
+
+    def hear(self) -> list[Message]:
+        """Take what it says, and keep what concerns itself."""
+        messages = self.control.hear(0)
+        for message in messages:
+            match message["say"]:
+                case "registered":
+                    self.worker_id = message["worker_id"]
+                case "progress":
+                    self.settled = message["settled"]
+                case "stuck":
+                    self._stuck[Claim(message["id"], message["claim"])] = message["error"]
+                case "retiring":
+                    self.retired = True
+                case "leaving":
+                    self.left = True
+        return messages
+
+    def cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
+        """Pass on which of its jobs are to be cancelled: id, claim, and whether by force. From any thread.
+
+        What does not get through is passed on again, with the next look.
+        """
+        for start in range(0, len(requests), REQUESTS):
+            message = json.dumps(requests[start : start + REQUESTS]).encode()
+            try:
+                self._requests.send(message, socket.MSG_DONTWAIT)
+            except OSError:  # it is gone, or has not read the last ones
+                return
+
+    def has_worked(self) -> bool:
+        """Say whether it has started a job."""
+        return bool(self._board.started())
+
+    def age(self) -> float:
+        """Give the seconds since it was started."""
+        return time.monotonic() - self._started_at
+
+    def drain(self, grace: float) -> None:
+        """Ask it to drain; it is killed when it takes much longer than the grace allows."""
+        self.control.say("drain")
+        self._kill_at = time.monotonic() + grace + SLACK
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._killed_on_purpose = True
+        self._process.send_signal(signal.SIGKILL)
+
+    def check_pulse(self) -> None:
+        """Kill a process that a job holds up past its timeout, by not letting the interpreter run anything else.
+
+        No watchdog inside can do that: it does not get to run either. Jobs without a timeout may take what they want.
+        """
+        if self._killed_on_purpose or self._board.silence() < STUCK_AFTER:
+            return
+        for entry in self._board.overdue(STUCK_AFTER):
+            self._stuck[Claim(*entry)] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
+        if self._stuck:
+            log.error("worker process %d is held up by a job past its timeout, and is killed", self.pid)
+            self.kill()
+
+    def has_ended(self) -> bool:
+        """Say whether the process is gone."""
+        if has_died(self._process):
+            return True
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            log.error("worker process %d does not end, and is killed", self.pid)
+            self.kill()
+        return False
+
+    def how_it_died(self) -> str | None:
+        """Wait for its end, and say how it came; None if it was meant to end."""
+        self._peak = wait_for_end(self._process)
+        if self.left or self._killed_on_purpose:
+            return None
+        return how_it_died(self._process.returncode)
+
+    def death(self, how: str | None) -> Death:
+        """Sum up what its jobs' rescue needs to know."""
+        assert self.worker_id is not None  # noqa: S101 (only who has registered can have claimed)
+        started = frozenset(Claim(*entry) for entry in self._board.started())
+        report = None if how is None else self._black_box.report(self._peak)
+        return Death(self.worker_id, how, started, self._stuck, report)
+
+    def close(self) -> None:
+        """Let go of what it shared."""
+        self.control.close()
+        self._requests.close()
+        self._board.close()
+        self._black_box.close()
