@@ -11,7 +11,7 @@ from pgjobs.settings import settings
 if TYPE_CHECKING:
     import psycopg
 
-EXPECTED_REVISION = "0010"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+EXPECTED_REVISION = "0001"  # the newest file in migrations/versions; revisions are four digits, so that they compare
 OLDEST_SERVER = 14  # major version of PostgreSQL
 
 
