@@ -1,11 +1,13 @@
-"""The four tables of section "Tables": jobs (live and history), dead_jobs, workers, queues.
+"""The tables and what belongs to them. The statements, and why they are so, are in `migrations/sql/0001_initial/`.
 
 Revision ID: 0001
 Revises: none
-Create Date: 2026-11-21
+Create Date: 2026-11-22
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from alembic import op
 
@@ -16,169 +18,24 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-UPGRADE = [
-    "CREATE SEQUENCE pgjobs.jobs_id_seq AS bigint",
-    # Wide columns first, so that no padding is stored. NULL columns cost one bit.
-    """
-    CREATE TABLE pgjobs.jobs (
-        id             bigint      NOT NULL DEFAULT nextval('pgjobs.jobs_id_seq'),
-        run_at         timestamptz NOT NULL DEFAULT statement_timestamp(),
-        enqueued_at    timestamptz NOT NULL DEFAULT statement_timestamp(),
-        started_at     timestamptz,
-        finished_at    timestamptz,
-        worker_id      bigint,
-        claims         integer     NOT NULL DEFAULT 0,
-        attempt        integer     NOT NULL DEFAULT 0,
-        max_attempts   integer     NOT NULL DEFAULT 5,
-        prior_attempts integer,
-        timeout        real,
-        priority       smallint    NOT NULL DEFAULT 5,
-        isolate        boolean,
-        status         text        NOT NULL DEFAULT 'queued',
-        queue          text        NOT NULL DEFAULT 'default',
-        task           text        NOT NULL,
-        executor       text,
-        summary        text,
-        error          text,
-        signature      bytea,
-        payload        bytea       NOT NULL,
-        errors         jsonb
-    ) PARTITION BY LIST (status)
-    """,
-    "ALTER SEQUENCE pgjobs.jobs_id_seq OWNED BY pgjobs.jobs.id",
-    # The live partition stays small, and is vacuumed early and without pauses: it is all that claims ever read.
-    """
-    CREATE TABLE pgjobs.jobs_live PARTITION OF pgjobs.jobs
-        FOR VALUES IN ('waiting', 'queued', 'running')
-        WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000,
-              autovacuum_analyze_scale_factor = 0.2, autovacuum_analyze_threshold = 5000,
-              autovacuum_vacuum_cost_delay = 0)
-    """,
-    "ALTER TABLE pgjobs.jobs_live ADD CONSTRAINT jobs_live_pkey PRIMARY KEY (id)",
-    # A row that a statement chokes on fails its whole batch, again and again: so none gets in, also by hand. No number
-    # may overflow when it is counted up, and no time be one that Python has not (infinity; NaN is above all numbers).
-    # Workers look for jobs from 1970 on. Only the live are checked: what finishes was checked when it came in. The
-    # errors are not: every claim would have to read all of them, so the statements that add one look for themselves.
-    """
-    ALTER TABLE pgjobs.jobs_live
-        ADD CONSTRAINT jobs_live_run_at_check
-            CHECK (run_at >= '1970-01-01 00:00+00' AND run_at < '9999-01-01 00:00+00'),
-        ADD CONSTRAINT jobs_live_worker_id_check CHECK (status <> 'running' OR worker_id IS NOT NULL),
-        ADD CONSTRAINT jobs_live_claims_check CHECK (claims BETWEEN 0 AND 2000000000),
-        ADD CONSTRAINT jobs_live_attempt_check CHECK (attempt BETWEEN 0 AND 1000000000),
-        ADD CONSTRAINT jobs_live_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000000000),
-        ADD CONSTRAINT jobs_live_prior_attempts_check CHECK (prior_attempts BETWEEN 0 AND 1000000000),
-        ADD CONSTRAINT jobs_live_timeout_check CHECK (timeout > 0 AND timeout <= 316224000),
-        ADD CONSTRAINT jobs_live_priority_check CHECK (priority BETWEEN 0 AND 9),
-        ADD CONSTRAINT jobs_live_queue_check CHECK (queue <> '' AND length(queue) <= 100),
-        ADD CONSTRAINT jobs_live_executor_check CHECK (executor IN ('thread', 'async', 'process'))
-    """,
-    """
-    CREATE INDEX jobs_live_due ON pgjobs.jobs_live (queue, priority, run_at, id) WHERE status = 'queued'
-    """,
-    # The finished, by day. Days are made ahead by the workers; the default partition is the net.
-    """
-    CREATE TABLE pgjobs.jobs_history PARTITION OF pgjobs.jobs
-        FOR VALUES IN ('completed', 'failed', 'cancelled') PARTITION BY RANGE (finished_at)
-    """,
-    "CREATE INDEX jobs_history_id ON pgjobs.jobs_history (id)",
-    # BRIN: next to free to maintain, and finished_at grows with the table's own order.
-    "CREATE INDEX jobs_history_finished_at ON pgjobs.jobs_history USING brin (finished_at) WITH (pages_per_range = 16)",
-    "CREATE TABLE pgjobs.jobs_history_default PARTITION OF pgjobs.jobs_history DEFAULT",
-    """
-    CREATE TABLE pgjobs.dead_jobs (LIKE pgjobs.jobs)
-    """,
-    "ALTER TABLE pgjobs.dead_jobs ADD COLUMN died_at timestamptz NOT NULL DEFAULT now()",
-    "ALTER TABLE pgjobs.dead_jobs ADD CONSTRAINT dead_jobs_pkey PRIMARY KEY (id)",
-    "CREATE INDEX dead_jobs_died_at ON pgjobs.dead_jobs (died_at, id)",
-    """
-    CREATE TABLE pgjobs.workers (
-        id           bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-        host         text        NOT NULL,
-        pid          integer     NOT NULL,
-        queues       jsonb       NOT NULL,
-        version      text        NOT NULL,
-        state        text        NOT NULL DEFAULT 'running',
-        started_at   timestamptz NOT NULL DEFAULT now(),
-        heartbeat_at timestamptz NOT NULL DEFAULT now()
-    ) WITH (fillfactor = 50)
-    """,
-    """
-    CREATE TABLE pgjobs.queues (
-        name           text PRIMARY KEY CHECK (name <> '' AND length(name) <= 100),
-        paused         boolean     NOT NULL DEFAULT false,
-        paused_at      timestamptz,
-        doorbell_until timestamptz,
-        created_at     timestamptz NOT NULL DEFAULT now()
-    ) WITH (fillfactor = 50)
-    """,
-    # One day of history (UTC). LIKE and ATTACH instead of PARTITION OF, because that takes no lock that a worker would
-    # wait for, but for a moment on the (empty) default partition.
-    """
-    CREATE FUNCTION pgjobs.make_history_partition(day date) RETURNS boolean LANGUAGE plpgsql AS $$
-    DECLARE
-        part text := 'jobs_history_' || to_char(day, 'YYYYMMDD');
-    BEGIN
-        PERFORM pg_advisory_xact_lock(hashtext('pgjobs'), hashtext('history'));
-        IF to_regclass(format('%I.%I', 'pgjobs', part)) IS NOT NULL THEN
-            RETURN false;
-        END IF;
-        EXECUTE format('CREATE TABLE %I.%I (LIKE pgjobs.jobs_history INCLUDING CONSTRAINTS)', 'pgjobs', part);
-        EXECUTE format('ALTER TABLE pgjobs.jobs_history ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
-                       'pgjobs', part, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
-        RETURN true;
-    END $$
-    """,
-    """
-    SELECT pgjobs.make_history_partition((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n
-    """,
-    # A channel per queue, so that a listener is woken for its own queues only. Names of channels are at most 63
-    # bytes long, those of queues are not: hence the hash.
-    """
-    CREATE FUNCTION pgjobs.doorbell_channel(queue text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT left('pgjobs', 20) || ':' || md5(queue) $$
-    """,
-    # NOTIFY takes a database-wide lock at commit, so only queues with an armed doorbell are rung. For what is due in a
-    # moment too: who waits then knows when to look.
-    """
-    CREATE FUNCTION pgjobs.ring_doorbell() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        PERFORM pg_notify(pgjobs.doorbell_channel(q.name), '')
-        FROM pgjobs.queues AS q
-        WHERE q.doorbell_until > clock_timestamp()
-          AND q.name IN (SELECT i.queue FROM inserted AS i
-                         WHERE i.status = 'queued' AND i.run_at <= clock_timestamp() + interval '2 s');
-        RETURN NULL;
-    END $$
-    """,
-    """
-    CREATE TRIGGER jobs_ring_doorbell AFTER INSERT ON pgjobs.jobs
-        REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION pgjobs.ring_doorbell()
-    """,
-]
-
-DOWNGRADE = [
-    "DROP TABLE pgjobs.dead_jobs",
-    "DROP TABLE pgjobs.jobs",
-    "DROP FUNCTION pgjobs.ring_doorbell()",
-    "DROP FUNCTION pgjobs.make_history_partition(date)",
-    "DROP FUNCTION pgjobs.doorbell_channel(text)",
-    "DROP TABLE pgjobs.workers",
-    "DROP TABLE pgjobs.queues",
-]
+FOLDER = Path(__file__).resolve().parents[1] / "sql" / "0001_initial"
 
 
-def _run(statements: list[str]) -> None:
+def _run(name: str) -> None:
+    """Run the statements of a file: an empty line comes after each, and none is inside of one."""
     schema = op.get_context().opts["version_table_schema"]
-    for statement in statements:
+    # Nothing but ASCII: `pgjobs migrate --sql` prints the comments too, for terminals and databases of any encoding.
+    text = (FOLDER / f"{name}.sql").read_text("ascii")
+    for statement in text.rstrip(";\n").split(";\n\n"):
         op.execute(rename_schema(statement, schema))
 
 
 def upgrade() -> None:
     """Make the tables."""
-    _run(UPGRADE)
+    for name in ("tables", "partitions", "indexes", "functions", "triggers", "rows"):
+        _run(name)
 
 
 def downgrade() -> None:
     """Drop them, with every job in them."""
-    _run(DOWNGRADE)
+    _run("drop")

@@ -29,8 +29,8 @@ SETTINGS = {
 WORKER = WorkerSeen(7, "web1", 4711, 1.0, {"mail": 2}, version="0.1.0", rescue_after=30.0, pooled=False, signs=True)
 WELL = Installation(
     version="0.1.0",
-    revision="0009",
-    expected="0009",
+    revision="0002",
+    expected="0002",
     server_version=180000,
     settings=SETTINGS,
     workers=(WORKER,),
@@ -57,7 +57,7 @@ def schedule(**changes: Any) -> Installation:
 
 
 SAMPLES = {
-    "schema": but(revision="0003"),
+    "schema": but(revision="0001"),
     "server_version": but(server_version=130012),
     "read_only": but(replica=True),
     "wraparound": but(frozen_age=1_500_000_000),

@@ -55,9 +55,9 @@ def test_the_doctor_says_each_finding_with_what_to_do(cli: Cli, conn: Connection
 
 
 def test_the_doctor_exits_with_one_when_something_is_an_error(cli: Cli, conn: Connection) -> None:
-    conn.execute("UPDATE pgjobs.migrations SET version_num = '0001'")
+    conn.execute("UPDATE pgjobs.migrations SET version_num = '0000'")
     result = cli("doctor", "--json")
     assert result.code == 1
     (finding,) = json.loads(result.out)["findings"]
     assert (finding["name"], finding["level"]) == ("schema", "error")
-    assert cli("doctor").out.startswith("error: The tables are at revision 0001")
+    assert cli("doctor").out.startswith("error: The tables are at revision 0000")

@@ -116,36 +116,6 @@ def test_a_downgrade_to_base_drops_everything_and_an_upgrade_brings_it_back(data
     assert shape(database_url) == before
 
 
-@pytest.mark.parametrize(("oldest", "kept"), [(1, 7), (9, None)])
-def test_from_one_revision_to_the_next_and_back_every_job_stays(
-    empty_database_url: str, oldest: int, kept: int | None
-) -> None:
-    migrate.upgrade(empty_database_url, "0001")
-    before = shape(empty_database_url)
-    with psycopg.connect(empty_database_url, autocommit=True) as conn:
-        conn.execute(
-            "INSERT INTO pgjobs.jobs (task, payload, status, finished_at) SELECT 'm:f', 'x', status, finished_at "
-            "FROM (VALUES ('queued', NULL), ('completed', now()), ('failed', now() - %s * interval '1 day')) "
-            "AS r (status, finished_at)",
-            [oldest],
-        )
-        conn.execute("INSERT INTO pgjobs.dead_jobs SELECT * FROM pgjobs.jobs WHERE status = 'failed'")
-        conn.execute("INSERT INTO pgjobs.queues (name, paused) VALUES ('mail', true)")
-        everything = "SELECT id, status, task, payload, enqueued_at, finished_at FROM pgjobs.jobs ORDER BY id"
-        jobs, letters = conn.execute(everything).fetchall(), conn.execute("SELECT id FROM pgjobs.dead_jobs").fetchall()
-        migrate.upgrade(empty_database_url)
-        # Whoever has kept more than the default so far is not made to lose it.
-        assert conn.execute("SELECT history_days, dead_letter_days FROM pgjobs.retention").fetchall() == [(kept, None)]
-        assert conn.execute("SELECT name, paused, keep_completed FROM pgjobs.queues").fetchall() == [
-            ("mail", True, True)
-        ]
-        assert conn.execute(everything).fetchall() == jobs
-        migrate.downgrade(empty_database_url, "0001")
-        assert shape(empty_database_url) == before
-        assert conn.execute(everything).fetchall() == jobs
-        assert conn.execute("SELECT id FROM pgjobs.dead_jobs").fetchall() == letters
-
-
 def test_a_failing_migration_changes_nothing(empty_database_url: str) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute("CREATE SCHEMA pgjobs; CREATE TABLE pgjobs.queues ()")

@@ -115,7 +115,7 @@ def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Co
                 "DROP TABLE pgjobs.dead_jobs",
                 "TRUNCATE pgjobs.jobs",
                 "ALTER TABLE pgjobs.jobs_live DISABLE TRIGGER ALL",
-                "UPDATE pgjobs.migrations SET version_num = '0001'",
+                "UPDATE pgjobs.migrations SET version_num = '0000'",
             )
 
 

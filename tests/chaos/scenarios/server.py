@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pgjobs.db import migrations as migrate
 from tests.chaos.cluster import wait_for_children
 from tests.chaos.scenario import scenario
 
@@ -107,12 +106,14 @@ def locked(stage: Stage) -> None:
 
 @scenario("a migration while workers run", "server", 12)
 def migration(stage: Stage) -> None:
-    for number in stage.until_over(0.5, 1.0):
-        if number % 2:  # the newest of our own, back and forth
-            migrate.downgrade(stage.cluster.url, "0002", schema="pgjobs")
-            migrate.upgrade(stage.cluster.url, schema="pgjobs")
-            continue
-        with stage.cluster.connected() as conn:  # what one to come may do: all rows change, under a lock
-            conn.execute("ALTER TABLE pgjobs.jobs ADD COLUMN probe int NOT NULL DEFAULT 1")
+    for number in stage.until_over(0.5, 1.0):  # what one to come may do, under a lock on all jobs
+        if number % 2:  # the statements that are prepared give another type
+            there = "ALTER TABLE pgjobs.jobs ALTER COLUMN summary TYPE varchar"
+            back = "ALTER TABLE pgjobs.jobs ALTER COLUMN summary TYPE text"
+        else:  # all rows get a value
+            there = "ALTER TABLE pgjobs.jobs ADD COLUMN probe int NOT NULL DEFAULT 1"
+            back = "ALTER TABLE pgjobs.jobs DROP COLUMN probe"
+        with stage.cluster.connected() as conn:
+            conn.execute(there)
             time.sleep(stage.dice.uniform(0.0, 1.0))
-            conn.execute("ALTER TABLE pgjobs.jobs DROP COLUMN probe")
+            conn.execute(back)
