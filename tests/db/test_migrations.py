@@ -80,7 +80,7 @@ def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
         conn.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
     # They wait at the door until all of them have imported what they need.
     program = (
-        "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg; from pgjobs.db import migrate\n"
+        "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg; from pgjobs.db import migrations as migrate\n"
         "print('here', flush=True); sys.stdin.readline(); migrate.upgrade(sys.argv[1])"
     )
     command = [sys.executable, "-c", program, empty_database_url]
