@@ -47,7 +47,7 @@ test-docker: $(STAMP) ## run the tests on the image postgres:18 (needs a Docker 
 	@$(BIN)/python -m pytest --postgres=docker $(ARGS)
 
 test-matrix: $(STAMP) ## run the tests on PostgreSQL 14 to 18, as far as they can be had
-	@$(BIN)/python -m tests.matrix $(ARGS)
+	@$(BIN)/python -m tests.system.matrix $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, and who may import whom
 	@$(BIN)/ruff check
@@ -92,23 +92,23 @@ bench-limits: $(STAMP) ## measure limits, rates, sequences and fairness at 1 to 
 
 chaos: SEED ?= 1
 chaos: $(STAMP) ## produce all faults under load, and count what came of it; 25 minutes (SEED=2)
-	@$(BIN)/python -m tests.chaos --seed $(SEED) --json tests/chaos/results/seed-$(SEED).json $(ARGS)
-	@$(BIN)/python -m tests.chaos.report
+	@$(BIN)/python -m tests.system.chaos --seed $(SEED) --json tests/system/chaos/results/seed-$(SEED).json $(ARGS)
+	@$(BIN)/python -m tests.system.chaos.report
 
 schedule-hour: $(STAMP) ## fire an hour of schedules in two minutes, under kills and leaps of PostgreSQL's clock
 	@$(BIN)/python -m tests.schedules.hour $(ARGS)
 
 crash-points: $(STAMP) ## kill worker and supervisor before and after each of their statements; a quarter of an hour
-	@CRASH_POINTS=all $(BIN)/python -m pytest tests/worker/test_crash_points.py $(ARGS)
+	@CRASH_POINTS=all $(BIN)/python -m pytest tests/system/test_crash_points.py $(ARGS)
 
 mutations: $(STAMP) ## take out each protection by itself, and see a test go red; twenty minutes
-	@$(BIN)/python -m tests.mutations $(ARGS)
+	@$(BIN)/python -m tests.system.mutations $(ARGS)
 
 soak: $(STAMP) ## a steady load under faults for HOURS=1, and what grew meanwhile
-	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
+	@$(BIN)/python -m tests.system.soak --hours $(HOURS) $(ARGS)
 
 fuzz: $(STAMP) ## try odd values, arguments and rows for some ten minutes (FUZZ_EXAMPLES=N for each test)
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz -p no:randomly --timeout 1800 $(ARGS)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/system/fuzz -p no:randomly --timeout 1800 $(ARGS)
 
 audit: $(STAMP) ## look whether a known vulnerability is in what is installed, by what PyPI knows
 	@$(BIN)/python -m pip install --quiet --group audit

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from benchmarks import limit_tasks
 from benchmarks.common import database, say, worker
 from benchmarks.kill_loop import children
 
-from benchmarks import limit_tasks
 from pgjobs import enqueue_many
 from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.limits import set_limit

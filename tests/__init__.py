@@ -1,1 +1,1 @@
-"""The tests: one folder per room of the package."""
+"""The tests: one folder per package, `system/` for the whole, and `support/` for helpers."""

@@ -102,10 +102,12 @@ def embedded_directory() -> Iterator[Path]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Three processes share a run (`make test`). Tests of workers measure times, so no two of them run at once, nor do
-    # two scenarios of the fault suite.
+    # two scenarios of the fault suite. Tests of workers in other folders say themselves that they are of this group.
     for item in items:
-        if item.path.parent.name in ("worker", "chaos"):
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+        folders = item.nodeid.partition("::")[0].split("/")
+        for group in ("worker", "chaos"):
+            if group in folders:
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_configure() -> None:

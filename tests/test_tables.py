@@ -15,7 +15,7 @@ from pgjobs import enqueue
 from pgjobs.db import migrations as migrate
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.tables import dead_jobs, jobs, make_tables, metadata, queues, workers
-from tests.enqueue.work import add
+from tests.support.functions import add
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is not typed
 

@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
+from benchmarks import raw_sql
 from benchmarks.drivers import database
 from benchmarks.drivers.pgjobs import PgjobsDriver
 from benchmarks.drivers.protocol import DATABASE_URL, serve
-
-from benchmarks import raw_sql
 
 
 class Producer:

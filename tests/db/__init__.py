@@ -1,1 +1,1 @@
-"""Tests of the database room."""
+"""The database: connections, statements, migrations and roles."""

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pgjobs.db.connection import ANSWER_WITHIN, STATEMENT_TIMEOUT, ConnectError, connect, connect_hot
-from tests.chaos.proxy import Proxy
+from tests.system.chaos.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pgjobs import enqueue
 from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.dependencies import End, follow, settle_dependencies
 from pgjobs.db.statements import doorbell_channel
-from tests.enqueue.work import add
+from tests.support.functions import add
 from tests.support.rows import put_dead, put_job, row_of
 
 EDGES = "SELECT needs_id, job_id, settled FROM pgjobs.dependencies ORDER BY 1, 2"

@@ -256,9 +256,7 @@ def test_an_installed_package_brings_its_migrations(empty_database_url: str, tmp
         shutil.copytree(processes.ROOT / package, tmp_path / Path(package).name)
     for source, target in wheel["force-include"].items():
         shutil.copytree(processes.ROOT / source, tmp_path / target)
-    program = (
-        "import sys; from pgjobs.db import migrations as migrate; migrate.upgrade(sys.argv[1]); print(migrate.migrations_directory())"
-    )
+    program = "import sys; from pgjobs.db import migrations as migrate; migrate.upgrade(sys.argv[1]); print(migrate.migrations_directory())"
     done = subprocess.run(
         [sys.executable, "-c", program, empty_database_url],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

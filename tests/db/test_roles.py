@@ -14,8 +14,7 @@ from pgjobs import enqueue, enqueue_many
 from pgjobs.admin.retention import keep_history
 from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
-from tests.enqueue import work
-from tests.support import tasks
+from tests.support import functions, tasks
 from tests.support.worker import drain, scalar
 
 PASSWORD = "for the tests alone"
@@ -56,14 +55,16 @@ def refused(conn: psycopg.Connection, *statements: LiteralString) -> None:
 def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connection) -> None:
     with_roles.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 min')")
     with login(with_roles, ROLES.enqueue) as url, psycopg.connect(url, autocommit=True) as conn:
-        enqueue(conn, work.add, 1)
-        enqueue_many(conn, work.add.options(queue="mail", delay=5), [(1,), (2,)])
-        conn.execute("SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1]')")
-        turns = work.add.options(limit_key="a", sequence="b", fair_by="left", breaker="c", cost=2, expires=60)
+        enqueue(conn, functions.add, 1)
+        enqueue_many(conn, functions.add.options(queue="mail", delay=5), [(1,), (2,)])
+        conn.execute("SELECT pgjobs.enqueue('tests.support.functions:tell', '[1]')")
+        turns = functions.add.options(limit_key="a", sequence="b", fair_by="left", breaker="c", cost=2, expires=60)
         first, *_ = enqueue(conn, turns, 1), *enqueue_many(conn, turns.options(delay=5), [(1,)])
-        enqueue_many(conn, work.add.options(unique="{left}", on_conflict="replace"), [(n % 3,) for n in range(2_500)])
-        enqueue(conn, work.add.options(after=[first], expires=60), 1)
-        conn.execute("SELECT pgjobs.enqueue('tests.enqueue.work:tell', '[1]', unique_key => 'x', sequence => 'y')")
+        enqueue_many(
+            conn, functions.add.options(unique="{left}", on_conflict="replace"), [(n % 3,) for n in range(2_500)]
+        )
+        enqueue(conn, functions.add.options(after=[first], expires=60), 1)
+        conn.execute("SELECT pgjobs.enqueue('tests.support.functions:tell', '[1]', unique_key => 'x', sequence => 'y')")
         refused(
             conn,
             "SELECT payload FROM pgjobs.jobs",
@@ -120,7 +121,7 @@ def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Co
 
 
 def test_who_may_read_can_look_and_nothing_else(with_roles: psycopg.Connection) -> None:
-    enqueue(with_roles, work.add, 1)
+    enqueue(with_roles, functions.add, 1)
     with login(with_roles, ROLES.read) as url, psycopg.connect(url, autocommit=True) as conn:
         for table in ("jobs", "dead_jobs", "workers", "queues", "retention", "unique_keys", "dependencies"):
             conn.execute(sql.SQL("SELECT * FROM pgjobs.{}").format(sql.Identifier(table)))

@@ -33,12 +33,8 @@ def test_every_statement_is_one_that_postgresql_can_parse(conn: psycopg.Connecti
     assert refused == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_begins_with_what_it_is_for(name: str) -> None:
-    text_of_file = (files("pgjobs.db") / "sql" / f"{name}.sql").read_text("utf-8")
-    assert text_of_file.startswith("-- ")
-    assert "--" not in statement(name), "comments are not sent to the server"
-    assert not statement(name).endswith(";")
+def test_neither_comments_nor_semicolons_are_sent_to_the_server() -> None:
+    assert [name for name in NAMES if "--" in statement(name) or statement(name).endswith(";")] == []
 
 
 # `::` right after a placeholder is psycopg's; statements for SQLAlchemy are written with CAST.

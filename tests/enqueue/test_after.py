@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from pgjobs import EnqueueError, JobHandle, enqueue, enqueue_many
-from tests.enqueue.callers import KINDS, settled
-from tests.enqueue.work import add
+from tests.support.callers import KINDS, settled
+from tests.support.functions import add
 from tests.support.rows import count, row_of
 
 

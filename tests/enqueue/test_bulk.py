@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from pgjobs import EnqueueError, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.payload.pickling import load
-from tests.enqueue.work import add, plain, whisper
+from tests.support.functions import add, plain, whisper
 from tests.support.worker import scalar
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
-from tests.enqueue.work import add
+from tests.support.functions import add
 
 
 class Base(DeclarativeBase):

@@ -17,8 +17,8 @@ from psycopg.rows import dict_row
 from pgjobs import EnqueueError, SchemaError, configure, enqueue, enqueue_many
 from pgjobs.payload.pickling import load
 from pgjobs.payload.signing import verify
-from tests.enqueue.callers import KINDS, settled
-from tests.enqueue.work import add, plain, send_receipt, whisper
+from tests.support.callers import KINDS, settled
+from tests.support.functions import add, plain, send_receipt, whisper
 
 Opened = Callable[[str], Any]
 
@@ -54,7 +54,7 @@ def test_the_job_is_there_when_the_transaction_is_committed_and_not_before(
         "status": "queued",
         "attempt": 0,
     }
-    assert row["task"] == "tests.enqueue.work:send_receipt"
+    assert row["task"] == "tests.support.functions:send_receipt"
     assert row["summary"] == "send_receipt(42, copy=True)"
     assert row["timeout"] == pytest.approx(1.1)
     assert row["signature"] is None

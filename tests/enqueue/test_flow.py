@@ -13,8 +13,8 @@ import pytest
 
 from pgjobs import EnqueueError, JobHandle, UsageError, enqueue, enqueue_many, job
 from pgjobs.flow.options import NO_FLOW, Flow
-from tests.enqueue.callers import KINDS, settled
-from tests.enqueue.work import add
+from tests.support.callers import KINDS, settled
+from tests.support.functions import add
 from tests.support.rows import row_of
 
 AT = datetime(2040, 1, 1, tzinfo=UTC)

@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.payload.pickling import dump, load
-from tests.enqueue import work
-from tests.enqueue.work import add, fetch_plain, make_closure, numbers, numbers_async, plain, send_receipt
+from tests.support import functions
+from tests.support.functions import add, fetch_plain, make_closure, numbers, numbers_async, plain, send_receipt
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +51,8 @@ class Stubborn:
 @pytest.mark.parametrize(
     ("args", "kwargs", "named"),
     [
-        ((Lock(),), {}, "argument 1 'order_id' of tests.enqueue.work:send_receipt"),
-        ((1,), {"copy": Lock()}, "argument 'copy' of tests.enqueue.work:send_receipt"),
+        ((Lock(),), {}, "argument 1 'order_id' of tests.support.functions:send_receipt"),
+        ((1,), {"copy": Lock()}, "argument 'copy' of tests.support.functions:send_receipt"),
         (([1, {"deep": Lock()}],), {}, "argument 1 'order_id'"),
         ((sys.stdout,), {}, "argument 1 'order_id'"),
         ((Stubborn(ZeroDivisionError("own\nreason")),), {}, "argument 1 'order_id' .* ZeroDivisionError: own reason"),
@@ -86,7 +86,7 @@ def test_what_has_no_name_needs_cloudpickle(conn: psycopg.Connection, without_cl
 
 
 def test_a_job_that_is_not_what_its_name_leads_to_is_refused(conn: psycopg.Connection) -> None:
-    assert "it's not the same object as" in refusal(lambda: enqueue(conn, work.lost))
+    assert "it's not the same object as" in refusal(lambda: enqueue(conn, functions.lost))
 
 
 def test_a_payload_over_the_limit_is_refused_with_both_sizes(conn: psycopg.Connection) -> None:
@@ -110,7 +110,7 @@ def test_arguments_that_do_not_fit_the_callable_are_refused(
     conn: psycopg.Connection, args: Any, kwargs: Any, reason: str
 ) -> None:
     said = refusal(lambda: enqueue(conn, send_receipt, *args, **kwargs))
-    assert said == f"tests.enqueue.work:send_receipt can not be called with these arguments: {reason}."
+    assert said == f"tests.support.functions:send_receipt can not be called with these arguments: {reason}."
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 from pgjobs import DuplicateJobError, EnqueueError, JobHandle, UsageError, by, enqueue, enqueue_many, job
 from pgjobs.payload.pickling import load
-from tests.enqueue.callers import KINDS, settled
-from tests.enqueue.work import add
+from tests.support.callers import KINDS, settled
+from tests.support.functions import add
 from tests.support.processes import wait_until
 from tests.support.rows import count, row_of
 from tests.support.worker import scalar

@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.admin import schedules as admin
 from pgjobs.embedded import find_binaries
 from pgjobs.schedules.cron import parse
-from tests.chaos.cluster import folder, make_template, running
-from tests.chaos.scenarios.clocks import Clock, library
 from tests.schedules import tasks
 from tests.schedules.firings import firings, lateness, record_firings
 from tests.schedules.test_workers import kill
 from tests.support.worker import scalar, wait_done, wait_for, work
+from tests.system.chaos.cluster import folder, make_template, running
+from tests.system.chaos.scenarios.clocks import Clock, library
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from psycopg import Connection
 
-    from tests.chaos.cluster import Cluster
     from tests.support.worker import Work
+    from tests.system.chaos.cluster import Cluster
 
 SUPERVISORS = 4
 TICK = 0.05  # seconds between two steps of the clock

@@ -1,5 +1,0 @@
-"""The faults, by what they hit. Importing this declares them all."""
-
-from tests.chaos.scenarios import clocks, disk, failover, jobs, network, patroni, pooler, processes, server
-
-__all__ = ["clocks", "disk", "failover", "jobs", "network", "patroni", "pooler", "processes", "server"]

@@ -1,0 +1,1 @@
+"""Settings and texts: what every part of the package uses."""

@@ -1,0 +1,61 @@
+"""What is kept of an error: one line, and a bounded traceback."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs.core.text import ERROR_LIMIT, TRACEBACK_LIMIT, bounded, describe, one_line
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+def test_any_exception_can_be_described() -> None:
+    assert describe(raised(ValueError("no")))[0] == "ValueError: no"
+    assert describe(raised(ValueError()))[0] == "ValueError"
+    line, trace = describe(raised(Unprintable()))
+    assert line.startswith("Unprintable")
+    assert "test_text.py" in trace
+
+
+def test_deep_recursion_is_described_within_bounds() -> None:
+    def deeper(n: int) -> int:
+        return deeper(n + 1) + 1
+
+    with pytest.raises(RecursionError) as caught:
+        deeper(0)
+    assert len(describe(caught.value)[1]) <= TRACEBACK_LIMIT + 100
+
+
+@given(st.text())
+def test_a_line_is_one_short_line_that_postgresql_stores(text: str) -> None:
+    line = one_line(text)
+    assert len(line) <= ERROR_LIMIT
+    assert len(line.splitlines()) <= 1
+    assert "\x00" not in line
+    line.encode()
+
+
+def test_lone_surrogates_and_nul_are_escaped() -> None:
+    assert one_line("a\x00b\ud800c") == "a\\x00b\\ud800c"
+
+
+@given(st.text(), st.integers(min_value=1, max_value=3000))
+def test_a_traceback_keeps_its_head_and_its_tail(text: str, times: int) -> None:
+    trace = f"HEAD{text * times}TAIL"
+    kept = bounded(trace)
+    assert kept.startswith("HEAD")
+    assert kept.endswith("TAIL")
+    assert len(kept) <= TRACEBACK_LIMIT + 100
+    kept.encode()

@@ -1,0 +1,1 @@
+"""Every kind of connection: what is prepared on it, and in which encoding."""

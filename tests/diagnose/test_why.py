@@ -1,0 +1,497 @@
+"""Why a job does not run: what is decided from plain values, and what is found in PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+import pgjobs
+from pgjobs.admin import queues
+from pgjobs.core.errors import UsageError
+from pgjobs.db.query import local_settings
+from pgjobs.db.statements import statement
+from pgjobs.db.url import sqlalchemy_url
+from pgjobs.diagnose.why import PLANS, look, why
+from pgjobs.diagnose.why.decide import ENDS, HOLDS, PLACES, decide
+from pgjobs.diagnose.why.snapshot import BreakerSeen, JobSeen, LimitSeen, QueueSeen
+from pgjobs.diagnose.why.words import NEVER
+from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
+from tests.support.rows import put_dead, put_job, put_worker
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+QUEUE = {"queue": "mail"}
+LANE = "acme\x1fapi:acme\x1faccount:1\x1fstripe"
+
+
+# -- What is decided --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", SAMPLES)
+def test_each_reason_has_a_sentence_of_its_own_and_a_next_step(reason: str) -> None:
+    answer = decide(SAMPLES[reason])
+    assert answer.reason == reason
+    assert answer.also == ()
+    for text in (answer.sentence, answer.next_step):
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert "None" not in text
+
+
+def test_there_is_a_sample_of_everything_that_is_looked_at() -> None:
+    assert len(SAMPLES) == len(ENDS) + len(HOLDS) + len(PLACES)
+
+
+def test_the_page_shows_what_is_said() -> None:
+    assert page() == PAGE.read_text(), "python -m tests.diagnose.why_samples writes it"
+
+
+def test_of_several_reasons_the_first_is_the_answer_and_the_others_are_told() -> None:
+    answer = decide(
+        replace(
+            seen({**WAITS, "run_at": NOW + timedelta(hours=1)}),
+            queue=QueueSeen("mail", paused=True),
+            workers=(),
+            breaker=BreakerSeen("stripe", "open", NEVER),
+        )
+    )
+    assert (answer.reason, *(other.reason for other in answer.also)) == (
+        "later",
+        "queue_paused",
+        "no_worker",
+        "breaker_open",
+    )
+    assert "until somebody closes it" in answer.also[-1].sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"workers": ()}, "no_worker"),
+        ({"breaker": BreakerSeen("stripe", "open", ago(1))}, "next"),
+        ({"breaker": BreakerSeen("stripe", "half_open", ago(1), probes=2, probing=(1,))}, "next"),
+        ({"breaker": BreakerSeen("stripe", "closed", NOW + timedelta(seconds=9))}, "next"),
+        ({"key_limit": LimitSeen("k", concurrency=2, holders=(1,))}, "next"),
+        ({"key_limit": LimitSeen("k", concurrency=0)}, "limit"),
+        ({"key_limit": LimitSeen("k", rate=10.0, period=1.0)}, "next"),  # nothing stored: a full bucket
+        ({"key_limit": LimitSeen("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.2)}, "next"),
+        ({"key_limit": LimitSeen("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.05)}, "rate"),
+        ({"ahead": 5, "rate": 3.0, "last_start": 0.0}, "behind"),
+        ({"ahead": 5, "rate": None}, "behind"),
+        ({"cap": 0, "running": 0, "dead_rows": 0}, "next"),  # counting took too long, and nobody knows why
+    ],
+    ids=str,
+)
+def test_what_just_lets_it_through_does_not_hold_it_up(changes: dict[str, Any], reason: str) -> None:
+    assert decide(seen({"run_at": ago(20) if "ahead" in changes else ago(1)}, **changes)).reason == reason
+
+
+@pytest.mark.parametrize(("cost", "seconds"), [(1.0, 0.1), (5.0, 0.5), (1000.0, 1.0)])
+def test_who_costs_more_than_the_bucket_holds_waits_until_it_is_full(cost: float, seconds: float) -> None:
+    limit = LimitSeen("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)
+    answer = decide(seen({"limit_key": "k", "cost": cost}, key_limit=limit))
+    assert answer.facts["next_at"] == NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("limit", "command"),
+    [
+        (LimitSeen("a:*", 2, holders=(1, 2)), "pgjobs limits set 'a:*' --concurrency 4"),
+        (LimitSeen("a:*", 0), "pgjobs limits set 'a:*' --concurrency 1"),
+        (
+            LimitSeen("a b", 1, 100.0, 60.0, 20.0, holders=(1,)),
+            "pgjobs limits set 'a b' --concurrency 2 --rate 100/min --burst 20",
+        ),
+        (LimitSeen("k", 3, 2.5, 30.0, tokens=0.0), "pgjobs limits set k --concurrency 3 --rate 5/30s"),
+        (LimitSeen("k", None, 1.0, 1.0, 1.0, tokens=0.0), "pgjobs limits set k --rate 2/s --burst 1"),
+    ],
+    ids=["concurrency", "none", "both", "rate", "burst"],
+)
+def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSeen, command: str) -> None:
+    of_key = decide(seen({"limit_key": "k"}, key_limit=limit))
+    assert f"`{command}`" in of_key.next_step
+    of_queue = decide(seen(queue_limit=limit))
+    assert f"`{command.replace('limits set', 'queues limit')}`" in of_queue.next_step
+
+
+def test_a_queue_that_goes_on_is_not_deaf_however_long_a_job_has_been_due() -> None:
+    waiting = {"run_at": ago(900)}
+    assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=2.0)).reason == "behind"
+    assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=20.0)).reason == "deaf"
+    assert decide(seen(waiting, ahead=9, rate=0.5, last_start=2.0, last_finish=20.0)).reason == "behind"
+
+
+def test_an_error_that_only_mentions_an_import_is_no_missing_code() -> None:
+    error = "ImportError: no driver"
+    later = NOW + timedelta(seconds=9)
+    assert decide(seen({"error": error, "run_at": later})).reason == "retried"
+    damaged = "PayloadError: the payload can not be loaded, it is damaged or was made by other code: EOFError"
+    assert decide(seen({"error": damaged, "run_at": later})).reason == "retried"
+
+
+def test_a_failed_job_whose_code_is_missing_is_to_be_replayed_once_it_is_there() -> None:
+    error = SAMPLES["cannot_import"].job
+    assert isinstance(error, JobSeen)
+    answer = decide(seen({"status": "failed", "finished_at": ago(9), "error": error.error}, died_at=ago(9)))
+    assert answer.next_step.startswith("Install the code of shop.tasks:send_receipt where the workers run")
+
+
+# -- What PostgreSQL says ---------------------------------------------------------------------------------------------
+
+
+def test_an_id_that_was_never_given_out(conn: Connection) -> None:
+    assert why(conn, 1).reason == "never"
+    job = put_job(conn)
+    assert why(conn, job + 1).reason == "never"
+    assert why(conn, 2**63 - 1).facts == {"newest_id": job}
+
+
+def test_the_transaction_that_enqueues_it_is_named_while_it_is_open(conn: Connection, database_url: str) -> None:
+    with psycopg.connect(database_url, application_name="web") as caller:
+        job = put_job(caller)
+        answer = why(conn, job)
+        assert answer.reason == "uncommitted"
+        assert f"the transaction of pid {caller.info.backend_pid}, web, idle in transaction, open" in answer.sentence
+        assert [each["pid"] for each in answer.facts["transactions"]] == [caller.info.backend_pid]
+        caller.rollback()
+    assert why(conn, job).reason == "gone"
+
+
+def test_a_prepared_transaction_is_named_by_its_gid(conn: Connection, database_url: str) -> None:
+    if conn.execute("SHOW max_prepared_transactions").fetchone() == ("0",):
+        pytest.skip("this server has no prepared transactions")
+    with psycopg.connect(database_url) as caller:
+        job = put_job(caller)
+        caller.execute("PREPARE TRANSACTION 'of the shop'")
+    assert "the prepared transaction of the shop" in why(conn, job).sentence
+    conn.execute("ROLLBACK PREPARED 'of the shop'")
+
+
+def test_a_transaction_in_another_database_has_nothing_to_do_with_it(
+    conn: Connection, server: Any, database_url: str
+) -> None:
+    job = put_job(conn)
+    conn.execute("DELETE FROM pgjobs.jobs")
+    other = server.create()
+    with psycopg.connect(other) as caller:
+        put_job(caller)
+        assert why(conn, job).reason == "gone"
+    server.drop(other)
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled"])
+def test_a_finished_job(conn: Connection, status: str) -> None:
+    assert why(conn, put_job(conn, status=status)).reason == status
+
+
+def test_a_failed_job_with_and_without_its_letter_and_its_row(conn: Connection) -> None:
+    job = put_dead(conn)
+    assert f"pgjobs dead replay {job}" in why(conn, job).next_step
+    conn.execute("DELETE FROM pgjobs.jobs")
+    assert why(conn, job).reason == "failed"
+    discarded = put_job(conn, status="failed", error="ValueError: no")
+    assert f"pgjobs jobs retry {discarded}" in why(conn, discarded).next_step
+
+
+def test_a_job_that_runs_and_one_whose_worker_is_gone(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 1})
+    job = put_job(conn, status="running", worker_id=worker, started_at=_now(conn), timeout=30.0, attempt=1)
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["worker_id"]) == ("running", worker)
+    conn.execute("DELETE FROM pgjobs.workers")
+    assert why(conn, job).reason == "orphaned"
+
+
+def test_a_silent_worker_and_when_somebody_takes_its_jobs_back(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 1}, silent_for=20)
+    job = put_job(conn, status="running", worker_id=worker, started_at=_now(conn))
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["rescued_in_seconds"]) == ("silent", None)
+    put_worker(conn, {"other": 1})
+    answer = why(conn, job)
+    assert answer.facts["rescued_in_seconds"] == pytest.approx(10, abs=2)
+    conn.execute("UPDATE pgjobs.workers SET rescue_after = 60")
+    assert why(conn, job).reason == "running"
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"run_at": "2999-01-01"}, "later"),
+        ({"run_at": "2999-01-01", "error": "ValueError: no", "attempt": 1}, "retried"),
+        ({"expires_at": "2020-01-01"}, "expired"),
+        ({"status": "waiting", "held": "needs", "needs": 1}, "needs"),
+        ({"status": "waiting", "held": "task"}, "task_paused"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_row_itself_waits_for(conn: Connection, columns: dict[str, Any], reason: str) -> None:
+    put_worker(conn, {"mail": 1})
+    assert why(conn, put_job(conn, **QUEUE, **columns)).reason == reason
+
+
+def test_the_jobs_that_it_waits_for_and_what_became_of_them(conn: Connection) -> None:
+    job = put_job(conn, status="waiting", held="needs", needs=3)
+    others = [put_job(conn), put_dead(conn), 10_000]
+    conn.cursor().executemany(
+        "INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [(other, job) for other in others]
+    )
+    answer = why(conn, job)
+    assert answer.facts["needs"] == {str(others[0]): "queued", str(others[1]): "failed", "10000": None}
+    assert f"pgjobs dead replay {others[1]}" in answer.next_step
+
+
+def test_one_that_waits_for_a_cancelled_job_says_so_and_how_it_goes_on(conn: Connection) -> None:
+    job, needed = put_job(conn, status="waiting", held="needs", needs=1), put_job(conn, status="cancelled")
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
+    answer = why(conn, job)
+    assert f"{needed} (cancelled)" in answer.sentence
+    assert f"`pgjobs jobs retry {needed}`; or `pgjobs jobs cancel {job}`" in answer.next_step
+    conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")
+    assert "retry" not in why(conn, job).next_step, "it goes on by itself"
+
+
+def test_a_paused_queue(conn: Connection) -> None:
+    put_worker(conn, {"mail": 1})
+    queues.pause(conn, "mail")
+    answer = why(conn, put_job(conn, **QUEUE))
+    assert (answer.reason, answer.facts["queue"]) == ("queue_paused", "mail")
+
+
+def test_everything_paused_and_a_paused_task(conn: Connection) -> None:
+    put_worker(conn, {"mail": 1})
+    conn.execute("INSERT INTO pgjobs.paused_tasks (task, patterns) VALUES ('shop.tasks', '{shop.tasks:%}')")
+    job = put_job(conn, **QUEUE)
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["task"]) == ("task_paused", "shop.tasks")
+    assert answer.next_step == "Let the task go on: `pgjobs tasks resume shop.tasks`."
+    conn.execute("UPDATE pgjobs.switch SET paused = true, paused_at = now()")
+    answer = why(conn, job)
+    assert [answer.reason, answer.also[0].reason] == ["everything_paused", "task_paused"]
+
+
+def test_a_job_that_runs_and_is_to_be_cancelled(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 1})
+    job = put_job(conn, status="running", worker_id=worker, started_at=_now(conn), cancel_reason="not needed")
+    assert "its cancel was asked for (not needed)" in why(conn, job).sentence
+
+
+def test_workers_that_listen_to_others_or_are_silent(conn: Connection) -> None:
+    job = put_job(conn, **QUEUE)
+    assert "no worker runs at all" in why(conn, job).sentence
+    put_worker(conn, {"default": 4, "vip": 1})
+    assert "those that run listen to default, vip" in why(conn, job).sentence
+    put_worker(conn, {"mail": 1}, silent_for=20)
+    assert why(conn, job).reason == "workers_silent"
+
+
+def test_a_sequence_its_first_job_and_the_letter_that_blocks_it(conn: Connection) -> None:
+    put_worker(conn, {"mail": 9})
+    waiting = {**QUEUE, "status": "waiting", "lane": LANE, "sequence": "account:1"}
+    first, second, third = (put_job(conn, **waiting) for _ in range(3))
+    put_job(conn, **{**waiting, "sequence": "account:2"})
+    answer = why(conn, third)
+    assert (answer.reason, answer.facts["before"], answer.facts["head"]) == ("sequence", 2, first)
+    assert why(conn, first).reason == "next"
+    dead = put_dead(conn, **QUEUE, lane=LANE, sequence="account:1")
+    assert why(conn, first).facts["dead"] == dead
+    assert [why(conn, second).reason, why(conn, second).also[0].reason] == ["sequence_blocked", "sequence"]
+    conn.execute("UPDATE pgjobs.dead_jobs SET on_failure = 'skip'")
+    assert why(conn, first).reason == "next"
+
+
+def test_a_sequence_whose_first_job_runs(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 9})
+    first = put_job(conn, **QUEUE, status="running", worker_id=worker, sequence="account:1", lane=LANE)
+    answer = why(conn, put_job(conn, **QUEUE, status="waiting", sequence="account:1", lane=LANE))
+    assert (answer.reason, answer.facts["head"], answer.facts["head_state"]) == ("sequence", first, "running")
+
+
+def test_a_limit_and_who_holds_it(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 9})
+    job = put_job(conn, **QUEUE, status="waiting", lane=LANE, limit_key="api:acme")
+    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('api:*', 1), ('api:other', 0)")
+    assert why(conn, job).reason == "next"
+    holder = put_job(conn, **QUEUE, status="running", worker_id=worker, limit_key="api:acme")
+    put_job(conn, **QUEUE, status="running", worker_id=worker, limit_key="api:b")
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["holders"], answer.facts["limit"]) == ("limit", [holder], "api:*")
+    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('api:acme', 2)")
+    assert why(conn, job).reason == "next"
+
+
+def test_a_rate_and_when_the_next_token_is_there(conn: Connection) -> None:
+    put_worker(conn, {"mail": 9})
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period) VALUES ('api:*', 6, '1 min')")
+    job = put_job(conn, **QUEUE, status="waiting", lane=LANE, limit_key="api:acme")
+    assert why(conn, job).reason == "next"
+    conn.execute("INSERT INTO pgjobs.buckets (kind, name, tokens, at) VALUES ('limit', 'api:acme', 0, now())")
+    answer = why(conn, job)
+    assert answer.reason == "rate"
+    assert (answer.facts["next_at"] - _now(conn)).total_seconds() == pytest.approx(10, abs=2)
+
+
+def test_the_limit_and_the_rate_of_a_queue(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 9})
+    conn.execute("INSERT INTO pgjobs.queues (name, concurrency, rate, period) VALUES ('mail', 1, 6, '1 min')")
+    job = put_job(conn, **QUEUE)
+    assert why(conn, job).reason == "next"
+    conn.execute("INSERT INTO pgjobs.buckets (kind, name, tokens, at) VALUES ('queue', 'mail', 0.5, now())")
+    assert why(conn, job).reason == "queue_rate"
+    holder = put_job(conn, **QUEUE, status="running", worker_id=worker, slot="mail")
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["holders"], answer.also[0].reason) == ("queue_limit", [holder], "queue_rate")
+
+
+def test_a_breaker_that_is_open_and_one_that_tries_again(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 9})
+    job = put_job(conn, **QUEUE, status="waiting", lane=LANE, breaker="stripe")
+    conn.execute(
+        "INSERT INTO pgjobs.breakers (name, state, until, probes) VALUES ('stripe', 'open', now() + interval '40 s', 1)"
+    )
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["breaker"]) == ("breaker_open", "stripe")
+    assert (answer.facts["until"] - _now(conn)).total_seconds() == pytest.approx(40, abs=2)
+    conn.execute("UPDATE pgjobs.breakers SET until = now() - interval '1 s'")
+    assert why(conn, job).reason == "next"
+    probe = put_job(conn, **QUEUE, status="running", worker_id=worker, breaker="stripe")
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["probes"]) == ("breaker_half_open", [probe])
+    conn.execute("UPDATE pgjobs.breakers SET state = 'open', until = 'infinity'")
+    assert "until somebody closes it" in why(conn, job).sentence
+
+
+def test_turns_are_taken_with_other_lanes_and_after_those_of_its_own(conn: Connection) -> None:
+    put_worker(conn, {"mail": 9})
+    for lane in (LANE, LANE, "b\x1f\x1f\x1f", "c\x1f\x1f\x1f"):
+        put_job(conn, **QUEUE, status="waiting", lane=lane)
+    put_job(conn, **QUEUE, status="waiting", lane="later\x1f\x1f\x1f", held="later", run_at="2999-01-01")
+    answer = why(conn, put_job(conn, **QUEUE, status="waiting", lane=LANE))
+    assert (answer.reason, answer.facts) == ("turn", {"tenant": "acme", "before": 2, "others": 2})
+
+
+def test_those_before_it_are_counted_up_to_a_cap_and_the_rate_is_of_the_last_minute(conn: Connection) -> None:
+    put_worker(conn, {"mail": 1})
+    for _ in range(30):
+        put_job(conn, **QUEUE, status="completed")
+    put_job(conn, **QUEUE, status="completed", finished_at=_now(conn) - timedelta(minutes=5))
+    put_job(conn, queue="other", status="completed")
+    for priority in (0, 4, 5, 5):
+        put_job(conn, **QUEUE, priority=priority)
+    job = put_job(conn, **QUEUE, priority=5)
+    put_job(conn, **QUEUE, priority=5)
+    put_job(conn, **QUEUE, priority=6)
+    put_job(conn, **QUEUE, priority=0, run_at="2999-01-01")
+    put_job(conn, queue="other", priority=0)
+    answer = why(conn, job)
+    assert answer.reason == "behind"
+    assert answer.facts == {"ahead": 4, "rate_per_second": 0.5, "seconds": 8.0}
+    assert decide(look(conn, job, cap=3)).sentence.startswith(f"Job {job} is behind 3 jobs or more of its queue")
+    queues.keep_completed(conn, "mail", False)
+    assert why(conn, job).facts["rate_per_second"] is None
+
+
+def test_all_slots_are_taken(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 2})
+    taken = [put_job(conn, **QUEUE, status="running", worker_id=worker, started_at=_now(conn)) for _ in range(2)]
+    answer = why(conn, put_job(conn, **QUEUE))
+    assert (answer.reason, answer.facts["ids"]) == ("busy", taken)
+
+
+def test_nobody_claims_though_slots_are_free(conn: Connection) -> None:
+    put_worker(conn, {"mail": 2})
+    job = put_job(conn, **QUEUE, run_at=_now(conn) - timedelta(seconds=20))
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["pooled"]) == ("deaf", False)
+    conn.execute("UPDATE pgjobs.workers SET pooled = true")
+    assert "behind a connection pooler" in why(conn, job).sentence
+
+
+def test_whatever_somebody_wrote_by_hand_there_is_an_answer(conn: Connection) -> None:
+    for queues_ in ('["mail"]', '"mail"', "7", '{"mail": "x"}', "{}"):
+        conn.execute("INSERT INTO pgjobs.workers (host, pid, queues, version) VALUES ('h', 1, %s, '')", [queues_])
+    conn.execute("UPDATE pgjobs.workers SET heartbeat_at = 'infinity' WHERE id = 1") if _server(conn) >= 17 else None
+    job = put_job(conn, **QUEUE, expires_at="infinity")
+    conn.execute("UPDATE pgjobs.jobs SET errors = '{\"a\": 1}' WHERE id = %s", [job])
+    assert why(conn, job).reason in ("next", "workers_silent")
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["never analyzed", "analyzed"])
+def test_what_is_read_does_not_grow_with_the_backlog_or_the_history(conn: Connection, analyzed: bool) -> None:
+    put_worker(conn, {"mail": 2})
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (queue, task, payload, status, lane, run_at, finished_at) "
+        "SELECT 'mail', 'a:b', 'x', status, CASE status WHEN 'waiting' THEN 'a' || n % 100 || repeat(chr(31), 3) END, "
+        "now() - interval '1 h', CASE status WHEN 'completed' THEN now() - interval '1 h' END "
+        "FROM generate_series(1, 40000) AS n, unnest('{queued,waiting,completed}'::text[]) AS status"
+    )
+    if analyzed:
+        conn.execute("ANALYZE pgjobs.jobs_live, pgjobs.jobs_waiting, pgjobs.jobs_history")
+    for job in (put_job(conn, **QUEUE, priority=9), put_job(conn, **QUEUE, status="waiting", lane="a7" + 3 * "\x1f")):
+        parameters = {"id": job, "cap": 100, "seen": 100, "workers": "pgjobs worker "}
+        with local_settings(conn, PLANS):
+            row = conn.execute(
+                b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + statement("why").encode(), parameters, prepare=False
+            ).fetchone()
+        assert row is not None
+        plan = row[0][0]["Plan"]
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500, row
+
+
+def test_counting_that_takes_too_long_is_left_out(conn: Connection) -> None:
+    put_worker(conn, {"mail": 2})
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (queue, task, payload) SELECT 'mail', 'a:b', 'x' FROM generate_series(1, 20000)"
+    )
+    job = put_job(conn, **QUEUE)
+    assert look(conn, job, cap=100_000).ahead == 20_000
+    hasty = look(conn, job, cap=100_000, patience=1)
+    assert (hasty.cap, hasty.ahead) == (0, 0)
+    assert conn.execute("SHOW statement_timeout").fetchone() == ("0",)
+
+
+def test_it_can_be_asked_on_any_connection_with_psycopg_below(conn: Connection, database_url: str) -> None:
+    job = put_job(conn, run_at="2999-01-01")
+    engine = create_engine(sqlalchemy_url(database_url))
+    with Session(engine) as session, engine.connect() as connection:
+        for caller in (conn, session, connection):
+            assert pgjobs.why(caller, job).reason == "later"
+    engine.dispose()
+    with pytest.raises(UsageError, match="can not ask on a builtins str: pass a psycopg Connection"):
+        pgjobs.why("postgresql:///", 1)  # type: ignore[arg-type]  # that is the subject
+    with pytest.raises(UsageError, match="is no id of a job"):
+        why(conn, -1)
+
+
+def test_who_may_only_read_gets_an_answer(conn: Connection, database_url: str) -> None:
+    job = put_job(conn)
+    conn.execute("CREATE ROLE why_reader LOGIN")
+    try:
+        conn.execute("GRANT USAGE ON SCHEMA pgjobs TO why_reader")
+        conn.execute("GRANT SELECT ON ALL TABLES IN SCHEMA pgjobs TO why_reader")
+        conn.execute("SET ROLE why_reader")
+        assert why(conn, job).reason == "no_worker"
+        assert why(conn, job + 1).reason == "gone"
+        conn.execute("RESET ROLE")
+    finally:
+        conn.execute("RESET ROLE")
+        conn.execute("DROP OWNED BY why_reader")
+        conn.execute("DROP ROLE why_reader")
+
+
+def _server(conn: Connection) -> int:
+    return conn.info.server_version // 10000
+
+
+def _now(conn: Connection) -> datetime:
+    row = conn.execute("SELECT now()").fetchone()
+    assert row is not None
+    moment: datetime = row[0].astimezone(UTC)
+    return moment

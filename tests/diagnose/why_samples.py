@@ -1,0 +1,122 @@
+"""A snapshot for each reason for which a job may not run, and the table of docs/why.md that is made of them.
+
+python -m tests.diagnose.why_samples        writes it there
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pgjobs.diagnose.why.decide import decide
+from pgjobs.diagnose.why.snapshot import (
+    BreakerSeen,
+    Holder,
+    JobSeen,
+    LimitSeen,
+    NeedSeen,
+    PauseSeen,
+    QueueSeen,
+    SequenceSeen,
+    Snapshot,
+    WorkerSeen,
+)
+from tests.support.processes import ROOT
+
+PAGE = ROOT / "docs" / "why.md"
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+JOB = JobSeen(42, "queued", "mail", 5, "shop.tasks:send_receipt", 0, 5, NOW - timedelta(seconds=1))
+WORKER = WorkerSeen(7, "web1", 4711, 1.0, {"mail": 2}, rescue_after=30.0)
+OTHER = WorkerSeen(8, "web2", 4712, 1.0, {"default": 4}, rescue_after=30.0)
+NOT_THERE = (
+    "PayloadError: the payload can not be loaded: ModuleNotFoundError: No module named 'shop'. Is the code of this job "
+    "installed where the worker runs, and at the same version?"
+)
+SESSION = Holder("session", "psql", 815, "idle in transaction", 7200.0, 250_000)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def seen(job: dict[str, Any] | None = None, **parts: Any) -> Snapshot:
+    """A queued job, with one worker that has free slots, changed by what is given."""
+    values: dict[str, Any] = {"job": replace(JOB, **(job or {})), "last_id": 100, "queue": QueueSeen("mail")}
+    return Snapshot(**{"id": 42, "now": NOW, "workers": (WORKER, OTHER), **values, **parts})
+
+
+RUNS = {"status": "running", "worker_id": 7, "started_at": ago(12), "attempt": 1}
+WAITS = {"status": "waiting", "lane": "acme\x1fapi:acme\x1faccount:1\x1fstripe"}
+SAMPLES = {
+    "never": replace(seen(), job=None, id=142),
+    "uncommitted": replace(seen(), job=None, writers=(Holder("session", "web", 815, "idle in transaction", 12.0),)),
+    "gone": replace(seen(), job=None),
+    "completed": seen({"status": "completed", "finished_at": ago(90)}),
+    "failed": seen(
+        {"status": "failed", "finished_at": ago(90), "attempt": 5, "error": "ValueError: no"}, died_at=ago(90)
+    ),
+    "cancelled": seen({"status": "cancelled", "finished_at": ago(90), "error": "cancelled by an operator"}),
+    "orphaned": seen({**RUNS, "worker_id": 3}),
+    "silent": seen(RUNS, workers=(replace(WORKER, silent_for=21.0), OTHER)),
+    "running": seen({**RUNS, "timeout": 30.0}),
+    "expired": seen({"expires_at": ago(60)}),
+    "cannot_import": seen(
+        {
+            "attempt": 1,
+            "run_at": NOW + timedelta(seconds=8),
+            "error": NOT_THERE,
+            "last_error": {"worker": 7, "host": "web1"},
+        }
+    ),
+    "retried": seen({"attempt": 2, "run_at": NOW + timedelta(seconds=8), "error": "ValueError: no"}),
+    "later": seen({"run_at": NOW + timedelta(hours=3)}),
+    "needs": seen(
+        {**WAITS, "held": "needs", "needs": 2}, needs=(NeedSeen(40, "running"), NeedSeen(41, "failed", "wait"))
+    ),
+    "everything_paused": seen(everything_pause=PauseSeen(paused_at=ago(600))),
+    "queue_paused": seen(queue=QueueSeen("mail", paused=True, paused_at=ago(600))),
+    "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSeen("shop.tasks:*", ago(600))),
+    "no_worker": seen(workers=(OTHER,)),
+    "workers_silent": seen(workers=(replace(WORKER, silent_for=21.0), OTHER)),
+    "sequence_blocked": seen({**WAITS, "sequence": "account:1"}, sequence=SequenceSeen(dead=38)),
+    "sequence": seen(
+        {**WAITS, "sequence": "account:1"}, sequence=SequenceSeen(before=3, head={"id": 39, "held": None})
+    ),
+    "breaker_open": seen(WAITS, breaker=BreakerSeen("stripe", "open", NOW + timedelta(seconds=40))),
+    "breaker_half_open": seen(WAITS, breaker=BreakerSeen("stripe", "half_open", ago(1), probes=2, probing=(39, 40))),
+    "limit": seen({**WAITS, "limit_key": "api:acme"}, key_limit=LimitSeen("api:*", concurrency=2, holders=(38, 39))),
+    "rate": seen(
+        {**WAITS, "limit_key": "api:acme"},
+        key_limit=LimitSeen("api:*", rate=100.0, period=60.0, tokens=0.5, tokens_age=0.06),
+    ),
+    "queue_limit": seen(queue_limit=LimitSeen("mail", concurrency=2, holders=(38, 39))),
+    "queue_rate": seen(queue_limit=LimitSeen("mail", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)),
+    "snapshot_held": seen({"run_at": ago(20)}, snapshots=(SESSION,), dead_rows=1_200_000),
+    "deaf": seen({"run_at": ago(20)}),
+    "turn": seen(WAITS, turn_before=12, turn_lanes=3),
+    "behind": seen(ahead=1_200, rate=20.0, running=2),
+    "busy": seen(running=2, running_ids=(38, 39)),
+    "next": seen(),
+}
+
+
+def page() -> str:
+    """Give docs/why.md with this table in it."""
+    text = PAGE.read_text()
+    head, begin, rest = text.partition("| reason |")
+    assert begin
+    return head + table() + rest[rest.index("\n\n") + 1 :]
+
+
+def table() -> str:
+    """Give the table of all reasons: the sentence that is said of the sample, and the next step."""
+    lines = ["| reason | sentence | next step |", "| --- | --- | --- |"]
+    for sample in SAMPLES.values():
+        why = decide(sample)
+        lines.append(f"| `{why.reason}` | {why.sentence} | {why.next_step} |")
+    return "\n".join(lines).replace("*", "\\*") + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,1 @@
+"""Limits, rates, breakers, keys and aging: pure decisions."""

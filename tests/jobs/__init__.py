@@ -1,0 +1,1 @@
+"""Jobs, their options, and what follows an error."""

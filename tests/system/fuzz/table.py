@@ -1,0 +1,52 @@
+"""Writes `docs/bad-input.md` from what really happens: `python -m tests.system.fuzz.table`."""
+
+from __future__ import annotations
+
+import os
+
+from tests.support import postgres
+from tests.support.processes import ROOT
+from tests.system.fuzz.catalogue import Tried, try_all
+
+PAGE = ROOT / "docs" / "bad-input.md"
+INTRODUCTION = """\
+# Bad input
+
+What is refused, and how that is said. This page is written by `python -m tests.system.fuzz.table` from what really
+happens, and a test holds that it is up to date. Besides these, the tests in `tests/system/fuzz/` try values that nobody
+has thought of: a short run of them belongs to `make test`, and `make fuzz` goes on for some ten minutes.
+
+- Nothing of what is refused is written, and the transaction of the caller can go on.
+- Python raises a `pgjobs.PgjobsError`; a command says one line and exits with 1 (a failure) or 2 (wrong usage).
+- What the connection itself is to blame for (closed, read-only, its transaction has failed) is said by its driver, with
+  the driver's own exceptions, and what the iterable of `enqueue_many` raises comes out as it is.
+- A row that gets into the table ends as a dead letter with an error, and the jobs beside it run on.
+
+Messages are shortened; … stands for what differs between systems.
+"""
+
+
+def page(found: dict[str, list[Tried]]) -> str:
+    """Make the page."""
+    parts = [INTRODUCTION]
+    for title, rows in found.items():
+        lines = [f"| {_cell(row.what)} | {_cell(row.got)} |" for row in rows]
+        parts.append("\n".join([f"## {title}\n", "| tried | got |", "| --- | --- |", *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+
+
+def main() -> None:
+    """Try everything on a server of its own, and write the page."""
+    for name in [name for name in os.environ if name.startswith("PGJOBS_")]:
+        del os.environ[name]
+    with postgres.start(None, "embedded") as server:
+        PAGE.write_text(page(try_all(server.create())), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

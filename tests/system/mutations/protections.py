@@ -1,0 +1,356 @@
+"""What protects, how it is taken out, and which test notices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """`what` it is. In `path` (below the project) `old` becomes `new`; then `test` (pytest's arguments) fails."""
+
+    what: str
+    path: str
+    old: str
+    new: str
+    test: tuple[str, ...]
+
+
+SQL = "src/pgjobs/db/sql"
+FENCE = ("tests/system/model/test_fence.py",)
+PAIRS = ("tests/system/model/test_interleavings.py",)
+MODEL = ("tests/system/model/test_model.py",)
+CHAOS = "tests/system/chaos/test_slice.py"
+FIRING = "tests/schedules/test_firing.py"
+
+PROTECTIONS = (
+    # -- Claims and acknowledgements ---------------------------------------------------------------------------------
+    Protection(
+        "the claim's number in the acknowledgement of what completed",
+        f"{SQL}/complete.sql",
+        "SELECT a.id, a.claims FROM",
+        "SELECT a.id, live.claims FROM",
+        FENCE,
+    ),
+    Protection(
+        "the worker in the acknowledgement of what completed",
+        f"{SQL}/complete.sql",
+        "AND live.status = 'running' AND live.worker_id = %(worker_id)s",
+        "AND live.status = 'running'",
+        FENCE,
+    ),
+    Protection("the claim's number in a retry", f"{SQL}/retry.sql", " AND live.claims = a.claims", "", FENCE),
+    Protection(
+        "the claim's number in a snooze",
+        f"{SQL}/snooze.sql",
+        " AND live.claims = a.claims",
+        "",
+        ("tests/worker/executors/test_holdups.py", "-k", "snoozed"),
+    ),
+    Protection(
+        "the claim's number when a job is handed back",
+        f"{SQL}/release.sql",
+        " AND live.claims = a.claims",
+        "",
+        FENCE,
+    ),
+    Protection(
+        "a claim skips what another one has locked",
+        f"{SQL}/claim.sql",
+        "        FOR UPDATE SKIP LOCKED\n",
+        "",
+        FENCE,
+    ),
+    Protection(
+        "nothing is claimed for a worker that was taken for dead",
+        f"{SQL}/claim.sql",
+        "\n      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)",
+        "",
+        FENCE,
+    ),
+    Protection(
+        "a cancellation leaves alone what is claimed at the same moment",
+        f"{SQL}/cancel_jobs.sql",
+        " AND live.status IN ('queued', 'waiting')",
+        "",
+        ("tests/admin/test_jobs.py",),
+    ),
+    *(
+        Protection(
+            f"what was asked to be cancelled is not {done}",
+            f"{SQL}/{name}.sql",
+            "AND live.cancel_reason IS NULL",
+            "",
+            (*MODEL, *PAIRS),
+        )
+        for name, done in (("retry", "retried"), ("release", "handed back"), ("snooze", "snoozed"), ("fail", "failed"))
+    ),
+    Protection(
+        "who resumes a task waits for who parks its jobs",
+        f"{SQL}/park_task.sql",
+        " FOR KEY SHARE",
+        "",
+        ("tests/worker/claim/test_pauses.py", "-k", "waits_for_who_parks"),
+    ),
+    Protection(
+        "who cancels a job by force raises in no other one",
+        "src/pgjobs/worker/executors/thread_interrupt.py",
+        "                    if self.job is job:\n                        raise_in_thread",
+        "                    if True:\n                        raise_in_thread",
+        ("tests/worker/executors/test_thread_interrupt.py",),
+    ),
+    Protection(
+        "a replay takes each letter once",
+        f"{SQL}/replay_dead.sql",
+        "    FOR UPDATE SKIP LOCKED\n",
+        "",
+        ("tests/admin/test_dead.py", *PAIRS),
+    ),
+    Protection(
+        "a failed job and its dead letter are written together",
+        f"{SQL}/fail.sql",
+        "FROM gone\n    ON CONFLICT",
+        "FROM gone WHERE gone.attempt < 0\n    ON CONFLICT",
+        MODEL,
+    ),
+    # -- Dead workers ------------------------------------------------------------------------------------------------
+    Protection(
+        "a worker stays in the table while it has jobs that were locked when it was rescued",
+        f"{SQL}/remove_worker.sql",
+        "\n  AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS live WHERE live.status = 'running' "
+        "AND live.worker_id = w.id)",
+        "",
+        ("tests/worker/supervisor/test_rescue.py", "-k", "locked"),
+    ),
+    Protection(
+        "after a restart of the server everybody has the time to be heard",
+        f"{SQL}/unheard_workers.sql",
+        "\n  AND pg_postmaster_start_time() < now() - %(timeout)s * interval '1 second'",
+        "",
+        ("tests/worker/executors/test_holdups.py", "-k", "nobody_is_taken_for_dead"),
+    ),
+    Protection(
+        "after any other outage too",
+        "src/pgjobs/worker/supervisor/heartbeat.py",
+        "return now - self._last <= self._gap and now - self._steady_since >= self._rescue_after",
+        "return True",
+        ("tests/worker/supervisor/test_outages.py", "-k", "outlives"),
+    ),
+    Protection(
+        "what ran when its worker died gets a process of its own next",
+        "src/pgjobs/worker/supervisor/rescue.py",
+        "return after_loss(error, *budget, isolate=True, traceback=death.report)",
+        "return after_loss(error, *budget, traceback=death.report)",
+        ("tests/worker/supervisor/test_deaths.py", "tests/worker/supervisor/test_rescue.py"),
+    ),
+    Protection(
+        "what had not started when its worker died does not count",
+        "src/pgjobs/worker/supervisor/rescue.py",
+        "if death.how is None or claim not in death.started:",
+        "if death.how is None:",
+        ("tests/worker/supervisor/test_deaths.py", "tests/worker/supervisor/test_rescue.py"),
+    ),
+    Protection(
+        "what the server still does for a dead worker is ended",
+        "src/pgjobs/worker/supervisor/rescue.py",
+        "    end_backends(connection, death.worker_id)\n",
+        "",
+        ("tests/worker/executors/test_holdups.py", "-k", "strands_no_job"),
+    ),
+    Protection(
+        "jobs whose worker has no row are taken back",
+        "src/pgjobs/worker/supervisor/maintenance.py",
+        "            rescue_orphans(connection)\n",
+        "            pass\n",
+        ("tests/worker/supervisor/test_rescue.py", "-k", "no_row"),
+    ),
+    Protection(
+        "a child process dies with its worker",
+        "src/pgjobs/worker/runtime/process_exit.py",
+        "ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)",
+        "pass",
+        ("tests/worker/supervisor/test_rescue.py", "-k", "dies_with_its_worker"),
+    ),
+    # -- Outages -----------------------------------------------------------------------------------------------------
+    Protection(
+        "statements have a deadline",
+        "src/pgjobs/db/deadline.py",
+        "if not ready and time.monotonic() > until:",
+        "if time.monotonic() < 0:",
+        ("tests/db/test_deadline.py",),
+    ),
+    Protection(
+        "what a claim took whose answer was lost is handed back",
+        "src/pgjobs/worker/claim/producer.py",
+        "lost = [row for row in rows if inflight.get(row[0]) not in (row[1], -row[1])]",
+        "lost = []",
+        ("tests/worker/supervisor/test_outages.py", "-k", "handed_back"),
+    ),
+    Protection(
+        "an acknowledgement is tried until the server takes it",
+        "src/pgjobs/worker/runtime/reconnecting.py",
+        "                self.close()\n                if self._stop",
+        "                self.close()\n                if self._async_commit is False:\n                    raise\n"
+        "                if self._stop",
+        (CHAOS, "-k", "terminate"),
+    ),
+    Protection(
+        "pauses between tries grow",
+        "src/pgjobs/worker/runtime/reconnecting.py",
+        "pause = min(self._longest_pause, pause * 2)",
+        "pause = 0.0",
+        (CHAOS, "-k", "read-only or kill"),
+    ),
+    # -- Enqueuing ---------------------------------------------------------------------------------------------------
+    Protection(
+        "the queue is signed",
+        "src/pgjobs/payload/signing.py",
+        '        queue.encode("utf-8", "surrogatepass"),\n',
+        "",
+        ("tests/payload/test_signing.py",),
+    ),
+    Protection(
+        "the timeout is signed",
+        "src/pgjobs/payload/signing.py",
+        '        b"" if timeout is None else _REAL(timeout),\n',
+        "",
+        ("tests/payload/test_signing.py",),
+    ),
+    Protection(
+        "fields are signed with their lengths",
+        "src/pgjobs/payload/signing.py",
+        'b"".join([_FIELD(len(value)) + value for value in values])',
+        'b"".join(values)',
+        ("tests/payload/test_signing.py",),
+    ),
+    Protection(
+        "a worker with a key refuses what is not signed",
+        "src/pgjobs/worker/executors/invoke.py",
+        "    if now.signing_keys:\n",
+        "    if now.signing_keys and job.signature:\n",
+        ("tests/worker/executors/test_signatures.py",),
+    ),
+    # -- Rights ------------------------------------------------------------------------------------------------------
+    Protection(
+        "a schema's name is looked at before it is put into SQL",
+        "src/pgjobs/core/config.py",
+        "not _SCHEMA_NAME.fullmatch(schema)",
+        "not schema",
+        ("tests/core/test_config.py",),
+    ),
+    Protection(
+        "the role that enqueues writes only the columns of jobs that are to be run",
+        "src/pgjobs/db/roles.py",
+        "GRANT INSERT ({_ENQUEUED}), SELECT (id) ON",
+        "GRANT INSERT, SELECT (id) ON",
+        ("tests/db/test_roles.py",),
+    ),
+    Protection(
+        "the role that enqueues reads no job",
+        "src/pgjobs/db/roles.py",
+        "SELECT (id) ON pgjobs.jobs TO",
+        "SELECT ON pgjobs.jobs TO",
+        ("tests/db/test_roles.py",),
+    ),
+    Protection(
+        "what libpq says of a URL shows no password",
+        "src/pgjobs/db/connection.py",
+        "redact(str(error), url).splitlines()",
+        "str(error).splitlines()",
+        ("tests/system/fuzz/test_command_line.py", "-k", "password"),
+    ),
+    # -- Payloads ----------------------------------------------------------------------------------------------------
+    Protection(
+        "a payload gives a state only to what it has made itself",
+        "src/pgjobs/payload/safe/machine.py",
+        "        self.check_own(target)\n        self.set_state",
+        "        self.set_state",
+        ("tests/payload/safe/test_unpickle.py",),
+    ),
+    Protection(
+        "a payload puts items only into what it has made itself",
+        "src/pgjobs/payload/safe/machine.py",
+        "        self.check_own(target, dict)\n",
+        "",
+        ("tests/payload/safe/test_unpickle.py",),
+    ),
+    Protection(
+        "what a module has imported is not the module's",
+        "src/pgjobs/payload/safe/unpickler.py",
+        "if isinstance(found, ModuleType) or not is_permitted(found, self._allow):",
+        "if isinstance(found, ModuleType):",
+        ("tests/payload/safe/test_unpickle.py", "tests/payload/test_allow.py"),
+    ),
+    Protection(
+        "nothing is called but what was resolved",
+        "src/pgjobs/payload/safe/unpickler.py",
+        "known = self._callable.get(id(function))\n",
+        "known = self._callable.get(id(function), (function, _permitted))\n",
+        ("tests/payload/safe/test_unpickle.py",),
+    ),
+    Protection(
+        "what is to be run is on the list",
+        "src/pgjobs/payload/safe/unpickler.py",
+        "if not is_permitted(called, allow):",
+        "if False:",
+        ("tests/payload/safe/test_unpickle.py",),
+    ),
+    Protection(
+        "the fields of what a child process answers are looked at",
+        "src/pgjobs/worker/executors/outcome_codec.py",
+        "    if wrong:\n",
+        "    if False:\n",
+        ("tests/worker/executors/test_outcome_codec.py",),
+    ),
+    # -- Jobs --------------------------------------------------------------------------------------------------------
+    Protection(
+        "a worker process whose files a job closed ends",
+        "src/pgjobs/worker/process.py",
+        "        if not intact():\n",
+        "        if False:\n",
+        ("tests/worker/supervisor/test_leftovers.py",),
+    ),
+    Protection(
+        "after a failover a worker process is replaced",
+        "src/pgjobs/worker/claim/producer.py",
+        "        if before not in (None, self._timeline):\n",
+        "        if False:\n",
+        ("tests/worker/supervisor/test_outages.py", "-k", "after_a_failover"),
+    ),
+    # -- Schedules ---------------------------------------------------------------------------------------------------
+    Protection(
+        "who fires a schedule locks it",
+        f"{SQL}/take_schedule.sql",
+        "FOR NO KEY UPDATE SKIP LOCKED\n",
+        "",
+        (FIRING, "-k", "eight_at_once"),
+    ),
+    Protection(
+        "a firing that was enqueued is not enqueued again",
+        "src/pgjobs/schedules/firing.py",
+        " if last is None or firing > last",
+        "",
+        (FIRING, "-k", "set_back"),
+    ),
+    Protection(
+        "the firing and the move of its schedule are one transaction",
+        "src/pgjobs/schedules/firing.py",
+        "with conn.transaction(), conn.cursor(",
+        "with conn.cursor(",
+        (FIRING, "-k", "dies_before"),
+    ),
+    Protection(
+        "who is alive, or down, keeps the schedules that it declares",
+        "src/pgjobs/schedules/sync.py",
+        "sorted(kept(declarers, now))",
+        "sorted(schedules)",
+        ("tests/schedules/test_declare.py", "-k", "last_declarer or operators_keep"),
+    ),
+    Protection(
+        "a pause survives declarations",
+        f"{SQL}/put_schedule.sql",
+        "payload = excluded.payload, retired_at = NULL,",
+        "payload = excluded.payload, retired_at = NULL, paused_at = NULL,",
+        ("tests/schedules/test_declare.py", "-k", "pause_survives"),
+    ),
+)

@@ -1,0 +1,229 @@
+"""Which statements are hot, and the plan that each must have; which are not, and why.
+
+Hot is what a running worker repeats, and what is done for every job: its cost must not grow with what lies around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+BATCH = 100
+"""Rows that a hot statement is tried with."""
+
+LIVE = frozenset({"jobs_live_pkey"})
+DUE = frozenset({"jobs_live_due"})
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A hot statement: its parameters beside those that depend on the table's state, and the plan's shape."""
+
+    indexes: frozenset[str]
+    """All indexes that it reads, no more and no fewer."""
+    conditions: tuple[str, ...] = ()
+    """What must narrow the index scan, in EXPLAIN's words: what is left to a filter is read in vain."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    connection: str = "hot"
+    """Who runs it: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
+    rows: int = BATCH
+    """So many rows it gives, where the table is not empty."""
+    returns: bool = True
+    """Whether it gives them back; else it only writes them."""
+    pinned: bool = True
+    """Whether its plan is held too; else it may read a small table as it lies."""
+
+
+_ERRORS = {"errors": ["ValueError: no"] * BATCH, "tracebacks": [None] * BATCH, "host": "h"}
+BY_ID = ("id = ANY", "a.id")
+BY_IDS = ("id = ANY",)
+_ONE_JOB = {
+    "queue": "default",
+    "priority": 5,
+    "run_at": None,
+    "delay": 0.0,
+    "max_attempts": 5,
+    "timeout": None,
+    "executor": None,
+    "task": "shop:sell",
+}
+
+_ONE = {**_ONE_JOB, "summary": "sell()", "signature": None, "payload": b"x"}
+_MANY = {"summaries": ["sell()"] * BATCH, "signatures": [None] * BATCH, "payloads": [b"x"] * BATCH}
+_CONTROLLED = {"on_failure": "block", "expires_at": None, "expires_after": 60.0}
+_LANE = "acme\x1ftenant:1\x1faccount:1\x1fstripe"
+
+HOT: dict[str, Hot] = {
+    "claim": Hot(
+        DUE | {"queues_pkey", "switch_pkey", "workers_pkey"},
+        (
+            "queue = ",
+            "priority = f.priority",
+            "run_at <= LEAST(now(), f.until)",
+            "ROW(run_at, id) >= ROW(f.run_at, f.id)",
+        ),
+        {"queue": "default", "demand": BATCH},
+    ),
+    "complete": Hot(LIVE, BY_IDS, returns=False),
+    "complete_controlled": Hot(LIVE, BY_IDS, returns=False),
+    "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
+    "fail": Hot(LIVE, BY_ID, _ERRORS),
+    "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),
+    "complete_and_forget": Hot(LIVE, BY_IDS),
+    "release": Hot(LIVE, BY_ID),
+    "park_task": Hot(LIVE | {"paused_tasks_pkey"}, BY_ID, {"tasks": ["shop:sell"] * BATCH}, rows=0, pinned=False),
+    "cancel_requests": Hot(frozenset({"jobs_live_cancel"}), rows=0),  # once a second
+    "cancel": Hot(LIVE, BY_ID, {"reasons": ["not needed"] * BATCH}),
+    "next_due": Hot(DUE, ("queue = ", "run_at > now()"), {"queue": "default"}, rows=1),
+    "arm_doorbell": Hot(frozenset({"queues_pkey"}), ("name = ",), {"queue": "default", "seconds": 1.0}, rows=0),
+    "forgetful_queues": Hot(frozenset({"queues_pkey"}), ("name = ",), {"queues": ["default"]}, rows=0),  # once a second
+    "ensure_queue": Hot(NOTHING, (), {"queue": "default"}, rows=0),
+    "heartbeat": Hot(NOTHING, connection="heart", rows=1, pinned=False),  # a page or two of workers
+    "enqueue": Hot(NOTHING, (), _ONE, connection="caller", rows=1),
+    "enqueue_many": Hot(NOTHING, (), {**_ONE_JOB, **_MANY}, connection="caller"),
+    "enqueue_controlled": Hot(NOTHING, (), {**_ONE, **_CONTROLLED, "lane": _LANE, "cost": 2.0}, "caller", rows=1),
+    "enqueue_many_controlled": Hot(
+        NOTHING,
+        (),
+        {**_ONE_JOB, **_MANY, **_CONTROLLED, "lanes": [_LANE] * BATCH, "costs": [2.0] * BATCH},
+        connection="caller",
+    ),
+}
+
+_ASKED = "somebody asks for it, once"
+_START = "once, when a worker starts"
+_RESCUE = "when a worker has died"
+_DAILY = "retention: a little work now and then, whoever comes first"
+_TURNS = "where jobs wait for turns, or a queue has a limit: see worker/claim/test_lane_rotation.py"
+_LOOK = "a listing that somebody looks at"
+_BREAKER = "some times a second while jobs with breakers end: by the key of a table with a row for each breaker"
+_FIRE = "when a schedule fires: reads the table of schedules"
+_BEAT = "at the start of a supervisor that imports code with schedules, and every 20 s: reads both tables of schedules"
+
+RARE: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "claim_waiting",
+            "lock_turns",
+            "wake_waiting",
+            "expire_waiting",
+            "look_queue",
+            "queue_room",
+            "spend_queue_tokens",
+        ),
+        _TURNS,
+    ),
+    "complete_awaited": "jobs that others wait for: by the primary key",
+    "release_dependents": "the end of such a job: by its id",
+    "cancel_dependents": "the end of such a job: by its id",
+    "end_sequences": "the end of a sequence, by its name",
+    "mark_awaited": "when somebody waits for a job of another transaction: by an index of those alone",
+    "settle_dependencies": "when somebody waits for a job of another transaction: by an index of those alone",
+    "wait_again": "a controlled job that is to run again: by the primary key",
+    "any_schedule": "once a heartbeat, where no schedule is known: reads the table of schedules",
+    "next_schedule": "once a second, where there are schedules: reads the table of schedules",
+    "take_schedule": _FIRE,
+    "advance_schedule": _FIRE,
+    "schedule_is_busy": f"{_FIRE}, or a look-up of a job",
+    "put_schedule": "when a declaration has changed",
+    "lock_schedules": _BEAT,
+    "lock_declarers": _BEAT,
+    "beat_declarer": _BEAT,
+    "list_declarers": _BEAT,
+    "end_declarer": "when a supervisor ends",
+    "forget_declarers": _BEAT,
+    "retire_schedules": _BEAT,
+    "forget_schedules": _BEAT,
+    "list_schedules": _LOOK,
+    "pause_schedule": _ASKED,
+    "resume_schedule": _ASKED,
+    "remove_schedule": _ASKED,
+    "scheduled_call": _ASKED,
+    "enqueue_checked": "a function, whose own statements are held by tests/enqueue/test_unique.py",
+    "list_unique_keys": _DAILY,
+    "trim_unique_keys": _DAILY,
+    "lock_unique_keys": "only inserts and locks, by the primary key",
+    "unanswered_claims": "after a lost connection: reads the live table once for each queue",
+    "timeline": "after a lost connection: reads no table",
+    "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",
+    "register_worker": _START,
+    "schema_revision": _START,
+    "end_backends": _RESCUE,
+    "lost_jobs": f"{_RESCUE}: reads the live table",
+    "remove_worker": f"{_RESCUE}: reads the live table as far as the first job of the worker",
+    "orphan_workers": "every ten minutes: reads the live table",
+    "unheard_workers": "reads the table of workers, a row for each",
+    "make_history_partition": _DAILY,
+    "missing_history_days": _DAILY,
+    "drop_history_partition": _DAILY,
+    "old_history_days": _DAILY,
+    "pages_of_history_default": _DAILY,
+    "date_history": f"{_DAILY}: reads the default partition, which is empty as a rule",
+    "trim_history_default": f"{_DAILY}: reads the default partition, which is empty as a rule",
+    "trim_dead": _DAILY,
+    "take_retention_turn": "reads a table of one row",
+    "lock_breaker": _BREAKER,
+    "write_breaker": _BREAKER,
+    "open_breakers": _BREAKER,
+    "declare_breaker": "once for each breaker, when a worker meets it",
+    "ring_all": "when a breaker closes: reads the table of queues",
+    "list_breakers": _LOOK,
+    "keep_completed": _ASKED,
+    "keep_dead": _ASKED,
+    "keep_history": _ASKED,
+    "set_limit": _ASKED,
+    "remove_limit": _ASKED,
+    "remove_breaker": _ASKED,
+    "limit_queue": _ASKED,
+    "age_queue": _ASKED,
+    "list_limits": f"{_LOOK}: reads ten thousand rows of what waits at most",
+    "set_tenant": _ASKED,
+    "remove_tenant": _ASKED,
+    "list_tenants": _LOOK,
+    "declare_limit": f"{_START}, for each limit that its code declares",
+    "declare_queue_limit": f"{_START}, for each limit that its code declares",
+    "trim_buckets": f"{_DAILY}: reads a table with a row for each key with a rate that has not filled up again",
+    "count_dead_before": _LOOK,
+    "get_retention": _LOOK,
+    "history_days": _LOOK,
+    "cancel_jobs": _ASKED,
+    "ask_to_cancel": _ASKED,
+    "dependents": _ASKED,
+    "count_jobs": _ASKED,
+    "pick_jobs": _ASKED,
+    "signed_jobs": _ASKED,
+    "set_jobs": _ASKED,
+    "pause_task": _ASKED,
+    "resume_task": _ASKED,
+    "parked_tasks": _ASKED,
+    "unpark": _ASKED,
+    "pause_everything": _ASKED,
+    "resume_everything": _ASKED,
+    "paused_tasks": "once a second: reads a table that is empty as a rule, with a row or two else",
+    "list_tasks": _LOOK,
+    "get_switch": _LOOK,
+    "count_due": _LOOK,
+    "make_due": _ASKED,
+    "requeue_jobs": _ASKED,
+    "replay_dead": _ASKED,
+    "discard_dead": _ASKED,
+    "pause_queue": _ASKED,
+    "resume_queue": _ASKED,
+    "ring": _ASKED,
+    "job_states": _ASKED,
+    "clock": _LOOK,
+    "count_dead": _LOOK,
+    "count_dead_by_queue": _LOOK,
+    "count_finished": _LOOK,
+    "count_running": _LOOK,
+    "find_job": _LOOK,
+    "list_dead": _LOOK,
+    "list_jobs": _LOOK,
+    "list_queues": _LOOK,
+    "list_workers": _LOOK,
+    "queue_depths": _LOOK,
+    "clock_now": _LOOK,
+    "doctor": "a look at the installation: it reads up to 100,000 rows of the tables of jobs",
+    "why": "a question that somebody asks about one job: index look-ups, and counts that end at a cap",
+}

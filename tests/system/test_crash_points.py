@@ -1,0 +1,97 @@
+"""A worker, or its supervisor, is killed right before and right after each statement that it sends, once each.
+
+`CRASH_POINTS=all` tries every one, which takes minutes; else some are tried.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgjobs import enqueue, enqueue_many
+from tests.support import tasks, tasks_wear
+from tests.support.processes import ROOT, wait_until
+from tests.support.worker import QUICK, scalar, work
+
+if TYPE_CHECKING:
+    import psycopg
+
+pytestmark = pytest.mark.xdist_group("worker")  # as all tests of workers: see tests/conftest.py
+ALL = os.environ.get("CRASH_POINTS") == "all"
+WHENS = ("before", "after")
+CRASH = ROOT / "tests" / "support" / "crash"
+
+
+def put_jobs(conn: psycopg.Connection) -> None:
+    """Enqueue some jobs of every kind of end."""
+    tasks.make_seen(conn)
+    enqueue_many(conn, tasks.note, [(f"note {n}",) for n in range(10)])
+    enqueue(conn, tasks.snooze_until, 2, "snoozed")
+    enqueue(conn, tasks.fail_until.options(max_attempts=9), 2)
+    enqueue(conn, tasks.always_fail.options(max_attempts=1))
+    enqueue(conn, tasks.cancel, "enough")
+
+
+def check(conn: psycopg.Connection) -> None:
+    """Look at the tables and at what the jobs left."""
+    ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
+    assert ends == {"completed": 12, "failed": 1, "cancelled": 1}
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 10
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 0
+
+
+def environment(url: str, crash: str = "") -> dict[str, str]:
+    path = os.pathsep.join([str(CRASH), str(ROOT / "src"), str(ROOT)])
+    return {"CRASH_AT": crash, "PYTHONPATH": path, tasks.URL: url}
+
+
+def finish(conn: psycopg.Connection, seconds: float = 40.0) -> None:
+    """Wait until all jobs have ended; what waits for its backoff is not waited for."""
+
+    def ended() -> bool:
+        conn.execute("UPDATE pgjobs.jobs SET run_at = now() WHERE status = 'queued' AND run_at > now()")
+        return not scalar(conn, "SELECT EXISTS (SELECT FROM pgjobs.jobs_live)")
+
+    wait_until(ended, seconds)
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("number", range(1, 31) if ALL else [5, 8])
+def test_a_worker_may_be_killed_at_any_statement(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, number: int, when: str
+) -> None:
+    put_jobs(conn)
+    mark = tmp_path / "crashed"
+    env = environment(database_url, f"worker:{when}:{number}:{mark}")
+    with work(database_url, "-q", "default:4", *QUICK, ready=False, env=env) as running:
+        finish(conn)
+        # One that dies right after it has registered is known to nobody, until it is found silent.
+        wait_until(lambda: scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 1)
+        assert running.stop() == 0
+    check(conn)
+    assert mark.exists(), "there is no such statement"
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("number", range(1, 21) if ALL else [7])
+def test_a_supervisor_may_be_killed_at_any_statement(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, number: int, when: str
+) -> None:
+    """Its worker is killed by a job before, so that it has something to take back."""
+    enqueue(conn, tasks_wear.die_once, str(tmp_path / "died"))
+    put_jobs(conn)
+    mark = tmp_path / "crashed"
+    env = environment(database_url, f"supervisor:{when}:{number}:{mark}")
+    with work(database_url, "-q", "default:4", *QUICK, ready=False, env=env) as running:
+        assert running.wait() == -signal.SIGKILL
+    assert mark.exists(), "there is no such statement"
+    with work(database_url, "-q", "default:4", *QUICK, env=environment(database_url)) as another:
+        finish(conn)
+        assert another.stop() == 0
+    conn.execute("DELETE FROM pgjobs.jobs_history WHERE task LIKE '%:die_once' AND status = 'completed'")
+    check(conn)

@@ -1,0 +1,1 @@
+"""How ends of jobs are written down."""

@@ -1,0 +1,1 @@
+"""How a job runs: in threads, child processes and the event loop."""

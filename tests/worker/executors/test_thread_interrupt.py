@@ -1,0 +1,100 @@
+"""A job in a thread is asked to end, or has something raised in it, and no other one."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from pgjobs.jobs.context import CurrentJob
+from pgjobs.jobs.outcome import JobCancelled
+from pgjobs.worker.executors.thread_interrupt import Seat
+
+
+def job(id: int, claim: int = 1) -> CurrentJob:
+    now = datetime.now(UTC)
+    return CurrentJob("q", None, id, claim, 1, 5, None, 5, now, "a:b", None, None, None, None, b"")
+
+
+def test_a_job_is_known_by_its_id_and_its_claim() -> None:
+    seat = Seat()
+    seat.job = here = job(1, claim=2)
+    assert not here.cancelled
+    assert not seat.cancel(1, 1, force=True)
+    assert not seat.cancel(2, 2, force=True)
+    assert not here.cancelled
+    assert seat.cancel(1, 2, force=False)
+    assert here.cancelled
+    seat.leave()
+    assert not seat.cancel(1, 2, force=False)
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Let threads take turns a hundred times as often as usual: there are more ways to meet, in less time."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 100)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        seat = Seat()
+        try:
+            for number in range(2_000):
+                seat.job = here = job(number)
+                current[0] = (seat, here)
+                try:
+                    time.sleep(0)
+                    seat.job = None
+                    if seat.hunted:
+                        seat.leave()
+                except JobCancelled:
+                    seat.leave()
+                for _ in range(5):  # between two jobs nothing may arrive
+                    time.sleep(0)
+        except BaseException as error:
+            raised.append(error)
+
+    current: list[tuple[Seat, CurrentJob] | None] = [None]
+    thread = threading.Thread(target=work)
+    thread.start()
+    asked = 0
+    while thread.is_alive():
+        if current[0] is not None:
+            seat, here = current[0]
+            asked += seat.cancel(here.id, here.claim, force=True)
+    assert raised == []
+    assert asked
+
+
+def test_who_comes_too_late_raises_in_no_other_job() -> None:
+    first, second = job(1), job(2)
+
+    class Late(Seat):
+        """Whose job ends just when somebody wants to raise in it."""
+
+        looks = 0
+
+        @property
+        def job(self) -> CurrentJob:
+            self.looks += 1
+            return first if self.looks == 1 else second
+
+        @job.setter
+        def job(self, job: CurrentJob | None) -> None: ...
+
+    seat = Late()
+    assert seat.cancel(1, 1, force=True)
+    for _ in range(50):
+        time.sleep(0.001)  # JobCancelled would arrive here, in this thread
+    seat.leave()
+    assert not second.cancelled

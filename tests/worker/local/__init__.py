@@ -1,0 +1,1 @@
+"""What waits inside a worker process."""

@@ -1,0 +1,1 @@
+"""What keeps workers alive, takes back lost jobs, and cleans up."""

@@ -1,0 +1,68 @@
+"""The configuration of a worker: what is refused, and its way to the worker process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs.core.errors import UsageError
+from pgjobs.worker.config import QueueSlots, WorkerConfig, parse_queue
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "slots"),
+    [("mail", "mail", 10), ("mail:20", "mail", 20), ("a:b:3", "a:b", 3), ("größe:1", "größe", 1)],
+)
+def test_a_queue_is_a_name_and_its_slots(text: str, name: str, slots: int) -> None:
+    assert parse_queue(text) == QueueSlots(name, slots)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", ":5", "mail:", "mail:0", "mail:-1", "mail:x", "mail:1.5", "mail:10001", "x" * 101]
+)
+def test_what_is_no_queue_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_queue(text)
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20), st.integers(1, 10_000)),
+        min_size=1,
+        unique_by=lambda queue: queue[0],
+    ),
+    st.integers(1, 256),
+    st.booleans(),
+)
+def test_a_configuration_survives_the_way_to_the_worker_process(
+    queues: list[tuple[str, int]], processes: int, drain: bool
+) -> None:
+    config = WorkerConfig(
+        "postgresql://a:b@c/d",
+        tuple(QueueSlots(*queue) for queue in queues),
+        ("shop.tasks",),
+        processes=processes,
+        drain=drain,
+    )
+    assert WorkerConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"queues": ()},
+        {"queues": (QueueSlots("a"), QueueSlots("a", 2))},
+        {"processes": 0},
+        {"processes": 257},
+        {"grace": -1},
+        {"heartbeat": 0},
+        {"heartbeat": 16},
+        {"rescue_after": 9},
+    ],
+)
+def test_a_configuration_that_can_not_work_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        WorkerConfig("postgresql://a", **changes)
