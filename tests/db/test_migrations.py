@@ -80,7 +80,8 @@ def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
         conn.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
     # They wait at the door until all of them have imported what they need.
     program = (
-        "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg; from pgjobs.db import migrations as migrate\n"
+        "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg\n"
+        "from pgjobs.db import migrations as migrate\n"
         "print('here', flush=True); sys.stdin.readline(); migrate.upgrade(sys.argv[1])"
     )
     command = [sys.executable, "-c", program, empty_database_url]
@@ -256,7 +257,10 @@ def test_an_installed_package_brings_its_migrations(empty_database_url: str, tmp
         shutil.copytree(processes.ROOT / package, tmp_path / Path(package).name)
     for source, target in wheel["force-include"].items():
         shutil.copytree(processes.ROOT / source, tmp_path / target)
-    program = "import sys; from pgjobs.db import migrations as migrate; migrate.upgrade(sys.argv[1]); print(migrate.migrations_directory())"
+    program = (
+        "import sys; from pgjobs.db import migrations as migrate; migrate.upgrade(sys.argv[1]); "
+        "print(migrate.migrations_directory())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, empty_database_url],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
