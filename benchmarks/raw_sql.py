@@ -26,7 +26,7 @@ from pgjobs.payload.pickling import dump
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 PRIORITIES = range(10)
-NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 IDLE_PAUSE = 0.002  # seconds between two looks at an empty queue
 TASK = "benchmarks.tasks:noop"
 SUMMARY = "noop(123456)"
@@ -80,7 +80,7 @@ def claim(
                     "priorities": list(PRIORITIES),
                     "run_ats": [place[0] for place in frontier],
                     "ids": [place[1] for place in frontier],
-                    "untils": [NEWEST] * len(PRIORITIES),
+                    "untils": [END_OF_TIME] * len(PRIORITIES),
                     "slot": None,
                     "queue": QUEUE,
                     "demand": batch,

@@ -99,7 +99,8 @@ class Suite:
                 continue  # what failed once has cost a time limit already
             run = attempt(measure.run, stand)
             runs.setdefault(stand.name, []).append(run)
-            say(f"{time.monotonic() - self._began:5.0f} s  {part}  {measure.name:<16} {stand.name:<22} {brief(run)}")
+            elapsed = time.monotonic() - self._began
+            say(f"{elapsed:5.0f} s  {part}  {measure.name:<16} {stand.name:<22} {shorten_repr(run)}")
 
     def _jobs_of(self, stand: Stand) -> int:
         """Give how many jobs to drain: as many as the contender says, or fewer if that would take too long."""
@@ -158,7 +159,7 @@ def attempt(run: Callable[..., Run], *arguments: object) -> Run:
         return {"error": anonymous(str(error)) or type(error).__name__}
 
 
-def brief(run: Run) -> str:
+def shorten_repr(run: Run) -> str:
     """Say the most important of a result in a few words."""
     if "error" in run:
         return f"FAILED: {run['error']}"

@@ -22,7 +22,7 @@ PATIENCE = 20.0  # seconds for producers that fall behind, and for the last job 
 
 
 @dataclass(frozen=True)
-class Flow:
+class FlowOptions:
     """What went through. `rate`: that came in per second; `served`: that ran in the same time, per second; `backlog`:
     jobs that had not run when the last one was enqueued. `latency`: if all was waited for."""
 
@@ -38,7 +38,7 @@ class Flow:
         return self.backlog <= max(TOLERANCE * self.rate, CLIENTS)
 
 
-def flow(stand: Stand, rate: float, *, seconds: float = SECONDS, wait: bool = False) -> Flow:
+def flow(stand: Stand, rate: float, *, seconds: float = SECONDS, wait: bool = False) -> FlowOptions:
     """Let jobs flow at this rate. `wait`: until the last one has run, to know how long each took.
 
     Raises:
@@ -57,7 +57,7 @@ def flow(stand: Stand, rate: float, *, seconds: float = SECONDS, wait: bool = Fa
         workers.check()
         ran = workers.ran()
         served = sum(1 for number, moment in ran if number >= 0 and moment <= sent.ended)
-        return Flow(
+        return FlowOptions(
             asked=round(rate, 1),
             rate=round(sent.per_second, 1),
             served=round(served / sent.seconds, 1),

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
 
 from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.detect import runner_of
-from pgjobs.jobs.handle import JobHandle, handles_of
-from pgjobs.payload.encoder import recipe_of
+from pgjobs.jobs.handle import JobHandle, as_handles
+from pgjobs.payload.encoder import encoder_for
 
 if TYPE_CHECKING:
-    from pgjobs.db.adapters.detect import AsyncCaller, Cells, RunAsync, SyncCaller
-    from pgjobs.db.job_columns import Columns
-    from pgjobs.payload.encoder import Recipe
-    from pgjobs.payload.keys import KeyMaker, Turn
+    from pgjobs.db.adapters.detect import AsyncCaller, RowValues, RunAsync, SyncCaller
+    from pgjobs.db.job_columns import JobColumns
+    from pgjobs.payload.encoder import CallEncoder
+    from pgjobs.payload.keys import CallKeys, FlowKeys
 
 P = ParamSpec("P")
-Step: TypeAlias = "tuple[str, Cells]"
+Step: TypeAlias = "tuple[str, RowValues]"
 
 ROWS_AT_ONCE = 2_000  # rows of one statement
 BYTES_AT_ONCE = 8 * 1024 * 1024  # bytes of payload in one statement
@@ -59,24 +59,26 @@ def enqueue(
 
     """
     run, run_async = runner_of(conn)
-    recipe = recipe_of(callable)
-    payload, summary = recipe.make(args, kwargs)
-    signature, keys = recipe.signature(payload), recipe.keys
-    cells: Cells
+    encoder = encoder_for(callable)
+    payload, summary = encoder.make(args, kwargs)
+    signature, keys = encoder.signature(payload), encoder.keys
+    values: RowValues
     if keys is None:
-        name, cells = "enqueue", {"summary": summary, "signature": signature, "payload": payload}
+        name, values = "enqueue", {"summary": summary, "signature": signature, "payload": payload}
     else:
-        name, cells = keys.name, keys.cells_of_one(keys.turn(args, kwargs), payload, summary, signature)
+        name, values = keys.name, keys.row_values(keys.call_keys(args, kwargs), payload, summary, signature)
     if run_async is not None:
-        return _enqueue_async(run_async, name, recipe.columns, cells, keys)
+        return _enqueue_async(run_async, name, encoder.columns, values, keys)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
-    ids = run(name, recipe.columns, cells)
-    return JobHandle(ids[0]) if keys is None else keys.handles(ids, cells)[0]
+    ids = run(name, encoder.columns, values)
+    return JobHandle(ids[0]) if keys is None else keys.handles(ids, values)[0]
 
 
-async def _enqueue_async(run: RunAsync, name: str, columns: Columns, cells: Cells, keys: KeyMaker | None) -> JobHandle:
-    ids = await run(name, columns, cells)
-    return JobHandle(ids[0]) if keys is None else keys.handles(ids, cells)[0]
+async def _enqueue_async(
+    run: RunAsync, name: str, columns: JobColumns, values: RowValues, keys: FlowKeys | None
+) -> JobHandle:
+    ids = await run(name, columns, values)
+    return JobHandle(ids[0]) if keys is None else keys.handles(ids, values)[0]
 
 
 @overload
@@ -123,46 +125,46 @@ def enqueue_many(
 
     """
     run, run_async = runner_of(conn)
-    recipe = recipe_of(callable)
-    steps = _steps(recipe, _chunks(recipe, _iterated(arguments)))
+    encoder = encoder_for(callable)
+    steps = _steps(encoder, _chunks(encoder, _iterated(arguments)))
     if run_async is not None:
-        return _enqueue_many_async(run_async, recipe, next(steps, None), steps)
+        return _enqueue_many_async(run_async, encoder, next(steps, None), steps)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     handles: list[JobHandle] = []
-    for name, cells in steps:
-        handles += _handles(recipe.keys, run(name, recipe.columns, cells), name, cells, len(handles))
+    for name, values in steps:
+        handles += _handles(encoder.keys, run(name, encoder.columns, values), name, values, len(handles))
     return handles
 
 
 async def _enqueue_many_async(
-    run: RunAsync, recipe: Recipe, step: Step | None, others: Iterator[Step]
+    run: RunAsync, encoder: CallEncoder, step: Step | None, others: Iterator[Step]
 ) -> list[JobHandle]:
     handles: list[JobHandle] = []
     while step is not None:
-        name, cells = step
-        handles += _handles(recipe.keys, await run(name, recipe.columns, cells), name, cells, len(handles))
+        name, values = step
+        handles += _handles(encoder.keys, await run(name, encoder.columns, values), name, values, len(handles))
         step = next(others, None)
     return handles
 
 
-def _steps(recipe: Recipe, chunks: Iterator[Cells]) -> Iterator[Step]:
+def _steps(encoder: CallEncoder, chunks: Iterator[RowValues]) -> Iterator[Step]:
     """Give the statements, by their names, with their cells."""
-    keys = recipe.keys
+    keys = encoder.keys
     if keys is not None and keys.is_unique:
         # Two callers with the same keys in different orders would wait for each other, from one statement to another.
         all_chunks = list(chunks)
         if len(all_chunks) > 1:
-            yield _LOCK, {"summaries": None, "keys": [key for cells in all_chunks for key in cells["keys"]]}
+            yield _LOCK, {"summaries": None, "keys": [key for values in all_chunks for key in values["keys"]]}
         chunks = iter(all_chunks)
     name = "enqueue_many" if keys is None else keys.name_of_many
-    for cells in chunks:
-        yield name, cells
+    for values in chunks:
+        yield name, values
 
 
-def _handles(keys: KeyMaker | None, ids: Sequence[int], name: str, cells: Cells, first: int) -> list[JobHandle]:
+def _handles(keys: FlowKeys | None, ids: Sequence[int], name: str, values: RowValues, first: int) -> list[JobHandle]:
     if name == _LOCK:
         return []
-    return handles_of(ids) if keys is None else keys.handles(ids, cells, first=first)
+    return as_handles(ids) if keys is None else keys.handles(ids, values, first=first)
 
 
 # A forgotten await is reported under the name that the caller wrote.
@@ -170,7 +172,7 @@ _enqueue_async.__qualname__ = "enqueue"
 _enqueue_many_async.__qualname__ = "enqueue_many"
 
 
-def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
+def _chunks(encoder: CallEncoder, items: Iterator[Any]) -> Iterator[RowValues]:
     """Give the cells of one statement after another.
 
     Each item is pickled before the next one is read: a generator may yield the same object again, changed.
@@ -179,41 +181,41 @@ def _chunks(recipe: Recipe, items: Iterator[Any]) -> Iterator[Cells]:
         EnqueueError: an item is refused.
 
     """
-    plain, is_signed, keys = recipe.plain, recipe.is_signed, recipe.keys
+    plain, is_signed, keys = encoder.plain, encoder.is_signed, encoder.keys
     done = 0
     while True:
         summaries: list[str | None] = []
         signatures: list[bytes | None] = []
         payloads: list[bytes] = []
-        turns: list[Turn] = []
+        call_keys: list[CallKeys] = []
         size = 0
         for item in items:
             try:
                 made = plain(item) if type(item) is tuple else None
-                payload, summary = made or recipe.make(*_arguments(item))
+                payload, summary = made or encoder.make(*_arguments(item))
                 if keys is not None:
-                    turns.append(keys.turn(*_arguments(item)))
+                    call_keys.append(keys.call_keys(*_arguments(item)))
             except EnqueueError as error:
                 index = done + len(payloads)
                 raise EnqueueError(f"item {index} of enqueue_many is refused: {error}") from error.__cause__
             payloads.append(payload)
             summaries.append(summary)
             if is_signed:
-                signatures.append(recipe.signature(payload))
+                signatures.append(encoder.signature(payload))
             size += len(payload)
             if len(payloads) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
                 break
         if not payloads:
             return
         done += len(payloads)
-        cells: dict[str, Any] = {
-            "summaries": summaries if recipe.is_summarized else None,
+        values: dict[str, Any] = {
+            "summaries": summaries if encoder.is_summarized else None,
             "signatures": signatures if is_signed else None,
             "payloads": payloads,
         }
         if keys is not None:
-            cells |= keys.cells_of_many(turns)
-        yield cells
+            values |= keys.batch_values(call_keys)
+        yield values
 
 
 def _iterated(arguments: object) -> Iterator[Any]:

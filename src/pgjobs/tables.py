@@ -54,7 +54,7 @@ class Tables(NamedTuple):
     """One row: how long what has finished is kept."""
     schedules: Table
     """What is to be enqueued when."""
-    schedule_declarers: Table
+    schedule_owners: Table
     """The supervisors whose code declares schedules."""
     limits: Table
     """How many jobs of a key may run at once, and how many in a period."""
@@ -133,8 +133,8 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         schema=schema,
     )
     schedules = Table("schedules", metadata, *_schedule_columns(), schema=schema)
-    schedule_declarers = Table(
-        "schedule_declarers",
+    schedule_owners = Table(
+        "schedule_owners",
         metadata,
         Column("id", UUID, primary_key=True),
         Column("role", Text, nullable=False),
@@ -214,7 +214,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         queues,
         retention,
         schedules,
-        schedule_declarers,
+        schedule_owners,
         limits,
         tenants,
         buckets,

@@ -14,7 +14,7 @@ from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.pauses import list_tasks, pause_task, resume_task
 from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
 from pgjobs.core.errors import UsageError
-from pgjobs.db.doorbell import put_back
+from pgjobs.db.doorbell import requeue_parked
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.payload.signing import verify
 from tests.support import tasks
@@ -132,7 +132,7 @@ def test_parked_jobs_go_back_where_they_came_from(conn: Connection) -> None:
     other = put_job(conn, task="b:f", status="waiting", held="task")
     pause_task(conn, "a")
     pause_task(conn, "b:*")
-    assert put_back(conn) == 0
+    assert requeue_parked(conn) == 0
     assert [task.parked for task in list_tasks(conn)] == [3, 1]
     assert resume_task(conn, "a")
     rows = [row_of(conn, job) for job in (plain, turns, later, other)]

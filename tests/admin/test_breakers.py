@@ -13,7 +13,7 @@ from pgjobs.admin.breakers import auto_breaker, close_breaker, list_breakers, op
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
 from pgjobs.db.statements import doorbell_channel
-from pgjobs.flow.breaker_state import Bucket, Circuit
+from pgjobs.flow.breaker_state import BreakerState, Bucket
 from tests.support.rows import put_job
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STRIPE = Breaker("stripe", failures=0.25, window=10, min_calls=5, cooldown=2.5, probes=2)
 
 
-def put(conn: Connection, circuit: Circuit, breaker: Breaker = STRIPE) -> None:
+def put(conn: Connection, circuit: BreakerState, breaker: Breaker = STRIPE) -> None:
     with conn.cursor() as cursor:
         declare_breaker(cursor, breaker)
         write_breaker(cursor, breaker.name, circuit, "worker 1")
@@ -31,8 +31,8 @@ def put(conn: Connection, circuit: Circuit, breaker: Breaker = STRIPE) -> None:
 def test_breakers_are_listed_with_their_state_settings_and_counts(conn: Connection) -> None:
     now = time.time()
     window = (Bucket(now - 60, 5, 5), Bucket(now - 3, 10, 1), Bucket(now - 1, 4, 2))
-    put(conn, Circuit("closed", since=now - 7, window=window, reason="2 probes succeeded"))
-    put(conn, Circuit("open", until=now + 60, since=now), Breaker("aws"))
+    put(conn, BreakerState("closed", since=now - 7, window=window, reason="2 probes succeeded"))
+    put(conn, BreakerState("open", until=now + 60, since=now), Breaker("aws"))
     put_job(conn, status="running", worker_id=1, breaker="stripe")
     first, second = list_breakers(conn)
     assert (first.name, first.state, first.calls, first.min_calls) == ("aws", "open", 0, 20)
@@ -45,15 +45,15 @@ def test_breakers_are_listed_with_their_state_settings_and_counts(conn: Connecti
 @pytest.mark.parametrize(
     "circuit",
     [
-        Circuit(),
-        Circuit("open", until=1_800_000_000.25, since=1_700_000_000.5, reason="x"),
-        Circuit("open", until=math.inf, forced=True, since=1_700_000_000.5),
-        Circuit("half_open", until=1_800_000_000.25, since=1_800_000_000.25, passed=2),
-        Circuit("closed", since=1.5, window=(Bucket(1.25, 2, 3), Bucket(4.5, 5, 6)), streak=7),
+        BreakerState(),
+        BreakerState("open", until=1_800_000_000.25, since=1_700_000_000.5, reason="x"),
+        BreakerState("open", until=math.inf, forced=True, since=1_700_000_000.5),
+        BreakerState("half_open", until=1_800_000_000.25, since=1_800_000_000.25, passed=2),
+        BreakerState("closed", since=1.5, window=(Bucket(1.25, 2, 3), Bucket(4.5, 5, 6)), streak=7),
     ],
     ids=["new", "open", "by hand", "half-open", "closed"],
 )
-def test_a_state_is_read_as_it_was_written(conn: Connection, circuit: Circuit) -> None:
+def test_a_state_is_read_as_it_was_written(conn: Connection, circuit: BreakerState) -> None:
     put(conn, circuit)
     with conn.transaction(), conn.cursor() as cursor:
         found = lock_breaker(cursor, "stripe")
@@ -64,24 +64,24 @@ def test_a_state_is_read_as_it_was_written(conn: Connection, circuit: Circuit) -
 
 @pytest.mark.parametrize("calls", ["[]", "[1]", '["a"]', "[[1, 2]]", '[[1, 2, "x"]]', "[[null, 1, 1]]"])
 def test_a_window_that_makes_no_sense_counts_as_empty(conn: Connection, calls: str) -> None:
-    put(conn, Circuit())
+    put(conn, BreakerState())
     conn.execute("UPDATE pgjobs.breakers SET calls = %s::text::jsonb", [calls])
     with conn.transaction(), conn.cursor() as cursor:
-        assert lock_breaker(cursor, "stripe").circuit == Circuit()
+        assert lock_breaker(cursor, "stripe").circuit == BreakerState()
     assert show_breaker(conn, "stripe").calls == 0
 
 
 def test_one_that_was_removed_comes_back_with_the_settings_of_the_code(conn: Connection) -> None:
-    put(conn, Circuit("open", until=math.inf, forced=True, since=1.5))
+    put(conn, BreakerState("open", until=math.inf, forced=True, since=1.5))
     remove_breaker(conn, "stripe")
     assert list_breakers(conn) == []
     with conn.transaction(), conn.cursor() as cursor:
         found = lock_breaker(cursor, "stripe", STRIPE)
-    assert (found.circuit, found.breaker) == (Circuit(), STRIPE)
+    assert (found.circuit, found.breaker) == (BreakerState(), STRIPE)
 
 
 def test_one_whose_time_is_over_is_half_open_though_nobody_has_written_it(conn: Connection) -> None:
-    put(conn, Circuit("open", until=time.time() - 1, forced=True, since=time.time() - 9))
+    put(conn, BreakerState("open", until=time.time() - 1, forced=True, since=time.time() - 9))
     found = show_breaker(conn, "stripe")
     assert (found.state, found.forced) == ("half_open", False)
 

@@ -181,10 +181,10 @@ def test_two_replays_at_once_put_each_letter_back_once(conn: Connection, databas
         thread.start()
     for thread in threads:
         thread.join(60)
-    put_back = [each for part in done for each in part]
-    assert len(put_back) == len(set(put_back))
+    requeue_parked = [each for part in done for each in part]
+    assert len(requeue_parked) == len(set(requeue_parked))
     # What one had locked the other left to it.
-    assert set(put_back) == ids
+    assert set(requeue_parked) == ids
     assert count(conn, "jobs_live") == 200
     assert count(conn, "jobs_history") == count(conn, "dead_jobs") == 0
 

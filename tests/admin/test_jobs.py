@@ -303,13 +303,13 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
     ],
 )
 def test_numbers_of_attempts_end_at_the_largest_that_is_allowed(
-    conn: Connection, put_back: Any, attempt: int, max_attempts: int, prior: int | None, expected: tuple[int, int]
+    conn: Connection, requeue_parked: Any, attempt: int, max_attempts: int, prior: int | None, expected: tuple[int, int]
 ) -> None:
     for column in ("attempt", "max_attempts", "prior_attempts"):  # it may be older than these
         conn.execute(f"ALTER DOMAIN pgjobs.job_{column} DROP CONSTRAINT job_{column}_check")
     job = put_dead(conn, attempt=attempt, max_attempts=max_attempts, prior_attempts=prior)
     other = put_dead(conn)
-    assert job in put_back(conn, job).done
+    assert job in requeue_parked(conn, job).done
     row = row_of(conn, job)
     assert (row["attempt"], row["max_attempts"]) == expected
     assert row["prior_attempts"] == row["attempt"], "one attempt is left at least"

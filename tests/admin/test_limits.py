@@ -7,7 +7,7 @@ import pytest
 
 from pgjobs import limit, queue_limit
 from pgjobs.admin import queues
-from pgjobs.admin.limits import MOST_HOLDERS, MOST_KEYS, list_limits, remove_limit, set_limit
+from pgjobs.admin.limits import MAX_HOLDERS, MAX_KEYS, list_limits, remove_limit, set_limit
 from pgjobs.admin.tenants import list_tenants, remove_weight, set_weight
 from pgjobs.core.errors import UsageError
 from pgjobs.db.limits import Declared
@@ -87,16 +87,16 @@ def test_a_listing_has_holders_waiting_jobs_and_tokens_of_each_key(conn: Connect
 
 def test_a_listing_has_a_bounded_number_of_keys_and_holders(conn: Connection) -> None:
     set_limit(conn, "tenant:*", Limit(100))
-    for number in range(MOST_KEYS + 2):
+    for number in range(MAX_KEYS + 2):
         put(conn, f"tenant:{number}")
-    for _ in range(MOST_HOLDERS + 3):
+    for _ in range(MAX_HOLDERS + 3):
         put(conn, "tenant:5", status="running")
     (found,) = list_limits(conn)
-    assert (found.busy_keys, len(found.keys)) == (MOST_KEYS + 2, MOST_KEYS)
+    assert (found.busy_keys, len(found.keys)) == (MAX_KEYS + 2, MAX_KEYS)
     assert (found.keys[0].key, found.keys[0].running, len(found.keys[0].holders)) == (
         "tenant:5",
-        MOST_HOLDERS + 3,
-        MOST_HOLDERS,
+        MAX_HOLDERS + 3,
+        MAX_HOLDERS,
     )
 
 
@@ -219,6 +219,6 @@ def test_buckets_that_are_full_again_are_forgotten_and_no_others(conn: Connectio
         ("queue", "gone", 1, old),
     ):
         conn.execute("INSERT INTO pgjobs.buckets VALUES (%s, %s, %s, %s)", [kind, name, tokens, at])
-    conn.execute(statement("trim_buckets"))
+    conn.execute(statement("purge_buckets"))
     left = conn.execute("SELECT name FROM pgjobs.buckets ORDER BY name").fetchall()
     assert left == [("fast:2",), ("mail",), ("slow:1",)]

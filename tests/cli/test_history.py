@@ -21,7 +21,7 @@ OLD = date(2020, 2, 28)
 def old_days(conn: Connection) -> None:
     """Two days of long ago."""
     for day in (OLD, OLD + timedelta(days=1)):
-        conn.execute("SELECT pgjobs.make_history_partition(%s)", [day])
+        conn.execute("SELECT pgjobs.create_history_partition(%s)", [day])
 
 
 def test_days_are_listed_with_their_size_and_until_when_they_are_kept(

@@ -66,7 +66,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
 
 
 def test_a_bar_is_shown_for_what_takes_long_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.01)
     assert "replaying" in _run(monkeypatch, Screen())
 
 
@@ -75,5 +75,5 @@ def test_no_bar_is_shown_for_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_no_bar_is_shown_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.01)
     assert _run(monkeypatch, io.StringIO()) == ""

@@ -94,13 +94,13 @@ def test_what_can_not_be_used_is_refused_in_one_line_and_nothing_is_written(cli:
 
 def test_what_code_declares_can_be_paused_and_not_removed(cli: Cli, conn: Connection) -> None:
     declaration = Declaration("shop")
-    declaration.beat(conn, {"a": make("0 9 * * *", tasks.tidy, name="a", app="shop")})
+    declaration.send_heartbeat(conn, {"a": make("0 9 * * *", tasks.tidy, name="a", app="shop")})
 
     assert cli("schedules", "pause", "a").code == 0
     refused = cli("schedules", "remove", "a")
     assert refused.code == 2
     assert "in the code of shop" in refused.err
-    declaration.beat(conn, {})
+    declaration.send_heartbeat(conn, {})
     assert "retired" in cli("schedules", "list").out
     assert cli("schedules", "remove", "a").code == 0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pgjobs import UsageError, configure, settings
-from pgjobs.core.errors import brief
+from pgjobs.core.errors import shorten_repr
 
 KEY = "0123456789abcdef"
 
@@ -40,7 +40,7 @@ KEY = "0123456789abcdef"
         ("payload", None, "payload is None"),
         ("sumaries", False, "the settings are database_url, schema"),
     ],
-    ids=brief,
+    ids=shorten_repr,
 )
 def test_a_value_that_can_not_be_used_is_refused_at_once_and_changes_nothing(name: str, value: Any, said: str) -> None:
     before = settings()

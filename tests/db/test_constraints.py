@@ -108,7 +108,7 @@ ERROR = {"errors": ["E"], "tracebacks": [None], "host": "h"}
     [
         ("complete", {}),
         ("snooze", {"delays": [1.0]}),
-        ("release", {}),
+        ("hand_back", {}),
         ("cancel", {"reasons": ["no"]}),
         ("retry", {**ERROR, "delays": [1.0], "isolates": [False]}),
         ("fail", ERROR),

@@ -32,7 +32,7 @@ def conn(conn: psycopg.Connection) -> psycopg.Connection:
 
 def arm(conn: psycopg.Connection, *queues: str) -> None:
     for queue in queues:
-        conn.execute(statement("arm_doorbell"), {"queue": queue, "seconds": 60})
+        conn.execute(statement("enable_notify"), {"queue": queue, "seconds": 60})
 
 
 def rung(conn: psycopg.Connection) -> list[str]:
@@ -89,7 +89,7 @@ def test_a_shorter_bell_does_not_silence_a_longer_one(conn: psycopg.Connection) 
 
 
 def test_while_no_bell_is_armed_no_queue_is_looked_at(conn: psycopg.Connection) -> None:
-    def looked_at(inserts: int) -> int:
+    def checks(inserts: int) -> int:
         read = "SELECT idx_scan + seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'pgjobs.queues'::regclass"
         with conn.transaction():
             before = scalar(conn, read)
@@ -97,9 +97,9 @@ def test_while_no_bell_is_armed_no_queue_is_looked_at(conn: psycopg.Connection) 
                 conn.execute(INSERT, ["mail"])
             return int(scalar(conn, read) - before)
 
-    assert looked_at(10) == 0
+    assert checks(10) == 0
     arm(conn, "vip")
-    assert looked_at(10) == 1, "the row of the own queue, once in a transaction"
+    assert checks(10) == 1, "the row of the own queue, once in a transaction"
 
 
 def test_many_rows_in_several_queues_ring_once_for_each(conn: psycopg.Connection) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pgjobs import enqueue
 from pgjobs.admin.jobs import retry_jobs
-from pgjobs.db.dependencies import End, follow, settle_dependencies
+from pgjobs.db.dependencies import EndedJob, release_dependents, settle_dependencies
 from pgjobs.db.statements import doorbell_channel
 from tests.support.functions import add
 from tests.support.rows import put_dead, put_job, row_of
@@ -97,5 +97,5 @@ def test_who_waits_for_work_is_woken_for_what_goes_on(conn: psycopg.Connection, 
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 min')")
     conn.execute(f'LISTEN "{doorbell_channel("default")}"')
     with conn.transaction(), conn.cursor() as cursor:
-        follow(cursor, [End(needed, awaited=True)], completed=True)
+        release_dependents(cursor, [EndedJob(needed, awaited=True)], completed=True)
     assert len(list(conn.notifies(timeout=1, stop_after=1))) == 1

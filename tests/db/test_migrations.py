@@ -27,7 +27,7 @@ TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),
     *("jobs_waiting", "limits", "tenants", "buckets", "dependencies", "breakers"),
-    *("schedules", "schedule_declarers", "unique_keys", "paused_tasks", "switch"),
+    *("schedules", "schedule_owners", "unique_keys", "paused_tasks", "switch"),
 }
 DAY = re.compile(r"jobs_history_\d{8}")
 
@@ -189,8 +189,8 @@ def test_another_schema_works_beside_the_first(database_url: str) -> None:
 def test_days_of_history_are_made_in_the_own_schema(database_url: str) -> None:
     migrate.upgrade(database_url, schema="second")
     with psycopg.connect(database_url, autocommit=True) as conn:
-        made = conn.execute("SELECT second.make_history_partition('2031-02-03')").fetchone()
-        again = conn.execute("SELECT second.make_history_partition('2031-02-03')").fetchone()
+        made = conn.execute("SELECT second.create_history_partition('2031-02-03')").fetchone()
+        again = conn.execute("SELECT second.create_history_partition('2031-02-03')").fetchone()
         assert (made, again) == ((True,), (False,))
         there = conn.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'jobs_history_20310203'").fetchall()
         assert there == [("second",)]

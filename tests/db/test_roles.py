@@ -87,7 +87,7 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
             "SELECT setval('pgjobs.jobs_id_seq', 1)",
             "SELECT setval('pgjobs.doorbell', 1)",
             "SELECT pgjobs.drop_history_partition(current_date)",
-            "SELECT pgjobs.make_history_partition(current_date + 100)",
+            "SELECT pgjobs.create_history_partition(current_date + 100)",
             "CREATE TABLE pgjobs.mine ()",
             "TRUNCATE pgjobs.jobs",
         )
@@ -98,7 +98,7 @@ def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Co
     tasks.make_seen(with_roles)
     with_roles.execute(sql.SQL("GRANT ALL ON seen TO {}").format(sql.Identifier(ROLES.work)))
     keep_history(with_roles, 3)
-    old = "SELECT pgjobs.make_history_partition(current_date - 5)"
+    old = "SELECT pgjobs.create_history_partition(current_date - 5)"
     with_roles.execute(old)
     job = enqueue(with_roles, tasks.healthy, 1).id
     with login(with_roles, ROLES.work) as url:

@@ -83,7 +83,7 @@ INSERT = (
         "SELECT pgjobs.enqueue('a:b', '{\"x\": 1}', delay => '1 s')",
         "SELECT pgjobs.enqueue('a:b', sequence => 'x', unique_key => 'x', on_conflict => 'replace')",
         "SELECT pgjobs.doorbell_channel('default')",
-        "SELECT pgjobs.make_history_partition('2030-01-01')",
+        "SELECT pgjobs.create_history_partition('2030-01-01')",
         "SELECT pgjobs.drop_history_partition('2030-01-01')",
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
     ],
@@ -105,6 +105,6 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
-        *("doorbell_channel", "drop_history_partition", "enqueue", "enqueue_checked", "is_to_ring"),
-        *("lock_unique_keys", "make_history_partition", "open_doorbell", "ring_doorbell"),
+        *("create_history_partition", "doorbell_channel", "drop_history_partition", "enqueue", "enqueue_checked"),
+        *("is_to_ring", "lock_unique_keys", "open_doorbell", "ring_doorbell"),
     ]

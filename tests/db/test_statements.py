@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
+from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
+import pgjobs.db
 from pgjobs.core.config import configure
 from pgjobs.core.errors import UsageError
 from pgjobs.db.statements import doorbell_channel, named_statement, rename_schema, statement
 
-NAMES = sorted(file.name.removesuffix(".sql") for file in (files("pgjobs.db") / "sql").iterdir())
+FILES = {file.stem: file for file in (Path(pgjobs.db.__file__).parent / "sql").rglob("*.sql")}
+NAMES = sorted(FILES)
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
 

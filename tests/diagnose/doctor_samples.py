@@ -82,7 +82,7 @@ SAMPLES = {
     "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_for_ever": True},)),
     "schedule_error": schedule(error="no module named shop"),
     "late_schedule": schedule(late=600.0),
-    "hopeless": but(hopeless=((42, 40, "gone"), (43, 41, "cancelled"))),
+    "hopeless": but(unsatisfiable=((42, 40, "gone"), (43, 41, "cancelled"))),
     "mixed_keys": but(workers=(WORKER, replace(WORKER, id=8, signs=False))),
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),
     "paused_queue": but(queues=(QueueState("mail", paused=True, paused_for=2 * DAY),)),

@@ -14,8 +14,8 @@ import pytest
 
 from pgjobs.core.config import configure
 from pgjobs.diagnose.doctor import Installation, doctor, examine, look, server, tables, workers
-from pgjobs.diagnose.doctor import signatures as trust
-from pgjobs.diagnose.doctor import stale as leftovers
+from pgjobs.diagnose.doctor import signatures as signatures
+from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
 from pgjobs.diagnose.doctor.installation import QueueState
 from pgjobs.diagnose.why.snapshot import Holder
@@ -35,8 +35,8 @@ OF_THE_TESTS = {"fsync", "full_page_writes", "synchronous_commit"}  # their serv
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
     diagnosis = examine(WELL)
     assert diagnosis.findings == ()
-    assert not diagnosis.is_ill
-    assert len(diagnosis.looked_at) == len(CHECKS)
+    assert not diagnosis.has_errors
+    assert len(diagnosis.checks) == len(CHECKS)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -49,7 +49,7 @@ def test_each_thing_is_found_alone_with_a_sentence_and_what_to_do(name: str) -> 
 
 
 def test_there_is_a_sample_of_every_finding() -> None:
-    source = "".join(inspect.getsource(each) for each in (leftovers, server, tables, trust, workers, uncounted))
+    source = "".join(inspect.getsource(each) for each in (stale, server, tables, signatures, workers, uncounted))
     names = set(re.findall(r'Finding\(\s*"(\w+)"', source)) | {"fsync", "full_page_writes"}
     assert names | {"unused_limits", "unused_tenants", "unused_breakers"} == set(SAMPLES)
 
@@ -61,15 +61,15 @@ def test_the_page_shows_what_is_said() -> None:
 def test_the_worst_comes_first_and_only_errors_are_illness() -> None:
     notes = but(in_default=1, replica=True, connections=99)
     assert [finding.level for finding in examine(notes).findings] == ["error", "warning", "note"]
-    assert examine(notes).is_ill
-    assert not examine(but(in_default=1, connections=99)).is_ill
+    assert examine(notes).has_errors
+    assert not examine(but(in_default=1, connections=99)).has_errors
 
 
 @pytest.mark.parametrize("revision", [None, "0001", "9999"])
 def test_with_other_tables_nothing_else_is_looked_at(revision: str | None) -> None:
     diagnosis = examine(replace(SAMPLES["autovacuum"], revision=revision))
     assert [finding.name for finding in diagnosis.findings] == ["schema"]
-    assert diagnosis.looked_at == ("schema",)
+    assert diagnosis.checks == ("schema",)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pgjobs.db.statements import statement
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.diagnose.why import PLANS, look, why
 from pgjobs.diagnose.why.decide import ENDS, HOLDS, PLACES, decide
-from pgjobs.diagnose.why.snapshot import BreakerSeen, JobSeen, LimitSeen, QueueSeen
+from pgjobs.diagnose.why.snapshot import BreakerSeen, JobSnapshot, LimitSnapshot, QueueSeen
 from pgjobs.diagnose.why.words import NEVER
 from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
 from tests.support.rows import put_dead, put_job, put_worker
@@ -78,11 +78,11 @@ def test_of_several_reasons_the_first_is_the_answer_and_the_others_are_told() ->
         ({"breaker": BreakerSeen("stripe", "open", ago(1))}, "next"),
         ({"breaker": BreakerSeen("stripe", "half_open", ago(1), probes=2, probing=(1,))}, "next"),
         ({"breaker": BreakerSeen("stripe", "closed", NOW + timedelta(seconds=9))}, "next"),
-        ({"key_limit": LimitSeen("k", concurrency=2, holders=(1,))}, "next"),
-        ({"key_limit": LimitSeen("k", concurrency=0)}, "limit"),
-        ({"key_limit": LimitSeen("k", rate=10.0, period=1.0)}, "next"),  # nothing stored: a full bucket
-        ({"key_limit": LimitSeen("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.2)}, "next"),
-        ({"key_limit": LimitSeen("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.05)}, "rate"),
+        ({"key_limit": LimitSnapshot("k", concurrency=2, holders=(1,))}, "next"),
+        ({"key_limit": LimitSnapshot("k", concurrency=0)}, "limit"),
+        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0)}, "next"),  # nothing stored: a full bucket
+        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.2)}, "next"),
+        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.05)}, "rate"),
         ({"ahead": 5, "rate": 3.0, "last_start": 0.0}, "behind"),
         ({"ahead": 5, "rate": None}, "behind"),
         ({"cap": 0, "running": 0, "dead_rows": 0}, "next"),  # counting took too long, and nobody knows why
@@ -95,7 +95,7 @@ def test_what_just_lets_it_through_does_not_hold_it_up(changes: dict[str, Any], 
 
 @pytest.mark.parametrize(("cost", "seconds"), [(1.0, 0.1), (5.0, 0.5), (1000.0, 1.0)])
 def test_who_costs_more_than_the_bucket_holds_waits_until_it_is_full(cost: float, seconds: float) -> None:
-    limit = LimitSeen("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)
+    limit = LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)
     answer = decide(seen({"limit_key": "k", "cost": cost}, key_limit=limit))
     assert answer.facts["next_at"] == NOW + timedelta(seconds=seconds)
 
@@ -103,18 +103,18 @@ def test_who_costs_more_than_the_bucket_holds_waits_until_it_is_full(cost: float
 @pytest.mark.parametrize(
     ("limit", "command"),
     [
-        (LimitSeen("a:*", 2, holders=(1, 2)), "pgjobs limits set 'a:*' --concurrency 4"),
-        (LimitSeen("a:*", 0), "pgjobs limits set 'a:*' --concurrency 1"),
+        (LimitSnapshot("a:*", 2, holders=(1, 2)), "pgjobs limits set 'a:*' --concurrency 4"),
+        (LimitSnapshot("a:*", 0), "pgjobs limits set 'a:*' --concurrency 1"),
         (
-            LimitSeen("a b", 1, 100.0, 60.0, 20.0, holders=(1,)),
+            LimitSnapshot("a b", 1, 100.0, 60.0, 20.0, holders=(1,)),
             "pgjobs limits set 'a b' --concurrency 2 --rate 100/min --burst 20",
         ),
-        (LimitSeen("k", 3, 2.5, 30.0, tokens=0.0), "pgjobs limits set k --concurrency 3 --rate 5/30s"),
-        (LimitSeen("k", None, 1.0, 1.0, 1.0, tokens=0.0), "pgjobs limits set k --rate 2/s --burst 1"),
+        (LimitSnapshot("k", 3, 2.5, 30.0, tokens=0.0), "pgjobs limits set k --concurrency 3 --rate 5/30s"),
+        (LimitSnapshot("k", None, 1.0, 1.0, 1.0, tokens=0.0), "pgjobs limits set k --rate 2/s --burst 1"),
     ],
     ids=["concurrency", "none", "both", "rate", "burst"],
 )
-def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSeen, command: str) -> None:
+def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSnapshot, command: str) -> None:
     of_key = decide(seen({"limit_key": "k"}, key_limit=limit))
     assert f"`{command}`" in of_key.next_step
     of_queue = decide(seen(queue_limit=limit))
@@ -138,7 +138,7 @@ def test_an_error_that_only_mentions_an_import_is_no_missing_code() -> None:
 
 def test_a_failed_job_whose_code_is_missing_is_to_be_replayed_once_it_is_there() -> None:
     error = SAMPLES["cannot_import"].job
-    assert isinstance(error, JobSeen)
+    assert isinstance(error, JobSnapshot)
     answer = decide(seen({"status": "failed", "finished_at": ago(9), "error": error.error}, died_at=ago(9)))
     assert answer.next_step.startswith("Install the code of shop.tasks:send_receipt where the workers run")
 

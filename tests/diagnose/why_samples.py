@@ -13,8 +13,8 @@ from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import (
     BreakerSeen,
     Holder,
-    JobSeen,
-    LimitSeen,
+    JobSnapshot,
+    LimitSnapshot,
     NeedSeen,
     PauseSeen,
     QueueSeen,
@@ -26,7 +26,7 @@ from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "why.md"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-JOB = JobSeen(42, "queued", "mail", 5, "shop.tasks:send_receipt", 0, 5, NOW - timedelta(seconds=1))
+JOB = JobSnapshot(42, "queued", "mail", 5, "shop.tasks:send_receipt", 0, 5, NOW - timedelta(seconds=1))
 WORKER = WorkerSeen(7, "web1", 4711, 1.0, {"mail": 2}, rescue_after=30.0)
 OTHER = WorkerSeen(8, "web2", 4712, 1.0, {"default": 4}, rescue_after=30.0)
 NOT_THERE = (
@@ -85,13 +85,15 @@ SAMPLES = {
     ),
     "breaker_open": seen(WAITS, breaker=BreakerSeen("stripe", "open", NOW + timedelta(seconds=40))),
     "breaker_half_open": seen(WAITS, breaker=BreakerSeen("stripe", "half_open", ago(1), probes=2, probing=(39, 40))),
-    "limit": seen({**WAITS, "limit_key": "api:acme"}, key_limit=LimitSeen("api:*", concurrency=2, holders=(38, 39))),
+    "limit": seen(
+        {**WAITS, "limit_key": "api:acme"}, key_limit=LimitSnapshot("api:*", concurrency=2, holders=(38, 39))
+    ),
     "rate": seen(
         {**WAITS, "limit_key": "api:acme"},
-        key_limit=LimitSeen("api:*", rate=100.0, period=60.0, tokens=0.5, tokens_age=0.06),
+        key_limit=LimitSnapshot("api:*", rate=100.0, period=60.0, tokens=0.5, tokens_age=0.06),
     ),
-    "queue_limit": seen(queue_limit=LimitSeen("mail", concurrency=2, holders=(38, 39))),
-    "queue_rate": seen(queue_limit=LimitSeen("mail", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)),
+    "queue_limit": seen(queue_limit=LimitSnapshot("mail", concurrency=2, holders=(38, 39))),
+    "queue_rate": seen(queue_limit=LimitSnapshot("mail", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)),
     "snapshot_held": seen({"run_at": ago(20)}, snapshots=(SESSION,), dead_rows=1_200_000),
     "deaf": seen({"run_at": ago(20)}),
     "turn": seen(WAITS, turn_before=12, turn_lanes=3),

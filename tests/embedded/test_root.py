@@ -105,8 +105,8 @@ def test_programs_below_a_closed_folder_are_copied_once(closed_directory: Path, 
 def test_a_shared_place_that_somebody_else_has_put_there_is_not_used(
     monkeypatch: pytest.MonkeyPatch, embedded_directory: Path
 ) -> None:
-    place = shared_place(choose_account())
-    owner = place.stat().st_uid
+    server_directory = shared_place(choose_account())
+    owner = server_directory.stat().st_uid
     other = embedded_directory.parent / "tmp"
     other.mkdir(mode=0o755)
     (other / "pgjobs-0").mkdir()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pgjobs import EnqueueError, JobHandle, UsageError, enqueue, enqueue_many, job
-from pgjobs.flow.options import NO_FLOW, Flow
+from pgjobs.flow.options import NO_FLOW, FlowOptions
 from tests.support.callers import KINDS, settled
 from tests.support.functions import add
 from tests.support.rows import row_of
@@ -256,4 +256,4 @@ def test_changed_options_survive_as_an_argument_of_another_job() -> None:
     for changed in (send.options(sequence="s"), bill.options(breaker=None, expires=AT), send.options(delay=3)):
         back = pickle.loads(pickle.dumps(changed))
         assert back.job_options == changed.job_options
-    assert send.options(sequence="s").job_options.flow == Flow(limit_key="mail", sequence="s")
+    assert send.options(sequence="s").job_options.flow == FlowOptions(limit_key="mail", sequence="s")

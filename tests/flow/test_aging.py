@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.flow.aging import LEVELS, NEWEST, Order, level, ranges
+from pgjobs.flow.aging import END_OF_TIME, LEVELS, Order, level, ranges
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PRIORITIES = list(range(10))
@@ -60,7 +60,7 @@ def test_where_the_places_are_near_now_there_are_no_more_ranges_than_priorities(
     found = ranges(NOW, timedelta(seconds=1), starts=[near] * LEVELS)
     assert [r.priority for r in found] == PRIORITIES
     assert {r.start for r in found} == {near}
-    assert {r.until for r in found} == {NEWEST}
+    assert {r.until for r in found} == {END_OF_TIME}
 
 
 def test_an_aging_longer_than_time_itself_changes_no_order() -> None:

@@ -14,9 +14,9 @@ from pgjobs import Breaker, Cancel, Snooze, UsageError, job
 from pgjobs.flow.breaker import contradictions, declared
 from pgjobs.flow.breaker_state import (
     BUCKETS,
+    BreakerState,
     Bucket,
     Call,
-    Circuit,
     after_calls,
     after_time,
     by_itself,
@@ -29,7 +29,7 @@ from pgjobs.flow.breaker_state import (
 )
 
 STRIPE = Breaker("stripe", failures=0.5, window=30, min_calls=20, cooldown=60, probes=3)
-CLOSED = Circuit()
+CLOSED = BreakerState()
 NOW = 1_800_000_000.0
 
 
@@ -67,7 +67,7 @@ def test_failures_that_are_older_than_the_window_do_not_count() -> None:
 
 def test_calls_that_began_before_it_closed_do_not_count() -> None:
     closed = after_calls(HALF_OPEN, STRIPE, calls(3, 0, NOW + 61), NOW + 62)
-    assert closed == Circuit("closed", since=NOW + 62, reason="3 probes succeeded")
+    assert closed == BreakerState("closed", since=NOW + 62, reason="3 probes succeeded")
     assert after_calls(closed, STRIPE, calls(0, 50, NOW + 61.5), NOW + 70) == closed
 
 
@@ -176,7 +176,7 @@ def test_it_closes_after_so_many_probes_one_after_another() -> None:
 def test_it_opens_again_when_a_probe_fails(passed: int, reason: str) -> None:
     circuit = after_calls(HALF_OPEN, STRIPE, calls(passed, 0, NOW + 61), NOW + 62)
     again = after_calls(circuit, STRIPE, calls(0, 1, NOW + 61), NOW + 70)
-    assert again == Circuit("open", until=NOW + 130, since=NOW + 70, reason=reason)
+    assert again == BreakerState("open", until=NOW + 130, since=NOW + 70, reason=reason)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.floats(-1000, 59.9))
@@ -209,7 +209,7 @@ def test_one_that_is_to_stay_closed_counts_but_does_not_open() -> None:
 
 
 @pytest.mark.parametrize("before", [OPEN, HALF_OPEN, open_by_hand(math.inf, NOW)], ids=["open", "half-open", "by hand"])
-def test_one_that_is_to_decide_by_itself_tries_probes_at_once(before: Circuit) -> None:
+def test_one_that_is_to_decide_by_itself_tries_probes_at_once(before: BreakerState) -> None:
     circuit = by_itself(before, NOW + 5)
     assert (circuit.state, circuit.until, circuit.forced) == ("half_open", NOW + 5, False)
     assert after_calls(circuit, STRIPE, calls(3, 0, NOW + 5.1), NOW + 6).state == "closed"
@@ -310,12 +310,12 @@ def test_settings_are_plain_values_that_can_be_compared_and_pickled() -> None:
 
 
 def test_what_is_blamed_on_the_dependency_can_be_chosen() -> None:
-    assert all(STRIPE.blames(error) for error in (OSError(), ValueError(), SystemExit()))
+    assert all(STRIPE.is_failure(error) for error in (OSError(), ValueError(), SystemExit()))
     picky = Breaker("stripe", on=(ConnectionError, TimeoutError))
-    assert picky.blames(ConnectionResetError())
-    assert not picky.blames(ValueError())
-    assert not Breaker("stripe", on=OSError).blames(Snooze(1))
-    assert not Breaker("stripe", on=OSError).blames(Cancel())
+    assert picky.is_failure(ConnectionResetError())
+    assert not picky.is_failure(ValueError())
+    assert not Breaker("stripe", on=OSError).is_failure(Snooze(1))
+    assert not Breaker("stripe", on=OSError).is_failure(Cancel())
 
 
 def test_a_breaker_of_a_job_is_declared_and_of_two_with_one_name_the_last_one_counts() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs.core.errors import UsageError
-from pgjobs.flow.rates import LARGEST, Rate, capacity, check_burst, next_token_at, parse_rate, refill, suffices
+from pgjobs.flow.rates import MAX_TOKENS, Rate, capacity, check_burst, next_token_at, parse_rate, refill, suffices
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RATES = st.builds(Rate, st.floats(0.01, 1e6), st.floats(0.01, 1e5))
@@ -67,7 +67,7 @@ def test_a_rate_is_written_as_it_is_read(rate: Rate) -> None:
     assert parse_rate(str(rounded)) == rounded
 
 
-@pytest.mark.parametrize("burst", [0, 0.5, -1, float("nan"), LARGEST + 1, "5", True], ids=str)
+@pytest.mark.parametrize("burst", [0, 0.5, -1, float("nan"), MAX_TOKENS + 1, "5", True], ids=str)
 def test_what_is_no_burst_is_refused(burst: object) -> None:
     with pytest.raises(UsageError):
         check_burst(burst, Rate(1, 1))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import UsageError
-from pgjobs.core.errors import brief
+from pgjobs.core.errors import shorten_repr
 from pgjobs.core.validate import check_queue
 from pgjobs.jobs.options import JobOptions, make_policy
 from pgjobs.jobs.retry import DEFAULT_BACKOFF, Constant
@@ -93,7 +93,7 @@ def test_a_number_as_backoff_is_that_many_seconds() -> None:
     assert make_policy(0, (), ()).backoff == Constant(0.0)
 
 
-@pytest.mark.parametrize("backoff", ["soon", -1, math.nan, math.inf, True, [1, 2], 10**400, 10**5000], ids=brief)
+@pytest.mark.parametrize("backoff", ["soon", -1, math.nan, math.inf, True, [1, 2], 10**400, 10**5000], ids=shorten_repr)
 def test_a_backoff_that_can_not_be_used_is_refused(backoff: Any) -> None:
     with pytest.raises(UsageError, match="backoff="):
         make_policy(backoff, (), ())

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
-from pgjobs.core.errors import brief
-from pgjobs.core.validate import LONGEST_DELAY
+from pgjobs.core.errors import shorten_repr
+from pgjobs.core.validate import MAX_DELAY
 from pgjobs.jobs.outcome import Cancelled, Failed, JobTimeout, Retried, Snoozed
 from pgjobs.jobs.retry import DEFAULT_BACKOFF, RetryPolicy, after_exception, after_loss
 
@@ -70,7 +70,7 @@ def test_a_backoff_that_fails_counts_as_the_default(backoff: Any) -> None:
 
 @given(st.floats(), st.integers(min_value=1, max_value=1000))
 def test_a_delay_can_always_be_stored(given_delay: float, attempt: int) -> None:
-    assert 0 <= RetryPolicy(backoff=lambda _: given_delay).delay(attempt) <= LONGEST_DELAY
+    assert 0 <= RetryPolicy(backoff=lambda _: given_delay).delay(attempt) <= MAX_DELAY
 
 
 # -- After an exception ----------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_what_a_job_raises_survives_the_way_back_from_a_process(asked: Any) -> N
 @pytest.mark.parametrize(
     "seconds",
     [-1, math.nan, math.inf, "5", True, None, timedelta(seconds=5), 11 * 366 * 86400, 10**400, -(10**400), 10**5000],
-    ids=brief,
+    ids=shorten_repr,
 )
 def test_seconds_that_can_not_be_used_are_refused(seconds: Any) -> None:
     with pytest.raises(UsageError, match="number of seconds"):
@@ -174,7 +174,9 @@ def test_seconds_are_kept_as_a_float_of_no_other_class() -> None:
     assert [type(Retry(seconds).in_seconds) for seconds in (3, Meters(3))] == [float, float]
 
 
-@pytest.mark.parametrize("seconds", [timedelta(seconds=5), "abc", True, None, 10**400, 10**5000, math.nan], ids=brief)
+@pytest.mark.parametrize(
+    "seconds", [timedelta(seconds=5), "abc", True, None, 10**400, 10**5000, math.nan], ids=shorten_repr
+)
 @pytest.mark.parametrize("max_attempts", [1, 2])
 def test_a_wish_whose_seconds_were_changed_into_nonsense_is_an_error_as_others_are(
     seconds: Any, max_attempts: int

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgjobs import EnqueueError, configure, job
-from pgjobs.payload.encoder import Recipe, recipe_of
-from pgjobs.payload.fast_pickle import CallDumper
+from pgjobs.payload.encoder import CallEncoder, encoder_for
+from pgjobs.payload.fast_pickle import PicklePrefixDumper
 from pgjobs.payload.pickling import PROTOCOL, load
-from pgjobs.payload.plain import plain_maker
+from pgjobs.payload.plain import fast_pickler
 from pgjobs.payload.summary import Summarizer
 from tests.support.functions import Mailer, add, log_in, make_closure, plain, send_receipt, whisper
 
@@ -38,7 +38,7 @@ values = st.recursive(
 
 
 def head_of(callable: Any) -> bytes:
-    head = CallDumper(callable, LIMIT).head
+    head = PicklePrefixDumper(callable, LIMIT).head
     assert head is not None
     return head
 
@@ -48,14 +48,14 @@ def head_of(callable: Any) -> bytes:
 def test_a_payload_that_begins_with_a_pickled_callable_is_a_pickle_of_the_call(
     args: list[Any], kwargs: dict[str, Any]
 ) -> None:
-    payload = CallDumper(plain, LIMIT).dump(tuple(args), kwargs)
+    payload = PicklePrefixDumper(plain, LIMIT).dump(tuple(args), kwargs)
     assert payload[:2] == bytes([0x80, PROTOCOL])
     assert pickle.loads(payload) == (plain, tuple(args), kwargs)
 
 
 @given(st.lists(scalars, max_size=9))
 def test_plain_arguments_are_pickled_and_summarized_as_they_are_otherwise(args: list[Any]) -> None:
-    made = plain_maker(head_of(print), "print", 0, float("inf"))(tuple(args))
+    made = fast_pickler(head_of(print), "print", 0, float("inf"))(tuple(args))
     if made is None:
         return
     payload, summary = made
@@ -71,7 +71,7 @@ def test_plain_arguments_are_pickled_and_summarized_as_they_are_otherwise(args: 
     [(), (1,), (-(2**31), 2**31), (2**63 - 1,), (-(2**63),), ("x" * 60,), ("\u4e16" * 60,), (None, True, False, -0.0)],
 )
 def test_numbers_and_short_texts_are_plain(args: tuple[Any, ...]) -> None:
-    made = plain_maker(head_of(add), "add", 0, 8)(args)
+    made = fast_pickler(head_of(add), "add", 0, 8)(args)
     assert made is not None
     assert repr(pickle.loads(made[0])[1]) == repr(args)
 
@@ -94,21 +94,21 @@ class Whole(int):
     ids=lambda args: type(args[0]).__name__,
 )
 def test_what_is_not_plain_is_left_to_others(args: tuple[Any, ...]) -> None:
-    assert plain_maker(head_of(add), "add", 0, float("inf"))(args) is None
+    assert fast_pickler(head_of(add), "add", 0, float("inf"))(args) is None
 
 
 def test_what_the_arguments_share_they_share_when_they_are_loaded() -> None:
     shared: list[Any] = []
     shared.append(shared)
-    call = load(CallDumper(plain, LIMIT).dump((shared, [shared]), {"again": shared}))
+    call = load(PicklePrefixDumper(plain, LIMIT).dump((shared, [shared]), {"again": shared}))
     (first, second), again = call.args, call.kwargs["again"]
     assert first[0] is first is second[0] is again
-    assert load(CallDumper(plain, LIMIT).dump((plain,), {})).args[0] is plain
+    assert load(PicklePrefixDumper(plain, LIMIT).dump((plain,), {})).args[0] is plain
 
 
 def test_large_arguments_are_whole() -> None:
     args = ("x" * 70_000, [str(n) for n in range(20_000)], b"y" * 70_000)
-    assert pickle.loads(CallDumper(plain, LIMIT).dump(args, {})) == (plain, args, {})
+    assert pickle.loads(PicklePrefixDumper(plain, LIMIT).dump(args, {})) == (plain, args, {})
 
 
 @pytest.mark.parametrize(
@@ -124,47 +124,47 @@ def test_large_arguments_are_whole() -> None:
     ],
 )
 def test_what_is_not_pickled_as_a_name_of_its_module_is_pickled_whole_each_time(callable: Any) -> None:
-    assert CallDumper(callable, LIMIT).head is None
-    assert recipe_of(callable) is not recipe_of(callable)
+    assert PicklePrefixDumper(callable, LIMIT).head is None
+    assert encoder_for(callable) is not encoder_for(callable)
 
 
 @pytest.mark.parametrize("callable", [add, add.options(queue="vip"), plain, len, Mailer])
 def test_what_is_pickled_as_its_name_is_pickled_once(callable: Any) -> None:
-    assert CallDumper(callable, LIMIT).head is not None
+    assert PicklePrefixDumper(callable, LIMIT).head is not None
 
 
 # -- What is remembered ----------------------------------------------------------------------------------------------
 
 
 def test_a_recipe_is_made_once_until_something_changes() -> None:
-    before = recipe_of(send_receipt)
-    assert recipe_of(send_receipt) is before
+    before = encoder_for(send_receipt)
+    assert encoder_for(send_receipt) is before
     configure(signing_keys=(b"key",))
-    signed = recipe_of(send_receipt)
+    signed = encoder_for(send_receipt)
     assert (before.is_signed, signed.is_signed) == (False, True)
     configure(summaries=False)
-    assert not recipe_of(send_receipt).is_summarized
+    assert not encoder_for(send_receipt).is_summarized
     configure(max_payload=70)
-    assert recipe_of(plain).make(("x",), {})
+    assert encoder_for(plain).make(("x",), {})
     with pytest.raises(EnqueueError, match="70 are allowed"):
-        recipe_of(plain).make(("x" * 20,), {})
+        encoder_for(plain).make(("x" * 20,), {})
 
 
 def test_options_of_one_enqueue_are_not_mixed_up_with_those_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [recipe_of(add.options(priority=n)).columns.priority for n in range(3)] == [0, 1, 2]
-    assert recipe_of(add).columns.priority == 5
+    assert [encoder_for(add.options(priority=n)).columns.priority for n in range(3)] == [0, 1, 2]
+    assert encoder_for(add).columns.priority == 5
     monkeypatch.setattr(add, "job_options", send_receipt.job_options)
-    assert recipe_of(add).columns.queue == "mail"
+    assert encoder_for(add).columns.queue == "mail"
 
 
 def test_no_more_than_a_number_of_recipes_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("pgjobs.payload.encoder")
-    monkeypatch.setattr(module, "_MOST_KNOWN", 2)
-    known: dict[object, Recipe] = {}
+    monkeypatch.setattr(module, "_MAX_CACHED", 2)
+    known: dict[object, CallEncoder] = {}
     monkeypatch.setattr(module, "_known", known)
     callables: list[Any] = [add, plain, len, send_receipt, whisper]
     for each in callables:
-        assert isinstance(recipe_of(each), Recipe)
+        assert isinstance(encoder_for(each), CallEncoder)
         assert len(known) <= 2
 
 
@@ -174,19 +174,19 @@ def test_a_function_that_was_defined_anew_is_refused_as_ever(tmp_path: Path, mon
     (tmp_path / "pgjobs_redefined.py").write_text("def work(n): pass\n")
     module = importlib.import_module("pgjobs_redefined")
     old = module.work
-    assert recipe_of(old).make((1,), {})
+    assert encoder_for(old).make((1,), {})
     importlib.reload(module)
     with pytest.raises(EnqueueError, match="it's not the same object as"):
-        recipe_of(old).make((1,), {})
-    assert recipe_of(module.work).make((1,), {})
+        encoder_for(old).make((1,), {})
+    assert encoder_for(module.work).make((1,), {})
     module.work.__module__ = "__main__"
     monkeypatch.setattr(sys.modules["__main__"], "work", module.work, raising=False)
     with pytest.raises(EnqueueError, match="is defined in __main__"):
-        recipe_of(module.work).make((1,), {})
+        encoder_for(module.work).make((1,), {})
     monkeypatch.delitem(sys.modules, "pgjobs_redefined")
 
 
 def test_secrets_are_masked_in_calls_with_plain_arguments() -> None:
-    assert recipe_of(log_in).make(("bob", "hunter2"), {})[1] == "log_in('bob', ***)"
-    assert recipe_of(add).make((1, 2), {})[1] == "add(1, 2)"
-    assert recipe_of(whisper).make(("psst",), {})[1] is None
+    assert encoder_for(log_in).make(("bob", "hunter2"), {})[1] == "log_in('bob', ***)"
+    assert encoder_for(add).make((1, 2), {})[1] == "add(1, 2)"
+    assert encoder_for(whisper).make(("psst",), {})[1] is None

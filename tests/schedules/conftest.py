@@ -26,7 +26,7 @@ def conn(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection to `database_url`, in autocommit mode; there are no jobs and no schedules."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
-            "TRUNCATE pgjobs.jobs, pgjobs.schedules, pgjobs.schedule_declarers, pgjobs.workers, pgjobs.unique_keys, "
+            "TRUNCATE pgjobs.jobs, pgjobs.schedules, pgjobs.schedule_owners, pgjobs.workers, pgjobs.unique_keys, "
             "pgjobs.limits"
         )
         yield connection

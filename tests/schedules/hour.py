@@ -103,7 +103,7 @@ def judge(conn: Connection, first: dict[str, datetime], exact: tuple[str, ...]) 
 
 def prepare(conn: Connection) -> dict[str, datetime]:
     """Add the schedules when all schedulers are awake, and give the first firing of each."""
-    conn.execute("TRUNCATE pgjobs.jobs, pgjobs.schedules, pgjobs.schedule_declarers, pgjobs.workers")
+    conn.execute("TRUNCATE pgjobs.jobs, pgjobs.schedules, pgjobs.schedule_owners, pgjobs.workers")
     admin.add(conn, "alarm", "0 0 1 1 *", tasks.tidy)
     awake = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgjobs scheduler'"
     wait_for(conn, f"({awake}) = {SUPERVISORS}", 60)

@@ -174,7 +174,7 @@ def test_what_somebody_else_has_locked_is_passed_by(conn: Connection, database_u
     add(conn)
     due_since(conn, "sync", "0")
     with psycopg.connect(database_url) as other:
-        other.execute(statement("take_schedule"), {"done": []})
+        other.execute(statement("lock_schedule"), {"done": []})
 
         assert fire_due(conn) == 0
     assert fire_due(conn) == 1

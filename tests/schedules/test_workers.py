@@ -37,7 +37,7 @@ def test_four_supervisors_of_which_two_are_killed_fire_each_second_once(conn: Co
     record_firings(conn)
     with ExitStack() as stack:
         works = [stack.enter_context(work(database_url, *IMPORT, env=EACH_SECOND, ready=False)) for _ in range(4)]
-        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedule_declarers) = 4", 60)
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedule_owners) = 4", 60)
         for victim in works[:2]:
             time.sleep(0.7)
             kill(victim)

@@ -1,8 +1,8 @@
 DROP TABLE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.retention, pgjobs.workers, pgjobs.queues, pgjobs.limits,
     pgjobs.tenants, pgjobs.buckets, pgjobs.breakers, pgjobs.dependencies, pgjobs.unique_keys, pgjobs.schedules,
-    pgjobs.schedule_declarers, pgjobs.paused_tasks, pgjobs.switch;
+    pgjobs.schedule_owners, pgjobs.paused_tasks, pgjobs.switch;
 
-DROP FUNCTION pgjobs.make_history_partition, pgjobs.drop_history_partition, pgjobs.doorbell_channel,
+DROP FUNCTION pgjobs.create_history_partition, pgjobs.drop_history_partition, pgjobs.doorbell_channel,
     pgjobs.open_doorbell, pgjobs.is_to_ring, pgjobs.ring_doorbell, pgjobs.lock_unique_keys, pgjobs.enqueue_checked,
     pgjobs.enqueue;
 

@@ -11,7 +11,7 @@
 -- would fail. Where there are so many rows that it would take long, all of that day stay where they are, until they are
 -- too old. Whether the day is there is read from pg_class, because to_regclass may remember what was true before the
 -- wait for the lock.
-CREATE FUNCTION pgjobs.make_history_partition(day date) RETURNS boolean
+CREATE FUNCTION pgjobs.create_history_partition(day date) RETURNS boolean
     LANGUAGE plpgsql SET lock_timeout = '200ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     part text := 'jobs_history_' || to_char(day, 'YYYYMMDD');

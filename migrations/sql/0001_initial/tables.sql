@@ -254,7 +254,7 @@ CREATE TABLE pgjobs.schedules (
 ) WITH (fillfactor = 70);
 
 -- A row for each supervisor that imports code, for as long as what it has declared may count.
-CREATE TABLE pgjobs.schedule_declarers (
+CREATE TABLE pgjobs.schedule_owners (
     id         uuid PRIMARY KEY,
     role       text        NOT NULL,
     names      text[]      NOT NULL,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.core.config import settings
 from pgjobs.core.errors import SignatureError, UsageError
-from pgjobs.db.doorbell import ring
+from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings
 from pgjobs.jobs.options import JobOptions
 from pgjobs.payload.signing import sign, verify
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-BATCH = 500  # jobs in one transaction: its locks are held for some ten milliseconds
+JOBS_PER_TRANSACTION = 500  # jobs in one transaction: its locks are held for some ten milliseconds
 _SIGNED = ("task", "executor", "timeout", "payload")
 
 
@@ -62,7 +62,7 @@ def alter_jobs(conn: psycopg.Connection, ids: Iterable[int], alteration: Alterat
     wanted = check_ids(ids)
     done: set[int] = set()
     reasons: dict[int, str] = {}
-    for piece in chunks(wanted, BATCH):
+    for piece in chunks(wanted, JOBS_PER_TRANSACTION):
         with local_settings(conn, LOOK_UP):
             done |= _alter(conn, list(piece), alteration, reasons)
     left = [each for each in wanted if each not in done]
@@ -86,7 +86,7 @@ def _alter(conn: psycopg.Connection, ids: list[int], alteration: Alteration, rea
         signed=list(signatures),
         signatures=list(signatures.values()),
     )
-    ring(conn, {row["queue"] for row in rows})
+    notify_queues(conn, {row["queue"] for row in rows})
     return {row["id"] for row in rows}
 
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.core.errors import NotFoundError, UsageError, brief
-from pgjobs.core.validate import exact_number
+from pgjobs.core.errors import NotFoundError, UsageError, shorten_repr
+from pgjobs.core.validate import as_number
 from pgjobs.db.breakers import lock_breaker, window_of, write_breaker
 from pgjobs.db.query import fetch_dicts
-from pgjobs.flow.breaker import LONGEST_COOLDOWN, check_breaker_name
+from pgjobs.flow.breaker import MAX_COOLDOWN, check_breaker_name
 from pgjobs.flow.breaker_state import by_itself, closed_by_hand, open_by_hand, totals, within
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import psycopg
 
     from pgjobs.db.breakers import Locked
-    from pgjobs.flow.breaker_state import Circuit, CircuitState
+    from pgjobs.flow.breaker_state import BreakerState, BreakerStatus
 
 
 @dataclass(frozen=True)
-class BreakerState:
+class BreakerInfo:
     """A circuit breaker, as it is now.
 
     `state`: an open one whose time is over is half_open. `until`: one that is open lets nothing through before (the
@@ -34,7 +34,7 @@ class BreakerState:
     """
 
     name: str
-    state: CircuitState
+    state: BreakerStatus
     forced: bool
     until: datetime | None
     reason: str | None
@@ -51,12 +51,12 @@ class BreakerState:
     probes: int
 
 
-def list_breakers(conn: psycopg.Connection) -> list[BreakerState]:
+def list_breakers(conn: psycopg.Connection) -> list[BreakerInfo]:
     """List all breakers that a worker has met, or an operator has named, by name."""
     return [_state_of(row) for row in fetch_dicts(conn, "list_breakers", only=None)]
 
 
-def show_breaker(conn: psycopg.Connection, name: str) -> BreakerState:
+def show_breaker(conn: psycopg.Connection, name: str) -> BreakerInfo:
     """Give one breaker.
 
     Raises:
@@ -79,10 +79,10 @@ def open_breaker(conn: psycopg.Connection, name: str, seconds: float | None = No
         UsageError: it is no name of a breaker, or the seconds are none.
 
     """
-    number = math.inf if seconds is None else exact_number(seconds)
-    if number is None or not number > 0 or (seconds is not None and number > LONGEST_COOLDOWN):
+    number = math.inf if seconds is None else as_number(seconds)
+    if number is None or not number > 0 or (seconds is not None and number > MAX_COOLDOWN):
         raise UsageError(
-            f"{brief(seconds)}: give a number of seconds above 0, up to {LONGEST_COOLDOWN:,.0f} (30 days)."
+            f"{shorten_repr(seconds)}: give a number of seconds above 0, up to {MAX_COOLDOWN:,.0f} (30 days)."
         )
     _write(conn, name, lambda locked: open_by_hand(number, locked.now), by)
 
@@ -123,7 +123,7 @@ def remove_breaker(conn: psycopg.Connection, name: str) -> None:
         if not removed:
             raise _unknown(name)
         if removed[0]["state"] != "closed":
-            fetch_dicts(conn, "ring_all")  # its jobs may wait in any queue
+            fetch_dicts(conn, "notify_all_queues")  # its jobs may wait in any queue
 
 
 def _unknown(name: str) -> NotFoundError:
@@ -132,19 +132,19 @@ def _unknown(name: str) -> NotFoundError:
     )
 
 
-def _write(conn: psycopg.Connection, name: str, decide: Callable[[Locked], Circuit], by: str) -> None:
+def _write(conn: psycopg.Connection, name: str, decide: Callable[[Locked], BreakerState], by: str) -> None:
     name = check_breaker_name(name)
     with conn.transaction(), conn.cursor() as cursor:
         circuit = decide(lock_breaker(cursor, name))
         write_breaker(cursor, name, circuit, by)
         if circuit.state != "open":
-            fetch_dicts(conn, "ring_all")  # its jobs may wait in any queue
+            fetch_dicts(conn, "notify_all_queues")  # its jobs may wait in any queue
 
 
-def _state_of(row: dict[str, Any]) -> BreakerState:
+def _state_of(row: dict[str, Any]) -> BreakerInfo:
     now, calls = row.pop("now"), window_of(row.pop("calls"))
     ended, failed = totals(within(calls, row["window"], now.timestamp()))
     over = row["state"] == "open" and row["until"] <= now
-    state: CircuitState = "half_open" if over else row["state"]
+    state: BreakerStatus = "half_open" if over else row["state"]
     row |= {"state": state, "forced": row["forced"] and not over}
-    return BreakerState(**row, calls=ended, failed=failed)
+    return BreakerInfo(**row, calls=ended, failed=failed)

@@ -9,8 +9,8 @@ from pgjobs.admin.changes import Change, Refusal
 from pgjobs.admin.detail import JobDetail, get_job
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.query import (
-    LARGEST_ID,
     LOOK_UP,
+    MAX_ID,
     check_ids,
     check_limit,
     chunks,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-BATCH = 500  # letters in one statement: its locks are held for some ten milliseconds
+LETTERS_PER_STATEMENT = 500  # letters in one statement: its locks are held for some ten milliseconds
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def list_dead(
         queue=queue,
         tasks=task_patterns(task),
         limit=check_limit(limit),
-        before=before if before is None else min(before, LARGEST_ID),
+        before=before if before is None else min(before, MAX_ID),
     )
 
 
@@ -111,7 +111,7 @@ def replay(
     conn: psycopg.Connection,
     selection: Selection,
     *,
-    batch: int = BATCH,
+    batch: int = LETTERS_PER_STATEMENT,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
     """Put dead letters back to queued, due now, with a fresh budget of attempts and all their errors.
@@ -130,7 +130,7 @@ def discard(
     conn: psycopg.Connection,
     selection: Selection,
     *,
-    batch: int = BATCH,
+    batch: int = LETTERS_PER_STATEMENT,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
     """Throw dead letters away, in batches; the jobs stay in history as failed.

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-CAP = 10_000
-LOOK_EVERY = 0.5  # seconds
+MAX_COUNTED = 10_000
+POLL_EVERY = 0.5  # seconds
 SLOWEST_LOOK = 3.0  # seconds: counting what runs reads all live jobs
 
 
@@ -61,13 +61,13 @@ def wait_until_idle(
     be called outside of a transaction.
     """
     began = time.monotonic()
-    pause = LOOK_EVERY
+    pause = POLL_EVERY
     while True:
         left = _due(conn, queues)
         if not left:  # only then it is worth to count what runs
             asked = time.monotonic()
             left = what_is_left(conn, queues)
-            pause = min(SLOWEST_LOOK, max(LOOK_EVERY, 20 * (time.monotonic() - asked)))
+            pause = min(SLOWEST_LOOK, max(POLL_EVERY, 20 * (time.monotonic() - asked)))
         if not left:
             return []
         if on_progress:
@@ -79,5 +79,5 @@ def wait_until_idle(
 
 
 def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Left]:
-    rows = fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=CAP)
+    rows = fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=MAX_COUNTED)
     return [Left(row["queue"], row["due"], 0, row["turns"], row["turn"]) for row in rows]

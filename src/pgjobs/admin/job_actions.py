@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import tuple_row
 
 from pgjobs.admin.changes import Change, Refusal
-from pgjobs.db.dependencies import End, follow
+from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.query import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings, settled
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import psycopg
 
 CANCEL_REASON = "cancelled by an operator"
-BATCH = 500  # jobs in one statement
+JOBS_PER_TRANSACTION = 500  # jobs in one statement
 ROUNDS = 5  # a job may start, or be queued again, between two statements
-LOOK_EVERY = 0.1  # seconds
+POLL_EVERY = 0.1  # seconds
 
 
 def cancel_jobs(
@@ -47,7 +47,7 @@ def cancel_jobs(
     asked: set[int] = set()
     # What waits for one that is cancelled must not be forgotten between two steps: then it is one transaction.
     with conn.transaction() if cascade else nullcontext():
-        for piece in chunks(wanted, BATCH):
+        for piece in chunks(wanted, JOBS_PER_TRANSACTION):
             _cancel(conn, list(piece), reason, force, done, asked, cascade)
         if cascade:
             wanted += _cascade(conn, wanted, reason, force, done, asked)
@@ -60,7 +60,7 @@ def cancel_jobs(
     )
 
 
-def wait_for_end(conn: psycopg.Connection, ids: Iterable[int], seconds: float) -> tuple[int, ...]:
+def wait_for_exit(conn: psycopg.Connection, ids: Iterable[int], seconds: float) -> tuple[int, ...]:
     """Wait until none of these jobs runs any more, and give those that still do after so many seconds.
 
     To be called outside of a transaction: the request is not seen before its commit.
@@ -76,7 +76,7 @@ def wait_for_end(conn: psycopg.Connection, ids: Iterable[int], seconds: float) -
         left = [each for each in left if states.get(each, ("", False))[0] == "running"]
         if not left or time.monotonic() >= deadline:
             return tuple(left)
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_EVERY)
 
 
 def _cancel(
@@ -84,17 +84,17 @@ def _cancel(
 ) -> None:
     def tell(rows: list[dict[str, Any]]) -> None:
         """Let what waits for them know, in the transaction in which they end."""
-        ends = [End(row["id"], row["awaited"]) for row in rows if row["awaited"]]
-        if ends and not cascade:
+        ended_jobs = [EndedJob(row["id"], row["awaited"]) for row in rows if row["awaited"]]
+        if ended_jobs and not cascade:
             with conn.cursor(row_factory=tuple_row) as cursor:
-                follow(cursor, ends, completed=False)
+                release_dependents(cursor, ended_jobs, completed=False)
 
     for _ in range(ROUNDS):
         if not ids:
             return
         done.update(row["id"] for row in settled(conn, "cancel_jobs", then=tell, ids=ids, reason=reason))
         ids = [each for each in ids if each not in done]
-        asked.update(row["id"] for row in settled(conn, "ask_to_cancel", ids=ids, reason=reason, force=force))
+        asked.update(row["id"] for row in settled(conn, "request_cancel", ids=ids, reason=reason, force=force))
         ids = [each for each in ids if each not in asked]
         states = job_states(conn, ids)
         ids = [each for each in ids if states.get(each, ("", False))[0] in ("queued", "waiting", "running")]
@@ -109,20 +109,20 @@ def _cascade(
     added: list[int] = []
     while step:
         following: list[int] = []
-        for piece in chunks(step, BATCH):
+        for piece in chunks(step, JOBS_PER_TRANSACTION):
             with local_settings(conn, LOOK_UP):
                 rows = fetch_dicts(conn, "dependents", ids=list(piece))
             new = [row["id"] for row in rows if row["id"] not in seen]
             seen.update(new)
-            for some in chunks(new, BATCH):
+            for some in chunks(new, JOBS_PER_TRANSACTION):
                 _cancel(conn, list(some), reason, force, done, asked, cascade=True)
             following += [each for each in new if each in done or each in asked]
         added += following
         step = following
     # What is left waits for them although it was cancelled itself, or could not be.
-    for piece in chunks([each for each in seen if each in done], BATCH):
+    for piece in chunks([each for each in seen if each in done], JOBS_PER_TRANSACTION):
         with conn.cursor(row_factory=tuple_row) as cursor:
-            follow(cursor, [End(each, awaited=True) for each in piece], completed=False)
+            release_dependents(cursor, [EndedJob(each, awaited=True) for each in piece], completed=False)
     return added
 
 

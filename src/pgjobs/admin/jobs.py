@@ -9,10 +9,10 @@ from pgjobs.admin.dead import Selection, replay
 from pgjobs.admin.detail import JobRow
 from pgjobs.admin.selection import STATUSES
 from pgjobs.core.errors import UsageError
-from pgjobs.db.doorbell import ring
+from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import (
-    LARGEST_ID,
     LOOK_UP,
+    MAX_ID,
     check_ids,
     check_limit,
     fetch,
@@ -55,7 +55,7 @@ def list_jobs(
         queue=queue,
         tasks=task_patterns(task),
         limit=check_limit(limit),
-        before=None if before is None else min(before, LARGEST_ID),
+        before=None if before is None else min(before, MAX_ID),
     )
 
 
@@ -72,7 +72,7 @@ def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
     with local_settings(conn, LOOK_UP):
         changed = fetch_dicts(conn, "requeue_jobs", ids=wanted)
         sooner = fetch_dicts(conn, "make_due", ids=_without(wanted, {row["id"] for row in changed}))
-        ring(conn, {row["queue"] for row in sooner})
+        notify_queues(conn, {row["queue"] for row in sooner})
         done = {row["id"] for row in changed} | {row["id"] for row in sooner}
         # What is left may be a letter whose row in history is past retention. A letter beside a live job is not.
         states = job_states(conn, _without(wanted, done))

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-MOST_WAITING = 10_000  # rows that a listing looks at
-MOST_KEYS = 10  # of one limit in a listing
-MOST_HOLDERS = 10  # ids of running jobs for each key
+MAX_WAITING = 10_000  # rows that a listing looks at
+MAX_KEYS = 10  # of one limit in a listing
+MAX_HOLDERS = 10  # ids of running jobs for each key
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class KeyLimit:
 
 def list_limits(conn: psycopg.Connection) -> list[KeyLimit]:
     """List the limits by name, with who holds them and who waits for them."""
-    rows = fetch_dicts(conn, "list_limits", most=MOST_WAITING, holders=MOST_HOLDERS)
+    rows = fetch_dicts(conn, "list_limits", most=MAX_WAITING, holders=MAX_HOLDERS)
     return [_limit(list(of_one)) for _, of_one in groupby(rows, key=lambda row: row["name"])]
 
 
@@ -93,7 +93,7 @@ def _limit(rows: list[dict[str, Any]]) -> KeyLimit:
     first = rows[0]
     busy = [row for row in rows if row["running"] or row["waiting"]]
     # A limit of one key has tokens to show also while nobody runs.
-    shown = busy[:MOST_KEYS] or [row for row in rows if row["key"] == first["name"] and not first["name"].endswith("*")]
+    shown = busy[:MAX_KEYS] or [row for row in rows if row["key"] == first["name"] and not first["name"].endswith("*")]
     return KeyLimit(
         name=first["name"],
         concurrency=first["concurrency"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.db.doorbell import put_back
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.db.doorbell import requeue_parked
 from pgjobs.db.query import fetch, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-CAP = 10_000
-LONGEST_NAME = 300
+MAX_COUNTED = 10_000
+MAX_NAME = 300
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PausedTask:
 
 def list_tasks(conn: psycopg.Connection) -> list[PausedTask]:
     """List what is paused, by name."""
-    return fetch(conn, "list_tasks", PausedTask, cap=CAP)
+    return fetch(conn, "list_tasks", PausedTask, cap=MAX_COUNTED)
 
 
 def pause_task(conn: psycopg.Connection, task: str) -> bool:
@@ -57,7 +57,7 @@ def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[i
     """
     _check(task)
     resumed = bool(fetch_dicts(conn, "resume_task", task=task))
-    put_back(conn, on_progress=on_progress)
+    requeue_parked(conn, on_progress=on_progress)
     return resumed
 
 
@@ -70,16 +70,18 @@ def resume_everything(conn: psycopg.Connection) -> bool:
     """Let workers claim again; False if nothing was paused. Queues and tasks that are paused themselves stay so."""
     resumed = bool(fetch_dicts(conn, "resume_everything"))
     if resumed:
-        fetch_dicts(conn, "ring_all")
+        fetch_dicts(conn, "notify_all_queues")
     return resumed
 
 
 def everything_paused_at(conn: psycopg.Connection) -> datetime | None:
     """Say since when everything is paused; None: it is not."""
-    rows = fetch_dicts(conn, "get_switch")
+    rows = fetch_dicts(conn, "paused_since")
     return rows[0]["paused_at"] if rows else None
 
 
 def _check(task: str) -> None:
-    if not task or task != task.strip() or len(task) > LONGEST_NAME or not task.isprintable():
-        raise UsageError(f"{brief(task)} is no task: give module:name, a module, or a glob such as 'shop.*:send_?'.")
+    if not task or task != task.strip() or len(task) > MAX_NAME or not task.isprintable():
+        raise UsageError(
+            f"{shorten_repr(task)} is no task: give module:name, a module, or a glob such as 'shop.*:send_?'."
+        )

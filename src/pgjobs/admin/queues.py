@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import check_queue, exact_number
-from pgjobs.db.doorbell import ring
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_number, check_queue
+from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from pgjobs.flow.limits import Limit
 
-SHORTEST_AGING = 0.1  # seconds
-LONGEST_AGING = 366 * 86_400.0
+MIN_AGING = 0.1  # seconds
+MAX_AGING = 366 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def resume(conn: psycopg.Connection, queue: str) -> bool:
     check_queue(queue)
     resumed = bool(fetch_dicts(conn, "resume_queue", queue=queue))
     if resumed:
-        ring(conn, [queue])
+        notify_queues(conn, [queue])
     return resumed
 
 
@@ -83,7 +83,7 @@ def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
 
     """
     check_queue(queue)
-    return bool(fetch_dicts(conn, "keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
+    return bool(fetch_dicts(conn, "set_keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
 
 
 def set_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
@@ -95,8 +95,8 @@ def set_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
         UsageError: it is no name of a queue.
 
     """
-    fetch_dicts(conn, "limit_queue", queue=check_queue(queue), **limit.columns())
-    ring(conn, [queue])
+    fetch_dicts(conn, "set_queue_limit", queue=check_queue(queue), **limit.columns())
+    notify_queues(conn, [queue])
 
 
 def set_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> None:
@@ -109,8 +109,8 @@ def set_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> No
 
     """
     if seconds is not None:
-        number = exact_number(seconds)
-        if number is None or not SHORTEST_AGING <= number <= LONGEST_AGING:
-            raise UsageError(f"aging={brief(seconds)}: give seconds from {SHORTEST_AGING:g} to a year, or off.")
-    fetch_dicts(conn, "age_queue", queue=check_queue(queue), seconds=seconds)
-    ring(conn, [queue])
+        number = as_number(seconds)
+        if number is None or not MIN_AGING <= number <= MAX_AGING:
+            raise UsageError(f"aging={shorten_repr(seconds)}: give seconds from {MIN_AGING:g} to a year, or off.")
+    fetch_dicts(conn, "set_queue_aging", queue=check_queue(queue), seconds=seconds)
+    notify_queues(conn, [queue])

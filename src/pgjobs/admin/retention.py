@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-MOST_DAYS = 36_500
+MAX_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def keep_history(conn: psycopg.Connection, days: int | None) -> None:
         UsageError: it is no number of days.
 
     """
-    fetch_dicts(conn, "keep_history", days=check_days(days))
+    fetch_dicts(conn, "set_history_retention", days=check_days(days))
 
 
 def keep_letters(conn: psycopg.Connection, days: int | None) -> None:
@@ -81,7 +81,7 @@ def keep_letters(conn: psycopg.Connection, days: int | None) -> None:
         UsageError: it is no number of days.
 
     """
-    fetch_dicts(conn, "keep_dead", days=check_days(days))
+    fetch_dicts(conn, "set_dead_retention", days=check_days(days))
 
 
 def check_days(days: int | None) -> int | None:
@@ -91,6 +91,6 @@ def check_days(days: int | None) -> int | None:
         UsageError: it is neither.
 
     """
-    if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MOST_DAYS):
-        raise UsageError(f"{days!r} is no number of days to keep: give 1 to {MOST_DAYS:,}, or forever.")
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS):
+        raise UsageError(f"{days!r} is no number of days to keep: give 1 to {MAX_DAYS:,}, or forever.")
     return days

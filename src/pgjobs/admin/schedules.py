@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError, brief
+from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError, shorten_repr
 from pgjobs.core.validate import check_priority, check_queue
 from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
@@ -128,14 +128,14 @@ def add_json(
     """
     module, colon, function = task.partition(":")
     if not (module and colon and function and task.isprintable()):
-        raise UsageError(f"task={brief(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
+        raise UsageError(f"task={shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
     if not isinstance(arguments, list | dict):
-        raise UsageError(f"arguments={brief(arguments)}: give a list, or a dict of arguments by name.")
+        raise UsageError(f"arguments={shorten_repr(arguments)}: give a list, or a dict of arguments by name.")
     when, options = parse(cron, tz), JobOptions()
     try:
         payload = json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise EnqueueError(f"arguments={brief(arguments)}: JSON does not have that ({error}).") from error
+        raise EnqueueError(f"arguments={shorten_repr(arguments)}: JSON does not have that ({error}).") from error
     made = Schedule(
         name=check_name(name),
         app=None,
@@ -175,7 +175,7 @@ def _add(
             raise UsageError(f"there is a schedule {made.name!r}: replace it (--replace), or give another name.")
         after = now if row is None or row["last_at"] is None else max(now, row["last_at"])
         values = {**asdict(made), "next_at": parse(made.cron, made.tz).next(after), "digest": made.digest()}
-        if conn.execute(statement("put_schedule"), values).rowcount == 0:
+        if conn.execute(statement("upsert_schedule"), values).rowcount == 0:
             raise UsageError(f"somebody else has just declared {made.name!r}: give this one another name.")
         return get_schedule(conn, made.name)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
 STATUSES = ("waiting", "queued", "running", "completed", "failed", "cancelled")
-BATCH = 500  # jobs in one transaction: its locks are held for some ten milliseconds
+JOBS_PER_TRANSACTION = 500  # jobs in one transaction: its locks are held for some ten milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def change_jobs(
     selection: JobSelection,
     change: Callable[[list[int]], Change],
     *,
-    batch: int = BATCH,
+    batch: int = JOBS_PER_TRANSACTION,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
     """Change the jobs of a selection in batches; `change` changes those with the ids that it is given.
@@ -88,7 +88,7 @@ def _found(conn: psycopg.Connection, selection: JobSelection) -> tuple[int, int]
 def _pick(conn: psycopg.Connection, selection: JobSelection, after: int, until: int, batch: int) -> list[int]:
     rows = fetch_dicts(
         conn,
-        "pick_jobs",
+        "select_jobs",
         statuses=list(selection.statuses),
         queue=selection.queue,
         tasks=task_patterns(selection.task),

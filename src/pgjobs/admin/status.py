@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-CAP = 100_000  # no count goes further
+MAX_COUNTED = 100_000  # no count goes further
 RATE_WINDOW = 60.0  # seconds
-PATIENCE = 2_000  # milliseconds that each of the two scans may take
+SCAN_TIMEOUT_MS = 2_000  # milliseconds that each of the two scans may take
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Status:
     dead_capped: bool
 
 
-def status(conn: psycopg.Connection, *, cap: int = CAP, patience: int = PATIENCE) -> Status:
+def status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS) -> Status:
     """Look at everything, in a fraction of a second also with millions of jobs.
 
     `cap`: where counting ends. `patience`: the milliseconds that a scan may take, before its figure is left out.

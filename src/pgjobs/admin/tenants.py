@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_number, exact_text
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_number, as_str
 from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-LONGEST_NAME = 100  # characters
-LARGEST_WEIGHT = 1000
-SMALLEST_WEIGHT = 0.001
+MAX_NAME = 100  # characters
+MAX_WEIGHT = 1000
+MIN_WEIGHT = 0.001
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def set_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
         UsageError: it is no name, or no weight.
 
     """
-    number = exact_number(weight)
-    if number is None or not SMALLEST_WEIGHT <= number <= LARGEST_WEIGHT:
-        raise UsageError(f"weight={brief(weight)}: give a number from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:,}.")
+    number = as_number(weight)
+    if number is None or not MIN_WEIGHT <= number <= MAX_WEIGHT:
+        raise UsageError(f"weight={shorten_repr(weight)}: give a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:,}.")
     fetch_dicts(conn, "set_tenant", tenant=check_tenant(name), weight=float(number))
 
 
@@ -63,7 +63,7 @@ def check_tenant(name: object) -> str:
         UsageError: it is empty, too long, no string, or not printable.
 
     """
-    text = exact_text(name)
-    if text is None or not text or not text.isprintable() or len(text) > LONGEST_NAME:
-        raise UsageError(f"tenant={brief(name)}: give a name of up to {LONGEST_NAME} printable characters.")
+    text = as_str(name)
+    if text is None or not text or not text.isprintable() or len(text) > MAX_NAME:
+        raise UsageError(f"tenant={shorten_repr(name)}: give a name of up to {MAX_NAME} printable characters.")
     return text

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.admin.breakers import BreakerState
+    from pgjobs.admin.breakers import BreakerInfo
 
 app = typer.Typer(
     help="See circuit breakers, and open or close them by hand.", no_args_is_help=True, rich_markup_mode=None
@@ -162,12 +162,12 @@ def remove(name: Name) -> None:
     say(f"{name} is removed.")
 
 
-def _state(breaker: BreakerState) -> str:
+def _state(breaker: BreakerInfo) -> str:
     state = breaker.state.replace("_", "-")
     return f"{state} by hand" if breaker.forced else state
 
 
-def _until(breaker: BreakerState, now: datetime) -> str:
+def _until(breaker: BreakerInfo, now: datetime) -> str:
     """Say how long it stays open."""
     from pgjobs.cli.output import distance
 

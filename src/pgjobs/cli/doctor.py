@@ -28,6 +28,6 @@ def doctor(as_json: Json = False) -> None:
             say(f"{finding.level}: {finding.sentence}")
             say(f"    {finding.next_step}")
         found = plural(len(diagnosis.findings), "finding") if diagnosis.findings else "Nothing is wrong"
-        say(f"{found}. Looked at: {', '.join(diagnosis.looked_at)}.")
-    if diagnosis.is_ill:
+        say(f"{found}. Looked at: {', '.join(diagnosis.checks)}.")
+    if diagnosis.has_errors:
         raise typer.Exit(1)

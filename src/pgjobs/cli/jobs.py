@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, retry, cancel and change jobs.", no_args_is_help=True, rich_markup_mode=None)
 
-LONGEST_WAIT = 86400.0  # seconds
+MAX_WAIT = 86400.0  # seconds
 COLUMNS = (
     Column("ID", right=True),
     Column("STATUS"),
@@ -111,7 +111,7 @@ def cancel(
     cascade: Annotated[bool, typer.Option("--cascade", help="Cancel what waits for them, too.")] = False,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", min=0, max=LONGEST_WAIT, metavar="SECONDS", help="Wait for the end of those that run."),
+        typer.Option("--wait", min=0, max=MAX_WAIT, metavar="SECONDS", help="Wait for the end of those that run."),
     ] = None,
     yes: Yes = False,
 ) -> None:

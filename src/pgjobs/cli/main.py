@@ -33,7 +33,7 @@ from pgjobs.cli import (
 )
 from pgjobs.cli import pause as stop
 from pgjobs.core.config import configure
-from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.errors import UsageError, shorten_repr
 from pgjobs.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ def _check_text(arguments: Sequence[str]) -> None:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"the argument {brief(argument)} is not text in UTF-8.") from None
+            raise UsageError(f"the argument {shorten_repr(argument)} is not text in UTF-8.") from None
         if "\0" in argument:
-            raise UsageError(f"the argument {brief(argument)} has a NUL in it.")
+            raise UsageError(f"the argument {shorten_repr(argument)} has a NUL in it.")
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ def migrate(
     """Create or upgrade the tables. Safe to run again, and from many places at once."""
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import say
-    from pgjobs.core.errors import UsageError, brief
+    from pgjobs.core.errors import UsageError, shorten_repr
     from pgjobs.db import migrations as migrations
     from pgjobs.db.url import describe
 
@@ -32,7 +32,7 @@ def migrate(
     if roles and downgrade is not None:
         raise UsageError("--roles and --downgrade were both given: use one of them.")
     if downgrade is not None and not (downgrade == "base" or re.fullmatch(r"[0-9]{4}|-[1-9]", downgrade)):
-        raise UsageError(f"{brief(downgrade)} is no revision to go back to: give base, one such as 0001, or -1.")
+        raise UsageError(f"{shorten_repr(downgrade)} is no revision to go back to: give base, one such as 0001, or -1.")
     if sql:
         if downgrade is not None:
             raise UsageError("--sql and --downgrade were both given: use one of them.")

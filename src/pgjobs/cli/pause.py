@@ -8,7 +8,7 @@ import typer
 
 from pgjobs.cli.arguments import Json
 
-LONGEST_WAIT = 7 * 86400.0  # seconds
+MAX_WAIT = 7 * 86400.0  # seconds
 
 
 def pause() -> None:
@@ -45,7 +45,7 @@ def drain(
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", min=0, max=LONGEST_WAIT, metavar="SECONDS", help="Give up, and exit with 1."),
+        typer.Option("--timeout", min=0, max=MAX_WAIT, metavar="SECONDS", help="Give up, and exit with 1."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +66,7 @@ def drain(
     elif not left:
         say("Nothing is due, and nothing runs.")
     for each in () if as_json else left:
-        due = f"{each.due:,}" if each.due <= admin.CAP else f"over {admin.CAP:,}"
+        due = f"{each.due:,}" if each.due <= admin.MAX_COUNTED else f"over {admin.MAX_COUNTED:,}"
         note(f"pgjobs: queue {each.queue}: {due} due, {each.running:,} running.")
     turn = next((each.turn for each in left if each.turn is not None), None)
     if turn is not None and not as_json:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-PATIENCE = 1.0  # seconds
+QUIET_SECONDS = 1.0  # seconds
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
     def update(done: int) -> None:
         nonlocal bar
         if bar is None:
-            if time.monotonic() - start < PATIENCE or not sys.stderr.isatty():
+            if time.monotonic() - start < QUIET_SECONDS or not sys.stderr.isatty():
                 return
             from pgjobs.cli.rich_output import progress_bar
 

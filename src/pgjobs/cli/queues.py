@@ -151,14 +151,14 @@ def aging(
 
 
 def _seconds(text: str) -> float | None:
-    from pgjobs.core.errors import UsageError, brief
+    from pgjobs.core.errors import UsageError, shorten_repr
 
     if text == "off":
         return None
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"{brief(text)} is no number of seconds: give a number such as 60, or off.") from None
+        raise UsageError(f"{shorten_repr(text)} is no number of seconds: give a number such as 60, or off.") from None
 
 
 def _note_unseen(name: str, known: set[str]) -> None:

@@ -197,14 +197,14 @@ def run(name: Name) -> None:
 def _arguments(text: str) -> list[Any] | dict[str, Any]:
     import json
 
-    from pgjobs.core.errors import UsageError, brief
+    from pgjobs.core.errors import UsageError, shorten_repr
 
     try:
         arguments = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--args {brief(text)} is no JSON: {error}.") from None
+        raise UsageError(f"--args {shorten_repr(text)} is no JSON: {error}.") from None
     if not isinstance(arguments, list | dict):
-        raise UsageError(f"--args {brief(text)}: give a list, or an object of arguments by name.")
+        raise UsageError(f"--args {shorten_repr(text)}: give a list, or an object of arguments by name.")
     return arguments
 
 
@@ -218,12 +218,12 @@ def _find(task: str) -> Any:
     import sys
     from pathlib import Path
 
-    from pgjobs.core.errors import UsageError, brief
+    from pgjobs.core.errors import UsageError, shorten_repr
     from pgjobs.payload.safe.lookup import find
 
     module, _, name = task.partition(":")
     if not module or not name:
-        raise UsageError(f"the task {brief(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
+        raise UsageError(f"the task {shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -56,7 +56,7 @@ def change_selected(
         typer.Exit: something was refused, or still runs.
 
     """
-    from pgjobs.admin.job_actions import wait_for_end
+    from pgjobs.admin.job_actions import wait_for_exit
     from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import plural, say
@@ -79,5 +79,5 @@ def change_selected(
             confirm(f"{command.capitalize()} {plural(count, 'job')}?", yes=yes)
         with progress(command, count) as on_progress:
             changed = change_jobs(conn, selection, lambda ids: change(conn, ids), on_progress=on_progress)
-        left = () if wait is None else wait_for_end(conn, changed.asked, wait)
+        left = () if wait is None else wait_for_exit(conn, changed.asked, wait)
     report(changed, done, noun="job", left=None if wait is None else left)

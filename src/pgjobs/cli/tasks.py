@@ -33,7 +33,11 @@ def list_(as_json: Json = False) -> None:
         print_json(found)
         return
     rows = [
-        [t.task, when(t.paused_at) or "", f"{t.parked:,}" if t.parked <= admin.CAP else f"over {admin.CAP:,}"]
+        [
+            t.task,
+            when(t.paused_at) or "",
+            f"{t.parked:,}" if t.parked <= admin.MAX_COUNTED else f"over {admin.MAX_COUNTED:,}",
+        ]
         for t in found
     ]
     print_table(COLUMNS, rows, empty="No task is paused.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.errors import UsageError, shorten_repr
 
 
 def parse_time(option: str, text: str) -> datetime:
@@ -19,5 +19,5 @@ def parse_time(option: str, text: str) -> datetime:
         return moment if moment.tzinfo is not None else moment.astimezone()
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"{option} {brief(text)}: give a time such as 2030-01-31T09:00 or 2030-01-31T09:00+01:00."
+            f"{option} {shorten_repr(text)}: give a time such as 2030-01-31T09:00 or 2030-01-31T09:00+01:00."
         ) from None

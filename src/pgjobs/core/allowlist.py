@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pgjobs.core.errors import NotAllowedError, UsageError, brief
+from pgjobs.core.errors import NotAllowedError, UsageError, shorten_repr
 
 _PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\.\*|:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 
@@ -29,7 +29,8 @@ class AllowList:
         for pattern in self.patterns:
             if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
                 raise UsageError(
-                    f"allow: {brief(pattern)} can not be used: give MODULE, PACKAGE.* or MODULE:NAME, such as shop.*."
+                    f"allow: {shorten_repr(pattern)} can not be used: give MODULE, PACKAGE.* or MODULE:NAME, such as "
+                    "shop.*."
                 )
 
     def permits(self, module: str, name: str) -> bool:

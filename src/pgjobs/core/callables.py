@@ -40,7 +40,7 @@ class Parameters:
         if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
             self.most = -1  # arguments by position alone never do
 
-    def misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    def mismatch(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
         """Say why the callable can not be called with these arguments; None: it can."""
         if not kwargs and self.least <= len(args) <= self.most:  # nearly all calls, without the cost of `bind`
             return None

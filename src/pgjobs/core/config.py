@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.allowlist import AllowList, parse_allow
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_int, exact_text, isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_int, as_str, is_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Settings:
     app: str | None = None
 
     def __post_init__(self) -> None:
-        url, schema = exact_text(self.database_url), exact_text(self.schema)
+        url, schema = as_str(self.database_url), as_str(self.schema)
         if url is None and self.database_url is not None:
             raise UsageError(
                 f"database_url is a {type(self.database_url).__name__}: give a URL as a string, or None "
@@ -64,30 +64,31 @@ class Settings:
             )
         if schema is None or not _SCHEMA_NAME.fullmatch(schema) or schema.startswith("pg_"):
             raise UsageError(
-                f"schema {brief(self.schema)} can not be used: give a lower-case name of letters, digits and "
+                f"schema {shorten_repr(self.schema)} can not be used: give a lower-case name of letters, digits and "
                 "underscores that does not start with a digit or with pg_ (PGJOBS_SCHEMA)."
             )
         object.__setattr__(self, "database_url", url)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "signing_keys", _keys(self.signing_keys))
-        max_payload = exact_int(self.max_payload)
+        max_payload = as_int(self.max_payload)
         if max_payload is None or max_payload < 1:
             raise UsageError(
-                f"max_payload is {brief(self.max_payload)}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD)."
+                f"max_payload is {shorten_repr(self.max_payload)}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD)."
             )
         object.__setattr__(self, "max_payload", max_payload)
         if self.summaries is not True and self.summaries is not False:
-            raise UsageError(f"summaries is {brief(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
-        if self.allow is not None and not isinstance_of(self.allow, AllowList):
+            raise UsageError(f"summaries is {shorten_repr(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
+        if self.allow is not None and not is_exactly(self.allow, AllowList):
             object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
-        payload = exact_text(self.payload)
+        payload = as_str(self.payload)
         if payload not in ("any", "json"):
-            raise UsageError(f"payload is {brief(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
+            raise UsageError(f"payload is {shorten_repr(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
         object.__setattr__(self, "payload", payload)
-        app = exact_text(self.app)
+        app = as_str(self.app)
         if self.app is not None and not (app and len(app) <= 100 and app.isprintable() and app == app.strip()):
             raise UsageError(
-                f"app is {brief(self.app)}: give a name of at most 100 characters that can be printed (PGJOBS_APP)."
+                f"app is {shorten_repr(self.app)}: give a name of at most 100 characters that can be printed "
+                "(PGJOBS_APP)."
             )
         object.__setattr__(self, "app", app)
 
@@ -102,7 +103,9 @@ class Settings:
         env = os.environ if environ is None else environ
         max_payload = env.get("PGJOBS_MAX_PAYLOAD") or str(DEFAULT_MAX_PAYLOAD)
         if not (max_payload.strip().isdecimal() and len(max_payload) < 20):
-            raise UsageError(f"PGJOBS_MAX_PAYLOAD is {brief(max_payload)}: give a number of bytes, such as 1048576.")
+            raise UsageError(
+                f"PGJOBS_MAX_PAYLOAD is {shorten_repr(max_payload)}: give a number of bytes, such as 1048576."
+            )
         keys = (env.get("PGJOBS_SIGNING_KEY") or "").split(",")
         return cls(
             database_url=env.get("PGJOBS_DATABASE_URL") or None,
@@ -117,23 +120,23 @@ class Settings:
 
 
 def _texts(allow: object) -> list[str]:
-    items: Any = allow if isinstance_of(allow, tuple) or isinstance_of(allow, list) else (allow,)
-    texts = [text for text in map(exact_text, items) if text is not None]
+    items: Any = allow if is_exactly(allow, tuple) or is_exactly(allow, list) else (allow,)
+    texts = [text for text in map(as_str, items) if text is not None]
     if len(texts) < len(items):
-        raise UsageError(f"allow={brief(allow)}: give a list of patterns, such as ['shop.*'] (PGJOBS_ALLOW).")
+        raise UsageError(f"allow={shorten_repr(allow)}: give a list of patterns, such as ['shop.*'] (PGJOBS_ALLOW).")
     return texts
 
 
 def _keys(keys: object) -> tuple[bytes, ...]:
     # A single key would be taken apart into its characters. And text is not encoded here: whether a line end belongs
     # to the key is for its owner to say. No key is shown, whatever is wrong with it.
-    if not (isinstance_of(keys, tuple) or isinstance_of(keys, list)):
+    if not (is_exactly(keys, tuple) or is_exactly(keys, list)):
         raise UsageError(
             f"signing_keys is a {type(keys).__name__}: give a tuple of keys, also when there is but one: (key,)."
         )
     items: Any = keys
     for key in items:
-        if not isinstance_of(key, bytes):
+        if not is_exactly(key, bytes):
             raise UsageError(f"signing_keys has a {type(key).__name__} in it: keys are bytes, so give key.encode().")
         if not key:
             raise UsageError("signing_keys has an empty key in it: anybody could sign with that one.")
@@ -167,7 +170,8 @@ def configure(**changes: Any) -> Settings:
     unknown = [name for name in changes if name not in Settings.__dataclass_fields__]
     if unknown:
         raise UsageError(
-            f"there is no setting {brief(unknown[0])}: the settings are {', '.join(Settings.__dataclass_fields__)}."
+            f"there is no setting {shorten_repr(unknown[0])}: the settings are "
+            f"{', '.join(Settings.__dataclass_fields__)}."
         )
     _current = replace(settings(), **changes)
     return _current

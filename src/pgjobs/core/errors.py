@@ -54,7 +54,7 @@ class NotFoundError(PgjobsError):
     """There is no such job, dead letter or queue."""
 
 
-def brief(value: object) -> str:
+def shorten_repr(value: object) -> str:
     """Show a value that is refused, in one line of at most 80 characters; it never raises."""
     try:
         line = " ".join(repr(value).split())

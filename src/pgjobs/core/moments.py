@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import is_exactly
 
 # From the year in which workers begin to look for jobs, to the last that Python and PostgreSQL both have to the end,
 # wherever on Earth.
@@ -14,15 +14,15 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 TOO_LATE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def check_moment(option: str, value: object, *, or_else: str = "a datetime with a time zone") -> datetime:
+def check_datetime(option: str, value: object, *, or_else: str = "a datetime with a time zone") -> datetime:
     """Give a moment, or refuse what is none.
 
     Raises:
         UsageError: it is no datetime, has no time zone (or one that raises), or is out of range.
 
     """
-    if not isinstance_of(value, datetime):
-        raise UsageError(f"{option}={brief(value)}: give {or_else}.")
+    if not is_exactly(value, datetime):
+        raise UsageError(f"{option}={shorten_repr(value)}: give {or_else}.")
     moment: Any = value
     try:
         has_zone, in_range = moment.utcoffset() is not None, False
@@ -31,7 +31,8 @@ def check_moment(option: str, value: object, *, or_else: str = "a datetime with 
         shown = moment.isoformat()
     except Exception as error:  # a time zone is an object of somebody's, too
         raise UsageError(
-            f"{option}={brief(value)} can not be used, its time zone raises {type(error).__name__}: use another one, "
+            f"{option}={shorten_repr(value)} can not be used, its time zone raises {type(error).__name__}: use another "
+            "one, "
             "such as timezone.utc or a ZoneInfo."
         ) from error
     if not has_zone:

@@ -66,6 +66,6 @@ def _storable(text: str) -> str:
 LIMIT = 200  # characters of a summary
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Cut what is longer than a summary may be."""
     return text if len(text) <= LIMIT else text[: LIMIT - 3] + "..."

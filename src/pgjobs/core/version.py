@@ -3,4 +3,4 @@
 VERSION = "0.1.0"
 
 
-OLDEST_SERVER = 14  # major version of PostgreSQL
+MIN_SERVER_VERSION = 14  # major version of PostgreSQL

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import Breaker
-from pgjobs.flow.breaker_state import Bucket, Circuit
+from pgjobs.flow.breaker_state import BreakerState, Bucket
 
 if TYPE_CHECKING:
     import psycopg
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Locked(NamedTuple):
     """A breaker's state and settings, and PostgreSQL's time (seconds since 1970), under the lock of its row."""
 
-    circuit: Circuit
+    circuit: BreakerState
     breaker: Breaker
     now: float
 
@@ -48,7 +48,7 @@ def lock_breaker(cursor: psycopg.Cursor[Any], name: str, code: Breaker | None = 
         row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
     assert row is not None  # noqa: S101 (for mypy: declaring it has locked the row)
     state, until, forced, since, calls, streak, passed, reason, failures, window, min_calls, cooldown, probes, now = row
-    circuit = Circuit(
+    circuit = BreakerState(
         state,
         -math.inf if until is None else until,
         forced,
@@ -61,7 +61,7 @@ def lock_breaker(cursor: psycopg.Cursor[Any], name: str, code: Breaker | None = 
     return Locked(circuit, Breaker(name, failures, window, min_calls, cooldown, probes), now)
 
 
-def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: Circuit, by: str | None) -> None:
+def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: BreakerState, by: str | None) -> None:
     """Write the state; `by`: who changed it, or None when it has only counted."""
     cursor.execute(
         statement("write_breaker"),

@@ -14,7 +14,7 @@ from pgjobs.db.url import describe, hint, libpq_url, redact
 if TYPE_CHECKING:
     import psycopg
 
-    from pgjobs.db.deadline import PatientConnection
+    from pgjobs.db.deadline import DeadlineConnection
 
 # A link that is cut silently is noticed: keepalives find an idle one after 25 s, the user timeout one with unsent
 # data after 20 s. For what takes bytes and says nothing, workers have a deadline of their own: see `deadline`.
@@ -49,7 +49,7 @@ _PINS: dict[LiteralString, LiteralString] = {
 
 def connect(
     url: str, *, application_name: str = "pgjobs", autocommit: bool = True, answer_within: float | None = None
-) -> PatientConnection:
+) -> DeadlineConnection:
     """Connect, with a link that notices when it is cut.
 
     `answer_within`: seconds after which a statement without an answer is a `psycopg.OperationalError`, and the
@@ -62,11 +62,11 @@ def connect(
     """
     import psycopg
 
-    from pgjobs.db.deadline import PatientConnection
+    from pgjobs.db.deadline import DeadlineConnection
 
     libpq = libpq_url(url)
     try:
-        connection = PatientConnection.connect(
+        connection = DeadlineConnection.connect(
             libpq,
             autocommit=autocommit,
             application_name=application_name,
@@ -88,7 +88,7 @@ def connect(
     return connection
 
 
-def connect_hot(url: str, *, application_name: str, async_commit: bool = False) -> PatientConnection:
+def connect_hot(url: str, *, application_name: str, async_commit: bool = False) -> DeadlineConnection:
     """Connect for the hot path: plans pinned, statements prepared at first use.
 
     `async_commit` lets commits return before they are on disk. It is for claims only: a claim that a crash loses is

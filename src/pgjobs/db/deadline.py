@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 
-class PatientConnection(psycopg.Connection[Any]):
+class DeadlineConnection(psycopg.Connection[Any]):
     """A connection that waits `answer_within` seconds for each answer (None: for ever), and is closed after that."""
 
     answer_within: float | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
 
-class End(NamedTuple):
+class EndedJob(NamedTuple):
     """A job that has ended.
 
     `awaited`: others wait for it. `sequence`: the sequence that ends with it (None: none does).
@@ -27,16 +27,16 @@ class End(NamedTuple):
     sequence: str | None = None
 
 
-def follow(cursor: psycopg.Cursor[Any], ends: Iterable[End], *, completed: bool) -> None:
+def release_dependents(cursor: psycopg.Cursor[Any], ended_jobs: Iterable[EndedJob], *, completed: bool) -> None:
     """Release, or cancel, what waits for these jobs, and what waits for that; wake those who can run it.
 
     `completed`: how they ended; False: they failed, or were cancelled. To be called in the transaction of their end.
     """
     queues: set[str] = set()
-    news = list(ends)
-    while news:
-        awaited = [end.id for end in news if end.awaited]
-        ended = {end.sequence: end.id for end in news if end.sequence is not None}
+    ended_jobs = list(ended_jobs)
+    while ended_jobs:
+        awaited = [end.id for end in ended_jobs if end.awaited]
+        ended_by_sequence = {end.sequence: end.id for end in ended_jobs if end.sequence is not None}
         cancelled: list[tuple[Any, ...]] = []
         if awaited:
             values = {"ids": awaited, "completed": completed}
@@ -44,12 +44,12 @@ def follow(cursor: psycopg.Cursor[Any], ends: Iterable[End], *, completed: bool)
             queues.update(queue for _, queue, _, held in rows if held is None)
             if not completed:
                 cancelled += cursor.execute(statement("cancel_dependents"), {"ids": awaited}).fetchall()
-        if ended:
-            values = {"sequences": list(ended), "ids": list(ended.values())}
+        if ended_by_sequence:
+            values = {"sequences": list(ended_by_sequence), "ids": list(ended_by_sequence.values())}
             cancelled += cursor.execute(statement("end_sequences"), values).fetchall()
-        news, completed = [End(*row) for row in cancelled], False
+        ended_jobs, completed = [EndedJob(*row) for row in cancelled], False
     if queues:  # what goes on to where turns are taken is no INSERT, which would ring
-        cursor.execute(statement("ring"), {"queues": sorted(queues)})
+        cursor.execute(statement("notify_queues"), {"queues": sorted(queues)})
 
 
 def settle_dependencies(cursor: psycopg.Cursor[Any]) -> None:
@@ -61,6 +61,6 @@ def settle_dependencies(cursor: psycopg.Cursor[Any]) -> None:
     cursor.execute(statement("mark_awaited"))
     rows: Sequence[tuple[int, bool]] = cursor.execute(statement("settle_dependencies")).fetchall()
     for outcome in (True, False):
-        ends = [End(job, awaited=True) for job, completed in rows if completed is outcome]
-        if ends:
-            follow(cursor, ends, completed=outcome)
+        ended_jobs = [EndedJob(job, awaited=True) for job, completed in rows if completed is outcome]
+        if ended_jobs:
+            release_dependents(cursor, ended_jobs, completed=outcome)

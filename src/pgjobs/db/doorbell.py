@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     import psycopg
 
 
-def ring(conn: psycopg.Connection, queues: Iterable[str]) -> None:
+def notify_queues(conn: psycopg.Connection, queues: Iterable[str]) -> None:
     """Wake the workers that wait for one of the queues."""
     names = sorted(queues)
     if names:
-        fetch_dicts(conn, "ring", queues=names)
+        fetch_dicts(conn, "notify_queues", queues=names)
 
 
-BATCH = 500  # jobs in one transaction
+JOBS_PER_TRANSACTION = 500  # jobs in one transaction
 
 
-def put_back(conn: psycopg.Connection, *, on_progress: Callable[[int], None] | None = None) -> int:
+def requeue_parked(conn: psycopg.Connection, *, on_progress: Callable[[int], None] | None = None) -> int:
     """Put back all jobs that are parked and whose task is not paused, and give their number. Safe for all at once."""
     total = 0
     for row in fetch_dicts(conn, "parked_tasks"):
-        while moved := fetch_dicts(conn, "unpark", task=row["task"], batch=BATCH):
-            ring(conn, {each["queue"] for each in moved})
+        while moved := fetch_dicts(conn, "requeue_parked", task=row["task"], batch=JOBS_PER_TRANSACTION):
+            notify_queues(conn, {each["queue"] for each in moved})
             total += len(moved)
             if on_progress:
                 on_progress(total)

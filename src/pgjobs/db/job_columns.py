@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class Columns(NamedTuple):
+class JobColumns(NamedTuple):
     """What is the same in all rows of a recipe. `run_at` goes before `delay` (seconds)."""
 
     queue: str

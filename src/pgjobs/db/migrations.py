@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import ConfigurationError, SchemaError
-from pgjobs.core.version import OLDEST_SERVER
+from pgjobs.core.version import MIN_SERVER_VERSION
 from pgjobs.db.connection import connect as connect_to_server
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
 from pgjobs.db.url import describe, mask
@@ -115,8 +115,10 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
     """
     with connect_to_server(url, application_name="pgjobs migrate", autocommit=False) as connection:
         major = connection.info.server_version // 10000
-        if major < OLDEST_SERVER:
-            raise ConfigurationError(f"{describe(url)} is PostgreSQL {major}: pgjobs needs {OLDEST_SERVER} or newer.")
+        if major < MIN_SERVER_VERSION:
+            raise ConfigurationError(
+                f"{describe(url)} is PostgreSQL {major}: pgjobs needs {MIN_SERVER_VERSION} or newer."
+            )
         yield connection
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from psycopg.abc import Buffer
 
 T = TypeVar("T")
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 TRIES = 10
 # For statements that must be index look-ups, whatever the statistics say.
 LOOK_UP = {
@@ -77,7 +77,7 @@ def local_settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator
 
 def clock(conn: psycopg.Connection) -> datetime:
     """Give PostgreSQL's time."""
-    now: datetime = fetch_dicts(conn, "clock")[0]["now"]
+    now: datetime = fetch_dicts(conn, "transaction_clock")[0]["now"]
     return now
 
 
@@ -139,7 +139,7 @@ def check_ids(ids: Iterable[int]) -> list[int]:
     """
     unique = list(dict.fromkeys(ids))
     for each in unique:
-        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= LARGEST_ID:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= MAX_ID:
             raise UsageError(f"{each!r} is no id of a job: give whole numbers from 0.")
     return unique
 
@@ -151,7 +151,7 @@ def check_limit(limit: int) -> int:
         UsageError: it is no number of rows.
 
     """
-    if not 1 <= limit <= LARGEST_ID:
+    if not 1 <= limit <= MAX_ID:
         raise UsageError(f"limit={limit!r}: give a whole number from 1.")
     return limit
 

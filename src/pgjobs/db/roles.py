@@ -24,7 +24,7 @@ class Roles(NamedTuple):
     read: str
 
 
-_LONGEST = 63 - len("_enqueue")
+_MAX_ROLE_PREFIX = 63 - len("_enqueue")
 
 # What `enqueue` writes. The state of a job is not among it: who may only enqueue can not make one that has finished.
 _ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload"
@@ -36,7 +36,7 @@ _CHANGED = [
     *("workers", "queues", "retention"),
     *("limits", "tenants", "buckets"),
     *("dependencies", "unique_keys", "breakers"),
-    *("schedules", "schedule_declarers", "paused_tasks", "switch"),
+    *("schedules", "schedule_owners", "paused_tasks", "switch"),
 ]
 
 _GRANTS = [
@@ -63,7 +63,7 @@ _GRANTS = [
     # Days of history are made and dropped by workers, with the rights of the owner, and by nobody else.
     *(
         statement.format(function=f"pgjobs.{name}(date)", work="{work}")
-        for name in ("make_history_partition", "drop_history_partition")
+        for name in ("create_history_partition", "drop_history_partition")
         for statement in (
             "ALTER FUNCTION {function} SECURITY DEFINER SET search_path = pg_catalog, pg_temp",
             "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",
@@ -92,10 +92,10 @@ def roles_of(schema: str) -> Roles:
 
     """
     name = Settings(schema=schema).schema
-    if len(name) > _LONGEST:
+    if len(name) > _MAX_ROLE_PREFIX:
         raise UsageError(
             f"the schema's name {name!r} has {len(name)} characters, and names of roles begin with it: give one of "
-            f"{_LONGEST} at most, or grant the rights to roles of your own."
+            f"{_MAX_ROLE_PREFIX} at most, or grant the rights to roles of your own."
         )
     return Roles(f"{name}_enqueue", f"{name}_work", f"{name}_read")
 

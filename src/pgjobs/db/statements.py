@@ -1,4 +1,4 @@
-"""The named SQL statements of `sql/`, one a file, with the schema's name put in.
+"""The named SQL statements of `sql/`, one a file in the folder of what it changes, with the schema's name put in.
 
 In the files the schema is always written `pgjobs`, so that they can be run in psql as they stand, and parameters in
 psycopg's style, `%(name)s`.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import LiteralString, cast
+from typing import TYPE_CHECKING, LiteralString, cast
 
 from pgjobs.core.config import DEFAULT_SCHEMA, Settings, settings
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 _COMMENT = re.compile(r"^[ \t]*--.*\n?", re.MULTILINE)
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -29,26 +32,31 @@ def rename_schema(sql: str, schema: str) -> str:
 
 
 @cache
-def _statement(name: str, schema: str) -> LiteralString:
+def _files() -> dict[str, Traversable]:
+    """Return the file of each statement by its name, which is unique over the folders of `sql/` (a test holds it)."""
     from importlib.resources import files  # 14 ms: `pgjobs --help` does without
 
-    text = (files("pgjobs.db") / "sql" / f"{name}.sql").read_text("utf-8")
+    folders = [folder for folder in (files("pgjobs.db") / "sql").iterdir() if folder.is_dir()]
+    found = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".sql")]
+    return {file.name.removesuffix(".sql"): file for file in found}
+
+
+@cache
+def _statement(name: str, schema: str) -> LiteralString:
+    text = _files()[name].read_text("utf-8")
     # To mypy it is str anyway; pyright tells them apart.
     return cast("LiteralString", rename_schema(_COMMENT.sub("", text).strip(), schema))  # type: ignore[redundant-cast]
 
 
 def statement(name: str, schema: str | None = None) -> LiteralString:
-    """Give the statement `sql/{name}.sql` for the schema (default: the setting), with psycopg's placeholders."""
+    """Give the statement `sql/*/{name}.sql` for the schema (default: the setting), with psycopg's placeholders."""
     return _statement(name, schema or settings().schema)
 
 
 def load_statements() -> None:
     """Read all statements now, before any job runs here."""
-    from importlib.resources import files
-
-    for file in (files("pgjobs.db") / "sql").iterdir():
-        if file.name.endswith(".sql"):
-            statement(file.name.removesuffix(".sql"))
+    for name in _files():
+        statement(name)
 
 
 @cache
@@ -69,5 +77,5 @@ def doorbell_channel(queue: str, schema: str | None = None) -> str:
 
 
 def cancel_channel(schema: str | None = None) -> str:
-    """Name the NOTIFY channel on which supervisors hear that running jobs are to be cancelled (ask_to_cancel.sql)."""
+    """Name the NOTIFY channel on which supervisors hear that running jobs are to be cancelled (request_cancel.sql)."""
     return f"{(schema or settings().schema)[:20]}:cancel"

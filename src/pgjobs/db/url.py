@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from pgjobs.core.errors import ConfigurationError, brief
+from pgjobs.core.errors import ConfigurationError, shorten_repr
 
 # In a URL, `host=` more than once, or with a port, is SQLAlchemy's way to name several servers; libpq knows neither.
 _HOST_AND_PORT = re.compile(r"([a-zA-Z0-9.-]+)(?::(\d+))?")
@@ -35,7 +35,7 @@ def libpq_url(url: str) -> str:
     if "://" not in url and "=" in url:
         return url
     raise ConfigurationError(
-        f"{brief(_shown(url))} is no PostgreSQL URL: give one like postgresql://user@host:5432/database "
+        f"{shorten_repr(_shown(url))} is no PostgreSQL URL: give one like postgresql://user@host:5432/database "
         "(PGJOBS_DATABASE_URL or --database-url)."
     )
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DOCUMENTS_A_TRANSACTION = 20
-LOOK_EVERY = 0.1  # seconds
-PATIENCE = 60.0  # seconds without a finished job, after which something is wrong
+POLL_EVERY = 0.1  # seconds
+STALL_PATIENCE = 60.0  # seconds without a finished job, after which something is wrong
 IDLE = (0.03, 0.06)  # seconds between two pings: long enough for the workers to have fallen asleep
 ATTEMPTS_LOST = "SELECT count(*) FROM pgjobs.jobs WHERE queue = %s AND errors::text LIKE '%%SIGKILL%%'"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -181,8 +181,10 @@ def _wait_for(
         if now > ended:
             ended, since = now, time.monotonic()
             done(ended)
-        elif time.monotonic() - since > PATIENCE:
-            raise DemoError(f"no job has ended for {PATIENCE:g} s; the workers' last line: {workers.last_words()}")
+        elif time.monotonic() - since > STALL_PATIENCE:
+            raise DemoError(
+                f"no job has ended for {STALL_PATIENCE:g} s; the workers' last line: {workers.last_words()}"
+            )
         else:
             _look_out(workers)
 
@@ -190,7 +192,7 @@ def _wait_for(
 def _look_out(workers: Workers) -> None:
     if not workers.are_alive():
         raise DemoError(f"the workers have stopped: {workers.last_words()}")
-    time.sleep(LOOK_EVERY)
+    time.sleep(POLL_EVERY)
 
 
 def _ended(conn: psycopg.Connection, queue: str = QUEUE) -> int:

@@ -23,7 +23,7 @@ ARGUMENTS = [
     *("-q", f"{QUEUE}:4", "-q", f"{PING_QUEUE}:1", "--processes", "2"),
     *("--import", "pgjobs.demo.tasks", "--grace", "5"),
 ]
-PATIENCE = 10.0  # seconds that they may take to stop
+STOP_PATIENCE = 10.0  # seconds that they may take to stop
 
 
 class Killed(NamedTuple):
@@ -97,7 +97,7 @@ class Workers:
         if self.are_alive():
             self._process.terminate()
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(STOP_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

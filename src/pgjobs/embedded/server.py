@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded.binaries import find_binaries, is_complete
-from pgjobs.embedded.directory import Place
+from pgjobs.embedded.directory import ServerDirectory
 from pgjobs.embedded.locks import is_held, lock_file, try_lock, wait_for_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 120.0  # seconds for another process's start or stop, on the slowest machine
+LOCK_PATIENCE = 120.0  # seconds for another process's start or stop, on the slowest machine
 STOP_PATIENCE = 30.0  # seconds that the last one out waits for the server to stop
 _PAUSE = 0.01
 
@@ -44,46 +44,50 @@ def embedded_server(directory: Path, *, binaries: Path | None = None, durable: b
         ConfigurationError: there are no binaries, or it does not start; the message has the log's last useful line.
 
     """
-    place = Place(directory)
-    place.prepare()
+    server_directory = ServerDirectory(directory)
+    server_directory.prepare()
     try:
-        with lock_file(place.users_lock) as users_lock:
-            yield _enter(place, users_lock, binaries, durable=durable)
+        with lock_file(server_directory.users_lock) as users_lock:
+            yield _enter(server_directory, users_lock, binaries, durable=durable)
     finally:
-        _wait_if_last(place)
+        _wait_if_last(server_directory)
 
 
 def delete_server(directory: Path) -> None:
     """Remove a server that nobody uses, with its data, wherever that lies."""
-    Place(directory).delete()
+    ServerDirectory(directory).delete()
 
 
-def _enter(place: Place, users_lock: int, binaries: Path | None, *, durable: bool) -> EmbeddedServer:
-    with lock_file(place.start_lock) as start_lock:
-        if not wait_for_lock(start_lock, exclusive=True, seconds=PATIENCE):
-            raise ConfigurationError(f"Another process has been starting {place.directory} for too long.")
+def _enter(
+    server_directory: ServerDirectory, users_lock: int, binaries: Path | None, *, durable: bool
+) -> EmbeddedServer:
+    with lock_file(server_directory.start_lock) as start_lock:
+        if not wait_for_lock(start_lock, exclusive=True, seconds=LOCK_PATIENCE):
+            raise ConfigurationError(f"Another process has been starting {server_directory.directory} for too long.")
         # A keeper that is stopping holds users.lock until it is done.
-        if not wait_for_lock(users_lock, exclusive=False, seconds=PATIENCE):
-            raise ConfigurationError(f"The server in {place.directory} has been stopping for too long.")
-        started = not _is_running(place)
+        if not wait_for_lock(users_lock, exclusive=False, seconds=LOCK_PATIENCE):
+            raise ConfigurationError(f"The server in {server_directory.directory} has been stopping for too long.")
+        started = not _is_running(server_directory)
         if started:
-            _start(place, binaries or find_binaries(), durable=durable)
-        return EmbeddedServer(place.url.read_text(), place.directory, started)
+            _start(server_directory, binaries or find_binaries(), durable=durable)
+        return EmbeddedServer(server_directory.url.read_text(), server_directory.directory, started)
 
 
-def _is_running(place: Place) -> bool:
+def _is_running(server_directory: ServerDirectory) -> bool:
     """Say whether a keeper has the server ready, waiting for one that is about to."""
-    deadline = time.monotonic() + PATIENCE
-    while is_held(place.keeper_lock):
-        if place.status() == "ready" and place.answers():
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while is_held(server_directory.keeper_lock):
+        if server_directory.status() == "ready" and server_directory.answers():
             return True
         if time.monotonic() > deadline:
-            raise ConfigurationError(f"The server in {place.directory} has not become ready: see {place.log}.")
+            raise ConfigurationError(
+                f"The server in {server_directory.directory} has not become ready: see {server_directory.log}."
+            )
         time.sleep(_PAUSE)
     return False
 
 
-def _start(place: Place, binaries: Path, *, durable: bool) -> None:
+def _start(server_directory: ServerDirectory, binaries: Path, *, durable: bool) -> None:
     if not is_complete(binaries):
         raise ConfigurationError(f"{binaries} has no initdb and postgres in it.")
     root = str(Path(__file__).resolve().parents[3])
@@ -95,7 +99,7 @@ def _start(place: Place, binaries: Path, *, durable: bool) -> None:
             subprocess.run(
                 [
                     *(sys.executable, "-P", "-m", "pgjobs.embedded.daemon"),
-                    *(str(place.directory), str(binaries.absolute())),
+                    *(str(server_directory.directory), str(binaries.absolute())),
                     *("durable" if durable else "fast", str(write_end)),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -110,15 +114,17 @@ def _start(place: Place, binaries: Path, *, durable: bool) -> None:
             os.close(write_end)
         answer = answers.readline().decode().strip()
     if answer != "ready":
-        raise ConfigurationError(answer.removeprefix("error: ") or f"The keeper of the server died: see {place.log}.")
+        raise ConfigurationError(
+            answer.removeprefix("error: ") or f"The keeper of the server died: see {server_directory.log}."
+        )
 
 
-def _wait_if_last(place: Place) -> None:
+def _wait_if_last(server_directory: ServerDirectory) -> None:
     """Wait until the server has stopped, unless others use it."""
     deadline = time.monotonic() + STOP_PATIENCE
     try:
-        while is_held(place.keeper_lock) and time.monotonic() < deadline:
-            with lock_file(place.users_lock) as users_lock:
+        while is_held(server_directory.keeper_lock) and time.monotonic() < deadline:
+            with lock_file(server_directory.users_lock) as users_lock:
                 # Not exclusively, but shared: somebody else uses it. Neither: the keeper is stopping it.
                 if not try_lock(users_lock, exclusive=True) and try_lock(users_lock, exclusive=False):
                     return

@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 Place = tuple[datetime, int]  # (run_at, id)
 LEVELS = 10
-OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
-NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
-BEGINNING: Place = (OLDEST, 0)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+BEGINNING: Place = (EPOCH, 0)
 _TICK = timedelta(microseconds=1)  # what PostgreSQL's timestamps are counted in
 
 
@@ -43,7 +43,7 @@ def ranges(
     aging: timedelta,
     *,
     starts: Sequence[Place] = (BEGINNING,) * LEVELS,
-    untils: Sequence[datetime] = (NEWEST,) * LEVELS,
+    untils: Sequence[datetime] = (END_OF_TIME,) * LEVELS,
     turn: int = 0,
 ) -> list[Range]:
     """Give what a claim looks at, in its order: the levels, each without what lies before `starts` or after `untils`.
@@ -89,4 +89,4 @@ class Order:
 
 
 def _before(clock: datetime, age: timedelta) -> datetime:
-    return OLDEST if clock - OLDEST <= age else clock - age
+    return EPOCH if clock - EPOCH <= age else clock - age

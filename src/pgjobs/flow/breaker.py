@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_int, exact_number, exact_text, isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_int, as_number, as_str, is_exactly
 
 NAME_LIMIT = 100  # characters
-LONGEST_WINDOW = 86_400.0  # seconds
-LONGEST_COOLDOWN = 30 * 86_400.0  # seconds
-MOST_CALLS = 1_000_000
-MOST_PROBES = 1_000
+MAX_WINDOW = 86_400.0  # seconds
+MAX_COOLDOWN = 30 * 86_400.0  # seconds
+MAX_CALLS = 1_000_000
+MAX_PROBES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +39,36 @@ class Breaker:
 
     def __post_init__(self) -> None:
         self._keep("name", check_breaker_name(self.name))
-        share = exact_number(self.failures)
+        share = as_number(self.failures)
         if share is None or not 0 < share <= 1:
-            raise UsageError(f"Breaker(failures={brief(self.failures)}): give a share above 0, up to 1, as in 0.5.")
+            raise UsageError(
+                f"Breaker(failures={shorten_repr(self.failures)}): give a share above 0, up to 1, as in 0.5."
+            )
         self._keep("failures", float(share))
-        self._keep("window", self._seconds("window", 1.0, LONGEST_WINDOW))
-        self._keep("min_calls", self._number("min_calls", MOST_CALLS))
-        self._keep("cooldown", self._seconds("cooldown", 0.1, LONGEST_COOLDOWN))
-        self._keep("probes", self._number("probes", MOST_PROBES))
+        self._keep("window", self._seconds("window", 1.0, MAX_WINDOW))
+        self._keep("min_calls", self._number("min_calls", MAX_CALLS))
+        self._keep("cooldown", self._seconds("cooldown", 0.1, MAX_COOLDOWN))
+        self._keep("probes", self._number("probes", MAX_PROBES))
         self._keep("on", _types(self.on))
 
     def _seconds(self, name: str, least: float, most: float) -> float:
         given = getattr(self, name)
-        seconds = exact_number(given)
+        seconds = as_number(given)
         if seconds is None or not least <= seconds <= most:
-            raise UsageError(f"Breaker({name}={brief(given)}): give seconds from {least:g} to {most:,.0f}.")
+            raise UsageError(f"Breaker({name}={shorten_repr(given)}): give seconds from {least:g} to {most:,.0f}.")
         return float(seconds)
 
     def _number(self, name: str, most: int) -> int:
         given = getattr(self, name)
-        number = exact_int(given)
+        number = as_int(given)
         if number is None or not 1 <= number <= most:
-            raise UsageError(f"Breaker({name}={brief(given)}): give a whole number from 1 to {most:,}.")
+            raise UsageError(f"Breaker({name}={shorten_repr(given)}): give a whole number from 1 to {most:,}.")
         return number
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def blames(self, error: BaseException) -> bool:
+    def is_failure(self, error: BaseException) -> bool:
         """Say whether the exception is a failure of the dependency."""
         on = self.on
         return not on or isinstance(error, on)
@@ -79,24 +81,25 @@ def check_breaker_name(name: object) -> str:
         UsageError: it is empty, too long, no string, or has characters that can not be printed.
 
     """
-    text = exact_text(name)
+    text = as_str(name)
     if text is None:
-        raise UsageError(f"Breaker({brief(name)}): the name of a breaker is a string.")
+        raise UsageError(f"Breaker({shorten_repr(name)}): the name of a breaker is a string.")
     if len(text) > NAME_LIMIT:
         raise UsageError(f"Breaker({text[:20]!r}…) has {len(text)} characters: {NAME_LIMIT} are the most.")
     if not text or text != text.strip() or not text.isprintable():
         raise UsageError(
-            f"Breaker({brief(text)}): a name is not empty, and has printable characters, with no space at its ends."
+            f"Breaker({shorten_repr(text)}): a name is not empty, and has printable characters, with no space at its "
+            "ends."
         )
     return text
 
 
 def _types(on: object) -> tuple[type[BaseException], ...]:
-    items: tuple[object, ...] = tuple(on) if isinstance_of(on, tuple) or isinstance_of(on, list) else (on,)  # type: ignore[arg-type]  # just looked at
+    items: tuple[object, ...] = tuple(on) if is_exactly(on, tuple) or is_exactly(on, list) else (on,)  # type: ignore[arg-type]  # just looked at
     types: list[type[BaseException]] = []
     for item in items:
-        if not (isinstance_of(item, type) and issubclass(item, BaseException)):  # type: ignore[arg-type]  # just looked at
-            raise UsageError(f"Breaker(on={brief(on)}): give exception types.")
+        if not (is_exactly(item, type) and issubclass(item, BaseException)):  # type: ignore[arg-type]  # just looked at
+            raise UsageError(f"Breaker(on={shorten_repr(on)}): give exception types.")
         types.append(item)  # type: ignore[arg-type]  # just looked at
     return tuple(types)
 

@@ -26,7 +26,7 @@ from pgjobs.flow.breaker import Breaker
 CHANCE = 1e-6  # of so many failures in a row, at which they are taken for an outage
 BY_ITSELF = "told by an operator to decide by itself"
 BUCKETS = 10  # parts of the window; with them it slides
-CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
+BreakerStatus: TypeAlias = Literal["closed", "open", "half_open"]
 
 
 class Call(NamedTuple):
@@ -45,7 +45,7 @@ class Bucket(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class BreakerState:
     """The state of a breaker.
 
     `until`: an open one lets nothing through before; calls that begin later are probes. `forced`: an operator wants it
@@ -54,7 +54,7 @@ class Circuit:
     `reason`: why it is so.
     """
 
-    state: CircuitState = "closed"
+    state: BreakerStatus = "closed"
     until: float = -math.inf
     forced: bool = False
     since: float = -math.inf
@@ -68,7 +68,7 @@ class Circuit:
         return self.state == "closed" or self.until <= now
 
 
-def after_calls(circuit: Circuit, breaker: Breaker, calls: Iterable[Call], now: float) -> Circuit:
+def after_calls(circuit: BreakerState, breaker: Breaker, calls: Iterable[Call], now: float) -> BreakerState:
     """Give the state after calls that ended just now."""
     circuit = after_time(circuit, now)
     if circuit.state == "open":
@@ -92,7 +92,7 @@ def after_calls(circuit: Circuit, breaker: Breaker, calls: Iterable[Call], now: 
         reason = f"{streak} calls in a row failed"
     if reason is None or circuit.forced:
         return replace(circuit, window=window, streak=streak)
-    return Circuit("open", until=now + breaker.cooldown, since=now, reason=reason)
+    return BreakerState("open", until=now + breaker.cooldown, since=now, reason=reason)
 
 
 def streak_of(breaker: Breaker) -> int:
@@ -110,36 +110,36 @@ def streak_of(breaker: Breaker) -> int:
     return max(breaker.min_calls, math.ceil(math.log(CHANCE) / math.log(breaker.failures)))
 
 
-def after_time(circuit: Circuit, now: float) -> Circuit:
+def after_time(circuit: BreakerState, now: float) -> BreakerState:
     """Give the state at this time: an open one whose time is over is half-open."""
     if circuit.state != "open" or circuit.until > now:
         return circuit
-    return Circuit("half_open", until=circuit.until, since=circuit.until, reason="it was open for long enough")
+    return BreakerState("half_open", until=circuit.until, since=circuit.until, reason="it was open for long enough")
 
 
-def open_by_hand(seconds: float, now: float) -> Circuit:
+def open_by_hand(seconds: float, now: float) -> BreakerState:
     """Give the state of one that an operator opens for so many seconds, or until told otherwise (infinity)."""
-    return Circuit("open", until=now + seconds, forced=True, since=now, reason="opened by an operator")
+    return BreakerState("open", until=now + seconds, forced=True, since=now, reason="opened by an operator")
 
 
-def closed_by_hand(now: float, *, stay: bool = False) -> Circuit:
+def closed_by_hand(now: float, *, stay: bool = False) -> BreakerState:
     """Give the state of one that an operator closes. `stay`: whatever fails, until told otherwise."""
-    return Circuit("closed", forced=stay, since=now, reason="closed by an operator")
+    return BreakerState("closed", forced=stay, since=now, reason="closed by an operator")
 
 
-def by_itself(circuit: Circuit, now: float) -> Circuit:
+def by_itself(circuit: BreakerState, now: float) -> BreakerState:
     """Give the state of one that is to decide by itself again: if it is not closed, it tries probes at once."""
-    state: CircuitState = "closed" if circuit.state == "closed" else "half_open"
-    return Circuit(state, until=now if state == "half_open" else -math.inf, since=now, reason=BY_ITSELF)
+    state: BreakerStatus = "closed" if circuit.state == "closed" else "half_open"
+    return BreakerState(state, until=now if state == "half_open" else -math.inf, since=now, reason=BY_ITSELF)
 
 
-def _after_probes(circuit: Circuit, breaker: Breaker, succeeded: int, failed: int, now: float) -> Circuit:
+def _after_probes(circuit: BreakerState, breaker: Breaker, succeeded: int, failed: int, now: float) -> BreakerState:
     passed = circuit.passed + succeeded
     if failed:
         reason = f"a probe failed, {passed} succeeded" if passed else "a probe failed"
-        return Circuit("open", until=now + breaker.cooldown, since=now, reason=reason)
+        return BreakerState("open", until=now + breaker.cooldown, since=now, reason=reason)
     if passed >= breaker.probes:
-        return Circuit("closed", since=now, reason=f"{passed} probe{'s' * (passed != 1)} succeeded")
+        return BreakerState("closed", since=now, reason=f"{passed} probe{'s' * (passed != 1)} succeeded")
     return replace(circuit, passed=passed)
 
 

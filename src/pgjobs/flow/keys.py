@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_number, exact_text, isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_number, as_str, is_exactly
 
 KEY_LIMIT = 100  # characters
 _FORMATTER = string.Formatter()
@@ -55,7 +55,8 @@ class Template:
                 literals.append("")
         except ValueError as error:
             raise UsageError(
-                f"{option}={brief(text)} can not be read ({error}): between braces goes the name of a parameter and "
+                f"{option}={shorten_repr(text)} can not be read ({error}): between braces goes the name of a parameter "
+                "and "
                 "nothing else, as in 'tenant:{tenant_id}'; write {{ and }} for braces."
             ) from None
         self._literals, self.names = literals, tuple(names)
@@ -84,28 +85,29 @@ def text_of(option: str, name: str, value: object) -> str:
         UsageError: it is no plain value.
 
     """
-    text = exact_text(value)
-    if text is not None and not isinstance_of(value, Enum):
+    text = as_str(value)
+    if text is not None and not is_exactly(value, Enum):
         return text
     if value is None or value is True or value is False:
         return str(value)
-    if isinstance_of(value, Enum):
+    if is_exactly(value, Enum):
         return text_of(option, name, value._value_)  # type: ignore[attr-defined]  # an Enum has it
-    number = exact_number(value)
+    number = as_number(value)
     try:
         if number is not None:
             return repr(number)
-        if any(isinstance_of(value, kind) for kind in _MOMENTS):
+        if any(is_exactly(value, kind) for kind in _MOMENTS):
             return str(value.isoformat())  # type: ignore[attr-defined]  # both have it
         if type(value) in _WITH_A_TEXT:
             return str(value)
     except Exception as error:  # a number of 5,000 digits, or a time zone of somebody's
         raise UsageError(
-            f"{option}= takes the value of {brief(name)}, which can not be written as text ({type(error).__name__}): "
+            f"{option}= takes the value of {shorten_repr(name)}, which can not be written as text "
+            f"({type(error).__name__}): "
             "use another parameter."
         ) from error
     raise UsageError(
-        f"{option}= takes the value of {brief(name)}, and a {type(value).__name__} has no text that is the same "
+        f"{option}= takes the value of {shorten_repr(name)}, and a {type(value).__name__} has no text that is the same "
         "wherever it is made: pass a string, a number, a UUID, a date or a time there, or use another parameter."
     )
 
@@ -117,13 +119,16 @@ def check_key(option: str, key: object) -> str:
         UsageError: it is no string, empty, too long, or has characters that can not be printed.
 
     """
-    text = exact_text(key)
+    text = as_str(key)
     if text is None:
-        raise UsageError(f"{option}={brief(key)}: give a string of 1 to {KEY_LIMIT} characters.")
+        raise UsageError(f"{option}={shorten_repr(key)}: give a string of 1 to {KEY_LIMIT} characters.")
     if not 1 <= len(text) <= KEY_LIMIT:
         raise UsageError(
-            f"{option}={brief(text)} has {len(text):,} characters: give a key of 1 to {KEY_LIMIT}, such as an id."
+            f"{option}={shorten_repr(text)} has {len(text):,} characters: give a key of 1 to {KEY_LIMIT}, such as an "
+            "id."
         )
     if not text.isprintable():
-        raise UsageError(f"{option}={brief(text)} has characters that can not be printed: leave them out of the key.")
+        raise UsageError(
+            f"{option}={shorten_repr(text)} has characters that can not be printed: leave them out of the key."
+        )
     return text

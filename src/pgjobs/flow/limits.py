@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import check_queue, exact_int, exact_text
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_int, as_str, check_queue
 from pgjobs.flow.rates import Rate, check_burst, parse_rate
 
-LONGEST_NAME = 100  # characters
-MOST_AT_ONCE = 1_000_000
+MAX_NAME = 100  # characters
+MAX_CONCURRENCY = 1_000_000
 _FIELD = re.compile(r"\{[^{}]*\}")
 
 
@@ -76,7 +76,7 @@ def limit(name: str, *, concurrency: int | None = None, rate: str | None = None,
 
     """
     name = check_no_template(check_limit_name(name))
-    _declare(declared_limits, name, make_limit(concurrency, rate, burst), f"limit({brief(name)}, …)")
+    _declare(declared_limits, name, make_limit(concurrency, rate, burst), f"limit({shorten_repr(name)}, …)")
 
 
 def queue_limit(
@@ -89,7 +89,7 @@ def queue_limit(
 
     """
     name = check_queue(queue)
-    _declare(declared_queue_limits, name, make_limit(concurrency, rate, burst), f"queue_limit({brief(name)}, …)")
+    _declare(declared_queue_limits, name, make_limit(concurrency, rate, burst), f"queue_limit({shorten_repr(name)}, …)")
 
 
 def declare_limit_of(
@@ -119,9 +119,9 @@ def make_limit(concurrency: object = None, rate: object = None, burst: object = 
     """
     if concurrency is None and rate is None and burst is None:
         raise UsageError("a limit of nothing: give concurrency=, rate= or both.")
-    number = None if concurrency is None else exact_int(concurrency)
-    if concurrency is not None and (number is None or not 0 <= number <= MOST_AT_ONCE):
-        raise UsageError(f"concurrency={brief(concurrency)}: give a whole number from 0 to {MOST_AT_ONCE:,}.")
+    number = None if concurrency is None else as_int(concurrency)
+    if concurrency is not None and (number is None or not 0 <= number <= MAX_CONCURRENCY):
+        raise UsageError(f"concurrency={shorten_repr(concurrency)}: give a whole number from 0 to {MAX_CONCURRENCY:,}.")
     parsed = None if rate is None else parse_rate(rate)
     return Limit(number, parsed, check_burst(burst, parsed))
 
@@ -134,17 +134,18 @@ def check_limit_name(name: object) -> str:
             colon.
 
     """
-    text = exact_text(name)
+    text = as_str(name)
     if text is None:
-        raise UsageError(f"the name of a limit is a string, and {brief(name)} is none.")
-    if len(text) > LONGEST_NAME:
-        raise UsageError(f"the name {text[:20]!r}… has {len(text)} characters: {LONGEST_NAME} are the most.")
+        raise UsageError(f"the name of a limit is a string, and {shorten_repr(name)} is none.")
+    if len(text) > MAX_NAME:
+        raise UsageError(f"the name {text[:20]!r}… has {len(text)} characters: {MAX_NAME} are the most.")
     if not text or text != text.strip() or not text.isprintable():
         raise UsageError(
-            f"the name of a limit, {brief(text)}, is not empty, has no space at its ends and printable characters only."
+            f"the name of a limit, {shorten_repr(text)}, is not empty, has no space at its ends and printable "
+            "characters only."
         )
     if "*" in text and pattern_of(text) != text:
-        raise UsageError(f"the name {brief(text)}: a * stands for all behind the last colon, as in 'tenant:*'.")
+        raise UsageError(f"the name {shorten_repr(text)}: a * stands for all behind the last colon, as in 'tenant:*'.")
     return text
 
 
@@ -163,7 +164,7 @@ def check_no_template(name: str) -> str:
         if colon and "{" not in head and "}" not in head
         else ("give a key, or a pattern such as 'tenant:*'.")
     )
-    raise UsageError(f"the name {brief(name)} is a template, and no key has it: {meant}")
+    raise UsageError(f"the name {shorten_repr(name)} is a template, and no key has it: {meant}")
 
 
 def pattern_of(key: str) -> str:
@@ -192,7 +193,8 @@ def name_of_template(limit_key: str) -> str:
     head, colon, _ = limit_key.rpartition(":")
     if not colon or _FIELD.search(head):
         raise UsageError(
-            f"limit_key={brief(limit_key)}: no one limit stands for its keys. Give it the form 'tenant:{{tenant_id}}', "
+            f"limit_key={shorten_repr(limit_key)}: no one limit stands for its keys. Give it the form "
+            f"'tenant:{{tenant_id}}', "
             "or declare limits with limit('…')."
         )
     return f"{head}:*"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.moments import check_moment
-from pgjobs.core.validate import LONGEST_DELAY, exact_number, exact_text, isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.moments import check_datetime
+from pgjobs.core.validate import MAX_DELAY, as_number, as_str, is_exactly
 from pgjobs.flow.keys import Template, check_key
-from pgjobs.flow.unique import By, IfFailed, OnConflict, UniqueUntil, check_after, check_choice, check_until
+from pgjobs.flow.unique import IfFailed, OnConflict, UniqueBy, UniqueUntil, check_after, check_choice, check_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 OnFailure = Literal["block", "skip", "end"]
-HIGHEST_COST = 1_000_000.0
+MAX_COST = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class FlowOptions:
     """How a job is held up. Nothing of it is set for most jobs, and then it costs nothing.
 
     `limit_key`: the key that limits look at. `cost`: tokens that it takes from a limit's rate (None: 1), or the name of
@@ -57,7 +57,7 @@ class Flow:
     on_failure: OnFailure = "block"
     breaker: str | None = None
     expires: float | datetime | None = None
-    unique: str | By | None = None
+    unique: str | UniqueBy | None = None
     unique_until: UniqueUntil = "finished"
     on_conflict: OnConflict = "skip"
     after: tuple[int, ...] | None = None
@@ -67,10 +67,11 @@ class Flow:
         for name in ("limit_key", "sequence"):
             self._keep_template(name, getattr(self, name))
         if self.fair_by is not None:
-            fair_by = exact_text(self.fair_by)
+            fair_by = as_str(self.fair_by)
             if fair_by is None or not ("{" in fair_by or "}" in fair_by or fair_by.isidentifier()):
                 raise UsageError(
-                    f"fair_by={brief(self.fair_by)}: give the name of the parameter that says whose job it is, or a "
+                    f"fair_by={shorten_repr(self.fair_by)}: give the name of the parameter that says whose job it is, "
+                    "or a "
                     "template such as '{country}:{tenant_id}'."
                 )
             self._keep("fair_by", fair_by)
@@ -83,7 +84,7 @@ class Flow:
             self._keep("breaker", _breaker_name(self.breaker))
         if self.expires is not None:
             self._keep("expires", _checked_expires(self.expires))
-        if not isinstance_of(self.unique, By):
+        if not is_exactly(self.unique, UniqueBy):
             self._keep_template("unique", self.unique)
         self._keep("unique_until", check_until(self.unique_until))
         self._keep("on_conflict", check_choice("on_conflict", self.on_conflict, ("skip", "replace", "raise")))
@@ -101,7 +102,7 @@ class Flow:
     def _keep_template(self, name: str, value: object) -> None:
         if value is None:
             return
-        text = exact_text(value)
+        text = as_str(value)
         Template(name, check_key(name, value) if text is None else text)
         self._keep(name, text)
 
@@ -145,8 +146,8 @@ class Flow:
             yield "cost", self.cost
 
 
-NO_FLOW = Flow()
-FLOW_OPTIONS = frozenset(field.name for field in fields(Flow))
+NO_FLOW = FlowOptions()
+FLOW_OPTIONS = frozenset(field.name for field in fields(FlowOptions))
 
 # What an option is for, by its name, and the other one without which it does nothing.
 _HALVES = {
@@ -164,7 +165,7 @@ _HALVES = {
 }
 
 
-def check_halves(flow: Flow, given: Collection[str]) -> None:
+def check_dependent_options(flow: FlowOptions, given: Collection[str]) -> None:
     """Refuse an option that was given, and has no effect without another one that is not there.
 
     Those that a job has from before may lose the other one: `limit_key=None` is how one of its jobs is not limited.
@@ -176,11 +177,11 @@ def check_halves(flow: Flow, given: Collection[str]) -> None:
     for option, (other, meaning) in _HALVES.items():
         value = getattr(flow, option)
         if option in given and value != getattr(NO_FLOW, option) and getattr(flow, other) is None:
-            raise UsageError(f"{option}={brief(value)} does nothing without {other}=: {meaning}")
+            raise UsageError(f"{option}={shorten_repr(value)} does nothing without {other}=: {meaning}")
 
 
 def _checked_cost(cost: object) -> float | str:
-    name = exact_text(cost)
+    name = as_str(cost)
     if name is not None and name.isidentifier():
         return name
     return check_cost(cost)
@@ -193,29 +194,29 @@ def check_cost(cost: object) -> float:
         UsageError: it is no number above 0, or too large.
 
     """
-    number = exact_number(cost)
+    number = as_number(cost)
     # A cost is stored with 32 bits: what becomes 0 there is none.
-    if number is None or not 1e-6 <= number <= HIGHEST_COST:
+    if number is None or not 1e-6 <= number <= MAX_COST:
         raise UsageError(
-            f"cost={brief(cost)}: give a number from 0.000001 to {HIGHEST_COST:,.0f}, or the name of the parameter "
+            f"cost={shorten_repr(cost)}: give a number from 0.000001 to {MAX_COST:,.0f}, or the name of the parameter "
             "that is one."
         )
     return float(number)
 
 
 def _breaker_name(breaker: Any) -> str:
-    if exact_text(breaker) is None:
+    if as_str(breaker) is None:
         try:
             breaker = breaker.name
         except Exception:  # it is no breaker, or an object that answers nonsense
-            raise UsageError(f"breaker={brief(breaker)}: give a Breaker, or the name of one.") from None
+            raise UsageError(f"breaker={shorten_repr(breaker)}: give a Breaker, or the name of one.") from None
     return check_key("breaker", breaker)
 
 
 def _checked_expires(expires: object) -> float | datetime:
-    seconds = exact_number(expires)
+    seconds = as_number(expires)
     if seconds is None:
-        return check_moment("expires", expires, or_else="seconds after it is due, or a datetime with a time zone")
-    if not 0.001 <= seconds <= LONGEST_DELAY:
-        raise UsageError(f"expires={brief(expires)}: give seconds from 0.001 to ten years, or a datetime.")
+        return check_datetime("expires", expires, or_else="seconds after it is due, or a datetime with a time zone")
+    if not 0.001 <= seconds <= MAX_DELAY:
+        raise UsageError(f"expires={shorten_repr(expires)}: give seconds from 0.001 to ten years, or a datetime.")
     return float(seconds)

@@ -15,12 +15,12 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_number, exact_text
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_number, as_str
 
-LARGEST = 1_000_000_000  # tokens
-LONGEST_PERIOD = 366 * 86_400.0  # seconds
-SHORTEST_PERIOD = 0.001
+MAX_TOKENS = 1_000_000_000  # tokens
+MAX_PERIOD = 366 * 86_400.0  # seconds
+MIN_PERIOD = 0.001
 UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86_400}  # seconds
 _SET_BACK = timedelta(seconds=1)
 _SAME = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "hour": "h", "d": "day"}
@@ -71,16 +71,20 @@ def parse_rate(text: object) -> Rate:
         UsageError: it is none.
 
     """
-    plain = exact_text(text)
+    plain = as_str(text)
     match = None if plain is None else _RATE.fullmatch(plain.strip().lower())
     unit = None if match is None else _SAME.get(match[3], match[3])
     if match is None or unit not in UNITS:
-        raise UsageError(f"rate={brief(text)}: give a rate such as '100/min', '10/s' or '10/30s' (s, min, h or day).")
+        raise UsageError(
+            f"rate={shorten_repr(text)}: give a rate such as '100/min', '10/s' or '10/30s' (s, min, h or day)."
+        )
     count, period = float(match[1]), float(match[2] or 1) * UNITS[unit]
-    if not 0 < count <= LARGEST:
-        raise UsageError(f"rate={brief(text)}: the number before the slash is above 0, and at most {LARGEST:,}.")
-    if not SHORTEST_PERIOD <= period <= LONGEST_PERIOD:
-        raise UsageError(f"rate={brief(text)}: the period is a millisecond at least, and a year at most.")
+    if not 0 < count <= MAX_TOKENS:
+        raise UsageError(
+            f"rate={shorten_repr(text)}: the number before the slash is above 0, and at most {MAX_TOKENS:,}."
+        )
+    if not MIN_PERIOD <= period <= MAX_PERIOD:
+        raise UsageError(f"rate={shorten_repr(text)}: the period is a millisecond at least, and a year at most.")
     return Rate(count, period)
 
 
@@ -93,11 +97,13 @@ def check_burst(burst: object, rate: Rate | None) -> float | None:
     """
     if burst is None:
         return None
-    tokens = exact_number(burst)
-    if tokens is None or not 1 <= tokens <= LARGEST:
-        raise UsageError(f"burst={brief(burst)}: give a number from 1 to {LARGEST:,}.")
+    tokens = as_number(burst)
+    if tokens is None or not 1 <= tokens <= MAX_TOKENS:
+        raise UsageError(f"burst={shorten_repr(burst)}: give a number from 1 to {MAX_TOKENS:,}.")
     if rate is None:
-        raise UsageError(f"burst={brief(burst)} means nothing without a rate: give rate='100/min' or the like too.")
+        raise UsageError(
+            f"burst={shorten_repr(burst)} means nothing without a rate: give rate='100/min' or the like too."
+        )
     return float(tokens)
 
 

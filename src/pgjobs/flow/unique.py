@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import LONGEST_DELAY, exact_int, exact_number, exact_text, isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import MAX_DELAY, as_int, as_number, as_str, is_exactly
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 UniqueUntil = Literal["finished", "started"] | float
 OnConflict = Literal["skip", "replace", "raise"]
 IfFailed = Literal["wait", "run", "cancel"]
-MOST_NEEDED = 10_000
+MAX_NEEDED = 10_000
 _PARTS = ("args", "queue", "task")
-_HIGHEST_ID = 2**63 - 1
+_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class UniqueBy:
     """What makes two jobs the same, made by `by`; the task always does."""
 
     parts: frozenset[str]
 
 
-def by(*parts: Literal["args", "queue", "task"]) -> By:
+def by(*parts: Literal["args", "queue", "task"]) -> UniqueBy:
     """Say by what two jobs are the same: `unique=by("args", "queue")`. The task is always part of it.
 
     `"args"` compares the arguments by value, however they were passed and with the defaults filled in.
@@ -44,10 +44,12 @@ def by(*parts: Literal["args", "queue", "task"]) -> By:
         UsageError: nothing is given, or something else than "args", "queue" and "task".
 
     """
-    names = [exact_text(part) for part in parts]
+    names = [as_str(part) for part in parts]
     if not names or any(name not in _PARTS for name in names):
-        raise UsageError(f"by({', '.join(map(brief, parts))}): give 'args', 'queue' or 'task', or several of them.")
-    return By(frozenset(name for name in names if name is not None and name != "task"))
+        raise UsageError(
+            f"by({', '.join(map(shorten_repr, parts))}): give 'args', 'queue' or 'task', or several of them."
+        )
+    return UniqueBy(frozenset(name for name in names if name is not None and name != "task"))
 
 
 def check_until(until: object) -> UniqueUntil:
@@ -57,14 +59,14 @@ def check_until(until: object) -> UniqueUntil:
         UsageError: it is neither 'finished' nor 'started', nor seconds.
 
     """
-    text, seconds = exact_text(until), exact_number(until)
+    text, seconds = as_str(until), as_number(until)
     if text == "finished":
         return "finished"
     if text == "started":
         return "started"
-    if seconds is None or not 0.001 <= seconds <= LONGEST_DELAY:
+    if seconds is None or not 0.001 <= seconds <= MAX_DELAY:
         raise UsageError(
-            f"unique_until={brief(until)}: give 'finished', 'started', or seconds from 0.001 to ten years."
+            f"unique_until={shorten_repr(until)}: give 'finished', 'started', or seconds from 0.001 to ten years."
         )
     return float(seconds)
 
@@ -76,9 +78,11 @@ def check_choice(option: str, value: object, choices: tuple[str, ...]) -> str:
         UsageError: it is none of them.
 
     """
-    text = exact_text(value)
+    text = as_str(value)
     if text is None or text not in choices:
-        raise UsageError(f"{option}={brief(value)}: give {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}.")
+        raise UsageError(
+            f"{option}={shorten_repr(value)}: give {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}."
+        )
     return text
 
 
@@ -90,16 +94,14 @@ def check_after(after: Any) -> tuple[int, ...]:
 
     """
     try:
-        if isinstance_of(after, str) or isinstance_of(after, bytes) or not issubclass(type(after), Iterable):
+        if is_exactly(after, str) or is_exactly(after, bytes) or not issubclass(type(after), Iterable):
             raise TypeError
-        ids = {exact_int(job if exact_int(job) is not None else job.id) for job in after}
+        ids = {as_int(job if as_int(job) is not None else job.id) for job in after}
     except Exception:  # whatever was given, and whatever it does when it is asked
-        raise UsageError(f"after={brief(after)}: give a list of what enqueue returned, or of ids.") from None
-    known = sorted(job for job in ids if job is not None and 1 <= job <= _HIGHEST_ID)
+        raise UsageError(f"after={shorten_repr(after)}: give a list of what enqueue returned, or of ids.") from None
+    known = sorted(job for job in ids if job is not None and 1 <= job <= _MAX_ID)
     if len(known) != len(ids):
-        raise UsageError(f"after={brief(after)}: give a list of what enqueue returned, or of ids from 1 on.")
-    if len(known) > MOST_NEEDED:
-        raise UsageError(
-            f"after= has {len(known):,} jobs, and {MOST_NEEDED:,} are the most: let one job wait for some."
-        )
+        raise UsageError(f"after={shorten_repr(after)}: give a list of what enqueue returned, or of ids from 1 on.")
+    if len(known) > MAX_NEEDED:
+        raise UsageError(f"after= has {len(known):,} jobs, and {MAX_NEEDED:,} are the most: let one job wait for some.")
     return tuple(known)

@@ -28,7 +28,7 @@ class CurrentJob:
         "executor",
         "id",
         "isolate",
-        "lane",
+        "local_queue",
         "max_attempts",
         "payload",
         "prior_attempts",
@@ -43,7 +43,7 @@ class CurrentJob:
     def __init__(
         self,
         queue: str,
-        lane: Any,
+        local_queue: Any,
         id: int,
         claim: int,
         attempt: int,
@@ -59,7 +59,7 @@ class CurrentJob:
         payload: bytes,
     ) -> None:
         self.queue = queue
-        self.lane = lane
+        self.local_queue = local_queue
         self.id = id
         self.claim = claim
         self.attempt = attempt

@@ -14,13 +14,13 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast, overload
 
 from pgjobs.core.callables import parameters_of
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_text, isinstance_of
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_str, is_exactly
 from pgjobs.flow.breaker import Breaker, declare
 from pgjobs.flow.limits import declare_limit_of
-from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, Flow, OnFailure, check_halves
+from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowOptions, OnFailure, check_dependent_options
 from pgjobs.jobs.options import (
-    DEFAULT_ATTEMPTS,
+    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
     Executor,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from pgjobs.flow.options import NamedBreaker
-    from pgjobs.flow.unique import By, Handle, IfFailed, OnConflict, UniqueUntil
+    from pgjobs.flow.unique import Handle, IfFailed, OnConflict, UniqueBy, UniqueUntil
     from pgjobs.jobs.retry import Backoff
 
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
 _DEFAULTS = JobOptions()
-_MOST_LAYERS = 1_000  # of partials and the like: one whose state was set by hand may be made of itself
+_MAX_LAYERS = 1_000  # of partials and the like: one whose state was set by hand may be made of itself
 
 
 class OptionChanges(TypedDict, total=False):
@@ -64,7 +64,7 @@ class OptionChanges(TypedDict, total=False):
     on_failure: OnFailure
     breaker: str | NamedBreaker | None
     expires: float | datetime | None
-    unique: str | By | None
+    unique: str | UniqueBy | None
     unique_until: UniqueUntil
     on_conflict: OnConflict
     after: Iterable[int | Handle] | None
@@ -117,7 +117,7 @@ class Job(Generic[P, R_co]):
         changed = self.job_options.changed(**changes)
         if changed.flow is not self.job_options.flow:
             _check_names(self.function, changed.flow)
-            check_halves(changed.flow, changes)
+            check_dependent_options(changed.flow, changes)
         return self._changed(changed)
 
     def _changed(self, job_options: JobOptions) -> Job[P, R_co]:
@@ -199,7 +199,7 @@ def job(
     on_failure: OnFailure = ...,
     breaker: str | NamedBreaker | None = ...,
     expires: float | datetime | None = ...,
-    unique: str | By | None = ...,
+    unique: str | UniqueBy | None = ...,
     unique_until: UniqueUntil = ...,
     on_conflict: OnConflict = ...,
 ) -> _Decorator: ...
@@ -209,7 +209,7 @@ def job(
     *,
     queue: str = DEFAULT_QUEUE,
     priority: int = DEFAULT_PRIORITY,
-    max_attempts: int = DEFAULT_ATTEMPTS,
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     timeout: float | None = None,
     executor: Executor | None = None,
     backoff: Backoff | float | None = None,
@@ -227,7 +227,7 @@ def job(
     on_failure: OnFailure = "block",
     breaker: str | NamedBreaker | None = None,
     expires: float | datetime | None = None,
-    unique: str | By | None = None,
+    unique: str | UniqueBy | None = None,
     unique_until: UniqueUntil = "finished",
     on_conflict: OnConflict = "skip",
     **unknown: Any,
@@ -272,7 +272,7 @@ def job(
     """
     for name in unknown:
         raise _no_option("@job", name)
-    flow = Flow(
+    flow = FlowOptions(
         limit_key=limit_key,
         cost=cost,
         fair_by=fair_by,
@@ -284,7 +284,7 @@ def job(
         unique_until=unique_until,
         on_conflict=on_conflict,
     )
-    check_halves(flow, FLOW_OPTIONS)
+    check_dependent_options(flow, FLOW_OPTIONS)
     declare_limit_of(flow.limit_key, concurrency=concurrency, rate=rate, burst=burst)
     job_options = JobOptions(
         queue=queue,
@@ -297,7 +297,7 @@ def job(
         policy=make_policy(backoff, retry_on, give_up_on),
         flow=NO_FLOW if flow == NO_FLOW else flow,
     )
-    if isinstance_of(breaker, Breaker):
+    if is_exactly(breaker, Breaker):
         declare(cast("Breaker", breaker))
     decorator = _Decorator(job_options)
     return decorator if function is None else decorator(function)
@@ -336,7 +336,7 @@ def _no_option(where: Literal["@job", "options"], name: str) -> UsageError:
         return UsageError(f"@job({name}=…) is for one enqueue: give it to .options({name}=…).")
     if name in others:
         return UsageError(f"options({name}=…) can not be changed at enqueue: give it to @job({name}=…).")
-    shown = name if name.isprintable() and len(name) <= 50 else brief(name)
+    shown = name if name.isprintable() and len(name) <= 50 else shorten_repr(name)
     import difflib  # takes its time to load, and who makes no mistakes needs it not
 
     near = difflib.get_close_matches(name[:50], sorted(own | others), 1)
@@ -348,26 +348,28 @@ def _no_option(where: Literal["@job", "options"], name: str) -> UsageError:
 
 
 def _check_function(function: Any) -> None:
-    if (text := exact_text(function)) is not None:
-        raise UsageError(f"@job({brief(text)}): options are given by name, as in @job(queue={brief(text)}).")
-    if isinstance_of(function, Job):
+    if (text := as_str(function)) is not None:
+        raise UsageError(
+            f"@job({shorten_repr(text)}): options are given by name, as in @job(queue={shorten_repr(text)})."
+        )
+    if is_exactly(function, Job):
         raise UsageError(f"{task_name(function)} is a job already: use {function.__name__}.options(…) to change it.")
-    if isinstance_of(function, staticmethod) or isinstance_of(function, classmethod):
+    if is_exactly(function, staticmethod) or is_exactly(function, classmethod):
         raise UsageError(f"@job goes below @{type(function).__name__}, next to the function itself.")
-    if isinstance_of(function, type):
+    if is_exactly(function, type):
         raise UsageError(
             f"@job is for functions, and {function.__qualname__} is a class: enqueue the class as it is, or decorate "
             "a function that uses it."
         )
     if not callable(function):
-        raise UsageError(f"@job is for functions, and {brief(function)} is not callable.")
+        raise UsageError(f"@job is for functions, and {shorten_repr(function)} is not callable.")
     if not _has_name(function):
         raise UsageError(f"@job is for functions: enqueue a {type(function).__name__} as it is, without @job.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"{function.__qualname__} is a generator function: calling it would run none of it.")
 
 
-def _check_names(function: Any, flow: Flow) -> None:
+def _check_names(function: Any, flow: FlowOptions) -> None:
     """Refuse names that are none of the function's parameters, where these are known."""
     names = parameters_of(function).names
     if names is None:
@@ -376,7 +378,8 @@ def _check_names(function: Any, flow: Flow) -> None:
         if name not in names:
             shown = f"these are {', '.join(names[:9])}{', …' if len(names) > 9 else ''}" if names else "it has none"
             raise UsageError(
-                f"{option}={brief(getattr(flow, option))} of {function.__qualname__} takes the value of {brief(name)}, "
+                f"{option}={shorten_repr(getattr(flow, option))} of {function.__qualname__} takes the value of "
+                f"{shorten_repr(name)}, "
                 f"and no parameter is called so: {shown}."
             )
 
@@ -391,7 +394,7 @@ def _has_name(function: object) -> bool:
 def options_of(callable: Callable[..., object]) -> JobOptions:
     """Give the options of a job, also through `functools.partial` and bound methods; of all else, the defaults."""
     inner: Any = callable
-    for _ in range(_MOST_LAYERS):
+    for _ in range(_MAX_LAYERS):
         if isinstance(inner, Job):
             return inner.job_options
         if isinstance(inner, functools.partial):
@@ -406,7 +409,7 @@ def options_of(callable: Callable[..., object]) -> JobOptions:
 def unwrapped(callable: Callable[..., object]) -> Any:
     """Give what `functools.partial` was made of; all else as it is."""
     inner: Any = callable
-    for _ in range(_MOST_LAYERS):
+    for _ in range(_MAX_LAYERS):
         if not isinstance(inner, functools.partial):
             break
         inner = inner.func
@@ -428,7 +431,7 @@ def task_name(callable: Callable[..., object]) -> str:
 def is_async(callable: object) -> bool:
     """Say whether calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
     inner = callable
-    for _ in range(_MOST_LAYERS):
+    for _ in range(_MAX_LAYERS):
         if isinstance(inner, Job):
             inner = inner.function
         elif isinstance(inner, functools.partial):

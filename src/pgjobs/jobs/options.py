@@ -6,26 +6,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.moments import check_moment
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.moments import check_datetime
 from pgjobs.core.validate import (
-    LONGEST_DELAY,
+    MAX_DELAY,
+    as_int,
+    as_number,
+    as_str,
     check_priority,
     check_queue,
-    exact_int,
-    exact_number,
-    exact_text,
-    isinstance_of,
+    is_exactly,
 )
-from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, Flow
+from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowOptions
 from pgjobs.jobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
-MOST_ATTEMPTS = 1_000_000
+MAX_ATTEMPTS = 1_000_000
 Executor = Literal["thread", "async", "process"]
 PayloadKind = Literal["pickle", "json"]
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
-DEFAULT_ATTEMPTS = 5
+DEFAULT_MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class JobOptions:
 
     queue: str = DEFAULT_QUEUE
     priority: int = DEFAULT_PRIORITY
-    max_attempts: int = DEFAULT_ATTEMPTS
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
     timeout: float | None = None
     delay: float = 0.0
     run_at: datetime | None = None
@@ -54,49 +54,53 @@ class JobOptions:
     summary: bool = True
     payload: PayloadKind = "pickle"
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
-    flow: Flow = NO_FLOW
+    flow: FlowOptions = NO_FLOW
 
     def __post_init__(self) -> None:
         self._keep("queue", check_queue(self.queue))
         self._keep("priority", check_priority(self.priority))
-        attempts = exact_int(self.max_attempts)
-        if attempts is None or not 1 <= attempts <= MOST_ATTEMPTS:
+        attempts = as_int(self.max_attempts)
+        if attempts is None or not 1 <= attempts <= MAX_ATTEMPTS:
             raise UsageError(
-                f"max_attempts={brief(self.max_attempts)}: give a whole number from 1 to {MOST_ATTEMPTS:,}."
+                f"max_attempts={shorten_repr(self.max_attempts)}: give a whole number from 1 to {MAX_ATTEMPTS:,}."
             )
         self._keep("max_attempts", attempts)
         if self.timeout is not None:
-            timeout = exact_number(self.timeout)
-            if timeout is None or not 0.001 <= timeout <= LONGEST_DELAY:
+            timeout = as_number(self.timeout)
+            if timeout is None or not 0.001 <= timeout <= MAX_DELAY:
                 raise UsageError(
-                    f"timeout={brief(self.timeout)}: give seconds from 0.001 to ten years, or None for no limit."
+                    f"timeout={shorten_repr(self.timeout)}: give seconds from 0.001 to ten years, or None for no limit."
                 )
             self._keep("timeout", timeout)
-        delay = exact_number(self.delay)
-        if delay is None or not 0 <= delay <= LONGEST_DELAY:
-            raise UsageError(f"delay={brief(self.delay)}: give a number of seconds from 0 to ten years.")
+        delay = as_number(self.delay)
+        if delay is None or not 0 <= delay <= MAX_DELAY:
+            raise UsageError(f"delay={shorten_repr(self.delay)}: give a number of seconds from 0 to ten years.")
         self._keep("delay", delay)
         if self.run_at is not None:
-            check_moment("run_at", self.run_at)
+            check_datetime("run_at", self.run_at)
             if delay:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
-        executor, payload = exact_text(self.executor), exact_text(self.payload)
+        executor, payload = as_str(self.executor), as_str(self.payload)
         if self.executor is not None and executor not in ("thread", "async", "process"):
-            raise UsageError(f"executor={brief(self.executor)}: give 'thread', 'async' or 'process', or leave it out.")
+            raise UsageError(
+                f"executor={shorten_repr(self.executor)}: give 'thread', 'async' or 'process', or leave it out."
+            )
         self._keep("executor", executor)
         if payload not in ("pickle", "json"):
-            raise UsageError(f"payload={brief(self.payload)}: give 'pickle' or 'json'.")
+            raise UsageError(f"payload={shorten_repr(self.payload)}: give 'pickle' or 'json'.")
         self._keep("payload", payload)
         if self.summary is not True and self.summary is not False:
-            raise UsageError(f"summary={brief(self.summary)}: give True or False.")
-        if not isinstance_of(self.policy, RetryPolicy):
-            raise UsageError(f"policy={brief(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on.")
+            raise UsageError(f"summary={shorten_repr(self.summary)}: give True or False.")
+        if not is_exactly(self.policy, RetryPolicy):
+            raise UsageError(
+                f"policy={shorten_repr(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on."
+            )
         if self.flow is not NO_FLOW:
             self._check_flow()
 
     def _check_flow(self) -> None:
-        if not isinstance_of(self.flow, Flow):
-            raise UsageError(f"flow={brief(self.flow)}: give a Flow, or its options by their names.")
+        if not is_exactly(self.flow, FlowOptions):
+            raise UsageError(f"flow={shorten_repr(self.flow)}: give a Flow, or its options by their names.")
         expires = self.flow.expires
         if isinstance(expires, datetime) and self.run_at is not None and expires <= self.run_at:
             raise UsageError(
@@ -139,20 +143,20 @@ def make_policy(
     """
     if backoff is None:
         backoff = DEFAULT_POLICY.backoff
-    elif (seconds := exact_number(backoff)) is not None:
+    elif (seconds := as_number(backoff)) is not None:
         backoff = Constant(seconds)
     elif not callable(backoff):
         raise UsageError(
-            f"backoff={brief(backoff)}: give seconds, or a function from the attempt (1, 2, …) to seconds."
+            f"backoff={shorten_repr(backoff)}: give seconds, or a function from the attempt (1, 2, …) to seconds."
         )
     return RetryPolicy(backoff, _types("retry_on", retry_on), _types("give_up_on", give_up_on))
 
 
 def _types(name: str, value: object) -> tuple[type[BaseException], ...]:
     types: list[type[BaseException]] = []
-    items: Any = value if isinstance_of(value, tuple) or isinstance_of(value, list) else (value,)
+    items: Any = value if is_exactly(value, tuple) or is_exactly(value, list) else (value,)
     for item in items:
-        if not (isinstance_of(item, type) and issubclass(item, BaseException)):
-            raise UsageError(f"{name}={brief(value)}: give exception types.")
+        if not (is_exactly(item, type) and issubclass(item, BaseException)):
+            raise UsageError(f"{name}={shorten_repr(value)}: give exception types.")
         types.append(item)
     return tuple(types)

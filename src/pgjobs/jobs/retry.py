@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.errors import UsageError, shorten_repr
 from pgjobs.core.text import describe, one_line
-from pgjobs.core.validate import LONGEST_DELAY, check_seconds, exact_number
+from pgjobs.core.validate import MAX_DELAY, as_number, check_seconds
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     Cancel,
@@ -50,17 +50,17 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        for name, least, most in (("base", 0, math.inf), ("factor", 1, math.inf), ("maximum", 0, LONGEST_DELAY)):
+        for name, least, most in (("base", 0, math.inf), ("factor", 1, math.inf), ("maximum", 0, MAX_DELAY)):
             given = getattr(self, name)
-            number = exact_number(given)
+            number = as_number(given)
             if number is None or not least <= number <= most:
                 raise UsageError(
-                    f"Exponential({name}={brief(given)}): give base ≥ 0 and maximum ≥ 0 (at most ten years) in "
+                    f"Exponential({name}={shorten_repr(given)}): give base ≥ 0 and maximum ≥ 0 (at most ten years) in "
                     "seconds, and factor ≥ 1."
                 )
             object.__setattr__(self, name, number)
         if self.jitter is not True and self.jitter is not False:
-            raise UsageError(f"Exponential(jitter={brief(self.jitter)}): give True or False.")
+            raise UsageError(f"Exponential(jitter={shorten_repr(self.jitter)}): give True or False.")
 
     def ceiling(self, attempt: int) -> float:
         """Give the longest delay that may follow the attempt, in seconds."""
@@ -82,8 +82,8 @@ class Constant:
     seconds: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seconds <= LONGEST_DELAY:
-            raise UsageError(f"backoff={brief(self.seconds)}: give seconds from 0 to ten years.")
+        if not 0 <= self.seconds <= MAX_DELAY:
+            raise UsageError(f"backoff={shorten_repr(self.seconds)}: give seconds from 0 to ten years.")
 
     def __call__(self, attempt: int) -> float:
         """Give the delay after the attempt, in seconds."""
@@ -116,7 +116,7 @@ class RetryPolicy:
             seconds = float(self.backoff(attempt))
         except Exception:
             seconds = math.nan
-        if not 0 <= seconds <= LONGEST_DELAY:
+        if not 0 <= seconds <= MAX_DELAY:
             return DEFAULT_BACKOFF(attempt)
         return seconds
 
@@ -148,7 +148,7 @@ def after_exception(error: BaseException, attempt: int, max_attempts: int, polic
 def _delay(policy: RetryPolicy, attempt: int) -> float:
     """Ask the policy; a class of somebody's own may answer anything, and what is stored is a number of seconds."""
     seconds: object = policy.delay(attempt)
-    return seconds if type(seconds) is float and 0 <= seconds <= LONGEST_DELAY else DEFAULT_BACKOFF(attempt)
+    return seconds if type(seconds) is float and 0 <= seconds <= MAX_DELAY else DEFAULT_BACKOFF(attempt)
 
 
 def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:

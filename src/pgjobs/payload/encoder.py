@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pgjobs.core.callables import parameters_of
 from pgjobs.core.config import Settings, settings
-from pgjobs.core.errors import EnqueueError, brief
-from pgjobs.db.job_columns import Columns
+from pgjobs.core.errors import EnqueueError, shorten_repr
+from pgjobs.db.job_columns import JobColumns
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.job import Job, options_of, task_name
-from pgjobs.payload.fast_pickle import CallDumper, Dump
-from pgjobs.payload.plain import LARGEST, Plain, never_plain, plain_maker
+from pgjobs.payload.fast_pickle import Dump, PicklePrefixDumper
+from pgjobs.payload.plain import MAX_FAST_BYTES, FastPickler, fast_pickler, no_fast_path
 from pgjobs.payload.summary import Summarizer
 
 if TYPE_CHECKING:
     from pgjobs.jobs.options import JobOptions
     from pgjobs.payload.json_format import JsonDumper
-    from pgjobs.payload.keys import KeyMaker
+    from pgjobs.payload.keys import FlowKeys
 
 _LASTING = frozenset({Job, FunctionType, BuiltinFunctionType})
-_MOST_KNOWN = 1_000  # recipes that are remembered
+_MAX_CACHED = 1_000  # recipes that are remembered
 
 
 class Dumper(Protocol):
@@ -41,7 +41,7 @@ class Dumper(Protocol):
         """Say whether the callable is found by its name, now."""
 
 
-class Recipe:
+class CallEncoder:
     """How the rows of one callable's jobs are made, with its options and with these settings."""
 
     __slots__ = ("_dumper", "_key", "_options", "_parameters", "_settings", "_summarizer", "columns", "keys", "plain")
@@ -50,9 +50,9 @@ class Recipe:
         self._options = options = _options_of(callable)
         self._settings = current
         self._key = current.signing_keys[0] if current.signing_keys else None
-        dumper = _json_dumper if options.payload == "json" else CallDumper
+        dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
         self._dumper: Dumper = dumper(callable, current.max_payload)
-        self.columns = Columns(
+        self.columns = JobColumns(
             options.queue,
             options.priority,
             options.run_at,
@@ -64,19 +64,19 @@ class Recipe:
         )
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
-        self.keys: KeyMaker | None = None
+        self.keys: FlowKeys | None = None
         """What makes the keys of each job; None: they are plain jobs, which nothing holds up."""
         if options.flow is not NO_FLOW and options.flow.is_used:
-            from pgjobs.payload.keys import KeyMaker  # most jobs have none
+            from pgjobs.payload.keys import FlowKeys  # most jobs have none
 
-            self.keys = KeyMaker(callable, self.columns.task, options.queue, options.flow)
-        self.plain: Plain = never_plain
+            self.keys = FlowKeys(callable, self.columns.task, options.queue, options.flow)
+        self.plain: FastPickler = no_fast_path
         """Gives payload and summary for plain arguments by position, and None for others: these are left to `make`."""
         head = self._dumper.head
-        fits = head is not None and len(head) + LARGEST <= current.max_payload
+        fits = head is not None and len(head) + MAX_FAST_BYTES <= current.max_payload
         if head is not None and fits and (summarizer is None or summarizer.shows_all):
             name = None if summarizer is None else summarizer.name
-            self.plain = plain_maker(head, name, parameters.least, parameters.most)
+            self.plain = fast_pickler(head, name, parameters.least, parameters.most)
 
     @property
     def is_signed(self) -> bool:
@@ -106,9 +106,9 @@ class Recipe:
         """
         if not kwargs and (made := self.plain(args)) is not None:
             return made
-        misfit = self._parameters.misfit(args, kwargs)
-        if misfit:
-            raise EnqueueError(f"{self.columns.task} can not be called with these arguments: {misfit}.")
+        mismatch = self._parameters.mismatch(args, kwargs)
+        if mismatch:
+            raise EnqueueError(f"{self.columns.task} can not be called with these arguments: {mismatch}.")
         payload = self._dumper.dump(args, kwargs)
         return payload, None if self._summarizer is None else self._summarizer(args, kwargs)
 
@@ -132,10 +132,10 @@ def _json_dumper(callable: Callable[..., object], limit: int) -> JsonDumper:
     return JsonDumper(callable, limit)
 
 
-_known: dict[object, Recipe] = {}
+_known: dict[object, CallEncoder] = {}
 
 
-def recipe_of(callable: Callable[..., object]) -> Recipe:
+def encoder_for(callable: Callable[..., object]) -> CallEncoder:
     """Give the recipe of a callable: the same again for jobs and functions that are found by their names.
 
     Raises:
@@ -144,16 +144,16 @@ def recipe_of(callable: Callable[..., object]) -> Recipe:
     """
     current = settings()
     if type(callable) not in _LASTING:
-        return Recipe(callable, current)
+        return CallEncoder(callable, current)
     known = _known.get(callable)
     if known is not None and known.holds(options_of(callable), current):
         return known
-    recipe = Recipe(callable, current)
-    if recipe.is_lasting and getattr(callable, "base", callable) is callable:  # those of `options()` come and go
-        if len(_known) >= _MOST_KNOWN:
+    encoder = CallEncoder(callable, current)
+    if encoder.is_lasting and getattr(callable, "base", callable) is callable:  # those of `options()` come and go
+        if len(_known) >= _MAX_CACHED:
             _known.clear()
-        _known[callable] = recipe
-    return recipe
+        _known[callable] = encoder
+    return encoder
 
 
 def _options_of(function: Callable[..., object]) -> JobOptions:
@@ -174,7 +174,8 @@ def _task_of(function: Callable[..., object]) -> str:
     name = task_name(function)
     if not name.isprintable():  # NUL and halves of surrogate pairs are not
         raise EnqueueError(
-            f"the name of this callable, {brief(name)}, has characters that can not be printed, so no worker finds it "
+            f"the name of this callable, {shorten_repr(name)}, has characters that can not be printed, so no worker "
+            "finds it "
             "and no table shows it: give it another __module__ and __qualname__."
         )
     return name

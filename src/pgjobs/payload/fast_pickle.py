@@ -28,7 +28,7 @@ _AS_EXPECTED = pickle.dumps(((), {}), PROTOCOL) == b"\x80\x05\x95\x06" + bytes(7
 Dump: TypeAlias = Callable[[tuple[Any, ...], Mapping[str, Any]], bytes]
 
 
-class CallDumper:
+class PicklePrefixDumper:
     """Makes the payloads of one callable's calls, of at most `limit` bytes.
 
     `dump(args, kwargs)` does it, and refuses what `payload.dump` refuses. It is a closure, because this is called for

@@ -18,7 +18,7 @@ from typing import Any
 
 from pgjobs.core.allowlist import AllowList
 from pgjobs.core.callables import parameters_of
-from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, brief
+from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, shorten_repr
 from pgjobs.jobs.job import Job, task_name
 from pgjobs.payload.safe.lookup import find, home_of
 
@@ -94,7 +94,8 @@ class JsonDumper:
                 return
             reason = "it would come back as something else"
         raise EnqueueError(
-            f"argument {name!r} of {self._name} is {brief(value)}, which JSON does not have ({reason}): pass strings, "
+            f"argument {name!r} of {self._name} is {shorten_repr(value)}, which JSON does not have ({reason}): pass "
+            "strings, "
             "numbers, booleans, None, lists and dicts with strings as keys, or leave out payload='json'."
         )
 
@@ -132,14 +133,16 @@ def load_json(
     whole = json.loads(payload)
     args, kwargs = (whole, {}) if isinstance(whole, list) else (whole.pop(POSITIONAL, []), whole)
     if not isinstance(args, list):
-        raise PayloadError(f'the payload can not be loaded: "{POSITIONAL}" is a list of arguments, not {brief(args)}.')
+        raise PayloadError(
+            f'the payload can not be loaded: "{POSITIONAL}" is a list of arguments, not {shorten_repr(args)}.'
+        )
     module, _, name = task.partition(":")
     found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
     if not isinstance(found, Job) or found.job_options.payload != "json" or home_of(found) != task:
         raise NotAllowedError(
             f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
         )
-    misfit = parameters_of(found).misfit(tuple(args), kwargs)
-    if misfit:
-        raise PayloadError(f"{task} can not be called with these arguments: {misfit}.")
+    mismatch = parameters_of(found).mismatch(tuple(args), kwargs)
+    if mismatch:
+        raise PayloadError(f"{task} can not be called with these arguments: {mismatch}.")
     return found, tuple(args), kwargs

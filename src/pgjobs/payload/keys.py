@@ -8,19 +8,19 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.callables import parameters_of
-from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError, brief
+from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError, shorten_repr
 from pgjobs.flow.options import check_cost
-from pgjobs.flow.unique import By
-from pgjobs.jobs.handle import JobHandle, checked_handle, handles_of
+from pgjobs.flow.unique import UniqueBy
+from pgjobs.jobs.handle import JobHandle, as_handle, as_handles
 
 if TYPE_CHECKING:
     from pgjobs.flow.keys import Template
-    from pgjobs.flow.options import Flow
+    from pgjobs.flow.options import FlowOptions
 
 SEPARATOR = "\x1f"  # of the keys in a lane: it can not be printed, so it is in none of them
 
 
-class Turn(NamedTuple):
+class CallKeys(NamedTuple):
     """What is one job's own: its lane (None: it does not wait for a turn), what it costs, and its unique key."""
 
     lane: str | None
@@ -28,7 +28,7 @@ class Turn(NamedTuple):
     key: str | None
 
 
-class KeyMaker:
+class FlowKeys:
     """Makes the keys of one callable's calls; what depends on the callable alone is looked at once."""
 
     __slots__ = (
@@ -36,7 +36,7 @@ class KeyMaker:
         *("_unique", "common", "is_unique", "name", "name_of_many"),
     )
 
-    def __init__(self, callable: Callable[..., Any], task: str, queue: str, flow: Flow) -> None:
+    def __init__(self, callable: Callable[..., Any], task: str, queue: str, flow: FlowOptions) -> None:
         self._task, self._queue, self._flow = task, queue, flow
         self._args: tuple[Any, ...] = ()
         self._kwargs: dict[str, Any] = {}
@@ -53,7 +53,7 @@ class KeyMaker:
         templates = {template.option: template for template in flow.templates()}
         self._templates = [templates.get(option) for option in ("fair_by", "limit_key", "sequence")]
         self._unique: Template | None = templates.get("unique")
-        self._by = flow.unique if isinstance(flow.unique, By) else None
+        self._by = flow.unique if isinstance(flow.unique, UniqueBy) else None
         self._lane: str | None = None  # the same for all calls
         if not any(template is not None and template.names for template in self._templates):
             self._lane = self._joined(str) if flow.has_lane else ""
@@ -65,7 +65,7 @@ class KeyMaker:
         self.common = _common(flow)
         """What is the same for all calls, as parameters of these statements."""
 
-    def turn(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Turn:
+    def call_keys(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallKeys:
         """Give what is one call's own.
 
         Raises:
@@ -89,32 +89,40 @@ class KeyMaker:
             raise
         except UsageError as error:
             raise EnqueueError(f"{self._task} is refused: {error}") from error.__cause__
-        return Turn(lane or None, cost, key)
+        return CallKeys(lane or None, cost, key)
 
-    def cells_of_one(self, turn: Turn, payload: bytes, summary: str | None, signature: bytes | None) -> dict[str, Any]:
+    def row_values(
+        self, call_keys: CallKeys, payload: bytes, summary: str | None, signature: bytes | None
+    ) -> dict[str, Any]:
         """Give what the statement for one job needs beside a recipe's columns."""
         if self._flow.is_checked:
-            cells: dict[str, Any] = {
+            values: dict[str, Any] = {
                 "summaries": None if summary is None else [summary],
                 "signatures": None if signature is None else [signature],
                 "payloads": [payload],
             }
-            return cells | self.cells_of_many([turn])
-        own = {"summary": summary, "signature": signature, "payload": payload, "lane": turn.lane, "cost": turn.cost}
+            return values | self.batch_values([call_keys])
+        own = {
+            "summary": summary,
+            "signature": signature,
+            "payload": payload,
+            "lane": call_keys.lane,
+            "cost": call_keys.cost,
+        }
         return own | self.common
 
-    def cells_of_many(self, turns: Sequence[Turn]) -> dict[str, Any]:
+    def batch_values(self, call_keys: Sequence[CallKeys]) -> dict[str, Any]:
         """Give what the statement for many needs beside their payloads: each is there for all of them, or for none."""
-        lanes, costs, keys = zip(*turns, strict=True)
-        cells: dict[str, Any] = {
+        lanes, costs, keys = zip(*call_keys, strict=True)
+        values: dict[str, Any] = {
             "lanes": None if lanes[0] is None else list(lanes),
             "costs": None if costs[0] is None else list(costs),
         }
         if self._flow.is_checked:
-            cells["keys"] = None if keys[0] is None else list(keys)
-        return cells | self.common
+            values["keys"] = None if keys[0] is None else list(keys)
+        return values | self.common
 
-    def handles(self, ids: Sequence[int], cells: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
+    def handles(self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
         """Read what a statement gave; `first` is the number of the first item, where they are counted.
 
         Raises:
@@ -123,7 +131,7 @@ class KeyMaker:
 
         """
         if not self._flow.is_checked:
-            return handles_of(ids)
+            return as_handles(ids)
         if ids[0] == 0 and max(ids) > 0:
             missing = ", ".join(map(str, ids[1:9])) + (", …" if len(ids) > 9 else "")
             raise EnqueueError(
@@ -131,10 +139,10 @@ class KeyMaker:
                 "for this transaction: leave it out if it has finished long ago."
             )
         if min(ids) > 0:
-            return handles_of(ids)
+            return as_handles(ids)
         if self._flow.on_conflict == "raise":
-            self._raise(ids, cells["keys"], first)
-        return list(map(checked_handle, ids))
+            self._raise(ids, values["keys"], first)
+        return list(map(as_handle, ids))
 
     def _raise(self, ids: Sequence[int], keys: list[str], first: int | None) -> None:
         index = next(index for index, job in enumerate(ids) if job < 0)
@@ -143,7 +151,8 @@ class KeyMaker:
         who = f"item {(first or 0) + before}" if before < index else f"job {-ids[index]}"
         where = "" if first is None else f"item {first + index} of enqueue_many is refused: "
         raise DuplicateJobError(
-            f"{where}{who} has the key {brief(key)} of {self._task} already: leave out on_conflict='raise' to get its "
+            f"{where}{who} has the key {shorten_repr(key)} of {self._task} already: leave out on_conflict='raise' to "
+            "get its "
             "handle instead.",
             key,
             None if before < index else -ids[index],
@@ -158,11 +167,12 @@ class KeyMaker:
             return self._parameters.value(name, args, kwargs)
         except LookupError:
             raise EnqueueError(
-                f"{self._task} is refused: a key of its options takes the value of {brief(name)}, and it is not known "
+                f"{self._task} is refused: a key of its options takes the value of {shorten_repr(name)}, and it is not "
+                "known "
                 "which argument that is: give it by name."
             ) from None
 
-    def _digest(self, by: By, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    def _digest(self, by: UniqueBy, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         from pgjobs.flow.digest import digest  # hashlib takes its time to load
 
         same: dict[str, Any] = {"task": self._task}
@@ -175,7 +185,7 @@ class KeyMaker:
         return f"by:{digest(same)}"
 
 
-def _common(flow: Flow) -> dict[str, Any]:
+def _common(flow: FlowOptions) -> dict[str, Any]:
     seconds = flow.expires if isinstance(flow.expires, float) else None
     common: dict[str, Any] = {
         "on_failure": None if flow.sequence is None else flow.on_failure,

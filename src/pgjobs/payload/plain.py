@@ -11,21 +11,21 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from pgjobs.core.text import LIMIT
-from pgjobs.payload.summary import ITEMS, TEXT_LIMIT
+from pgjobs.payload.summary import ITEMS, MAX_TEXT
 
-Plain: TypeAlias = Callable[[tuple[Any, ...]], tuple[bytes, str | None] | None]
+FastPickler: TypeAlias = Callable[[tuple[Any, ...]], tuple[bytes, str | None] | None]
 
-LARGEST = 4096  # bytes of a payload that is made here, with room to spare
+MAX_FAST_BYTES = 4096  # bytes of a payload that is made here, with room to spare
 _INT = struct.Struct("<ci").pack  # BININT and the number
 _LONG = struct.Struct("<q").pack  # behind LONG1 and its length
 _FLOAT = struct.Struct(">d").pack  # behind BINFLOAT
-_TEXTS = [b"\x8c" + bytes([length]) for length in range(4 * TEXT_LIMIT + 1)]  # SHORT_BINUNICODE and the length in UTF-8
+_TEXTS = [b"\x8c" + bytes([length]) for length in range(4 * MAX_TEXT + 1)]  # SHORT_BINUNICODE and the length in UTF-8
 # What follows the arguments, by their number: TUPLE (from 4 on with a MARK before them), EMPTY_DICT, TUPLE3, STOP.
 _ENDS = [opcode + b"}\x87." for opcode in (b")", b"\x85", b"\x86", b"\x87")] + [b"t}\x87."] * (ITEMS - 3)
 _STARTS = [b""] * 4 + [b"("] * (ITEMS - 3)
 
 
-def plain_maker(head: bytes, name: str | None, least: int, most: float) -> Plain:
+def fast_pickler(head: bytes, name: str | None, least: int, most: float) -> FastPickler:
     """Give a function that makes payload and summary from arguments; None where it is not for these.
 
     It is for `least` to `most` of them. `head` is the beginning of a pickle, which puts the callable on the stack.
@@ -55,7 +55,7 @@ def plain_maker(head: bytes, name: str | None, least: int, most: float) -> Plain
                 else:
                     return None
             elif kind is str:
-                if len(value) > TEXT_LIMIT:
+                if len(value) > MAX_TEXT:
                     return None
                 try:
                     text = value.encode()
@@ -81,6 +81,6 @@ def plain_maker(head: bytes, name: str | None, least: int, most: float) -> Plain
     return make
 
 
-def never_plain(args: tuple[Any, ...]) -> tuple[bytes, str | None] | None:
+def no_fast_path(args: tuple[Any, ...]) -> tuple[bytes, str | None] | None:
     """Say of all arguments that they are not for this."""
     return None

@@ -20,13 +20,13 @@ from types import FunctionType, MemberDescriptorType
 from typing import Any
 
 from pgjobs.core.callables import parameters_of
-from pgjobs.core.text import LIMIT, shortened
+from pgjobs.core.text import LIMIT, shorten
 
 MASK = "***"
-TEXT_LIMIT = 60  # characters of one string
+MAX_TEXT = 60  # characters of one string
 ITEMS = 8  # items of one collection
 _DEPTH = 3  # collections in collections
-_LARGEST = 10**60  # number that is shown with all its digits
+_MAX_DIGITS_SHOWN = 10**60  # number that is shown with all its digits
 
 _PLAIN = frozenset({bool, type(None), float, complex, date, timedelta, range, slice})
 _SEQUENCES: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
@@ -98,7 +98,7 @@ def _name_of(callable: Any) -> str:
 
 
 def _line(text: str) -> str:
-    text = shortened(text)
+    text = shorten(text)
     if text.isprintable():
         return text
     # Only names get here; values have been through repr(). NUL and lone surrogates are not printable either.
@@ -108,9 +108,11 @@ def _line(text: str) -> str:
 def _shown(value: Any, depth: int = 0) -> str:
     kind = type(value)
     if kind is int:
-        return repr(value) if -_LARGEST < value < _LARGEST else f"<int of {value.bit_length():,} bits>"
+        return (
+            repr(value) if -_MAX_DIGITS_SHOWN < value < _MAX_DIGITS_SHOWN else f"<int of {value.bit_length():,} bits>"
+        )
     if kind is str:
-        return repr(value) if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]!r}..."
+        return repr(value) if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]!r}..."
     if kind in _PLAIN:
         return repr(value)
     if kind in _SEQUENCES:
@@ -147,9 +149,9 @@ def _object(value: Any, kind: type, depth: int) -> str:
     if issubclass(kind, Enum):
         return f"{kind.__name__}.{value.__dict__.get('_name_')}"
     if issubclass(kind, str):
-        return _shown(str.__getitem__(value, slice(TEXT_LIMIT + 1)))
+        return _shown(str.__getitem__(value, slice(MAX_TEXT + 1)))
     if kind is bytes or kind is bytearray:
-        return repr(value) if len(value) <= TEXT_LIMIT // 3 else f"<{kind.__name__}, {len(value):,} bytes>"
+        return repr(value) if len(value) <= MAX_TEXT // 3 else f"<{kind.__name__}, {len(value):,} bytes>"
     origin = kind.__module__.partition(".")[0]  # these modules are known by name, so as not to be imported for this
     if origin == "uuid" or (origin in ("decimal", "_decimal") and value.__sizeof__() < 200):
         return str(value)

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from typing import Literal, NamedTuple
 
-from pgjobs.core.errors import UsageError, brief
-from pgjobs.core.validate import exact_text
+from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import as_str
 
 Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
@@ -27,7 +27,7 @@ MISSED_AFTER = timedelta(minutes=1)
 """A firing that is later than this is a missed one; until then, a worker that restarts has lost nothing."""
 STEP = 100
 """Firings that are enqueued in one step, at most."""
-_LONGEST = 200  # characters
+_MAX_LENGTH = 200  # characters
 _TICK = timedelta(microseconds=1)
 # The last firing before a moment is looked for in these, one after the other: each is a few of the one before.
 _WINDOWS = tuple(timedelta(seconds=n) for n in (60, 3600, 86400, 32 * 86400, 400 * 86400, 11 * 366 * 86400))
@@ -80,15 +80,17 @@ def parse(expression: object, tz: object = "UTC") -> Cron:
         UsageError: it is none, it never comes true, or there is no such zone.
 
     """
-    text = exact_text(expression)
-    if text is None or len(text) > _LONGEST or not text.isprintable() or len(text.split()) not in (5, 6):
+    text = as_str(expression)
+    if text is None or len(text) > _MAX_LENGTH or not text.isprintable() or len(text.split()) not in (5, 6):
         raise UsageError(
-            f"cron={brief(expression)}: give five fields, or six with the seconds first, such as '0 9 * * MON-FRI'."
+            f"cron={shorten_repr(expression)}: give five fields, or six with the seconds first, such as '0 9 * * "
+            "MON-FRI'."
         )
-    name = exact_text(tz)
+    name = as_str(tz)
     if name is None or not _exists(name):
         raise UsageError(
-            f"tz={brief(tz)}: give a time zone such as 'Europe/Berlin'; where the system has none, install tzdata."
+            f"tz={shorten_repr(tz)}: give a time zone such as 'Europe/Berlin'; where the system has none, install "
+            "tzdata."
         )
     cron = Cron(" ".join(text.split()), name)
     try:
@@ -185,7 +187,7 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
         UsageError: it is none.
 
     """
-    text = exact_text(value)
+    text = as_str(value)
     if text not in choices:
-        raise UsageError(f"{name}={brief(value)}: give {' or '.join(map(repr, choices))}.")
+        raise UsageError(f"{name}={shorten_repr(value)}: give {' or '.join(map(repr, choices))}.")
     return text

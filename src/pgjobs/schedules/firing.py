@@ -53,7 +53,7 @@ def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
     row: dict[str, Any] | None = None
     try:
         with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(statement("take_schedule"), {"done": done}).fetchone()
+            row = cursor.execute(statement("lock_schedule"), {"done": done}).fetchone()
             if row is None:
                 return None
             done.append(row["name"])

@@ -1,4 +1,4 @@
-"""Whose declarations of schedules count. Pure; the rows are those of `schedule_declarers`.
+"""Whose declarations of schedules count. Pure; the rows are those of `schedule_owners`.
 
 A declarer is a supervisor that imports code. A schedule lives as long as a declarer that counts names it:
 
@@ -23,7 +23,7 @@ COUNTS_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Declarer:
+class ScheduleOwner:
     """A supervisor and the names of the schedules in its code. `role`: the same for all that import the same."""
 
     id: UUID
@@ -37,34 +37,34 @@ class Declarer:
         """Say whether it works."""
         return self.ended_at is None and now - self.seen_at < ALIVE_FOR
 
-    def is_before(self, other: Declarer) -> bool:
+    def is_before(self, other: ScheduleOwner) -> bool:
         """Say whether the other one was started later."""
         return (self.started_at, self.id) < (other.started_at, other.id)
 
 
-def counting(declarers: Collection[Declarer], now: datetime) -> list[Declarer]:
+def counting(owners: Collection[ScheduleOwner], now: datetime) -> list[ScheduleOwner]:
     """Give those that count."""
-    alive = [declarer for declarer in declarers if declarer.is_alive(now)]
+    alive = [owner for owner in owners if owner.is_alive(now)]
     return alive + [
         ended
-        for ended in declarers
+        for ended in owners
         if not ended.is_alive(now)
         and now - (ended.ended_at or ended.seen_at) < COUNTS_FOR
         and not any(other.role == ended.role and ended.is_before(other) for other in alive)
     ]
 
 
-def kept(declarers: Collection[Declarer], now: datetime) -> set[str]:
+def kept(owners: Collection[ScheduleOwner], now: datetime) -> set[str]:
     """Give the names of the schedules that stay."""
-    return {name for declarer in counting(declarers, now) for name in declarer.names}
+    return {name for owner in counting(owners, now) for name in owner.names}
 
 
-def decided_by(me: UUID, declarers: Collection[Declarer], now: datetime) -> set[str]:
+def decided_by(me: UUID, owners: Collection[ScheduleOwner], now: datetime) -> set[str]:
     """Give the names of the schedules of which this one says how they look."""
-    newest: dict[str, Declarer] = {}
-    for declarer in declarers:
-        if declarer.is_alive(now):
-            for name in declarer.names:
-                if name not in newest or newest[name].is_before(declarer):
-                    newest[name] = declarer
-    return {name for name, declarer in newest.items() if declarer.id == me}
+    newest: dict[str, ScheduleOwner] = {}
+    for owner in owners:
+        if owner.is_alive(now):
+            for name in owner.names:
+                if name not in newest or newest[name].is_before(owner):
+                    newest[name] = owner
+    return {name for name, owner in newest.items() if owner.id == me}

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVarTuple, overload
 
 from pgjobs.core.config import settings
-from pgjobs.core.errors import EnqueueError, UsageError, brief
-from pgjobs.core.validate import check_queue, exact_text, isinstance_of
-from pgjobs.db.job_columns import Columns
+from pgjobs.core.errors import EnqueueError, UsageError, shorten_repr
+from pgjobs.core.validate import as_str, check_queue, is_exactly
+from pgjobs.db.job_columns import JobColumns
 from pgjobs.jobs.job import options_of
-from pgjobs.payload.encoder import recipe_of
+from pgjobs.payload.encoder import encoder_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
 from pgjobs.schedules.stored_call import kept_options
 
@@ -214,24 +214,24 @@ def make(
     when = parse(cron, tz)
     check_choice("missed", missed, MISSED)
     check_choice("overlap", overlap, OVERLAP)
-    if not isinstance_of(args, tuple):
-        raise UsageError(f"args={brief(args)}: give a tuple of arguments, also when there is but one: (42,).")
-    if kwargs is not None and not isinstance_of(kwargs, dict):
-        raise UsageError(f"kwargs={brief(kwargs)}: give a dict of arguments by name.")
-    recipe = recipe_of(callable)
-    columns = recipe.columns._asdict()
+    if not is_exactly(args, tuple):
+        raise UsageError(f"args={shorten_repr(args)}: give a tuple of arguments, also when there is but one: (42,).")
+    if kwargs is not None and not is_exactly(kwargs, dict):
+        raise UsageError(f"kwargs={shorten_repr(kwargs)}: give a dict of arguments by name.")
+    encoder = encoder_for(callable)
+    columns = encoder.columns._asdict()
     if columns["run_at"] is not None or columns["delay"]:
-        raise EnqueueError(f"{recipe.columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
-    payload, summary = recipe.make(args, kwargs or {})
-    own, keys = {key: columns[key] for key in _OWN}, recipe.keys
+        raise EnqueueError(f"{encoder.columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
+    payload, summary = encoder.make(args, kwargs or {})
+    own, keys = {key: columns[key] for key in _OWN}, encoder.keys
     if queue is not None:
         own["queue"] = check_queue(queue)
         if keys is not None:  # the queue may be part of the unique key
-            from pgjobs.payload.keys import KeyMaker  # most jobs have none
+            from pgjobs.payload.keys import FlowKeys  # most jobs have none
 
-            keys = KeyMaker(callable, own["task"], own["queue"], options_of(callable).flow)
+            keys = FlowKeys(callable, own["task"], own["queue"], options_of(callable).flow)
     return Schedule(
-        name=check_name(recipe.columns.task[:NAME_LIMIT] if name is None else name),
+        name=check_name(encoder.columns.task[:NAME_LIMIT] if name is None else name),
         app=app,
         cron=when.expression,
         tz=when.tz,
@@ -245,9 +245,9 @@ def make(
     )
 
 
-def columns_of(row: Mapping[str, Any]) -> Columns:
+def columns_of(row: Mapping[str, Any]) -> JobColumns:
     """Give the columns of a job, from a row of `schedules`; `run_at` is left open."""
-    return Columns(run_at=None, delay=0.0, **{key: row[key] for key in _OWN})
+    return JobColumns(run_at=None, delay=0.0, **{key: row[key] for key in _OWN})
 
 
 def check_name(name: object) -> str:
@@ -271,10 +271,11 @@ def check_app(app: object) -> str:
 
 
 def _check_text(what: str, value: object, limit: int) -> str:
-    text = exact_text(value)
+    text = as_str(value)
     if text is None or not 0 < len(text) <= limit or text != text.strip() or not text.isprintable():
         raise UsageError(
-            f"{what}={brief(value)}: give 1 to {limit} characters that can be printed, without spaces at the ends."
+            f"{what}={shorten_repr(value)}: give 1 to {limit} characters that can be printed, without spaces at the "
+            "ends."
         )
     return text
 

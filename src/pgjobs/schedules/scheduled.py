@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.jobs.handle import JobHandle, checked_handle
+from pgjobs.jobs.handle import JobHandle, as_handle
 from pgjobs.schedules.schedule import columns_of
 from pgjobs.schedules.stored_call import statement_of
 
@@ -34,4 +34,4 @@ def enqueue_scheduled(
 
     name, cells = statement_of(row)
     ids = run(conn, name, columns_of(row)._replace(run_at=run_at), cells)
-    return checked_handle(ids[0]) if ids else None
+    return as_handle(ids[0]) if ids else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.errors import EnqueueError, UsageError
 
 if TYPE_CHECKING:
-    from pgjobs.payload.keys import KeyMaker
+    from pgjobs.payload.keys import FlowKeys
 
 # The statements of such jobs, and what each needs beside the columns of a schedule. No other one is ever run, whatever
 # a row says.
@@ -23,7 +23,7 @@ _CELLS = {
 }
 
 
-def kept_options(task: str, keys: KeyMaker | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Write what holds the jobs of a schedule up; `keys`: None for plain jobs.
 
     Raises:
@@ -34,7 +34,7 @@ def kept_options(task: str, keys: KeyMaker | None, args: tuple[Any, ...], kwargs
         return "{}"
     if keys.common.get("needed") is not None:
         raise EnqueueError(f"{task} has after=: leave it out, every firing would wait for the same jobs.")
-    made = keys.cells_of_one(keys.turn(args, kwargs), b"", None, None)
+    made = keys.row_values(keys.call_keys(args, kwargs), b"", None, None)
     cells = {name: made[name] for name in _CELLS[keys.name]}
     if cells["expires_at"] is not None:
         cells["expires_at"] = cells["expires_at"].astimezone(UTC).isoformat()

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from pgjobs.db.statements import statement
 from pgjobs.schedules.cron import parse
-from pgjobs.schedules.ownership import Declarer, counting, decided_by, kept
+from pgjobs.schedules.ownership import ScheduleOwner, counting, decided_by, kept
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,7 +33,7 @@ class Declaration:
         self._started_at: datetime | None = None  # by PostgreSQL's clock
         self._complained: set[str] = set()
 
-    def beat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, Schedule]) -> None:
+    def send_heartbeat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, Schedule]) -> None:
         """Say what is declared, and that this supervisor is there.
 
         Raises:
@@ -41,32 +41,32 @@ class Declaration:
 
         """
         with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(statement("lock_declarers"))
+            cursor.execute(statement("lock_owners"))
             me = {"id": self._id, "role": self._role, "names": sorted(schedules), "started_at": self._started_at}
-            beat = cursor.execute(statement("beat_declarer"), me).fetchone()
-            assert beat is not None  # noqa: S101 (INSERT … RETURNING)
-            self._started_at = beat["started_at"]
-            rows = cursor.execute(statement("list_declarers")).fetchall()
+            send_heartbeat = cursor.execute(statement("heartbeat_owner"), me).fetchone()
+            assert send_heartbeat is not None  # noqa: S101 (INSERT … RETURNING)
+            self._started_at = send_heartbeat["started_at"]
+            rows = cursor.execute(statement("list_owners")).fetchall()
             now = rows[0]["now"]
-            declarers = [
-                Declarer(
+            owners = [
+                ScheduleOwner(
                     row["id"], row["role"], frozenset(row["names"]), row["started_at"], row["seen_at"], row["ended_at"]
                 )
                 for row in rows
             ]
-            mine = decided_by(self._id, declarers, now)
+            mine = decided_by(self._id, owners, now)
             self._write(cursor, {name: schedule for name, schedule in schedules.items() if name in mine})
-            cursor.execute(statement("retire_schedules"), {"kept": sorted(kept(declarers, now))})
+            cursor.execute(statement("disable_undeclared_schedules"), {"kept": sorted(kept(owners, now))})
             for row in cursor.fetchall():
                 log.info("the schedule %s is not in the code of %s any more: it is retired", row["name"], row["app"])
-            cursor.execute(statement("forget_schedules"))
-            gone = {each.id for each in declarers} - {each.id for each in counting(declarers, now)}
+            cursor.execute(statement("purge_schedules"))
+            gone = {each.id for each in owners} - {each.id for each in counting(owners, now)}
             if gone:
-                cursor.execute(statement("forget_declarers"), {"ids": sorted(gone)})
+                cursor.execute(statement("purge_owners"), {"ids": sorted(gone)})
 
     def end(self, conn: psycopg.Connection[Any]) -> None:
         """Say that this supervisor ends."""
-        conn.execute(statement("end_declarer"), {"id": self._id})
+        conn.execute(statement("remove_owner"), {"id": self._id})
 
     def _write(self, cursor: psycopg.Cursor[dict[str, Any]], schedules: Mapping[str, Schedule]) -> None:
         if not schedules:
@@ -74,7 +74,7 @@ class Declaration:
         names = sorted(schedules)
         rows = cursor.execute(statement("lock_schedules"), {"names": names}).fetchall()
         there = {row["name"]: row for row in rows}
-        (now,) = (row["now"] for row in cursor.execute(statement("clock")).fetchall())
+        (now,) = (row["now"] for row in cursor.execute(statement("transaction_clock")).fetchall())
         for name in names:  # in one order, so that nobody waits for each other
             schedule, row, digest = schedules[name], there.get(name), schedules[name].digest()
             if row is not None and row["app"] != schedule.app:
@@ -92,7 +92,7 @@ class Declaration:
             ):
                 next_at = row["next_at"]  # what was missed while nobody worked is made up for
             cursor.execute(
-                statement("put_schedule"), {**asdict(schedule), "next_at": next_at, "digest": digest}, binary=False
+                statement("upsert_schedule"), {**asdict(schedule), "next_at": next_at, "digest": digest}, binary=False
             )
             log.info("schedule %s: %s (%s)", name, schedule.cron, schedule.tz)
 

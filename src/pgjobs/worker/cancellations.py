@@ -13,22 +13,26 @@ from contextlib import suppress
 
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST
 from pgjobs.worker.executors.event_loop import LoopRunner
-from pgjobs.worker.executors.threads import ThreadConsumers
-from pgjobs.worker.local.local_queue import Lane, Outbox
-from pgjobs.worker.runtime.critical_thread import VitalThread
+from pgjobs.worker.executors.threads import ThreadExecutor
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.critical_thread import CriticalThread
 
-LONGEST = 1 << 17  # bytes of a message
+MAX_MESSAGE_BYTES = 1 << 17  # bytes of a message
 
 
-class Cancellations(VitalThread):
+class Cancellations(CriticalThread):
     """One thread for all queues of a worker process. `requests`: where `Member.cancel` writes."""
 
     def __init__(
-        self, requests: socket.socket, lanes: Mapping[Lane, ThreadConsumers], loop: LoopRunner, outbox: Outbox
+        self,
+        requests: socket.socket,
+        local_queues: Mapping[LocalQueue, ThreadExecutor],
+        loop: LoopRunner,
+        outbox: Outbox,
     ) -> None:
         super().__init__(name="pgjobs-cancellations", daemon=True)
         self._requests = requests
-        self._lanes = lanes
+        self._local_queues = local_queues
         self._loop = loop
         self._outbox = outbox
 
@@ -39,21 +43,21 @@ class Cancellations(VitalThread):
 
     def _receive(self) -> bytes:
         try:
-            return self._requests.recv(LONGEST)
+            return self._requests.recv(MAX_MESSAGE_BYTES)
         except OSError:
             return b""
 
     def _cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
         asked = {(job, claim): force for job, claim, force in requests}
-        for lane in self._lanes:
-            for job in list(lane.inbox.jobs):
+        for local_queue in self._local_queues:
+            for job in list(local_queue.inbox.jobs):
                 if (job.id, job.claim) in asked:
                     with suppress(ValueError, IndexError):  # it starts at this moment
-                        lane.inbox.jobs.remove(job)
+                        local_queue.inbox.jobs.remove(job)
                         self._outbox.put((job, CANCELLED_ON_REQUEST, None))
                         del asked[job.id, job.claim]
         for (number, claim), force in asked.copy().items():
-            if any(consumers.cancel(number, claim, force=force) for consumers in self._lanes.values()):
+            if any(executors.cancel(number, claim, force=force) for executors in self._local_queues.values()):
                 del asked[number, claim]
         if asked:
             self._loop.cancel(asked.keys())

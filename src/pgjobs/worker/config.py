@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pgjobs.core.errors import UsageError, brief
+from pgjobs.core.errors import UsageError, shorten_repr
 from pgjobs.core.validate import check_queue
 
-MOST_SLOTS = 10_000
-LEAST = {"max_jobs": 1, "max_memory": 64, "job_memory": 64}  # a process of Python takes more than nothing
-MOST_SECONDS = 7 * 86400.0
+MAX_SLOTS = 10_000
+MINIMUMS = {"max_jobs": 1, "max_memory": 64, "job_memory": 64}  # a process of Python takes more than nothing
+MAX_SECONDS = 7 * 86400.0
 DEFAULT_SLOTS = 10
 DEFAULT_GRACE = 30.0  # seconds
 DEFAULT_HEARTBEAT = 5.0  # seconds
@@ -27,8 +27,8 @@ class QueueSlots:
 
     def __post_init__(self) -> None:
         check_queue(self.name)
-        if not 1 <= self.concurrency <= MOST_SLOTS:
-            raise UsageError(f"queue {self.name}: concurrency is {self.concurrency}; give 1 to {MOST_SLOTS:,}.")
+        if not 1 <= self.concurrency <= MAX_SLOTS:
+            raise UsageError(f"queue {self.name}: concurrency is {self.concurrency}; give 1 to {MAX_SLOTS:,}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ class WorkerConfig:
             raise UsageError(f"a queue is named twice: {', '.join(names)}.")
         if not 1 <= self.processes <= 256:
             raise UsageError(f"processes is {self.processes}: give 1 to 256.")
-        if not (0 <= self.grace <= MOST_SECONDS and 0 < self.heartbeat <= MOST_SECONDS):
+        if not (0 <= self.grace <= MAX_SECONDS and 0 < self.heartbeat <= MAX_SECONDS):
             raise UsageError("grace must be 0 or more seconds, heartbeat more than 0, and both at most a week.")
-        if not 0 < self.rescue_after <= MOST_SECONDS:
+        if not 0 < self.rescue_after <= MAX_SECONDS:
             raise UsageError(f"rescue-after is {self.rescue_after:g} s: give more than 0, and at most a week.")
         for name in ("max_jobs", "max_memory", "job_memory"):
             value = getattr(self, name)
-            if value is not None and not LEAST[name] <= value <= 2**40:
-                raise UsageError(f"{name.replace('_', '-')} is {value}: give {LEAST[name]} or more.")
+            if value is not None and not MINIMUMS[name] <= value <= 2**40:
+                raise UsageError(f"{name.replace('_', '-')} is {value}: give {MINIMUMS[name]} or more.")
         if self.rescue_after < 2 * self.heartbeat:
             raise UsageError(
                 f"rescue-after is {self.rescue_after:g} s and heartbeat {self.heartbeat:g} s: a worker may miss one, "
@@ -120,5 +120,5 @@ def parse_queue(text: str) -> QueueSlots:
     if not colon:
         return QueueSlots(text)
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise UsageError(f"queue {brief(text)}: give NAME:CONCURRENCY, such as mail:20.")
+        raise UsageError(f"queue {shorten_repr(text)}: give NAME:CONCURRENCY, such as mail:20.")
     return QueueSlots(name, int(number))

@@ -30,15 +30,15 @@ from pgjobs.worker.claim.producer import Producer
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import LoopRunner
-from pgjobs.worker.executors.threads import ThreadConsumers
+from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.executors.timeouts import STUCK_AFTER, Watchdog
-from pgjobs.worker.local.local_queue import Lane, Outbox
-from pgjobs.worker.runtime.control_channel import Control, Message
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact
-from pgjobs.worker.runtime.reconnecting import Link, Stop, Stopped
-from pgjobs.worker.runtime.recycling import memory_used, worn_out
-from pgjobs.worker.runtime.registration import application_name, beat, beat_within, claim_role, register
-from pgjobs.worker.runtime.scoreboard import Board
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop, Stopped
+from pgjobs.worker.runtime.recycling import memory_used, should_recycle
+from pgjobs.worker.runtime.registration import application_name, claim_role, heartbeat_timeout, register, send_heartbeat
+from pgjobs.worker.runtime.scoreboard import Scoreboard
 from pgjobs.worker.runtime.signals import survive_timers
 
 log = logging.getLogger("pgjobs.worker")
@@ -51,19 +51,24 @@ class WorkerProcess:
     """Everything in one worker process."""
 
     def __init__(
-        self, config: WorkerConfig, control: Control, requests: socket.socket, board: Board, heard: list[Message]
+        self,
+        config: WorkerConfig,
+        control: ControlChannel,
+        requests: socket.socket,
+        scoreboard: Scoreboard,
+        heard: list[Message],
     ) -> None:
         self._config = config
         self._control = control
         self._requests = requests  # to cancel jobs
-        self._board = board
+        self._scoreboard = scoreboard
         self._stop_claiming = threading.Event()
         self._failed_over = threading.Event()
         self._hurry = threading.Event()  # who only retires has all the time to acknowledge
         self._asked_to_drain = any(message["say"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
         self._outbox: Outbox = SimpleQueue()
-        self._lanes: list[Lane] = []
+        self._local_queues: list[LocalQueue] = []
         self._told = 0
         self._declared = Declared()
         self._worker_id = 0  # until it is registered
@@ -84,26 +89,26 @@ class WorkerProcess:
             try:
                 import_module(module)
             except BaseException as error:  # a module may raise anything while it is imported
-                self._control.say("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
+                self._control.send("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
                 return 1
         if config.imports:
             from pgjobs.schedules.schedule import declared
 
-            self._control.say("schedules", schedules=[schedule.to_message() for schedule in declared()])
+            self._control.send("schedules", schedules=[schedule.to_message() for schedule in declared()])
         try:
             worker_id = self._worker_id = self._link("register", stop=self).run(self._register)
         except Stopped:
             return 0
-        self._control.say("registered", worker_id=worker_id)
-        acknowledger, producers, consumers = self._start(worker_id)
+        self._control.send("registered", worker_id=worker_id)
+        acknowledger, producers, executors = self._start(worker_id)
         self._work(acknowledger)
-        return self._finish(acknowledger, producers, consumers)
+        return self._finish(acknowledger, producers, executors)
 
     def wait(self, timeout: float) -> bool:
         """Wait for the supervisor's word, and say whether it was to stop (for the connection of the first minute)."""
-        self._board.beat()
+        self._scoreboard.tick()
         self._check_files()  # what comes over the line may be meant for somebody else
-        self._asked_to_drain |= any(message["say"] == "drain" for message in self._control.hear(timeout))
+        self._asked_to_drain |= any(message["say"] == "drain" for message in self._control.receive(timeout))
         if self._control.ended:
             self._check_files()
         return self._asked_to_drain or self._control.ended
@@ -116,7 +121,7 @@ class WorkerProcess:
     def _on_sigterm(self, *_: Any) -> None:
         self._asked_to_drain = True
 
-    def _register(self, link: Link) -> int:
+    def _register(self, link: ReconnectingConnection) -> int:
         try:
             connection = link.connection  # whether it is pooled is known once it is made
             self._declared.write(connection)
@@ -124,23 +129,23 @@ class WorkerProcess:
         finally:
             link.close()
 
-    def _link(self, role: str, *, async_commit: bool = False, stop: Stop | None = None) -> Link:
+    def _link(self, role: str, *, async_commit: bool = False, stop: Stop | None = None) -> ReconnectingConnection:
         name = application_name(self._worker_id, role)
-        return Link(
+        return ReconnectingConnection(
             name,
             lambda: connect_hot(self._config.database_url, application_name=name, async_commit=async_commit),
             self._stop_claiming if stop is None else stop,
             async_commit=async_commit,
         )
 
-    def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadConsumers]]:
+    def _start(self, worker_id: int) -> tuple[Acknowledger, list[Producer], list[ThreadExecutor]]:
         config = self._config
         names = [queue.name for queue in config.queues]
         host = socket.gethostname()
         self._breakers = BreakerRecorder(
             lambda stop: self._link("breakers", async_commit=True, stop=stop),
             f"worker {worker_id} ({host}, {os.getpid()})",
-            self._lanes,
+            self._local_queues,
             self._outbox,
         )
         acknowledger = Acknowledger(
@@ -153,7 +158,7 @@ class WorkerProcess:
             self._breakers,
         )
         watchdog = Watchdog(self._on_stuck)
-        self._loop = loop = LoopRunner(self._outbox, watchdog, self._board)
+        self._loop = loop = LoopRunner(self._outbox, watchdog, self._scoreboard)
         hello = {
             "imports": config.imports,
             "log_level": config.log_level,
@@ -161,25 +166,27 @@ class WorkerProcess:
             "settings": config.settings(),
             "memory": config.job_memory,
         }
-        producers, consumers, first_slot = [], [], 0
+        producers, executors, first_slot = [], [], 0
         for queue in config.queues:
-            lane = Lane(queue.name, queue.concurrency, first_slot)
+            local_queue = LocalQueue(queue.name, queue.concurrency, first_slot)
             first_slot += queue.concurrency
             link = self._link(claim_role(queue.name), async_commit=True)
-            producers.append(Producer(lane, self._outbox, link, worker_id, self._stop_claiming, self._failed_over))
-            consumers.append(
-                ThreadConsumers(lane, self._outbox, loop, watchdog, self._board, lambda: ChildProcess(hello))
+            producers.append(
+                Producer(local_queue, self._outbox, link, worker_id, self._stop_claiming, self._failed_over)
             )
-            self._lanes.append(lane)
+            executors.append(
+                ThreadExecutor(local_queue, self._outbox, loop, watchdog, self._scoreboard, lambda: ChildProcess(hello))
+            )
+            self._local_queues.append(local_queue)
         acknowledger.start()
-        for consumer in consumers:
-            consumer.start()
+        for executor in executors:
+            executor.start()
         for producer in producers:
             producer.start()
         if declared():
             self._breakers.start()
-        Cancellations(self._requests, dict(zip(self._lanes, consumers, strict=True)), loop, self._outbox).start()
-        return acknowledger, producers, consumers
+        Cancellations(self._requests, dict(zip(self._local_queues, executors, strict=True)), loop, self._outbox).start()
+        return acknowledger, producers, executors
 
     def _on_stuck(self, job: CurrentJob) -> None:
         """Note a job that ran on after its time-out: this process will be replaced (called by the watchdog)."""
@@ -191,7 +198,7 @@ class WorkerProcess:
             seen = what = f"blocked the event loop, so that job {job.id} could not be ended at its timeout"
         log.error("%s; this worker process finishes its other jobs and is then replaced", seen, extra=labels(guilty))
         error = f"JobTimeout: {what}; its worker was replaced"
-        self._control.say("stuck", id=guilty.id, claim=guilty.claim, error=error)
+        self._control.send("stuck", id=guilty.id, claim=guilty.claim, error=error)
         self._stuck.add((guilty.id, guilty.claim))
 
     def _work(self, acknowledger: Acknowledger) -> None:
@@ -202,12 +209,12 @@ class WorkerProcess:
                 self._declare()
             if self._config.drain:
                 self._tell_progress(acknowledger)
-                if not any(lane.outstanding or lane.inflight for lane in self._lanes):
+                if not any(local_queue.outstanding or local_queue.inflight for local_queue in self._local_queues):
                     if self._nothing_is_due():
                         return
                     pause = SOON
             if self._stuck or self._has_failed_over() or self._is_worn_out(acknowledger.settled):
-                self._control.say("retiring")
+                self._control.send("retiring")
                 return
         if self._control.ended:
             log.error("the supervisor is gone: finishing what runs, then stopping")
@@ -218,7 +225,7 @@ class WorkerProcess:
         except Stopped:
             self._asked_to_drain = True
 
-    def _write_declared(self, link: Link) -> None:
+    def _write_declared(self, link: ReconnectingConnection) -> None:
         try:
             self._declared.write(link.connection)
         finally:
@@ -231,7 +238,7 @@ class WorkerProcess:
         return True
 
     def _is_worn_out(self, jobs: int) -> bool:
-        reason = worn_out(jobs, memory_used(), self._config.max_jobs, self._config.max_memory)
+        reason = should_recycle(jobs, memory_used(), self._config.max_jobs, self._config.max_memory)
         if reason:
             log.info("%s: this worker process finishes what it has, and is replaced", reason)
         return reason is not None
@@ -239,27 +246,27 @@ class WorkerProcess:
     def _tell_progress(self, acknowledger: Acknowledger) -> None:
         if acknowledger.settled != self._told:
             self._told = acknowledger.settled
-            self._control.say("progress", settled=self._told)
+            self._control.send("progress", settled=self._told)
 
     def _nothing_is_due(self) -> bool:
-        last_end = max(lane.last_end for lane in self._lanes)
-        behind = [lane for lane in self._lanes if lane.empty_since <= last_end]
-        for lane in behind:
-            lane.free()  # look now, and not when the doorbell has to be armed again
+        last_end = max(local_queue.last_end for local_queue in self._local_queues)
+        behind = [local_queue for local_queue in self._local_queues if local_queue.empty_since <= last_end]
+        for local_queue in behind:
+            local_queue.free()  # look now, and not when the doorbell has to be armed again
         return not behind
 
-    def _finish(self, acknowledger: Acknowledger, producers: list[Producer], consumers: list[ThreadConsumers]) -> int:
+    def _finish(self, acknowledger: Acknowledger, producers: list[Producer], executors: list[ThreadExecutor]) -> int:
         """Drain: stop claiming, hand back what has not started, wait for what runs, flush. Then the process ends.
 
         What still runs then is given back by the supervisor, after this process is gone and can not go on with it.
         """
         self._stop_claiming.set()
-        for lane in self._lanes:
-            lane.wake()
+        for local_queue in self._local_queues:
+            local_queue.wake()
         for producer in producers:
             producer.join(max(1.0, self._config.grace))
-        for consumer in consumers:
-            consumer.stop()
+        for executor in executors:
+            executor.stop()
         deadline = None  # a worker that only retires gives its jobs all the time they want
         loop_goes_on = self._loop.ping()  # if a job blocks it, the others there will not end
         while self._running():
@@ -286,14 +293,14 @@ class WorkerProcess:
         if left:
             what_then = "left for another supervisor to rescue" if self._control.ended else "given back"
             log.warning("still running after %g s of grace, and %s: %d", self._config.grace, what_then, left)
-        for consumer in consumers:
-            consumer.kill_children()
-        self._control.say("leaving")
+        for executor in executors:
+            executor.kill_children()
+        self._control.send("leaving")
         return REPLACE_ME if self._stuck else 0
 
     def _running(self) -> int:
         """Count the jobs that have not ended, or are not acknowledged, but for those that do not stop."""
-        return sum(len(lane.inflight.copy().items() - self._stuck) for lane in self._lanes)
+        return sum(len(local_queue.inflight.copy().items() - self._stuck) for local_queue in self._local_queues)
 
     def _beat_alone(self) -> bool:
         """Beat in the place of the supervisor, and say whether nobody has taken this worker for dead."""
@@ -301,11 +308,11 @@ class WorkerProcess:
         if now >= self._next_beat:
             self._next_beat = now + self._config.heartbeat
             try:
-                limit = beat_within(self._config.rescue_after)
+                limit = heartbeat_timeout(self._config.rescue_after)
                 with connect(
-                    self._config.database_url, application_name="pgjobs alone", answer_within=limit
+                    self._config.database_url, application_name="pgjobs worker (exclusive)", answer_within=limit
                 ) as connection:
-                    if not beat(connection, [self._worker_id]):
+                    if not send_heartbeat(connection, [self._worker_id]):
                         log.error("taken for dead by others: leaving at once")
                         return False
             except Exception as error:

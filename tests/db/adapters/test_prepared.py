@@ -23,7 +23,7 @@ from tests.support.worker import scalar
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Name the way of every row, as it goes it."""
     taken: list[str] = []
-    send, learn = prepared._send, prepared.learn
+    send, remember = prepared._send, prepared.remember
 
     def noted_send(*args: Any) -> None:
         taken.append("short")
@@ -31,11 +31,11 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noted_learn(*args: Any) -> None:
         taken.append("long")
-        learn(*args)
+        remember(*args)
 
     monkeypatch.setattr(prepared, "_send", noted_send)
-    monkeypatch.setattr(prepared, "learn", noted_learn)
-    monkeypatch.setattr(prepared, "_learnt", {})
+    monkeypatch.setattr(prepared, "remember", noted_learn)
+    monkeypatch.setattr(prepared, "_remembered", {})
     return taken
 
 
@@ -279,11 +279,11 @@ class Stranger:
 def test_where_psycopg_is_not_as_expected_there_is_none(conn: psycopg.Connection, ways: list[str]) -> None:
     conn.prepare_threshold = 0
     enqueue(conn, add, 1)
-    [(sql, columns, *_)] = prepared._learnt
-    cells = {"summary": "add(1)", "signature": None, "payload": b"x"}
+    [(sql, columns, *_)] = prepared._remembered
+    values = {"summary": "add(1)", "signature": None, "payload": b"x"}
     stranger: Any = Stranger()
-    assert prepared.insert(stranger, sql, columns, cells) is None
-    prepared._learnt.clear()
-    prepared.learn(stranger, sql, columns, cells, {})
-    assert prepared._learnt == {}
-    assert prepared.insert(conn, sql, columns, cells) is None
+    assert prepared.insert(stranger, sql, columns, values) is None
+    prepared._remembered.clear()
+    prepared.remember(stranger, sql, columns, values, {})
+    assert prepared._remembered == {}
+    assert prepared.insert(conn, sql, columns, values) is None

@@ -46,7 +46,7 @@ def quick(number: int) -> None:
 
 
 @job
-def brief(seconds: float) -> None:
+def shorten_repr(seconds: float) -> None:
     with written_down():
         time.sleep(seconds)
 

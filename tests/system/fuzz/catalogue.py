@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from pgjobs import Exponential, PgjobsError, Retry, Snooze, configure, enqueue, enqueue_many, job
 from pgjobs.cli.main import main
 from pgjobs.core.config import Settings, forget_settings
-from pgjobs.core.errors import brief
+from pgjobs.core.errors import shorten_repr
 from tests.support.worker import drain
 from tests.system.fuzz import tasks
 from tests.system.fuzz.bad_rows import PAYLOADS, REFUSED, TASK
@@ -45,7 +45,7 @@ class Tried(NamedTuple):
     got: str
 
 
-def shortened(message: str) -> str:
+def shorten(message: str) -> str:
     """Cut a message to what is the same everywhere, and is short enough for a table."""
     line = " ".join(message.split())
     for pattern, instead in DIFFERS:
@@ -58,7 +58,7 @@ def refusal(what: str, call: Callable[[], Any]) -> Tried:
     try:
         call()
     except PgjobsError as error:
-        return Tried(what, f"{type(error).__name__}: {shortened(str(error))}")
+        return Tried(what, f"{type(error).__name__}: {shorten(str(error))}")
     raise AssertionError(f"accepted: {what}")
 
 
@@ -163,7 +163,7 @@ def of_settings(_: str) -> Iterator[Tried]:
         ("PGJOBS_MAX_PAYLOAD", "9" * 5000),
         ("PGJOBS_ALLOW", "shop.*;mail"),
     ):
-        yield refusal(f"`{variable}` = {brief(text)}", partial(Settings.from_environment, {variable: text}))
+        yield refusal(f"`{variable}` = {shorten_repr(text)}", partial(Settings.from_environment, {variable: text}))
 
 
 COMMANDS: dict[str, list[str]] = {
@@ -264,7 +264,7 @@ def _run(url: str, arguments: list[str]) -> str:
         forget_settings()
     assert code in (1, 2), (arguments, out.getvalue())
     assert len(err.getvalue().splitlines()) == 1, err.getvalue()
-    return f"{code}: {shortened(err.getvalue())}"
+    return f"{code}: {shorten(err.getvalue())}"
 
 
 def of_rows(url: str) -> Iterator[Tried]:
@@ -279,8 +279,8 @@ def of_rows(url: str) -> Iterator[Tried]:
                 try:
                     conn.execute(statement, list(row.values()))
                 except psycopg.Error as error:
-                    shown = "NULL" if value is None else brief(value)
-                    yield Tried(f"`{column}` = {shown}", f"refused: {shortened(str(error).splitlines()[0])}")
+                    shown = "NULL" if value is None else shorten_repr(value)
+                    yield Tried(f"`{column}` = {shown}", f"refused: {shorten(str(error).splitlines()[0])}")
                 else:
                     raise AssertionError(f"accepted: {column} = {value!r}")
 
@@ -296,7 +296,7 @@ def of_payloads(url: str) -> Iterator[Tried]:
         rows = conn.execute("SELECT error FROM pgjobs.dead_jobs ORDER BY id").fetchall()
         assert len(rows) == len(PAYLOADS)
         for name, (error,) in zip(PAYLOADS, rows, strict=True):
-            yield Tried(name, f"failed: {shortened(error)}")
+            yield Tried(name, f"failed: {shorten(error)}")
 
 
 GROUPS: dict[str, Callable[[str], Iterator[Tried]]] = {

@@ -16,7 +16,7 @@ _ALL = """
         UNION ALL SELECT 'worker ' || w::text FROM pgjobs.workers AS w
         UNION ALL SELECT 'queue ' || q::text FROM pgjobs.queues AS q
         UNION ALL SELECT 'schedule ' || s::text FROM pgjobs.schedules AS s
-        UNION ALL SELECT 'declarer ' || d::text FROM pgjobs.schedule_declarers AS d
+        UNION ALL SELECT 'declarer ' || d::text FROM pgjobs.schedule_owners AS d
         UNION ALL SELECT 'limit ' || l::text FROM pgjobs.limits AS l
         UNION ALL SELECT 'tenant ' || t::text FROM pgjobs.tenants AS t
         UNION ALL SELECT 'bucket ' || b::text FROM pgjobs.buckets AS b

@@ -10,7 +10,7 @@ import pytest
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
-from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
+from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.runtime.registration import register
 from pgjobs.worker.runtime.settle import Claim, array, complete, settle
@@ -49,7 +49,7 @@ def claim(conn: psycopg.Connection, worker: int, demand: int = 1) -> list[Claim]
     values = {
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
-        "untils": [NEWEST] * 10,
+        "untils": [END_OF_TIME] * 10,
         "slot": None,
         "ids": array([0] * 10),
         "queue": "default",

@@ -21,9 +21,9 @@ from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
-from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
+from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.runtime.settle import Claim, complete, settle
-from pgjobs.worker.supervisor.rescue import Death, bury
+from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 
 if TYPE_CHECKING:
     from tests.support.postgres import Server
@@ -56,7 +56,7 @@ def _claim(conn: psycopg.Connection) -> None:
             "priorities": PRIORITIES,
             "run_ats": [BEGINNING[0]] * 10,
             "ids": [BEGINNING[1]] * 10,
-            "untils": [NEWEST] * 10,
+            "untils": [END_OF_TIME] * 10,
             "slot": None,
             "queue": "default",
             "demand": 10,
@@ -77,9 +77,9 @@ ACTIONS: dict[str, Action] = {
     "retry": _outcome(Retried("no", 0.0)),
     "fail": _outcome(Failed("no")),
     "snooze": _outcome(Snoozed(0.0)),
-    "release": _outcome(RELEASED),
+    "hand_back": _outcome(RELEASED),
     "cancel itself": _outcome(Cancelled("enough")),
-    "rescue": lambda conn: bury(conn, Death(FIRST, "killed by SIGKILL", frozenset({FENCE}))),
+    "rescue": lambda conn: settle_dead_worker(conn, WorkerExit(FIRST, "killed by SIGKILL", frozenset({FENCE}))),
     "cancel": lambda conn: cancel_jobs(conn, [JOB]),
     "requeue": lambda conn: retry_jobs(conn, [JOB]),
     "replay": lambda conn: replay(conn, Selection(ids=(JOB,))),

@@ -14,12 +14,12 @@ from pgjobs.admin.job_actions import cancel_jobs
 from pgjobs.admin.jobs import retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
-from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
+from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.runtime.registration import register
 from pgjobs.worker.runtime.settle import Claim as Fence
 from pgjobs.worker.runtime.settle import complete, settle
-from pgjobs.worker.supervisor.rescue import Death, bury
+from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support import tasks
 from tests.system.model.model import Claim, Job, Model
 
@@ -75,7 +75,7 @@ class Life(RuleBasedStateMachine):
                 "priorities": PRIORITIES,
                 "run_ats": [BEGINNING[0]] * 10,
                 "ids": [BEGINNING[1]] * 10,
-                "untils": [NEWEST] * 10,
+                "untils": [END_OF_TIME] * 10,
                 "slot": None,
                 "queue": "default",
                 "demand": demand,
@@ -152,7 +152,7 @@ class Life(RuleBasedStateMachine):
         running = [c for c in self.claims if c.worker == dead and self.model.holds(c)]
         started = {c for c in running if data.draw(st.booleans(), label=f"{c.job} had started")}
         fences = frozenset(Fence(c.job, c.claims) for c in started)
-        assert bury(self.conn, Death(dead, "killed by SIGKILL", fences)) == len(running)
+        assert settle_dead_worker(self.conn, WorkerExit(dead, "killed by SIGKILL", fences)) == len(running)
         for claim in running:
             if claim in started:
                 self.model.error(claim, later=True)  # the default backoff

@@ -27,50 +27,52 @@ PROTECTIONS = (
     # -- Claims and acknowledgements ---------------------------------------------------------------------------------
     Protection(
         "the claim's number in the acknowledgement of what completed",
-        f"{SQL}/complete.sql",
+        f"{SQL}/acknowledge/complete.sql",
         "SELECT a.id, a.claims FROM",
         "SELECT a.id, live.claims FROM",
         FENCE,
     ),
     Protection(
         "the worker in the acknowledgement of what completed",
-        f"{SQL}/complete.sql",
+        f"{SQL}/acknowledge/complete.sql",
         "AND live.status = 'running' AND live.worker_id = %(worker_id)s",
         "AND live.status = 'running'",
         FENCE,
     ),
-    Protection("the claim's number in a retry", f"{SQL}/retry.sql", " AND live.claims = a.claims", "", FENCE),
+    Protection(
+        "the claim's number in a retry", f"{SQL}/acknowledge/retry.sql", " AND live.claims = a.claims", "", FENCE
+    ),
     Protection(
         "the claim's number in a snooze",
-        f"{SQL}/snooze.sql",
+        f"{SQL}/acknowledge/snooze.sql",
         " AND live.claims = a.claims",
         "",
         ("tests/worker/executors/test_holdups.py", "-k", "snoozed"),
     ),
     Protection(
         "the claim's number when a job is handed back",
-        f"{SQL}/release.sql",
+        f"{SQL}/acknowledge/hand_back.sql",
         " AND live.claims = a.claims",
         "",
         FENCE,
     ),
     Protection(
         "a claim skips what another one has locked",
-        f"{SQL}/claim.sql",
+        f"{SQL}/claim/claim.sql",
         "        FOR UPDATE SKIP LOCKED\n",
         "",
         FENCE,
     ),
     Protection(
         "nothing is claimed for a worker that was taken for dead",
-        f"{SQL}/claim.sql",
+        f"{SQL}/claim/claim.sql",
         "\n      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)",
         "",
         FENCE,
     ),
     Protection(
         "a cancellation leaves alone what is claimed at the same moment",
-        f"{SQL}/cancel_jobs.sql",
+        f"{SQL}/jobs/cancel_jobs.sql",
         " AND live.status IN ('queued', 'waiting')",
         "",
         ("tests/admin/test_jobs.py",),
@@ -78,16 +80,21 @@ PROTECTIONS = (
     *(
         Protection(
             f"what was asked to be cancelled is not {done}",
-            f"{SQL}/{name}.sql",
+            f"{SQL}/acknowledge/{name}.sql",
             "AND live.cancel_reason IS NULL",
             "",
             (*MODEL, *PAIRS),
         )
-        for name, done in (("retry", "retried"), ("release", "handed back"), ("snooze", "snoozed"), ("fail", "failed"))
+        for name, done in (
+            ("retry", "retried"),
+            ("hand_back", "handed back"),
+            ("snooze", "snoozed"),
+            ("fail", "failed"),
+        )
     ),
     Protection(
         "who resumes a task waits for who parks its jobs",
-        f"{SQL}/park_task.sql",
+        f"{SQL}/claim/park_task.sql",
         " FOR KEY SHARE",
         "",
         ("tests/worker/claim/test_pauses.py", "-k", "waits_for_who_parks"),
@@ -101,14 +108,14 @@ PROTECTIONS = (
     ),
     Protection(
         "a replay takes each letter once",
-        f"{SQL}/replay_dead.sql",
+        f"{SQL}/dead/replay_dead.sql",
         "    FOR UPDATE SKIP LOCKED\n",
         "",
         ("tests/admin/test_dead.py", *PAIRS),
     ),
     Protection(
         "a failed job and its dead letter are written together",
-        f"{SQL}/fail.sql",
+        f"{SQL}/acknowledge/fail.sql",
         "FROM gone\n    ON CONFLICT",
         "FROM gone WHERE gone.attempt < 0\n    ON CONFLICT",
         MODEL,
@@ -116,7 +123,7 @@ PROTECTIONS = (
     # -- Dead workers ------------------------------------------------------------------------------------------------
     Protection(
         "a worker stays in the table while it has jobs that were locked when it was rescued",
-        f"{SQL}/remove_worker.sql",
+        f"{SQL}/workers/remove_worker.sql",
         "\n  AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS live WHERE live.status = 'running' "
         "AND live.worker_id = w.id)",
         "",
@@ -124,7 +131,7 @@ PROTECTIONS = (
     ),
     Protection(
         "after a restart of the server everybody has the time to be heard",
-        f"{SQL}/unheard_workers.sql",
+        f"{SQL}/workers/silent_workers.sql",
         "\n  AND pg_postmaster_start_time() < now() - %(timeout)s * interval '1 second'",
         "",
         ("tests/worker/executors/test_holdups.py", "-k", "nobody_is_taken_for_dead"),
@@ -153,7 +160,7 @@ PROTECTIONS = (
     Protection(
         "what the server still does for a dead worker is ended",
         "src/pgjobs/worker/supervisor/rescue.py",
-        "    end_backends(connection, death.worker_id)\n",
+        "    terminate_backends(connection, death.worker_id)\n",
         "",
         ("tests/worker/executors/test_holdups.py", "-k", "strands_no_job"),
     ),
@@ -320,7 +327,7 @@ PROTECTIONS = (
     # -- Schedules ---------------------------------------------------------------------------------------------------
     Protection(
         "who fires a schedule locks it",
-        f"{SQL}/take_schedule.sql",
+        f"{SQL}/schedules/lock_schedule.sql",
         "FOR NO KEY UPDATE SKIP LOCKED\n",
         "",
         (FIRING, "-k", "eight_at_once"),
@@ -342,13 +349,13 @@ PROTECTIONS = (
     Protection(
         "who is alive, or down, keeps the schedules that it declares",
         "src/pgjobs/schedules/sync.py",
-        "sorted(kept(declarers, now))",
+        "sorted(kept(owners, now))",
         "sorted(schedules)",
         ("tests/schedules/test_declare.py", "-k", "last_declarer or operators_keep"),
     ),
     Protection(
         "a pause survives declarations",
-        f"{SQL}/put_schedule.sql",
+        f"{SQL}/schedules/upsert_schedule.sql",
         "payload = excluded.payload, retired_at = NULL,",
         "payload = excluded.payload, retired_at = NULL, paused_at = NULL,",
         ("tests/schedules/test_declare.py", "-k", "pause_survives"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from pgjobs.db.connection import connect, connect_hot
-from pgjobs.worker.claim.cursor import NEWEST
+from pgjobs.worker.claim.cursor import END_OF_TIME
 from tests.support.rows import put_worker
 from tests.system.plans.hot import BATCH
 
@@ -79,7 +79,7 @@ def _places(conn: psycopg.Connection, worker_id: int) -> dict[str, Any]:
         "priorities": list(places),
         "run_ats": list(run_ats),
         "ids": list(ids),
-        "untils": [NEWEST] * len(ids),
+        "untils": [END_OF_TIME] * len(ids),
         "slot": None,
     }
     return {**arrays, "worker_id": worker_id, "slot": None}

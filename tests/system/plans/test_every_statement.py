@@ -12,7 +12,7 @@ SOURCE = Path(pgjobs.__file__).parent
 
 
 def test_every_statement_is_either_hot_or_rare() -> None:
-    assert {path.stem for path in (SOURCE / "db" / "sql").glob("*.sql")} == HOT.keys() | RARE.keys()
+    assert {path.stem for path in (SOURCE / "db" / "sql").rglob("*.sql")} == HOT.keys() | RARE.keys()
     assert not HOT.keys() & RARE.keys()
 
 

@@ -15,7 +15,7 @@ DAYS = 3
 KEEP_A_DAY = "UPDATE pgjobs.retention SET history_days = 1, dead_letter_days = 1, applied_at = NULL"
 LOOK_NOW = "UPDATE pgjobs.retention SET applied_at = NULL"
 MAKE_DAYS = """
-    SELECT pgjobs.make_history_partition((now() AT TIME ZONE 'UTC')::date - n)
+    SELECT pgjobs.create_history_partition((now() AT TIME ZONE 'UTC')::date - n)
     FROM generate_series(%(days)s, %(days)s + 1) AS n
 """
 AGE_JOBS = """

@@ -19,8 +19,8 @@ from pgjobs.flow import breaker as breakers
 from pgjobs.jobs.context import ControlledJob, CurrentJob
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.acknowledge.breaker_recorder import EVERY, BreakerRecorder
-from pgjobs.worker.local.local_queue import Lane, Outbox
-from pgjobs.worker.runtime.reconnecting import Link
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 from tests.support.processes import wait_until
 from tests.support.worker import scalar, wait_for
 
@@ -44,18 +44,22 @@ def only_stripe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lane() -> Iterator[Lane]:
-    lane = Lane("default", 2, 0)
-    yield lane
-    lane.close()
+def local_queue() -> Iterator[LocalQueue]:
+    local_queue = LocalQueue("default", 2, 0)
+    yield local_queue
+    local_queue.close()
 
 
 @contextmanager
-def recorder(url: str, *lanes: Lane, outbox: Outbox | None = None, who: str = "worker 1") -> Iterator[BreakerRecorder]:
+def recorder(
+    url: str, *lanes: LocalQueue, outbox: Outbox | None = None, who: str = "worker 1"
+) -> Iterator[BreakerRecorder]:
     """Make a recorder as a worker process has it."""
 
-    def link(stop: threading.Event) -> Link:
-        return Link("breakers", lambda: connect_hot(url, application_name="breakers", async_commit=True), stop)
+    def link(stop: threading.Event) -> ReconnectingConnection:
+        return ReconnectingConnection(
+            "breakers", lambda: connect_hot(url, application_name="breakers", async_commit=True), stop
+        )
 
     made = BreakerRecorder(link, who, lanes, SimpleQueue() if outbox is None else outbox)
     try:
@@ -64,10 +68,10 @@ def recorder(url: str, *lanes: Lane, outbox: Outbox | None = None, who: str = "w
         made.stop()
 
 
-def of(breaker: str | None, number: int = 1, lane: Lane | None = None) -> CurrentJob:
+def of(breaker: str | None, number: int = 1, local_queue: LocalQueue | None = None) -> CurrentJob:
     """Give a claimed job."""
     values: list[Any] = [number, 1, 1, 5, None, 5, datetime.now(UTC), "a:b", None, None, None, None, b""]
-    return ControlledJob("default", lane, *values, turn=("", breaker))
+    return ControlledJob("default", local_queue, *values, turn=("", breaker))
 
 
 def tell(
@@ -132,9 +136,11 @@ def test_what_says_nothing_of_the_dependency_is_not_counted(database_url: str, c
     assert scalar(conn, COUNTED) == "11 9"
 
 
-def test_probes_close_it_and_ring_for_those_who_wait(database_url: str, conn: psycopg.Connection, lane: Lane) -> None:
+def test_probes_close_it_and_ring_for_those_who_wait(
+    database_url: str, conn: psycopg.Connection, local_queue: LocalQueue
+) -> None:
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('other', 'infinity')")
-    with psycopg.connect(database_url, autocommit=True) as listener, recorder(database_url, lane) as told:
+    with psycopg.connect(database_url, autocommit=True) as listener, recorder(database_url, local_queue) as told:
         channel = scalar(conn, "SELECT pgjobs.doorbell_channel('other')")
         listener.execute(f'LISTEN "{channel}"'.encode())
         tell(told, BAD, 10)
@@ -145,7 +151,7 @@ def test_probes_close_it_and_ring_for_those_who_wait(database_url: str, conn: ps
         wait_for(conn, "(SELECT state = 'half_open' AND passed = 0 FROM pgjobs.breakers)")
         tell(told, COMPLETED, 1)
         wait_for(conn, "(SELECT passed = 1 FROM pgjobs.breakers)")
-        lane.woken()
+        local_queue.woken()
         tell(told, COMPLETED, 1)
         wait_for(conn, "(SELECT state = 'closed' AND reason = '2 probes succeeded' FROM pgjobs.breakers)")
         assert next(listener.notifies(timeout=5)).channel == channel
@@ -163,22 +169,26 @@ def test_a_probe_that_fails_opens_it_again(database_url: str, conn: psycopg.Conn
 
 
 def test_what_was_claimed_before_it_opened_is_handed_back(
-    database_url: str, conn: psycopg.Connection, lane: Lane
+    database_url: str, conn: psycopg.Connection, local_queue: LocalQueue
 ) -> None:
     outbox: Outbox = SimpleQueue()
-    with recorder(database_url, lane, outbox=outbox) as told:
-        lane.inbox.put([of(name, number) for number, name in enumerate([None, "stripe", "other", "stripe", None])])
+    with recorder(database_url, local_queue, outbox=outbox) as told:
+        local_queue.inbox.put(
+            [of(name, number) for number, name in enumerate([None, "stripe", "other", "stripe", None])]
+        )
         tell(told, BAD, 10)
         handed = [outbox.get(timeout=5), outbox.get(timeout=5)]
         assert [(ended[0].id, ended[1]) for ended in handed if ended] == [(1, RELEASED), (3, RELEASED)]
-        assert [job.id for job in lane.inbox.jobs] == [0, 2, 4]
+        assert [job.id for job in local_queue.inbox.jobs] == [0, 2, 4]
 
 
-def test_another_worker_hands_its_jobs_back_too(database_url: str, conn: psycopg.Connection, lane: Lane) -> None:
+def test_another_worker_hands_its_jobs_back_too(
+    database_url: str, conn: psycopg.Connection, local_queue: LocalQueue
+) -> None:
     outbox: Outbox = SimpleQueue()
-    with recorder(database_url) as one, recorder(database_url, lane, outbox=outbox) as other:
+    with recorder(database_url) as one, recorder(database_url, local_queue, outbox=outbox) as other:
         tell(other, COMPLETED, 1)
-        lane.inbox.put([of("stripe", number) for number in range(5)])
+        local_queue.inbox.put([of("stripe", number) for number in range(5)])
         tell(one, BAD, 10)
         assert [outbox.get(timeout=5) for _ in range(5)]
         with pytest.raises(Empty):

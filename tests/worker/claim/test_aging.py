@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin.queues import set_aging
 from pgjobs.flow.aging import BEGINNING, LEVELS, Place
-from pgjobs.worker.claim.cursor import PRIORITIES, SLICE, SWEEP_EVERY, Frontier
+from pgjobs.worker.claim.cursor import PRIORITIES, SLICE, SWEEP_EVERY, ClaimCursor
 from tests.support import tasks
 from tests.support.worker import scalar, wait_for, work
 from tests.worker.claim.test_cursor import CHANGES, COSTS, NOW, Table
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 class AgingTable(Table):
     """The model of a queue, claimed range by range, as the statement does it."""
 
-    def claim(self, frontier: Frontier, wanted: int, now: float, cost: float = 0.001) -> int:
-        return len(self.taken(frontier, wanted, now, cost))
+    def claim(self, cursor: ClaimCursor, wanted: int, now: float, cost: float = 0.001) -> int:
+        return len(self.taken(cursor, wanted, now, cost))
 
     def taken(
-        self, frontier: Frontier, wanted: int, now: float, cost: float = 0.001
+        self, cursor: ClaimCursor, wanted: int, now: float, cost: float = 0.001
     ) -> list[tuple[int, datetime, int]]:
         clock = NOW + timedelta(seconds=now)
-        look = frontier.start(now, clock)
+        look = cursor.start(now, clock)
         found: list[tuple[int, datetime, int]] = []
         for priority, start, until in zip(look.priorities, look.places, look.untils, strict=True):
             here = (row for row in self.rows if row[0] == priority and row[1:] >= start and row[1] <= min(until, clock))
@@ -44,32 +44,32 @@ class AgingTable(Table):
         last: dict[int, Place] = defaultdict(lambda: BEGINNING)
         for row in found:
             last[row[0]] = max(last[row[0]], (row[1], row[2]))
-        frontier.claimed(last, full=len(found) >= wanted, began=now, now=now + cost, clock=clock)
+        cursor.claimed(last, full=len(found) >= wanted, began=now, now=now + cost, clock=clock)
         return found
 
 
-def aging_frontier(aging: float) -> Frontier:
-    frontier = Frontier()
-    frontier.aging = timedelta(seconds=aging)
-    return frontier
+def aging_frontier(aging: float) -> ClaimCursor:
+    cursor = ClaimCursor()
+    cursor.aging = timedelta(seconds=aging)
+    return cursor
 
 
 @given(CHANGES, COSTS, st.sampled_from([0.5, 10, 70, 1e6]))
 def test_no_due_row_is_overlooked_for_ever(
     changes: list[tuple[str, int, Any]], costs: list[float], aging: float
 ) -> None:
-    table, frontier, now, cost = AgingTable(), aging_frontier(aging), 0.0, cycle(costs)
+    table, cursor, now, cost = AgingTable(), aging_frontier(aging), 0.0, cycle(costs)
     for kind, first, second in changes:
         if kind == "add":
             table.add(first, second)
         else:
             now += second
-            table.claim(frontier, first, now, next(cost))
+            table.claim(cursor, first, now, next(cost))
     while table.rows:
         left = len(table.rows)
         for _ in range(200):  # a pass in slices
             now += SWEEP_EVERY + 0.1
-            table.claim(frontier, 3, now, SLICE / 10)
+            table.claim(cursor, 3, now, SLICE / 10)
         assert len(table.rows) < left
 
 
@@ -77,33 +77,33 @@ def test_no_due_row_is_overlooked_for_ever(
 def test_an_aging_that_is_set_and_taken_back_all_the_time_loses_nothing(
     changes: list[tuple[str, int, Any]], agings: list[float | None]
 ) -> None:
-    table, frontier, now, aging = AgingTable(), Frontier(), 0.0, cycle(agings)
+    table, cursor, now, aging = AgingTable(), ClaimCursor(), 0.0, cycle(agings)
     for kind, first, second in changes:
         seconds = next(aging)
-        frontier.aging = None if seconds is None else timedelta(seconds=seconds)
+        cursor.aging = None if seconds is None else timedelta(seconds=seconds)
         if kind == "add":
             table.add(first, second)
         else:
             now += second
-            table.claim(frontier, first, now)
+            table.claim(cursor, first, now)
     for _ in range(200):
         now += SWEEP_EVERY + 0.1
-        table.claim(frontier, 1000, now, SLICE / 10)
+        table.claim(cursor, 1000, now, SLICE / 10)
     assert not table.rows
 
 
 @pytest.mark.parametrize("aging", [None, 10.0])
 def test_a_flood_of_the_first_priority_lets_the_last_one_through_only_with_aging(aging: float | None) -> None:
     """More comes than can be done, for ever: ten a second, of which five are claimed."""
-    table, frontier = AgingTable(), Frontier()
-    frontier.aging = None if aging is None else timedelta(seconds=aging)
+    table, cursor = AgingTable(), ClaimCursor()
+    cursor.aging = None if aging is None else timedelta(seconds=aging)
     late = (9, NOW, 0)
     table.rows.add(late)
     for step in range(2000):
         now = step / 10
         table.next_id += 1
         table.rows.add((0, NOW + timedelta(seconds=now), table.next_id))
-        if step % 2 and late in table.taken(frontier, 1, now):
+        if step % 2 and late in table.taken(cursor, 1, now):
             assert aging
             assert 90 <= now < 92.5
             return
@@ -113,27 +113,27 @@ def test_a_flood_of_the_first_priority_lets_the_last_one_through_only_with_aging
 
 def test_a_flood_of_the_last_priority_does_not_starve_the_first_one() -> None:
     """What has waited longest is at level 0 as well, and there is more of it than can be done."""
-    table, frontier = AgingTable(), aging_frontier(0.1)
+    table, cursor = AgingTable(), aging_frontier(0.1)
     for _ in range(500):
         table.next_id += 1
         table.rows.add((9, NOW - timedelta(seconds=5), table.next_id))
     first = (0, NOW, 0)
     table.rows.add(first)
-    taken = [table.taken(frontier, 1, step / 10)[0] for step in range(30)]
+    taken = [table.taken(cursor, 1, step / 10)[0] for step in range(30)]
     assert first in taken[:LEVELS]
     assert len({*taken}) == 30
 
 
 @given(CHANGES)
 def test_without_aging_a_claim_looks_at_what_it_always_did(changes: list[tuple[str, int, Any]]) -> None:
-    table, frontier, now = Table(), Frontier(), 0.0
+    table, cursor, now = Table(), ClaimCursor(), 0.0
     for kind, first, second in changes:
         if kind == "add":
             table.add(first, second)
             continue
         now += second
-        table.claim(frontier, first, now)
-        look = frontier.start(now, NOW)
+        table.claim(cursor, first, now)
+        look = cursor.start(now, NOW)
         assert look.priorities is PRIORITIES
         assert look.order is None
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.worker.claim.cursor import BEGINNING, NEAR, SLICE, SWEEP_EVERY, SWEEP_SHARE, Frontier
+from pgjobs.worker.claim.cursor import BEGINNING, NEAR, SLICE, SWEEP_EVERY, SWEEP_SHARE, ClaimCursor
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -28,15 +28,15 @@ class Table:
         self.rows.add((priority, BASE + timedelta(seconds=second), self.next_id))
         self.next_id += 1
 
-    def claim(self, frontier: Frontier, wanted: int, now: float, cost: float = 0.001) -> int:
+    def claim(self, cursor: ClaimCursor, wanted: int, now: float, cost: float = 0.001) -> int:
         clock = NOW + timedelta(seconds=now)
-        look = frontier.start(now, clock)
+        look = cursor.start(now, clock)
         found = sorted(
             row for row in self.rows if (row[1], row[2]) >= look.places[row[0]] and row[1] <= look.untils[row[0]]
         )[:wanted]
         self.rows -= set(found)
         last = {row[0]: (row[1], row[2]) for row in found}
-        frontier.claimed(last, full=len(found) >= wanted, began=now, now=now + cost, clock=clock)
+        cursor.claimed(last, full=len(found) >= wanted, began=now, now=now + cost, clock=clock)
         return len(found)
 
 
@@ -54,65 +54,65 @@ COSTS = st.lists(st.sampled_from([SLICE / 10, SLICE / 2, SLICE * 3]), min_size=1
 @given(CHANGES, COSTS)
 def test_no_due_row_is_overlooked_for_ever(changes: list[tuple[str, int, Any]], costs: list[float]) -> None:
     """Rows may come in any place, also behind the frontier; claims find them all, whatever the sweeps cost."""
-    table, frontier, now, cost = Table(), Frontier(), 0.0, cycle(costs)
+    table, cursor, now, cost = Table(), ClaimCursor(), 0.0, cycle(costs)
     for kind, first, second in changes:
         if kind == "add":
             table.add(first, second)
         else:
             now += second
-            table.claim(frontier, first, now, next(cost))
+            table.claim(cursor, first, now, next(cost))
     while table.rows:
         left = len(table.rows)
         for _ in range(200):  # a pass in slices
             now += SWEEP_EVERY + 0.1
-            table.claim(frontier, 3, now, SLICE / 10)
+            table.claim(cursor, 3, now, SLICE / 10)
         assert len(table.rows) < left
 
 
 @given(CHANGES)
 def test_where_sweeps_are_quick_each_takes_the_first_rows_of_all(changes: list[tuple[str, int, Any]]) -> None:
-    table, frontier, now = Table(), Frontier(), 0.0
+    table, cursor, now = Table(), ClaimCursor(), 0.0
     for kind, first, second in changes:
         if kind == "add":
             table.add(first, second)
             continue
         now += second
         before = sorted(table.rows)
-        claimed = table.claim(frontier, first, now)
-        if frontier.sweeping:
+        claimed = table.claim(cursor, first, now)
+        if cursor.sweeping:
             assert sorted(table.rows) == before[claimed:]
             assert claimed == min(first, len(before))
 
 
 def test_sweeps_look_back_two_seconds_however_dear_they_are() -> None:
     """Each costs more than a slice should, as on a busy machine; a row that commits a second late must not wait."""
-    table, frontier, now = Table(), Frontier(), 0.0
+    table, cursor, now = Table(), ClaimCursor(), 0.0
     for _ in range(200):
         now += 0.5
         table.add(5, -100)  # the pass is never at its end before there is something to find again
-        table.claim(frontier, 100, now, SLICE * 10)
+        table.claim(cursor, 100, now, SLICE * 10)
     late = (5, NOW + timedelta(seconds=now - 1), table.next_id)
     table.rows.add(late)
     for _ in range(3):
         now += 0.3
-        table.claim(frontier, 100, now, SLICE * 10)
+        table.claim(cursor, 100, now, SLICE * 10)
     assert late not in table.rows
 
 
 def test_after_a_look_that_took_very_long_slices_begin_at_once() -> None:
     """Somebody holds a snapshot, and a fresh worker looks at everything: 20 times that long would be blind."""
-    frontier = Frontier()
-    frontier.start(1.0, NOW)
-    frontier.claimed({}, full=False, began=1.0, now=3.0, clock=NOW)
-    assert frontier.next_sweep <= 3.0 + SWEEP_SHARE * SLICE
-    assert frontier.start(frontier.next_sweep, NOW).places[0] > BEGINNING
+    cursor = ClaimCursor()
+    cursor.start(1.0, NOW)
+    cursor.claimed({}, full=False, began=1.0, now=3.0, clock=NOW)
+    assert cursor.next_sweep <= 3.0 + SWEEP_SHARE * SLICE
+    assert cursor.start(cursor.next_sweep, NOW).places[0] > BEGINNING
 
 
 @given(CHANGES, COSTS)
 def test_an_empty_queue_is_told_only_after_everything_was_looked_at(
     changes: list[tuple[str, int, Any]], costs: list[float]
 ) -> None:
-    table, frontier, now, cost = Table(), Frontier(), 0.0, cycle(costs)
+    table, cursor, now, cost = Table(), ClaimCursor(), 0.0, cycle(costs)
     added = math.inf  # when the last row came
     for kind, first, second in changes:
         if kind == "add":
@@ -120,74 +120,74 @@ def test_an_empty_queue_is_told_only_after_everything_was_looked_at(
             added = now
         else:
             now += second
-            table.claim(frontier, first, now, next(cost))
-            if frontier.empty_since > added:
+            table.claim(cursor, first, now, next(cost))
+            if cursor.empty_since > added:
                 assert not table.rows
 
 
 def test_the_first_claim_looks_at_everything() -> None:
-    frontier = Frontier()
-    look = frontier.start(1.0, NOW)
-    assert frontier.sweeping
+    cursor = ClaimCursor()
+    look = cursor.start(1.0, NOW)
+    assert cursor.sweeping
     assert look.places == [BEGINNING] * 10
     assert min(look.untils) > NOW
 
 
 def test_claims_after_a_full_one_start_where_it_left_off_until_the_next_sweep_is_due() -> None:
-    frontier = Frontier()
-    frontier.start(1.0, NOW)
-    frontier.claimed({5: (BASE, 7)}, full=True, began=1.0, now=1.001, clock=NOW)
-    look = frontier.start(1.1, NOW)
-    assert not frontier.sweeping
+    cursor = ClaimCursor()
+    cursor.start(1.0, NOW)
+    cursor.claimed({5: (BASE, 7)}, full=True, began=1.0, now=1.001, clock=NOW)
+    look = cursor.start(1.1, NOW)
+    assert not cursor.sweeping
     assert look.places[5] == (BASE, 7)
     assert look.places[6] == BEGINNING, "nobody has looked there"
-    frontier.start(1.001 + SWEEP_EVERY + 0.001, NOW)
-    assert frontier.sweeping
+    cursor.start(1.001 + SWEEP_EVERY + 0.001, NOW)
+    assert cursor.sweeping
 
 
 @pytest.mark.parametrize("full", [True, False])
 def test_priorities_that_were_used_up_are_looked_at_from_just_before_now_on(full: bool) -> None:
-    frontier = Frontier()
-    frontier.start(1.0, NOW)
-    frontier.claimed({5: (BASE, 7)}, full=full, began=1.0, now=1.001, clock=NOW)
-    places = frontier.start(1.002, NOW + timedelta(seconds=10)).places
-    assert not frontier.sweeping
+    cursor = ClaimCursor()
+    cursor.start(1.0, NOW)
+    cursor.claimed({5: (BASE, 7)}, full=full, began=1.0, now=1.001, clock=NOW)
+    places = cursor.start(1.002, NOW + timedelta(seconds=10)).places
+    assert not cursor.sweeping
     assert places[4] == (NOW - NEAR, 0)
     assert places[6] == (BEGINNING if full else (NOW - NEAR, 0))
 
 
 def test_no_claim_starts_later_than_just_before_now() -> None:
     """Transactions that run side by side commit out of order: one may come that is a bit older than what was taken."""
-    frontier = Frontier()
-    frontier.start(1.0, NOW)
-    frontier.claimed({5: (NOW, 7)}, full=False, began=1.0, now=1.001, clock=NOW)
-    assert frontier.start(1.002, NOW).places[5] == (NOW - NEAR, 0)
+    cursor = ClaimCursor()
+    cursor.start(1.0, NOW)
+    cursor.claimed({5: (NOW, 7)}, full=False, began=1.0, now=1.001, clock=NOW)
+    assert cursor.start(1.002, NOW).places[5] == (NOW - NEAR, 0)
 
 
 @pytest.mark.parametrize("cost", [0.001, 0.01, 0.04])
 def test_sweeps_take_a_twentieth_of_the_time(cost: float) -> None:
-    frontier = Frontier()
-    frontier.start(1.0, NOW)
-    frontier.claimed({}, full=False, began=1.0, now=1.0 + cost, clock=NOW)
-    frontier.start(1.0 + cost + SWEEP_SHARE * cost * 0.99, NOW)
-    assert not frontier.sweeping
+    cursor = ClaimCursor()
+    cursor.start(1.0, NOW)
+    cursor.claimed({}, full=False, began=1.0, now=1.0 + cost, clock=NOW)
+    cursor.start(1.0 + cost + SWEEP_SHARE * cost * 0.99, NOW)
+    assert not cursor.sweeping
 
 
 def test_among_dead_rows_sweeps_go_back_slice_by_slice_and_every_second_one_looks_at_what_is_recent() -> None:
     """Ten minutes of dead rows, each second of which costs a sweep a millisecond."""
-    frontier, now, deepest, recent, dear = Frontier(), 1.0, 0.0, 0, []
+    cursor, now, deepest, recent, dear = ClaimCursor(), 1.0, 0.0, 0, []
     for _ in range(1_500):
         clock = NOW + timedelta(seconds=now)
-        look = frontier.start(now, clock)
+        look = cursor.start(now, clock)
         ages = [(clock - max(time, clock - timedelta(seconds=600))).total_seconds() for time, _ in look.places]
         until = max(0.0, (clock - look.untils[5]).total_seconds())
         cost = max(0.0, ages[5] - until) / 1000
-        if frontier.sweeping:
+        if cursor.sweeping:
             deepest = max(deepest, (clock - look.places[5][0]).total_seconds())
             recent += not until
             dear.append(cost)
-        frontier.claimed({}, full=False, began=now, now=now + cost, clock=clock)
-        now = max(now + cost, frontier.next_sweep) + 1e-6
+        cursor.claimed({}, full=False, began=now, now=now + cost, clock=clock)
+        now = max(now + cost, cursor.next_sweep) + 1e-6
     assert deepest > 86_400 * 365, "it got to the end"
     assert 0.4 < recent / len(dear) < 0.6
     settled = dear[50:]

@@ -14,13 +14,13 @@ import pytest
 from pgjobs import enqueue
 from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
-from pgjobs.worker.claim.cursor import NEWEST, OLDEST, PRIORITIES
+from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
 from pgjobs.worker.claim.lane_rotation import (
+    CHECK_EVERY,
     FIRST,
+    IDLE_AFTER,
     LAST,
-    LOOK_EVERY,
-    TIRED_AFTER,
-    Turns,
+    LaneRotation,
     behind,
     last_in_turn,
     next_quantum,
@@ -53,30 +53,32 @@ def test_the_lane_that_had_its_turn_last_is_where_the_circle_ended(lanes: str, b
 
 
 def test_a_pass_begins_behind_the_lane_that_had_the_last_turn_and_comes_back_to_it() -> None:
-    turns = Turns()
-    turns.passed([(5, "m"), (5, "k")], demand=2, began=0.0, now=0.1)
+    turns = LaneRotation()
+    turns.record_pass([(5, "m"), (5, "k")], demand=2, began=0.0, now=0.1)
     look = turns.start(2, worst=9, clock=NOW)
-    pieces = [piece[:3] for piece in look.pieces if piece.priority == 5]
-    assert pieces == [(5, behind("m"), LAST), (5, FIRST, "m")]
-    assert [piece.priority for piece in look.pieces] == sorted(piece.priority for piece in look.pieces)
+    ranges = [lane_range[:3] for lane_range in look.ranges if lane_range.priority == 5]
+    assert ranges == [(5, behind("m"), LAST), (5, FIRST, "m")]
+    assert [lane_range.priority for lane_range in look.ranges] == sorted(
+        lane_range.priority for lane_range in look.ranges
+    )
 
 
 def test_a_walk_that_ended_before_its_time_goes_on_there_after_a_look_at_what_was_freed() -> None:
-    turns = Turns()
-    turns.looked(100.0, waiting=True)
+    turns = LaneRotation()
+    turns.record_check(100.0, waiting=True)
     first = turns.start(1, worst=1, clock=NOW)
-    turns.passed([], demand=1, began=100.0, now=100.01, ended_at=(1, "k"))
+    turns.record_pass([], demand=1, began=100.0, now=100.01, ended_at=(1, "k"))
     assert turns.seconds_left(100.01) == pytest.approx(0.09)  # sooner than after all was seen
     assert turns.empty_since == 0.0
-    turns.hurry([(1, "a")])
+    turns.wake_now([(1, "a")])
     second = turns.start(1, worst=1, clock=NOW)
-    assert [piece[:3] for piece in second.pieces] == [(1, "a", "a"), (0, behind("k"), LAST), (1, FIRST, LAST)]
-    turns.passed([(1, "a")], demand=1, began=100.0, now=100.01, ended_at=None)
-    assert turns.start(1, worst=1, clock=NOW).pieces == first.pieces  # it was out of turn, and moved nothing
+    assert [lane_range[:3] for lane_range in second.ranges] == [(1, "a", "a"), (0, behind("k"), LAST), (1, FIRST, LAST)]
+    turns.record_pass([(1, "a")], demand=1, began=100.0, now=100.01, ended_at=None)
+    assert turns.start(1, worst=1, clock=NOW).ranges == first.ranges  # it was out of turn, and moved nothing
 
 
 def test_what_is_worse_than_plain_jobs_that_can_not_all_be_run_is_left_out() -> None:
-    assert [piece.priority for piece in Turns().start(1, worst=3, clock=NOW).pieces] == [0, 1, 2, 3]
+    assert [lane_range.priority for lane_range in LaneRotation().start(1, worst=3, clock=NOW).ranges] == [0, 1, 2, 3]
 
 
 def test_with_aging_what_has_waited_long_comes_before_better_priorities() -> None:
@@ -84,30 +86,30 @@ def test_with_aging_what_has_waited_long_comes_before_better_priorities() -> Non
     assert found[0] == (0, NOW)
     assert found[1] == (1, NOW - timedelta(minutes=1))
     assert found.index((9, NOW - timedelta(minutes=9))) < found.index((1, NOW))
-    assert steps(2, NOW, None) == [(0, NEWEST), (1, NEWEST), (2, NEWEST)]
-    assert steps(1, OLDEST, timedelta(minutes=1))[1] == (1, OLDEST)
+    assert steps(2, NOW, None) == [(0, END_OF_TIME), (1, END_OF_TIME), (2, END_OF_TIME)]
+    assert steps(1, EPOCH, timedelta(minutes=1))[1] == (1, EPOCH)
 
 
 def test_a_pass_in_vain_is_followed_by_a_rest_in_proportion_and_one_that_gave_turns_by_none() -> None:
-    turns = Turns()
-    turns.looked(100.0, waiting=True)
+    turns = LaneRotation()
+    turns.record_check(100.0, waiting=True)
     assert turns.is_due(100.0)
-    turns.passed([], demand=5, began=100.0, now=100.01)
+    turns.record_pass([], demand=5, began=100.0, now=100.01)
     assert turns.seconds_left(100.01) == pytest.approx(0.2)
-    turns.hurry()
+    turns.wake_now()
     assert turns.is_due(100.01)
-    turns.passed([(0, "a")], demand=5, began=100.0, now=100.01)
+    turns.record_pass([(0, "a")], demand=5, began=100.0, now=100.01)
     assert turns.is_due(100.01)
 
 
 def test_a_queue_without_such_jobs_makes_no_passes_and_looks_once_a_second() -> None:
-    turns = Turns()
-    turns.looked(100.0, waiting=False)
+    turns = LaneRotation()
+    turns.record_check(100.0, waiting=False)
     assert (turns.is_due(100.0), turns.seconds_left(100.0)) == (False, float("inf"))
-    assert turns.next_look == 100.0 + LOOK_EVERY
-    turns.looked(101.0, waiting=True)
-    assert turns.are_taken(101.0 + TIRED_AFTER - 1)
-    assert not turns.are_taken(101.0 + TIRED_AFTER)
+    assert turns.next_check == 100.0 + CHECK_EVERY
+    turns.record_check(101.0, waiting=True)
+    assert turns.active(101.0 + IDLE_AFTER - 1)
+    assert not turns.active(101.0 + IDLE_AFTER)
 
 
 def test_one_lane_may_have_all_there_is_and_many_get_one_each() -> None:
@@ -153,15 +155,15 @@ def one_pass(
     most: int = 500,
 ) -> list[tuple[Any, ...]]:
     with hot.transaction():
-        row = hot.execute(statement("lock_turns")).fetchone()
+        row = hot.execute(statement("lock_lanes")).fetchone()
         if row != (True,):
             return []
-        hot.execute(statement("wake_waiting"), {"queue": queue})
+        hot.execute(statement("release_due_waiting"), {"queue": queue})
         values = {
             "priorities": array([*PRIORITIES, *PRIORITIES]),
             "sinces": [behind(last)] * 10 + [FIRST] * 10,
             "untils": [LAST] * 10 + [last] * 10,
-            "dues": [NEWEST] * 20,
+            "dues": [END_OF_TIME] * 20,
             "most": most,
             "quantum": quantum,
             "queue": queue,
@@ -278,14 +280,14 @@ def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: 
     conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 100, '1 hour', 100)")
     jobs = [wait_in_lane(conn, limit_key="k", priority=5, run_at="2020-01-01Z") for _ in range(5)]
     me = register(conn, [QueueSlots("default")], rescue_after=30.0, pooled=False)
-    turns = Turns()
+    turns = LaneRotation()
     turns.aging = timedelta(minutes=1)
     look = turns.start(100, worst=9, clock=datetime.now(UTC))
     values = {
-        "priorities": array(piece.priority for piece in look.pieces),
-        "sinces": [piece.since for piece in look.pieces],
-        "untils": [piece.until for piece in look.pieces],
-        "dues": [piece.due for piece in look.pieces],
+        "priorities": array(lane_range.priority for lane_range in look.ranges),
+        "sinces": [lane_range.since for lane_range in look.ranges],
+        "untils": [lane_range.until for lane_range in look.ranges],
+        "dues": [lane_range.due for lane_range in look.ranges],
         "quantum": 100,
         "most": 500,
         "queue": "default",
@@ -436,7 +438,7 @@ def test_those_who_give_turns_at_once_never_exceed_a_limit(database_url: str, co
 
 
 @pytest.mark.parametrize("state", ["empty", "filled"])
-@pytest.mark.parametrize("name", ["claim_waiting", "wake_waiting", "look_queue", "queue_room"])
+@pytest.mark.parametrize("name", ["claim_waiting", "release_due_waiting", "check_queue", "queue_capacity"])
 def test_the_plans_read_by_indexes_alone(
     database_url: str, conn: psycopg.Connection, worker: int, name: str, state: str
 ) -> None:
@@ -452,7 +454,7 @@ def test_the_plans_read_by_indexes_alone(
         "sinces": ["", ""],
         "most": 500,
         "untils": [LAST, LAST],
-        "dues": [NEWEST, NEWEST],
+        "dues": [END_OF_TIME, END_OF_TIME],
         "quantum": 1,
         "queue": "default",
         "demand": 5,

@@ -113,7 +113,7 @@ def test_the_statement_reckons_with_buckets_as_the_formula_does(conn: psycopg.Co
             )
             if tokens > -1:
                 conn.execute("INSERT INTO pgjobs.buckets VALUES ('queue', 'q', %s, %s)", [tokens, at])
-            row = conn.execute(statement("queue_room"), {"queue": "q"}).fetchone()
+            row = conn.execute(statement("queue_capacity"), {"queue": "q"}).fetchone()
         assert row is not None
         have = refill(tokens if tokens > -1 else None, at, now, rate, burst)
         assert abs(row[1] - have) < 1e-6 * max(1, have)

@@ -14,7 +14,7 @@ import psycopg
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin.drain import wait_until_idle
 from pgjobs.admin.pauses import pause_everything, pause_task, resume_everything, resume_task
-from pgjobs.db.doorbell import put_back
+from pgjobs.db.doorbell import requeue_parked
 from pgjobs.jobs.outcome import Parked
 from pgjobs.worker.runtime.settle import Claim, settle
 from tests.support import tasks_cancel as tasks
@@ -116,5 +116,5 @@ def test_what_is_parked_for_a_pause_that_has_ended_is_handed_back(conn: psycopg.
 def test_what_a_broken_off_resume_has_left_is_put_back(conn: psycopg.Connection) -> None:
     job = enqueue(conn, tasks.quick).id
     conn.execute("UPDATE pgjobs.jobs SET status = 'waiting', held = 'task'")
-    assert put_back(conn) == 1
+    assert requeue_parked(conn) == 1
     assert row_of(conn, job)["status"] == "queued"

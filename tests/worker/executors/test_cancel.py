@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pgjobs import Job, enqueue, enqueue_many
-from pgjobs.admin.job_actions import cancel_jobs, wait_for_end
+from pgjobs.admin.job_actions import cancel_jobs, wait_for_exit
 from tests.support import tasks_cancel as tasks
 from tests.support.rows import put_job, row_of
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
@@ -62,7 +62,7 @@ def test_what_runs_ends_within_a_second_and_is_not_retried(conn: psycopg.Connect
         began = time.monotonic()
         change = cancel_jobs(conn, [job], force=KINDS[kind][1], reason="not needed")
         assert (change.done, change.asked, change.refused) == ((), (job,), ())
-        assert wait_for_end(conn, [job], 10) == (), kind
+        assert wait_for_exit(conn, [job], 10) == (), kind
         took[kind] = time.monotonic() - began
         row = row_of(conn, job)
         assert (row["status"], row["error"], row["attempt"]) == ("cancelled", "not needed", 1), kind
@@ -89,12 +89,12 @@ def test_a_job_that_returns_all_the_same_has_completed_and_one_that_does_not_loo
         claimed(conn, job, running)
     time.sleep(STARTS_IN)
     cancel_jobs(conn, [*returns, goes_on])
-    assert wait_for_end(conn, [*returns, goes_on], 3) == (goes_on,)
+    assert wait_for_exit(conn, [*returns, goes_on], 3) == (goes_on,)
     for job in returns:
         row = row_of(conn, job)
         assert (row["status"], row["error"], row["attempt"]) == ("completed", None, 1)
     cancel_jobs(conn, [goes_on], force=True)
-    assert wait_for_end(conn, [goes_on], 3) == ()
+    assert wait_for_exit(conn, [goes_on], 3) == ()
     assert row_of(conn, goes_on)["status"] == "cancelled"
 
 

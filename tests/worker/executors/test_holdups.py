@@ -14,10 +14,10 @@ from pgjobs.db import migrations as migrate
 from pgjobs.db.statements import statement
 from pgjobs.embedded import embedded_server
 from pgjobs.jobs.outcome import RELEASED, Retried, Snoozed
-from pgjobs.worker.claim.cursor import BEGINNING, NEWEST, PRIORITIES
+from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.local.demand import INBOX_BYTES, prefetch
-from pgjobs.worker.runtime.registration import application_name, end_backends, register
+from pgjobs.worker.runtime.registration import application_name, register, terminate_backends
 from pgjobs.worker.runtime.settle import Claim, array, settle
 from tests.support import tasks, tasks_holdups
 from tests.support.rows import row_of
@@ -31,7 +31,7 @@ def claim_one(conn: psycopg.Connection, worker_id: int) -> list[Row]:
     values = {
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
-        "untils": [NEWEST] * 10,
+        "untils": [END_OF_TIME] * 10,
         "slot": None,
         "ids": array([0] * 10),
         "queue": "default",
@@ -157,9 +157,9 @@ def test_nobody_is_taken_for_dead_before_the_server_has_been_up_for_long_enough(
         with psycopg.connect(server.url, autocommit=True) as conn:
             worker = register(conn, [QueueSlots("default")])
             conn.execute("UPDATE pgjobs.workers SET heartbeat_at = now() - interval '1 day'")
-            assert conn.execute(statement("unheard_workers"), {"timeout": 3600}).fetchall() == []
+            assert conn.execute(statement("silent_workers"), {"timeout": 3600}).fetchall() == []
             time.sleep(0.3)
-            found = conn.execute(statement("unheard_workers"), {"timeout": 0.1}).fetchall()
+            found = conn.execute(statement("silent_workers"), {"timeout": 0.1}).fetchall()
             assert [row[0] for row in found] == [worker]
 
 
@@ -173,7 +173,7 @@ def test_what_the_server_still_does_for_a_dead_worker_is_ended(database_url: str
         psycopg.connect(database_url, application_name=other, autocommit=True),
     ):
         assert (alive(gone), alive(other)) == (1, 1)
-        end_backends(conn, 1)
+        terminate_backends(conn, 1)
         assert (alive(gone), alive(other)) == (0, 1)
 
 

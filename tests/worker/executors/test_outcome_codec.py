@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Released, Retried, Snoozed
 from pgjobs.worker.executors.child_process import receive, send
-from pgjobs.worker.executors.outcome_codec import LONGEST, from_bytes, to_bytes
+from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes, to_bytes
 
 OUTCOMES: list[Outcome] = [
     COMPLETED,
@@ -106,6 +106,6 @@ def test_an_answer_that_is_too_long_is_not_read() -> None:
     with closing(ours), closing(theirs):
         send(theirs, b"x" * 10)
         assert receive(ours, most=10) == b"x" * 10
-        theirs.sendall((LONGEST + 1).to_bytes(4, "big"))
+        theirs.sendall((MAX_OUTCOME_BYTES + 1).to_bytes(4, "big"))
         with pytest.raises(ValueError, match="bytes"):
-            receive(ours, most=LONGEST)
+            receive(ours, most=MAX_OUTCOME_BYTES)

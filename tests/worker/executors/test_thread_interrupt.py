@@ -12,7 +12,7 @@ import pytest
 
 from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import JobCancelled
-from pgjobs.worker.executors.thread_interrupt import Seat
+from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 
 
 def job(id: int, claim: int = 1) -> CurrentJob:
@@ -21,16 +21,16 @@ def job(id: int, claim: int = 1) -> CurrentJob:
 
 
 def test_a_job_is_known_by_its_id_and_its_claim() -> None:
-    seat = Seat()
-    seat.job = here = job(1, claim=2)
+    interrupt = ThreadInterrupt()
+    interrupt.job = here = job(1, claim=2)
     assert not here.cancelled
-    assert not seat.cancel(1, 1, force=True)
-    assert not seat.cancel(2, 2, force=True)
+    assert not interrupt.cancel(1, 1, force=True)
+    assert not interrupt.cancel(2, 2, force=True)
     assert not here.cancelled
-    assert seat.cancel(1, 2, force=False)
+    assert interrupt.cancel(1, 2, force=False)
     assert here.cancelled
-    seat.leave()
-    assert not seat.cancel(1, 2, force=False)
+    interrupt.leave()
+    assert not interrupt.cancel(1, 2, force=False)
 
 
 @pytest.fixture
@@ -47,31 +47,31 @@ def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
     raised: list[BaseException] = []
 
     def work() -> None:
-        seat = Seat()
+        interrupt = ThreadInterrupt()
         try:
             for number in range(2_000):
-                seat.job = here = job(number)
-                current[0] = (seat, here)
+                interrupt.job = here = job(number)
+                current[0] = (interrupt, here)
                 try:
                     time.sleep(0)
-                    seat.job = None
-                    if seat.hunted:
-                        seat.leave()
+                    interrupt.job = None
+                    if interrupt.interrupt_pending:
+                        interrupt.leave()
                 except JobCancelled:
-                    seat.leave()
+                    interrupt.leave()
                 for _ in range(5):  # between two jobs nothing may arrive
                     time.sleep(0)
         except BaseException as error:
             raised.append(error)
 
-    current: list[tuple[Seat, CurrentJob] | None] = [None]
+    current: list[tuple[ThreadInterrupt, CurrentJob] | None] = [None]
     thread = threading.Thread(target=work)
     thread.start()
     asked = 0
     while thread.is_alive():
         if current[0] is not None:
-            seat, here = current[0]
-            asked += seat.cancel(here.id, here.claim, force=True)
+            interrupt, here = current[0]
+            asked += interrupt.cancel(here.id, here.claim, force=True)
     assert raised == []
     assert asked
 
@@ -79,7 +79,7 @@ def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
 def test_who_comes_too_late_raises_in_no_other_job() -> None:
     first, second = job(1), job(2)
 
-    class Late(Seat):
+    class Late(ThreadInterrupt):
         """Whose job ends just when somebody wants to raise in it."""
 
         looks = 0
@@ -92,9 +92,9 @@ def test_who_comes_too_late_raises_in_no_other_job() -> None:
         @job.setter
         def job(self, job: CurrentJob | None) -> None: ...
 
-    seat = Late()
-    assert seat.cancel(1, 1, force=True)
+    interrupt = Late()
+    assert interrupt.cancel(1, 1, force=True)
     for _ in range(50):
         time.sleep(0.001)  # JobCancelled would arrive here, in this thread
-    seat.leave()
+    interrupt.leave()
     assert not second.cancelled

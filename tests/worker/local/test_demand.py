@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs.worker.local.demand import (
-    BIGGEST_BATCH,
     INBOX_SECONDS,
-    MOST_PREFETCHED,
+    MAX_BATCH,
+    MAX_PREFETCHED,
     demand,
     moving_mean,
     prefetch,
@@ -25,7 +25,7 @@ MEANS = st.one_of(st.none(), st.floats(0, 1e5))
 @given(SLOTS, MEANS)
 def test_what_is_fetched_ahead_is_about_a_quarter_of_a_second_of_work(slots: int, mean: float | None) -> None:
     ahead = prefetch(mean, slots)
-    assert 0 <= ahead <= MOST_PREFETCHED
+    assert 0 <= ahead <= MAX_PREFETCHED
     if mean is None or mean > INBOX_SECONDS:
         assert ahead == 0
     else:
@@ -35,7 +35,7 @@ def test_what_is_fetched_ahead_is_about_a_quarter_of_a_second_of_work(slots: int
 @given(SLOTS, MEANS, st.integers(0, 20_000))
 def test_no_more_is_claimed_than_fits_into_slots_and_inbox(slots: int, mean: float | None, outstanding: int) -> None:
     wanted = demand(outstanding, slots, mean)
-    assert 0 <= wanted <= BIGGEST_BATCH
+    assert 0 <= wanted <= MAX_BATCH
     assert wanted == 0 or outstanding + wanted <= slots + prefetch(mean, slots)
 
 

@@ -102,17 +102,19 @@ def test_a_database_that_refuses_to_write_for_a_while_is_waited_for(
 def test_a_job_outlives_an_outage_that_only_the_heart_notices(database_url: str, conn: psycopg.Connection) -> None:
     # Else its own supervisor would take the job back, from a worker that lives.
     name = scalar(conn, "SELECT current_database()")
-    heart = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pgjobs heart'"
+    heartbeat_thread = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pgjobs heartbeat'"
+    )
     tasks.make_seen(conn)
     with work(database_url, *QUICK, env={tasks.URL: database_url}) as running:
         wait_for(conn, IDLE, log=lambda: running.output)
         job = enqueue(conn, tasks.note, "once", 8.0).id
         wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: running.output)
         conn.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        scalar(conn, heart)
+        scalar(conn, heartbeat_thread)
         time.sleep(6.0)  # far longer than what makes a silent worker a dead one
         conn.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-        scalar(conn, heart)
+        scalar(conn, heartbeat_thread)
         wait_done(conn, 15, log=lambda: running.output)
     assert row_of(conn, job)["attempt"] == 1
     assert scalar(conn, "SELECT count(*) FROM seen") == 1

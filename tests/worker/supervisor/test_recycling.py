@@ -9,7 +9,7 @@ import pytest
 from pgjobs import enqueue, enqueue_many
 from pgjobs.core.errors import UsageError
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.runtime.recycling import MEGABYTE, worn_out
+from pgjobs.worker.runtime.recycling import MEGABYTE, should_recycle
 from tests.support import tasks, tasks_wear
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_for, work
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def test_a_process_is_worn_out_by_jobs_or_memory(
     jobs: int, megabytes: int, max_jobs: int | None, max_memory: int | None, reason: str | None
 ) -> None:
-    assert worn_out(jobs, megabytes * MEGABYTE, max_jobs, max_memory) == reason
+    assert should_recycle(jobs, megabytes * MEGABYTE, max_jobs, max_memory) == reason
 
 
 @pytest.mark.parametrize("name", ["max_jobs", "max_memory", "job_memory"])

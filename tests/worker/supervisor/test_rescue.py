@@ -12,9 +12,9 @@ import pytest
 from psycopg import conninfo
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.worker.supervisor.heartbeat import Heart
-from pgjobs.worker.supervisor.maintenance import Caretaker
-from pgjobs.worker.supervisor.rescue import rescue_unheard
+from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
+from pgjobs.worker.supervisor.maintenance import MaintenanceThread
+from pgjobs.worker.supervisor.rescue import rescue_silent_workers
 from pgjobs.worker.supervisor.scheduler import Scheduler
 from tests.support import tasks
 from tests.support.processes import children, is_alive, wait_until
@@ -179,9 +179,9 @@ def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
     job = put_job(conn, status="running", attempt=1, worker_id=worker)
     with psycopg.connect(database_url) as settling:
         settling.execute("SELECT FROM pgjobs.jobs_live FOR UPDATE")
-        assert rescue_unheard(conn, SOON) == 0
+        assert rescue_silent_workers(conn, SOON) == 0
         assert row_of(conn, job)["status"] == "running"
-    assert rescue_unheard(conn, SOON) == 1
+    assert rescue_silent_workers(conn, SOON) == 1
     assert row_of(conn, job)["status"] == "queued"
     assert count(conn, "workers") == 0
 
@@ -193,12 +193,12 @@ def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
     ours, gone = put_worker(conn, {"default": 1}, silent_for=100), list[int]()
     proxy = Proxy(conn.info.port)
     through_proxy = conninfo.make_conninfo(database_url, host="127.0.0.1", port=proxy.port)
-    heart = Heart(through_proxy, 0.1, 0.5, lambda: [ours], gone.append)
-    caretaker = Caretaker(database_url, 0.1, 0.5, heart, Scheduler(database_url, ""))
+    heartbeat_thread = HeartbeatThread(through_proxy, 0.1, 0.5, lambda: [ours], gone.append)
+    maintenance = MaintenanceThread(database_url, 0.1, 0.5, heartbeat_thread, Scheduler(database_url, ""))
     heard = "SELECT now() - heartbeat_at < interval '0.3 s' FROM pgjobs.workers WHERE id = %s"
-    heart.start()
+    heartbeat_thread.start()
     wait_until(lambda: scalar(conn, heard, [ours]))
-    caretaker.start()
+    maintenance.start()
     proxy.mode = "refuse"
     proxy.cut()
     time.sleep(2.0)
@@ -209,10 +209,10 @@ def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
     wait_until(lambda: count(conn, "workers") == 1)  # now it may judge again
     assert scalar(conn, heard, [ours])
     assert gone == []
-    caretaker.stop()
-    heart.stop()
-    caretaker.join(10)
-    heart.join(10)
+    maintenance.stop()
+    heartbeat_thread.stop()
+    maintenance.join(10)
+    heartbeat_thread.join(10)
     proxy.close()
 
 
@@ -223,20 +223,20 @@ def test_when_the_servers_clock_leaps_only_who_stays_silent_is_taken_for_dead(
     ours, gone = put_worker(conn, {"default": 1}), list[int]()
     stranger = put_worker(conn, {"default": 1})
     leap = "UPDATE pgjobs.workers SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE id = %s"
-    heart = Heart(database_url, 0.2, 1.0, lambda: [ours], gone.append)
-    caretaker = Caretaker(database_url, 0.2, 1.0, heart, Scheduler(database_url, ""))
-    heart.start()
-    caretaker.start()
+    heartbeat_thread = HeartbeatThread(database_url, 0.2, 1.0, lambda: [ours], gone.append)
+    maintenance = MaintenanceThread(database_url, 0.2, 1.0, heartbeat_thread, Scheduler(database_url, ""))
+    heartbeat_thread.start()
+    maintenance.start()
     for _ in range(40):
         conn.execute(leap, [ours])
         time.sleep(0.1)
     assert scalar(conn, "SELECT array_agg(id) FROM pgjobs.workers") == [ours]  # and not the stranger
     assert gone == []
     assert ours != stranger
-    caretaker.stop()
-    heart.stop()
-    caretaker.join(10)
-    heart.join(10)
+    maintenance.stop()
+    heartbeat_thread.stop()
+    maintenance.join(10)
+    heartbeat_thread.join(10)
 
 
 def test_a_thread_that_closes_all_files_of_its_worker_becomes_a_dead_letter(

@@ -30,7 +30,7 @@ TODAY = "(now() AT TIME ZONE 'UTC')::date"
 def make_days(conn: Connection, *ago: int) -> None:
     """Make days of history, each with a job in it, and leave it to retention what becomes of them."""
     for days in ago:
-        conn.execute(f"SELECT pgjobs.make_history_partition({TODAY} - {days})".encode())
+        conn.execute(f"SELECT pgjobs.create_history_partition({TODAY} - {days})".encode())
         put_finished(conn, days)
 
 
@@ -322,7 +322,7 @@ def test_another_schema_has_a_retention_of_its_own(conn: Connection, database_ur
 
     migrate.upgrade(database_url, schema="second")
     make_days(conn, 9)
-    conn.execute(f"SELECT second.make_history_partition({TODAY} - 9)".encode())
+    conn.execute(f"SELECT second.create_history_partition({TODAY} - 9)".encode())
     configure(schema="second")
     Retention().work(conn, lambda: False)
     assert conn.execute(statement("missing_history_days"), {"ahead": 3}).fetchall() == []

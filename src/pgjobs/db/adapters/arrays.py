@@ -57,7 +57,7 @@ class _BlobsDumper(Dumper):
         return _array(_BYTEA.oid, obj)
 
 
-def teach(adapters: AdaptersMap) -> None:
+def register(adapters: AdaptersMap) -> None:
     """Let a connection dump these two; nothing else changes for it."""
     adapters.register_dumper(Texts, _TextsDumper)
     adapters.register_dumper(Blobs, _BlobsDumper)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LEAST = "ascii"  # every encoding of PostgreSQL has it
+_COMMON_ENCODING = "ascii"  # every encoding of PostgreSQL has it
 
 
 def with_storable_summaries(values: Mapping[str, Any], driver_connection: Any) -> Mapping[str, Any]:
@@ -37,18 +37,18 @@ def codec_of(driver_connection: Any) -> str:
     try:
         driver = type(driver_connection).__module__.partition(".")[0]
         if driver == "asyncpg":  # UTF-8 on its own side, always
-            return "utf-8" if driver_connection.get_settings().server_encoding == "UTF8" else _LEAST
+            return "utf-8" if driver_connection.get_settings().server_encoding == "UTF8" else _COMMON_ENCODING
         if driver == "psycopg2":
             both = {driver_connection.encoding, driver_connection.get_parameter_status("server_encoding")}
-            return "utf-8" if both == {"UTF8"} else _LEAST
+            return "utf-8" if both == {"UTF8"} else _COMMON_ENCODING
         info = driver_connection.info  # psycopg; a subclass of its connections may be from anywhere
         client, server = info.parameter_status("client_encoding"), info.parameter_status("server_encoding")
-        return str(info.encoding) if server in ("UTF8", client) else _LEAST
+        return str(info.encoding) if server in ("UTF8", client) else _COMMON_ENCODING
     except Exception:  # another driver; or a connection that is closed, which is said where it is used
-        return _LEAST
+        return _COMMON_ENCODING
 
 
 def _escaped(summary: str | None, codec: str) -> str | None:
-    from pgjobs.core.text import shortened
+    from pgjobs.core.text import shorten
 
-    return None if summary is None else shortened(summary.encode(codec, "backslashreplace").decode(codec))
+    return None if summary is None else shorten(summary.encode(codec, "backslashreplace").decode(codec))

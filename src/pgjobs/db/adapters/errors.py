@@ -9,7 +9,7 @@ from pgjobs.core.errors import SchemaError
 _MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema
 
 
-def explain(error: Exception) -> NoReturn:
+def translate_error(error: Exception) -> NoReturn:
     """Raise the error again; if the tables are missing, say so.
 
     Raises:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.db.job_columns import Columns
+    from pgjobs.db.job_columns import JobColumns
 
-_MOST_LEARNT = 1_000
+_MAX_PREPARED = 1_000
 _CELLS = ("summary", "signature", "payload")  # in the order of the statement, behind the columns
 _OFF, _IDLE = pq.PipelineStatus.OFF, pq.TransactionStatus.IDLE
 _READY = (_IDLE, pq.TransactionStatus.INTRANS)
@@ -38,15 +38,17 @@ class _Learnt(NamedTuple):
     formats: list[Any]
 
 
-_learnt: dict[tuple[str, Columns, bool, bool], _Learnt] = {}
+_remembered: dict[tuple[str, JobColumns, bool, bool], _Learnt] = {}
 
 
-def learn(cursor: Any, sql: str, columns: Columns, cells: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+def remember(
+    cursor: Any, sql: str, columns: JobColumns, values: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> None:
     """Keep what psycopg makes of one row's statement: it has just run on this cursor, with these parameters."""
-    if "payload" not in cells or not _is_plain(columns):
+    if "payload" not in values or not _is_plain(columns):
         return
-    shape = _shape(sql, columns, cells)
-    known = _learnt.get(shape)
+    shape = _shape(sql, columns, values)
+    known = _remembered.get(shape)
     if known is not None and known.key in _names(cursor.connection):
         return
     try:
@@ -55,62 +57,62 @@ def learn(cursor: Any, sql: str, columns: Columns, cells: Mapping[str, Any], par
     except Exception:  # another version of psycopg; the row is in, and must not fail now
         return
     first = len(columns)
-    if dumped is None or len(dumped) != first + len(_CELLS) or dumped[-1] != cells["payload"]:
+    if dumped is None or len(dumped) != first + len(_CELLS) or dumped[-1] != values["payload"]:
         return
-    if len(_learnt) >= _MOST_LEARNT:
-        _learnt.clear()
-    _learnt[shape] = _Learnt(key, list(dumped[:first]), list(formats))
+    if len(_remembered) >= _MAX_PREPARED:
+        _remembered.clear()
+    _remembered[shape] = _Learnt(key, list(dumped[:first]), list(formats))
 
 
-def insert(conn: psycopg.Connection[Any], sql: str, columns: Columns, cells: Mapping[str, Any]) -> int | None:
+def insert(conn: psycopg.Connection[Any], sql: str, columns: JobColumns, values: Mapping[str, Any]) -> int | None:
     """Insert a row and give its id; None: nothing was done, because there is no short way.
 
     Raises:
         psycopg.Error: as the cursor would.
 
     """
-    learnt = _learnt.get(_shape(sql, columns, cells))
+    learnt = _remembered.get(_shape(sql, columns, values))
     if learnt is None:
         return None
     with conn.lock:
-        name = _prepared_name(conn, learnt, cells)
+        name = _prepared_name(conn, learnt, values)
         if name is None:
             return None
         if conn.pgconn.transaction_status == _IDLE and not conn.autocommit:
             conn.wait(conn._start_query())
-        _send(conn, name, learnt, cells)
+        _send(conn, name, learnt, values)
         return _id(conn, learnt, conn.wait(generators.execute(conn.pgconn)))
 
 
 async def insert_async(
-    conn: psycopg.AsyncConnection[Any], sql: str, columns: Columns, cells: Mapping[str, Any]
+    conn: psycopg.AsyncConnection[Any], sql: str, columns: JobColumns, values: Mapping[str, Any]
 ) -> int | None:
     """Do the same on an async connection."""
-    learnt = _learnt.get(_shape(sql, columns, cells))
+    learnt = _remembered.get(_shape(sql, columns, values))
     if learnt is None:
         return None
     async with conn.lock:
-        name = _prepared_name(conn, learnt, cells)
+        name = _prepared_name(conn, learnt, values)
         if name is None:
             return None
         if conn.pgconn.transaction_status == _IDLE and not conn.autocommit:
             await conn.wait(conn._start_query())
-        _send(conn, name, learnt, cells)
+        _send(conn, name, learnt, values)
         return _id(conn, learnt, await conn.wait(generators.execute(conn.pgconn)))
 
 
-def _shape(sql: str, columns: Columns, cells: Mapping[str, Any]) -> tuple[str, Columns, bool, bool]:
-    return sql, columns, cells.get("summary") is None, cells.get("signature") is None  # NULL is of another type
+def _shape(sql: str, columns: JobColumns, values: Mapping[str, Any]) -> tuple[str, JobColumns, bool, bool]:
+    return sql, columns, values.get("summary") is None, values.get("signature") is None  # NULL is of another type
 
 
-def _is_plain(columns: Columns) -> bool:
+def _is_plain(columns: JobColumns) -> bool:
     """Say whether they are the same bytes for every connection, whatever its encoding, and more than once of use."""
     return columns.run_at is None and all(value.isascii() for value in columns if isinstance(value, str))
 
 
-def _prepared_name(conn: Any, learnt: _Learnt, cells: Mapping[str, Any]) -> bytes | None:
+def _prepared_name(conn: Any, learnt: _Learnt, values: Mapping[str, Any]) -> bytes | None:
     """Give the name of the prepared statement; None: the cursor has to be used."""
-    name, summary = _names(conn).get(learnt.key), cells["summary"]
+    name, summary = _names(conn).get(learnt.key), values["summary"]
     if name is None or not (summary is None or summary.isascii()):
         return None
     pgconn = conn.pgconn
@@ -119,8 +121,8 @@ def _prepared_name(conn: Any, learnt: _Learnt, cells: Mapping[str, Any]) -> byte
     return name
 
 
-def _send(conn: Any, name: bytes, learnt: _Learnt, cells: Mapping[str, Any]) -> None:
-    summary, signature, payload = (cells[name] for name in _CELLS)
+def _send(conn: Any, name: bytes, learnt: _Learnt, values: Mapping[str, Any]) -> None:
+    summary, signature, payload = (values[name] for name in _CELLS)
     parameters = [*learnt.columns, None if summary is None else summary.encode(), signature, payload]
     conn.pgconn.send_query_prepared(name, parameters, learnt.formats, _BINARY)
 

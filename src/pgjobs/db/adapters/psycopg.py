@@ -9,9 +9,9 @@ from psycopg import AsyncCursor, Cursor
 from psycopg.rows import tuple_row
 
 from pgjobs.db.adapters import prepared
-from pgjobs.db.adapters.arrays import Blobs, Texts, teach
+from pgjobs.db.adapters.arrays import Blobs, Texts, register
 from pgjobs.db.adapters.encoding import with_storable_summaries
-from pgjobs.db.adapters.errors import explain
+from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import statement
 
 if TYPE_CHECKING:
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.db.job_columns import Columns
+    from pgjobs.db.job_columns import JobColumns
 
 
-def run(conn: psycopg.Connection[Any], name: str, columns: Columns, cells: Mapping[str, Any]) -> list[int]:
+def run(conn: psycopg.Connection[Any], name: str, columns: JobColumns, values: Mapping[str, Any]) -> list[int]:
     """Run a statement in the connection's transaction, and give the ids that it returns."""
     sql = binary(statement(name))
     try:
-        if name == "enqueue" and (job := prepared.insert(conn, sql, columns, cells)) is not None:
+        if name == "enqueue" and (job := prepared.insert(conn, sql, columns, values)) is not None:
             return [job]
         # A plain cursor, because the connection's own may read other placeholders or make other rows.
         with Cursor(conn, row_factory=tuple_row) as cursor:
-            values = parameters(conn, columns, cells)
+            values = parameters(conn, columns, values)
             cursor.execute(sql, values, binary=True)
             if name == "enqueue":
-                prepared.learn(cursor, sql, columns, cells, values)
+                prepared.remember(cursor, sql, columns, values, values)
             return [int(row[0]) for row in cursor.fetchall()]
     except Exception as error:
-        explain(error)
+        translate_error(error)
 
 
 async def run_async(
-    conn: psycopg.AsyncConnection[Any], name: str, columns: Columns, cells: Mapping[str, Any]
+    conn: psycopg.AsyncConnection[Any], name: str, columns: JobColumns, values: Mapping[str, Any]
 ) -> list[int]:
     """Do the same on an async connection."""
     sql = binary(statement(name))
     try:
-        if name == "enqueue" and (job := await prepared.insert_async(conn, sql, columns, cells)) is not None:
+        if name == "enqueue" and (job := await prepared.insert_async(conn, sql, columns, values)) is not None:
             return [job]
         async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
-            values = parameters(conn, columns, cells)
+            values = parameters(conn, columns, values)
             await cursor.execute(sql, values, binary=True)
             if name == "enqueue":
-                prepared.learn(cursor, sql, columns, cells, values)
+                prepared.remember(cursor, sql, columns, values, values)
             return [int(row[0]) for row in await cursor.fetchall()]
     except Exception as error:
-        explain(error)
+        translate_error(error)
 
 
-def parameters(driver_connection: Any, columns: Columns, cells: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(driver_connection: Any, columns: JobColumns, values: Mapping[str, Any]) -> dict[str, Any]:
     """Give all parameters of a statement as psycopg sends them best, on a connection of its own or SQLAlchemy's."""
-    values = {**columns._asdict(), **with_storable_summaries(cells, driver_connection)}
+    values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
     if "payloads" in values:
-        teach(driver_connection.adapters)
+        register(driver_connection.adapters)
         values["payloads"] = Blobs(values["payloads"])
         if values["summaries"] is not None:
             values["summaries"] = Texts(values["summaries"])

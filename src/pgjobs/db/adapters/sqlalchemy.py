@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from pgjobs.db.adapters.encoding import with_storable_summaries
-from pgjobs.db.adapters.errors import explain
+from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import named_statement, statement
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult, TextClause
 
-    from pgjobs.db.job_columns import Columns
+    from pgjobs.db.job_columns import JobColumns
 
 # A caller may read with server-side cursors; an INSERT can not be run through one.
 _STREAMING = ("stream_results", "yield_per")
 _NOT_STREAMING = {"stream_results": False, "yield_per": None}
 
 
-def run(connection: Connection, name: str, columns: Columns, cells: Mapping[str, Any]) -> list[int]:
+def run(connection: Connection, name: str, columns: JobColumns, values: Mapping[str, Any]) -> list[int]:
     """Run a statement in the connection's transaction, and give the ids that it returns."""
     result: CursorResult[Any]
     try:
@@ -35,16 +35,16 @@ def run(connection: Connection, name: str, columns: Columns, cells: Mapping[str,
         if connection.dialect.driver == "psycopg":
             from pgjobs.db.adapters.psycopg import binary, parameters
 
-            values = parameters(driver_connection, columns, cells)
+            values = parameters(driver_connection, columns, values)
             result = connection.exec_driver_sql(binary(statement(name)), values, options)
         else:
-            values = {**columns._asdict(), **with_storable_summaries(cells, driver_connection)}
+            values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
             result = connection.execute(_text(named_statement(name)), values, execution_options=options)
         with closing(result):
             rows = result.cursor.fetchall()  # Rows of SQLAlchemy's would take five times as long
         return [int(row[0]) for row in rows]
     except Exception as error:
-        explain(error)
+        translate_error(error)
 
 
 @cache

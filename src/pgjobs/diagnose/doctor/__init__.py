@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.errors import QueryCanceled
 
 from pgjobs.core.config import settings
-from pgjobs.core.version import OLDEST_SERVER, VERSION
+from pgjobs.core.version import MIN_SERVER_VERSION, VERSION
 from pgjobs.db.connection import behind_pooler
 from pgjobs.db.query import fetch_dicts, local_settings
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
 SCAN = 100_000  # rows of a table that are read for what no index finds
-PATIENCE = 5_000  # milliseconds, before it is done without reading them
+SCAN_TIMEOUT_MS = 5_000  # milliseconds, before it is done without reading them
 _PLANS = {"enable_sort": "off", "jit": "off"}  # index scans for what has an order: a LIMIT ends them
 
 
@@ -30,7 +30,7 @@ def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosi
 
 
 def look(
-    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, patience: int = PATIENCE
+    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, patience: int = SCAN_TIMEOUT_MS
 ) -> Installation:
     """Gather what the doctor looks at.
 
@@ -42,7 +42,7 @@ def look(
         "version": version,
         "revision": revision_of(conn),
         "expected": EXPECTED_REVISION,
-        "oldest_server": OLDEST_SERVER,
+        "oldest_server": MIN_SERVER_VERSION,
         "clock_ahead": ahead,
         "clock_error": error,
         "pooled": behind_pooler(conn),
@@ -63,7 +63,7 @@ def _clock(conn: psycopg.Connection[Any]) -> tuple[float, float]:
     best = (0.0, float("inf"))
     for _ in range(3):
         began = time.time()
-        now = fetch_dicts(conn, "clock_now")[0]["now"].timestamp()
+        now = fetch_dicts(conn, "wall_clock")[0]["now"].timestamp()
         ended = time.time()
         best = min(best, ((began + ended) / 2 - now, (ended - began) / 2), key=lambda pair: pair[1])
     return best

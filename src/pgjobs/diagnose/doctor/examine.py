@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pgjobs.diagnose.doctor import server, tables, workers
-from pgjobs.diagnose.doctor import signatures as trust
-from pgjobs.diagnose.doctor import stale as leftovers
+from pgjobs.diagnose.doctor import signatures as signatures
+from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.finding import LEVELS, Diagnosis, Finding
 from pgjobs.diagnose.doctor.installation import Installation
 
@@ -44,13 +44,13 @@ CHECKS: dict[str, Check] = {
     "versions": workers.versions,
     "lost jobs": workers.orphans,
     "queues without workers": workers.unserved,
-    "pauses": leftovers.pauses,
-    "breakers": leftovers.breakers,
-    "schedules": leftovers.schedules,
-    "retired schedules": leftovers.retired,
-    "unused settings": leftovers.unused,
-    "dependencies": leftovers.hopeless,
-    "signatures": trust.signatures,
+    "pauses": stale.pauses,
+    "breakers": stale.breakers,
+    "schedules": stale.schedules,
+    "retired schedules": stale.retired,
+    "unused settings": stale.unused,
+    "dependencies": stale.unsatisfiable,
+    "signatures": signatures.signatures,
     "reading": uncounted,
 }
 

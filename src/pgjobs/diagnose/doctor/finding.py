@@ -29,9 +29,9 @@ class Diagnosis:
     """All findings, the worst first, and the names of what was looked at."""
 
     findings: tuple[Finding, ...]
-    looked_at: tuple[str, ...]
+    checks: tuple[str, ...]
 
     @property
-    def is_ill(self) -> bool:
+    def has_errors(self) -> bool:
         """Whether there is an error among the findings."""
         return any(finding.level == "error" for finding in self.findings)

@@ -122,18 +122,19 @@ def unused(i: Installation) -> Iterator[Finding]:
             )
 
 
-def hopeless(i: Installation) -> Iterator[Finding]:
+def unsatisfiable(i: Installation) -> Iterator[Finding]:
     """Look for jobs that wait for what can not come."""
-    if not i.hopeless:
+    if not i.unsatisfiable:
         return
-    cancelled = list(dict.fromkeys(str(needed) for _, needed, state in i.hopeless if state == "cancelled"))[:5]
+    cancelled = list(dict.fromkeys(str(needed) for _, needed, state in i.unsatisfiable if state == "cancelled"))[:5]
     again = f"; or run again what was cancelled: `pgjobs jobs retry {' '.join(cancelled)}`" if cancelled else ""
-    shown = listed([f"{job} waits for {needed} ({state})" for job, needed, state in i.hopeless])
+    shown = listed([f"{job} waits for {needed} ({state})" for job, needed, state in i.unsatisfiable])
     yield Finding(
         "hopeless",
         "warning",
-        f"{count(len(i.hopeless), 'job', cap=20)} can never start, because what they wait for is gone, was cancelled "
+        f"{count(len(i.unsatisfiable), 'job', cap=20)} can never start, because what they wait for is gone, was "
+        "cancelled "
         f"or has failed for good: {shown}.",
-        f"Cancel them: `pgjobs jobs cancel {' '.join(str(job) for job, _, _ in i.hopeless[:5])}`{again}.",
-        {"jobs": {job: needed for job, needed, _ in i.hopeless}},
+        f"Cancel them: `pgjobs jobs cancel {' '.join(str(job) for job, _, _ in i.unsatisfiable[:5])}`{again}.",
+        {"jobs": {job: needed for job, needed, _ in i.unsatisfiable}},
     )

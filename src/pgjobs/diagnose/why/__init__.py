@@ -8,7 +8,7 @@ from psycopg.errors import QueryCanceled
 
 from pgjobs.core.config import settings
 from pgjobs.db.query import check_ids, fetch_dicts, local_settings
-from pgjobs.diagnose.why.answer import Answer, Why
+from pgjobs.diagnose.why.answer import Finding, Why
 from pgjobs.diagnose.why.connection import psycopg_connection
 from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import Snapshot, read
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session, scoped_session
 
-CAP = 10_000  # jobs before this one: no count goes further
+MAX_COUNTED = 10_000  # jobs before this one: no count goes further
 SEEN = 20_000  # finished jobs that a rate is made of
-PATIENCE = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
+SCAN_TIMEOUT_MS = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
 # Index scans in the order of the index, whatever the statistics say: a LIMIT ends them. Bitmaps are for BRIN.
 PLANS = {
     "enable_seqscan": "off",
@@ -45,7 +45,9 @@ def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connecti
     return decide(look(psycopg_connection(conn), id))
 
 
-def look(conn: psycopg.Connection[Any], id: int, *, cap: int = CAP, patience: int = PATIENCE) -> Snapshot:
+def look(
+    conn: psycopg.Connection[Any], id: int, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS
+) -> Snapshot:
     """Gather everything that can keep a job from running; where counting takes too long, without what is counted."""
     try:
         with local_settings(conn, {**PLANS, "statement_timeout": str(patience)}):
@@ -61,4 +63,4 @@ def _look(conn: psycopg.Connection[Any], id: int, cap: int) -> Snapshot:
     return read(id, fetch_dicts(conn, "why", id=id, cap=cap, seen=seen, workers=workers)[0], cap, seen)
 
 
-__all__ = ["Answer", "Snapshot", "Why", "look", "why"]
+__all__ = ["Finding", "Snapshot", "Why", "look", "why"]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Finding:
     """One reason for which a job does not run now. Each sentence is a whole one and stands for itself."""
 
     reason: str
@@ -30,4 +30,4 @@ class Why:
     sentence: str
     next_step: str
     facts: dict[str, Any]
-    also: tuple[Answer, ...] = ()
+    also: tuple[Finding, ...] = ()

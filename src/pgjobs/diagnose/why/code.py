@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 
-from pgjobs.diagnose.why.snapshot import JobSeen
+from pgjobs.diagnose.why.snapshot import JobSnapshot
 
 # What `pgjobs.payload` says where a module or a name in it is not there.
 _NOT_FOUND = re.compile(r"PayloadError: the payload can not be loaded: ((?:ModuleNotFound|Import|Attribute)Error: .*)")
 
 
-def cannot_import(job: JobSeen) -> bool:
+def cannot_import(job: JobSnapshot) -> bool:
     """Say whether its last attempt ended because the worker could not import what it calls."""
     return bool(job.error and _NOT_FOUND.match(job.error))
 
 
-def cause(job: JobSeen) -> str:
+def cause(job: JobSnapshot) -> str:
     """Give the error of the import, without the advice that follows it.
 
     >>> from datetime import UTC, datetime
     >>> error = "PayloadError: the payload can not be loaded: ModuleNotFoundError: No module named 'a'. Is the code …?"
-    >>> cause(JobSeen(1, "queued", "default", 5, "a:b", 1, 5, datetime.now(UTC), error=error))
+    >>> cause(JobSnapshot(1, "queued", "default", 5, "a:b", 1, 5, datetime.now(UTC), error=error))
     "ModuleNotFoundError: No module named 'a'"
 
     """
@@ -28,7 +28,7 @@ def cause(job: JobSeen) -> str:
     return re.split(r"\. (?:Is|Was) ", found[1])[0] if found else ""
 
 
-def where(job: JobSeen) -> str:
+def where(job: JobSnapshot) -> str:
     """Name the worker that tried."""
     entry = job.last_error or {}
     host = f" ({entry['host']})" if entry.get("host") else ""

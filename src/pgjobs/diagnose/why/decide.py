@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgjobs.diagnose.why import ended, queue, running, stopped, turns
-from pgjobs.diagnose.why.answer import Answer, Why
+from pgjobs.diagnose.why.answer import Finding, Why
 from pgjobs.diagnose.why.snapshot import Snapshot
 
-Check = Callable[[Snapshot], Answer | None]
+Check = Callable[[Snapshot], Finding | None]
 ENDS: tuple[Check, ...] = (
     ended.never,
     ended.uncommitted,
@@ -59,5 +59,5 @@ def decide(s: Snapshot) -> Why:
     return _as_why(s, holding[0], tuple(holding[1:]))
 
 
-def _as_why(s: Snapshot, answer: Answer, also: tuple[Answer, ...] = ()) -> Why:
+def _as_why(s: Snapshot, answer: Finding, also: tuple[Finding, ...] = ()) -> Why:
     return Why(s.id, answer.reason, answer.sentence, answer.next_step, answer.facts, also)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pgjobs.diagnose.why.answer import Answer
+from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.code import cannot_import, cause
 from pgjobs.diagnose.why.snapshot import Snapshot
 from pgjobs.diagnose.why.words import at, listed, span
 
 
-def never(s: Snapshot) -> Answer | None:
+def never(s: Snapshot) -> Finding | None:
     """Tell that no job was given this id yet."""
     if s.job is not None or s.last_id is None or s.id <= s.last_id:
         return None
-    return Answer(
+    return Finding(
         "never",
         f"There is no job {s.id} yet: the newest id that was given out is {s.last_id}.",
         "Look at the id, and whether this is the right database and schema.",
@@ -20,14 +20,14 @@ def never(s: Snapshot) -> Answer | None:
     )
 
 
-def uncommitted(s: Snapshot) -> Answer | None:
+def uncommitted(s: Snapshot) -> Finding | None:
     """Tell that the id was given out, and somebody who has inserted jobs has not committed yet."""
     if s.job is not None or not s.writers:
         return None
     open_ones = [
         f"{writer}{f', open for {span(writer.seconds)}' if writer.seconds is not None else ''}" for writer in s.writers
     ]
-    return Answer(
+    return Finding(
         "uncommitted",
         f"Job {s.id} can not be seen: its id was given out, and a transaction that writes jobs is still open: "
         f"{listed(open_ones, 2)}.",
@@ -41,11 +41,11 @@ def uncommitted(s: Snapshot) -> Answer | None:
     )
 
 
-def gone(s: Snapshot) -> Answer | None:
+def gone(s: Snapshot) -> Finding | None:
     """Tell that the id was given out, and there is nothing under it."""
     if s.job is not None:
         return None
-    return Answer(
+    return Finding(
         "gone",
         f"There is no job {s.id} any more: the transaction that enqueued it was rolled back, or it has finished and is "
         "past retention.",
@@ -53,11 +53,11 @@ def gone(s: Snapshot) -> Answer | None:
     )
 
 
-def completed(s: Snapshot) -> Answer | None:
+def completed(s: Snapshot) -> Finding | None:
     """Tell that it has run."""
     if s.job is None or s.job.status != "completed":
         return None
-    return Answer(
+    return Finding(
         "completed",
         f"Job {s.id} has completed, {_ended(s)}.",
         f"Nothing: it is done. `pgjobs jobs retry {s.id}` runs it once more.",
@@ -65,7 +65,7 @@ def completed(s: Snapshot) -> Answer | None:
     )
 
 
-def failed(s: Snapshot) -> Answer | None:
+def failed(s: Snapshot) -> Finding | None:
     """Tell that it has used up its attempts."""
     job = s.job
     if job is None or job.status != "failed":
@@ -77,16 +77,16 @@ def failed(s: Snapshot) -> Answer | None:
         step = f"Install the code of {job.task} where the workers run ({cause(job)}), then `pgjobs dead replay {s.id}`."
     else:
         step = f"See `pgjobs dead show {s.id}`; once the cause is mended, `pgjobs dead replay {s.id}`."
-    return Answer("failed", f"{what.rstrip('.')}.", step, {"finished_at": job.finished_at, "error": job.error})
+    return Finding("failed", f"{what.rstrip('.')}.", step, {"finished_at": job.finished_at, "error": job.error})
 
 
-def cancelled(s: Snapshot) -> Answer | None:
+def cancelled(s: Snapshot) -> Finding | None:
     """Tell that somebody did not want it any more."""
     job = s.job
     if job is None or job.status != "cancelled":
         return None
     what = f"Job {s.id} was cancelled, {_ended(s)}{f': {job.error}' if job.error else ''}"
-    return Answer(
+    return Finding(
         "cancelled",
         f"{what.rstrip('.')}.",
         f"Nothing, if that was meant. `pgjobs jobs retry {s.id}` queues it again.",

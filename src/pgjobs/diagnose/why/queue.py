@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgjobs.diagnose.why.answer import Answer
+from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.running import rescued_in
 from pgjobs.diagnose.why.snapshot import Holder, Snapshot
 from pgjobs.diagnose.why.words import count, jobs, listed, span
@@ -12,14 +12,14 @@ OLD_SNAPSHOT = 60.0  # seconds
 MANY_DEAD_ROWS = 50_000
 
 
-def no_worker(s: Snapshot) -> Answer | None:
+def no_worker(s: Snapshot) -> Finding | None:
     """Tell that no worker listens to its queue."""
     job = s.job
     if job is None or s.serving():
         return None
     others = sorted({name for worker in s.workers for name in worker.queues})
     listening = f"those that run listen to {listed(others, 8)}" if others else "no worker runs at all"
-    return Answer(
+    return Finding(
         "no_worker",
         f"Job {s.id} waits because no worker listens to its queue {job.queue}; {listening}.",
         f"Start one: `pgjobs work -q {job.queue}`.",
@@ -27,14 +27,14 @@ def no_worker(s: Snapshot) -> Answer | None:
     )
 
 
-def workers_silent(s: Snapshot) -> Answer | None:
+def workers_silent(s: Snapshot) -> Finding | None:
     """Tell that all workers of its queue are silent."""
     job, serving = s.job, s.serving()
     if job is None or not serving or any(worker.is_heard for worker in serving):
         return None
     last = min(serving, key=lambda worker: worker.silent_for)
     left = rescued_in(s, last)
-    return Answer(
+    return Finding(
         "workers_silent",
         f"Job {s.id} waits because no worker of its queue {job.queue} is heard from: the last one was {last}, "
         f"{span(last.silent_for)} ago.",
@@ -43,7 +43,7 @@ def workers_silent(s: Snapshot) -> Answer | None:
     )
 
 
-def snapshot_held(s: Snapshot) -> Answer | None:
+def snapshot_held(s: Snapshot) -> Finding | None:
     """Tell that vACUUM may not take the dead rows away, and claims wade through them."""
     holder = oldest(s.snapshots)
     if s.job is None or holder is None or s.dead_rows < MANY_DEAD_ROWS:
@@ -51,7 +51,7 @@ def snapshot_held(s: Snapshot) -> Answer | None:
     if s.cap and not _is_stuck(s):  # without a cap, counting took too long
         return None
     since = f" for {span(holder.seconds)}" if holder.seconds is not None else ""
-    return Answer(
+    return Finding(
         "snapshot_held",
         f"Job {s.id} waits because claims wade through {count(s.dead_rows, 'dead row')}, which VACUUM may not remove: "
         f"{holder} holds a snapshot{since}.",
@@ -72,7 +72,7 @@ def oldest(holders: tuple[Holder, ...]) -> Holder | None:
     return max(old, key=lambda holder: holder.transactions or 0, default=None)
 
 
-def deaf(s: Snapshot) -> Answer | None:
+def deaf(s: Snapshot) -> Finding | None:
     """Tell that there are free slots, and nobody claims."""
     if s.job is None or not _is_stuck(s):
         return None
@@ -85,13 +85,13 @@ def deaf(s: Snapshot) -> Answer | None:
     )
     facts = {"due_seconds": due, "workers": [worker.id for worker in workers], "pooled": bool(pooled)}
     if pooled:
-        return Answer(
+        return Finding(
             "deaf",
             f"{what}, behind a connection pooler.",
             "Look whether the pooler has a free connection for them (SHOW POOLS), or connect workers past it.",
             facts,
         )
-    return Answer(
+    return Finding(
         "deaf",
         f"{what}.",
         f"Look at the log of {workers[0]}, and whether it is stopped or can not reach PostgreSQL; then restart it.",
@@ -109,7 +109,7 @@ def _is_stuck(s: Snapshot) -> bool:
     return s.ahead == 0 or s.rate is not None  # else nobody sees what finishes
 
 
-def turn(s: Snapshot) -> Answer | None:
+def turn(s: Snapshot) -> Finding | None:
     """Tell that it takes turns with others."""
     if s.job is None or s.job.lane is None or not (s.turn_before or s.turn_lanes):
         return None
@@ -119,7 +119,7 @@ def turn(s: Snapshot) -> Answer | None:
     else:
         place = f"it is the next of {mine}"
     others = f"{count(s.turn_lanes, 'other', cap=1000)} take{'s' * (s.turn_lanes == 1)} turns with it"
-    return Answer(
+    return Finding(
         "turn",
         f"Job {s.id} waits for its turn: {place}, and {others}.",
         f"Wait, or start more workers of queue {s.job.queue}.",
@@ -127,7 +127,7 @@ def turn(s: Snapshot) -> Answer | None:
     )
 
 
-def behind(s: Snapshot) -> Answer | None:
+def behind(s: Snapshot) -> Finding | None:
     """Tell that others were due sooner, or are more urgent."""
     if s.job is None or not s.ahead:
         return None
@@ -138,7 +138,7 @@ def behind(s: Snapshot) -> Answer | None:
     else:
         least = "at least " if s.ahead >= s.cap else ""
         pace = f"at the {s.rate:.3g} jobs/s of the last minute that is {least}about {span(s.ahead / s.rate)}"
-    return Answer(
+    return Finding(
         "behind",
         f"Job {s.id} is behind {count(s.ahead, 'job', cap=s.cap)} of its queue {s.job.queue} that "
         f"{'has' if s.ahead == 1 else 'have'} a higher priority or {'was' if s.ahead == 1 else 'were'} due earlier; "
@@ -148,11 +148,11 @@ def behind(s: Snapshot) -> Answer | None:
     )
 
 
-def busy(s: Snapshot) -> Answer | None:
+def busy(s: Snapshot) -> Finding | None:
     """Tell that all slots are taken."""
     if s.job is None or s.cap == 0 or s.free_slots() > 0:
         return None
-    return Answer(
+    return Finding(
         "busy",
         f"Job {s.id} is the next of its queue {s.job.queue}, and {'all' if s.slots() > 1 else 'the'} "
         f"{count(s.slots(), 'slot')} of its workers {'are' if s.slots() > 1 else 'is'} taken, by "
@@ -162,10 +162,10 @@ def busy(s: Snapshot) -> Answer | None:
     )
 
 
-def soon(s: Snapshot) -> Answer:
+def soon(s: Snapshot) -> Finding:
     """Tell that nothing holds it up."""
     due = (s.now - s.job.run_at).total_seconds() if s.job is not None else 0.0
-    return Answer(
+    return Finding(
         "next",
         f"Job {s.id} has been due for {span(due)}, and nothing holds it up: a worker takes it in a moment.",
         "Wait; if it is still there in some seconds, ask again.",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pgjobs.diagnose.why.answer import Answer
+from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.snapshot import Snapshot, WorkerSeen
 from pgjobs.diagnose.why.words import span
 
 ORPHANS_WITHIN = 600.0  # seconds: how often supervisors look for jobs whose worker has no row
 
 
-def orphaned(s: Snapshot) -> Answer | None:
+def orphaned(s: Snapshot) -> Finding | None:
     """Tell that its worker has no row any more."""
     if s.job is None or s.job.status != "running" or _worker(s) is not None:
         return None
-    return Answer(
+    return Finding(
         "orphaned",
         f"Job {s.id} was claimed by worker {s.job.worker_id}, which is not in the table of workers any more; a "
         f"supervisor takes it back within {span(ORPHANS_WITHIN)}.",
@@ -22,7 +22,7 @@ def orphaned(s: Snapshot) -> Answer | None:
     )
 
 
-def silent(s: Snapshot) -> Answer | None:
+def silent(s: Snapshot) -> Finding | None:
     """Tell that its worker is not heard from."""
     worker = _worker(s)
     if worker is None or worker.is_heard:
@@ -31,14 +31,14 @@ def silent(s: Snapshot) -> Answer | None:
     what = f"Job {s.id} was claimed by {worker}, which has not been heard from for {span(worker.silent_for)}"
     facts = {"worker_id": worker.id, "silent_seconds": worker.silent_for, "rescued_in_seconds": left}
     if left is None:
-        return Answer(
+        return Finding(
             "silent",
             f"{what}, and there is no other worker that could take it back.",
             "Start a worker on any queue: it takes back the jobs of those that are silent.",
             facts,
         )
     when = f"in {span(left)}" if left > 0 else "at any moment"
-    return Answer(
+    return Finding(
         "silent",
         f"{what}; it is taken back {when}.",
         "Wait; if the machine of that worker is up, look whether it reaches PostgreSQL.",
@@ -46,7 +46,7 @@ def silent(s: Snapshot) -> Answer | None:
     )
 
 
-def running(s: Snapshot) -> Answer | None:
+def running(s: Snapshot) -> Finding | None:
     """Tell that it runs, or is about to: who has claimed it has it in hand."""
     job, worker = s.job, _worker(s)
     if job is None or worker is None:
@@ -63,8 +63,8 @@ def running(s: Snapshot) -> Answer | None:
     if job.cancel_reason is not None:
         limit = f"its cancel was asked for ({job.cancel_reason.rstrip('.')})"
         step = "Wait: a process is killed, async code is cancelled; a thread ends when its code looks at `cancelled`."
-        return Answer("running", f"{what}; {limit}.", step, {**facts, "cancel_reason": job.cancel_reason})
-    return Answer("running", f"{what}; {limit}.", f"Wait for its end, or `pgjobs jobs cancel {s.id}`.", facts)
+        return Finding("running", f"{what}; {limit}.", step, {**facts, "cancel_reason": job.cancel_reason})
+    return Finding("running", f"{what}; {limit}.", f"Wait for its end, or `pgjobs jobs cancel {s.id}`.", facts)
 
 
 def _worker(s: Snapshot) -> WorkerSeen | None:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class JobSeen:
+class JobSnapshot:
     """The job's row, or its dead letter."""
 
     id: int
@@ -93,7 +93,7 @@ class WorkerSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitSeen:
+class LimitSnapshot:
     """A limit, of a key or of the queue. `tokens`: as they were `tokens_age` seconds ago (None: all of them)."""
 
     name: str
@@ -191,7 +191,7 @@ class Snapshot:
 
     id: int
     now: datetime
-    job: JobSeen | None
+    job: JobSnapshot | None
     last_id: int | None = None
     died_at: datetime | None = None
     queue: QueueSeen | None = None
@@ -205,8 +205,8 @@ class Snapshot:
     rate: float | None = None
     turn_before: int = 0
     turn_lanes: int = 0
-    key_limit: LimitSeen | None = None
-    queue_limit: LimitSeen | None = None
+    key_limit: LimitSnapshot | None = None
+    queue_limit: LimitSnapshot | None = None
     sequence: SequenceSeen | None = None
     breaker: BreakerSeen | None = None
     needs: tuple[NeedSeen, ...] = ()
@@ -234,7 +234,7 @@ class Snapshot:
 def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
     """Read the row that `why.sql` gives; whatever somebody wrote by hand, it does not fail."""
     running, turn, finished = row["running"] or {}, row["turn"] or {}, row["finished"] or {}
-    job = _make(JobSeen, row["job"])
+    job = _make(JobSnapshot, row["job"])
     queue = _make(QueueSeen, row["queue"])
     queue_limit = row["queue_limit"]
     if queue_limit is not None and queue is not None:
@@ -258,8 +258,8 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         rate=_rate(finished, seen) if keeps else None,
         turn_before=turn.get("before") or 0,
         turn_lanes=turn.get("lanes") or 0,
-        key_limit=_make(LimitSeen, row["key_limit"]),
-        queue_limit=_make(LimitSeen, queue_limit) if queue is not None else None,
+        key_limit=_make(LimitSnapshot, row["key_limit"]),
+        queue_limit=_make(LimitSnapshot, queue_limit) if queue is not None else None,
         sequence=_make(SequenceSeen, row["sequence"]),
         breaker=_make(BreakerSeen, row["breaker"]),
         needs=tuple(need for each in row["needs"] or () if (need := _make(NeedSeen, each))),

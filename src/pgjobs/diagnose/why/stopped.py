@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pgjobs.diagnose.why.answer import Answer
+from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.code import cannot_import, cause, where
-from pgjobs.diagnose.why.snapshot import JobSeen, NeedSeen, Snapshot
+from pgjobs.diagnose.why.snapshot import JobSnapshot, NeedSeen, Snapshot
 from pgjobs.diagnose.why.words import NEVER, at, count, listed, span
 
 
-def expired(s: Snapshot) -> Answer | None:
+def expired(s: Snapshot) -> Finding | None:
     """Tell that it is not worth running any more."""
     job = s.job
     if job is None or job.expires_at is None or job.expires_at > s.now:
         return None
-    return Answer(
+    return Finding(
         "expired",
         f"Job {s.id} expired {_ago(s, job.expires_at)}: it is cancelled without being run as soon as it is its turn.",
         f"Nothing, or cancel it now: `pgjobs jobs cancel {s.id}`.",
@@ -23,7 +23,7 @@ def expired(s: Snapshot) -> Answer | None:
     )
 
 
-def cannot_be_imported(s: Snapshot) -> Answer | None:
+def cannot_be_imported(s: Snapshot) -> Finding | None:
     """Tell that a worker has tried, and does not have the code. Whether the others have it shows when they try."""
     job = s.job
     if job is None or not cannot_import(job):
@@ -31,7 +31,7 @@ def cannot_be_imported(s: Snapshot) -> Answer | None:
     others = [worker for worker in s.serving() if worker.id != (job.last_error or {}).get("worker")]
     hosts = sorted({worker.host for worker in s.serving()})
     listening = f"; {count(len(others), 'other worker')} listen{'s' * (len(others) == 1)}" if others else ""
-    return Answer(
+    return Finding(
         "cannot_import",
         f"Workers take job {s.id} and can not import it: {where(job)} got {cause(job)} in {job.tries}; the next one "
         f"{_when(s, job)}{listening}.",
@@ -41,12 +41,12 @@ def cannot_be_imported(s: Snapshot) -> Answer | None:
     )
 
 
-def retried(s: Snapshot) -> Answer | None:
+def retried(s: Snapshot) -> Finding | None:
     """Tell that its last attempt failed, and the next one is later."""
     job = s.job
     if job is None or job.run_at <= s.now or not job.error or cannot_import(job):
         return None
-    return Answer(
+    return Finding(
         "retried",
         f"Job {s.id} failed in {job.tries} ({job.error.rstrip('.')}), and is tried again {_when(s, job)}.",
         f"Wait, or `pgjobs jobs retry {s.id}` to try it now.",
@@ -54,12 +54,12 @@ def retried(s: Snapshot) -> Answer | None:
     )
 
 
-def later(s: Snapshot) -> Answer | None:
+def later(s: Snapshot) -> Finding | None:
     """Tell that it is not due yet."""
     job = s.job
     if job is None or job.run_at <= s.now or job.error:
         return None
-    return Answer(
+    return Finding(
         "later",
         f"Job {s.id} is due later: {_when(s, job)}.",
         f"Wait, or `pgjobs jobs retry {s.id}` to run it now.",
@@ -67,7 +67,7 @@ def later(s: Snapshot) -> Answer | None:
     )
 
 
-def needs(s: Snapshot) -> Answer | None:
+def needs(s: Snapshot) -> Finding | None:
     """Tell that others have to end before."""
     job = s.job
     if job is None or job.held != "needs":
@@ -75,28 +75,30 @@ def needs(s: Snapshot) -> Answer | None:
     ended = ("failed", "cancelled")
     lost = [need for need in s.needs if need.status in ended and need.on_failure == "wait"]
     open_ones = [need for need in s.needs if need in lost or need.status not in ("completed", "cancelled")]
-    hopeless = [need for need in open_ones if need in lost or need.status is None]
+    unsatisfiable = [need for need in open_ones if need in lost or need.status is None]
     shown = listed([f"{need.id} ({_state(need)})" for need in open_ones])
     what = f"Job {s.id} waits for {count(job.needs or len(open_ones), 'job')} to end{f': {shown}' if shown else ''}."
     step = "Wait for them, or see `pgjobs why` of the first one."
     if open_ones:
         step = f"Wait for them, or see `pgjobs why {open_ones[0].id}`."
-    if hopeless and hopeless[0].status == "failed":
-        step = f"Replay what failed: `pgjobs dead replay {hopeless[0].id}`; or `pgjobs jobs cancel {s.id}`."
-    elif hopeless and hopeless[0].status == "cancelled":
-        first = hopeless[0].id
+    if unsatisfiable and unsatisfiable[0].status == "failed":
+        step = f"Replay what failed: `pgjobs dead replay {unsatisfiable[0].id}`; or `pgjobs jobs cancel {s.id}`."
+    elif unsatisfiable and unsatisfiable[0].status == "cancelled":
+        first = unsatisfiable[0].id
         step = f"Job {first} was cancelled: run it again, `pgjobs jobs retry {first}`; or `pgjobs jobs cancel {s.id}`."
-    elif hopeless:
-        step = f"Job {hopeless[0].id} does not exist any more, so this one never starts: `pgjobs jobs cancel {s.id}`."
-    return Answer("needs", what, step, {"needs": {str(need.id): need.status for need in s.needs}})
+    elif unsatisfiable:
+        step = (
+            f"Job {unsatisfiable[0].id} does not exist any more, so this one never starts: `pgjobs jobs cancel {s.id}`."
+        )
+    return Finding("needs", what, step, {"needs": {str(need.id): need.status for need in s.needs}})
 
 
-def everything_paused(s: Snapshot) -> Answer | None:
+def everything_paused(s: Snapshot) -> Finding | None:
     """Tell that the switch for all queues is off."""
     pause = s.everything_pause
     if s.job is None or pause is None:
         return None
-    return Answer(
+    return Finding(
         "everything_paused",
         f"Job {s.id} is not claimed, because everything was paused{_since(s, pause.paused_at)}.",
         "Let all queues go on: `pgjobs resume`.",
@@ -104,11 +106,11 @@ def everything_paused(s: Snapshot) -> Answer | None:
     )
 
 
-def queue_paused(s: Snapshot) -> Answer | None:
+def queue_paused(s: Snapshot) -> Finding | None:
     """Tell that its queue is paused."""
     if s.job is None or s.queue is None or not s.queue.paused:
         return None
-    return Answer(
+    return Finding(
         "queue_paused",
         f"Job {s.id} is not claimed, because its queue {s.job.queue} was paused{_since(s, s.queue.paused_at)}.",
         f"Let the queue go on: `pgjobs queues resume {s.job.queue}`.",
@@ -116,14 +118,14 @@ def queue_paused(s: Snapshot) -> Answer | None:
     )
 
 
-def task_paused(s: Snapshot) -> Answer | None:
+def task_paused(s: Snapshot) -> Finding | None:
     """Tell that its task is paused."""
     job, pause = s.job, s.task_pause
     if job is None or (pause is None and job.held != "task"):
         return None
     name = (pause.task if pause else "") or job.task
     task = job.task if name == job.task else f"{job.task} (by {name})"
-    return Answer(
+    return Finding(
         "task_paused",
         f"Job {s.id} is not run, because its task {task} was paused{_since(s, pause.paused_at if pause else None)}.",
         f"Let the task go on: `pgjobs tasks resume {name}`.",
@@ -143,7 +145,7 @@ def _ago(s: Snapshot, moment: datetime) -> str:
     return f"{span((s.now - moment).total_seconds())} ago, at {at(moment)}"
 
 
-def _when(s: Snapshot, job: JobSeen) -> str:
+def _when(s: Snapshot, job: JobSnapshot) -> str:
     if job.run_at >= NEVER:
         return "at infinity, which is never"
     seconds = (job.run_at - s.now).total_seconds()

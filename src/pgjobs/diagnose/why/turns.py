@@ -5,23 +5,23 @@ from __future__ import annotations
 import shlex
 from datetime import timedelta
 
-from pgjobs.diagnose.why.answer import Answer
-from pgjobs.diagnose.why.snapshot import LimitSeen, Snapshot
+from pgjobs.diagnose.why.answer import Finding
+from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
 from pgjobs.diagnose.why.words import NEVER, at, count, jobs, span
-from pgjobs.flow.limits import MOST_AT_ONCE
-from pgjobs.flow.rates import LARGEST, Rate, number
+from pgjobs.flow.limits import MAX_CONCURRENCY
+from pgjobs.flow.rates import MAX_TOKENS, Rate, number
 
-LONGEST_WAIT = 1e9  # seconds: what can be added to a date
+MAX_WAIT = 1e9  # seconds: what can be added to a date
 KEY_COMMAND = "pgjobs limits set"
 QUEUE_COMMAND = "pgjobs queues limit"
 
 
-def blocked(s: Snapshot) -> Answer | None:
+def blocked(s: Snapshot) -> Finding | None:
     """Tell that a dead letter of its sequence has to be dealt with before."""
     if s.job is None or s.sequence is None or s.sequence.dead is None:
         return None
     dead = s.sequence.dead
-    return Answer(
+    return Finding(
         "sequence_blocked",
         f"Job {s.id} waits because job {dead} of its sequence {s.job.sequence} failed, which blocks the sequence.",
         f"Let it run again with `pgjobs dead replay {dead}`, or go on without it: `pgjobs dead discard {dead}`.",
@@ -29,7 +29,7 @@ def blocked(s: Snapshot) -> Answer | None:
     )
 
 
-def sequence(s: Snapshot) -> Answer | None:
+def sequence(s: Snapshot) -> Finding | None:
     """Tell that others of its sequence come before."""
     found = s.sequence
     if s.job is None or found is None:
@@ -42,7 +42,7 @@ def sequence(s: Snapshot) -> Answer | None:
     else:
         waiting = found.head or {}
         head, state = waiting.get("id"), _held(waiting.get("held"), waiting.get("error"))
-    return Answer(
+    return Finding(
         "sequence",
         f"Job {s.id} is behind {count(before, 'job', cap=s.cap)} of its sequence {s.job.sequence}; the first of them "
         f"is job {head} ({state}).",
@@ -62,7 +62,7 @@ def _held(held: object, error: object) -> str:
     return "waiting for its turn"
 
 
-def breaker_open(s: Snapshot) -> Answer | None:
+def breaker_open(s: Snapshot) -> Finding | None:
     """Tell that its breaker lets nothing through."""
     found = s.breaker
     if s.job is None or found is None or found.state == "closed" or found.until is None or found.until <= s.now:
@@ -72,7 +72,7 @@ def breaker_open(s: Snapshot) -> Answer | None:
     else:
         until = f"for {span((found.until - s.now).total_seconds())} more, until {at(found.until)}"
         step = f"Mend what fails; then wait, or `pgjobs breakers close {found.name}`."
-    return Answer(
+    return Finding(
         "breaker_open",
         f"Job {s.id} waits because its breaker {found.name} is open {until}.",
         step,
@@ -80,12 +80,12 @@ def breaker_open(s: Snapshot) -> Answer | None:
     )
 
 
-def breaker_half_open(s: Snapshot) -> Answer | None:
+def breaker_half_open(s: Snapshot) -> Finding | None:
     """Tell that its breaker lets only some through, and those run."""
     found = s.breaker
     if s.job is None or found is None or found.state == "closed" or len(found.probing) < found.probes:
         return None
-    return Answer(
+    return Finding(
         "breaker_half_open",
         f"Job {s.id} waits because its breaker {found.name} is half-open: {count(len(found.probing), 'probe')} "
         f"({jobs(found.probing)}) must succeed before others run.",
@@ -94,42 +94,42 @@ def breaker_half_open(s: Snapshot) -> Answer | None:
     )
 
 
-def limit(s: Snapshot) -> Answer | None:
+def limit(s: Snapshot) -> Finding | None:
     """Tell that as many of its limit run as may."""
     if s.job is None:
         return None
     return _concurrency(s, s.key_limit, f"its limit {s.job.limit_key}", "limit", KEY_COMMAND)
 
 
-def queue_limit(s: Snapshot) -> Answer | None:
+def queue_limit(s: Snapshot) -> Finding | None:
     """Tell that as many of its queue run as may, over all workers."""
     if s.job is None:
         return None
     return _concurrency(s, s.queue_limit, f"the limit of its queue {s.job.queue}", "queue_limit", QUEUE_COMMAND)
 
 
-def rate(s: Snapshot) -> Answer | None:
+def rate(s: Snapshot) -> Finding | None:
     """Tell that its limit has no token left."""
     if s.job is None:
         return None
     return _rate(s, s.key_limit, f"its limit {s.job.limit_key}", "rate", KEY_COMMAND, s.job.cost or 1.0)
 
 
-def queue_rate(s: Snapshot) -> Answer | None:
+def queue_rate(s: Snapshot) -> Finding | None:
     """Tell that its queue has no token left."""
     if s.job is None:
         return None
     return _rate(s, s.queue_limit, f"its queue {s.job.queue}", "queue_rate", QUEUE_COMMAND, 1.0)
 
 
-def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command: str) -> Answer | None:
+def _concurrency(s: Snapshot, found: LimitSnapshot | None, what: str, reason: str, command: str) -> Finding | None:
     if found is None or found.concurrency is None or len(found.holders) < found.concurrency:
         return None
     facts = {"limit": found.name, "concurrency": found.concurrency, "holders": list(found.holders)}
     if found.concurrency == 0:
         sentence = f"Job {s.id} waits because {what} lets none run at all."
-        return Answer(reason, sentence, f"Raise it: {_doubled(found, command, 'concurrency')}.", facts)
-    return Answer(
+        return Finding(reason, sentence, f"Raise it: {_doubled(found, command, 'concurrency')}.", facts)
+    return Finding(
         reason,
         f"Job {s.id} waits because {what} is reached: {found.concurrency:,} may run at once, and the place"
         f"{'s are' if found.concurrency > 1 else ' is'} held by {jobs(found.holders)}.",
@@ -139,7 +139,9 @@ def _concurrency(s: Snapshot, found: LimitSeen | None, what: str, reason: str, c
     )
 
 
-def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command: str, cost: float) -> Answer | None:
+def _rate(
+    s: Snapshot, found: LimitSnapshot | None, what: str, reason: str, command: str, cost: float
+) -> Finding | None:
     if found is None or found.rate is None or not found.period or found.tokens is None:
         return None
     full = max(1.0, found.rate if found.burst is None else found.burst)
@@ -148,8 +150,8 @@ def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command:
     if missing <= 1e-6:
         return None
     seconds = missing * found.period / found.rate
-    next_at = s.now + timedelta(seconds=min(seconds, LONGEST_WAIT))
-    return Answer(
+    next_at = s.now + timedelta(seconds=min(seconds, MAX_WAIT))
+    return Finding(
         reason,
         f"Job {s.id} waits because {what} has used up its rate of {found.rate:g} in {span(found.period)}; the next "
         f"{'token is' if cost == 1 else f'{cost:g} tokens are'} there in {span(seconds)}, at {at(next_at)}.",
@@ -163,14 +165,14 @@ def _rate(s: Snapshot, found: LimitSeen | None, what: str, reason: str, command:
     )
 
 
-def _doubled(found: LimitSeen, command: str, what: str) -> str:
+def _doubled(found: LimitSnapshot, command: str, what: str) -> str:
     """Give the command that doubles a limit's concurrency or rate. It replaces the limit, so it says the rest, too."""
     words = [command, shlex.quote(found.name)]
     if found.concurrency is not None:
-        more = max(1, min(2 * found.concurrency, MOST_AT_ONCE)) if what == "concurrency" else found.concurrency
+        more = max(1, min(2 * found.concurrency, MAX_CONCURRENCY)) if what == "concurrency" else found.concurrency
         words.append(f"--concurrency {more}")
     if found.rate is not None and found.period:
-        per_period = min(2 * found.rate, LARGEST) if what == "rate" else found.rate
+        per_period = min(2 * found.rate, MAX_TOKENS) if what == "rate" else found.rate
         words.append(f"--rate {Rate(per_period, found.period)}")
         if found.burst is not None:
             words.append(f"--burst {number(found.burst)}")

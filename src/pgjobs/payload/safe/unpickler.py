@@ -22,7 +22,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 from pgjobs.core.allowlist import AllowList, not_allowed
-from pgjobs.core.errors import NotAllowedError, PayloadError, brief
+from pgjobs.core.errors import NotAllowedError, PayloadError, shorten_repr
 from pgjobs.jobs.job import Job, unwrapped
 from pgjobs.payload.safe.lookup import find, home_of, is_dunder, is_permitted
 from pgjobs.payload.safe.machine import Machine
@@ -112,7 +112,7 @@ class _Unpickler(Machine):
             found = getattr(owner, name)
             if isinstance(found, MethodType | Job) and is_permitted(found, self._allow):
                 return self._may_call(found, _permitted)
-        raise NotAllowedError(not_allowed(f"{home}.{brief(name)}"))
+        raise NotAllowedError(not_allowed(f"{home}.{shorten_repr(name)}"))
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
@@ -229,4 +229,4 @@ def _check_names(state: Any) -> None:
         if isinstance(part, dict):
             for name in dict.__iter__(part):
                 if type(name) is not str or (is_dunder(name) and name not in _STATE_NAMES):
-                    raise NotAllowedError(f"the payload wants to set {brief(name)} of an object.")
+                    raise NotAllowedError(f"the payload wants to set {shorten_repr(name)} of an object.")

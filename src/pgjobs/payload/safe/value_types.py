@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 Check: TypeAlias = Callable[[tuple[Any, ...]], bool]
 
 _FRACTION = re.compile(r"-?[0-9]+(/[0-9]+)?")
-_LONGEST = 20_000  # bits; reducing a fraction takes time that grows with the square of them
+_MAX_BITS = 20_000  # bits; reducing a fraction takes time that grows with the square of them
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
@@ -51,7 +51,7 @@ def _with_zone(args: tuple[Any, ...]) -> bool:
 
 def _fraction(args: tuple[Any, ...]) -> bool:
     if _of(int, int)(args):  # Python 3.12
-        return all(arg.bit_length() <= _LONGEST for arg in args)
+        return all(arg.bit_length() <= _MAX_BITS for arg in args)
     return _of(str)(args) and _FRACTION.fullmatch(args[0]) is not None
 
 

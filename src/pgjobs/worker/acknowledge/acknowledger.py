@@ -25,23 +25,23 @@ from pgjobs.jobs.outcome import (
     Snoozed,
 )
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
-from pgjobs.worker.local.local_queue import Ended, Lane, Outbox
-from pgjobs.worker.runtime.critical_thread import VitalThread
-from pgjobs.worker.runtime.reconnecting import Link, Stopped
+from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
+from pgjobs.worker.runtime.critical_thread import CriticalThread
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.settle import Claim, Settlement, complete, settle
 
 log = logging.getLogger("pgjobs.job")
-BIGGEST_FLUSH = 1_000  # jobs
-LOOK_EVERY = 1.0  # seconds between two looks at which queues keep nothing, while there is something to flush
+MAX_FLUSH = 1_000  # jobs
+CHECK_EVERY = 1.0  # seconds between two looks at which queues keep nothing, while there is something to flush
 
 
-class Acknowledger(VitalThread):
+class Acknowledger(CriticalThread):
     """One thread and one connection for all `queues` of a worker process. `stop()` ends it, after a last flush."""
 
     def __init__(
         self,
         outbox: Outbox,
-        link: Link,
+        link: ReconnectingConnection,
         worker_id: int,
         host: str,
         grace: float,
@@ -68,7 +68,7 @@ class Acknowledger(VitalThread):
                 break
             batch, last = [first], False
             try:
-                while len(batch) < BIGGEST_FLUSH:
+                while len(batch) < MAX_FLUSH:
                     ended = self._outbox.get_nowait()
                     if ended is None:
                         last = True
@@ -96,13 +96,13 @@ class Acknowledger(VitalThread):
         claims: list[int] = []
         controlled: list[CurrentJob] = []  # completed, too
         others: list[tuple[Ended, Settlement]] = []
-        lanes: dict[Lane, list[float]] = {}  # jobs, those that ran, their seconds
-        here: Lane | None = None
+        local_queues: dict[LocalQueue, list[float]] = {}  # jobs, those that ran, their seconds
+        here: LocalQueue | None = None
         for ended in batch:
             job, outcome, seconds = ended
-            if job.lane is not here:
-                here = job.lane
-                inflight, count = here.inflight, lanes.setdefault(here, [0, 0, 0.0])
+            if job.local_queue is not here:
+                here = job.local_queue
+                inflight, count = here.inflight, local_queues.setdefault(here, [0, 0, 0.0])
             number, claim = job.id, job.claim
             inflight[number] = -claim
             count[0] += 1
@@ -123,8 +123,8 @@ class Acknowledger(VitalThread):
                     outcome = CANCELLED_ON_REQUEST  # it raised because of that, or was killed
                 others.append(((job, outcome, seconds), (Claim(number, claim), outcome)))
         # The slots are free already: the producer may fetch while this flush is under way.
-        for lane, (jobs, ran, total) in lanes.items():
-            lane.note_ended(int(jobs), int(ran), total)
+        for local_queue, (jobs, ran, total) in local_queues.items():
+            local_queue.note_ended(int(jobs), int(ran), total)
         released = False
         if completed or controlled:
             if time.monotonic() >= self._next_look:
@@ -145,32 +145,34 @@ class Acknowledger(VitalThread):
             for ended, _ in others:
                 _report(ended)
         now = time.monotonic()
-        for lane in lanes:
-            if others or released or lane.takes_turns:
-                lane.last_end = now  # who looked before has not seen what may be due again, or may have its turn
+        for local_queue in local_queues:
+            if others or released or local_queue.takes_turns:
+                local_queue.last_end = now  # who looked before has not seen what may be due again, or may have its turn
         if others:
-            for lane in {job.lane for (job, outcome, _), _ in others if isinstance(outcome, Retried | Snoozed)}:
-                lane.look_ahead = True
-                lane.wake()
+            for local_queue in {
+                job.local_queue for (job, outcome, _), _ in others if isinstance(outcome, Retried | Snoozed)
+            }:
+                local_queue.look_ahead = True
+                local_queue.wake()
         for job, _, _ in batch:
-            inflight = job.lane.inflight
+            inflight = job.local_queue.inflight
             if inflight.get(job.id) == -job.claim:  # else it was queued again, and claimed again, meanwhile
                 del inflight[job.id]
-        for lane in lanes:
-            if lane.takes_turns:
-                lane.free(job for job, _, _ in batch if job.lane is lane)
-            elif lane.hungry and lane.demand():  # so many were not acknowledged that nothing was claimed
-                lane.wake()
+        for local_queue in local_queues:
+            if local_queue.takes_turns:
+                local_queue.free(job for job, _, _ in batch if job.local_queue is local_queue)
+            elif local_queue.hungry and local_queue.demand():  # so many were not acknowledged that nothing was claimed
+                local_queue.wake()
         self.settled += len(batch)
         if log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
                 if outcome is COMPLETED:
                     log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
-    def _look(self, link: Link) -> None:
-        rows = link.connection.execute(statement("forgetful_queues"), {"queues": self._queues}).fetchall()
+    def _look(self, link: ReconnectingConnection) -> None:
+        rows = link.connection.execute(statement("queues_without_history"), {"queues": self._queues}).fetchall()
         self._forgetful = frozenset(row[0] for row in rows)
-        self._next_look = time.monotonic() + LOOK_EVERY
+        self._next_look = time.monotonic() + CHECK_EVERY
 
     def _forget(self, batch: list[Ended]) -> bool:
         """Delete the completed jobs of queues that keep nothing, and say whether others waited for one of them."""
@@ -181,8 +183,8 @@ class Acknowledger(VitalThread):
         """Write that they completed, and say whether others waited for one of them."""
         awaited: set[int] = set()
 
-        def write(link: Link) -> None:
-            with link.pinned() as cursor:
+        def write(link: ReconnectingConnection) -> None:
+            with link.hot_cursor() as cursor:
                 stale = complete(
                     cursor, self._worker_id, ids, claims, keep=keep, controlled=controlled, awaited=awaited
                 )
@@ -192,8 +194,8 @@ class Acknowledger(VitalThread):
         return bool(awaited)
 
     def _settle(self, settlements: list[Settlement]) -> None:
-        def write(link: Link) -> None:
-            with link.pinned() as cursor:
+        def write(link: ReconnectingConnection) -> None:
+            with link.hot_cursor() as cursor:
                 stale = settle(cursor, self._worker_id, self._host, settlements)
             self._drop([claim.id for claim in stale])
 

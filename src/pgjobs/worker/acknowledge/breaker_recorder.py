@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
 from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import Breaker, contradictions, declared
-from pgjobs.flow.breaker_state import Call, Circuit, after_calls, totals
+from pgjobs.flow.breaker_state import BreakerState, Call, after_calls, totals
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Failed, Outcome, Retried
-from pgjobs.worker.runtime.reconnecting import Link, Stopped
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgjobs.jobs.context import CurrentJob
-    from pgjobs.worker.local.local_queue import Lane, Outbox
+    from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 
 log = logging.getLogger("pgjobs.breaker")
 EVERY = 0.15  # seconds between two batches
-LAST_WORDS = 5.0  # seconds that the last batch may take, when the worker stops
+SHUTDOWN_PATIENCE = 5.0  # seconds that the last batch may take, when the worker stops
 
 
 class BreakerRecorder:
@@ -40,11 +40,15 @@ class BreakerRecorder:
     """
 
     def __init__(
-        self, link: Callable[[threading.Event], Link], who: str, lanes: Iterable[Lane], outbox: Outbox
+        self,
+        link: Callable[[threading.Event], ReconnectingConnection],
+        who: str,
+        local_queues: Iterable[LocalQueue],
+        outbox: Outbox,
     ) -> None:
         self._make_link = link
         self._who = who
-        self._lanes = lanes
+        self._local_queues = local_queues
         self._outbox = outbox
         self._noted: deque[tuple[str, float, bool]] = deque()  # breaker, when it began (monotonic seconds), succeeded
         self._pending: dict[str, list[tuple[float, bool]]] = {}  # what the thread has taken and not written
@@ -81,7 +85,7 @@ class BreakerRecorder:
         self._stopping.set()
         self._woken.set()
         if self._thread is not None:
-            self._thread.join(LAST_WORDS)
+            self._thread.join(SHUTDOWN_PATIENCE)
 
     def _run(self) -> None:
         """Work until told to stop; nothing unexpected stops it, for breakers are a help and not a condition."""
@@ -94,14 +98,14 @@ class BreakerRecorder:
                 except Stopped:
                     return
                 except Exception:
-                    log.exception("the breakers stumbled, and go on")
+                    log.exception("writing circuit breakers failed; they are written again in a moment")
                     self._pending.clear()  # it may be what it stumbles over
                     if self._stopping.wait(1.0):
                         return
         finally:
             link.close()
 
-    def _work(self, link: Link) -> None:
+    def _work(self, link: ReconnectingConnection) -> None:
         while True:
             last = self._stopping.is_set()
             link.run(self._flush)
@@ -113,9 +117,14 @@ class BreakerRecorder:
 
     def _claimed(self) -> set[str]:
         """Name the breakers of the jobs that were claimed and have not started."""
-        return {job.breaker for lane in self._lanes for job in list(lane.inbox.jobs) if job.breaker is not None}
+        return {
+            job.breaker
+            for local_queue in self._local_queues
+            for job in list(local_queue.inbox.jobs)
+            if job.breaker is not None
+        }
 
-    def _flush(self, link: Link) -> None:
+    def _flush(self, link: ReconnectingConnection) -> None:
         """Write down new settings, tell breakers their calls, and hand back the claimed jobs of those that are open."""
         for breaker in declared().values():
             if self._written.get(breaker.name) != breaker:
@@ -125,12 +134,12 @@ class BreakerRecorder:
             self._tell(link, name, self._pending[name])
             del self._pending[name]
         if claimed := self._claimed():
-            with link.pinned() as cursor:
+            with link.hot_cursor() as cursor:
                 rows = cursor.execute(statement("open_breakers"), {"names": sorted(claimed)}).fetchall()
             self._hand_back({row[0] for row in rows})
 
-    def _declare(self, link: Link, breaker: Breaker) -> None:
-        with link.pinned() as cursor:
+    def _declare(self, link: ReconnectingConnection, breaker: Breaker) -> None:
+        with link.hot_cursor() as cursor:
             declare_breaker(cursor, breaker)
         self._written[breaker.name] = breaker
         if different := contradictions().get(breaker.name):
@@ -148,8 +157,8 @@ class BreakerRecorder:
             pending[name].append((began, succeeded))
         self._pending = dict(pending)
 
-    def _tell(self, link: Link, name: str, noted: list[tuple[float, bool]]) -> None:
-        with link.pinned() as cursor, cursor.connection.transaction():
+    def _tell(self, link: ReconnectingConnection, name: str, noted: list[tuple[float, bool]]) -> None:
+        with link.hot_cursor() as cursor, cursor.connection.transaction():
             here = time.monotonic()
             before, breaker, now = lock_breaker(cursor, name, declared().get(name))
             calls = [Call(now - (here - began), succeeded) for began, succeeded in noted]
@@ -158,20 +167,20 @@ class BreakerRecorder:
             if after != before:
                 write_breaker(cursor, name, after, self._who if changed else None)
             if changed and after.state == "closed":
-                cursor.execute(statement("ring_all"))
+                cursor.execute(statement("notify_all_queues"))
         if changed:
             _report(name, before, after, breaker, now)
             if after.state == "closed":
-                for lane in self._lanes:
-                    lane.wake()
+                for local_queue in self._local_queues:
+                    local_queue.wake()
 
     def _hand_back(self, names: set[str]) -> None:
-        for lane in self._lanes if names else ():
-            for job in lane.inbox.take_of(names):
+        for local_queue in self._local_queues if names else ():
+            for job in local_queue.inbox.take_of(names):
                 self._outbox.put((job, RELEASED, None))
 
 
-def _report(name: str, before: Circuit, after: Circuit, breaker: Breaker, now: float) -> None:
+def _report(name: str, before: BreakerState, after: BreakerState, breaker: Breaker, now: float) -> None:
     extra = {"breaker": name, "state": after.state}
     if after.state == "open":
         log.warning(

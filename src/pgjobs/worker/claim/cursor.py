@@ -20,24 +20,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pgjobs.flow.aging import BEGINNING, NEWEST, OLDEST, Order, Place, Range, ranges
+from pgjobs.flow.aging import BEGINNING, END_OF_TIME, EPOCH, Order, Place, Range, ranges
 
-__all__ = ["BEGINNING", "NEAR", "NEWEST", "OLDEST", "PRIORITIES", "Frontier", "Look", "Place"]
+__all__ = ["BEGINNING", "END_OF_TIME", "EPOCH", "NEAR", "PRIORITIES", "ClaimCursor", "Place", "ScanRange"]
 
 PRIORITIES = list(range(10))
 NEAR = timedelta(seconds=0.1)
 SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
-VERY_DEAR = 0.05  # seconds: no look at everything takes that by chance
-LEAST_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
-LEAST_RECENT = 2.0  # seconds that every sweep looks back: who commits late is hardly ever later
+SLOW_SWEEP = 0.05  # seconds: no look at everything takes that by chance
+MIN_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
+MIN_RECENT = 2.0  # seconds that every sweep looks back: who commits late is hardly ever later
 FIRST_WIDTH = 64.0  # seconds of run_at in a slice, when slices become necessary
-WIDEST = 1e6  # seconds; slices that might be wider have no end
+MAX_WIDTH = 1e6  # seconds; slices that might be wider have no end
 SWEEP_EVERY = 0.5  # seconds, while claims come back full
 SWEEP_SHARE = 20  # the next sweep is no sooner than this many times what the last one cost
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ScanRange:
     """What a claim looks at: each priority from its place on, until a time.
 
     `order`: with aging, where a claimed job stands in it; priorities may be there several times then.
@@ -49,10 +49,10 @@ class Look:
     order: Order | None = None
 
 
-_TO_THE_END = [NEWEST] * len(PRIORITIES)
+_TO_THE_END = [END_OF_TIME] * len(PRIORITIES)
 
 
-class Frontier:
+class ClaimCursor:
     """The places of one queue. `now`, `began`: seconds of a monotonic clock; `clock`: PostgreSQL's, about."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Frontier:
         self.sweeping = False  # whether the last claim was a sweep
         self.rested = False  # whether it was the end of a pass that found nothing
         self.aging: timedelta | None = None  # of the queue, as far as is known; may be changed between two claims
-        self._turn = 0  # claims with aging
+        self._cycle = 0  # claims with aging
         self._aged: tuple[list[Range], Order] | None = None  # what the last claim looked at, with aging
         # Seconds before the places: a sweep looks as far back as `_recent`, or from `_seen` to `_seen + _width`.
         self._recent = math.inf
@@ -74,31 +74,33 @@ class Frontier:
         self._pass_began = 0.0
         self._found = False  # something, since this pass began
 
-    def start(self, now: float, clock: datetime) -> Look:
+    def start(self, now: float, clock: datetime) -> ScanRange:
         """Say what the next claim looks at."""
         look = self._look(now, clock)
         if self.aging is None:
             self._aged = None
             return look
-        self._turn += 1
-        found = ranges(clock, self.aging, starts=look.places, untils=look.untils, turn=self._turn)
+        self._cycle += 1
+        found = ranges(clock, self.aging, starts=look.places, untils=look.untils, turn=self._cycle)
         order = Order(found)
         self._aged = found, order
-        return Look([each.start for each in found], [each.until for each in found], [each[0] for each in found], order)
+        return ScanRange(
+            [each.start for each in found], [each.until for each in found], [each[0] for each in found], order
+        )
 
-    def _look(self, now: float, clock: datetime) -> Look:
+    def _look(self, now: float, clock: datetime) -> ScanRange:
         self.sweeping, self.rested = now >= self.next_sweep, False
         near = (clock - NEAR, 0)
         starts = [min(place, near) for place in self.places]
         if not self.sweeping:
-            return Look(starts, _TO_THE_END)
+            return ScanRange(starts, _TO_THE_END)
         if not self._seen:
             self._pass_began, self._found = now, False
         self._deep = bool(self._seen) and not self._deep
         if not self._deep:
-            return Look([_before(place, self._recent) for place in starts], _TO_THE_END)
+            return ScanRange([_before(place, self._recent) for place in starts], _TO_THE_END)
         far = self._seen + self._width
-        return Look([_before(place, far) for place in starts], [_before(place, self._seen)[0] for place in starts])
+        return ScanRange([_before(place, far) for place in starts], [_before(place, self._seen)[0] for place in starts])
 
     def claimed(self, last: Mapping[int, Place], *, full: bool, began: float, now: float, clock: datetime) -> None:
         """Remember a claim that began at `clock`: the last place it took of each priority, and whether it was `full`.
@@ -139,17 +141,17 @@ class Frontier:
         """After a sweep that was not full: `cost` is what it took beyond the usual."""
         if self._deep:
             self._seen += self._width
-            self._width = max(_adapted(self._width, cost), self._seen / LEAST_SHARE)
+            self._width = max(_adapted(self._width, cost), self._seen / MIN_SHARE)
         elif self._recent == math.inf:
             self._seen = math.inf
             self._dear = self._dear + 1 if cost > 2 * SLICE else 0
-            if self._dear > 1 or cost > VERY_DEAR:  # not only once, when the machine was busy
+            if self._dear > 1 or cost > SLOW_SWEEP:  # not only once, when the machine was busy
                 self._recent, self._dear = FIRST_WIDTH, 0
                 self.next_sweep = min(self.next_sweep, now + SWEEP_SHARE * SLICE)  # what comes next is cheap
         else:
             if not self._seen:
                 self._seen = self._width = self._recent
-            self._recent = max(_adapted(self._recent, cost), LEAST_RECENT)
+            self._recent = max(_adapted(self._recent, cost), MIN_RECENT)
         if self._seen == math.inf:
             self._seen, self._deep = 0.0, False
             if not self._found:
@@ -157,7 +159,7 @@ class Frontier:
 
 
 def _before(place: Place, seconds: float) -> Place:
-    if seconds == math.inf or place[0] - OLDEST < timedelta(seconds=seconds):
+    if seconds == math.inf or place[0] - EPOCH < timedelta(seconds=seconds):
         return BEGINNING
     return place[0] - timedelta(seconds=seconds), place[1]
 
@@ -167,4 +169,4 @@ def _adapted(width: float, cost: float) -> float:
     if cost > SLICE:
         return max(width / 2, 0.01)
     width *= 4 if cost < SLICE / 4 else 1.3 if cost < SLICE / 2 else 1
-    return width if width < WIDEST else math.inf
+    return width if width < MAX_WIDTH else math.inf

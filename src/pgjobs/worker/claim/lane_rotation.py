@@ -12,21 +12,21 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pgjobs.worker.claim.cursor import NEWEST, OLDEST, PRIORITIES
+from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
 
 FIRST = ""  # before all lanes
 LAST = "\U0010ffff"  # behind all lanes
-LOOK_EVERY = 1.0  # seconds between two looks at whether anything waits
-SOONEST = 0.005  # seconds until the next pass after one that gave nothing
-LATEST = 0.5
+CHECK_EVERY = 1.0  # seconds between two looks at whether anything waits
+MIN_PASS_PAUSE = 0.005  # seconds until the next pass after one that gave nothing
+MAX_PASS_PAUSE = 0.5
 PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
 WALK_SHARE = 9  # the same, where a walk through all lanes goes on
-LEAST_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
-MOST_FREED = 200  # lanes that are looked at before a walk goes on
-TIRED_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
+MIN_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
+MAX_FREED = 200  # lanes that are looked at before a walk goes on
+IDLE_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 
 
-class Piece(NamedTuple):
+class LaneRange(NamedTuple):
     """Lanes of one priority, from one up to another, both included; `due`: since when their jobs have to be due."""
 
     priority: int
@@ -38,57 +38,57 @@ class Piece(NamedTuple):
 class Pass(NamedTuple):
     """What a pass looks at: pieces in their order, `quantum` jobs for each lane, and `most` lanes at most."""
 
-    pieces: list[Piece]
+    ranges: list[LaneRange]
     quantum: int
     most: int
 
 
-class Turns:
+class LaneRotation:
     """The turns of one queue, as far as one worker process gives them. `now`: seconds of a monotonic clock."""
 
     def __init__(self) -> None:
-        self.next_look = 0.0
+        self.next_check = 0.0
         self._waiting_since = -math.inf  # when something was last seen to wait
         self._next_pass = 0.0
         self.aging: timedelta | None = None  # of the queue
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
-        self._left: list[Piece] = []  # of a walk that ended before its time
+        self._left: list[LaneRange] = []  # of a walk that ended before its time
         self._freed: dict[tuple[int, str], None] = {}  # lanes where something has ended
-        self._looks: list[Piece] = []  # what the pass that is under way looks at
+        self._looks: list[LaneRange] = []  # what the pass that is under way looks at
         self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it looks at before it goes on
         self._quantum = 1 << 20  # as long as there may be but one lane
         self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
 
-    def looked(self, now: float, waiting: bool) -> None:
+    def record_check(self, now: float, waiting: bool) -> None:
         """Remember a look at whether anything waits for a turn, or will."""
-        self.next_look = now + LOOK_EVERY
+        self.next_check = now + CHECK_EVERY
         if waiting:
             self._waiting_since = now
-        elif not self.are_taken(now):
+        elif not self.active(now):
             self.empty_since = now
 
-    def are_taken(self, now: float) -> bool:
+    def active(self, now: float) -> bool:
         """Say whether anything waits for its turn in this queue, or did a moment ago."""
-        return now - self._waiting_since < TIRED_AFTER
+        return now - self._waiting_since < IDLE_AFTER
 
     def is_due(self, now: float) -> bool:
         """Say whether to make a pass."""
-        return self.are_taken(now) and now >= self._next_pass
+        return self.active(now) and now >= self._next_pass
 
     def seconds_left(self, now: float) -> float:
         """Give the seconds until the next pass; infinity: none is needed."""
-        return max(0.0, self._next_pass - now) if self.are_taken(now) else math.inf
+        return max(0.0, self._next_pass - now) if self.active(now) else math.inf
 
-    def hurry(self, freed: Iterable[tuple[int, str]] = (), *, look: bool = False) -> None:
+    def wake_now(self, freed: Iterable[tuple[int, str]] = (), *, look: bool = False) -> None:
         """Make the next pass at once: something has ended, in these lanes, or was added. `look`: and look before."""
         self._next_pass = 0.0
         if look:
-            self.next_look = 0.0
+            self.next_check = 0.0
         self._freed.update(dict.fromkeys(freed))
 
-    def give_way(self, now: float) -> None:
+    def back_off(self, now: float) -> None:
         """Wait a moment: another worker makes a pass."""
-        self._next_pass = now + SOONEST
+        self._next_pass = now + MIN_PASS_PAUSE
 
     def start(self, demand: int, worst: int, clock: datetime) -> Pass:
         """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`.
@@ -97,22 +97,22 @@ class Turns:
         it begins: better priorities first, and with aging a priority comes several times, first with what has waited so
         long that it counts as a better one.
         """
-        freed, self._freed = sorted(self._freed)[:MOST_FREED], {}
+        freed, self._freed = sorted(self._freed)[:MAX_FREED], {}
         if self._left:
-            self._looks = [Piece(priority, lane, lane, NEWEST) for priority, lane in freed] + self._left
+            self._looks = [LaneRange(priority, lane, lane, END_OF_TIME) for priority, lane in freed] + self._left
             self._out_of_turn = set(freed)
         else:
             self._looks, self._out_of_turn = list(self._walk(worst, clock)), set()
-        return Pass(self._looks, max(1, min(self._quantum, demand)), max(LEAST_LANES, 2 * demand))
+        return Pass(self._looks, max(1, min(self._quantum, demand)), max(MIN_LANES, 2 * demand))
 
-    def _walk(self, worst: int, clock: datetime) -> Iterator[Piece]:
+    def _walk(self, worst: int, clock: datetime) -> Iterator[LaneRange]:
         for priority, due in steps(worst, clock, self.aging):
             last = self._last.get(priority, FIRST)
-            yield Piece(priority, behind(last), LAST, due)
+            yield LaneRange(priority, behind(last), LAST, due)
             if last != FIRST:  # from the beginning on, up to the lane that had the last turn
-                yield Piece(priority, FIRST, last, due)
+                yield LaneRange(priority, FIRST, last, due)
 
-    def passed(
+    def record_pass(
         self,
         given: Iterable[tuple[int, str]],
         demand: int,
@@ -136,7 +136,7 @@ class Turns:
         self._quantum = next_quantum(self._quantum, demand, jobs, sum(map(len, lanes.values())))
         self._left = [] if ended_at is None else rest_of(self._looks, *ended_at)
         share = PASS_SHARE if ended_at is None else WALK_SHARE
-        self._next_pass = 0.0 if jobs else now + min(max(share * (now - began), SOONEST), LATEST)
+        self._next_pass = 0.0 if jobs else now + min(max(share * (now - began), MIN_PASS_PAUSE), MAX_PASS_PAUSE)
         self.empty_since = 0.0 if jobs or self._left else began
         if jobs:
             self._waiting_since = now
@@ -147,18 +147,18 @@ def behind(lane: str) -> str:
     return lane if lane == FIRST else lane + "\x01"
 
 
-def rest_of(pieces: list[Piece], number: int, lane: str) -> list[Piece]:
+def rest_of(ranges: list[LaneRange], number: int, lane: str) -> list[LaneRange]:
     """Give what is left of a walk that ended at this lane of this piece (the first is 1)."""
-    here = pieces[number - 1]
-    return [here._replace(since=behind(lane)), *pieces[number:]]
+    here = ranges[number - 1]
+    return [here._replace(since=behind(lane)), *ranges[number:]]
 
 
 def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[int, datetime]]:
     """Give the priorities in the order in which they are served, each with the time since when a job has to be due."""
     if aging is None:
-        return [(priority, NEWEST) for priority in PRIORITIES[: worst + 1]]
+        return [(priority, END_OF_TIME) for priority in PRIORITIES[: worst + 1]]
     return [
-        (priority, OLDEST if clock - OLDEST <= (waited := (priority - served) * aging) else clock - waited)
+        (priority, EPOCH if clock - EPOCH <= (waited := (priority - served) * aging) else clock - waited)
         for served in PRIORITIES[: worst + 1]
         for priority in PRIORITIES[served:]
     ]

@@ -21,7 +21,7 @@ from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.executors.child_process import late, receive, send
 from pgjobs.worker.executors.invoke import call_now, loaded, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
-from pgjobs.worker.runtime.process_exit import die_with_parent, write_last_stack_to
+from pgjobs.worker.runtime.process_exit import die_with_parent, write_crash_report_to
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, remember
 from pgjobs.worker.runtime.recycling import limit_memory
 from pgjobs.worker.runtime.signals import keep_signals
@@ -30,7 +30,7 @@ from pgjobs.worker.runtime.signals import keep_signals
 def main(fd: int, box_fd: int, parent: int) -> None:
     """Serve jobs until the worker closes the connection."""
     die_with_parent(parent)
-    write_last_stack_to(box_fd)
+    write_crash_report_to(box_fd)
     # Stopping is the supervisor's business, also when a signal goes to every process. No SIG_IGN: programs that a job
     # starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM):

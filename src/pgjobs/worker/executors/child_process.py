@@ -25,11 +25,11 @@ from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobTimeout, Outcome
 from pgjobs.jobs.retry import after_loss
 from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
-from pgjobs.worker.executors.outcome_codec import LONGEST, from_bytes
-from pgjobs.worker.runtime.process_exit import BlackBox, has_died, how_it_died, wait_for_end
+from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes
+from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
 
 LENGTH = struct.Struct("!I")
-LOOK_EVERY = 0.5  # seconds: whether the child still lives
+CHECK_EVERY = 0.5  # seconds: whether the child still lives
 
 
 def _working_directory() -> Path | None:
@@ -49,7 +49,7 @@ class ChildProcess:
         self._hello = hello
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._box: BlackBox | None = None
+        self._box: CrashReport | None = None
         self._last: str | None = None  # what the last one left behind
         self._job: CurrentJob | None = None  # that it runs
         self._lock = threading.Lock()  # for that
@@ -91,8 +91,8 @@ class ChildProcess:
             deadline = None if job.timeout is None else time.monotonic() + job.timeout
             send(channel, _question(job))
             if job.timeout is not None:
-                if_late = receive(channel, deadline, self._alive, LONGEST)
-            return from_bytes(receive(channel, deadline, self._alive, LONGEST))
+                if_late = receive(channel, deadline, self._alive, MAX_OUTCOME_BYTES)
+            return from_bytes(receive(channel, deadline, self._alive, MAX_OUTCOME_BYTES))
         except TimeoutError:
             self._kill()
             return _outcome_when_late(job, if_late)
@@ -113,12 +113,12 @@ class ChildProcess:
     def abandon(self) -> None:
         """Kill the child and all it started, from another thread; whoever waits for its answer gets none."""
         process = self._process
-        if process is not None and not has_died(process):
+        if process is not None and not has_exited(process):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     def _alive(self) -> bool:
-        return self._process is not None and not has_died(self._process)
+        return self._process is not None and not has_exited(self._process)
 
     def _ready(self) -> socket.socket:
         if self._socket is not None and self._alive():
@@ -126,7 +126,7 @@ class ChildProcess:
         if self._process is not None:
             self._kill()
         ours, theirs = socket.socketpair()
-        self._box = BlackBox()
+        self._box = CrashReport()
         fds = [theirs.fileno(), self._box.fd]
         try:
             self._process = subprocess.Popen(
@@ -160,7 +160,7 @@ class ChildProcess:
             return "it could not be started"
         status: int | None = None
         with suppress(subprocess.TimeoutExpired):  # it may be on its way out, with a status of its own
-            peak = wait_for_end(process, 0.2)
+            peak = wait_for_exit(process, 0.2)
             status = process.returncode
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -170,7 +170,7 @@ class ChildProcess:
         if box is not None:
             self._last = box.report(peak)
             box.close()
-        return how_it_died(status) if status is not None else "it lost its connection to the worker, and was killed"
+        return exit_reason(status) if status is not None else "it lost its connection to the worker, and was killed"
 
 
 def late(job: CurrentJob) -> JobTimeout:
@@ -225,7 +225,7 @@ def _receive(channel: socket.socket, size: int, deadline: float | None, alive: C
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
-        patience = left if alive is None else min(LOOK_EVERY, left or LOOK_EVERY)
+        patience = left if alive is None else min(CHECK_EVERY, left or CHECK_EVERY)
         living = alive is None or alive()
         channel.settimeout(patience if living else 0.001)
         try:

@@ -19,14 +19,14 @@ from pgjobs.jobs.outcome import COMPLETED, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.invoke import in_time, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
-from pgjobs.worker.local.local_queue import Lane, Outbox
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.forks import forked, in_fork
-from pgjobs.worker.runtime.scoreboard import Board
+from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     import asyncio
 
-log = logging.getLogger("pgjobs.consumer")
+log = logging.getLogger("pgjobs.executor")
 LOOP_GOES_ROUND = 1.0  # seconds
 Submission = tuple[CurrentJob, Call, int, Alarm | None]
 
@@ -34,10 +34,10 @@ Submission = tuple[CurrentJob, Call, int, Alarm | None]
 class LoopRunner:
     """Runs coroutines. The loop and its thread are made when the first one comes."""
 
-    def __init__(self, outbox: Outbox, watchdog: Watchdog, board: Board) -> None:
+    def __init__(self, outbox: Outbox, watchdog: Watchdog, scoreboard: Scoreboard) -> None:
         self._outbox = outbox
-        self._board = board
-        self._begin = board.writer()
+        self._scoreboard = scoreboard
+        self._begin = scoreboard.writer()
         self._watchdog = watchdog
         self._submitted: deque[Submission] = deque()
         self._jobs: dict[asyncio.Task[None], CurrentJob] = {}  # asyncio itself keeps weak references only
@@ -143,26 +143,31 @@ class LoopRunner:
             os._exit(0)
         if alarm is not None:  # the loop cancels a job; the watchdog only looks whether that helped
             alarm.end()
-            self._board.take_back_deadline(slot)
+            self._scoreboard.take_back_deadline(slot)
         self._outbox.put((job, outcome, time.monotonic() - began))
-        self._go_on(job.lane, slot)
+        self._go_on(job.local_queue, slot)
 
-    def _go_on(self, lane: Lane, slot: int) -> None:
+    def _go_on(self, local_queue: LocalQueue, slot: int) -> None:
         """Start the lane's next job in this slot, if it is one for the loop as well; else give the slot back.
 
         Without the way through a thread: waking one for every few jobs took a third of the time of quick ones.
         """
-        waiting = lane.inbox.jobs
+        waiting = local_queue.inbox.jobs
         while waiting:
             try:
                 job = waiting.popleft()
             except IndexError:
                 break
-            if job.task not in lane.coroutines or job.executor == "process" or job.isolate or job.timeout is not None:
+            if (
+                job.task not in local_queue.coroutines
+                or job.executor == "process"
+                or job.isolate
+                or job.timeout is not None
+            ):
                 waiting.appendleft(job)  # a thread has to look at it
-                lane.inbox.wake_another()
+                local_queue.inbox.wake_another()
                 break
-            lane.last_start = began = time.monotonic()
+            local_queue.last_start = began = time.monotonic()
             self._begin(slot, job.id, job.claim, 0.0)
             try:
                 call = open_payload(job)
@@ -171,8 +176,8 @@ class LoopRunner:
                 continue
             if not runs_on_loop(job, call):
                 waiting.appendleft(job)
-                lane.inbox.wake_another()
+                local_queue.inbox.wake_another()
                 break
             self._create(job, call, slot, None)
             return
-        lane.tokens.put(slot)
+        local_queue.tokens.put(slot)

@@ -140,7 +140,7 @@ def _judged(outcome: Outcome, error: BaseException, name: str) -> Outcome:
     if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
         return outcome
     breaker = declared().get(name)
-    blamed = breaker is None or isinstance(error, JobTimeout) or breaker.blames(error)
+    blamed = breaker is None or isinstance(error, JobTimeout) or breaker.is_failure(error)
     return replace(outcome, answered=not blamed)
 
 
@@ -156,8 +156,8 @@ def refused(job: CurrentJob, error: PayloadError) -> Outcome:
     """
     from pgjobs.core.errors import NotAllowedError, SignatureError
 
-    hopeless = isinstance(error, SignatureError | NotAllowedError)
-    return outcome_of(job, error, _NEVER_AGAIN if hopeless else None)
+    permanent = isinstance(error, SignatureError | NotAllowedError)
+    return outcome_of(job, error, _NEVER_AGAIN if permanent else None)
 
 
 def _never_again() -> None: ...

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pgjobs.core.text import bounded, one_line
-from pgjobs.core.validate import LONGEST_DELAY
+from pgjobs.core.validate import MAX_DELAY
 from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Retried, Snoozed
 
 _TIDY: dict[str, Callable[[Any], Any]] = {
@@ -20,7 +20,7 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
     "reason": one_line,
     "traceback": lambda text: None if text is None else bounded(text),
 }
-LONGEST = 1 << 20  # bytes; an error and its traceback have some thousand characters
+MAX_OUTCOME_BYTES = 1 << 20  # bytes; an error and its traceback have some thousand characters
 _KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Cancelled, Completed, Failed, Retried, Snoozed)}
 
 
@@ -55,7 +55,7 @@ def from_bytes(answer: bytes) -> Outcome:
 def _fits(field: str, value: Any) -> bool:
     match field:
         case "delay":
-            return type(value) is float and 0 <= value <= LONGEST_DELAY
+            return type(value) is float and 0 <= value <= MAX_DELAY
         case "isolate":
             return type(value) is bool
         case "answered":

@@ -14,14 +14,14 @@ from pgjobs.jobs.outcome import JobCancelled
 from pgjobs.worker.executors.timeouts import raise_in_thread, take_back
 
 
-class Seat:
+class ThreadInterrupt:
     """One thread of a consumer. `job`: what it runs, in this thread; `hunted`: `leave` has to be called."""
 
-    __slots__ = ("_lock", "_thread", "hunted", "job")
+    __slots__ = ("_lock", "_thread", "interrupt_pending", "job")
 
     def __init__(self) -> None:
         self.job: CurrentJob | None = None
-        self.hunted = False
+        self.interrupt_pending = False
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
 
@@ -33,8 +33,8 @@ class Seat:
         job.ask_to_cancel()
         if force:
             with self._lock:
-                if not self.hunted:
-                    self.hunted = True
+                if not self.interrupt_pending:
+                    self.interrupt_pending = True
                     if self.job is job:
                         raise_in_thread(self._thread, JobCancelled)
         return True
@@ -42,7 +42,7 @@ class Seat:
     def leave(self) -> None:
         """Say that the job has ended. What was raised and has not arrived yet is taken back."""
         self.job = None
-        if self.hunted:
+        if self.interrupt_pending:
             with self._lock:
                 take_back(self._thread)
-                self.hunted = False
+                self.interrupt_pending = False

@@ -20,38 +20,38 @@ from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import LoopRunner
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
-from pgjobs.worker.executors.thread_interrupt import Seat
+from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
-from pgjobs.worker.local.local_queue import Lane, Outbox
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import BROKEN
 from pgjobs.worker.runtime.forks import forked
-from pgjobs.worker.runtime.scoreboard import Board
+from pgjobs.worker.runtime.scoreboard import Scoreboard
 
-log = logging.getLogger("pgjobs.consumer")
+log = logging.getLogger("pgjobs.executor")
 
 
-class ThreadConsumers:
+class ThreadExecutor:
     """All threads of one lane."""
 
     def __init__(
         self,
-        lane: Lane,
+        local_queue: LocalQueue,
         outbox: Outbox,
         loop: LoopRunner,
         watchdog: Watchdog,
-        board: Board,
+        scoreboard: Scoreboard,
         child: Callable[[], ChildProcess],
     ) -> None:
-        self._lane = lane
+        self._local_queue = local_queue
         self._outbox = outbox
         self._loop = loop
         self._watchdog = watchdog
-        self._board = board
+        self._scoreboard = scoreboard
         self._child = child
         self._lock = threading.Lock()
         self._threads = 0
         self._children: list[ChildProcess] = []
-        self._seats: list[Seat] = []
+        self._seats: list[ThreadInterrupt] = []
 
     def start(self) -> None:
         """Start the first thread."""
@@ -59,13 +59,13 @@ class ThreadConsumers:
 
     def stop(self) -> None:
         """Let every thread end after the job that it runs."""
-        self._lane.inbox.close(self._threads)
+        self._local_queue.inbox.close(self._threads)
 
     def cancel(self, id: int, claim: int, *, force: bool) -> bool:
         """Ask a job to end, or kill its process; False: none of these threads runs it. `force`: raise in its thread."""
         children, seats = self._children.copy(), self._seats.copy()
         return any(child.cancel(id, claim) for child in children) or any(
-            seat.cancel(id, claim, force=force) for seat in seats
+            interrupt.cancel(id, claim, force=force) for interrupt in seats
         )
 
     def kill_children(self) -> None:
@@ -75,24 +75,29 @@ class ThreadConsumers:
 
     def _add(self) -> None:
         with self._lock:
-            if self._threads >= self._lane.slots:
+            if self._threads >= self._local_queue.slots:
                 return
             self._threads += 1
-            name = f"pgjobs-{self._lane.name}-{self._threads}"
+            name = f"pgjobs-{self._local_queue.name}-{self._threads}"
         try:
             threading.Thread(target=self._consume, name=name, daemon=True).start()
         except RuntimeError as error:  # the limit of threads is reached
             with self._lock:
                 self._threads -= 1
-            log.warning("queue %s goes on with %d threads: %s", self._lane.name, self._threads, error)
+            log.warning("queue %s goes on with %d threads: %s", self._local_queue.name, self._threads, error)
 
     def _consume(self) -> None:
-        lane, inbox, begin, slots = self._lane, self._lane.inbox, self._board.writer(), self._lane.slots
-        coroutines, waiting, sleeping = lane.coroutines, inbox.jobs, inbox.sleeping
+        local_queue, inbox, begin, slots = (
+            self._local_queue,
+            self._local_queue.inbox,
+            self._scoreboard.writer(),
+            self._local_queue.slots,
+        )
+        coroutines, waiting, sleeping = local_queue.coroutines, inbox.jobs, inbox.sleeping
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
-        seat = Seat()
-        self._seats.append(seat)
-        slot = lane.tokens.get()
+        interrupt = ThreadInterrupt()
+        self._seats.append(interrupt)
+        slot = local_queue.tokens.get()
         child: ChildProcess | None = None
         job: CurrentJob | None = None
         outcome: Outcome | None
@@ -104,7 +109,7 @@ class ThreadConsumers:
                     job = inbox.wait()
                     if job is None:
                         return
-                lane.last_start = began = clock()
+                local_queue.last_start = began = clock()
                 apart = job.executor == "process" or job.isolate
                 if not apart:
                     begin(slot, job.id, job.claim, 0.0 if job.timeout is None else began + job.timeout)
@@ -113,7 +118,7 @@ class ThreadConsumers:
                 elif not sleeping:
                     if self._threads < slots:
                         self._add()
-                elif waiting and not lane.quick:
+                elif waiting and not local_queue.quick:
                     inbox.wake_another()
                 if apart:
                     if child is None:
@@ -122,20 +127,22 @@ class ThreadConsumers:
                     outcome = child.run(job, partial(begin, slot, job.id, job.claim, 0.0))
                     put((job, outcome, clock() - began))
                     continue
-                outcome = self._run(job, slot, seat) if job.timeout is None else self._run_in_time(job, slot, seat)
+                outcome = (
+                    self._run(job, slot, interrupt) if job.timeout is None else self._run_in_time(job, slot, interrupt)
+                )
                 if outcome is None:  # it goes on on the event loop, with this slot
                     coroutines.add(job.task)
-                    slot = lane.tokens.get()
+                    slot = local_queue.tokens.get()
                     continue
                 if forked():
                     os._exit(0)  # the job forked, and its child came back to us: this process is nobody's worker
                 if job.timeout is not None:
-                    self._board.take_back_deadline(slot)
+                    self._scoreboard.take_back_deadline(slot)
                 put((job, outcome, clock() - began))
                 job = None  # an idle thread keeps nothing of a finished job alive
         except BaseException as error:
             # Not the job's own doing (its exceptions are outcomes by now): out of memory, or a mistake of ours.
-            log.exception("a consumer of queue %s broke; another one takes its place", lane.name)
+            log.exception("a consumer of queue %s broke; another one takes its place", local_queue.name)
             if job is not None:
                 put((job, outcome_of(job, error), None))
             with self._lock:
@@ -144,13 +151,13 @@ class ThreadConsumers:
             if not self._threads:
                 os._exit(BROKEN)  # no thread can be had: a lane without any would be deaf
         finally:
-            self._seats.remove(seat)
+            self._seats.remove(interrupt)
             if child is not None:
                 self._children.remove(child)
                 child.close()
-            lane.tokens.put(slot)
+            local_queue.tokens.put(slot)
 
-    def _run(self, job: CurrentJob, slot: int, seat: Seat) -> Outcome | None:
+    def _run(self, job: CurrentJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and give None."""
         try:
             call = open_payload(job)
@@ -159,21 +166,21 @@ class ThreadConsumers:
         if runs_on_loop(job, call):
             self._loop.submit(job, call, slot)
             return None
-        return self._call(job, call, seat)
+        return self._call(job, call, interrupt)
 
-    def _call(self, job: CurrentJob, call: Call, seat: Seat) -> Outcome:
+    def _call(self, job: CurrentJob, call: Call, interrupt: ThreadInterrupt) -> Outcome:
         outcome: Outcome | None = None
         try:
-            seat.job = job
+            interrupt.job = job
             outcome = call_now(job, call)
-            seat.job = None
-            if seat.hunted:
-                seat.leave()
+            interrupt.job = None
+            if interrupt.interrupt_pending:
+                interrupt.leave()
         except JobCancelled:  # just before or after the call
-            seat.leave()
+            interrupt.leave()
         return outcome or CANCELLED_ON_REQUEST
 
-    def _run_in_time(self, job: CurrentJob, slot: int, seat: Seat) -> Outcome | None:
+    def _run_in_time(self, job: CurrentJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Do the same under an alarm, which covers the loading of the payload too."""
         assert job.timeout is not None  # noqa: S101 (for mypy)
         alarm = Alarm(job, threading.get_ident())
@@ -183,14 +190,14 @@ class ThreadConsumers:
             self._watchdog.watch(alarm, job.timeout)
             call = open_payload(job)
             if not runs_on_loop(job, call):
-                outcome = self._call(job, call, seat)
+                outcome = self._call(job, call, interrupt)
             alarm.end()
         except PayloadError as error:
             alarm.end()
             return refused(job, error)
         except JobTimeout as error:  # while the payload was loaded, or between the job's end and the alarm's
             alarm.end()
-            seat.leave()
+            interrupt.leave()
             return outcome or outcome_of(job, error, None if call is None else call.callable)
         if outcome is None:
             self._loop.submit(job, call, slot)  # under an alarm of its own

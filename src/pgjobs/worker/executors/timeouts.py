@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import JobTimeout
-from pgjobs.worker.runtime.critical_thread import VitalThread
+from pgjobs.worker.runtime.critical_thread import CriticalThread
 
 STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
-LONGEST_WAIT = 3600.0  # seconds
+MAX_WAIT = 3600.0  # seconds
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -63,7 +63,7 @@ class Alarm:
                 take_back(self._thread)
 
 
-class Watchdog(VitalThread):
+class Watchdog(CriticalThread):
     """Fires alarms. `stuck(job)` is called for a job that goes on after its alarm."""
 
     def __init__(self, stuck: Callable[[CurrentJob], None]) -> None:
@@ -95,8 +95,8 @@ class Watchdog(VitalThread):
         while True:
             with self._changed:
                 while not self._heap or self._heap[0][0] > time.monotonic():
-                    rest = self._heap[0][0] - time.monotonic() if self._heap else LONGEST_WAIT
-                    self._changed.wait(min(rest, LONGEST_WAIT))
+                    rest = self._heap[0][0] - time.monotonic() if self._heap else MAX_WAIT
+                    self._changed.wait(min(rest, MAX_WAIT))
                 _, number, second, alarm = heapq.heappop(self._heap)
                 if not alarm.over and not second:
                     heapq.heappush(self._heap, (time.monotonic() + STUCK_AFTER, number, True, alarm))

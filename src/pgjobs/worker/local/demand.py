@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 INBOX_SECONDS = 0.25  # of work that may lie in an inbox
 INBOX_BYTES = 32 * 1024 * 1024  # of payloads that may lie in an inbox
-MOST_PREFETCHED = 2_000  # jobs
-BIGGEST_BATCH = 1_000  # rows a claim
+MAX_PREFETCHED = 2_000  # jobs
+MAX_BATCH = 1_000  # rows a claim
 STALE_INBOX = 1.0  # seconds after which a claimed job that no slot took is handed back
 QUICK_JOB = 0.0001  # seconds: jobs that take less are run by one thread, as long as it gets on with them
 STALL = 0.005  # seconds without a start after which it does not
 
 QUICK_POLLS = (0.002, 0.004, 0.008)  # seconds: while work keeps coming, poll; NOTIFY is for the idle
-LAST_POLL = 0.1  # seconds: after waits that doubled until here, only the doorbell counts
+MAX_POLL = 0.1  # seconds: after waits that doubled until here, only the doorbell counts
 ARMED_SECONDS = 1.0  # how long a doorbell stays armed
 
 
@@ -26,7 +26,7 @@ def prefetch(mean_seconds: float | None, slots: int, mean_bytes: float | None = 
     """Give how many jobs may wait in the inbox, from the mean time and payload of a job (None: not known yet)."""
     if mean_seconds is None or mean_seconds > INBOX_SECONDS:
         return 0
-    bound = min(MOST_PREFETCHED, int(INBOX_BYTES / max(mean_bytes or 1.0, 1.0)))
+    bound = min(MAX_PREFETCHED, int(INBOX_BYTES / max(mean_bytes or 1.0, 1.0)))
     return min(bound, int(INBOX_SECONDS / max(mean_seconds, 1e-6) * slots))
 
 
@@ -38,7 +38,7 @@ def demand(outstanding: int, slots: int, mean_seconds: float | None, mean_bytes:
     ahead = prefetch(mean_seconds, slots, mean_bytes)
     wanted = slots + ahead - outstanding
     worth = ahead // 3 + 1
-    return min(wanted, BIGGEST_BATCH) if wanted >= worth else 0
+    return min(wanted, MAX_BATCH) if wanted >= worth else 0
 
 
 def surplus(waiting: int, slots: int, mean_seconds: float | None, mean_bytes: float | None = None) -> int:
@@ -92,4 +92,4 @@ def wait_after(misses: int, *, doorbell: bool) -> Wait:
     if not doorbell:
         return Wait(min(0.1, slower))
     # Of several that commit at about the same time only one rings: look a few times more before relying on the bell.
-    return Wait(slower if slower < LAST_POLL else ARMED_SECONDS * 0.9, arm=True)
+    return Wait(slower if slower < MAX_POLL else ARMED_SECONDS * 0.9, arm=True)

@@ -15,12 +15,12 @@ from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.local.demand import QUICK_JOB, demand, moving_mean, surplus
 from pgjobs.worker.local.inbox import Inbox
 
-MOST_UNACKNOWLEDGED = 10_000  # ended jobs that may wait for their acknowledgement
+MAX_UNACKNOWLEDGED = 10_000  # ended jobs that may wait for their acknowledgement
 Ended = tuple[CurrentJob, Outcome, float | None]  # what lies in the outbox: job, outcome, seconds that it ran
 Outbox = SimpleQueue[Ended | None]
 
 
-class Lane:
+class LocalQueue:
     """One queue of a worker. `first_slot` is where its slots begin on the board."""
 
     def __init__(self, name: str, slots: int, first_slot: int) -> None:
@@ -59,7 +59,7 @@ class Lane:
 
     def demand(self) -> int:
         """Give how many jobs to claim now; none while acknowledgements do not get through."""
-        if len(self.inflight) > self.outstanding + MOST_UNACKNOWLEDGED:
+        if len(self.inflight) > self.outstanding + MAX_UNACKNOWLEDGED:
             return 0
         return demand(self.outstanding, self.slots, self.mean, self.mean_bytes)
 

@@ -22,7 +22,7 @@ from typing import Any
 Message = dict[str, Any]
 
 
-class Control:
+class ControlChannel:
     """One end of the line."""
 
     def __init__(self, channel: socket.socket) -> None:
@@ -34,14 +34,14 @@ class Control:
         """Be something that a selector takes."""
         return self.channel.fileno()
 
-    def say(self, say: str, **values: Any) -> None:
+    def send(self, send: str, **values: Any) -> None:
         """Send a message; nobody may be there any more."""
         try:
-            self.channel.sendall(json.dumps({"say": say, **values}).encode() + b"\n")
+            self.channel.sendall(json.dumps({"say": send, **values}).encode() + b"\n")
         except OSError:
             self.ended = True
 
-    def hear(self, seconds: float | None) -> list[Message]:
+    def receive(self, seconds: float | None) -> list[Message]:
         """Give the messages that are there, waiting for the first so long (None: for ever)."""
         self.channel.settimeout(seconds)
         try:

@@ -12,7 +12,7 @@ log = logging.getLogger("pgjobs.worker")
 BROKEN = 70  # exit code: a mistake inside pgjobs (EX_SOFTWARE)
 
 
-class VitalThread(threading.Thread):
+class CriticalThread(threading.Thread):
     """A thread whose unexpected end ends the process, so that its supervisor starts a sound one.
 
     A worker that lives on without its producer or its acknowledger would be silently deaf.

@@ -15,10 +15,10 @@ import time
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED
 
 _PR_SET_PDEATHSIG = 1
-_MOST_STACK = 8_000  # bytes
+_MAX_STACK = 8_000  # bytes
 
 
-def how_it_died(status: int) -> str:
+def exit_reason(status: int) -> str:
     """Say it, from `Popen.returncode`: minus the signal's number, or the exit code."""
     if status == FILES_CLOSED:
         return f"exit code {status}, because a job closed files that were not its own"
@@ -40,7 +40,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-class BlackBox:
+class CrashReport:
     """A file in memory into which a process that crashes writes its last stack, and which outlives it."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class BlackBox:
 
     def report(self, peak: int | None) -> str | None:
         """Give the most memory that the process had (`peak`, in KiB), and its last stack; None: neither is known."""
-        text = os.pread(self.fd, _MOST_STACK, 0).decode("utf-8", "replace").replace("\0", "")
+        text = os.pread(self.fd, _MAX_STACK, 0).decode("utf-8", "replace").replace("\0", "")
         stack, _, _ = text.partition("\n\nExtension modules:")
         known = [] if peak is None else [f"The process had {peak / 1024:,.0f} MB at most."]
         return "\n".join([*known, stack.strip()]).strip() or None
@@ -59,14 +59,14 @@ class BlackBox:
         os.close(self.fd)
 
 
-def write_last_stack_to(fd: int) -> None:
+def write_crash_report_to(fd: int) -> None:
     """Have this process write its stack there when it crashes (by a signal that is not SIGKILL)."""
     os.set_inheritable(fd, False)
     faulthandler.enable(fd, all_threads=False)
 
 
-def has_died(process: subprocess.Popen[bytes]) -> bool:
-    """Say whether a child has ended; it is not waited for, so that `wait_for_end` can still say what it used."""
+def has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Say whether a child has ended; it is not waited for, so that `wait_for_exit` can still say what it used."""
     if process.returncode is not None:
         return True
     try:
@@ -75,7 +75,7 @@ def has_died(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def wait_for_end(process: subprocess.Popen[bytes], seconds: float | None = None) -> int | None:
+def wait_for_exit(process: subprocess.Popen[bytes], seconds: float | None = None) -> int | None:
     """Wait for a child's end, and give the most memory that it had, in KiB; None: it is not known.
 
     Raises:

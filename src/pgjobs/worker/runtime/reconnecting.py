@@ -16,11 +16,11 @@ from pgjobs.db.url import mask
 if TYPE_CHECKING:
     import psycopg
 
-    from pgjobs.db.deadline import PatientConnection
+    from pgjobs.db.deadline import DeadlineConnection
 
-log = logging.getLogger("pgjobs.link")
+log = logging.getLogger("pgjobs.connection")
 T = TypeVar("T")
-LONGEST_PAUSE = 5.0  # seconds between tries
+MAX_PAUSE = 5.0  # seconds between tries
 
 
 class Stop(Protocol):
@@ -35,17 +35,17 @@ class Stopped(Exception):
     """The worker stops, so the connection is not tried any longer."""
 
 
-class Link:
+class ReconnectingConnection:
     """One connection of a worker, for one thread. `connect` makes it; `stop` ends the tries."""
 
     def __init__(
         self,
         name: str,
-        connect: Callable[[], PatientConnection],
+        connect: Callable[[], DeadlineConnection],
         stop: Stop,
         *,
         async_commit: bool = False,
-        longest_pause: float = LONGEST_PAUSE,
+        longest_pause: float = MAX_PAUSE,
     ) -> None:
         self._name = name
         self._connect = connect
@@ -53,12 +53,12 @@ class Link:
         self._async_commit = async_commit
         self._longest_pause = longest_pause
         self.pooled = False  # behind a pooler: neither LISTEN nor settings nor prepared statements last
-        self._connection: PatientConnection | None = None
+        self._connection: DeadlineConnection | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
         self.generation = 0  # how often it was connected
 
     @property
-    def connection(self) -> PatientConnection:
+    def connection(self) -> DeadlineConnection:
         """The connection, made if there is none.
 
         Raises:
@@ -81,7 +81,7 @@ class Link:
         return self._cursor
 
     @contextmanager
-    def pinned(self) -> Iterator[psycopg.Cursor[Any]]:
+    def hot_cursor(self) -> Iterator[psycopg.Cursor[Any]]:
         """Give the cursor for statements of the hot path; their plans are pinned here, if not by the session."""
         connection, cursor = self.connection, self.cursor
         if self.pooled:
@@ -90,7 +90,7 @@ class Link:
         else:
             yield cursor
 
-    def run(self, work: Callable[[Link], T], *, patience: float | None = None) -> T:
+    def run(self, work: Callable[[ReconnectingConnection], T], *, patience: float | None = None) -> T:
         """Do `work` with this link; when the connection breaks, connect again and do it again.
 
         `work` must be safe to repeat: whether a statement was carried out is not known when its answer is cut off.

@@ -9,7 +9,7 @@ from pathlib import Path
 MEGABYTE = 1024 * 1024
 
 
-def worn_out(jobs: int, memory: int, max_jobs: int | None, max_memory: int | None) -> str | None:
+def should_recycle(jobs: int, memory: int, max_jobs: int | None, max_memory: int | None) -> str | None:
     """Say why a process is to be replaced; None: it can go on. Memory in bytes, `max_memory` in megabytes."""
     if max_jobs is not None and jobs >= max_jobs:
         return f"it has run {jobs:,} jobs"

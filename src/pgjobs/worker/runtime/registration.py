@@ -64,29 +64,29 @@ def register(
     return int(row[0])
 
 
-def beat(connection: psycopg.Connection, worker_ids: Sequence[int]) -> set[int]:
+def send_heartbeat(connection: psycopg.Connection, worker_ids: Sequence[int]) -> set[int]:
     """Beat for workers, and give those that are still in the table; the others were taken for dead."""
     rows = connection.execute(statement("heartbeat"), {"worker_ids": list(worker_ids)}).fetchall()
     return {row[0] for row in rows}
 
 
-def beat_within(rescue_after: float) -> float:
+def heartbeat_timeout(rescue_after: float) -> float:
     """Give the seconds in which a beat has to be answered: a third of what makes a silent worker a dead one."""
     return min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
 
 
-BACKENDS_END_IN = 5.0  # seconds
+BACKEND_PATIENCE = 5.0  # seconds
 
 
-def end_backends(connection: psycopg.Connection, worker_id: int, role: str = "") -> None:
+def terminate_backends(connection: psycopg.Connection, worker_id: int, role: str = "") -> None:
     """End what PostgreSQL may still be doing for a worker that is gone, and wait for it, some seconds at most.
 
     A claim that was under way when its worker died would commit after the look for what the worker had claimed.
     """
     prefix = application_name(worker_id, role)
-    deadline = time.monotonic() + BACKENDS_END_IN
+    deadline = time.monotonic() + BACKEND_PATIENCE
     while True:
-        row = connection.execute(statement("end_backends"), {"prefix": prefix}).fetchone()
+        row = connection.execute(statement("terminate_backends"), {"prefix": prefix}).fetchone()
         if row is None or not row[0] or time.monotonic() > deadline:
             return
         time.sleep(0.02)

@@ -22,7 +22,7 @@ _DEADLINE = struct.Struct("d")
 _DEADLINE_AT = 16
 
 
-class Board:
+class Scoreboard:
     """Shared memory of `slots` entries behind a file descriptor that is passed to the worker process."""
 
     def __init__(self, slots: int, fd: int | None = None) -> None:
@@ -60,7 +60,7 @@ class Board:
     def _entries(self) -> list[tuple[int, int, float]]:
         return [_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self.slots)]
 
-    def beat(self) -> None:
+    def tick(self) -> None:
         """Say that the main thread has looked up."""
         _PULSE.pack_into(self._memory, self.slots * _ENTRY.size, time.monotonic())
 

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pgjobs.db.dependencies import End, follow
+from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Parked, Released, Retried, Snoozed
 
 if TYPE_CHECKING:
     import psycopg
 
-log = logging.getLogger("pgjobs.settle")
+log = logging.getLogger("pgjobs.acknowledger")
 DELAY_FOR_WANT_OF_ONE = 60.0  # seconds
 
 
@@ -76,7 +76,7 @@ def complete(
     """
     values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
     if not keep:
-        cursor.execute(statement("complete_and_forget"), values)
+        cursor.execute(statement("complete_without_history"), values)
     elif controlled:
         cursor.execute(statement("complete_controlled"), values)
     else:
@@ -99,7 +99,7 @@ def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> se
     """Do the same for those that others wait for, and let these go on."""
     with cursor.connection.transaction():
         done = {row[0] for row in cursor.execute(statement("complete_awaited"), values).fetchall()}
-        follow(cursor, [End(job, awaited=True) for job in done], completed=True)
+        release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True)
     return done
 
 
@@ -197,13 +197,13 @@ def _execute(
         values["tasks"] = [o.task for o in outcomes]
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
-        name = "release"
+        name = "hand_back"
     rows = cursor.execute(statement(name), values).fetchall()
     if kind is Failed or kind is Cancelled:
-        ends = [End(*row) for row in rows]
-        if any(end.awaited or end.sequence is not None for end in ends):
-            follow(cursor, ends, completed=False)
+        ended_jobs = [EndedJob(*row) for row in rows]
+        if any(end.awaited or end.sequence is not None for end in ended_jobs):
+            release_dependents(cursor, ended_jobs, completed=False)
     elif kind is not Parked and (controlled := [job for job, is_controlled in rows if is_controlled]):
-        cursor.execute(statement("wait_again"), {"ids": array(controlled)})
+        cursor.execute(statement("return_to_waiting"), {"ids": array(controlled)})
     written = {row[0] for row in rows}
     return [claim for claim, _ in group if claim.id not in written]

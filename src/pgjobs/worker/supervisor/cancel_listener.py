@@ -19,27 +19,27 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import cancel_channel, statement
-from pgjobs.worker.runtime.reconnecting import Link, Stopped
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
-    from pgjobs.worker.supervisor.worker_handle import Member
+    from pgjobs.worker.supervisor.worker_handle import WorkerHandle
 
-log = logging.getLogger("pgjobs.ear")
-LOOK_EVERY = 1.0  # seconds
-POOLED_LOOK_EVERY = 0.5  # seconds, where nothing rings
-LEAST_PAUSE = 0.02  # seconds between two looks, however often it rings
+log = logging.getLogger("pgjobs.cancel_listener")
+CHECK_EVERY = 1.0  # seconds
+POOLED_CHECK_EVERY = 0.5  # seconds, where nothing rings
+MIN_PAUSE = 0.02  # seconds between two looks, however often it rings
 
 
-class Ear(threading.Thread):
+class CancelListener(threading.Thread):
     """One thread and one connection for all workers of a supervisor. `members()` gives them by their id."""
 
-    def __init__(self, database_url: str, members: Callable[[], dict[int, Member]]) -> None:
-        super().__init__(name="pgjobs-ear", daemon=True)
-        self._members = members
+    def __init__(self, database_url: str, workers: Callable[[], dict[int, WorkerHandle]]) -> None:
+        super().__init__(name="pgjobs-cancel-listener", daemon=True)
+        self._workers = workers
         self._stopping = threading.Event()
-        self._link = Link(
-            "ear",
-            lambda: connect_hot(database_url, application_name="pgjobs ear"),
+        self._link = ReconnectingConnection(
+            "cancel-listener",
+            lambda: connect_hot(database_url, application_name="pgjobs cancel-listener"),
             self._stopping,
         )
         self._generation = 0  # of its connection
@@ -65,13 +65,13 @@ class Ear(threading.Thread):
             except psycopg.Error:
                 self._link.close()  # it broke while nothing was asked: the next look connects again
             except Exception:
-                log.exception("the ear stumbled, and goes on")
-                self._stopping.wait(LOOK_EVERY)
+                log.exception("the cancel listener failed; it looks again in %.1f s", CHECK_EVERY)
+                self._stopping.wait(CHECK_EVERY)
         self._link.close()
         for fd in (self._wake_read, self._wake_write):
             os.close(fd)
 
-    def _look(self, link: Link) -> None:
+    def _look(self, link: ReconnectingConnection) -> None:
         connection = link.connection
         if link.generation != self._generation:
             self._generation = link.generation
@@ -81,16 +81,16 @@ class Ear(threading.Thread):
                 connection.add_notify_handler(self._ring)
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(cancel_channel())))
         self._rung = False  # whatever rings from now on may be for what this look does not see
-        members = self._members()
-        if not members:
+        workers = self._workers()
+        if not workers:
             return
-        with link.pinned() as cursor:
-            rows = cursor.execute(statement("cancel_requests"), {"worker_ids": list(members)}).fetchall()
+        with link.hot_cursor() as cursor:
+            rows = cursor.execute(statement("cancel_requests"), {"worker_ids": list(workers)}).fetchall()
         requests = defaultdict(list)
         for worker_id, job, claim, force in rows:
             requests[worker_id].append((job, claim, force))
         for worker_id, wanted in requests.items():
-            members[worker_id].cancel(wanted)
+            workers[worker_id].cancel(wanted)
 
     def _ring(self, notify: Any) -> None:
         self._rung = True
@@ -99,7 +99,7 @@ class Ear(threading.Thread):
         """Wait for a ring, or for the next look; several rings are one."""
         link = self._link
         pgconn = link.connection.pgconn
-        until = time.monotonic() + (POOLED_LOOK_EVERY if link.pooled else LOOK_EVERY)
+        until = time.monotonic() + (POOLED_CHECK_EVERY if link.pooled else CHECK_EVERY)
         poller = select.poll()
         poller.register(self._wake_read, select.POLLIN)
         poller.register(pgconn.socket, select.POLLIN)
@@ -108,4 +108,4 @@ class Ear(threading.Thread):
             pgconn.consume_input()
             while pgconn.notifies() is not None:
                 self._rung = True
-        self._stopping.wait(LEAST_PAUSE)
+        self._stopping.wait(MIN_PAUSE)

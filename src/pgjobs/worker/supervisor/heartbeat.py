@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 
 from pgjobs.db.connection import connect
-from pgjobs.worker.runtime.reconnecting import Link, Stopped
-from pgjobs.worker.runtime.registration import beat, beat_within
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
+from pgjobs.worker.runtime.registration import heartbeat_timeout, send_heartbeat
 
-log = logging.getLogger("pgjobs.heart")
+log = logging.getLogger("pgjobs.heartbeat")
 
 
-class Heart(threading.Thread):
+class HeartbeatThread(threading.Thread):
     """`alive()` gives the ids of the workers to beat for; `gone(id)` is called for one that was taken for dead."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Heart(threading.Thread):
         alive: Callable[[], list[int]],
         gone: Callable[[int], None],
     ) -> None:
-        super().__init__(name="pgjobs-heart", daemon=True)
+        super().__init__(name="pgjobs-heartbeat", daemon=True)
         self._rescue_after = rescue_after
         # After a longer gap there was an outage, or this process stood still: others may have been silent too.
         self._gap = min(2 * every + 1.0, rescue_after)
@@ -39,10 +39,10 @@ class Heart(threading.Thread):
         self._gone = gone
         self._stopping = threading.Event()
         # A beat that gets no answer is tried again on another connection, before the others lose patience.
-        limit = beat_within(rescue_after)
-        self._link = Link(
-            "heart",
-            lambda: connect(database_url, application_name="pgjobs heart", answer_within=limit),
+        limit = heartbeat_timeout(rescue_after)
+        self._link = ReconnectingConnection(
+            "heartbeat",
+            lambda: connect(database_url, application_name="pgjobs heartbeat", answer_within=limit),
             self._stopping,
             longest_pause=every,  # who comes back late from an outage is taken for dead
         )
@@ -66,18 +66,18 @@ class Heart(threading.Thread):
         """Beat until told to stop. Nothing unexpected stops it: without beats, others would take our workers' jobs."""
         while not self._stopping.is_set():
             try:
-                self._link.run(self._beat)
+                self._link.run(self._send_heartbeat)
             except Stopped:
                 break
             except Exception:
-                log.exception("the heart stumbled, and goes on")
+                log.exception("a heartbeat failed; the next one is in %.1f s", self._every)
             self._stopping.wait(self._every)
         self._link.close()
 
-    def _beat(self, link: Link) -> None:
+    def _send_heartbeat(self, link: ReconnectingConnection) -> None:
         mine = self._alive()
         began = time.monotonic()
-        heard = beat(link.connection, mine)
+        heard = send_heartbeat(link.connection, mine)
         # After a gap, or on a new connection, there was an outage: others may have been silent too. After a failover
         # the server may even have forgotten beats that it had answered.
         again, self._generation = 0 < self._generation < link.generation, link.generation

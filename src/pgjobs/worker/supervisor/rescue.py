@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Failed, Outcome
 from pgjobs.jobs.retry import after_loss, since_replay
-from pgjobs.worker.runtime.registration import end_backends
+from pgjobs.worker.runtime.registration import terminate_backends
 from pgjobs.worker.runtime.settle import Claim, Settlement, settle
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.rescue")
-BATCH = 5_000  # jobs a transaction
+JOBS_PER_TRANSACTION = 5_000  # jobs a transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class WorkerExit:
     """What a supervisor knows of a worker process that has ended.
 
     `started`: the claims that its slots ran last. `how`: how it died (None: it was asked to end). `stuck`: the
@@ -43,7 +43,7 @@ class Death:
     report: str | None = None
 
 
-def outcome_for(death: Death, claim: Claim, budget: tuple[int, int]) -> Outcome:
+def outcome_for(death: WorkerExit, claim: Claim, budget: tuple[int, int]) -> Outcome:
     """Decide what follows for a job that the dead worker left in `running`.
 
     What had not started, or was interrupted by a shutdown, does not count. What ran when the process died may have
@@ -58,27 +58,29 @@ def outcome_for(death: Death, claim: Claim, budget: tuple[int, int]) -> Outcome:
     return after_loss(error, *budget, isolate=True, traceback=death.report)
 
 
-def bury(connection: psycopg.Connection, death: Death) -> int:
+def settle_dead_worker(connection: psycopg.Connection, death: WorkerExit) -> int:
     """Settle everything that a dead worker left, remove its row, and give the number of jobs. Safe to repeat."""
-    end_backends(connection, death.worker_id)
+    terminate_backends(connection, death.worker_id)
     total = 0
     while True:
         with connection.transaction(), connection.cursor() as cursor:
-            lost = cursor.execute(statement("lost_jobs"), {"worker_ids": [death.worker_id], "limit": BATCH}).fetchall()
+            lost = cursor.execute(
+                statement("lost_jobs"), {"worker_ids": [death.worker_id], "limit": JOBS_PER_TRANSACTION}
+            ).fetchall()
             settlements: list[Settlement] = []
             for job, number, attempt, most, prior, _ in lost:
                 claim = Claim(job, number)
                 settlements.append((claim, outcome_for(death, claim, since_replay(attempt, most, prior))))
             left = settle(cursor, death.worker_id, socket.gethostname(), settlements)
-            if len(lost) < BATCH:
+            if len(lost) < JOBS_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [death.worker_id]})
         total += len(lost)
         _report(death.worker_id, death.how or "it was stopped", settlements)
-        if len(lost) < BATCH or len(left) == len(lost):
+        if len(lost) < JOBS_PER_TRANSACTION or len(left) == len(lost):
             return total
 
 
-def rescue_unheard(
+def rescue_silent_workers(
     connection: psycopg.Connection,
     rescue_after: float,
     *,
@@ -92,7 +94,7 @@ def rescue_unheard(
     """
     timeout = rescue_after if suspect_after is None else suspect_after
     with connection.transaction(), connection.cursor() as cursor:
-        silent = cursor.execute(statement("unheard_workers"), {"timeout": timeout}).fetchall()
+        silent = cursor.execute(statement("silent_workers"), {"timeout": timeout}).fetchall()
         dead = choose({worker: heard for worker, _, _, heard in silent})
         reasons = {
             worker: f"its worker {worker} (process {pid} on {host}) was not heard from for {rescue_after:g} s"
@@ -113,7 +115,7 @@ def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
     if not reasons:
         return 0
     for worker_id in reasons:
-        end_backends(cursor.connection, worker_id)
+        terminate_backends(cursor.connection, worker_id)
     lost = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
     for job, number, attempt, most, prior, worker_id in lost:

@@ -68,7 +68,7 @@ class Retention:
             what = f"the day {day} of history is not made"
             if not (yield from self._try(connection, what, _make_day(connection, day))):
                 break
-        turn = _rows(connection, "take_retention_turn", every=TURN)
+        turn = _rows(connection, "acquire_retention", every=TURN)
         if not turn:
             return
         ((history_days, dead_letter_days),) = turn
@@ -107,7 +107,7 @@ class Retention:
 
 
 def _make_day(connection: psycopg.Connection, day: object) -> Steps:
-    _rows(connection, "make_history_partition", day=day)
+    _rows(connection, "create_history_partition", day=day)
     yield
 
 
@@ -126,9 +126,9 @@ def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:
     removed = 0
     for page in range(0, pages, PAGES):
         place = {"begins": f"({page},0)", "ends": f"({page + PAGES},0)"}
-        _count(connection, "date_history", **place)
+        _count(connection, "backfill_finished_at", **place)
         if days is not None:
-            removed += _count(connection, "trim_history_default", days=days, **place)
+            removed += _count(connection, "purge_history_default", days=days, **place)
         yield
     if removed:
         log.info("removed %d old jobs from jobs_history_default", removed)
@@ -136,7 +136,7 @@ def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:
 
 def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:
     removed = 0
-    while batch := _count(connection, "trim_dead", days=days, batch=LETTERS):
+    while batch := _count(connection, "purge_dead", days=days, batch=LETTERS):
         removed += batch
         yield
         if batch < LETTERS:
@@ -147,7 +147,7 @@ def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:
 
 def _trim_buckets(connection: psycopg.Connection) -> Steps:
     """Forget what is left of rates where that is everything, as of tenants that were here once."""
-    _count(connection, "trim_buckets")
+    _count(connection, "purge_buckets")
     yield
 
 
@@ -159,7 +159,7 @@ def _trim_keys(connection: psycopg.Connection) -> Steps:
         free = [(key, job) for key, job, is_free in rows if is_free]
         if free:
             keys, jobs = zip(*free, strict=True)
-            removed += _count(connection, "trim_unique_keys", keys=list(keys), job_ids=list(jobs))
+            removed += _count(connection, "purge_unique_keys", keys=list(keys), job_ids=list(jobs))
         yield
     if removed:
         log.info("removed %d unique keys that no job has any more", removed)

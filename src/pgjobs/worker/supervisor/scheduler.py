@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.statements import statement
 from pgjobs.schedules.ownership import EVERY
-from pgjobs.worker.runtime.reconnecting import Link, Stopped
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
     from pgjobs.schedules.schedule import Schedule
@@ -34,7 +34,7 @@ class Scheduler(threading.Thread):
         self._role = role
         self._stopping = threading.Event()
         self._woken = threading.Event()
-        self._link = Link(
+        self._link = ReconnectingConnection(
             "scheduler",
             lambda: connect(database_url, application_name="pgjobs scheduler", answer_within=ANSWER_WITHIN),
             self._stopping,
@@ -45,7 +45,7 @@ class Scheduler(threading.Thread):
         self._idle_since: float | None = None
         self.needed = False
 
-    def declare(self, messages: list[dict[str, Any]]) -> None:
+    def sync_schedules(self, messages: list[dict[str, Any]]) -> None:
         """Take what a worker process has imported (called by the supervisor's loop)."""
         from pgjobs.schedules.schedule import Schedule
 
@@ -77,18 +77,18 @@ class Scheduler(threading.Thread):
                 except Stopped:
                     break
                 except Exception:
-                    log.exception("the scheduler stumbled, and goes on")
+                    log.exception("the scheduler failed; it looks again in a moment")
                     pause = POLL
             if not self._stopping.is_set():
                 self._woken.wait(pause)
         self._end()
 
-    def _look(self, link: Link) -> float | None:
+    def _look(self, link: ReconnectingConnection) -> float | None:
         """Do what is to be done now, and give the seconds until the next look; None: until it is woken."""
         from pgjobs.schedules.firing import fire_due
 
         if time.monotonic() >= self._next_beat:
-            self._beat(link)
+            self._send_heartbeat(link)
         row = link.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
         count, seconds = row
@@ -100,7 +100,7 @@ class Scheduler(threading.Thread):
         jobs = fire_due(link.connection, self._stopping.is_set)
         return 0.0 if jobs else TAKEN
 
-    def _rest(self, link: Link) -> float | None:
+    def _rest(self, link: ReconnectingConnection) -> float | None:
         self._idle_since = self._idle_since or time.monotonic()
         if time.monotonic() - self._idle_since < LINGER:
             return POLL
@@ -108,7 +108,7 @@ class Scheduler(threading.Thread):
         link.close()
         return None
 
-    def _beat(self, link: Link) -> None:
+    def _send_heartbeat(self, link: ReconnectingConnection) -> None:
         schedules = self._schedules
         if not self._role or schedules is None:
             return
@@ -116,14 +116,14 @@ class Scheduler(threading.Thread):
             from pgjobs.schedules.sync import Declaration
 
             self._declaration = Declaration(self._role)
-        self._declaration.beat(link.connection, schedules)
+        self._declaration.send_heartbeat(link.connection, schedules)
         if schedules is self._schedules:  # else there is something new to say already
             self._next_beat = time.monotonic() + EVERY
 
     def _end(self) -> None:
         try:
             if self._schedules and self._declaration is None:  # its workers had nothing to do, and are through
-                self._beat(self._link)
+                self._send_heartbeat(self._link)
             if self._declaration is not None:
                 self._declaration.end(self._link.connection)
         except Exception as error:  # the others find that out by themselves

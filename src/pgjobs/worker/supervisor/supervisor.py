@@ -23,17 +23,17 @@ from pgjobs.core.errors import PgjobsError
 from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.revision import check_schema
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.supervisor.cancel_listener import Ear
-from pgjobs.worker.supervisor.heartbeat import Heart
-from pgjobs.worker.supervisor.maintenance import LAST_WORDS, Caretaker
+from pgjobs.worker.supervisor.cancel_listener import CancelListener
+from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
+from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
 from pgjobs.worker.supervisor.scheduler import Scheduler
-from pgjobs.worker.supervisor.worker_handle import Member
+from pgjobs.worker.supervisor.worker_handle import WorkerHandle
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
 SAME_SIGNAL = 0.05  # seconds within which two signals are one
 SHORT_LIFE = 10.0  # seconds: who dies sooner, and without a job to blame, is restarted more slowly each time
-LONGEST_PAUSE = 30.0  # seconds between restarts
+MAX_PAUSE = 30.0  # seconds between restarts
 
 
 class UnfitError(PgjobsError):
@@ -42,7 +42,7 @@ class UnfitError(PgjobsError):
 
 def restart_pause(short_lives: int) -> float:
     """Give the seconds to wait before a restart, from the number of short lives in a row."""
-    return 0.0 if short_lives <= 1 else min(LONGEST_PAUSE, 0.5 * 2.0 ** min(short_lives - 2, 10))
+    return 0.0 if short_lives <= 1 else min(MAX_PAUSE, 0.5 * 2.0 ** min(short_lives - 2, 10))
 
 
 def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] | None = None) -> int:
@@ -68,7 +68,7 @@ class Supervisor:
     def __init__(self, config: WorkerConfig, on_progress: Callable[[int], None] | None) -> None:
         self._config = config
         self._on_progress = on_progress
-        self._members: list[Member] = []
+        self._workers: list[WorkerHandle] = []
         self._short_lives = 0
         self._restarts: list[float] = []  # when the next processes are to be started, monotonic seconds
         self._signals = 0
@@ -77,12 +77,14 @@ class Supervisor:
         self._unfit: str | None = None
         self._settled_before = 0  # by processes that are gone
         self._lock = threading.Lock()
-        self._heart = Heart(config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone)
-        self._scheduler = Scheduler(config.database_url, config.role(settings().app))
-        self._caretaker = Caretaker(
-            config.database_url, config.heartbeat, config.rescue_after, self._heart, self._scheduler
+        self._heartbeat_thread = HeartbeatThread(
+            config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone
         )
-        self._ear = Ear(config.database_url, self._by_id)
+        self._scheduler = Scheduler(config.database_url, config.role(settings().app))
+        self._maintenance = MaintenanceThread(
+            config.database_url, config.heartbeat, config.rescue_after, self._heartbeat_thread, self._scheduler
+        )
+        self._cancel_listener = CancelListener(config.database_url, self._by_id)
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -101,12 +103,12 @@ class Supervisor:
                 self._config.schema,
             )
         try:
-            self._heart.start()
-            self._caretaker.start()
+            self._heartbeat_thread.start()
+            self._maintenance.start()
             self._scheduler.start()
-            self._ear.start()
+            self._cancel_listener.start()
             for _ in range(self._config.processes):
-                self._hire()
+                self._start_worker()
             log.info(
                 "%d worker process%s for %s",
                 self._config.processes,
@@ -116,16 +118,16 @@ class Supervisor:
             self._loop(wake_read)
         finally:
             self._scheduler.stop()
-            for member in self._members:
-                member.kill()
-                self._bury(member)
-            self._caretaker.stop()
-            self._caretaker.join(LAST_WORDS + 5)
-            self._heart.stop()
-            self._ear.stop()
-            self._heart.join(5)
+            for worker in self._workers:
+                worker.kill()
+                self._reap(worker)
+            self._maintenance.stop()
+            self._maintenance.join(SHUTDOWN_PATIENCE + 5)
+            self._heartbeat_thread.stop()
+            self._cancel_listener.stop()
+            self._heartbeat_thread.join(5)
             self._scheduler.join(5)
-            self._ear.join(5)
+            self._cancel_listener.join(5)
             for number, handler in old.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
@@ -144,31 +146,31 @@ class Supervisor:
 
     def _loop(self, wake: socket.socket) -> None:
         acted = 0
-        while self._members or (self._restarts and not self._draining):
+        while self._workers or (self._restarts and not self._draining):
             for key, _ in self._selector.select(TICK):
                 if key.data is None:
                     wake.recv(4096)
                 else:
-                    self._hear(key.data)
+                    self._receive(key.data)
             if self._signals > acted:
                 acted = self._signals
                 if acted > 1 and self._draining:
                     log.warning("second signal: stopping at once")
                     return
                 self._drain()
-            for member in list(self._members):
-                member.check_pulse()
-                if member.has_ended():
-                    self._part_with(member)
+            for worker in list(self._workers):
+                worker.check_heartbeat()
+                if worker.has_ended():
+                    self._remove_worker(worker)
             while self._restarts and self._restarts[0] <= time.monotonic() and not self._draining:
                 self._restarts.pop(0)
-                self._hire()
+                self._start_worker()
             if self._unfit:
                 return
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         try:
-            member = Member(self._config)
+            worker = WorkerHandle(self._config)
         except OSError as error:  # no processes, files or memory left
             self._short_lives += 1
             pause = max(TICK, restart_pause(self._short_lives))
@@ -177,86 +179,86 @@ class Supervisor:
             self._restarts.sort()
             return
         with self._lock:
-            self._members.append(member)
-        self._selector.register(member.control, selectors.EVENT_READ, member)
+            self._workers.append(worker)
+        self._selector.register(worker.control, selectors.EVENT_READ, worker)
 
     def _drain(self) -> None:
         self._draining = True
         log.info("draining: no more claims, up to %g s for what runs", self._config.grace)
-        for member in self._members:
-            member.drain(self._config.grace)
+        for worker in self._workers:
+            worker.drain(self._config.grace)
 
-    def _hear(self, member: Member) -> bool:
-        messages = member.hear()
+    def _receive(self, worker: WorkerHandle) -> bool:
+        messages = worker.receive()
         for message in messages:
             match message["say"]:
                 case "unfit":
                     self._unfit = message["error"]
                 case "retiring":
                     if not self._draining and not self._config.drain:
-                        self._hire()
+                        self._start_worker()
                 case "progress":
                     self._tell_progress()
                 case "schedules":
-                    self._scheduler.declare(message["schedules"])
-        if member.control.ended:
-            self._forget(member)
+                    self._scheduler.sync_schedules(message["schedules"])
+        if worker.control.ended:
+            self._forget(worker)
         return bool(messages)
 
-    def _forget(self, member: Member) -> None:
+    def _forget(self, worker: WorkerHandle) -> None:
         try:
-            self._selector.unregister(member.control)
+            self._selector.unregister(worker.control)
         except (KeyError, ValueError):
             pass  # it was forgotten before
 
     def _tell_progress(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(self._settled_before + sum(member.settled for member in self._members))
+            self._on_progress(self._settled_before + sum(worker.settled for worker in self._workers))
 
-    def _part_with(self, member: Member) -> None:
-        while self._hear(member):
+    def _remove_worker(self, worker: WorkerHandle) -> None:
+        while self._receive(worker):
             pass  # its last words
-        self._forget(member)
+        self._forget(worker)
         with self._lock:
-            self._members.remove(member)
-        self._settled_before += member.settled
-        has_worked = member.has_worked()
-        how = self._bury(member)
+            self._workers.remove(worker)
+        self._settled_before += worker.settled
+        has_worked = worker.has_worked()
+        how = self._reap(worker)
         if self._draining or self._unfit:
             return
-        if member.retired:
+        if worker.retired:
             if self._config.drain:
                 self._restarts.append(time.monotonic())
             return
-        if member.left and self._config.drain:
+        if worker.left and self._config.drain:
             return  # nothing was due any more
         # Who ran jobs was ended by one of them, and that one waits for its own backoff: the others need not.
-        self._short_lives = self._short_lives + 1 if member.age() < SHORT_LIFE and not has_worked else 0
+        self._short_lives = self._short_lives + 1 if worker.age() < SHORT_LIFE and not has_worked else 0
         pause = restart_pause(self._short_lives)
         if how is not None:
-            log.error("worker process %d died: %s; another one starts in %.1f s", member.pid, how, pause)
+            log.error("worker process %d died: %s; another one starts in %.1f s", worker.pid, how, pause)
         self._restarts.append(time.monotonic() + pause)
         self._restarts.sort()
 
-    def _bury(self, member: Member) -> str | None:
-        how = member.how_it_died()
-        if member.worker_id is not None:
-            self._caretaker.died(member.death(how))
-        member.close()
+    def _reap(self, worker: WorkerHandle) -> str | None:
+        how = worker.exit_reason()
+        if worker.worker_id is not None:
+            self._maintenance.worker_exited(worker.death(how))
+        worker.close()
         return how
 
-    def _by_id(self) -> dict[int, Member]:
+    def _by_id(self) -> dict[int, WorkerHandle]:
         with self._lock:
-            return {member.worker_id: member for member in self._members if member.worker_id is not None}
+            return {worker.worker_id: worker for worker in self._workers if worker.worker_id is not None}
 
     def _ids(self) -> list[int]:
         with self._lock:
-            return [member.worker_id for member in self._members if member.worker_id is not None]
+            return [worker.worker_id for worker in self._workers if worker.worker_id is not None]
 
     def _gone(self, worker_id: int) -> None:
         """Kill a worker that others took for dead: its jobs are not its own any more (called by the heart)."""
         with self._lock:
-            for member in self._members:
-                if member.worker_id == worker_id and not member.has_ended():
+            for worker in self._workers:
+                if worker.worker_id == worker_id and not worker.has_ended():
                     log.error("worker %d was taken for dead by others, and is replaced", worker_id)
-                    member.kill()
+                    worker.kill()

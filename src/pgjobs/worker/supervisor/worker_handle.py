@@ -14,18 +14,18 @@ from contextlib import ExitStack
 
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.executors.timeouts import STUCK_AFTER
-from pgjobs.worker.runtime.control_channel import Control, Message
-from pgjobs.worker.runtime.process_exit import BlackBox, has_died, how_it_died, wait_for_end
-from pgjobs.worker.runtime.scoreboard import Board
+from pgjobs.worker.runtime.control_channel import ControlChannel, Message
+from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
+from pgjobs.worker.runtime.scoreboard import Scoreboard
 from pgjobs.worker.runtime.settle import Claim
-from pgjobs.worker.supervisor.rescue import Death
+from pgjobs.worker.supervisor.rescue import WorkerExit
 
 log = logging.getLogger("pgjobs.supervisor")
 REQUESTS = 500  # in one message
 SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
 
 
-class Member:
+class WorkerHandle:
     """One worker process: spawned, not forked, so that it shares nothing but what is passed to it."""
 
     def __init__(self, config: WorkerConfig) -> None:
@@ -37,11 +37,11 @@ class Member:
         self._killed_on_purpose = False
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
-        self._board = Board(sum(queue.concurrency for queue in config.queues))
-        self._black_box = BlackBox()
+        self._scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues))
+        self._black_box = CrashReport()
         self._peak: int | None = None  # KiB
         with ExitStack() as unless_started:
-            unless_started.callback(self._board.close)
+            unless_started.callback(self._scoreboard.close)
             unless_started.callback(self._black_box.close)
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
@@ -49,7 +49,7 @@ class Member:
             self._requests, heard = socket.socketpair(type=socket.SOCK_DGRAM)
             unless_started.callback(self._requests.close)
             with theirs, heard:
-                fds = [theirs.fileno(), heard.fileno(), self._board.fd, self._black_box.fd]
+                fds = [theirs.fileno(), heard.fileno(), self._scoreboard.fd, self._black_box.fd]
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
                     pass_fds=fds,
@@ -58,12 +58,12 @@ class Member:
                 )
             unless_started.pop_all()
         self.pid = self._process.pid
-        self.control = Control(ours)
-        self.control.say("config", config=config.to_json())
+        self.control = ControlChannel(ours)
+        self.control.send("config", config=config.to_json())
 
-    def hear(self) -> list[Message]:
+    def receive(self) -> list[Message]:
         """Take what it says, and keep what concerns itself."""
-        messages = self.control.hear(0)
+        messages = self.control.receive(0)
         for message in messages:
             match message["say"]:
                 case "registered":
@@ -92,7 +92,7 @@ class Member:
 
     def has_worked(self) -> bool:
         """Say whether it has started a job."""
-        return bool(self._board.started())
+        return bool(self._scoreboard.started())
 
     def age(self) -> float:
         """Give the seconds since it was started."""
@@ -100,7 +100,7 @@ class Member:
 
     def drain(self, grace: float) -> None:
         """Ask it to drain; it is killed when it takes much longer than the grace allows."""
-        self.control.say("drain")
+        self.control.send("drain")
         self._kill_at = time.monotonic() + grace + SLACK
 
     def kill(self) -> None:
@@ -108,14 +108,14 @@ class Member:
         self._killed_on_purpose = True
         self._process.send_signal(signal.SIGKILL)
 
-    def check_pulse(self) -> None:
+    def check_heartbeat(self) -> None:
         """Kill a process that a job holds up past its timeout, by not letting the interpreter run anything else.
 
         No watchdog inside can do that: it does not get to run either. Jobs without a timeout may take what they want.
         """
-        if self._killed_on_purpose or self._board.silence() < STUCK_AFTER:
+        if self._killed_on_purpose or self._scoreboard.silence() < STUCK_AFTER:
             return
-        for entry in self._board.overdue(STUCK_AFTER):
+        for entry in self._scoreboard.overdue(STUCK_AFTER):
             self._stuck[Claim(*entry)] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
         if self._stuck:
             log.error("worker process %d is held up by a job past its timeout, and is killed", self.pid)
@@ -123,30 +123,30 @@ class Member:
 
     def has_ended(self) -> bool:
         """Say whether the process is gone."""
-        if has_died(self._process):
+        if has_exited(self._process):
             return True
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             log.error("worker process %d does not end, and is killed", self.pid)
             self.kill()
         return False
 
-    def how_it_died(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """Wait for its end, and say how it came; None if it was meant to end."""
-        self._peak = wait_for_end(self._process)
+        self._peak = wait_for_exit(self._process)
         if self.left or self._killed_on_purpose:
             return None
-        return how_it_died(self._process.returncode)
+        return exit_reason(self._process.returncode)
 
-    def death(self, how: str | None) -> Death:
+    def death(self, how: str | None) -> WorkerExit:
         """Sum up what its jobs' rescue needs to know."""
         assert self.worker_id is not None  # noqa: S101 (only who has registered can have claimed)
-        started = frozenset(Claim(*entry) for entry in self._board.started())
+        started = frozenset(Claim(*entry) for entry in self._scoreboard.started())
         report = None if how is None else self._black_box.report(self._peak)
-        return Death(self.worker_id, how, started, self._stuck, report)
+        return WorkerExit(self.worker_id, how, started, self._stuck, report)
 
     def close(self) -> None:
         """Let go of what it shared."""
         self.control.close()
         self._requests.close()
-        self._board.close()
+        self._scoreboard.close()
         self._black_box.close()

@@ -1,5 +1,5 @@
 -- Queued or waiting → cancelled: into history. A job that is claimed at this very moment is running when the lock is
--- had, and so is left alone: see ask_to_cancel.sql.
+-- had, and so is left alone: see request_cancel.sql.
 WITH gone AS (
     DELETE FROM pgjobs.jobs AS live
     WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status IN ('queued', 'waiting')

@@ -1,4 +1,4 @@
--- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Run under the lock of lock_turns.sql, in
+-- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Run under the lock of lock_lanes.sql, in
 -- the same transaction and after it, so that what others have claimed is seen: slots are counted from rows that run.
 --
 -- Lanes take turns, in the order of the pieces that are given: lanes of one priority, from one up to another. All jobs of

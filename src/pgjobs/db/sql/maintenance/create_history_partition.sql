@@ -1,2 +1,2 @@
 -- Make the partition of a day. Safe for every worker to try at once: false where it is there already.
-SELECT pgjobs.make_history_partition(%(day)s::date)
+SELECT pgjobs.create_history_partition(%(day)s::date)

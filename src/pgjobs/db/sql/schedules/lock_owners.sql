@@ -1,2 +1,2 @@
 -- One at a time decides what is declared. Readers are not held up, nor is who fires.
-LOCK TABLE pgjobs.schedule_declarers IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE pgjobs.schedule_owners IN SHARE ROW EXCLUSIVE MODE
