@@ -88,8 +88,8 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         "dead_jobs",
         metadata,
         *_job_columns(None),
-        Column("died_at", _MOMENT, nullable=False, server_default=text("now()")),
         *_flow_columns(),
+        Column("died_at", _MOMENT, nullable=False, server_default=text("now()")),
         schema=schema,
     )
     workers = Table(
@@ -305,9 +305,11 @@ def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
         Column("executor", Text),
         Column("summary", Text),
         Column("error", Text),
+        Column("error_kind", Text),
         Column("signature", LargeBinary),
         Column("payload", LargeBinary, nullable=False),
         Column("errors", JSONB),
+        Column("meta", JSONB),
     ]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ("timeout", [0, -1, 316_224_064, math.nan, math.inf, -math.inf]),
         ("queue", ["", "q" * 101]),
         ("executor", ["", "gpu"]),
+        ("meta", [Jsonb([]), Jsonb(None), Jsonb("x"), Jsonb({"user": "x" * 4086})]),
         ("run_at", ["1969-12-31 23:59:59.999999+00", "9999-01-01 00:00+00", "-infinity", "infinity", "0001-01-01 BC"]),
     ],
 )
@@ -59,6 +60,7 @@ def test_a_value_that_would_stop_a_batch_is_refused_with_the_name_of_the_column(
         ("queue", ["q", "世" * 100]),
         ("executor", [None, "thread", "async", "process"]),
         ("errors", [None, Jsonb([]), Jsonb({}), Jsonb(None)]),
+        ("meta", [None, Jsonb({}), Jsonb({"user": "x" * 4084})]),
         ("run_at", ["1970-01-01 00:00+00", "9998-12-31 23:59:59.999999+00"]),
     ],
 )

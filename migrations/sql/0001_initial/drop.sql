@@ -9,4 +9,5 @@ DROP FUNCTION pgjobs.create_history_partition, pgjobs.drop_history_partition, pg
 DROP SEQUENCE pgjobs.doorbell;
 
 DROP DOMAIN pgjobs.job_run_at, pgjobs.job_claims, pgjobs.job_attempt, pgjobs.job_max_attempts,
-    pgjobs.job_prior_attempts, pgjobs.job_timeout, pgjobs.job_priority, pgjobs.job_queue, pgjobs.job_executor;
+    pgjobs.job_prior_attempts, pgjobs.job_timeout, pgjobs.job_priority, pgjobs.job_queue, pgjobs.job_executor,
+    pgjobs.job_meta;

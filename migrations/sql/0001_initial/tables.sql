@@ -23,6 +23,9 @@ CREATE DOMAIN pgjobs.job_queue AS text CHECK (VALUE <> '' AND length(VALUE) <= 1
 
 CREATE DOMAIN pgjobs.job_executor AS text CHECK (VALUE IN ('thread', 'async', 'process'));
 
+CREATE DOMAIN pgjobs.job_meta AS jsonb
+    CHECK (jsonb_typeof(VALUE) = 'object' AND octet_length(VALUE::text) <= 4096);
+
 CREATE SEQUENCE pgjobs.jobs_id_seq AS bigint;
 
 -- Wide columns first, so that no padding is stored. A NULL takes one bit, and what starts at `expires_at` is NULL for
@@ -47,9 +50,11 @@ CREATE TABLE pgjobs.jobs (
     executor       pgjobs.job_executor,
     summary        text,
     error          text,
+    error_kind     text,                                -- of the last error: see ErrorKind in jobs/outcome.py
     signature      bytea,
     payload        bytea                   NOT NULL,
     errors         jsonb,
+    meta           pgjobs.job_meta,                     -- what the caller sends along: trace context, user, batch
     expires_at     timestamptz,       -- not worth running after it
     lane           text COLLATE "C",  -- tenant, limit_key, sequence and breaker; NULL: it is never held up
     limit_key      text COLLATE "C",  -- a name in `limits`, or one that is matched by a pattern there
@@ -68,7 +73,8 @@ CREATE TABLE pgjobs.jobs (
 
 ALTER SEQUENCE pgjobs.jobs_id_seq OWNED BY pgjobs.jobs.id;
 
--- The same columns, and when the job died. Their types check nothing: the rows were checked as jobs.
+-- The same columns in the same order, and last, when the job died. Their types check nothing: the rows were checked as
+-- jobs.
 CREATE TABLE pgjobs.dead_jobs (
     id             bigint PRIMARY KEY,
     run_at         timestamptz NOT NULL,
@@ -89,10 +95,11 @@ CREATE TABLE pgjobs.dead_jobs (
     executor       text,
     summary        text,
     error          text,
+    error_kind     text,
     signature      bytea,
     payload        bytea       NOT NULL,
     errors         jsonb,
-    died_at        timestamptz NOT NULL DEFAULT now(),
+    meta           jsonb,
     expires_at     timestamptz,
     lane           text COLLATE "C",
     limit_key      text COLLATE "C",
@@ -105,7 +112,8 @@ CREATE TABLE pgjobs.dead_jobs (
     dependents     boolean,
     slot           text COLLATE "C",
     cancel_reason  text,
-    cancel_force   boolean
+    cancel_force   boolean,
+    died_at        timestamptz NOT NULL DEFAULT now()
 );
 
 -- How long things are kept: one row, the same for all workers. NULL is for ever.

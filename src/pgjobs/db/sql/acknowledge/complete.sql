@@ -14,11 +14,12 @@ WITH done AS (
           ) THEN true END
     RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.queue, live.task,
-              live.executor, live.summary, live.error, live.signature, live.payload, live.errors
+              live.executor, live.summary, live.error, live.error_kind, live.signature, live.payload, live.errors,
+              live.meta
 )
 INSERT INTO pgjobs.jobs_history (
     id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, status, queue, task, executor, summary, error, signature, payload, errors)
+    priority, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta)
 SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, 'completed', queue, task, executor, summary, error, signature, payload, errors
+       priority, 'completed', queue, task, executor, summary, error, error_kind, signature, payload, errors, meta
 FROM done

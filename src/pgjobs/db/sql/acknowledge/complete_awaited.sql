@@ -11,10 +11,10 @@ WITH done AS (
 )
 INSERT INTO pgjobs.jobs_history (
     id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+    priority, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key,
     cost, sequence, on_failure, breaker)
 SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, 'completed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+       priority, 'completed', queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key,
        cost, sequence, on_failure, breaker
 FROM done
 RETURNING id

@@ -10,7 +10,7 @@ WITH gone AS (
       AND live.cancel_reason IS NULL
     RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
               live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.isolate, live.queue,
-              live.task, live.executor, live.summary, live.signature, live.payload, live.lane, live.limit_key,
+              live.task, live.executor, live.summary, live.error_kind, live.signature, live.payload, live.meta, live.lane, live.limit_key,
               live.cost, live.sequence, live.on_failure, live.breaker, live.dependents, a.error,
               CASE WHEN jsonb_typeof(live.errors) <> 'array' THEN '[]'
                    WHEN jsonb_array_length(live.errors) >= 100 THEN live.errors - 1
@@ -21,10 +21,10 @@ WITH gone AS (
 ), letters AS (
     INSERT INTO pgjobs.dead_jobs AS d (
         id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+        priority, isolate, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key,
         cost, sequence, on_failure, breaker)
     SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-           priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+           priority, isolate, 'failed', queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key,
            cost, sequence, on_failure, breaker
     FROM gone
     ON CONFLICT (id) DO UPDATE
@@ -33,10 +33,10 @@ WITH gone AS (
 ), kept AS (
     INSERT INTO pgjobs.jobs_history (
         id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-        priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+        priority, isolate, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key,
             cost, sequence, on_failure, breaker)
     SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-           priority, isolate, 'failed', queue, task, executor, summary, error, signature, payload, errors, lane, limit_key,
+           priority, isolate, 'failed', queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key,
            cost, sequence, on_failure, breaker
     FROM gone
 )

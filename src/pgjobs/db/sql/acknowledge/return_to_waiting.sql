@@ -7,9 +7,9 @@ WITH gone AS (
 )
 INSERT INTO pgjobs.jobs_waiting (
     id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, isolate, status, queue,
-    task, executor, summary, error, signature, payload, errors, expires_at, lane, limit_key, cost, sequence, on_failure,
+    task, executor, summary, error, error_kind, signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure,
     breaker, held, dependents)
 SELECT id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, isolate, 'waiting', queue,
-       task, executor, summary, error, signature, payload, errors, expires_at, lane, limit_key, cost, sequence, on_failure,
+       task, executor, summary, error, error_kind, signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure,
        breaker, CASE WHEN run_at > now() THEN 'later' END, dependents
 FROM gone

@@ -134,11 +134,11 @@ WITH lanes AS MATERIALIZED (
 ), ran AS (
     INSERT INTO pgjobs.jobs_live (
         id, run_at, enqueued_at, started_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout, priority,
-        isolate, status, queue, task, executor, summary, error, signature, payload, errors, expires_at, lane, limit_key,
+        isolate, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, expires_at, lane, limit_key,
         cost, sequence, on_failure, breaker, dependents, slot)
     SELECT id, run_at, enqueued_at, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
-           max_attempts, prior_attempts, timeout, priority, isolate, 'running', queue, task, executor, summary, error,
-           signature, payload, errors, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
+           max_attempts, prior_attempts, timeout, priority, isolate, 'running', queue, task, executor, summary, error, error_kind,
+           signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
            %(slot)s::text
     FROM gone
     RETURNING id, claims, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout, signature,

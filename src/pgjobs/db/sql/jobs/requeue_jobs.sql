@@ -13,14 +13,14 @@ WITH locked AS MATERIALIZED (
 )
 INSERT INTO pgjobs.jobs (
     id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
-    executor, summary, error, signature, payload, errors, lane, limit_key, cost, sequence, on_failure, breaker,
+    executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key, cost, sequence, on_failure, breaker,
     dependents, needs, held)
 SELECT DISTINCT ON (gone.id)
        gone.id, now(), gone.enqueued_at, gone.claims, least(gone.attempt, 999999999),
        least(gone.attempt + greatest(gone.max_attempts::bigint - coalesce(gone.prior_attempts, 0), 1), 1000000000),
        least(gone.attempt, 999999999), gone.timeout, gone.priority,
        CASE WHEN gone.lane IS NULL AND n.needs IS NULL THEN 'queued' ELSE 'waiting' END, gone.queue, gone.task, gone.executor,
-       gone.summary, gone.error, gone.signature, gone.payload, coalesce(gone.errors, letters.errors), gone.lane,
+       gone.summary, gone.error, gone.error_kind, gone.signature, gone.payload, coalesce(gone.errors, letters.errors), gone.meta, gone.lane,
        gone.limit_key, gone.cost, gone.sequence, gone.on_failure, gone.breaker,
        CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
        n.needs, CASE WHEN n.needs IS NOT NULL THEN 'needs' END
