@@ -1,4 +1,4 @@
-"""Draw the growth curves: results/growth-*.json → docs/benchmarks/growth-*.svg.
+"""Draw the growth curves: results/growth-*.json → docs/how-it-is-tested/benchmarks/growth-*.svg.
 
     python -m benchmarks.plots [--results FOLDER] [--to FOLDER] [--format svg]
 
@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PICTURES = ROOT / "docs" / "benchmarks"
+PICTURES = ROOT / "docs" / "how-it-is-tested" / "benchmarks"
 COLOURS = {"pgjobs": "#c0392b", "pgqueuer": "#2471a3", "graphile": "#1e8449"}
 MARKERS = ("o", "s", "^")
 STYLE: dict[Any, Any] = {

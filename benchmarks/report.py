@@ -1,4 +1,4 @@
-"""Put the latest results into docs/benchmarks.md: between the marks there, everything else is text for people.
+"""Put the latest results into docs/how-it-is-tested/benchmarks.md: between the marks there, everything else is text for people.
 
     python -m benchmarks.report [--check] [--show bench|peers]
 
@@ -21,7 +21,7 @@ from benchmarks.aims import aims
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENT = ROOT / "docs" / "how-it-is-tested" / "benchmarks.md"
 CURVES = ("backlog", "history", "snapshot")  # those that are aims
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     before, found = DOCUMENT.read_text(), parts()
     after = filled(before, found)
     if options.check:
-        sys.exit(0 if after == before else "docs/benchmarks.md is out of date: python -m benchmarks.report")
+        sys.exit(0 if after == before else "docs/how-it-is-tested/benchmarks.md is out of date: python -m benchmarks.report")
     DOCUMENT.write_text(after)
     if options.show:
         shown = [text for name, text in found.items() if name == "aims" or name.startswith(options.show)]

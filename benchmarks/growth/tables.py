@@ -1,4 +1,4 @@
-"""The section "How cost grows" of docs/benchmarks.md, from results/growth-*.json."""
+"""The section "How cost grows" of docs/how-it-is-tested/benchmarks.md, from results/growth-*.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.growth.figures import base
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "how-it-is-tested"
 NOTHING = "—"  # in a cell: not measured
 ORDER = ("backlog", "history", "queues", "claimers", "snapshot", "payload", "job_time")
 

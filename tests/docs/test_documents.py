@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 WITH_EXAMPLES = [path for path in DOCUMENTS if any(block.language in RUN for block in blocks(path.read_text()))]
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def anchors_of(document: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a document's headings."""
+    headings = HEADING.findall(document.read_text())
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def environment_of(folder: Path, url: str) -> dict[str, str]:
@@ -81,10 +88,13 @@ def test_the_examples_of_a_document_run(document: Path, shop: dict[str, str], tm
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_the_links_of_a_document_lead_to_files(document: Path) -> None:
-    targets = LINK.findall(document.read_text())
+def test_links_of_a_document_lead_to_files_and_headings(document: Path) -> None:
+    links = [
+        (document.parent / path if path else document, anchor) for path, anchor in LINK.findall(document.read_text())
+    ]
 
-    assert [target for target in targets if not (document.parent / target).exists()] == []
+    assert [target for target, _ in links if not target.exists()] == []
+    assert [(target, anchor) for target, anchor in links if anchor and anchor not in anchors_of(target)] == []
 
 
 def test_the_shop_did_what_the_example_says(shop_url: str) -> None:

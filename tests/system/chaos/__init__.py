@@ -7,7 +7,7 @@
     stage      one scenario: server, load, workers, and what was done to them
     auditor    counts afterwards, from the tables and from what the jobs wrote down
     scenarios  the faults
-    report     the table in docs/reliability.md
+    report     the table in docs/how-it-is-tested/reliability.md
 
 `python -m tests.system.chaos --help`
 """

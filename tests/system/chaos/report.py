@@ -1,4 +1,4 @@
-"""Write the tables of docs/reliability.md from the results of runs.
+"""Write the tables of docs/how-it-is-tested/reliability.md from the results of runs.
 
     python -m tests.system.chaos.report [--check]
 
@@ -21,7 +21,7 @@ from tests.system.chaos import scenarios
 from tests.system.chaos.scenario import ALL
 
 RESULTS = Path(__file__).parent / "results"
-DOCUMENT = ROOT / "docs" / "reliability.md"
+DOCUMENT = ROOT / "docs" / "how-it-is-tested" / "reliability.md"
 COLUMNS = ("strikes", "jobs", "lost", "stuck", "cut off", "ran again", "overlaps", "went on after")
 GROUPS = {
     "processes": "Processes",

@@ -1,4 +1,4 @@
-"""`docs/reliability.md` shows the results that are kept."""
+"""`docs/how-it-is-tested/reliability.md` shows the results that are kept."""
 
 from __future__ import annotations
 

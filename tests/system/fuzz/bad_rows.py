@@ -8,7 +8,7 @@ from typing import Any
 
 TASK = "tests.system.fuzz.tasks:healthy"
 
-# By the names under which `docs/bad-input.md` shows them.
+# By the names under which `docs/how-it-is-tested/bad-input.md` shows them.
 PAYLOADS: dict[str, bytes] = {
     "nothing": b"",
     "text": b"<html>",

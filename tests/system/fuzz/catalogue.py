@@ -1,4 +1,4 @@
-"""The bad inputs that `docs/bad-input.md` lists by name, tried for real: what each of them got."""
+"""The bad inputs that `docs/how-it-is-tested/bad-input.md` lists by name, tried for real: what each of them got."""
 
 from __future__ import annotations
 

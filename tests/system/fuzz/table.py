@@ -1,4 +1,4 @@
-"""Writes `docs/bad-input.md` from what really happens: `python -m tests.system.fuzz.table`."""
+"""Writes `docs/how-it-is-tested/bad-input.md` from what really happens: `python -m tests.system.fuzz.table`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support import postgres
 from tests.support.processes import ROOT
 from tests.system.fuzz.catalogue import Tried, try_all
 
-PAGE = ROOT / "docs" / "bad-input.md"
+PAGE = ROOT / "docs" / "how-it-is-tested" / "bad-input.md"
 INTRODUCTION = """\
 # Bad input
 

@@ -1,4 +1,4 @@
-"""`docs/bad-input.md` shows what really happens."""
+"""`docs/how-it-is-tested/bad-input.md` shows what really happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that no parameter is made for, by the names under which `docs/bad-input.md` shows them."""
+"""Values that no parameter is made for, by the names under which `docs/how-it-is-tested/bad-input.md` shows them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
     series    all that as columns over time
     growth    what of it grew, and should not have
     plots     pictures of it
-    report    docs/soak.md
+    report    docs/how-it-is-tested/soak.md
 
 `python -m tests.system.soak --help`
 """

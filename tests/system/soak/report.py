@@ -1,4 +1,4 @@
-"""Make pictures and tables of a run, for docs/soak.md: between the marks there, everything else is text for people.
+"""Make pictures and tables of a run, for docs/how-it-is-tested/soak.md: between the marks there, everything else is text for people.
 
     python -m tests.system.soak.report [SAMPLES]
 
@@ -21,8 +21,8 @@ from tests.system.soak.series import compact, read
 from tests.system.soak.slices import NEVER
 
 KEPT = ROOT / "tests" / "system" / "soak" / "results" / "soak.json"
-DOCUMENT = ROOT / "docs" / "soak.md"
-PICTURES = ROOT / "docs" / "reliability"
+DOCUMENT = ROOT / "docs" / "how-it-is-tested" / "soak.md"
+PICTURES = ROOT / "docs" / "how-it-is-tested" / "soak"
 COUNTS = {
     "jobs": "jobs audited",
     "runs": "runs",
