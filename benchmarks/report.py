@@ -77,7 +77,9 @@ def main() -> None:
     before, found = DOCUMENT.read_text(), parts()
     after = filled(before, found)
     if options.check:
-        sys.exit(0 if after == before else "docs/how-it-is-tested/benchmarks.md is out of date: python -m benchmarks.report")
+        sys.exit(
+            0 if after == before else "docs/how-it-is-tested/benchmarks.md is out of date: python -m benchmarks.report"
+        )
     DOCUMENT.write_text(after)
     if options.show:
         shown = [text for name, text in found.items() if name == "aims" or name.startswith(options.show)]
