@@ -1,4 +1,4 @@
-"""Put the latest results into docs/how-it-is-tested/benchmarks.md: between the marks there, everything else is text for people.
+"""Put the latest results into docs/how-it-is-tested/benchmarks.md, between its marks; the rest is written by hand.
 
     python -m benchmarks.report [--check] [--show bench|peers]
 

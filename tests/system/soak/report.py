@@ -1,4 +1,4 @@
-"""Make pictures and tables of a run, for docs/how-it-is-tested/soak.md: between the marks there, everything else is text for people.
+"""Make the pictures and tables of docs/how-it-is-tested/soak.md from a run; text outside the marks is by hand.
 
     python -m tests.system.soak.report [SAMPLES]
 
