@@ -9,8 +9,9 @@ import pytest
 
 from pgjobs.cli import progress as module
 from pgjobs.cli.column import Column
-from pgjobs.cli.output import clean, distance, plain_table, span
+from pgjobs.cli.output import clean, distance, plain_table
 from pgjobs.cli.progress import progress
+from pgjobs.core.text import short_duration
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
     ],
 )
 def test_spans_are_short(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert short_duration(seconds) == text
 
 
 def test_distances_say_before_and_after() -> None:

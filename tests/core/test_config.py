@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pgjobs import UsageError, configure, settings
-from pgjobs.core.errors import shorten_repr
+from pgjobs.core.text import shorten_repr
 
 KEY = "0123456789abcdef"
 
@@ -32,7 +32,7 @@ KEY = "0123456789abcdef"
         ("max_payload", 1e6, "max_payload is 1000000.0"),
         ("max_payload", True, "max_payload is True"),
         ("max_payload", None, "max_payload is None"),
-        ("max_payload", -(10**5000), "max_payload is <int that can not be printed>"),
+        ("max_payload", -(10**5000), "max_payload is <int that cannot be printed>"),
         ("summaries", "off", "summaries is 'off': give True or False"),
         ("summaries", 0, "summaries is 0"),
         ("summaries", None, "summaries is None"),

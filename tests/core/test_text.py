@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.core.text import ERROR_LIMIT, TRACEBACK_LIMIT, bounded, describe, one_line
+from pgjobs.core.text import MAX_ERROR, MAX_TRACEBACK, bounded, describe, one_line
 
 
 def raised(error: BaseException) -> BaseException:
@@ -35,13 +35,13 @@ def test_deep_recursion_is_described_within_bounds() -> None:
 
     with pytest.raises(RecursionError) as caught:
         deeper(0)
-    assert len(describe(caught.value)[1]) <= TRACEBACK_LIMIT + 100
+    assert len(describe(caught.value)[1]) <= MAX_TRACEBACK + 100
 
 
 @given(st.text())
 def test_a_line_is_one_short_line_that_postgresql_stores(text: str) -> None:
     line = one_line(text)
-    assert len(line) <= ERROR_LIMIT
+    assert len(line) <= MAX_ERROR
     assert len(line.splitlines()) <= 1
     assert "\x00" not in line
     line.encode()
@@ -57,5 +57,5 @@ def test_a_traceback_keeps_its_head_and_its_tail(text: str, times: int) -> None:
     kept = bounded(trace)
     assert kept.startswith("HEAD")
     assert kept.endswith("TAIL")
-    assert len(kept) <= TRACEBACK_LIMIT + 100
+    assert len(kept) <= MAX_TRACEBACK + 100
     kept.encode()

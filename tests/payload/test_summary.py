@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs.core.text import LIMIT
+from pgjobs.core.text import MAX_SUMMARY
 from pgjobs.payload.summary import Summarizer, is_secret
 from tests.support.functions import Mailer, log_in, make_closure, plain, send_receipt
 
@@ -185,13 +185,13 @@ def test_the_work_is_bounded() -> None:
     summary = summarize(print, args, {"x" * 1_000_000: 1})
     assert time.perf_counter() - start < 0.05
     assert summary is not None
-    assert len(summary) == LIMIT
+    assert len(summary) == MAX_SUMMARY
     while deep:  # taken apart by hand: a list this deep can overflow the stack when it is freed
         deep = deep.pop()
 
 
 def test_arguments_without_end_are_cut() -> None:
-    assert len(summarize(print, tuple(range(1_000_000)), {}) or "") == LIMIT
+    assert len(summarize(print, tuple(range(1_000_000)), {}) or "") == MAX_SUMMARY
 
 
 values = st.recursive(
@@ -204,7 +204,7 @@ values = st.recursive(
 def test_it_is_always_one_short_line_that_postgresql_stores(args: list[Any], kwargs: dict[str, Any]) -> None:
     summary = summarize(print, tuple(args), kwargs)
     assert summary is not None
-    assert len(summary) <= LIMIT
+    assert len(summary) <= MAX_SUMMARY
     assert summary.isprintable()
     assert "\x00" not in summary
     summary.encode()

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.core.errors import NotFoundError, UsageError, shorten_repr
+from pgjobs.core.errors import NotFoundError, UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_number
 from pgjobs.db.breakers import lock_breaker, window_of, write_breaker
 from pgjobs.db.query import fetch_dicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.validate import check_name
 from pgjobs.db.doorbell import requeue_parked
 from pgjobs.db.query import fetch, fetch_dicts, task_patterns
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
 MAX_COUNTED = 10_000
-MAX_NAME = 300
+MAX_TASK_NAME = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,4 @@ def everything_paused_at(conn: psycopg.Connection) -> datetime | None:
 
 
 def _check(task: str) -> None:
-    if not task or task != task.strip() or len(task) > MAX_NAME or not task.isprintable():
-        raise UsageError(
-            f"{shorten_repr(task)} is no task: give module:name, a module, or a glob such as 'shop.*:send_?'."
-        )
+    check_name("task", task, MAX_TASK_NAME, or_else="a glob such as 'shop.*:send_?'")

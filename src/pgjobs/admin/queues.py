@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_number, check_queue
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import fetch, fetch_dicts

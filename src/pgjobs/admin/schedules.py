@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError, shorten_repr
-from pgjobs.core.validate import check_priority, check_queue
+from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import check_choice, check_priority, check_queue
 from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
 from pgjobs.jobs.handle import JobHandle
 from pgjobs.jobs.options import JobOptions
-from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
-from pgjobs.schedules.schedule import Schedule, check_name, make, signed
+from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
+from pgjobs.schedules.schedule import Schedule, check_schedule_name, make, signed
 from pgjobs.schedules.scheduled import enqueue_scheduled
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def get_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
         NotFoundError: there is none of that name.
 
     """
-    found = fetch(conn, "list_schedules", ScheduleRow, schedule=check_name(name))
+    found = fetch(conn, "list_schedules", ScheduleRow, schedule=check_schedule_name(name))
     if not found:
         raise NotFoundError(f"There is no schedule {name!r}: `pgjobs schedules list` shows what there is.")
     return found[0]
@@ -137,7 +138,7 @@ def add_json(
     except (TypeError, ValueError) as error:
         raise EnqueueError(f"arguments={shorten_repr(arguments)}: JSON does not have that ({error}).") from error
     made = Schedule(
-        name=check_name(name),
+        name=check_schedule_name(name),
         app=None,
         cron=when.expression,
         tz=when.tz,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.validate import as_number, as_str
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import as_number, check_printable
 from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     import psycopg
 
-MAX_NAME = 100  # characters
 MAX_WEIGHT = 1000
 MIN_WEIGHT = 0.001
 
@@ -57,13 +57,10 @@ def remove_weight(conn: psycopg.Connection, name: str) -> bool:
 
 
 def check_tenant(name: object) -> str:
-    """Give the name of a tenant, or refuse what is none.
+    """Return the name of a tenant, which is the value of an argument and may have spaces at its ends.
 
     Raises:
-        UsageError: it is empty, too long, no string, or not printable.
+        UsageError: it is not a text of 1 to 100 printable characters.
 
     """
-    text = as_str(name)
-    if text is None or not text or not text.isprintable() or len(text) > MAX_NAME:
-        raise UsageError(f"tenant={shorten_repr(name)}: give a name of up to {MAX_NAME} printable characters.")
-    return text
+    return check_printable("tenant", name)

@@ -111,10 +111,10 @@ def discard(
     """
     from pgjobs.admin import dead as admin
     from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.output import plural
     from pgjobs.cli.progress import progress
     from pgjobs.cli.report import report
     from pgjobs.cli.session import session
+    from pgjobs.core.text import plural
 
     selection = _selection(ids, every, queue, task)
     with session("dead discard") as conn:
@@ -136,8 +136,9 @@ def keep(days: Days, yes: Yes = False) -> None:
     from pgjobs.admin import retention as admin
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.history import parse_days, spell
-    from pgjobs.cli.output import plural, say
+    from pgjobs.cli.output import say
     from pgjobs.cli.session import session
+    from pgjobs.core.text import plural
 
     number = parse_days(days)
     with session("dead keep") as conn:

@@ -12,8 +12,9 @@ def doctor(as_json: Json = False) -> None:
 
     Exits with 1 if one of the findings is an error.
     """
-    from pgjobs.cli.output import plural, print_json, say
+    from pgjobs.cli.output import print_json, say
     from pgjobs.core.config import settings
+    from pgjobs.core.text import plural
     from pgjobs.db.connection import connect
     from pgjobs.db.database import database
     from pgjobs.diagnose.doctor import doctor as examine

@@ -48,8 +48,9 @@ def keep(days: Days, yes: Yes = False) -> None:
     """
     from pgjobs.admin import retention as admin
     from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.output import plural, say
+    from pgjobs.cli.output import say
     from pgjobs.cli.session import session
+    from pgjobs.core.text import plural
 
     number = parse_days(days)
     with session("history keep") as conn:
@@ -83,7 +84,7 @@ def spell(days: int | None) -> str:
     ('for 1 day', 'for ever')
 
     """
-    from pgjobs.cli.output import plural
+    from pgjobs.core.text import plural
 
     return "for ever" if days is None else f"for {plural(days, 'day')}"
 

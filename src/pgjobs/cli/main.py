@@ -33,7 +33,8 @@ from pgjobs.cli import (
 )
 from pgjobs.cli import pause as stop
 from pgjobs.core.config import configure
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.version import VERSION
 
 if TYPE_CHECKING:

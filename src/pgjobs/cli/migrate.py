@@ -24,7 +24,8 @@ def migrate(
     """Create or upgrade the tables. Safe to run again, and from many places at once."""
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import say
-    from pgjobs.core.errors import UsageError, shorten_repr
+    from pgjobs.core.errors import UsageError
+    from pgjobs.core.text import shorten_repr
     from pgjobs.db import migrations as migrations
     from pgjobs.db.url import describe
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, is_dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.core.text import short_duration
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -95,18 +97,8 @@ def distance(moment: datetime, now: datetime) -> str:
     """
     seconds = (now - moment).total_seconds()
     if seconds < 0:
-        return f"in {span(-seconds)}"
-    return f"{span(seconds)} ago"
-
-
-def span(seconds: float) -> str:
-    """Write a time span in one or two letters more than its digits: 1.2s, 45s, 12m, 3h, 5d."""
-    if seconds < 10:
-        return f"{seconds:.1f}s" if seconds >= 0.1 else f"{seconds * 1000:.0f}ms"
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f}{unit}" if seconds < 20_000 * size else "never"
-    return f"{seconds:.0f}s"
+        return f"in {short_duration(-seconds)}"
+    return f"{short_duration(seconds)} ago"
 
 
 def size(number: int) -> str:
@@ -122,16 +114,6 @@ def size(number: int) -> str:
             break
         amount, unit = amount / 1024, larger
     return f"{amount:.0f} {unit}" if amount >= 10 or unit == "kB" else f"{amount:.1f} {unit}"
-
-
-def plural(number: int, noun: str) -> str:
-    """Write a number with its noun.
-
-    >>> plural(1, "dead letter"), plural(2000, "job")
-    ('1 dead letter', '2,000 jobs')
-
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _jsonable(value: Any) -> Any:

@@ -151,7 +151,8 @@ def aging(
 
 
 def _seconds(text: str) -> float | None:
-    from pgjobs.core.errors import UsageError, shorten_repr
+    from pgjobs.core.errors import UsageError
+    from pgjobs.core.text import shorten_repr
 
     if text == "off":
         return None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pgjobs.cli.output import clean, note, plural, print_pairs, say, when
+from pgjobs.cli.output import clean, note, print_pairs, say, when
+from pgjobs.core.text import plural
 
 if TYPE_CHECKING:
     from pgjobs.admin.changes import Change

@@ -197,7 +197,8 @@ def run(name: Name) -> None:
 def _arguments(text: str) -> list[Any] | dict[str, Any]:
     import json
 
-    from pgjobs.core.errors import UsageError, shorten_repr
+    from pgjobs.core.errors import UsageError
+    from pgjobs.core.text import shorten_repr
 
     try:
         arguments = json.loads(text)
@@ -218,7 +219,8 @@ def _find(task: str) -> Any:
     import sys
     from pathlib import Path
 
-    from pgjobs.core.errors import UsageError, shorten_repr
+    from pgjobs.core.errors import UsageError
+    from pgjobs.core.text import shorten_repr
     from pgjobs.payload.safe.lookup import find
 
     module, _, name = task.partition(":")

@@ -59,10 +59,11 @@ def change_selected(
     from pgjobs.admin.job_actions import wait_for_exit
     from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
     from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.output import plural, say
+    from pgjobs.cli.output import say
     from pgjobs.cli.progress import progress
     from pgjobs.cli.report import report
     from pgjobs.cli.session import session
+    from pgjobs.core.text import plural
 
     selection = JobSelection(
         ids=tuple(asked.ids) if asked.ids else None,

@@ -41,8 +41,10 @@ def status(as_json: Json = False) -> None:
     of jobs that finished in the last minute, where they are kept.
     """
     from pgjobs.admin import status as admin
-    from pgjobs.cli.output import plural, print_json, print_table, say, span
+    from pgjobs.cli.output import print_json, print_table, say
     from pgjobs.cli.session import session
+    from pgjobs.core.text import plural
+    from pgjobs.core.text import short_duration as span
 
     with session("status") as conn:
         state = admin.status(conn)
@@ -60,7 +62,7 @@ def status(as_json: Json = False) -> None:
 
 
 def _queue(queue: QueueStatus) -> list[str]:
-    from pgjobs.cli.output import span
+    from pgjobs.core.text import short_duration as span
 
     return [
         queue.queue,
@@ -82,7 +84,7 @@ def _rate(per_second: float) -> str:
 
 
 def _worker(worker: Worker, up: str) -> list[str]:
-    from pgjobs.cli.output import span
+    from pgjobs.core.text import short_duration as span
 
     queues = worker.queues
     if isinstance(queues, dict):

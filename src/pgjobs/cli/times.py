@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 
 
 def parse_time(option: str, text: str) -> datetime:

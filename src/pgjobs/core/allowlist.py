@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pgjobs.core.errors import NotAllowedError, UsageError, shorten_repr
+from pgjobs.core.errors import NotAllowedError, UsageError
+from pgjobs.core.text import shorten_repr
 
 _PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\.\*|:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 

@@ -1,15 +1,47 @@
-"""The parameters of a callable, looked at once: whether arguments fit, and what they are called."""
+"""A callable without its partials and methods, and its parameters: whether arguments fit, and their names."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from types import FunctionType
-from typing import Any
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_MAX_LAYERS = 1_000  # of partials and methods: one whose state was set by hand may be made of itself
+
+
+class Unwrapped(NamedTuple):
+    """What partials (and bound methods) were made of, and the arguments that they add before a call's own."""
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def unwrap(callable: object, *, methods: bool = True) -> Unwrapped:
+    """Take partials off a callable, and bound methods unless `methods` is False.
+
+    >>> unwrap(functools.partial(print, 1, sep=":")).args
+    (1,)
+
+    """
+    inner: Any = callable
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    for _ in range(_MAX_LAYERS):
+        if isinstance(inner, functools.partial):
+            args, kwargs = inner.args + args, {**inner.keywords, **kwargs}
+            inner = inner.func
+        elif methods and isinstance(inner, MethodType):
+            args = (inner.__self__, *args)
+            inner = inner.__func__
+        else:
+            break
+    return Unwrapped(inner, args, kwargs)
 
 
 class Parameters:

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.allowlist import AllowList, parse_allow
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.validate import as_int, as_str, is_exactly
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import as_int, as_str, check_name, is_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,13 +85,8 @@ class Settings:
         if payload not in ("any", "json"):
             raise UsageError(f"payload is {shorten_repr(self.payload)}: give 'any' or 'json' (PGJOBS_PAYLOAD).")
         object.__setattr__(self, "payload", payload)
-        app = as_str(self.app)
-        if self.app is not None and not (app and len(app) <= 100 and app.isprintable() and app == app.strip()):
-            raise UsageError(
-                f"app is {shorten_repr(self.app)}: give a name of at most 100 characters that can be printed "
-                "(PGJOBS_APP)."
-            )
-        object.__setattr__(self, "app", app)
+        if self.app is not None:
+            object.__setattr__(self, "app", check_name("app", self.app, or_else="leave it out (PGJOBS_APP)"))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:

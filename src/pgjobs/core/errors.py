@@ -52,12 +52,3 @@ class NotAllowedError(PayloadError):
 
 class NotFoundError(PgjobsError):
     """There is no such job, dead letter or queue."""
-
-
-def shorten_repr(value: object) -> str:
-    """Show a value that is refused, in one line of at most 80 characters; it never raises."""
-    try:
-        line = " ".join(repr(value).split())
-    except Exception:  # numbers of more than 4,300 digits have no repr(), and others' may do anything
-        line = f"<{type(value).__name__} that can not be printed>"
-    return line if len(line) <= 80 else f"{line[:79]}…"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from pgjobs.core.errors import ConfigurationError, shorten_repr
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.core.text import shorten_repr
 
 # In a URL, `host=` more than once, or with a port, is SQLAlchemy's way to name several servers; libpq knows neither.
 _HOST_AND_PORT = re.compile(r"([a-zA-Z0-9.-]+)(?::(\d+))?")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.validate import as_int, as_number, as_str, is_exactly
+from pgjobs.core.errors import UsageError
+from pgjobs.core.validate import (
+    as_number,
+    check_exceptions,
+    check_name,
+    check_seconds,
+    check_whole,
+    shown,
+)
 
-NAME_LIMIT = 100  # characters
 MAX_WINDOW = 86_400.0  # seconds
 MAX_COOLDOWN = 30 * 86_400.0  # seconds
 MAX_CALLS = 1_000_000
@@ -41,29 +47,13 @@ class Breaker:
         self._keep("name", check_breaker_name(self.name))
         share = as_number(self.failures)
         if share is None or not 0 < share <= 1:
-            raise UsageError(
-                f"Breaker(failures={shorten_repr(self.failures)}): give a share above 0, up to 1, as in 0.5."
-            )
+            raise UsageError(f"{shown('Breaker.failures', self.failures)}: give a share above 0, up to 1, as in 0.5.")
         self._keep("failures", float(share))
-        self._keep("window", self._seconds("window", 1.0, MAX_WINDOW))
-        self._keep("min_calls", self._number("min_calls", MAX_CALLS))
-        self._keep("cooldown", self._seconds("cooldown", 0.1, MAX_COOLDOWN))
-        self._keep("probes", self._number("probes", MAX_PROBES))
-        self._keep("on", _types(self.on))
-
-    def _seconds(self, name: str, least: float, most: float) -> float:
-        given = getattr(self, name)
-        seconds = as_number(given)
-        if seconds is None or not least <= seconds <= most:
-            raise UsageError(f"Breaker({name}={shorten_repr(given)}): give seconds from {least:g} to {most:,.0f}.")
-        return float(seconds)
-
-    def _number(self, name: str, most: int) -> int:
-        given = getattr(self, name)
-        number = as_int(given)
-        if number is None or not 1 <= number <= most:
-            raise UsageError(f"Breaker({name}={shorten_repr(given)}): give a whole number from 1 to {most:,}.")
-        return number
+        self._keep("window", check_seconds("Breaker.window", self.window, least=1.0, most=MAX_WINDOW))
+        self._keep("min_calls", check_whole("Breaker.min_calls", self.min_calls, 1, MAX_CALLS))
+        self._keep("cooldown", check_seconds("Breaker.cooldown", self.cooldown, least=0.1, most=MAX_COOLDOWN))
+        self._keep("probes", check_whole("Breaker.probes", self.probes, 1, MAX_PROBES))
+        self._keep("on", check_exceptions("Breaker.on", self.on))
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -75,33 +65,13 @@ class Breaker:
 
 
 def check_breaker_name(name: object) -> str:
-    """Give the name of a breaker, or refuse what is none.
+    """Return the name of a breaker.
 
     Raises:
-        UsageError: it is empty, too long, no string, or has characters that can not be printed.
+        UsageError: it is not a name of 1 to 100 printable characters.
 
     """
-    text = as_str(name)
-    if text is None:
-        raise UsageError(f"Breaker({shorten_repr(name)}): the name of a breaker is a string.")
-    if len(text) > NAME_LIMIT:
-        raise UsageError(f"Breaker({text[:20]!r}…) has {len(text)} characters: {NAME_LIMIT} are the most.")
-    if not text or text != text.strip() or not text.isprintable():
-        raise UsageError(
-            f"Breaker({shorten_repr(text)}): a name is not empty, and has printable characters, with no space at its "
-            "ends."
-        )
-    return text
-
-
-def _types(on: object) -> tuple[type[BaseException], ...]:
-    items: tuple[object, ...] = tuple(on) if is_exactly(on, tuple) or is_exactly(on, list) else (on,)  # type: ignore[arg-type]  # just looked at
-    types: list[type[BaseException]] = []
-    for item in items:
-        if not (is_exactly(item, type) and issubclass(item, BaseException)):  # type: ignore[arg-type]  # just looked at
-            raise UsageError(f"Breaker(on={shorten_repr(on)}): give exception types.")
-        types.append(item)  # type: ignore[arg-type]  # just looked at
-    return tuple(types)
+    return check_name("Breaker.name", name)
 
 
 _declared: dict[str, Breaker] = {}

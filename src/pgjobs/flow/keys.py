@@ -14,10 +14,10 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.validate import as_number, as_str, is_exactly
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import as_number, as_str, check_printable, is_exactly
 
-KEY_LIMIT = 100  # characters
 _FORMATTER = string.Formatter()
 _MOMENTS = (date, time)  # a datetime is a date
 _WITH_A_TEXT = (Decimal, UUID, timedelta)
@@ -113,22 +113,10 @@ def text_of(option: str, name: str, value: object) -> str:
 
 
 def check_key(option: str, key: object) -> str:
-    """Give a key, or refuse what is none: 1 to 100 printable characters.
+    """Return a key: 1 to 100 printable characters. Values are part of it, so it may have spaces at its ends.
 
     Raises:
-        UsageError: it is no string, empty, too long, or has characters that can not be printed.
+        UsageError: it is something else.
 
     """
-    text = as_str(key)
-    if text is None:
-        raise UsageError(f"{option}={shorten_repr(key)}: give a string of 1 to {KEY_LIMIT} characters.")
-    if not 1 <= len(text) <= KEY_LIMIT:
-        raise UsageError(
-            f"{option}={shorten_repr(text)} has {len(text):,} characters: give a key of 1 to {KEY_LIMIT}, such as an "
-            "id."
-        )
-    if not text.isprintable():
-        raise UsageError(
-            f"{option}={shorten_repr(text)} has characters that can not be printed: leave them out of the key."
-        )
-    return text
+    return check_printable(option, key)

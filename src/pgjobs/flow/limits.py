@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.validate import as_int, as_str, check_queue
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import check_name, check_queue, check_whole, shown
 from pgjobs.flow.rates import Rate, check_burst, parse_rate
 
-MAX_NAME = 100  # characters
 MAX_CONCURRENCY = 1_000_000
 _FIELD = re.compile(r"\{[^{}]*\}")
 
@@ -119,33 +119,22 @@ def make_limit(concurrency: object = None, rate: object = None, burst: object = 
     """
     if concurrency is None and rate is None and burst is None:
         raise UsageError("a limit of nothing: give concurrency=, rate= or both.")
-    number = None if concurrency is None else as_int(concurrency)
-    if concurrency is not None and (number is None or not 0 <= number <= MAX_CONCURRENCY):
-        raise UsageError(f"concurrency={shorten_repr(concurrency)}: give a whole number from 0 to {MAX_CONCURRENCY:,}.")
+    number = None if concurrency is None else check_whole("concurrency", concurrency, 0, MAX_CONCURRENCY)
     parsed = None if rate is None else parse_rate(rate)
     return Limit(number, parsed, check_burst(burst, parsed))
 
 
 def check_limit_name(name: object) -> str:
-    """Give the name of a limit, or refuse what is none.
+    """Return the name of a limit.
 
     Raises:
-        UsageError: it is empty, too long, not printable, or has a `*` that does not stand for the part behind its last
-            colon.
+        UsageError: it is not a name of 1 to 100 printable characters, or a `*` that does not replace the part behind
+            its last colon.
 
     """
-    text = as_str(name)
-    if text is None:
-        raise UsageError(f"the name of a limit is a string, and {shorten_repr(name)} is none.")
-    if len(text) > MAX_NAME:
-        raise UsageError(f"the name {text[:20]!r}… has {len(text)} characters: {MAX_NAME} are the most.")
-    if not text or text != text.strip() or not text.isprintable():
-        raise UsageError(
-            f"the name of a limit, {shorten_repr(text)}, is not empty, has no space at its ends and printable "
-            "characters only."
-        )
+    text = check_name("limit", name)
     if "*" in text and pattern_of(text) != text:
-        raise UsageError(f"the name {shorten_repr(text)}: a * stands for all behind the last colon, as in 'tenant:*'.")
+        raise UsageError(f"{shown('limit', text)}: a * replaces all behind the last colon, as in 'tenant:*'.")
     return text
 
 

@@ -6,11 +6,20 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.moments import check_datetime
-from pgjobs.core.validate import MAX_DELAY, as_number, as_str, is_exactly
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import (
+    MIN_SECONDS,
+    as_number,
+    as_seconds,
+    as_str,
+    check_choice,
+    check_datetime,
+    check_seconds,
+    is_exactly,
+)
 from pgjobs.flow.keys import Template, check_key
-from pgjobs.flow.unique import IfFailed, OnConflict, UniqueBy, UniqueUntil, check_after, check_choice, check_until
+from pgjobs.flow.unique import IfFailed, OnConflict, UniqueBy, UniqueUntil, check_after, check_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -214,9 +223,6 @@ def _breaker_name(breaker: Any) -> str:
 
 
 def _checked_expires(expires: object) -> float | datetime:
-    seconds = as_number(expires)
-    if seconds is None:
-        return check_datetime("expires", expires, or_else="seconds after it is due, or a datetime with a time zone")
-    if not 0.001 <= seconds <= MAX_DELAY:
-        raise UsageError(f"expires={shorten_repr(expires)}: give seconds from 0.001 to ten years, or a datetime.")
-    return float(seconds)
+    if as_seconds(expires) is None:
+        return check_datetime("expires", expires, or_else="seconds or a timedelta from when it is due")
+    return check_seconds("expires", expires, least=MIN_SECONDS, or_else="a datetime")

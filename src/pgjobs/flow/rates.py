@@ -15,7 +15,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_number, as_str
 
 MAX_TOKENS = 1_000_000_000  # tokens

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.validate import MAX_DELAY, as_int, as_number, as_str, is_exactly
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import MIN_SECONDS, as_int, as_str, check_seconds, is_exactly
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -59,31 +60,12 @@ def check_until(until: object) -> UniqueUntil:
         UsageError: it is neither 'finished' nor 'started', nor seconds.
 
     """
-    text, seconds = as_str(until), as_number(until)
+    text = as_str(until)
     if text == "finished":
         return "finished"
     if text == "started":
         return "started"
-    if seconds is None or not 0.001 <= seconds <= MAX_DELAY:
-        raise UsageError(
-            f"unique_until={shorten_repr(until)}: give 'finished', 'started', or seconds from 0.001 to ten years."
-        )
-    return float(seconds)
-
-
-def check_choice(option: str, value: object, choices: tuple[str, ...]) -> str:
-    """Give one of a few words.
-
-    Raises:
-        UsageError: it is none of them.
-
-    """
-    text = as_str(value)
-    if text is None or text not in choices:
-        raise UsageError(
-            f"{option}={shorten_repr(value)}: give {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}."
-        )
-    return text
+    return check_seconds("unique_until", until, least=MIN_SECONDS, or_else="'finished' or 'started'")
 
 
 def check_after(after: Any) -> tuple[int, ...]:

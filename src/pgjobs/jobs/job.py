@@ -13,8 +13,9 @@ from dataclasses import fields
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast, overload
 
-from pgjobs.core.callables import parameters_of
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.callables import parameters_of, unwrap
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_str, is_exactly
 from pgjobs.flow.breaker import Breaker, declare
 from pgjobs.flow.limits import declare_limit_of
@@ -43,7 +44,6 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
 _DEFAULTS = JobOptions()
-_MAX_LAYERS = 1_000  # of partials and the like: one whose state was set by hand may be made of itself
 
 
 class OptionChanges(TypedDict, total=False):
@@ -392,28 +392,18 @@ def _has_name(function: object) -> bool:
 
 
 def options_of(callable: Callable[..., object]) -> JobOptions:
-    """Give the options of a job, also through `functools.partial` and bound methods; of all else, the defaults."""
-    inner: Any = callable
-    for _ in range(_MAX_LAYERS):
-        if isinstance(inner, Job):
-            return inner.job_options
-        if isinstance(inner, functools.partial):
-            inner = inner.func
-        elif isinstance(inner, MethodType):
-            inner = inner.__func__
-        else:
-            break
-    return _DEFAULTS
+    """Return the options of a job, also through partials and bound methods; of all else, the defaults."""
+    if isinstance(callable, Job):
+        return callable.job_options
+    if not isinstance(callable, functools.partial | MethodType):
+        return _DEFAULTS
+    inner = unwrap(callable).function
+    return inner.job_options if isinstance(inner, Job) else _DEFAULTS
 
 
 def unwrapped(callable: Callable[..., object]) -> Any:
-    """Give what `functools.partial` was made of; all else as it is."""
-    inner: Any = callable
-    for _ in range(_MAX_LAYERS):
-        if not isinstance(inner, functools.partial):
-            break
-        inner = inner.func
-    return inner
+    """Return what `functools.partial` was made of; all else as it is."""
+    return unwrap(callable, methods=False).function
 
 
 def task_name(callable: Callable[..., object]) -> str:
@@ -430,16 +420,9 @@ def task_name(callable: Callable[..., object]) -> str:
 
 def is_async(callable: object) -> bool:
     """Say whether calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
-    inner = callable
-    for _ in range(_MAX_LAYERS):
-        if isinstance(inner, Job):
-            inner = inner.function
-        elif isinstance(inner, functools.partial):
-            inner = inner.func
-        elif isinstance(inner, MethodType):
-            inner = inner.__func__
-        else:
-            break
+    inner = unwrap(callable).function
+    if isinstance(inner, Job):
+        return inner.is_async
     if inspect.iscoroutinefunction(inner):
         return True
     call = None if isinstance(inner, type) else getattr(type(inner), "__call__", None)  # noqa: B004 (its kind)

@@ -6,15 +6,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pgjobs.core.errors import UsageError, shorten_repr
-from pgjobs.core.moments import check_datetime
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import (
-    MAX_DELAY,
-    as_int,
-    as_number,
-    as_str,
+    MIN_SECONDS,
+    Seconds,
+    as_seconds,
+    check_bool,
+    check_choice,
+    check_datetime,
+    check_exceptions,
     check_priority,
     check_queue,
+    check_seconds,
+    check_whole,
     is_exactly,
 )
 from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowOptions
@@ -22,6 +27,7 @@ from pgjobs.jobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
 MAX_ATTEMPTS = 1_000_000
 Executor = Literal["thread", "async", "process"]
+_EXECUTORS = ("thread", "async", "process")
 PayloadKind = Literal["pickle", "json"]
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
@@ -59,38 +65,19 @@ class JobOptions:
     def __post_init__(self) -> None:
         self._keep("queue", check_queue(self.queue))
         self._keep("priority", check_priority(self.priority))
-        attempts = as_int(self.max_attempts)
-        if attempts is None or not 1 <= attempts <= MAX_ATTEMPTS:
-            raise UsageError(
-                f"max_attempts={shorten_repr(self.max_attempts)}: give a whole number from 1 to {MAX_ATTEMPTS:,}."
-            )
-        self._keep("max_attempts", attempts)
+        self._keep("max_attempts", check_whole("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS))
         if self.timeout is not None:
-            timeout = as_number(self.timeout)
-            if timeout is None or not 0.001 <= timeout <= MAX_DELAY:
-                raise UsageError(
-                    f"timeout={shorten_repr(self.timeout)}: give seconds from 0.001 to ten years, or None for no limit."
-                )
+            timeout = check_seconds("timeout", self.timeout, least=MIN_SECONDS, or_else="None for no limit")
             self._keep("timeout", timeout)
-        delay = as_number(self.delay)
-        if delay is None or not 0 <= delay <= MAX_DELAY:
-            raise UsageError(f"delay={shorten_repr(self.delay)}: give a number of seconds from 0 to ten years.")
-        self._keep("delay", delay)
+        self._keep("delay", check_seconds("delay", self.delay))
         if self.run_at is not None:
             check_datetime("run_at", self.run_at)
-            if delay:
+            if self.delay:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
-        executor, payload = as_str(self.executor), as_str(self.payload)
-        if self.executor is not None and executor not in ("thread", "async", "process"):
-            raise UsageError(
-                f"executor={shorten_repr(self.executor)}: give 'thread', 'async' or 'process', or leave it out."
-            )
-        self._keep("executor", executor)
-        if payload not in ("pickle", "json"):
-            raise UsageError(f"payload={shorten_repr(self.payload)}: give 'pickle' or 'json'.")
-        self._keep("payload", payload)
-        if self.summary is not True and self.summary is not False:
-            raise UsageError(f"summary={shorten_repr(self.summary)}: give True or False.")
+        if self.executor is not None:
+            self._keep("executor", check_choice("executor", self.executor, _EXECUTORS, or_else="None"))
+        self._keep("payload", check_choice("payload", self.payload, ("pickle", "json")))
+        check_bool("summary", self.summary)
         if not is_exactly(self.policy, RetryPolicy):
             raise UsageError(
                 f"policy={shorten_repr(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on."
@@ -131,7 +118,7 @@ class JobOptions:
 
 
 def make_policy(
-    backoff: Backoff | float | None,
+    backoff: Backoff | Seconds | None,
     retry_on: type[BaseException] | tuple[type[BaseException], ...],
     give_up_on: type[BaseException] | tuple[type[BaseException], ...],
 ) -> RetryPolicy:
@@ -143,20 +130,10 @@ def make_policy(
     """
     if backoff is None:
         backoff = DEFAULT_POLICY.backoff
-    elif (seconds := as_number(backoff)) is not None:
+    elif (seconds := as_seconds(backoff)) is not None:
         backoff = Constant(seconds)
     elif not callable(backoff):
         raise UsageError(
             f"backoff={shorten_repr(backoff)}: give seconds, or a function from the attempt (1, 2, …) to seconds."
         )
-    return RetryPolicy(backoff, _types("retry_on", retry_on), _types("give_up_on", give_up_on))
-
-
-def _types(name: str, value: object) -> tuple[type[BaseException], ...]:
-    types: list[type[BaseException]] = []
-    items: Any = value if is_exactly(value, tuple) or is_exactly(value, list) else (value,)
-    for item in items:
-        if not (is_exactly(item, type) and issubclass(item, BaseException)):
-            raise UsageError(f"{name}={shorten_repr(value)}: give exception types.")
-        types.append(item)
-    return tuple(types)
+    return RetryPolicy(backoff, check_exceptions("retry_on", retry_on), check_exceptions("give_up_on", give_up_on))

@@ -15,14 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgjobs.core.validate import check_seconds
+from pgjobs.core.validate import Seconds, check_seconds
 
 
 class Snooze(Exception):
     """Raise it in a job to be run again after so many seconds, without using up an attempt."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = check_seconds("Snooze", seconds)
+    def __init__(self, seconds: Seconds) -> None:
+        self.seconds = check_seconds("Snooze.seconds", seconds)
         super().__init__(f"snooze for {self.seconds:g} s")
 
     def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
@@ -33,8 +33,8 @@ class Snooze(Exception):
 class Retry(Exception):
     """Raise it in a job to be run again after so many seconds (default: the job's backoff); it uses up an attempt."""
 
-    def __init__(self, in_seconds: float | None = None, reason: str = "the job asked to be retried") -> None:
-        self.in_seconds = None if in_seconds is None else check_seconds("Retry", in_seconds)
+    def __init__(self, in_seconds: Seconds | None = None, reason: str = "the job asked to be retried") -> None:
+        self.in_seconds = None if in_seconds is None else check_seconds("Retry.in_seconds", in_seconds)
         self.reason = reason
         super().__init__(reason)
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
 from pgjobs.core.text import describe, one_line
-from pgjobs.core.validate import MAX_DELAY, as_number, check_seconds
+from pgjobs.core.validate import MAX_DELAY, Seconds, as_number, check_bool, check_seconds, shown
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     Cancel,
@@ -33,34 +33,33 @@ Backoff: TypeAlias = Callable[[int], float]
 """From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Exponential:
-    """Exponential backoff: `base` seconds after the first attempt, times `factor` after each, `maximum` at most.
+    """Exponential backoff: `base` after the first attempt, times `factor` after each, `maximum` at most.
 
-    With `jitter` (the default) the delay is random, between 0 and that.
+    `base` and `maximum` are given in seconds or as timedeltas, and kept in seconds. With `jitter` (the default) the
+    delay is random, between 0 and that.
 
     Raises:
-        UsageError: one is no number, `base` is below 0, `factor` below 1, or `maximum` not from 0 to ten years.
+        UsageError: `base` is below 0, `factor` below 1, `maximum` not from 0 to ten years, or `jitter` no bool.
 
     """
 
-    base: float = 2.0
-    factor: float = 2.0
-    maximum: float = 3600.0
-    jitter: bool = True
+    base: float
+    factor: float
+    maximum: float
+    jitter: bool
 
-    def __post_init__(self) -> None:
-        for name, least, most in (("base", 0, math.inf), ("factor", 1, math.inf), ("maximum", 0, MAX_DELAY)):
-            given = getattr(self, name)
-            number = as_number(given)
-            if number is None or not least <= number <= most:
-                raise UsageError(
-                    f"Exponential({name}={shorten_repr(given)}): give base ≥ 0 and maximum ≥ 0 (at most ten years) in "
-                    "seconds, and factor ≥ 1."
-                )
-            object.__setattr__(self, name, number)
-        if self.jitter is not True and self.jitter is not False:
-            raise UsageError(f"Exponential(jitter={shorten_repr(self.jitter)}): give True or False.")
+    def __init__(
+        self, base: Seconds = 2.0, factor: float = 2.0, maximum: Seconds = 3600.0, jitter: bool = True
+    ) -> None:
+        number = as_number(factor)
+        if number is None or number < 1:
+            raise UsageError(f"{shown('Exponential.factor', factor)}: give a number from 1 on.")
+        object.__setattr__(self, "base", check_seconds("Exponential.base", base))
+        object.__setattr__(self, "factor", float(number))
+        object.__setattr__(self, "maximum", check_seconds("Exponential.maximum", maximum))
+        object.__setattr__(self, "jitter", check_bool("Exponential.jitter", jitter))
 
     def ceiling(self, attempt: int) -> float:
         """Give the longest delay that may follow the attempt, in seconds."""
@@ -82,8 +81,7 @@ class Constant:
     seconds: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seconds <= MAX_DELAY:
-            raise UsageError(f"backoff={shorten_repr(self.seconds)}: give seconds from 0 to ten years.")
+        check_seconds("backoff", self.seconds)
 
     def __call__(self, attempt: int) -> float:
         """Give the delay after the attempt, in seconds."""
@@ -154,14 +152,16 @@ def _delay(policy: RetryPolicy, attempt: int) -> float:
 def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:
     """Give the outcome that the job asked for by raising `error`; None if it is an error as others are."""
     if isinstance(error, Snooze):
-        return Snoozed(check_seconds("Snooze", error.seconds))
+        return Snoozed(check_seconds("Snooze.seconds", error.seconds))
     if isinstance(error, Cancel):
         return Cancelled(one_line(error.reason))
     if isinstance(error, JobCancelled):
         return CANCELLED_ON_REQUEST
     if isinstance(error, Retry):
         line = one_line(f"Retry: {one_line(error.reason)}")
-        delay = _delay(policy, attempt) if error.in_seconds is None else check_seconds("Retry", error.in_seconds)
+        delay = (
+            _delay(policy, attempt) if error.in_seconds is None else check_seconds("Retry.in_seconds", error.in_seconds)
+        )
         return Failed(line) if attempt >= max_attempts else Retried(line, delay)
     return None
 

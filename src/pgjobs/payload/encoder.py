@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pgjobs.core.callables import parameters_of
 from pgjobs.core.config import Settings, settings
-from pgjobs.core.errors import EnqueueError, shorten_repr
+from pgjobs.core.errors import EnqueueError
+from pgjobs.core.text import shorten_repr
 from pgjobs.db.job_columns import JobColumns
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.job import Job, options_of, task_name

@@ -18,7 +18,8 @@ from typing import Any
 
 from pgjobs.core.allowlist import AllowList
 from pgjobs.core.callables import parameters_of
-from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, shorten_repr
+from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
+from pgjobs.core.text import shorten_repr
 from pgjobs.jobs.job import Job, task_name
 from pgjobs.payload.safe.lookup import find, home_of
 

@@ -7,8 +7,9 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pgjobs.core.callables import parameters_of
-from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError, shorten_repr
+from pgjobs.core.callables import parameters_of, unwrap
+from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.flow.options import check_cost
 from pgjobs.flow.unique import UniqueBy
 from pgjobs.jobs.handle import JobHandle, as_handle, as_handles
@@ -38,18 +39,8 @@ class FlowKeys:
 
     def __init__(self, callable: Callable[..., Any], task: str, queue: str, flow: FlowOptions) -> None:
         self._task, self._queue, self._flow = task, queue, flow
-        self._args: tuple[Any, ...] = ()
-        self._kwargs: dict[str, Any] = {}
-        inner: Any = callable
-        while isinstance(inner, partial):
-            self._args = inner.args + self._args
-            self._kwargs = {**inner.keywords, **self._kwargs}
-            inner = inner.func
-        if isinstance(inner, MethodType):  # of a plain class, around a job
-            self._args = (inner.__self__, *self._args)
-            inner = inner.__func__
-        self._inner = inner
-        self._parameters = parameters_of(inner)
+        self._inner, self._args, self._kwargs = unwrap(callable)
+        self._parameters = parameters_of(self._inner)
         templates = {template.option: template for template in flow.templates()}
         self._templates = [templates.get(option) for option in ("fair_by", "limit_key", "sequence")]
         self._unique: Template | None = templates.get("unique")

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from pgjobs.core.text import LIMIT
+from pgjobs.core.text import MAX_SUMMARY
 from pgjobs.payload.summary import ITEMS, MAX_TEXT
 
 FastPickler: TypeAlias = Callable[[tuple[Any, ...]], tuple[bytes, str | None] | None]
@@ -34,7 +34,7 @@ def fast_pickler(head: bytes, name: str | None, least: int, most: float) -> Fast
     most = min(most, ITEMS)
     start, end = head + b"J", _ENDS[1]
     pack_one = struct.Struct(f"<{len(start)}si{len(end)}s").pack
-    may_be_one = least <= 1 <= most and len(name or "") < LIMIT - len("(-2147483648)")
+    may_be_one = least <= 1 <= most and len(name or "") < MAX_SUMMARY - len("(-2147483648)")
 
     def make(args: tuple[Any, ...]) -> tuple[bytes, str | None] | None:
         count = len(args)
@@ -76,7 +76,7 @@ def fast_pickler(head: bytes, name: str | None, least: int, most: float) -> Fast
         if name is None:
             return pickled, None
         summary = f"{name}({args[0]!r})" if count == 1 else f"{name}{args!r}"
-        return (pickled, summary) if len(summary) <= LIMIT else None
+        return (pickled, summary) if len(summary) <= MAX_SUMMARY else None
 
     return make
 

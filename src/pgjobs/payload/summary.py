@@ -19,8 +19,8 @@ from itertools import islice
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
-from pgjobs.core.callables import parameters_of
-from pgjobs.core.text import LIMIT, shorten
+from pgjobs.core.callables import parameters_of, unwrap
+from pgjobs.core.text import MAX_SUMMARY, shorten
 
 MASK = "***"
 MAX_TEXT = 60  # characters of one string
@@ -47,13 +47,7 @@ class Summarizer:
     __slots__ = ("_args", "_kwargs", "_names", "_secret", "name", "shows_all")
 
     def __init__(self, callable: Callable[..., Any]) -> None:
-        self._args: tuple[Any, ...] = ()
-        self._kwargs: dict[str, Any] = {}
-        inner: Any = callable
-        while isinstance(inner, functools.partial):
-            self._args = inner.args + self._args
-            self._kwargs = {**inner.keywords, **self._kwargs}
-            inner = inner.func
+        inner, self._args, self._kwargs = unwrap(callable, methods=False)
         self.name = _name_of(inner)
         parameters = parameters_of(inner)
         self._secret = frozenset(i for i, name in enumerate(parameters.positional) if is_secret(name))
@@ -69,10 +63,10 @@ class Summarizer:
             if self._args or self._kwargs:
                 args, kwargs = self._args + args, {**self._kwargs, **kwargs}
             if self._secret or self._names is not None:
-                shown = [MASK if self._is_masked(i) else _shown(value) for i, value in enumerate(args[:LIMIT])]
+                shown = [MASK if self._is_masked(i) else _shown(value) for i, value in enumerate(args[:MAX_SUMMARY])]
             else:
-                shown = [_shown(value) for value in args[:LIMIT]]
-            for key, value in islice(kwargs.items(), LIMIT):
+                shown = [_shown(value) for value in args[:MAX_SUMMARY]]
+            for key, value in islice(kwargs.items(), MAX_SUMMARY):
                 shown.append(f"{key}={MASK if is_secret(key) else _shown(value)}")
             return _line(f"{self.name}({', '.join(shown)})")
         except Exception:  # nothing here is expected to raise, but a job is worth more than its summary

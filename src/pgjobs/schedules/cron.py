@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from typing import Literal, NamedTuple
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_str
 
 Missed = Literal["skip", "once", "all"]
@@ -178,16 +179,3 @@ def _exists(name: str) -> bool:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     return f"{text[:1].lower()}{text[1:]}" if text else type(error).__name__
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
-    """Give one of the choices, or refuse what is none.
-
-    Raises:
-        UsageError: it is none.
-
-    """
-    text = as_str(value)
-    if text not in choices:
-        raise UsageError(f"{name}={shorten_repr(value)}: give {' or '.join(map(repr, choices))}.")
-    return text

@@ -13,16 +13,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVarTuple, overload
 
 from pgjobs.core.config import settings
-from pgjobs.core.errors import EnqueueError, UsageError, shorten_repr
-from pgjobs.core.validate import as_str, check_queue, is_exactly
+from pgjobs.core.errors import EnqueueError, UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import check_choice, check_name, check_queue, is_exactly
 from pgjobs.db.job_columns import JobColumns
 from pgjobs.jobs.job import options_of
 from pgjobs.payload.encoder import encoder_for
-from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, check_choice, parse
+from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
 from pgjobs.schedules.stored_call import kept_options
 
 Ts = TypeVarTuple("Ts")
-NAME_LIMIT = 200  # characters
+MAX_SCHEDULE_NAME = 200  # characters
 _OWN = {"queue", "priority", "max_attempts", "timeout", "executor", "task"}  # columns of `schedules`
 
 
@@ -231,7 +232,7 @@ def make(
 
             keys = FlowKeys(callable, own["task"], own["queue"], options_of(callable).flow)
     return Schedule(
-        name=check_name(encoder.columns.task[:NAME_LIMIT] if name is None else name),
+        name=check_schedule_name(encoder.columns.task[:MAX_SCHEDULE_NAME] if name is None else name),
         app=app,
         cron=when.expression,
         tz=when.tz,
@@ -250,34 +251,24 @@ def columns_of(row: Mapping[str, Any]) -> JobColumns:
     return JobColumns(run_at=None, delay=0.0, **{key: row[key] for key in _OWN})
 
 
-def check_name(name: object) -> str:
-    """Give the name of a schedule, or refuse what is none.
+def check_schedule_name(name: object) -> str:
+    """Return the name of a schedule.
 
     Raises:
-        UsageError: it is empty, too long, no string, or can not be printed.
+        UsageError: it is not a name of 1 to 200 printable characters.
 
     """
-    return _check_text("name", name, NAME_LIMIT)
+    return check_name("name", name, MAX_SCHEDULE_NAME)
 
 
 def check_app(app: object) -> str:
-    """Give the name of an application, or refuse what is none.
+    """Return the name of an application.
 
     Raises:
-        UsageError: it is empty, too long, no string, or can not be printed.
+        UsageError: it is not a name of 1 to 100 printable characters.
 
     """
-    return _check_text("app", app, 100)
-
-
-def _check_text(what: str, value: object, limit: int) -> str:
-    text = as_str(value)
-    if text is None or not 0 < len(text) <= limit or text != text.strip() or not text.isprintable():
-        raise UsageError(
-            f"{what}={shorten_repr(value)}: give 1 to {limit} characters that can be printed, without spaces at the "
-            "ends."
-        )
-    return text
+    return check_name("app", app)
 
 
 def _package(namespace: Mapping[str, Any]) -> str:

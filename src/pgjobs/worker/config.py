@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pgjobs.core.errors import UsageError, shorten_repr
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_queue
 
 MAX_SLOTS = 10_000

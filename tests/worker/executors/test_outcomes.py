@@ -65,7 +65,7 @@ ERRORS = {
     "raise a long chain": "RuntimeError: 2999",
     "raise what can not be pickled": "WithLockError: has a lock",
     "raise what can not be unpickled": "WithTwoError: two words",
-    "raise what can not be printed": "UnprintableError: <UnprintableError that can not be printed>",
+    "raise what can not be printed": "UnprintableError: <UnprintableError that cannot be printed>",
     "raise what lies about its class": "LyingError, and looking at it raised OddError",
     "raise NUL and surrogates": "ValueError: a\\x00b\\ud800c d",
     "retry": "Retry: the job asked to be retried",

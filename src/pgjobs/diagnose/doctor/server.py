@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
-from pgjobs.diagnose.why.words import count, listed, span
 
 CLOCKS_APART = 2.0  # seconds
 WRAPAROUND = 1_200_000_000  # transactions: PostgreSQL stops at about 2 billion, and warns late

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
-from pgjobs.diagnose.why.words import count
 
 
 def signatures(i: Installation) -> Iterator[Finding]:

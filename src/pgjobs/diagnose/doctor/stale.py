@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
-from pgjobs.diagnose.why.words import count, listed, span
 
 LONG_PAUSE = 86400.0  # seconds
 MONTH = 30 * 86400.0  # seconds

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
-from pgjobs.diagnose.why.words import count, listed, span
 
 OLD_SNAPSHOT = 300.0  # seconds: a report, a dump; what is longer than that makes claims wade through dead rows
 MANY_TRANSACTIONS = 100_000  # of slots and where nobody tells the time

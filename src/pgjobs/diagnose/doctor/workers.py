@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
-from pgjobs.diagnose.why.words import count, listed, span
 
 DUE_FOR = 60.0  # seconds
 

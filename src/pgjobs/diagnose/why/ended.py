@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
 from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.code import cannot_import, cause
 from pgjobs.diagnose.why.snapshot import Snapshot
-from pgjobs.diagnose.why.words import at, listed, span
+from pgjobs.diagnose.why.words import at
 
 
 def never(s: Snapshot) -> Finding | None:

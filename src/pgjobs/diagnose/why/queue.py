@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.running import rescued_in
 from pgjobs.diagnose.why.snapshot import Holder, Snapshot
-from pgjobs.diagnose.why.words import count, jobs, listed, span
+from pgjobs.diagnose.why.words import jobs
 
 DEAF_AFTER = 5.0  # seconds for which a job is due with free slots, before somebody must be deaf; polls take one
 OLD_SNAPSHOT = 60.0  # seconds

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pgjobs.core.text import duration as span
 from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.snapshot import Snapshot, WorkerSeen
-from pgjobs.diagnose.why.words import span
 
 ORPHANS_WITHIN = 600.0  # seconds: how often supervisors look for jobs whose worker has no row
 

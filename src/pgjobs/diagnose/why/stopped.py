@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import listed
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.code import cannot_import, cause, where
 from pgjobs.diagnose.why.snapshot import JobSnapshot, NeedSeen, Snapshot
-from pgjobs.diagnose.why.words import NEVER, at, count, listed, span
+from pgjobs.diagnose.why.words import NEVER, at
 
 
 def expired(s: Snapshot) -> Finding | None:

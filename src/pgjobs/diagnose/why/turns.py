@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from datetime import timedelta
 
+from pgjobs.core.text import duration as span
+from pgjobs.core.text import plural as count
 from pgjobs.diagnose.why.answer import Finding
 from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
-from pgjobs.diagnose.why.words import NEVER, at, count, jobs, span
+from pgjobs.diagnose.why.words import NEVER, at, jobs
 from pgjobs.flow.limits import MAX_CONCURRENCY
 from pgjobs.flow.rates import MAX_TOKENS, Rate, number
 

@@ -22,7 +22,8 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 from pgjobs.core.allowlist import AllowList, not_allowed
-from pgjobs.core.errors import NotAllowedError, PayloadError, shorten_repr
+from pgjobs.core.errors import NotAllowedError, PayloadError
+from pgjobs.core.text import shorten_repr
 from pgjobs.jobs.job import Job, unwrapped
 from pgjobs.payload.safe.lookup import find, home_of, is_dunder, is_permitted
 from pgjobs.payload.safe.machine import Machine

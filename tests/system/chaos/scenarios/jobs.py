@@ -233,7 +233,7 @@ _declare(
     Odd("raise what can not be pickled", "^WithLockError: has a lock$", attempts=2),
     Odd("raise what can not be unpickled", "^WithTwoError: two words$", attempts=2),
     Odd("raise what can not be reduced", "^IrreducibleError: no way$", attempts=2),
-    Odd("raise what can not be printed", "^UnprintableError: <UnprintableError that can not be printed>$", attempts=2),
+    Odd("raise what can not be printed", "^UnprintableError: <UnprintableError that cannot be printed>$", attempts=2),
 )
 
 
