@@ -31,8 +31,7 @@ from benchmarks.common import database, say, worker
 from benchmarks.kill_loop import children
 
 from pgjobs import enqueue_many
-from pgjobs.admin.job_actions import cancel_jobs
-from pgjobs.admin.limits import set_limit
+from pgjobs.admin import cancel_jobs, set_limit
 from pgjobs.flow.limits import Limit
 
 RESCUE_AFTER = 2.0  # seconds

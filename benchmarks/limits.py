@@ -27,7 +27,7 @@ from benchmarks.common import database, say, worker
 from benchmarks.limit_tasks import noop
 
 from pgjobs import enqueue_many
-from pgjobs.admin.limits import remove_limit, set_limit
+from pgjobs.admin import remove_limit, set_limit
 from pgjobs.flow.limits import Limit
 from pgjobs.flow.rates import Rate
 

@@ -30,6 +30,7 @@ from pgjobs.jobs.retry import Exponential
 from pgjobs.schedules.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
+    from pgjobs.db.configured import connect, connect_async, database_url
     from pgjobs.diagnose.why import Why, why
 
 __version__ = VERSION
@@ -61,7 +62,10 @@ __all__ = [
     "__version__",
     "by",
     "configure",
+    "connect",
+    "connect_async",
     "current_job",
+    "database_url",
     "enqueue",
     "enqueue_many",
     "job",
@@ -71,12 +75,20 @@ __all__ = [
     "settings",
     "why",
 ]
-_LAZY = {"Why": "pgjobs.diagnose.why", "why": "pgjobs.diagnose.why"}  # what needs psycopg, which enqueue may do without
+_LAZY = {  # imported at first use: they need psycopg, which enqueue may do without
+    "Why": "pgjobs.diagnose.why",
+    "connect": "pgjobs.db.configured",
+    "connect_async": "pgjobs.db.configured",
+    "database_url": "pgjobs.db.configured",
+    "why": "pgjobs.diagnose.why",
+}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # or every name would be right to a type checker
 
-    return getattr(import_module(_LAZY[name]), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)

@@ -9,10 +9,17 @@ import psycopg
 import pytest
 
 from pgjobs import configure, enqueue
-from pgjobs.admin.alter import Alteration, alter_jobs
-from pgjobs.admin.job_actions import cancel_jobs
-from pgjobs.admin.pauses import list_tasks, pause_task, resume_task
-from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
+from pgjobs.admin import (
+    Alteration,
+    JobSelection,
+    cancel_jobs,
+    change_jobs,
+    count_jobs,
+    list_paused_tasks,
+    pause_task,
+    resume_task,
+    set_jobs,
+)
 from pgjobs.core.errors import UsageError
 from pgjobs.db.doorbell import requeue_parked
 from pgjobs.db.statements import doorbell_channel
@@ -30,9 +37,9 @@ LATER = datetime.now(UTC) + timedelta(hours=1)
 def test_what_is_not_given_stays(conn: Connection) -> None:
     job = put_job(conn, priority=7, queue="mail")
     before = row_of(conn, job)
-    assert alter_jobs(conn, [job], Alteration(priority=1)).done == (job,)
+    assert set_jobs(conn, [job], Alteration(priority=1)).done == (job,)
     assert row_of(conn, job) == {**before, "priority": 1}
-    alter_jobs(conn, [job], Alteration(run_at=LATER, queue="bulk"))
+    set_jobs(conn, [job], Alteration(run_at=LATER, queue="bulk"))
     assert row_of(conn, job) == {**before, "priority": 1, "run_at": LATER, "queue": "bulk"}
 
 
@@ -51,7 +58,7 @@ def test_what_takes_turns_is_held_until_it_is_due(
     conn: Connection, held: str | None, later: bool, then: str | None
 ) -> None:
     job = put_job(conn, status="waiting", lane="x", held=held)
-    assert alter_jobs(conn, [job], Alteration(delay=60 if later else 0)).done == (job,)
+    assert set_jobs(conn, [job], Alteration(delay=60 if later else 0)).done == (job,)
     row = row_of(conn, job)
     assert (row["status"], row["held"]) == ("waiting", then)
 
@@ -60,7 +67,7 @@ def test_what_has_started_or_is_locked_is_refused(conn: Connection, database_url
     running, ended, locked = put_job(conn, status="running", worker_id=1), put_job(conn, status="failed"), put_job(conn)
     with psycopg.connect(database_url) as other:
         other.execute("SELECT FROM pgjobs.jobs WHERE id = %s FOR UPDATE", [locked])
-        change = alter_jobs(conn, [running, ended, locked, 4711], Alteration(priority=0))
+        change = set_jobs(conn, [running, ended, locked, 4711], Alteration(priority=0))
     assert change.done == ()
     assert [refusal.id for refusal in change.refused] == [running, ended, locked, 4711]
     for refusal, words in zip(change.refused, ("is running", "is failed", "is locked", "no job"), strict=True):
@@ -72,7 +79,7 @@ def test_a_signed_job_moves_only_with_a_new_signature(conn: Connection, keys: tu
     configure(signing_keys=(KEY,))
     job = enqueue(conn, tasks.nothing).id
     configure(signing_keys=keys)
-    change = alter_jobs(conn, [job], Alteration(queue="bulk", priority=1))
+    change = set_jobs(conn, [job], Alteration(queue="bulk", priority=1))
     row = row_of(conn, job)
     if keys == (KEY,):
         assert change.done == (job,)
@@ -82,7 +89,7 @@ def test_a_signed_job_moves_only_with_a_new_signature(conn: Connection, keys: tu
     else:
         assert "SIGNING_KEY" in change.refused[0].reason
         assert (row["queue"], row["priority"]) == ("default", 5)
-    assert alter_jobs(conn, [job], Alteration(priority=2)).done == (job,)
+    assert set_jobs(conn, [job], Alteration(priority=2)).done == (job,)
 
 
 def test_what_became_due_rings_the_doorbell_of_its_new_queue(conn: Connection, database_url: str) -> None:
@@ -90,7 +97,7 @@ def test_what_became_due_rings_the_doorbell_of_its_new_queue(conn: Connection, d
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('vip', now() + interval '1 minute')")
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute(f'LISTEN "{doorbell_channel("vip")}"'.encode())
-        alter_jobs(conn, [job], Alteration(delay=0, queue="vip"))
+        set_jobs(conn, [job], Alteration(delay=0, queue="vip"))
         assert list(listener.notifies(timeout=5, stop_after=1))
 
 
@@ -133,7 +140,7 @@ def test_parked_jobs_go_back_where_they_came_from(conn: Connection) -> None:
     pause_task(conn, "a")
     pause_task(conn, "b:*")
     assert requeue_parked(conn) == 0
-    assert [task.parked for task in list_tasks(conn)] == [3, 1]
+    assert [task.parked for task in list_paused_tasks(conn)] == [3, 1]
     assert resume_task(conn, "a")
     rows = [row_of(conn, job) for job in (plain, turns, later, other)]
     assert [(row["status"], row["held"]) for row in rows] == [

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from pgjobs import Breaker, UsageError
-from pgjobs.admin.breakers import auto_breaker, close_breaker, list_breakers, open_breaker, remove_breaker, show_breaker
+from pgjobs.admin import auto_breaker, close_breaker, list_breakers, open_breaker, remove_breaker, show_breaker
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
 from pgjobs.db.statements import doorbell_channel

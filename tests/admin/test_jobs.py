@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin.dead import Selection, replay
-from pgjobs.admin.detail import get_job
-from pgjobs.admin.job_actions import cancel_jobs
-from pgjobs.admin.jobs import list_jobs, retry_jobs
+from pgjobs.admin import Selection, cancel_jobs, list_jobs, replay_dead, retry_jobs, show_job
 from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.db.statements import doorbell_channel
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, put_worker, row_of
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from pgjobs.admin.changes import Change
+    from pgjobs.admin import Change
 
 SOON = datetime.now(UTC) + timedelta(hours=1)
 
@@ -83,12 +80,12 @@ def test_a_job_that_is_due_at_infinity_is_listed(conn: Connection) -> None:
 
 def test_a_running_job_is_shown_with_its_worker(conn: Connection) -> None:
     worker = put_worker(conn, {"default": 1})
-    job = get_job(conn, put_job(conn, status="running", worker_id=worker, attempt=1, payload=b"12345"))
+    job = show_job(conn, put_job(conn, status="running", worker_id=worker, attempt=1, payload=b"12345"))
     assert (job.worker_host, job.worker_pid, job.payload_bytes, job.signed) == ("web1", 4711, 5, False)
 
 
 def test_a_dead_job_is_shown_with_its_errors(conn: Connection) -> None:
-    job = get_job(conn, put_dead(conn))
+    job = show_job(conn, put_dead(conn))
     assert job.status == "failed"
     assert job.died_at is not None
     assert job.errors == ERRORS
@@ -97,14 +94,14 @@ def test_a_dead_job_is_shown_with_its_errors(conn: Connection) -> None:
 def test_a_dead_job_whose_history_is_gone_is_shown_from_its_letter(conn: Connection) -> None:
     dead = put_dead(conn)
     conn.execute("DELETE FROM pgjobs.jobs WHERE id = %s", [dead])
-    job = get_job(conn, dead)
+    job = show_job(conn, dead)
     assert (job.status, job.errors) == ("failed", ERRORS)
     assert job.died_at is not None
 
 
 def test_a_job_that_is_not_there_is_named(conn: Connection) -> None:
     with pytest.raises(NotFoundError, match="no job 4711"):
-        get_job(conn, 4711)
+        show_job(conn, 4711)
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "completed"])
@@ -259,7 +256,7 @@ def test_a_retry_waits_for_letters_before_it_locks_history(conn: Connection, dat
         holder.execute("SELECT FROM pgjobs.jobs_history WHERE id = %s FOR UPDATE", [second])
         retried = pool.submit(retry_jobs, operator, [first, second])
         _wait_until_blocked(conn, operator.info.backend_pid)  # it has the first
-        replayed = pool.submit(replay, other, Selection())
+        replayed = pool.submit(replay_dead, other, Selection())
         with suppress(TimeoutError):  # with history locked before the letters, each would wait for the other now
             replayed.result(1)
         holder.commit()
@@ -284,14 +281,14 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
             ids = [row[0] for row in conn.execute("SELECT id FROM pgjobs.dead_jobs ORDER BY id DESC")]
             start = Barrier(2)
             retried = pool.submit(_after, start, partial(retry_jobs, operator, ids))
-            replayed = pool.submit(_after, start, lambda: replay(other, Selection(), batch=100))
+            replayed = pool.submit(_after, start, lambda: replay_dead(other, Selection(), batch=100))
             # What was replayed a moment ago may count as retried too: it is due now for both.
             assert {*retried.result(30).done, *replayed.result(30).done} == set(ids)
             assert (count(conn, "jobs_live"), count(conn, "jobs_history"), count(conn, "dead_jobs")) == (1000, 0, 0)
 
 
 @pytest.mark.parametrize(
-    "put_back", [lambda conn, job: retry_jobs(conn, [job]), lambda conn, job: replay(conn, Selection())]
+    "put_back", [lambda conn, job: retry_jobs(conn, [job]), lambda conn, job: replay_dead(conn, Selection())]
 )
 @pytest.mark.parametrize(
     ("attempt", "max_attempts", "prior", "expected"),
@@ -303,13 +300,13 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
     ],
 )
 def test_numbers_of_attempts_end_at_the_largest_that_is_allowed(
-    conn: Connection, requeue_parked: Any, attempt: int, max_attempts: int, prior: int | None, expected: tuple[int, int]
+    conn: Connection, put_back: Any, attempt: int, max_attempts: int, prior: int | None, expected: tuple[int, int]
 ) -> None:
     for column in ("attempt", "max_attempts", "prior_attempts"):  # it may be older than these
         conn.execute(f"ALTER DOMAIN pgjobs.job_{column} DROP CONSTRAINT job_{column}_check")
     job = put_dead(conn, attempt=attempt, max_attempts=max_attempts, prior_attempts=prior)
     other = put_dead(conn)
-    assert job in requeue_parked(conn, job).done
+    assert job in put_back(conn, job).done
     row = row_of(conn, job)
     assert (row["attempt"], row["max_attempts"]) == expected
     assert row["prior_attempts"] == row["attempt"], "one attempt is left at least"

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import limit, queue_limit
-from pgjobs.admin import queues
-from pgjobs.admin.limits import MAX_HOLDERS, MAX_KEYS, list_limits, remove_limit, set_limit
-from pgjobs.admin.tenants import list_tenants, remove_weight, set_weight
+from pgjobs import admin, limit, queue_limit
+from pgjobs.admin import list_limits, list_tenants, remove_limit, remove_tenant_weight, set_limit, set_tenant_weight
+from pgjobs.admin.limits import MAX_HOLDERS, MAX_KEYS
 from pgjobs.core.errors import UsageError
 from pgjobs.db.limits import Declared
 from pgjobs.db.statements import statement
@@ -112,11 +111,11 @@ def test_what_code_declares_follows_the_code(conn: Connection) -> None:
         write(conn)
         assert limits(conn) == [("tenant:*", 2, 100, 60, 20)]
         assert [(each.name, each.set_by) for each in list_limits(conn)] == [("tenant:*", "code")]
-        assert [(q.name, q.concurrency, q.rate, q.period) for q in queues.list_queues(conn)] == [("mail", None, 0.1, 1)]
+        assert [(q.name, q.concurrency, q.rate, q.period) for q in admin.list_queues(conn)] == [("mail", None, 0.1, 1)]
     declared_limits["tenant:*"], declared_queue_limits["mail"] = Limit(7), Limit(9)
     write(conn)
     assert limits(conn) == [("tenant:*", 7, None, None, None)]
-    assert [(q.concurrency, q.rate, q.period) for q in queues.list_queues(conn)] == [(9, None, None)]
+    assert [(q.concurrency, q.rate, q.period) for q in admin.list_queues(conn)] == [(9, None, None)]
 
 
 @pytest.mark.parametrize(
@@ -149,12 +148,12 @@ def test_what_an_operator_has_set_for_a_queue_stays_whatever_code_declares(conn:
         queue_limit(name, concurrency=1)
     write(conn)
     conn.execute("UPDATE pgjobs.queues SET concurrency = 9 WHERE name = 'sql'")
-    queues.set_limit(conn, "cli", Limit(9))
-    queues.set_limit(conn, "none", NO_LIMIT)
+    admin.set_queue_limit(conn, "cli", Limit(9))
+    admin.set_queue_limit(conn, "none", NO_LIMIT)
     for concurrency in (1, 2):
         declared_queue_limits.update(dict.fromkeys(declared_queue_limits, Limit(concurrency)))
         write(conn)
-        assert {q.name: q.concurrency for q in queues.list_queues(conn)} == {
+        assert {q.name: q.concurrency for q in admin.list_queues(conn)} == {
             "before": 9,
             "sql": 9,
             "cli": 9,
@@ -181,32 +180,32 @@ def test_what_is_declared_later_is_news() -> None:
 
 
 def test_aging_is_set_and_taken_back(conn: Connection) -> None:
-    queues.set_aging(conn, "mail", 90)
-    assert [(q.name, q.aging) for q in queues.list_queues(conn)] == [("mail", 90)]
-    queues.set_aging(conn, "mail", None)
-    assert [(q.name, q.aging) for q in queues.list_queues(conn)] == [("mail", None)]
+    admin.set_queue_aging(conn, "mail", 90)
+    assert [(q.name, q.aging) for q in admin.list_queues(conn)] == [("mail", 90)]
+    admin.set_queue_aging(conn, "mail", None)
+    assert [(q.name, q.aging) for q in admin.list_queues(conn)] == [("mail", None)]
     for seconds in (0, -1, float("nan"), 1e12):
         with pytest.raises(UsageError):
-            queues.set_aging(conn, "mail", seconds)
+            admin.set_queue_aging(conn, "mail", seconds)
 
 
 def test_tenants_have_weights(conn: Connection) -> None:
-    set_weight(conn, "big", 3)
-    set_weight(conn, "small", 0.5)
-    set_weight(conn, "big", 2)
+    set_tenant_weight(conn, "big", 3)
+    set_tenant_weight(conn, "small", 0.5)
+    set_tenant_weight(conn, "big", 2)
     assert [(tenant.name, tenant.weight) for tenant in list_tenants(conn)] == [("big", 2), ("small", 0.5)]
-    assert remove_weight(conn, "big")
-    assert not remove_weight(conn, "big")
+    assert remove_tenant_weight(conn, "big")
+    assert not remove_tenant_weight(conn, "big")
     for name, weight in (("big", 0), ("big", 1001), ("big", float("nan")), ("", 1), ("x" * 101, 1), ("a\n", 1)):
         with pytest.raises(UsageError):
-            set_weight(conn, name, weight)
+            set_tenant_weight(conn, name, weight)
 
 
 def test_buckets_that_are_full_again_are_forgotten_and_no_others(conn: Connection) -> None:
     set_limit(conn, "slow:*", Limit(rate=Rate(10, 3600)))
     set_limit(conn, "fast:*", Limit(rate=Rate(10, 60)))
     set_limit(conn, "slow:off", NO_LIMIT)
-    queues.set_limit(conn, "mail", Limit(rate=Rate(10, 3600), burst=5))
+    admin.set_queue_limit(conn, "mail", Limit(rate=Rate(10, 3600), burst=5))
     old = datetime.now(UTC) - timedelta(minutes=10)
     for kind, name, tokens, at in (
         ("limit", "slow:1", 2, old),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.admin.queues import keep_completed, list_queues, pause, resume
+from pgjobs.admin import keep_completed, list_queues, pause_queue, resume_queue
 from pgjobs.core.errors import UsageError
 from pgjobs.db.statements import doorbell_channel
 from tests.support.rows import put_job, put_worker
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_queues_with_jobs_or_settings_are_listed_by_name(conn: Connection) -> None:
     for queue in ("b", "a", "b", "c"):
         put_job(conn, queue=queue)
-    pause(conn, "idle")
+    pause_queue(conn, "idle")
     put_worker(conn, {"a": 4, "idle": 1})
     assert [(q.name, q.paused, q.worked_on) for q in list_queues(conn)] == [
         ("a", False, True),
@@ -28,38 +28,38 @@ def test_queues_with_jobs_or_settings_are_listed_by_name(conn: Connection) -> No
 
 
 def test_a_pause_is_kept_from_its_beginning(conn: Connection) -> None:
-    assert pause(conn, "mail")
+    assert pause_queue(conn, "mail")
     since = list_queues(conn)[0].paused_at
     assert since is not None
-    assert not pause(conn, "mail")
+    assert not pause_queue(conn, "mail")
     assert list_queues(conn)[0].paused_at == since
 
 
 def test_a_pause_keeps_the_settings_of_a_known_queue(conn: Connection) -> None:
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('mail', 'infinity')")
-    assert pause(conn, "mail")
+    assert pause_queue(conn, "mail")
     row = conn.execute("SELECT paused, doorbell_until = 'infinity' FROM pgjobs.queues").fetchall()
     assert row == [(True, True)]
 
 
 def test_resuming_ends_a_pause_and_rings_the_armed_doorbell(conn: Connection, database_url: str) -> None:
-    pause(conn, "mail")
+    pause_queue(conn, "mail")
     conn.execute("UPDATE pgjobs.queues SET doorbell_until = clock_timestamp() + interval '1 minute'")
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute(f'LISTEN "{doorbell_channel("mail")}"')
-        assert resume(conn, "mail")
+        assert resume_queue(conn, "mail")
         assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
     queue = list_queues(conn)[0]
     assert (queue.paused, queue.paused_at) == (False, None)
 
 
 def test_resuming_what_is_not_paused_changes_nothing(conn: Connection) -> None:
-    assert not resume(conn, "mail")
+    assert not resume_queue(conn, "mail")
     assert list_queues(conn) == []
 
 
 def test_a_queue_keeps_everything_until_it_is_told_otherwise(conn: Connection) -> None:
-    pause(conn, "mail")
+    pause_queue(conn, "mail")
     assert [queue.keep_completed for queue in list_queues(conn)] == [True]
     assert keep_completed(conn, "mail", False)
     assert not keep_completed(conn, "mail", False)
@@ -76,6 +76,6 @@ def test_a_queue_keeps_everything_until_it_is_told_otherwise(conn: Connection) -
 @pytest.mark.parametrize("name", ["", " mail", "x" * 101, "a\nb"])
 def test_what_is_no_name_of_a_queue_is_refused(conn: Connection, name: str) -> None:
     with pytest.raises(UsageError):
-        pause(conn, name)
+        pause_queue(conn, name)
     with pytest.raises(UsageError):
         keep_completed(conn, name, False)

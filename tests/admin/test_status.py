@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin import status as module
-from pgjobs.admin.queues import keep_completed, list_queues, pause
-from pgjobs.admin.status import status
+from pgjobs.admin import keep_completed, list_queues, pause_queue, show_status
+from pgjobs.admin.status import MAX_COUNTED
 from pgjobs.db.query import LOOK_UP, local_settings
 from pgjobs.db.statements import statement
 from tests.support.rows import put_dead, put_job, put_worker
@@ -17,15 +16,15 @@ from tests.support.rows import put_dead, put_job, put_worker
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from pgjobs.admin.status import QueueStatus
+    from pgjobs.admin import QueueStatus
 
 
 def queue_of(conn: Connection, name: str = "default", **options: Any) -> QueueStatus:
-    return next(queue for queue in status(conn, **options).queues if queue.queue == name)
+    return next(queue for queue in show_status(conn, **options).queues if queue.queue == name)
 
 
 def test_nothing_is_a_status_too(conn: Connection) -> None:
-    state = status(conn)
+    state = show_status(conn)
     assert (state.queues, state.workers, state.dead) == ((), (), 0)
 
 
@@ -49,7 +48,7 @@ def test_counts_end_at_the_cap(conn: Connection) -> None:
     put_dead(conn)
     queue = queue_of(conn, cap=20)
     assert (queue.due, queue.due_capped, queue.later, queue.later_capped) == (20, True, 20, False)
-    state = status(conn, cap=1)
+    state = show_status(conn, cap=1)
     assert (state.dead, state.dead_capped) == (1, True)
 
 
@@ -75,7 +74,7 @@ def test_what_waits_for_its_turn_is_due_or_later_and_its_queue_is_seen(conn: Con
     put_job(conn, **waiting, lane="a", held="task", run_at=now - timedelta(seconds=1000))
     put_job(conn, status="waiting", queue="late", lane="a", held="later", run_at=now + timedelta(hours=1))
     put_job(conn, status="waiting", queue="woken", lane="a", held="later", run_at=now - timedelta(seconds=100))
-    found = {q.queue: (q.due, q.later, q.latency_seconds) for q in status(conn).queues}
+    found = {q.queue: (q.due, q.later, q.latency_seconds) for q in show_status(conn).queues}
     assert found == {
         "turns": (3, 1, pytest.approx(130, abs=31)),
         "late": (0, 1, None),
@@ -122,8 +121,8 @@ def test_a_queue_that_does_not_keep_what_completes_has_no_rate(conn: Connection)
 def test_a_queue_is_seen_by_its_running_jobs_its_letters_or_its_settings_alone(conn: Connection) -> None:
     put_job(conn, queue="running", status="running", worker_id=1)
     put_dead(conn, queue="dead", finished_at=datetime.now(UTC) - timedelta(hours=1))
-    pause(conn, "paused")
-    state = status(conn)
+    pause_queue(conn, "paused")
+    state = show_status(conn)
     assert [(q.queue, q.running, q.dead, q.paused) for q in state.queues] == [
         ("dead", 0, 1, False),
         ("paused", 0, 0, True),
@@ -134,7 +133,7 @@ def test_a_queue_is_seen_by_its_running_jobs_its_letters_or_its_settings_alone(c
 
 def test_workers_are_shown_with_the_age_of_their_heartbeat(conn: Connection) -> None:
     put_worker(conn, {"mail": 20}, silent_for=40)
-    (worker,) = status(conn).workers
+    (worker,) = show_status(conn).workers
     assert worker.queues == {"mail": 20}
     assert 40 <= worker.heartbeat_age_seconds < 70
 
@@ -156,7 +155,7 @@ def test_a_scan_that_takes_too_long_is_left_out_and_its_timeout_does_not_stay(
 
 def test_inside_a_transaction_of_the_caller_no_setting_stays(conn: Connection) -> None:
     with conn.transaction():
-        status(conn)
+        show_status(conn)
         for name in (*LOOK_UP, "statement_timeout"):
             expected = "0" if name == "statement_timeout" else "on"
             assert conn.execute("SELECT current_setting(%s)", [name]).fetchone() == (expected,)
@@ -172,7 +171,7 @@ def test_depths_are_index_look_ups_whatever_the_statistics_say(conn: Connection,
     conn.execute("ANALYZE pgjobs.jobs_live")
     with local_settings(conn, LOOK_UP):
         plan = conn.execute(
-            f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": module.MAX_COUNTED}
+            f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": MAX_COUNTED}
         ).fetchall()
     scans = [line for (line,) in plan if "on jobs_live" in line]
     assert len(scans) == 4

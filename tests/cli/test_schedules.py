@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pgjobs.admin import schedules as admin
+from pgjobs import admin
 from pgjobs.schedules.schedule import make
 from pgjobs.schedules.sync import Declaration
 from tests.schedules import tasks
@@ -50,8 +50,8 @@ def test_a_schedule_is_added_listed_paused_resumed_run_and_removed(cli: Cli, con
 
 
 def test_run_says_which_job_has_the_unique_key(cli: Cli, conn: Connection) -> None:
-    admin.add(conn, "x", "0 9 * * *", tasks.sync.options(unique="u"), (7,))
-    job = admin.run(conn, "x").id
+    admin.add_schedule(conn, "x", "0 9 * * *", tasks.sync.options(unique="u"), (7,))
+    job = admin.run_schedule(conn, "x").id
 
     assert cli("schedules", "run", "x").out == f"Job {job} has its unique key: there is no other one.\n"
 

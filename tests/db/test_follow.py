@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue
-from pgjobs.admin.jobs import retry_jobs
+from pgjobs.admin import retry_jobs
 from pgjobs.db.dependencies import EndedJob, release_dependents, settle_dependencies
 from pgjobs.db.statements import doorbell_channel
 from tests.support.functions import add

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.admin.retention import keep_history
+from pgjobs.admin import keep_history
 from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
 from tests.support import functions, tasks

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 import pgjobs
-from pgjobs.admin import queues
+from pgjobs import admin
 from pgjobs.core.errors import UsageError
 from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
@@ -260,7 +260,7 @@ def test_one_that_waits_for_a_cancelled_job_says_so_and_how_it_goes_on(conn: Con
 
 def test_a_paused_queue(conn: Connection) -> None:
     put_worker(conn, {"mail": 1})
-    queues.pause(conn, "mail")
+    admin.pause_queue(conn, "mail")
     answer = why(conn, put_job(conn, **QUEUE))
     assert (answer.reason, answer.facts["queue"]) == ("queue_paused", "mail")
 
@@ -394,7 +394,7 @@ def test_those_before_it_are_counted_up_to_a_cap_and_the_rate_is_of_the_last_min
     assert answer.reason == "behind"
     assert answer.facts == {"ahead": 4, "rate_per_second": 0.5, "seconds": 8.0}
     assert decide(look(conn, job, cap=3)).sentence.startswith(f"Job {job} is behind 3 jobs or more of its queue")
-    queues.keep_completed(conn, "mail", False)
+    admin.keep_completed(conn, "mail", False)
     assert why(conn, job).facts["rate_per_second"] is None
 
 

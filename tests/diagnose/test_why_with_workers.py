@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many, why
-from pgjobs.admin.pauses import pause_everything, pause_task
+from pgjobs.admin import pause_everything, pause_task
 from pgjobs.diagnose.why import Why, look
 from pgjobs.diagnose.why import queue as queue_reasons
 from tests.support import tasks

@@ -97,6 +97,13 @@ def test_links_of_a_document_lead_to_files_and_headings(document: Path) -> None:
     assert [(target, anchor) for target, anchor in links if anchor and anchor not in anchors_of(target)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_a_document_s_examples_import_only_public_modules(document: Path) -> None:
+    shown = "\n".join(block.text for block in blocks(document.read_text()) if block.language in RUN)
+
+    assert re.findall(r"(?:from|import) pgjobs\.(?:db|core|diagnose|admin)\b.*", shown) == []
+
+
 def test_the_shop_did_what_the_example_says(shop_url: str) -> None:
     with psycopg.connect(shop_url) as conn:
         rows = conn.execute(

@@ -18,7 +18,7 @@ from itertools import takewhile
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin import schedules as admin
+from pgjobs import admin
 from pgjobs.embedded import find_binaries
 from pgjobs.schedules.cron import parse
 from tests.schedules import tasks
@@ -104,14 +104,14 @@ def judge(conn: Connection, first: dict[str, datetime], exact: tuple[str, ...]) 
 def prepare(conn: Connection) -> dict[str, datetime]:
     """Add the schedules when all schedulers are awake, and give the first firing of each."""
     conn.execute("TRUNCATE pgjobs.jobs, pgjobs.schedules, pgjobs.schedule_owners, pgjobs.workers")
-    admin.add(conn, "alarm", "0 0 1 1 *", tasks.tidy)
+    admin.add_schedule(conn, "alarm", "0 0 1 1 *", tasks.tidy)
     awake = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgjobs scheduler'"
     wait_for(conn, f"({awake}) = {SUPERVISORS}", 60)
-    admin.remove(conn, "alarm")
+    admin.remove_schedule(conn, "alarm")
     record_firings(conn)
     first = {}
     for number, (expression, missed) in SCHEDULES.items():
-        row = admin.add(conn, str(number), expression, tasks.sync, (number,), missed=missed)  # type: ignore[arg-type]
+        row = admin.add_schedule(conn, str(number), expression, tasks.sync, (number,), missed=missed)  # type: ignore[arg-type]
         assert row.next_at is not None
         first[f"sync({number})"] = row.next_at
     return first

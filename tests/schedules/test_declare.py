@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from pgjobs.admin import schedules as admin
+from pgjobs import admin
 from pgjobs.core.errors import UsageError
 from pgjobs.schedules.schedule import Schedule, make
 from pgjobs.schedules.sync import Declaration
@@ -41,27 +41,27 @@ def test_two_versions_do_not_fight_and_the_newer_one_wins(conn: Connection) -> N
     for _ in range(3):
         old.send_heartbeat(conn, of("shop", a="0 9 * * *"))
         new.send_heartbeat(conn, of("shop", a="0 10 * * *"))
-        updated = admin.get_schedule(conn, "a").updated_at
+        updated = admin.show_schedule(conn, "a").updated_at
     old.send_heartbeat(conn, of("shop", a="0 9 * * *"))
 
-    assert admin.get_schedule(conn, "a").cron == "0 10 * * *"
-    assert admin.get_schedule(conn, "a").updated_at == updated
+    assert admin.show_schedule(conn, "a").cron == "0 10 * * *"
+    assert admin.show_schedule(conn, "a").updated_at == updated
 
 
 def test_an_old_version_that_started_last_gives_way_when_it_ends(conn: Connection) -> None:
     new, old = Declaration("shop"), Declaration("shop")
     new.send_heartbeat(conn, of("shop", a="0 10 * * *"))
     old.send_heartbeat(conn, of("shop", a="0 9 * * *"))
-    assert admin.get_schedule(conn, "a").cron == "0 9 * * *"
+    assert admin.show_schedule(conn, "a").cron == "0 9 * * *"
 
     old.end(conn)
     new.send_heartbeat(conn, of("shop", a="0 10 * * *"))
 
-    assert admin.get_schedule(conn, "a").cron == "0 10 * * *"
+    assert admin.show_schedule(conn, "a").cron == "0 10 * * *"
 
 
 def test_others_and_operators_keep_theirs(conn: Connection) -> None:
-    admin.add(conn, "mine", "0 9 * * *", tasks.tidy)
+    admin.add_schedule(conn, "mine", "0 9 * * *", tasks.tidy)
     Declaration("mail").send_heartbeat(conn, of("mail", letters="0 9 * * *"))
     Declaration("shop").send_heartbeat(conn, {})
 
@@ -69,7 +69,7 @@ def test_others_and_operators_keep_theirs(conn: Connection) -> None:
 
 
 def test_a_name_of_somebody_else_is_not_taken(conn: Connection, caplog: pytest.LogCaptureFixture) -> None:
-    admin.add(conn, "a", "0 9 * * *", tasks.tidy)
+    admin.add_schedule(conn, "a", "0 9 * * *", tasks.tidy)
     Declaration("mail").send_heartbeat(conn, of("mail", b="0 9 * * *"))
     shop = Declaration("shop")
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_a_name_of_somebody_else_is_not_taken(conn: Connection, caplog: pytest.L
 
 def test_a_pause_survives_restarts_changes_and_retirement(conn: Connection) -> None:
     Declaration("shop").send_heartbeat(conn, of("shop", a="0 9 * * *"))
-    admin.pause(conn, "a")
+    admin.pause_schedule(conn, "a")
 
     for declared in (of("shop", a="0 9 * * *"), of("shop", a="0 10 * * *"), {}, of("shop", a="0 9 * * *")):
         declaration = Declaration("shop")
@@ -98,15 +98,15 @@ def test_a_pause_survives_restarts_changes_and_retirement(conn: Connection) -> N
 def test_a_restart_keeps_what_was_missed_and_a_new_expression_begins_anew(conn: Connection) -> None:
     Declaration("shop").send_heartbeat(conn, of("shop", a="0 9 * * *"))
     conn.execute("UPDATE pgjobs.schedules SET next_at = next_at - interval '2 days'")
-    missed = admin.get_schedule(conn, "a").next_at
+    missed = admin.show_schedule(conn, "a").next_at
     again = Declaration("shop")
     changed: dict[str, Any] = {"a": make("0 9 * * *", tasks.tidy, name="a", app="shop", overlap="skip")}
 
     again.send_heartbeat(conn, changed)
-    assert admin.get_schedule(conn, "a").next_at == missed
-    assert admin.get_schedule(conn, "a").overlap == "skip"
+    assert admin.show_schedule(conn, "a").next_at == missed
+    assert admin.show_schedule(conn, "a").overlap == "skip"
     again.send_heartbeat(conn, of("shop", a="30 9 * * *"))
-    row = admin.get_schedule(conn, "a")
+    row = admin.show_schedule(conn, "a")
     assert row.next_at is not None
     assert row.next_at > row.updated_at
 
@@ -116,11 +116,11 @@ def test_what_code_declares_is_not_for_operators_to_change_or_remove(conn: Conne
     declaration.send_heartbeat(conn, of("shop", a="0 9 * * *"))
 
     with pytest.raises(UsageError, match="in the code of shop"):
-        admin.add(conn, "a", "0 10 * * *", tasks.tidy, replacing=True)
+        admin.add_schedule(conn, "a", "0 10 * * *", tasks.tidy, replacing=True)
     with pytest.raises(UsageError, match="in the code of shop"):
-        admin.remove(conn, "a")
+        admin.remove_schedule(conn, "a")
     declaration.send_heartbeat(conn, {})
-    admin.remove(conn, "a")
+    admin.remove_schedule(conn, "a")
 
     assert states(conn) == {}
 

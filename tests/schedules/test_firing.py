@@ -11,8 +11,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from pgjobs import UsageError, configure
-from pgjobs.admin import schedules as admin
+from pgjobs import UsageError, admin, configure
 from pgjobs.db.statements import statement
 from pgjobs.schedules.firing import fire_due
 from tests.schedules import tasks
@@ -42,12 +41,14 @@ def fired(conn: Connection) -> list[datetime]:
 
 
 def add(conn: Connection, cron: str = "* * * * *", **options: Any) -> admin.ScheduleRow:
-    return admin.add(conn, "sync", cron, tasks.sync, (7,), **options)
+    return admin.add_schedule(conn, "sync", cron, tasks.sync, (7,), **options)
 
 
 def test_a_firing_is_the_job_that_enqueue_would_have_made(conn: Connection) -> None:
     configure(signing_keys=(b"key",))
-    admin.add(conn, "sync", "* * * * *", tasks.sync.options(queue="slow", timeout=9, max_attempts=2), (7,), priority=1)
+    admin.add_schedule(
+        conn, "sync", "* * * * *", tasks.sync.options(queue="slow", timeout=9, max_attempts=2), (7,), priority=1
+    )
     due = due_since(conn, "sync", "0")
 
     assert fire_due(conn) == 1
@@ -58,7 +59,7 @@ def test_a_firing_is_the_job_that_enqueue_would_have_made(conn: Connection) -> N
     assert (row["task"], row["summary"]) == ("tests.schedules.tasks:sync", "sync(7)")
     assert (row["run_at"], row["status"], row["attempt"]) == (due, "queued", 0)
     assert row["signature"] is not None
-    schedule = admin.get_schedule(conn, "sync")
+    schedule = admin.show_schedule(conn, "sync")
     assert (schedule.last_at, schedule.next_at, schedule.last_job_id) == (due, due + MINUTE, job)
 
 
@@ -83,7 +84,7 @@ def test_missed_firings(conn: Connection, missed: Any, count: int) -> None:
 
 def test_many_missed_firings_come_in_steps_between_which_others_fire(conn: Connection) -> None:
     add(conn, missed="all")
-    admin.add(conn, "other", "* * * * *", tasks.tidy)
+    admin.add_schedule(conn, "other", "* * * * *", tasks.tidy)
     due = due_since(conn, "sync", "150 min")
     due_since(conn, "other", "0")
 
@@ -117,7 +118,7 @@ def test_overlap_skip_waits_for_the_last_job(conn: Connection, state: str) -> No
 
     again = due_since(conn, "sync", "0")
     assert fire_due(conn) == 0
-    schedule = admin.get_schedule(conn, "sync")
+    schedule = admin.show_schedule(conn, "sync")
     assert schedule.next_at is not None
     assert schedule.next_at > again
     conn.execute("UPDATE pgjobs.jobs SET status = 'completed', finished_at = now(), worker_id = NULL")
@@ -136,21 +137,21 @@ def test_overlap_skip_enqueues_the_last_of_several(conn: Connection) -> None:
 
 def test_a_paused_one_does_not_fire_and_goes_on_from_now(conn: Connection) -> None:
     add(conn, missed="all")
-    assert admin.pause(conn, "sync")
+    assert admin.pause_schedule(conn, "sync")
     due_since(conn, "sync", "5 min")
     assert fire_due(conn) == 0
 
-    assert admin.resume(conn, "sync")
+    assert admin.resume_schedule(conn, "sync")
 
     assert fire_due(conn) == 0
-    schedule = admin.get_schedule(conn, "sync")
+    schedule = admin.show_schedule(conn, "sync")
     assert schedule.next_at is not None
     assert schedule.next_at > scalar(conn, "SELECT now()")
 
 
 def test_eight_at_once_enqueue_each_firing_once(conn: Connection, database_url: str) -> None:
     for number in range(5):
-        admin.add(conn, f"sync {number}", "* * * * *", tasks.sync, (number,), missed="all")
+        admin.add_schedule(conn, f"sync {number}", "* * * * *", tasks.sync, (number,), missed="all")
         due_since(conn, f"sync {number}", "30 min")
     start = threading.Barrier(8)
 
@@ -204,14 +205,14 @@ def test_whoever_dies_before_the_end_leaves_nothing_behind(conn: Connection, dat
 )
 def test_a_row_that_can_not_fire_says_why_and_holds_up_nobody(conn: Connection, change: str, says: str) -> None:
     add(conn)
-    admin.add(conn, "other", "* * * * *", tasks.tidy)
+    admin.add_schedule(conn, "other", "* * * * *", tasks.tidy)
     due_since(conn, "sync", "1 min")
     due_since(conn, "other", "0")
     conn.execute(f"UPDATE pgjobs.schedules SET {change} WHERE name = 'sync'".encode())
 
     assert fire_due(conn) == 1
 
-    assert says in (admin.get_schedule(conn, "sync").error or "")
+    assert says in (admin.show_schedule(conn, "sync").error or "")
     assert fire_due(conn) == 0
 
 
@@ -226,15 +227,15 @@ def test_where_transactions_are_repeatable_read_it_fires_too(conn: Connection) -
 def test_run_is_no_firing(conn: Connection) -> None:
     before = add(conn, "0 0 1 1 *")
 
-    job = admin.run(conn, "sync")
+    job = admin.run_schedule(conn, "sync")
 
     assert row_of(conn, job.id)["summary"] == "sync(7)"
-    assert admin.get_schedule(conn, "sync") == before
+    assert admin.show_schedule(conn, "sync") == before
 
 
 def test_a_schedule_of_an_operator_is_replaced_only_by_wish_and_stays_paused(conn: Connection) -> None:
     add(conn)
-    admin.pause(conn, "sync")
+    admin.pause_schedule(conn, "sync")
     with pytest.raises(UsageError, match="--replace"):
         add(conn)
 
@@ -242,7 +243,7 @@ def test_a_schedule_of_an_operator_is_replaced_only_by_wish_and_stays_paused(con
 
 
 def test_json_needs_no_import(conn: Connection) -> None:
-    admin.add_json(conn, "report", "* * * * *", "shop.reports:daily", {"copy": True}, queue="reports")
+    admin.add_json_schedule(conn, "report", "* * * * *", "shop.reports:daily", {"copy": True}, queue="reports")
     due_since(conn, "report", "0")
 
     assert fire_due(conn) == 1

@@ -10,8 +10,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from pgjobs import by, configure, enqueue, job
-from pgjobs.admin import schedules as admin
+from pgjobs import admin, by, configure, enqueue, job
 from pgjobs.payload.signing import verify
 from pgjobs.schedules.firing import fire_due
 from tests.schedules import tasks
@@ -32,7 +31,7 @@ def send(tenant: str, size: int = 3) -> None:
 
 def fire(conn: Connection, **options: Any) -> dict[str, Any]:
     """Let a schedule of `send` with these options fire once, and give the row of its job."""
-    admin.add(conn, "send", "* * * * *", send.options(**options), ("acme",))
+    admin.add_schedule(conn, "send", "* * * * *", send.options(**options), ("acme",))
     due_since(conn, "send", "0")
     assert fire_due(conn) == 1
     return row_of(conn, scalar(conn, "SELECT last_job_id FROM pgjobs.schedules"))
@@ -42,7 +41,7 @@ def refire(conn: Connection) -> int:
     """Let it fire again, and give the id of the job that stands for this firing."""
     due_since(conn, "send", "0")
     assert fire_due(conn) == 1
-    assert admin.get_schedule(conn, "send").error is None
+    assert admin.show_schedule(conn, "send").error is None
     return int(scalar(conn, "SELECT last_job_id FROM pgjobs.schedules"))
 
 
@@ -74,7 +73,7 @@ def test_each_option_arrives(conn: Connection, options: Any, arrives: dict[str, 
 
     assert {name: row[name] for name in arrives} == arrives
     assert row["status"] == arrives.get("status", "waiting")
-    by_hand = row_of(conn, admin.run(conn, "send").id)
+    by_hand = row_of(conn, admin.run_schedule(conn, "send").id)
     assert {name: by_hand[name] for name in arrives if "unique" not in options} == {
         name: arrives[name] for name in arrives if "unique" not in options
     }
@@ -100,11 +99,11 @@ def test_a_firing_whose_key_is_held_is_done_with_the_job_that_has_it(
 
     assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == 1
     assert f"there is job {first.id}, which has the unique key" in caplog.text
-    schedule = admin.get_schedule(conn, "send")
+    schedule = admin.show_schedule(conn, "send")
     assert schedule.next_at is not None
     assert schedule.last_at is not None
     assert schedule.next_at > schedule.last_at
-    by_hand = admin.run(conn, "send")
+    by_hand = admin.run_schedule(conn, "send")
     assert (by_hand.id, by_hand.conflict) == (first.id, True)
     conn.execute("UPDATE pgjobs.jobs SET status = 'completed', finished_at = now()")
     assert refire(conn) != first.id
@@ -116,13 +115,13 @@ def test_a_firing_replaces_what_has_not_started(conn: Connection) -> None:
     row = fire(conn, unique="u", on_conflict="replace", priority=8)
 
     assert (row["id"], row["priority"], row["summary"]) == (first.id, 8, "send('acme')")
-    assert row["run_at"] == admin.get_schedule(conn, "send").last_at
+    assert row["run_at"] == admin.show_schedule(conn, "send").last_at
     assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == 1
 
 
 def test_overlap_skip_waits_for_the_job_that_has_the_key(conn: Connection) -> None:
     first = enqueue(conn, send.options(unique="u"), "other")
-    admin.add(conn, "send", "* * * * *", send.options(unique="u"), ("acme",), overlap="skip")
+    admin.add_schedule(conn, "send", "* * * * *", send.options(unique="u"), ("acme",), overlap="skip")
     due_since(conn, "send", "0")
     assert fire_due(conn) == 1
 
@@ -137,10 +136,10 @@ def test_a_queue_that_is_given_instead_is_part_of_the_key(conn: Connection) -> N
     unique = send.options(unique=by("args", "queue"))
     first = enqueue(conn, unique.options(queue="slow"), "acme")
     for name in ("slow", "default"):
-        admin.add(conn, name, "0 0 1 1 *", unique, ("acme",), queue=name)
+        admin.add_schedule(conn, name, "0 0 1 1 *", unique, ("acme",), queue=name)
 
-    assert admin.run(conn, "slow") == first
-    assert not admin.run(conn, "default").conflict
+    assert admin.run_schedule(conn, "slow") == first
+    assert not admin.run_schedule(conn, "default").conflict
 
 
 @pytest.mark.parametrize("options", [{"limit_key": "k"}, {"unique": "u"}], ids=["controlled", "checked"])
@@ -155,8 +154,8 @@ def test_the_signature_arrives(conn: Connection, options: Any) -> None:
 
 
 def test_a_key_that_a_transaction_has_locked_holds_up_no_other_schedule(conn: Connection, database_url: str) -> None:
-    admin.add(conn, "send", "* * * * *", send.options(unique="u"), ("acme",))
-    admin.add(conn, "tidy", "* * * * *", tasks.tidy)
+    admin.add_schedule(conn, "send", "* * * * *", send.options(unique="u"), ("acme",))
+    admin.add_schedule(conn, "tidy", "* * * * *", tasks.tidy)
     due_since(conn, "send", "1 min")
     due_since(conn, "tidy", "0")
     with psycopg.connect(database_url) as other:
@@ -166,15 +165,15 @@ def test_a_key_that_a_transaction_has_locked_holds_up_no_other_schedule(conn: Co
         assert scalar(conn, "SELECT summary FROM pgjobs.jobs") == "tidy()"
         other.rollback()
     assert fire_due(conn) == 1
-    assert admin.get_schedule(conn, "send").error is None
+    assert admin.show_schedule(conn, "send").error is None
 
 
 @pytest.mark.parametrize("options", ['{"statement": "claim", "cells": {}}', '{"statement": "enqueue_checked"}', "[1]"])
 def test_options_that_can_not_be_read_are_written_beside_the_schedule(conn: Connection, options: str) -> None:
-    admin.add(conn, "send", "* * * * *", send, ("acme",))
+    admin.add_schedule(conn, "send", "* * * * *", send, ("acme",))
     due_since(conn, "send", "0")
     conn.execute("UPDATE pgjobs.schedules SET options = %s", [options])
 
     assert fire_due(conn) == 0
 
-    assert "can not be read" in (admin.get_schedule(conn, "send").error or "")
+    assert "can not be read" in (admin.show_schedule(conn, "send").error or "")

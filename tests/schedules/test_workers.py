@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgjobs.admin import schedules as admin
-from pgjobs.admin.limits import set_limit
+from pgjobs import admin
+from pgjobs.admin import set_limit
 from pgjobs.flow.limits import Limit
 from tests.schedules import tasks
 from tests.schedules.firings import firings, lateness, record_firings
@@ -72,7 +72,7 @@ def test_workers_that_import_nothing_fire_what_an_operator_adds_and_have_no_conn
     with work(database_url, *QUICK):
         time.sleep(0.6)  # a heartbeat
         assert scalar(conn, connected, [conn.info.dbname]) == 0
-        admin.add(conn, "now", "* * * * * *", tasks.tidy)
+        admin.add_schedule(conn, "now", "* * * * * *", tasks.tidy)
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'completed')")
         assert scalar(conn, connected, [conn.info.dbname]) == 1
 

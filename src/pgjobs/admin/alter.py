@@ -50,7 +50,7 @@ class Alteration:
         JobOptions(**given)
 
 
-def alter_jobs(conn: psycopg.Connection, ids: Iterable[int], alteration: Alteration) -> Change:
+def set_jobs(conn: psycopg.Connection, ids: Iterable[int], alteration: Alteration) -> Change:
     """Change queued and waiting jobs, in batches; what others have locked is refused, so that nobody waits.
 
     A signed job that moves to another queue is signed anew, with this process's key, if its signature was right.

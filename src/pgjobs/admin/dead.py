@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.detail import JobDetail, get_job
+from pgjobs.admin.detail import JobDetail, show_job
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.query import (
     LOOK_UP,
@@ -79,7 +79,7 @@ def list_dead(
     )
 
 
-def get_dead(conn: psycopg.Connection, id: int) -> JobDetail:
+def show_dead(conn: psycopg.Connection, id: int) -> JobDetail:
     """Show a dead letter, with the diagnosis of every attempt.
 
     Raises:
@@ -88,7 +88,7 @@ def get_dead(conn: psycopg.Connection, id: int) -> JobDetail:
 
     """
     try:
-        job = get_job(conn, id)
+        job = show_job(conn, id)
     except NotFoundError:
         raise NotFoundError(f"There is no dead letter {id}, and no job.") from None
     if job.died_at is None:
@@ -107,7 +107,7 @@ def count_dead(conn: psycopg.Connection, selection: Selection) -> int:
     return count
 
 
-def replay(
+def replay_dead(
     conn: psycopg.Connection,
     selection: Selection,
     *,
@@ -126,7 +126,7 @@ def replay(
     return _in_batches(conn, "replay_dead", selection, batch, on_progress)
 
 
-def discard(
+def discard_dead(
     conn: psycopg.Connection,
     selection: Selection,
     *,

@@ -64,7 +64,7 @@ class JobDetail(JobRow):
     worker_pid: int | None
 
 
-def get_job(conn: psycopg.Connection, id: int) -> JobDetail:
+def show_job(conn: psycopg.Connection, id: int) -> JobDetail:
     """Show a job: live, finished, or only its dead letter, where its row is past retention.
 
     Raises:

@@ -19,7 +19,7 @@ SLOWEST_LOOK = 3.0  # seconds: counting what runs reads all live jobs
 
 
 @dataclass(frozen=True)
-class Left:
+class Unfinished:
     """What is left in a queue. `due`: 10,001 means more than 10,000; what is paused is not due.
 
     `turns`: so many of those that are due wait for their turn, which may never come, as behind a dead letter that
@@ -33,7 +33,7 @@ class Left:
     turn: int | None = None
 
 
-def what_is_left(conn: psycopg.Connection, queues: Sequence[str] | None = None) -> list[Left]:
+def count_unfinished(conn: psycopg.Connection, queues: Sequence[str] | None = None) -> list[Unfinished]:
     """Count what is due and what runs, in these queues (None: in all); queues with nothing are left out.
 
     To be called outside of a transaction.
@@ -45,7 +45,7 @@ def what_is_left(conn: psycopg.Connection, queues: Sequence[str] | None = None) 
         rows = fetch_dicts(conn, "count_running")
     running = {row["queue"]: row["running"] for row in rows if queues is None or row["queue"] in queues}
     names = sorted(due.keys() | running.keys())
-    return [replace(due.get(name) or Left(name, 0, 0), running=running.get(name, 0)) for name in names]
+    return [replace(due.get(name) or Unfinished(name, 0, 0), running=running.get(name, 0)) for name in names]
 
 
 def wait_until_idle(
@@ -53,8 +53,8 @@ def wait_until_idle(
     queues: Sequence[str] | None = None,
     *,
     timeout: float | None = None,
-    on_progress: Callable[[list[Left]], None] | None = None,
-) -> list[Left]:
+    on_progress: Callable[[list[Unfinished]], None] | None = None,
+) -> list[Unfinished]:
     """Wait until nothing is due and nothing runs, and give what is left: nothing, unless `timeout` seconds passed.
 
     Jobs that wait for their turn count. Jobs for later do not, nor do those of a paused queue that have not started. To
@@ -66,18 +66,18 @@ def wait_until_idle(
         left = _due(conn, queues)
         if not left:  # only then it is worth to count what runs
             asked = time.monotonic()
-            left = what_is_left(conn, queues)
+            left = count_unfinished(conn, queues)
             pause = min(SLOWEST_LOOK, max(POLL_EVERY, 20 * (time.monotonic() - asked)))
         if not left:
             return []
         if on_progress:
             on_progress(left)
         if timeout is not None and time.monotonic() - began >= timeout:
-            return what_is_left(conn, queues)
+            return count_unfinished(conn, queues)
         rest = pause if timeout is None else min(pause, began + timeout - time.monotonic())
         time.sleep(max(0.0, rest))
 
 
-def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Left]:
+def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Unfinished]:
     rows = fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=MAX_COUNTED)
-    return [Left(row["queue"], row["due"], 0, row["turns"], row["turn"]) for row in rows]
+    return [Unfinished(row["queue"], row["due"], 0, row["turns"], row["turn"]) for row in rows]

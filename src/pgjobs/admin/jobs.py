@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.dead import Selection, replay
+from pgjobs.admin.dead import Selection, replay_dead
 from pgjobs.admin.detail import JobRow
 from pgjobs.admin.selection import STATUSES
 from pgjobs.core.errors import UsageError
@@ -78,7 +78,7 @@ def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
         states = job_states(conn, _without(wanted, done))
         lost = [each for each in wanted if each not in done and each not in states]
         if lost:
-            done.update(replay(conn, Selection(ids=tuple(lost))).done)
+            done.update(replay_dead(conn, Selection(ids=tuple(lost))).done)
     return Change(
         tuple(each for each in wanted if each in done),
         tuple(Refusal(each, _why_no_retry(each, states)) for each in wanted if each not in done),

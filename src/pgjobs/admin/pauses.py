@@ -28,7 +28,7 @@ class PausedTask:
     parked: int
 
 
-def list_tasks(conn: psycopg.Connection) -> list[PausedTask]:
+def list_paused_tasks(conn: psycopg.Connection) -> list[PausedTask]:
     """List what is paused, by name."""
     return fetch(conn, "list_tasks", PausedTask, cap=MAX_COUNTED)
 
@@ -72,12 +72,6 @@ def resume_everything(conn: psycopg.Connection) -> bool:
     if resumed:
         fetch_dicts(conn, "notify_all_queues")
     return resumed
-
-
-def everything_paused_at(conn: psycopg.Connection) -> datetime | None:
-    """Say since when everything is paused; None: it is not."""
-    rows = fetch_dicts(conn, "paused_since")
-    return rows[0]["paused_at"] if rows else None
 
 
 def _check(task: str) -> None:

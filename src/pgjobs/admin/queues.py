@@ -49,7 +49,7 @@ def list_queues(conn: psycopg.Connection) -> list[Queue]:
     return fetch(conn, "list_queues", Queue)
 
 
-def pause(conn: psycopg.Connection, queue: str) -> bool:
+def pause_queue(conn: psycopg.Connection, queue: str) -> bool:
     """Let workers claim nothing more from a queue; False if it was paused already. What runs ends.
 
     Raises:
@@ -60,7 +60,7 @@ def pause(conn: psycopg.Connection, queue: str) -> bool:
     return not fetch_dicts(conn, "pause_queue", queue=queue)[0]["was_paused"]
 
 
-def resume(conn: psycopg.Connection, queue: str) -> bool:
+def resume_queue(conn: psycopg.Connection, queue: str) -> bool:
     """Let workers claim from a queue again; False if it was not paused.
 
     Raises:
@@ -87,7 +87,7 @@ def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
     return bool(fetch_dicts(conn, "set_keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
 
 
-def set_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
+def set_queue_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
     """Set the limit of a queue over all workers: what it leaves out is not limited. What runs already is not stopped.
 
     Workers follow within a second.
@@ -100,7 +100,7 @@ def set_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
     notify_queues(conn, [queue])
 
 
-def set_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> None:
+def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> None:
     """Lift a job by one priority for each time that it has waited so many seconds; None: priorities are strict.
 
     Workers follow within a second.

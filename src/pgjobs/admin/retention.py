@@ -43,7 +43,7 @@ class HistoryDay:
     until: datetime | None
 
 
-def get_retention(conn: psycopg.Connection) -> Retention:
+def show_retention(conn: psycopg.Connection) -> Retention:
     """Say how long what has finished is kept."""
     return fetch(conn, "get_retention", Retention)[0]
 
@@ -53,12 +53,12 @@ def list_history(conn: psycopg.Connection) -> list[HistoryDay]:
     return fetch(conn, "history_days", HistoryDay)
 
 
-def old_days(conn: psycopg.Connection, days: int) -> list[date]:
+def list_expired_days(conn: psycopg.Connection, days: int) -> list[date]:
     """List the days that would be dropped if finished jobs were kept for so many days."""
     return [row["day"] for row in fetch_dicts(conn, "old_history_days", days=check_days(days))]
 
 
-def count_old_letters(conn: psycopg.Connection, days: int) -> int:
+def count_expired_dead(conn: psycopg.Connection, days: int) -> int:
     """Count the dead letters that would be removed if they were kept for so many days."""
     letters: int = fetch_dicts(conn, "count_dead_before", days=check_days(days))[0]["letters"]
     return letters
@@ -74,7 +74,7 @@ def keep_history(conn: psycopg.Connection, days: int | None) -> None:
     fetch_dicts(conn, "set_history_retention", days=check_days(days))
 
 
-def keep_letters(conn: psycopg.Connection, days: int | None) -> None:
+def keep_dead(conn: psycopg.Connection, days: int | None) -> None:
     """Keep dead letters for so many days after their death (None: for ever), as `keep_history` does for jobs.
 
     Raises:

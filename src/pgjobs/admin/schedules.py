@@ -64,7 +64,7 @@ def list_schedules(conn: psycopg.Connection) -> list[ScheduleRow]:
     return fetch(conn, "list_schedules", ScheduleRow, schedule=None)
 
 
-def get_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
+def show_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
     """Give one schedule.
 
     Raises:
@@ -77,7 +77,7 @@ def get_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
     return found[0]
 
 
-def add(
+def add_schedule(
     conn: psycopg.Connection,
     name: str,
     cron: str,
@@ -105,7 +105,7 @@ def add(
     return _add(conn, made, queue, priority, replacing=replacing)
 
 
-def add_json(
+def add_json_schedule(
     conn: psycopg.Connection,
     name: str,
     cron: str,
@@ -178,21 +178,21 @@ def _add(
         values = {**asdict(made), "next_at": parse(made.cron, made.tz).next(after), "digest": made.digest()}
         if conn.execute(statement("upsert_schedule"), values).rowcount == 0:
             raise UsageError(f"somebody else has just declared {made.name!r}: give this one another name.")
-        return get_schedule(conn, made.name)
+        return show_schedule(conn, made.name)
 
 
-def pause(conn: psycopg.Connection, name: str) -> bool:
+def pause_schedule(conn: psycopg.Connection, name: str) -> bool:
     """Let a schedule enqueue nothing until it is resumed; False if it was paused already.
 
     Raises:
         NotFoundError: there is none of that name.
 
     """
-    get_schedule(conn, name)
+    show_schedule(conn, name)
     return bool(fetch_dicts(conn, "pause_schedule", schedule=name))
 
 
-def resume(conn: psycopg.Connection, name: str) -> bool:
+def resume_schedule(conn: psycopg.Connection, name: str) -> bool:
     """Let a schedule go on with its next firing from now; False if it was not paused.
 
     What would have fired during the pause is not made up for.
@@ -203,7 +203,7 @@ def resume(conn: psycopg.Connection, name: str) -> bool:
 
     """
     with conn.transaction():
-        get_schedule(conn, name)
+        show_schedule(conn, name)
         row = _lock(conn, name)
         assert row is not None  # noqa: S101 (just seen; who removed it since has got an error of ours at most)
         if row["paused_at"] is None and row["next_at"] is not None:
@@ -214,7 +214,7 @@ def resume(conn: psycopg.Connection, name: str) -> bool:
         return row["paused_at"] is not None
 
 
-def remove(conn: psycopg.Connection, name: str) -> None:
+def remove_schedule(conn: psycopg.Connection, name: str) -> None:
     """Remove a schedule that an operator added, or a retired one. Its jobs stay.
 
     Raises:
@@ -222,7 +222,7 @@ def remove(conn: psycopg.Connection, name: str) -> None:
         UsageError: it is declared in code, which would declare it again.
 
     """
-    row = get_schedule(conn, name)
+    row = show_schedule(conn, name)
     if not fetch_dicts(conn, "remove_schedule", schedule=name):
         raise UsageError(
             f"the schedule {name!r} is declared in the code of {row.app}, which would declare it again: remove it "
@@ -230,7 +230,7 @@ def remove(conn: psycopg.Connection, name: str) -> None:
         )
 
 
-def run(conn: psycopg.Connection, name: str) -> JobHandle:
+def run_schedule(conn: psycopg.Connection, name: str) -> JobHandle:
     """Enqueue the call of a schedule now, once, and give the job's handle. It is no firing: nothing else changes.
 
     Where another job has its unique key, the handle is that one's, with `conflict` set.
@@ -240,7 +240,7 @@ def run(conn: psycopg.Connection, name: str) -> JobHandle:
         UsageError: somebody has written options into the row that can not be read.
 
     """
-    get_schedule(conn, name)
+    show_schedule(conn, name)
     (row,) = fetch_dicts(conn, "scheduled_call", schedule=name)
     job = enqueue_scheduled(conn, row, None)
     assert job is not None  # noqa: S101 (it has no conditions)

@@ -67,7 +67,7 @@ class Status:
     dead_capped: bool
 
 
-def status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS) -> Status:
+def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS) -> Status:
     """Look at everything, in a fraction of a second also with millions of jobs.
 
     `cap`: where counting ends. `patience`: the milliseconds that a scan may take, before its figure is left out.

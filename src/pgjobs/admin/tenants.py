@@ -33,7 +33,7 @@ def list_tenants(conn: psycopg.Connection) -> list[Tenant]:
     return fetch(conn, "list_tenants", Tenant)
 
 
-def set_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
+def set_tenant_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
     """Give a tenant so many turns for one of the others. Workers follow at once.
 
     Raises:
@@ -46,7 +46,7 @@ def set_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
     fetch_dicts(conn, "set_tenant", tenant=check_tenant(name), weight=float(number))
 
 
-def remove_weight(conn: psycopg.Connection, name: str) -> bool:
+def remove_tenant_weight(conn: psycopg.Connection, name: str) -> bool:
     """Let a tenant have as many turns as the others; False if it had no weight of its own.
 
     Raises:

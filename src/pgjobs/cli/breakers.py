@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.admin.breakers import BreakerInfo
+    from pgjobs.admin import BreakerInfo
 
 app = typer.Typer(
     help="See circuit breakers, and open or close them by hand.", no_args_is_help=True, rich_markup_mode=None
@@ -37,7 +37,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a breaker.", 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the breakers that workers have met."""
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
     from pgjobs.cli.output import distance, print_json, print_table
     from pgjobs.cli.session import session
     from pgjobs.db.query import clock
@@ -67,7 +67,7 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def show(name: Name, as_json: Json = False) -> None:
     """Show all about a breaker: its state, what it counts, its settings."""
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_pairs, when
     from pgjobs.cli.session import session
     from pgjobs.db.query import clock
@@ -107,7 +107,7 @@ def open_(
     ] = None,
 ) -> None:
     """Let none of its jobs start: they wait, and use no attempts. What runs, ends."""
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -124,7 +124,7 @@ def close(
     stay: Annotated[bool, typer.Option("--stay", help="Stay closed, whatever fails, until told otherwise.")] = False,
 ) -> None:
     """Let all of its jobs start. From here on it decides by itself, with nothing counted."""
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -138,7 +138,7 @@ def close(
 @app.command()
 def auto(name: Name) -> None:
     """Let it decide by itself again. One that is not closed tries probes at once."""
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -153,7 +153,7 @@ def auto(name: Name) -> None:
 @app.command()
 def remove(name: Name) -> None:
     """Remove one that no job uses any more. One that is used lets all go on, and comes back when a job of it ends."""
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -177,7 +177,7 @@ def _until(breaker: BreakerInfo, now: datetime) -> str:
 
 
 def _known(conn: psycopg.Connection, name: str) -> bool:
-    from pgjobs.admin import breakers as admin
+    from pgjobs import admin
 
     return any(breaker.name == name for breaker in admin.list_breakers(conn))
 

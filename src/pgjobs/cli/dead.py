@@ -12,7 +12,7 @@ from pgjobs.cli.column import Column
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgjobs.admin.dead import DeadLetter, Selection
+    from pgjobs.admin import DeadLetter, Selection
 
 app = typer.Typer(
     help="List, show, replay, discard and keep dead letters.", no_args_is_help=True, rich_markup_mode=None
@@ -43,7 +43,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List dead letters, the newest first."""
-    from pgjobs.admin import dead as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
     from pgjobs.db.query import clock
@@ -65,13 +65,13 @@ def show(
 
     With the error and traceback of every attempt.
     """
-    from pgjobs.admin import dead as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json
     from pgjobs.cli.report import print_job
     from pgjobs.cli.session import session
 
     with session("dead show") as conn:
-        letter = admin.get_dead(conn, id)
+        letter = admin.show_dead(conn, id)
     if as_json:
         print_json(letter)
     else:
@@ -84,7 +84,7 @@ def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None,
 
     By ids, by --queue and --task, or --all. Their errors are kept.
     """
-    from pgjobs.admin import dead as admin
+    from pgjobs import admin
     from pgjobs.cli.progress import progress
     from pgjobs.cli.report import report
     from pgjobs.cli.session import session
@@ -92,7 +92,7 @@ def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None,
     selection = _selection(ids, every, queue, task)
     with session("dead replay") as conn:
         with progress("replaying", admin.count_dead(conn, selection)) as on_progress:
-            change = admin.replay(conn, selection, on_progress=on_progress)
+            change = admin.replay_dead(conn, selection, on_progress=on_progress)
     report(change, "queued, due now", noun="dead job")
     _say_if_none(change.done, selection)
 
@@ -109,7 +109,7 @@ def discard(
 
     By ids, by --queue and --task, or --all. The jobs stay in history as failed, as long as that is kept.
     """
-    from pgjobs.admin import dead as admin
+    from pgjobs import admin
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.progress import progress
     from pgjobs.cli.report import report
@@ -122,7 +122,7 @@ def discard(
         if every and count:
             confirm(f"Discard {plural(count, 'dead letter')} for good?", yes=yes)
         with progress("discarding", count) as on_progress:
-            change = admin.discard(conn, selection, on_progress=on_progress)
+            change = admin.discard_dead(conn, selection, on_progress=on_progress)
     report(change, "discarded", noun="dead letter")
     _say_if_none(change.done, selection)
 
@@ -133,7 +133,7 @@ def keep(days: Days, yes: Yes = False) -> None:
 
     After that workers remove them. It is forever, unless you say otherwise.
     """
-    from pgjobs.admin import retention as admin
+    from pgjobs import admin
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.history import parse_days, spell
     from pgjobs.cli.output import say
@@ -142,9 +142,9 @@ def keep(days: Days, yes: Yes = False) -> None:
 
     number = parse_days(days)
     with session("dead keep") as conn:
-        if number is not None and (count := admin.count_old_letters(conn, number)):
+        if number is not None and (count := admin.count_expired_dead(conn, number)):
             confirm(f"Remove {plural(count, 'dead letter')} for good?", yes=yes)
-        admin.keep_letters(conn, number)
+        admin.keep_dead(conn, number)
     say(f"Dead letters are kept {spell(number)}.")
 
 
@@ -155,7 +155,7 @@ def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str 
         UsageError: nothing was given, or what excludes one another.
 
     """
-    from pgjobs.admin.dead import Selection
+    from pgjobs.admin import Selection
     from pgjobs.core.errors import UsageError
 
     filtered = queue is not None or task is not None

@@ -11,7 +11,7 @@ from pgjobs.cli.arguments import Days, Json, Yes
 from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
-    from pgjobs.admin.retention import HistoryDay
+    from pgjobs.admin import HistoryDay
 
 app = typer.Typer(
     help="See the days of history, and say how long they are kept.", no_args_is_help=True, rich_markup_mode=None
@@ -26,12 +26,12 @@ def list_(as_json: Json = False) -> None:
 
     Days are those of UTC. The number of jobs is about right: it is what PostgreSQL counted last.
     """
-    from pgjobs.admin import retention as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table, say
     from pgjobs.cli.session import session
 
     with session("history list") as conn:
-        kept = admin.get_retention(conn)
+        kept = admin.show_retention(conn)
         found = admin.list_history(conn)
     if as_json:
         print_json({**asdict(kept), "days": found})
@@ -46,7 +46,7 @@ def keep(days: Days, yes: Yes = False) -> None:
 
     The same for all workers. They drop whole days (UTC) when everything in them is older. Dead letters stay.
     """
-    from pgjobs.admin import retention as admin
+    from pgjobs import admin
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
@@ -54,7 +54,7 @@ def keep(days: Days, yes: Yes = False) -> None:
 
     number = parse_days(days)
     with session("history keep") as conn:
-        if number is not None and (old := admin.old_days(conn, number)):
+        if number is not None and (old := admin.list_expired_days(conn, number)):
             confirm(f"Drop {plural(len(old), 'day')} of history, from {old[0]} to {old[-1]}?", yes=yes)
         admin.keep_history(conn, number)
     say(f"Finished jobs are kept {spell(number)}.")

@@ -12,7 +12,7 @@ from pgjobs.cli.column import Column
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgjobs.admin.detail import JobRow
+    from pgjobs.admin import JobRow
 
 app = typer.Typer(help="List, show, retry, cancel and change jobs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -41,7 +41,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List jobs, the newest first."""
-    from pgjobs.admin import jobs as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
     from pgjobs.db.query import clock
@@ -63,13 +63,13 @@ def show(
 
     Its times, and the error and traceback of every failed attempt.
     """
-    from pgjobs.admin.detail import get_job
+    from pgjobs.admin import show_job
     from pgjobs.cli.output import print_json
     from pgjobs.cli.report import print_job
     from pgjobs.cli.session import session
 
     with session("jobs show") as conn:
-        job = get_job(conn, id)
+        job = show_job(conn, id)
     if as_json:
         print_json(job)
     else:
@@ -91,7 +91,7 @@ def retry(
 
     By ids, or by --queue, --task and --status. They keep their ids and their errors, and get fresh attempts.
     """
-    from pgjobs.admin import jobs as admin
+    from pgjobs import admin
     from pgjobs.cli.selection import Asked, change_selected
 
     asked = Asked(ids, queue, task, status, ("failed", "cancelled"))
@@ -122,7 +122,7 @@ def cancel(
     """
     from functools import partial
 
-    from pgjobs.admin.job_actions import cancel_jobs
+    from pgjobs.admin import cancel_jobs
     from pgjobs.cli.selection import Asked, change_selected
 
     asked = Asked(ids, queue, task, status, ("waiting", "queued", "running"))
@@ -156,13 +156,13 @@ def set_(
     """
     from functools import partial
 
-    from pgjobs.admin.alter import Alteration, alter_jobs
+    from pgjobs.admin import Alteration, set_jobs
     from pgjobs.cli.selection import Asked, change_selected
     from pgjobs.cli.times import parse_time
 
     alteration = Alteration(priority, None if run_at is None else parse_time("--run-at", run_at), delay, to_queue)
     asked = Asked(ids, queue, task, status, ("waiting", "queued"))
-    change_selected("set", asked, partial(alter_jobs, alteration=alteration), "changed", yes=yes)
+    change_selected("set", asked, partial(set_jobs, alteration=alteration), "changed", yes=yes)
 
 
 def _row(job: JobRow, now: datetime) -> list[str]:

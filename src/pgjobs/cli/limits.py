@@ -10,7 +10,7 @@ from pgjobs.cli.arguments import Burst, Concurrency, Json, NoLimit, Rate
 from pgjobs.cli.column import Column
 
 if TYPE_CHECKING:
-    from pgjobs.admin.limits import KeyLimit
+    from pgjobs.admin import KeyLimit
     from pgjobs.flow.limits import Limit
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ def list_(as_json: Json = False) -> None:
 
     Below a pattern are its busiest keys. Of what waits, the first ten thousand jobs are counted.
     """
-    from pgjobs.admin import limits as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
 
@@ -56,7 +56,7 @@ def set_(
 
     What is not given is not limited; what runs already goes on. Code that declares the limit leaves it alone then.
     """
-    from pgjobs.admin import limits as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -69,7 +69,7 @@ def set_(
 @app.command()
 def remove(name: Name) -> None:
     """Remove a limit. One that code declares comes back with the next worker: to lift it, use set NAME --none."""
-    from pgjobs.admin import limits as admin
+    from pgjobs import admin
     from pgjobs.cli.output import note, say
     from pgjobs.cli.session import session
     from pgjobs.core.errors import NotFoundError

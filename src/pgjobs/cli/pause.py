@@ -16,7 +16,7 @@ def pause() -> None:
 
     What runs ends; what is enqueued waits.
     """
-    from pgjobs.admin import pauses as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -30,7 +30,7 @@ def resume() -> None:
 
     Queues and tasks that are paused themselves stay so.
     """
-    from pgjobs.admin import pauses as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -54,7 +54,8 @@ def drain(
     Jobs that wait for their turn count. Jobs for later do not, nor what a paused queue has not started: after
     pgjobs pause it waits for what runs.
     """
-    from pgjobs.admin import drain as admin
+    from pgjobs import admin
+    from pgjobs.admin.drain import MAX_COUNTED
     from pgjobs.cli.output import note, print_json, say
     from pgjobs.cli.progress import progress
     from pgjobs.cli.session import session
@@ -66,7 +67,7 @@ def drain(
     elif not left:
         say("Nothing is due, and nothing runs.")
     for each in () if as_json else left:
-        due = f"{each.due:,}" if each.due <= admin.MAX_COUNTED else f"over {admin.MAX_COUNTED:,}"
+        due = f"{each.due:,}" if each.due <= MAX_COUNTED else f"over {MAX_COUNTED:,}"
         note(f"pgjobs: queue {each.queue}: {due} due, {each.running:,} running.")
     turn = next((each.turn for each in left if each.turn is not None), None)
     if turn is not None and not as_json:

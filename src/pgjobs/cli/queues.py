@@ -30,7 +30,7 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of qu
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the queues that have settings or queued jobs."""
-    from pgjobs.admin import queues as admin
+    from pgjobs import admin
     from pgjobs.admin.limits import limit_of
     from pgjobs.cli.output import print_json, print_table, when
     from pgjobs.cli.session import session
@@ -60,14 +60,14 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def pause(names: Names) -> None:
     """Claim nothing more from queues. What runs ends; what is enqueued waits."""
-    from pgjobs.admin import queues as admin
+    from pgjobs import admin
     from pgjobs.cli.output import note, say
     from pgjobs.cli.session import session
 
     with session("queues pause") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
         for name in names:
-            done = admin.pause(conn, name)
+            done = admin.pause_queue(conn, name)
             say(f"{name} is paused." if done else f"{name} was paused already.")
             if name not in known:
                 note(UNSEEN.format(name))
@@ -76,13 +76,13 @@ def pause(names: Names) -> None:
 @app.command()
 def resume(names: Names) -> None:
     """Claim from paused queues again."""
-    from pgjobs.admin import queues as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("queues resume") as conn:
         for name in names:
-            say(f"{name} goes on." if admin.resume(conn, name) else f"{name} was not paused.")
+            say(f"{name} goes on." if admin.resume_queue(conn, name) else f"{name} was not paused.")
 
 
 @app.command()
@@ -97,7 +97,7 @@ def keep(
 
     nothing: they are deleted when they complete. everything: they go to history. Failed and cancelled jobs are kept.
     """
-    from pgjobs.admin import queues as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -118,7 +118,7 @@ def limit_(
     none: NoLimit = False,
 ) -> None:
     """Limit a queue over all workers. What is not given is not limited; what runs already goes on."""
-    from pgjobs.admin import queues as admin
+    from pgjobs import admin
     from pgjobs.cli.limits import chosen
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
@@ -126,7 +126,7 @@ def limit_(
     limit = chosen(concurrency, rate, burst, none)
     with session("queues limit") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
-        admin.set_limit(conn, name, limit)
+        admin.set_queue_limit(conn, name, limit)
     say(f"{name} has now: {limit}.")
     _note_unseen(name, known)
 
@@ -137,14 +137,14 @@ def aging(
     seconds: Annotated[str, typer.Argument(metavar="SECONDS", help="A number of seconds, or off.", show_default=False)],
 ) -> None:
     """Lift jobs that wait: by one priority each time that so many seconds have passed. off: priorities are strict."""
-    from pgjobs.admin import queues as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     number = _seconds(seconds)
     with session("queues aging") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
-        admin.set_aging(conn, name, number)
+        admin.set_queue_aging(conn, name, number)
     lifts = "has strict priorities" if number is None else f"lifts what waits by one priority every {number:g} s"
     say(f"{name} {lifts}.")
     _note_unseen(name, known)

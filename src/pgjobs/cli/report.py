@@ -11,8 +11,7 @@ from pgjobs.cli.output import clean, note, print_pairs, say, when
 from pgjobs.core.text import plural
 
 if TYPE_CHECKING:
-    from pgjobs.admin.changes import Change
-    from pgjobs.admin.detail import JobDetail, JobRow
+    from pgjobs.admin import Change, JobDetail, JobRow
 
 
 def report(change: Change, done: str, *, noun: str, left: tuple[int, ...] | None = None) -> None:

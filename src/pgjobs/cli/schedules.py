@@ -12,7 +12,7 @@ from pgjobs.cli.column import Column
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgjobs.admin.schedules import ScheduleRow
+    from pgjobs.admin import ScheduleRow
 
 app = typer.Typer(help="List, add, pause and run schedules.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,7 +34,7 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sc
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the schedules, of code and of operators."""
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table
     from pgjobs.cli.session import session
     from pgjobs.db.query import clock
@@ -51,12 +51,12 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def show(name: Name, as_json: Json = False) -> None:
     """Show a schedule."""
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_pairs, when
     from pgjobs.cli.session import session
 
     with session("schedules show") as conn:
-        found = admin.get_schedule(conn, name)
+        found = admin.show_schedule(conn, name)
     if as_json:
         print_json(found)
         return
@@ -111,7 +111,7 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Change the one that there may be.")] = False,
 ) -> None:
     """Add a schedule that belongs to no code."""
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say, when
     from pgjobs.cli.session import session
 
@@ -122,9 +122,9 @@ def add(
         if imports:
             by_position = tuple(arguments) if isinstance(arguments, list) else ()
             by_name = arguments if isinstance(arguments, dict) else None
-            added = admin.add(conn, name, cron, function, by_position, by_name, replacing=replace, **options)
+            added = admin.add_schedule(conn, name, cron, function, by_position, by_name, replacing=replace, **options)
         else:
-            added = admin.add_json(conn, name, cron, task, arguments, replacing=replace, **options)
+            added = admin.add_json_schedule(conn, name, cron, task, arguments, replacing=replace, **options)
     say(f"{added.name} fires next at {when(added.next_at)}.")
 
 
@@ -134,13 +134,13 @@ def pause(names: Names) -> None:
 
     A restart or a new version of the code changes nothing about that.
     """
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("schedules pause") as conn:
         for name in names:
-            say(f"{name} is paused." if admin.pause(conn, name) else f"{name} was paused already.")
+            say(f"{name} is paused." if admin.pause_schedule(conn, name) else f"{name} was paused already.")
 
 
 @app.command()
@@ -149,14 +149,14 @@ def resume(names: Names) -> None:
 
     What would have fired during the pause is not made up for.
     """
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say, when
     from pgjobs.cli.session import session
 
     with session("schedules resume") as conn:
         for name in names:
-            done = admin.resume(conn, name)
-            next_at = when(admin.get_schedule(conn, name).next_at)
+            done = admin.resume_schedule(conn, name)
+            next_at = when(admin.show_schedule(conn, name).next_at)
             say(f"{name} goes on, next at {next_at}." if done else f"{name} was not paused.")
 
 
@@ -166,13 +166,13 @@ def remove(names: Names) -> None:
 
     Their jobs stay. One that is declared in code is paused, or removed there.
     """
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("schedules remove") as conn:
         for name in names:
-            admin.remove(conn, name)
+            admin.remove_schedule(conn, name)
             say(f"{name} is removed.")
 
 
@@ -182,12 +182,12 @@ def run(name: Name) -> None:
 
     That is no firing: the next one comes when it would have come.
     """
-    from pgjobs.admin import schedules as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("schedules run") as conn:
-        job = admin.run(conn, name)
+        job = admin.run_schedule(conn, name)
     if job.conflict:
         say(f"Job {job.id} has its unique key: there is no other one.")
     else:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.admin.changes import Change
+    from pgjobs.admin import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ def change_selected(
         typer.Exit: something was refused, or still runs.
 
     """
-    from pgjobs.admin.job_actions import wait_for_exit
-    from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
+    from pgjobs.admin import JobSelection, change_jobs, count_jobs, wait_for_exit
     from pgjobs.cli.confirm import confirm
     from pgjobs.cli.output import say
     from pgjobs.cli.progress import progress

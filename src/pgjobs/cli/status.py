@@ -9,7 +9,7 @@ from pgjobs.cli.column import Column
 from pgjobs.worker.config import DEFAULT_RESCUE_AFTER
 
 if TYPE_CHECKING:
-    from pgjobs.admin.status import QueueStatus, Worker
+    from pgjobs.admin import QueueStatus, Worker
 
 UNHEARD = DEFAULT_RESCUE_AFTER  # a worker is shown as unheard; others may use another --rescue-after
 
@@ -40,14 +40,14 @@ def status(as_json: Json = False) -> None:
     Due is what could start now or waits for its turn. Latency is how long the oldest due job has been due; the rate is
     of jobs that finished in the last minute, where they are kept.
     """
-    from pgjobs.admin import status as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table, say
     from pgjobs.cli.session import session
     from pgjobs.core.text import plural
     from pgjobs.core.text import short_duration as span
 
     with session("status") as conn:
-        state = admin.status(conn)
+        state = admin.show_status(conn)
     if as_json:
         print_json(state)
         return

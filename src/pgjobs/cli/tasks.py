@@ -23,12 +23,13 @@ Names = Annotated[
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the paused tasks, and how many of their jobs are parked."""
-    from pgjobs.admin import pauses as admin
+    from pgjobs import admin
+    from pgjobs.admin.pauses import MAX_COUNTED
     from pgjobs.cli.output import print_json, print_table, when
     from pgjobs.cli.session import session
 
     with session("tasks list") as conn:
-        found = admin.list_tasks(conn)
+        found = admin.list_paused_tasks(conn)
     if as_json:
         print_json(found)
         return
@@ -36,7 +37,7 @@ def list_(as_json: Json = False) -> None:
         [
             t.task,
             when(t.paused_at) or "",
-            f"{t.parked:,}" if t.parked <= admin.MAX_COUNTED else f"over {admin.MAX_COUNTED:,}",
+            f"{t.parked:,}" if t.parked <= MAX_COUNTED else f"over {MAX_COUNTED:,}",
         ]
         for t in found
     ]
@@ -46,7 +47,7 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def pause(names: Names) -> None:
     """Start no more jobs of tasks. What runs ends; what is claimed is parked."""
-    from pgjobs.admin import pauses as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
@@ -58,7 +59,7 @@ def pause(names: Names) -> None:
 @app.command()
 def resume(names: Names) -> None:
     """Let paused tasks go on, and put their parked jobs back."""
-    from pgjobs.admin import pauses as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.progress import progress
     from pgjobs.cli.session import session

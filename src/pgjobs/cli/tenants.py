@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a tenant.", s
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the tenants that have a weight of their own; all others have 1."""
-    from pgjobs.admin import tenants as admin
+    from pgjobs import admin
     from pgjobs.cli.output import print_json, print_table, when
     from pgjobs.cli.session import session
 
@@ -39,22 +39,22 @@ def set_(
     weight: Annotated[float, typer.Argument(metavar="WEIGHT", help="Turns for one of the others.", show_default=False)],
 ) -> None:
     """Give a tenant more turns than the others, or fewer: 2 is twice as many, 0.5 half of it."""
-    from pgjobs.admin import tenants as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("tenants set") as conn:
-        admin.set_weight(conn, name, weight)
+        admin.set_tenant_weight(conn, name, weight)
     say(f"{name} gets {weight:g} turns for one of the others.")
 
 
 @app.command()
 def remove(name: Name) -> None:
     """Let a tenant have as many turns as the others."""
-    from pgjobs.admin import tenants as admin
+    from pgjobs import admin
     from pgjobs.cli.output import say
     from pgjobs.cli.session import session
 
     with session("tenants remove") as conn:
-        done = admin.remove_weight(conn, name)
+        done = admin.remove_tenant_weight(conn, name)
     say(f"{name} gets as many turns as the others." if done else f"{name} had no weight of its own.")

@@ -65,13 +65,33 @@ def connect(
     from pgjobs.db.deadline import DeadlineConnection
 
     libpq = libpq_url(url)
-    try:
+    with translated_errors(url):
         connection = DeadlineConnection.connect(
             libpq,
             autocommit=autocommit,
             application_name=application_name,
             **_link(answer_within),
         )
+    connection.answer_within = answer_within
+    # What is looked at under a lock has to be seen as it is then, whatever the database's default.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
+    return connection
+
+
+@contextmanager
+def translated_errors(url: str) -> Iterator[None]:
+    """Turn the errors of connecting to this URL into one line that says why, without the password.
+
+    Raises:
+        ConnectError: the server cannot be reached, or rejects the login.
+        ConfigurationError: the URL cannot be used.
+
+    """
+    import psycopg
+
+    try:
+        yield
     except psycopg.OperationalError as error:
         raise ConnectError(f"can not connect to {describe(url)}: {_reason(error, url)}{hint(url)}") from error
     except psycopg.ProgrammingError as error:
@@ -81,11 +101,6 @@ def connect(
             "the database URL can not be used: it has characters that are no text, or the name of a host that is too "
             f"long{hint(url)}."
         ) from None
-    connection.answer_within = answer_within
-    # What is looked at under a lock has to be seen as it is then, whatever the database's default.
-    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
-    return connection
 
 
 def connect_hot(url: str, *, application_name: str, async_commit: bool = False) -> DeadlineConnection:

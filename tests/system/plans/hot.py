@@ -204,7 +204,6 @@ RARE: dict[str, str] = {
     "resume_everything": _ASKED,
     "paused_tasks": "once a second: reads a table that is empty as a rule, with a row or two else",
     "list_tasks": _LOOK,
-    "paused_since": _LOOK,
     "count_due": _LOOK,
     "make_due": _ASKED,
     "requeue_jobs": _ASKED,

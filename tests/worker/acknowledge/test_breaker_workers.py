@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue_many
-from pgjobs.admin.breakers import auto_breaker, close_breaker, open_breaker, show_breaker
+from pgjobs.admin import auto_breaker, close_breaker, open_breaker, show_breaker
 from tests.support import tasks, tasks_breakers
 from tests.support.rows import put_job, put_worker
 from tests.support.worker import QUICK, scalar, states, wait_for, work

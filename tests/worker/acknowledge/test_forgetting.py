@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.admin.queues import keep_completed
+from pgjobs.admin import keep_completed
 from pgjobs.db.connection import connect_hot
 from pgjobs.worker.runtime.settle import complete
 from tests.support import tasks

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.admin.queues import set_aging
+from pgjobs.admin import set_queue_aging
 from pgjobs.flow.aging import BEGINNING, LEVELS, Place
 from pgjobs.worker.claim.cursor import PRIORITIES, SLICE, SWEEP_EVERY, ClaimCursor
 from tests.support import tasks
@@ -147,7 +147,7 @@ def test_what_can_wait_is_served_in_time_with_aging_and_not_without(
 ) -> None:
     """More urgent jobs come than can be done, for as long as it takes; each takes 20 ms of one of two slots."""
     if aging:
-        set_aging(conn, "flood", aging)
+        set_queue_aging(conn, "flood", aging)
     low = enqueue(conn, tasks.nothing.options(queue="flood", priority=9)).id
     urgent = tasks.nap.options(queue="flood", priority=0)
     enqueue_many(conn, urgent, [(0.02,)] * 1000)
@@ -178,5 +178,5 @@ def test_an_aging_that_is_set_while_they_wait_holds_within_a_second(
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'completed')", log=lambda: running.output)
         time.sleep(0.3)
         assert scalar(conn, "SELECT status = 'queued' FROM pgjobs.jobs WHERE id = %s", [low])
-        set_aging(conn, "flood", 1)
+        set_queue_aging(conn, "flood", 1)
         wait_for(conn, f"(SELECT status = 'completed' FROM pgjobs.jobs WHERE id = {low})", 4, lambda: running.output)

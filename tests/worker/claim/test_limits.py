@@ -13,7 +13,7 @@ import psycopg
 from benchmarks.limit_check import play
 
 from pgjobs import enqueue_many
-from pgjobs.admin.limits import list_limits, set_limit
+from pgjobs.admin import list_limits, set_limit
 from pgjobs.db.statements import statement
 from pgjobs.flow.limits import Limit
 from pgjobs.flow.rates import Rate, refill

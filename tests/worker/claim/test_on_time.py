@@ -43,16 +43,16 @@ def test_a_retry_starts_when_it_is_due_on_an_idle_worker(database_url: str, conn
 
 
 def test_a_resumed_queue_goes_on_at_once(database_url: str, conn: psycopg.Connection) -> None:
-    from pgjobs.admin import queues
+    from pgjobs import admin
 
     times = []
     with work(database_url) as running:
         for _ in range(3):
-            queues.pause(conn, "default")
+            admin.pause_queue(conn, "default")
             enqueue(conn, tasks.nothing)
             time.sleep(1.2)
             wait_for(conn, "(SELECT doorbell_until > clock_timestamp() FROM pgjobs.queues)", log=lambda: running.output)
-            queues.resume(conn, "default")
+            admin.resume_queue(conn, "default")
             began = time.monotonic()
             wait_done(conn, log=lambda: running.output)
             times.append(time.monotonic() - began)

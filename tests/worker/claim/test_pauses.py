@@ -12,8 +12,7 @@ from contextlib import suppress
 import psycopg
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.admin.drain import wait_until_idle
-from pgjobs.admin.pauses import pause_everything, pause_task, resume_everything, resume_task
+from pgjobs.admin import pause_everything, pause_task, resume_everything, resume_task, wait_until_idle
 from pgjobs.db.doorbell import requeue_parked
 from pgjobs.jobs.outcome import Parked
 from pgjobs.worker.runtime.settle import Claim, settle

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pgjobs import Job, enqueue, enqueue_many
-from pgjobs.admin.job_actions import cancel_jobs, wait_for_exit
+from pgjobs.admin import cancel_jobs, wait_for_exit
 from tests.support import tasks_cancel as tasks
 from tests.support.rows import put_job, row_of
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work

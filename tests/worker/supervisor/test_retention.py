@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin.dead import Selection, get_dead, replay
-from pgjobs.admin.detail import get_job
+from pgjobs.admin import Selection, replay_dead, show_dead, show_job
 from pgjobs.db.statements import statement
 from pgjobs.worker.supervisor import retention as module
 from pgjobs.worker.supervisor.retention import LETTERS, Retention
@@ -287,9 +286,9 @@ def test_dead_letters_outlive_their_day_of_history_and_can_be_shown_and_replayed
     job = put_dead(conn, finished_at=moment)
     apply(conn)
     assert count(conn, "jobs") == 0
-    assert get_job(conn, job).status == "failed"
-    assert get_dead(conn, job).errors
-    assert replay(conn, Selection(ids=(job,))).done == (job,)
+    assert show_job(conn, job).status == "failed"
+    assert show_dead(conn, job).errors
+    assert replay_dead(conn, Selection(ids=(job,))).done == (job,)
     assert row_of(conn, job)["status"] == "queued"
 
 
