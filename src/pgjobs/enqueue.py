@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
 
 from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.detect import runner_of
-from pgjobs.jobs.handle import JobHandle, as_handles
+from pgjobs.jobs.handle import JobHandle
 from pgjobs.payload.encoder import encoder_for
 
 if TYPE_CHECKING:
     from pgjobs.db.adapters.detect import AsyncCaller, RowValues, RunAsync, SyncCaller
-    from pgjobs.db.job_columns import JobColumns
     from pgjobs.payload.encoder import CallEncoder
-    from pgjobs.payload.keys import CallKeys, FlowKeys
+    from pgjobs.payload.keys import CallKeys
 
 P = ParamSpec("P")
 Step: TypeAlias = "tuple[str, RowValues]"
@@ -22,6 +21,7 @@ Step: TypeAlias = "tuple[str, RowValues]"
 ROWS_AT_ONCE = 2_000  # rows of one statement
 BYTES_AT_ONCE = 8 * 1024 * 1024  # bytes of payload in one statement
 _LOCK = "lock_unique_keys"
+_NO_KEYWORDS: Mapping[str, Any] = {}
 
 
 @overload
@@ -60,25 +60,16 @@ def enqueue(
     """
     run, run_async = runner_of(conn)
     encoder = encoder_for(callable)
-    payload, summary = encoder.make(args, kwargs)
-    signature, keys = encoder.signature(payload), encoder.keys
-    values: RowValues
-    if keys is None:
-        name, values = "enqueue", {"summary": summary, "signature": signature, "payload": payload}
-    else:
-        name, values = keys.name, keys.row_values(keys.call_keys(args, kwargs), payload, summary, signature)
+    values = encoder.row_values(args, kwargs)
     if run_async is not None:
-        return _enqueue_async(run_async, name, encoder.columns, values, keys)
+        return _enqueue_async(run_async, encoder, values)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
-    ids = run(name, encoder.columns, values)
-    return JobHandle(ids[0]) if keys is None else keys.handles(ids, values)[0]
+    ids = run(encoder.statement, encoder.columns, values)
+    return JobHandle(ids[0]) if encoder.keys is None else encoder.handles(ids, values)[0]
 
 
-async def _enqueue_async(
-    run: RunAsync, name: str, columns: JobColumns, values: RowValues, keys: FlowKeys | None
-) -> JobHandle:
-    ids = await run(name, columns, values)
-    return JobHandle(ids[0]) if keys is None else keys.handles(ids, values)[0]
+async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues) -> JobHandle:
+    return encoder.handles(await run(encoder.statement, encoder.columns, values), values)[0]
 
 
 @overload
@@ -132,7 +123,7 @@ def enqueue_many(
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     handles: list[JobHandle] = []
     for name, values in steps:
-        handles += _handles(encoder.keys, run(name, encoder.columns, values), name, values, len(handles))
+        handles += _handles(encoder, run(name, encoder.columns, values), name, values, len(handles))
     return handles
 
 
@@ -142,7 +133,7 @@ async def _enqueue_many_async(
     handles: list[JobHandle] = []
     while step is not None:
         name, values = step
-        handles += _handles(encoder.keys, await run(name, encoder.columns, values), name, values, len(handles))
+        handles += _handles(encoder, await run(name, encoder.columns, values), name, values, len(handles))
         step = next(others, None)
     return handles
 
@@ -156,15 +147,14 @@ def _steps(encoder: CallEncoder, chunks: Iterator[RowValues]) -> Iterator[Step]:
         if len(all_chunks) > 1:
             yield _LOCK, {"summaries": None, "keys": [key for values in all_chunks for key in values["keys"]]}
         chunks = iter(all_chunks)
-    name = "enqueue_many" if keys is None else keys.name_of_many
     for values in chunks:
-        yield name, values
+        yield encoder.batch_statement, values
 
 
-def _handles(keys: FlowKeys | None, ids: Sequence[int], name: str, values: RowValues, first: int) -> list[JobHandle]:
+def _handles(encoder: CallEncoder, ids: Sequence[int], name: str, values: RowValues, first: int) -> list[JobHandle]:
     if name == _LOCK:
         return []
-    return as_handles(ids) if keys is None else keys.handles(ids, values, first=first)
+    return encoder.handles(ids, values, first=first)
 
 
 # A forgotten await is reported under the name that the caller wrote.
@@ -181,41 +171,36 @@ def _chunks(encoder: CallEncoder, items: Iterator[Any]) -> Iterator[RowValues]:
         EnqueueError: an item is refused.
 
     """
-    plain, is_signed, keys = encoder.plain, encoder.is_signed, encoder.keys
+    fast_path, encode_any, keys = encoder.fast_path, encoder.encode_any, encoder.keys
     done = 0
     while True:
         summaries: list[str | None] = []
-        signatures: list[bytes | None] = []
         payloads: list[bytes] = []
         call_keys: list[CallKeys] = []
         size = 0
         for item in items:
             try:
-                made = plain(item) if type(item) is tuple else None
-                payload, summary = made or encoder.make(*_arguments(item))
+                if type(item) is tuple:
+                    args, kwargs = item, _NO_KEYWORDS
+                    made = fast_path(item)
+                else:
+                    args, kwargs = _arguments(item)
+                    made = None
+                payload, summary = made or encode_any(args, kwargs)
                 if keys is not None:
-                    call_keys.append(keys.call_keys(*_arguments(item)))
+                    call_keys.append(keys.call_keys(args, kwargs))
             except EnqueueError as error:
                 index = done + len(payloads)
                 raise EnqueueError(f"item {index} of enqueue_many is refused: {error}") from error.__cause__
             payloads.append(payload)
             summaries.append(summary)
-            if is_signed:
-                signatures.append(encoder.signature(payload))
             size += len(payload)
             if len(payloads) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
                 break
         if not payloads:
             return
         done += len(payloads)
-        values: dict[str, Any] = {
-            "summaries": summaries if encoder.is_summarized else None,
-            "signatures": signatures if is_signed else None,
-            "payloads": payloads,
-        }
-        if keys is not None:
-            values |= keys.batch_values(call_keys)
-        yield values
+        yield encoder.batch_values(payloads, summaries, call_keys)
 
 
 def _iterated(arguments: object) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import UsageError
-from pgjobs.flow.keys import Template
+from pgjobs.flow.keys import Template, text_of
 
 
 class Plan(enum.Enum):
@@ -29,7 +29,7 @@ class Text(str):
 
 
 def rendered(template: str, **values: Any) -> str:
-    return Template("limit_key", template).render(values.__getitem__)
+    return Template("limit_key", template).render({name: text_of("limit_key", name, values[name]) for name in values})
 
 
 @pytest.mark.parametrize(

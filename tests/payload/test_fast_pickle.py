@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from pgjobs import EnqueueError, configure, job
 from pgjobs.payload.encoder import CallEncoder, encoder_for
-from pgjobs.payload.fast_pickle import PicklePrefixDumper
+from pgjobs.payload.fast_pickle import PicklePrefixDumper, fast_pickler
 from pgjobs.payload.pickling import PROTOCOL, load
-from pgjobs.payload.plain import fast_pickler
 from pgjobs.payload.summary import Summarizer
 from tests.support.functions import Mailer, add, log_in, make_closure, plain, send_receipt, whisper
 
@@ -141,13 +140,13 @@ def test_a_recipe_is_made_once_until_something_changes() -> None:
     assert encoder_for(send_receipt) is before
     configure(signing_keys=(b"key",))
     signed = encoder_for(send_receipt)
-    assert (before.is_signed, signed.is_signed) == (False, True)
+    assert (before.sign is None, signed.sign is None) == (True, False)
     configure(summaries=False)
-    assert not encoder_for(send_receipt).is_summarized
+    assert not encoder_for(send_receipt).has_summaries
     configure(max_payload=70)
-    assert encoder_for(plain).make(("x",), {})
+    assert encoder_for(plain).encode(("x",), {})
     with pytest.raises(EnqueueError, match="70 are allowed"):
-        encoder_for(plain).make(("x" * 20,), {})
+        encoder_for(plain).encode(("x" * 20,), {})
 
 
 def test_options_of_one_enqueue_are_not_mixed_up_with_those_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,19 +173,19 @@ def test_a_function_that_was_defined_anew_is_refused_as_ever(tmp_path: Path, mon
     (tmp_path / "pgjobs_redefined.py").write_text("def work(n): pass\n")
     module = importlib.import_module("pgjobs_redefined")
     old = module.work
-    assert encoder_for(old).make((1,), {})
+    assert encoder_for(old).encode((1,), {})
     importlib.reload(module)
     with pytest.raises(EnqueueError, match="it's not the same object as"):
-        encoder_for(old).make((1,), {})
-    assert encoder_for(module.work).make((1,), {})
+        encoder_for(old).encode((1,), {})
+    assert encoder_for(module.work).encode((1,), {})
     module.work.__module__ = "__main__"
     monkeypatch.setattr(sys.modules["__main__"], "work", module.work, raising=False)
     with pytest.raises(EnqueueError, match="is defined in __main__"):
-        encoder_for(module.work).make((1,), {})
+        encoder_for(module.work).encode((1,), {})
     monkeypatch.delitem(sys.modules, "pgjobs_redefined")
 
 
 def test_secrets_are_masked_in_calls_with_plain_arguments() -> None:
-    assert encoder_for(log_in).make(("bob", "hunter2"), {})[1] == "log_in('bob', ***)"
-    assert encoder_for(add).make((1, 2), {})[1] == "add(1, 2)"
-    assert encoder_for(whisper).make(("psst",), {})[1] is None
+    assert encoder_for(log_in).encode(("bob", "hunter2"), {})[1] == "log_in('bob', ***)"
+    assert encoder_for(add).encode((1, 2), {})[1] == "add(1, 2)"
+    assert encoder_for(whisper).encode(("psst",), {})[1] is None

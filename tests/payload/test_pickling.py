@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pgjobs import JobTimeout, PayloadError, job
+from pgjobs.jobs.job import options_of
 from pgjobs.payload.pickling import PROTOCOL, dump, load
 from tests.support.functions import Mailer, add, make_closure, plain, send_receipt
 
@@ -148,3 +149,17 @@ def test_a_module_that_fails_while_it_is_imported_is_a_payload_error(
 def test_a_timeout_while_loading_stays_a_timeout() -> None:
     with pytest.raises(JobTimeout):
         load(pickle.dumps((plain, (OnLoad(out_of_time),), {})))
+
+
+# -- Names that stay -------------------------------------------------------------------------------------------------
+
+
+def test_payload_of_a_job_holds_the_names_that_stay() -> None:
+    """Rows outlive the layout of the package: only `pgjobs` itself may be named in them."""
+    changed = dump(functools.partial(send_receipt.options(priority=1), 7), (), {})
+    by_value = pickle.dumps(job(make_closure(1)).__reduce__()[0])
+
+    assert b"\x8c\x06pgjobs\x94\x8c\x10job_with_options\x94\x93" in changed
+    assert by_value == b"\x80\x04\x95\x20" + bytes(7) + b"\x8c\x06pgjobs\x94\x8c\x11job_from_function\x94\x93\x94."
+    assert b"pgjobs.jobs" not in changed
+    assert options_of(load(changed).callable).priority == 1

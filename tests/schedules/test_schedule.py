@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pgjobs import EnqueueError, Schedule, UsageError, configure, schedule
-from pgjobs.payload.signing import verify
+from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.schedules.schedule import _declared, columns_of, declared
 from tests.schedules import tasks
 
@@ -57,7 +57,7 @@ def test_it_comes_back_from_a_message_as_it_was() -> None:
 
     assert Schedule.from_message(made.to_message()) == made
     assert made.signature is not None
-    verify([KEY], made.signature, queue=made.queue, task=made.task, executor=None, timeout=None, payload=made.payload)
+    verify([KEY], made.signature, signed_fields(made), made.payload)
 
 
 def test_it_is_signed_with_the_key_of_when_it_is_written() -> None:

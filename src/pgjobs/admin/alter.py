@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pgjobs.admin.changes import Change, Refusal
 from pgjobs.core.config import settings
@@ -11,7 +11,7 @@ from pgjobs.core.errors import SignatureError, UsageError
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings
 from pgjobs.jobs.options import JobOptions
-from pgjobs.payload.signing import sign, verify
+from pgjobs.payload.signing import sign, signed_fields, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import psycopg
 
 JOBS_PER_TRANSACTION = 500  # jobs in one transaction: its locks are held for some ten milliseconds
-_SIGNED = ("task", "executor", "timeout", "payload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +94,19 @@ def _sign_anew(conn: psycopg.Connection, ids: list[int], queue: str, reasons: di
     keys = settings().signing_keys
     found: dict[int, bytes] = {}
     for row in fetch_dicts(conn, "signed_jobs", ids=ids, queue=queue):
-        signed: dict[str, Any] = {name: row[name] for name in _SIGNED}
         if not keys:
             reasons[row["id"]] = (
                 f"Job {row['id']} is signed for the queue {row['queue']}: set PGJOBS_SIGNING_KEY here to move it."
             )
             continue
         try:
-            verify(keys, row["signature"], queue=row["queue"], **signed)
+            verify(keys, row["signature"], signed_fields(row), row["payload"])
         except SignatureError:
             reasons[row["id"]] = (
                 f"Job {row['id']} has a signature that PGJOBS_SIGNING_KEY does not fit, so it is not signed anew."
             )
         else:
-            found[row["id"]] = sign(keys[0], queue=queue, **signed)
+            found[row["id"]] = sign(keys[0], signed_fields(row, queue=queue), row["payload"])
     return found
 
 

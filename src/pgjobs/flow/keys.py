@@ -7,16 +7,15 @@ wherever it is made, so only plain values are taken: an object's own text may ha
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
 from uuid import UUID
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import as_number, as_str, check_printable, is_exactly
+from pgjobs.core.validate import MAX_NAME, as_number, as_str, check_printable, is_exactly
 
 _FORMATTER = string.Formatter()
 _MOMENTS = (date, time)  # a datetime is a date
@@ -39,42 +38,39 @@ class Template:
         self.text = text
         self.names: tuple[str, ...] = ()
         """The parameters whose values go into it, in their order."""
-        self._literals: list[str] = [text]
         if "{" not in text and "}" not in text:
             check_key(option, text)
             return
-        literals, names = [""], []
+        literals: list[str] = []
+        names: list[str] = []
         try:
             for literal, name, spec, conversion in _FORMATTER.parse(text):
-                literals[-1] += literal
+                literals.append(literal)
                 if name is None:
                     continue
                 if not name.isidentifier() or spec or conversion:
                     raise ValueError(f"{{{name}}}" if name else "{}")
                 names.append(name)
-                literals.append("")
         except ValueError as error:
             raise UsageError(
                 f"{option}={shorten_repr(text)} can not be read ({error}): between braces goes the name of a parameter "
                 "and "
                 "nothing else, as in 'tenant:{tenant_id}'; write {{ and }} for braces."
             ) from None
-        self._literals, self.names = literals, tuple(names)
+        self.names = tuple(names)
         if not names:
-            self._literals = [check_key(option, literals[0])]
+            check_key(option, "".join(literals))
 
-    def render(self, value_of: Callable[[str], Any]) -> str:
-        """Give the key of one call.
+    def render(self, texts: Mapping[str, str]) -> str:
+        """Return the key of one call, from the texts of the arguments that it names (see `text_of`).
 
         Raises:
-            UsageError: a value has no text of its own, or the key is empty, too long, or can not be printed.
+            UsageError: the key is empty, too long, or has characters that cannot be printed.
 
         """
-        if not self.names:
-            return self._literals[0]
-        key = self._literals[0]
-        for name, literal in zip(self.names, self._literals[1:], strict=True):
-            key += text_of(self.option, name, value_of(name)) + literal
+        key = self.text.format_map(texts)
+        if 1 <= len(key) <= MAX_NAME and key.isprintable():
+            return key
         return check_key(self.option, key)
 
 

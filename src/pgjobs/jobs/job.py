@@ -29,6 +29,7 @@ from pgjobs.jobs.options import (
     PayloadKind,
     make_policy,
 )
+from pgjobs.jobs.wire import job_from_function, job_with_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,9 +119,10 @@ class Job(Generic[P, R_co]):
         if changed.flow is not self.job_options.flow:
             _check_names(self.function, changed.flow)
             check_dependent_options(changed.flow, changes)
-        return self._changed(changed)
+        return self.with_job_options(changed)
 
-    def _changed(self, job_options: JobOptions) -> Job[P, R_co]:
+    def with_job_options(self, job_options: JobOptions) -> Job[P, R_co]:
+        """Return the same job with all options replaced."""
         copy: Job[P, R_co] = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.job_options = job_options
@@ -134,7 +136,7 @@ class Job(Generic[P, R_co]):
         """Bind a decorated method to its object, as Python does for functions."""
         if instance is None:
             return self
-        bound = cast("Job[..., R_co]", self._changed(self.job_options))
+        bound = cast("Job[..., R_co]", self.with_job_options(self.job_options))
         bound.function = MethodType(self.function, instance)
         bound._base = bound
         bound._instance = instance
@@ -143,11 +145,11 @@ class Job(Generic[P, R_co]):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         if self.base is not self:
-            return _with_options, (self._base, _differences(self.job_options, self._base.job_options))
+            return job_with_options, (self._base, _differences(self.job_options, self._base.job_options))
         if self._instance is not None:
             return getattr, (self._instance, self.__name__)
         if "<" in self.__qualname__:  # a lambda, or made inside a function: has no name to be found by
-            return Job, (self.function, self.job_options)
+            return job_from_function, (self.function, self.job_options)
         return self.__qualname__
 
     def __repr__(self) -> str:
@@ -168,10 +170,6 @@ _CHANGEABLE = frozenset({*OptionChanges.__annotations__, "flow"})
 def _differences(changed: JobOptions, base: JobOptions) -> dict[str, Any]:
     names = [field.name for field in fields(JobOptions) if field.name in _CHANGEABLE]
     return {name: getattr(changed, name) for name in names if getattr(changed, name) != getattr(base, name)}
-
-
-def _with_options(base: Job[P, R], changes: dict[str, Any]) -> Job[P, R]:
-    return base._changed(base.job_options.changed(**changes)) if isinstance(base, Job) else base
 
 
 @overload
@@ -401,14 +399,9 @@ def options_of(callable: Callable[..., object]) -> JobOptions:
     return inner.job_options if isinstance(inner, Job) else _DEFAULTS
 
 
-def unwrapped(callable: Callable[..., object]) -> Any:
-    """Return what `functools.partial` was made of; all else as it is."""
-    return unwrap(callable, methods=False).function
-
-
 def task_name(callable: Callable[..., object]) -> str:
     """Name what runs, as `module:qualname`: for partials and methods the function, for instances their class."""
-    named = unwrapped(callable)
+    named: Any = unwrap(callable, methods=False).function
     if not hasattr(named, "__qualname__"):
         named = type(named)
     module = getattr(named, "__module__", None)

@@ -1,9 +1,9 @@
-"""What the jobs of one callable have in common, looked at once, and how their rows are made."""
+"""From a call to the parameters of the statement that inserts its job."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,22 +13,29 @@ from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db.job_columns import JobColumns
 from pgjobs.flow.options import NO_FLOW
+from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, options_of, task_name
-from pgjobs.payload.fast_pickle import Dump, PicklePrefixDumper
-from pgjobs.payload.plain import MAX_FAST_BYTES, FastPickler, fast_pickler, no_fast_path
+from pgjobs.payload.fast_pickle import (
+    MAX_FAST_BYTES,
+    Dump,
+    FastPickler,
+    PicklePrefixDumper,
+    fast_pickler,
+    no_fast_path,
+)
 from pgjobs.payload.summary import Summarizer
 
 if TYPE_CHECKING:
     from pgjobs.jobs.options import JobOptions
     from pgjobs.payload.json_format import JsonDumper
-    from pgjobs.payload.keys import FlowKeys
+    from pgjobs.payload.keys import CallKeys, FlowKeys
 
-_LASTING = frozenset({Job, FunctionType, BuiltinFunctionType})
-_MAX_CACHED = 1_000  # recipes that are remembered
+_CACHEABLE = frozenset({Job, FunctionType, BuiltinFunctionType})
+_MAX_CACHED = 1_000  # encoders
 
 
 class Dumper(Protocol):
-    """What makes the payloads of one callable's calls."""
+    """Makes the payloads of one callable's calls."""
 
     @property
     def head(self) -> bytes | None:
@@ -36,24 +43,29 @@ class Dumper(Protocol):
 
     @property
     def dump(self) -> Dump:
-        """What makes one."""
+        """Makes one payload."""
 
     def is_found(self) -> bool:
-        """Say whether the callable is found by its name, now."""
+        """Return True if the callable is found by its name, now."""
 
 
 class CallEncoder:
-    """How the rows of one callable's jobs are made, with its options and with these settings."""
+    """Makes the rows of one callable's jobs: the statement that inserts them, and its parameters.
 
-    __slots__ = ("_dumper", "_key", "_options", "_parameters", "_settings", "_summarizer", "columns", "keys", "plain")
+    All that depends on the callable, its options and the settings alone is done once, here.
+    """
+
+    __slots__ = (
+        *("_dumper", "_options", "_parameters", "_settings", "_summarizer"),
+        *("batch_statement", "columns", "fast_path", "keys", "sign", "statement"),
+    )
 
     def __init__(self, callable: Callable[..., object], current: Settings) -> None:
         self._options = options = _options_of(callable)
         self._settings = current
-        self._key = current.signing_keys[0] if current.signing_keys else None
         dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
         self._dumper: Dumper = dumper(callable, current.max_payload)
-        self.columns = JobColumns(
+        self.columns = columns = JobColumns(
             options.queue,
             options.priority,
             options.run_at,
@@ -65,66 +77,105 @@ class CallEncoder:
         )
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
+        self.statement = "enqueue"
+        """The name of the statement that inserts one job."""
+        self.batch_statement = "enqueue_many"
+        """The name of the statement that inserts several."""
         self.keys: FlowKeys | None = None
-        """What makes the keys of each job; None: they are plain jobs, which nothing holds up."""
+        """Makes the keys of each job; None: they are plain jobs, without flow control."""
         if options.flow is not NO_FLOW and options.flow.is_used:
-            from pgjobs.payload.keys import FlowKeys  # most jobs have none
+            from pgjobs.payload.keys import FlowKeys  # imported lazily: most jobs have none
 
-            self.keys = FlowKeys(callable, self.columns.task, options.queue, options.flow)
-        self.plain: FastPickler = no_fast_path
-        """Gives payload and summary for plain arguments by position, and None for others: these are left to `make`."""
+            self.keys = keys = FlowKeys(callable, columns.task, options.queue, options.flow)
+            self.statement, self.batch_statement = keys.statement, keys.batch_statement
+        self.sign: Callable[[bytes], bytes] | None = None
+        """Makes the signature of a payload; None: there is no key."""
+        if current.signing_keys:
+            from pgjobs.payload.signing import signed_fields, signer  # imported lazily: hashlib is slow to import
+
+            self.sign = signer(current.signing_keys[0], signed_fields(columns))
+        self.fast_path: FastPickler = no_fast_path
+        """Returns payload and summary for plain arguments by position, and None for all others."""
         head = self._dumper.head
         fits = head is not None and len(head) + MAX_FAST_BYTES <= current.max_payload
         if head is not None and fits and (summarizer is None or summarizer.shows_all):
             name = None if summarizer is None else summarizer.name
-            self.plain = fast_pickler(head, name, parameters.least, parameters.most)
+            self.fast_path = fast_pickler(head, name, parameters.least, parameters.most)
 
     @property
-    def is_signed(self) -> bool:
-        """Say whether its rows have a signature."""
-        return self._key is not None
-
-    @property
-    def is_summarized(self) -> bool:
-        """Say whether its rows have a summary."""
+    def has_summaries(self) -> bool:
+        """Return True if its rows have a summary."""
         return self._summarizer is not None
 
     @property
-    def is_lasting(self) -> bool:
-        """Say whether it is worth remembering: the callable is one that is found by its name."""
+    def is_cacheable(self) -> bool:
+        """Return True if the encoder is worth keeping: the callable is found by its name."""
         return self._dumper.is_found()
 
-    def holds(self, options: JobOptions, current: Settings) -> bool:
-        """Say whether a remembered one can be used: nothing that it was made from has changed."""
-        return self._settings is current and self._options is options and self._dumper.is_found()
+    def is_current(self, callable: Callable[..., object], current: Settings) -> bool:
+        """Return True if nothing that the encoder was made from has changed."""
+        return (
+            self._settings is current
+            and (type(callable) is not Job or callable.job_options is self._options)
+            and self._dumper.is_found()
+        )
 
-    def make(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, str | None]:
-        """Give payload and summary of one job.
+    def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, str | None]:
+        """Return payload and summary of one job.
 
         Raises:
-            EnqueueError: it is refused.
+            EnqueueError: the arguments do not fit the callable, or the payload is refused.
 
         """
-        if not kwargs and (made := self.plain(args)) is not None:
-            return made
+        made = None if kwargs else self.fast_path(args)
+        return self.encode_any(args, kwargs) if made is None else made
+
+    def encode_any(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, str | None]:
+        """Return what `encode` does, for arguments that `fast_path` does not take."""
         mismatch = self._parameters.mismatch(args, kwargs)
         if mismatch:
             raise EnqueueError(f"{self.columns.task} can not be called with these arguments: {mismatch}.")
         payload = self._dumper.dump(args, kwargs)
         return payload, None if self._summarizer is None else self._summarizer(args, kwargs)
 
-    def signature(self, payload: bytes) -> bytes | None:
-        """Give the signature of one job."""
-        if self._key is None:
-            return None
-        from pgjobs.payload.signing import sign  # most have no key, and hashlib takes its time to load
+    def row_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of `statement` for one job, beside `columns`.
 
-        queue, _, _, _, _, timeout, executor, task = self.columns
-        return sign(self._key, queue=queue, task=task, executor=executor, timeout=timeout, payload=payload)
+        Raises:
+            EnqueueError: the job is refused.
+
+        """
+        made = None if kwargs else self.fast_path(args)
+        payload, summary = self.encode_any(args, kwargs) if made is None else made
+        signature = None if self.sign is None else self.sign(payload)
+        keys = self.keys
+        if keys is None:
+            return {"summary": summary, "signature": signature, "payload": payload}
+        return keys.row_values(keys.call_keys(args, kwargs), payload, summary, signature)
+
+    def batch_values(
+        self, payloads: list[bytes], summaries: list[str | None], call_keys: list[CallKeys]
+    ) -> dict[str, Any]:
+        """Return the parameters of `batch_statement`, beside `columns`; `call_keys`: empty for plain jobs."""
+        values: dict[str, Any] = {
+            "summaries": None if self._summarizer is None else summaries,
+            "signatures": None if self.sign is None else list(map(self.sign, payloads)),
+            "payloads": payloads,
+        }
+        return values if self.keys is None else values | self.keys.batch_values(call_keys)
+
+    def handles(self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
+        """Return the handles of the jobs that a statement inserted or found, as `FlowKeys.handles` does.
+
+        Raises:
+            EnqueueError: a job was refused by the statement.
+
+        """
+        return as_handles(ids) if self.keys is None else self.keys.handles(ids, values, first=first)
 
 
 def _json_dumper(callable: Callable[..., object], limit: int) -> JsonDumper:
-    from pgjobs.payload.json_format import JsonDumper  # most jobs are pickled
+    from pgjobs.payload.json_format import JsonDumper  # imported lazily: most jobs are pickled
 
     if not isinstance(callable, Job):
         raise EnqueueError(
@@ -137,20 +188,22 @@ _known: dict[object, CallEncoder] = {}
 
 
 def encoder_for(callable: Callable[..., object]) -> CallEncoder:
-    """Give the recipe of a callable: the same again for jobs and functions that are found by their names.
+    """Return the encoder of a callable. Those of jobs and functions that are found by their names are cached.
 
     Raises:
-        EnqueueError: it is nothing that can be enqueued.
+        EnqueueError: it cannot be enqueued.
 
     """
     current = settings()
-    if type(callable) not in _LASTING:
+    if type(callable) not in _CACHEABLE:
         return CallEncoder(callable, current)
     known = _known.get(callable)
-    if known is not None and known.holds(options_of(callable), current):
+    if known is not None and known.is_current(callable, current):
         return known
     encoder = CallEncoder(callable, current)
-    if encoder.is_lasting and getattr(callable, "base", callable) is callable:  # those of `options()` come and go
+    if (
+        encoder.is_cacheable and getattr(callable, "base", callable) is callable
+    ):  # a job made by `options()` is used once
         if len(_known) >= _MAX_CACHED:
             _known.clear()
         _known[callable] = encoder
@@ -163,7 +216,7 @@ def _options_of(function: Callable[..., object]) -> JobOptions:
         return options_of(function)
     except EnqueueError:
         raise
-    except Exception as error:  # a proxy that stands for nothing now, or an object that answers nonsense
+    except Exception as error:  # an unbound proxy, or an object whose attributes raise
         raise EnqueueError(
             f"a {type(function).__name__} can not be enqueued, it raises {type(error).__name__} when it is asked what "
             "it is: pass a function."
@@ -171,19 +224,18 @@ def _options_of(function: Callable[..., object]) -> JobOptions:
 
 
 def _task_of(function: Callable[..., object]) -> str:
-    """Give the task's name, as PostgreSQL can store it. In the caller's transaction a refusal there would end it."""
+    """Return the task's name, checked here: if PostgreSQL refused it, the caller's transaction would fail."""
     name = task_name(function)
     if not name.isprintable():  # NUL and halves of surrogate pairs are not
         raise EnqueueError(
             f"the name of this callable, {shorten_repr(name)}, has characters that can not be printed, so no worker "
-            "finds it "
-            "and no table shows it: give it another __module__ and __qualname__."
+            "finds it and no table shows it: give it another __module__ and __qualname__."
         )
     return name
 
 
 def _check_callable(function: object) -> None:
-    if isinstance(function, Job):  # looked at when it was made
+    if isinstance(function, Job):  # checked when it was made
         return
     if inspect.iscoroutine(function):
         function.close()

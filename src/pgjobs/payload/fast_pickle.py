@@ -1,22 +1,29 @@
-"""Payloads of one callable's calls, made quicker than by `payload.dump`: the callable is pickled once.
+"""Payloads of one callable's calls, made faster than by `pickling.dump`: the callable is pickled once.
 
-Most callables are pickled as their module and their name. Those opcodes are the same in every payload, so the arguments
-are pickled alone and put behind them: 0.4 µs instead of 1.3 µs for one int. What comes out is a plain pickle of
-`(callable, args, kwargs)` as well, some bytes shorter. For all else there is `dump`, and for every refusal.
+Most callables are pickled as their module and their name. These opcodes are the same in every payload, so the arguments
+are pickled alone and put behind them: 0.4 µs instead of 1.3 µs for one int. The result is a plain pickle of
+`(callable, args, kwargs)`, a few bytes shorter. `pickling.dump` makes all others, and writes every refusal.
+
+A call with a few numbers and short texts is faster still: its payload and its summary are put together in one go. Most
+jobs have no other arguments, and for a bulk enqueue this is what the client does for each row: 0.2 µs for one int and
+0.9 µs for a number and a text, instead of 1.1 and 1.4 µs.
 """
 
 from __future__ import annotations
 
 import pickle
+import struct
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
+from pgjobs.core.text import MAX_SUMMARY
 from pgjobs.jobs.job import Job
 from pgjobs.payload.pickling import PROTOCOL, dump
+from pgjobs.payload.summary import ITEMS, MAX_TEXT
 
-# What a pickle of two things looks like, as long as it is one frame: with the two left out, this is all of it.
+# The frame around a pickle of two values, as long as it is one frame.
 _START = len(b"\x80\x05\x95" + bytes(8))  # PROTO 5, FRAME and its length
 _END = b"\x86\x94."  # TUPLE2, MEMOIZE, STOP
 _END_OF_THREE = b"\x87."  # TUPLE3, STOP
@@ -31,8 +38,8 @@ Dump: TypeAlias = Callable[[tuple[Any, ...], Mapping[str, Any]], bytes]
 class PicklePrefixDumper:
     """Makes the payloads of one callable's calls, of at most `limit` bytes.
 
-    `dump(args, kwargs)` does it, and refuses what `payload.dump` refuses. It is a closure, because this is called for
-    every job: a method took a quarter more.
+    `dump(args, kwargs)` refuses what `pickling.dump` refuses. It is a closure because it is called for every job: a
+    method took a quarter more time.
     """
 
     __slots__ = ("_module", "_name", "_names", "_target", "dump", "head")
@@ -47,7 +54,7 @@ class PicklePrefixDumper:
         self.dump: Dump = partial(dump, callable) if head is None else _quick(callable, head, limit)
 
     def is_found(self) -> bool:
-        """Say whether the callable is found by its name, now: its module may have been loaded again."""
+        """Return True if the callable is found by its name, now: its module may have been loaded again."""
         target: Any = self._target
         module, name = self._module, self._name
         return (
@@ -60,12 +67,14 @@ class PicklePrefixDumper:
 
 def _quick(callable: Callable[..., Any], head: bytes, limit: int) -> Dump:
     dumps, end, main = pickle.dumps, _END_OF_THREE, b"_main__"
-    most = min(_ONE_FRAME, limit - len(head))  # that rest is a little longer than what becomes of it does not matter
+    most = min(
+        _ONE_FRAME, limit - len(head)
+    )  # the rest is a few bytes longer than its part of the payload, which does not matter
 
     def dump_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         try:
             rest = dumps((args, kwargs), PROTOCOL)
-        except Exception:  # it says why not, or sends by value what has no name
+        except Exception:  # it explains why, or pickles by value what has no name
             return dump(callable, args, kwargs)
         if len(rest) > most or main in rest:
             return dump(callable, args, kwargs)
@@ -75,14 +84,14 @@ def _quick(callable: Callable[..., Any], head: bytes, limit: int) -> Dump:
 
 
 def _head(target: Any, module: str, name: str) -> bytes | None:
-    """Give the opcodes that put the callable on the stack; None: it is not pickled as its name alone.
+    """Return the opcodes that put the callable on the stack, or None if it is not pickled as a name.
 
-    Nothing of it goes into the memo: what the arguments remember there is counted from 0 when they are pickled alone.
+    They leave the memo empty: when the arguments are pickled alone, their entries are counted from 0.
     """
     try:
         pickled = pickle.dumps(target, PROTOCOL)
         parts = [part.encode() for part in (module, name)]
-    except Exception:  # whatever it is, `dump` says it better, or finds another way
+    except Exception:  # `dump` explains it better, or finds another way
         return None
     if not _AS_EXPECTED or any(len(part) > 255 for part in parts) or b"_main__" in pickled:
         return None
@@ -90,3 +99,78 @@ def _head(target: Any, module: str, name: str) -> bytes | None:
     if pickled[_START:] != strings[0] + b"\x94" + strings[1] + b"\x94\x93\x94.":  # MEMOIZE, STACK_GLOBAL, STOP
         return None
     return pickled[:2] + strings[0] + strings[1] + b"\x93"
+
+
+# -- Payload and summary at once -------------------------------------------------------------------------------------
+
+FastPickler: TypeAlias = Callable[[tuple[Any, ...]], tuple[bytes, str | None] | None]
+
+MAX_FAST_BYTES = 4096  # bytes of a payload that is made here, with room to spare
+_INT = struct.Struct("<ci").pack  # BININT and the number
+_LONG = struct.Struct("<q").pack  # behind LONG1 and its length
+_FLOAT = struct.Struct(">d").pack  # behind BINFLOAT
+_TEXTS = [b"\x8c" + bytes([length]) for length in range(4 * MAX_TEXT + 1)]  # SHORT_BINUNICODE and the length in UTF-8
+# What follows the arguments, by their number: TUPLE (from 4 on with a MARK before them), EMPTY_DICT, TUPLE3, STOP.
+_ENDS = [opcode + b"}\x87." for opcode in (b")", b"\x85", b"\x86", b"\x87")] + [b"t}\x87."] * (ITEMS - 3)
+_STARTS = [b""] * 4 + [b"("] * (ITEMS - 3)
+
+
+def fast_pickler(head: bytes, name: str | None, least: int, most: float) -> FastPickler:
+    """Return a function that makes payload and summary from positional arguments, or None if it cannot.
+
+    It takes `least` to `most` arguments. `head` is the beginning of a pickle, which puts the callable on the stack.
+    `name` is what summaries begin with (None: no summaries).
+    """
+    most = min(most, ITEMS)
+    start, end = head + b"J", _ENDS[1]
+    pack_one = struct.Struct(f"<{len(start)}si{len(end)}s").pack
+    may_be_one = least <= 1 <= most and len(name or "") < MAX_SUMMARY - len("(-2147483648)")
+
+    def make(args: tuple[Any, ...]) -> tuple[bytes, str | None] | None:
+        count = len(args)
+        if count == 1 and may_be_one:  # a key, as a rule: half of the time of what follows
+            value = args[0]
+            if type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF:
+                return pack_one(start, value, end), None if name is None else f"{name}({value})"
+        if not least <= count <= most:
+            return None
+        pickled = head + _STARTS[count]
+        for value in args:
+            kind = type(value)
+            if kind is int:
+                if -0x80000000 <= value <= 0x7FFFFFFF:
+                    pickled += _INT(b"J", value)
+                elif -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
+                    pickled += b"\x8a\x08" + _LONG(value)
+                else:
+                    return None
+            elif kind is str:
+                if len(value) > MAX_TEXT:
+                    return None
+                try:
+                    text = value.encode()
+                except UnicodeEncodeError:  # half of a surrogate pair
+                    return None
+                pickled += _TEXTS[len(text)] + text
+            elif value is None:
+                pickled += b"N"
+            elif value is True:
+                pickled += b"\x88"
+            elif value is False:
+                pickled += b"\x89"
+            elif kind is float:
+                pickled += b"G" + _FLOAT(value)
+            else:
+                return None
+        pickled += _ENDS[count]
+        if name is None:
+            return pickled, None
+        summary = f"{name}({args[0]!r})" if count == 1 else f"{name}{args!r}"
+        return (pickled, summary) if len(summary) <= MAX_SUMMARY else None
+
+    return make
+
+
+def no_fast_path(args: tuple[Any, ...]) -> tuple[bytes, str | None] | None:
+    """Return None for all arguments."""
+    return None

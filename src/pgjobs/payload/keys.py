@@ -1,127 +1,193 @@
-"""What holds a job up, made from the arguments of each call: its keys, its cost, and which statement inserts it."""
+"""Flow control of one callable's calls: keys, cost, and which statement inserts the job."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.callables import parameters_of, unwrap
 from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
+from pgjobs.flow.keys import text_of
 from pgjobs.flow.options import check_cost
 from pgjobs.flow.unique import UniqueBy
 from pgjobs.jobs.handle import JobHandle, as_handle, as_handles
 
 if TYPE_CHECKING:
+    from pgjobs.core.callables import Parameters
     from pgjobs.flow.keys import Template
     from pgjobs.flow.options import FlowOptions
 
-SEPARATOR = "\x1f"  # of the keys in a lane: it can not be printed, so it is in none of them
+SEPARATOR = "\x1f"  # of the keys in a lane: it cannot be printed, so no key contains it
+_LANE_OPTIONS = ("fair_by", "limit_key", "sequence")
 
 
 class CallKeys(NamedTuple):
-    """What is one job's own: its lane (None: it does not wait for a turn), what it costs, and its unique key."""
+    """The flow control of one call: its lane (None: it is in none), what it costs, and its unique key."""
 
     lane: str | None
     cost: float | None
     key: str | None
 
 
+class _Argument(NamedTuple):
+    """An argument that keys are made of, and where a call has it."""
+
+    name: str
+    option: str  # the first one that takes it
+    position: int  # sys.maxsize: only by name
+    default: Any
+
+
+_MISSING = object()
+
+
 class FlowKeys:
-    """Makes the keys of one callable's calls; what depends on the callable alone is looked at once."""
+    """Makes the keys of one callable's calls. Templates and positions are looked up once, here."""
 
     __slots__ = (
-        *("_args", "_by", "_flow", "_inner", "_kwargs", "_lane", "_parameters", "_queue", "_task", "_templates"),
-        *("_unique", "common", "is_unique", "name", "name_of_many"),
+        *(
+            "_args",
+            "_arguments",
+            "_breaker",
+            "_by",
+            "_cost",
+            "_cost_argument",
+            "_flow",
+            "_function",
+            "_is_checked",
+            "_kwargs",
+        ),
+        *("_lane", "_lane_parts", "_parameters", "_queue", "_same_lane", "_task", "_unique"),
+        *("batch_statement", "common", "is_unique", "statement"),
     )
 
     def __init__(self, callable: Callable[..., Any], task: str, queue: str, flow: FlowOptions) -> None:
         self._task, self._queue, self._flow = task, queue, flow
-        self._inner, self._args, self._kwargs = unwrap(callable)
-        self._parameters = parameters_of(self._inner)
+        self._function, self._args, self._kwargs = unwrap(callable)
+        self._parameters = parameters_of(self._function)
+        self._breaker = flow.breaker or ""
         templates = {template.option: template for template in flow.templates()}
-        self._templates = [templates.get(option) for option in ("fair_by", "limit_key", "sequence")]
+        parts = [templates.get(option) for option in _LANE_OPTIONS]
+        self._same_lane = not any(part is not None and part.names for part in parts)
+        """Whether all calls have the same lane: `_lane`. Otherwise it is made of `_lane_parts`."""
+        self._lane_parts: tuple[Template | None, ...] = tuple(parts)
+        self._lane: str | None = None
+        if self._same_lane and flow.has_lane:
+            self._lane = SEPARATOR.join((*("" if part is None else part.render({}) for part in parts), self._breaker))
         self._unique: Template | None = templates.get("unique")
         self._by = flow.unique if isinstance(flow.unique, UniqueBy) else None
-        self._lane: str | None = None  # the same for all calls
-        if not any(template is not None and template.names for template in self._templates):
-            self._lane = self._joined(str) if flow.has_lane else ""
+        self._cost = None if isinstance(flow.cost, str) else flow.cost
+        self._cost_argument = _argument(self._parameters, "cost", flow.cost) if isinstance(flow.cost, str) else None
+        named: dict[str, _Argument] = {}
+        for template in templates.values():
+            for name in template.names:
+                named.setdefault(name, _argument(self._parameters, template.option, name))
+        self._arguments = tuple(named.values())
         self.is_unique = flow.unique is not None
-        """Whether its jobs have a key that only one has at a time."""
-        self.name = "enqueue_checked" if flow.is_checked else "enqueue_controlled"
-        """The statement that inserts one."""
-        self.name_of_many = self.name if flow.is_checked else "enqueue_many_controlled"
+        """Whether its jobs have a key that only one job has at a time."""
+        self._is_checked = flow.is_checked
+        self.statement = "enqueue_checked" if flow.is_checked else "enqueue_controlled"
+        """The name of the statement that inserts one job."""
+        self.batch_statement = "enqueue_checked" if flow.is_checked else "enqueue_many_controlled"
         self.common = _common(flow)
-        """What is the same for all calls, as parameters of these statements."""
+        """The parameters of these statements that are the same for all calls."""
 
     def call_keys(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallKeys:
-        """Give what is one call's own.
+        """Return the keys and the cost of one call. Each argument is read and written as text once.
 
         Raises:
-            EnqueueError: an argument can not be part of a key, or is no cost.
+            EnqueueError: an argument cannot be part of a key, or is not a cost.
 
         """
         if self._args or self._kwargs:
             args, kwargs = self._args + args, {**self._kwargs, **kwargs}
-        value_of = partial(self._value, args, kwargs)
+        lane, cost, key = self._lane, self._cost, None
+        count = len(args)
+        texts: dict[str, str] = {}
         try:
-            lane, cost, key = self._lane, self._flow.cost, None
-            if lane is None:
-                lane = self._joined(value_of)
-            if isinstance(cost, str):
-                cost = check_cost(value_of(cost))
+            for name, option, position, default in self._arguments:
+                value = args[position] if position < count else kwargs.get(name, default)
+                kind = type(value)
+                if kind is str:
+                    texts[name] = value
+                elif kind is int and -1_000_000_000 < value < 1_000_000_000:
+                    texts[name] = repr(value)
+                elif value is _MISSING:
+                    raise self._unknown(name)
+                else:
+                    texts[name] = text_of(option, name, value)
+            if not self._same_lane:
+                fair_by, limit_key, sequence = self._lane_parts
+                lane = (
+                    f"{'' if fair_by is None else fair_by.render(texts)}{SEPARATOR}"
+                    f"{'' if limit_key is None else limit_key.render(texts)}{SEPARATOR}"
+                    f"{'' if sequence is None else sequence.render(texts)}{SEPARATOR}{self._breaker}"
+                )
+            if self._cost_argument is not None:
+                name, _, position, default = self._cost_argument
+                value = args[position] if position < count else kwargs.get(name, default)
+                if value is _MISSING:
+                    raise self._unknown(name)
+                cost = check_cost(value)
             if self._unique is not None:
-                key = self._unique.render(value_of)
+                key = self._unique.render(texts)
             elif self._by is not None:
                 key = self._digest(self._by, args, kwargs)
         except EnqueueError:
             raise
         except UsageError as error:
             raise EnqueueError(f"{self._task} is refused: {error}") from error.__cause__
-        return CallKeys(lane or None, cost, key)
+        return CallKeys(lane, cost, key)
 
     def row_values(
         self, call_keys: CallKeys, payload: bytes, summary: str | None, signature: bytes | None
     ) -> dict[str, Any]:
-        """Give what the statement for one job needs beside a recipe's columns."""
-        if self._flow.is_checked:
-            values: dict[str, Any] = {
+        """Return the parameters of `statement` for one job, beside the columns that all jobs share."""
+        lane, cost, key = call_keys
+        if self._is_checked:
+            return {
                 "summaries": None if summary is None else [summary],
                 "signatures": None if signature is None else [signature],
                 "payloads": [payload],
+                "lanes": None if lane is None else [lane],
+                "costs": None if cost is None else [cost],
+                "keys": None if key is None else [key],
+                **self.common,
             }
-            return values | self.batch_values([call_keys])
-        own = {
+        return {
             "summary": summary,
             "signature": signature,
             "payload": payload,
-            "lane": call_keys.lane,
-            "cost": call_keys.cost,
+            "lane": lane,
+            "cost": cost,
+            **self.common,
         }
-        return own | self.common
 
     def batch_values(self, call_keys: Sequence[CallKeys]) -> dict[str, Any]:
-        """Give what the statement for many needs beside their payloads: each is there for all of them, or for none."""
+        """Return the parameters of `batch_statement` beside those of plain jobs. Each is there for all jobs or none."""
         lanes, costs, keys = zip(*call_keys, strict=True)
         values: dict[str, Any] = {
             "lanes": None if lanes[0] is None else list(lanes),
             "costs": None if costs[0] is None else list(costs),
         }
-        if self._flow.is_checked:
+        if self._is_checked:
             values["keys"] = None if keys[0] is None else list(keys)
         return values | self.common
 
     def handles(self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
-        """Read what a statement gave; `first` is the number of the first item, where they are counted.
+        """Return the handles of the jobs that a statement inserted or found.
+
+        `first`: the index of the first item in a call of `enqueue_many`.
 
         Raises:
-            DuplicateJobError: another job has the key, and that is to be an error.
-            EnqueueError: a job that these were to wait for does not exist.
+            DuplicateJobError: another job has the key, and `on_conflict="raise"`.
+            EnqueueError: a job that these wait for does not exist.
 
         """
-        if not self._flow.is_checked:
+        if not self._is_checked:
             return as_handles(ids)
         if ids[0] == 0 and max(ids) > 0:
             missing = ", ".join(map(str, ids[1:9])) + (", …" if len(ids) > 9 else "")
@@ -143,37 +209,37 @@ class FlowKeys:
         where = "" if first is None else f"item {first + index} of enqueue_many is refused: "
         raise DuplicateJobError(
             f"{where}{who} has the key {shorten_repr(key)} of {self._task} already: leave out on_conflict='raise' to "
-            "get its "
-            "handle instead.",
+            "get its handle instead.",
             key,
             None if before < index else -ids[index],
         )
 
-    def _joined(self, value_of: Callable[[str], Any]) -> str:
-        keys = ["" if template is None else template.render(value_of) for template in self._templates]
-        return SEPARATOR.join((*keys, self._flow.breaker or ""))
-
-    def _value(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Any:
-        try:
-            return self._parameters.value(name, args, kwargs)
-        except LookupError:
-            raise EnqueueError(
-                f"{self._task} is refused: a key of its options takes the value of {shorten_repr(name)}, and it is not "
-                "known "
-                "which argument that is: give it by name."
-            ) from None
+    def _unknown(self, name: str) -> EnqueueError:
+        return EnqueueError(
+            f"{self._task} is refused: a key of its options takes the value of {shorten_repr(name)}, and it is not "
+            "known which argument that is: give it by name."
+        )
 
     def _digest(self, by: UniqueBy, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        from pgjobs.flow.digest import digest  # hashlib takes its time to load
+        from pgjobs.flow.digest import digest  # imported lazily: hashlib is slow to import
 
         same: dict[str, Any] = {"task": self._task}
         if "queue" in by.parts:
             same["queue"] = self._queue
         if "args" in by.parts:
-            method = getattr(self._inner, "function", None)
+            method = getattr(self._function, "function", None)
             same["self"] = method.__self__ if isinstance(method, MethodType) else None
             same["args"] = dict(self._parameters.bound(args, kwargs))
         return f"by:{digest(same)}"
+
+
+def _argument(parameters: Parameters, option: str, name: str) -> _Argument:
+    position = parameters.positional.index(name) if name in parameters.positional else sys.maxsize
+    try:
+        default = parameters.value(name, (), {})
+    except LookupError:
+        default = _MISSING
+    return _Argument(name, option, position, default)
 
 
 def _common(flow: FlowOptions) -> dict[str, Any]:

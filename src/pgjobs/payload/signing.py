@@ -1,53 +1,70 @@
-"""Signatures of payloads: a pickle is code, so a worker with a key runs only what someone with that key enqueued.
+"""Signatures of payloads: a pickle is code, so a worker with a key runs only what was enqueued with that key.
 
-Signed is all that decides what runs and where: queue, task, executor, timeout and the payload. Not signed is what an
-operator may change by SQL: priority, run_at, the number of attempts.
+Signed is all that decides what runs and where: queue, task, executor, timeout and the payload. Priority, run_at and the
+number of attempts are not signed: an operator may change them by SQL.
 """
 
 from __future__ import annotations
 
 import hmac
 import struct
-from typing import TYPE_CHECKING
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.errors import SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _VERSION = b"pgjobs-1"
-_FIELD = struct.Struct("<Q").pack  # length of a field, so that no two different jobs give the same bytes
+_FIELD = struct.Struct("<Q").pack  # length of a field, so that two different jobs never give the same bytes
 _REAL = struct.Struct("<f").pack
 
 
-def sign(key: bytes, *, queue: str, task: str, executor: str | None, timeout: float | None, payload: bytes) -> bytes:
-    """Give the signature of a job: HMAC-SHA256, 32 bytes."""
-    return hmac.digest(key, _head(queue, task, executor, timeout) + payload, "sha256")
+class SignedFields(NamedTuple):
+    """What is signed with a payload. This is the only list of it; each field is a column of `jobs`."""
+
+    queue: str
+    task: str
+    executor: str | None
+    timeout: float | None
 
 
-def verify(
-    keys: Sequence[bytes],
-    signature: bytes | None,
-    *,
-    queue: str,
-    task: str,
-    executor: str | None,
-    timeout: float | None,
-    payload: bytes,
-) -> None:
+def signed_fields(row: object, **changes: Any) -> SignedFields:
+    """Return the signed fields of a job's row: a dict by column, or an object with the columns as attributes."""
+    fields = SignedFields(*(_by_column(row) if isinstance(row, dict) else _by_attribute(row)))
+    return fields._replace(**changes) if changes else fields
+
+
+_by_column = itemgetter(*SignedFields._fields)
+_by_attribute = attrgetter(*SignedFields._fields)
+
+
+def signer(key: bytes, fields: SignedFields) -> Callable[[bytes], bytes]:
+    """Return the function that signs the payloads of jobs with these fields: HMAC-SHA256, 32 bytes."""
+    head = _head(*fields)
+    return lambda payload: hmac.digest(key, head + payload, "sha256")
+
+
+def sign(key: bytes, fields: SignedFields, payload: bytes) -> bytes:
+    """Return the signature of one job."""
+    return signer(key, fields)(payload)
+
+
+def verify(keys: Sequence[bytes], signature: bytes | None, fields: SignedFields, payload: bytes) -> None:
     """Accept a job that was signed with any of the keys.
 
     Raises:
-        SignatureError: it is unsigned, or signed with none of them.
+        SignatureError: it is unsigned, or signed with another key.
 
     """
     if signature is None:
         raise SignatureError(
             "the job is not signed, and this worker has a key: set PGJOBS_SIGNING_KEY where the job is enqueued."
         )
-    signed = _head(queue, task, executor, timeout) + payload
+    signed = _head(*fields) + payload
     signature = bytes(signature)
-    # All keys are tried, so that the time says nothing about which one fits.
+    # All keys are tried, so that the time does not tell which one fits.
     matches = [hmac.compare_digest(hmac.digest(key, signed, "sha256"), signature) for key in keys]
     if not any(matches):
         raise SignatureError(

@@ -180,17 +180,12 @@ def signed(made: Schedule) -> Schedule:
     keys = settings().signing_keys
     if not keys:
         return replace(made, signature=None)
-    from pgjobs.payload.signing import sign  # most have no key, and hashlib takes its time to load
+    from pgjobs.payload.signing import (
+        sign,
+        signed_fields,
+    )  # imported lazily: most have no key, hashlib is slow to import
 
-    signature = sign(
-        keys[0],
-        queue=made.queue,
-        task=made.task,
-        executor=made.executor,
-        timeout=made.timeout,
-        payload=made.payload,
-    )
-    return replace(made, signature=signature)
+    return replace(made, signature=sign(keys[0], signed_fields(made), made.payload))
 
 
 def make(
@@ -223,7 +218,7 @@ def make(
     columns = encoder.columns._asdict()
     if columns["run_at"] is not None or columns["delay"]:
         raise EnqueueError(f"{encoder.columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
-    payload, summary = encoder.make(args, kwargs or {})
+    payload, summary = encoder.encode(args, kwargs or {})
     own, keys = {key: columns[key] for key in _OWN}, encoder.keys
     if queue is not None:
         own["queue"] = check_queue(queue)

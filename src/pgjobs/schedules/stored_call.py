@@ -35,12 +35,12 @@ def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs
     if keys.common.get("needed") is not None:
         raise EnqueueError(f"{task} has after=: leave it out, every firing would wait for the same jobs.")
     made = keys.row_values(keys.call_keys(args, kwargs), b"", None, None)
-    cells = {name: made[name] for name in _CELLS[keys.name]}
+    cells = {name: made[name] for name in _CELLS[keys.statement]}
     if cells["expires_at"] is not None:
         cells["expires_at"] = cells["expires_at"].astimezone(UTC).isoformat()
     if cells.get("on_conflict") == "raise":  # there is nobody to raise it to
         cells["on_conflict"] = "skip"
-    return dumps({"statement": keys.name, "cells": cells}, sort_keys=True, allow_nan=False)
+    return dumps({"statement": keys.statement, "cells": cells}, sort_keys=True, allow_nan=False)
 
 
 def has_unique_key(row: Mapping[str, Any]) -> bool:

@@ -19,8 +19,9 @@ import pytest
 
 from pgjobs import configure
 from pgjobs.core.allowlist import AllowList
+from pgjobs.core.callables import unwrap
 from pgjobs.core.errors import NotAllowedError, PayloadError
-from pgjobs.jobs.job import options_of, task_name, unwrapped
+from pgjobs.jobs.job import options_of, task_name
 from pgjobs.payload.pickling import dump, load
 from tests.payload.safe import lazy, victims
 from tests.payload.safe.assemble import (
@@ -106,7 +107,7 @@ SHARED = {
     "a class": name(WORK, "Mailer"),
     "a function": name(WORK, "plain"),
     "a job": name(WORK, "send_receipt"),
-    "a copy of a job": call(name("pgjobs.jobs.job", "_with_options"), name(WORK, "add"), b"}"),
+    "a copy of a job": call(name("pgjobs", "job_with_options"), name(WORK, "add"), b"}"),
     "a job of a permitted class": call(victim("OwnJob"), victim("identity")),
     "a bound job": call(name("builtins", "getattr"), new(name(WORK, "Mailer")), text("send_later")),
     "a method": call(name("builtins", "getattr"), new(name(WORK, "Mailer")), text("send")),
@@ -230,9 +231,9 @@ CALLS: list[tuple[Code, list[Code]]] = [
     (name("zoneinfo", "ZoneInfo._unpickle"), [text("UTC"), b"\x88"]),
     (PARTIAL, [INT, number(1)]),
     (PARTIAL, [name("builtins", "getattr")]),
-    (PARTIAL, [name("pgjobs.jobs.job", "_with_options")]),
-    (name("pgjobs.jobs.job", "_with_options"), [new(victim("Config")), b"}"]),
-    (name("pgjobs.jobs.job", "_with_options"), [name(WORK, "add"), dict_of(payload=text("json"))]),
+    (PARTIAL, [name("pgjobs", "job_with_options")]),
+    (name("pgjobs", "job_with_options"), [new(victim("Config")), b"}"]),
+    (name("pgjobs", "job_with_options"), [name(WORK, "add"), dict_of(payload=text("json"))]),
     (victim("note"), [text("x")]),  # a job, while it is loaded
     (call(PARTIAL, INT), [text("7")]),
     (new(name(WORK, "Mailer")), [text("x")]),
@@ -377,7 +378,7 @@ def test_a_partial_of_itself_is_no_endless_loop() -> None:
     circle.__setstate__((circle, (), {}, None))  # type: ignore[attr-defined]  # typeshed does not know it
     assert options_of(circle).queue == "default"
     assert task_name(circle) == "functools:partial"
-    assert unwrapped(circle) is circle
+    assert unwrap(circle).function is circle
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

@@ -22,9 +22,10 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 from pgjobs.core.allowlist import AllowList, not_allowed
+from pgjobs.core.callables import unwrap
 from pgjobs.core.errors import NotAllowedError, PayloadError
 from pgjobs.core.text import shorten_repr
-from pgjobs.jobs.job import Job, unwrapped
+from pgjobs.jobs.job import Job
 from pgjobs.payload.safe.lookup import find, home_of, is_dunder, is_permitted
 from pgjobs.payload.safe.machine import Machine
 from pgjobs.payload.safe.value_types import VALUES, Check, is_partial_state, is_uuid_state, is_zone
@@ -48,7 +49,7 @@ def loads(payload: bytes, allow: AllowList) -> tuple[Any, Any, Any]:
         raise PayloadError("the payload can not be loaded: it is no callable with its arguments.")
     if any(type(name) is not str for name in whole[2]):
         raise PayloadError("the payload can not be loaded: the name of an argument is no string.")
-    called = unwrapped(whole[0])
+    called = unwrap(whole[0], methods=False).function
     if not is_permitted(called, allow):  # a type of values, for example
         raise NotAllowedError(not_allowed(home_of(called)))
     return whole
@@ -61,7 +62,7 @@ class _Mark:
 
 
 _GETATTR, _WITH_OPTIONS = _Mark(), _Mark()
-_MARKS = {("builtins", "getattr"): _GETATTR, ("pgjobs.jobs.job", "_with_options"): _WITH_OPTIONS}
+_MARKS = {("builtins", "getattr"): _GETATTR, ("pgjobs", "job_with_options"): _WITH_OPTIONS}
 
 
 def _permitted(_: _Args) -> bool:

@@ -17,7 +17,7 @@ from pgjobs.jobs.job import Job, is_async, options_of
 from pgjobs.jobs.outcome import COMPLETED, Failed, JobTimeout, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
-from pgjobs.payload.signing import verify
+from pgjobs.payload.signing import signed_fields, verify
 
 
 def open_payload(job: CurrentJob) -> Call:
@@ -57,15 +57,7 @@ def check_signature(job: CurrentJob) -> None:
 
 
 def _verify(job: CurrentJob, keys: tuple[bytes, ...]) -> None:
-    verify(
-        keys,
-        job.signature,
-        queue=job.queue,
-        task=job.task,
-        executor=job.executor,
-        timeout=job.timeout,
-        payload=job.payload,
-    )
+    verify(keys, job.signature, signed_fields(job), job.payload)
 
 
 def call_now(job: CurrentJob, call: Call) -> Outcome:
