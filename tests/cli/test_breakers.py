@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Cli
 
-UNSEEN = "pgjobs: no worker has met a breaker 'stripe' yet. If that is not its name: `pgjobs breakers remove stripe`.\n"
+UNSEEN = "pgjobs: no worker has used a breaker 'stripe' yet. If the name is wrong: `pgjobs breakers remove stripe`.\n"
 
 
 def test_nothing_to_list_is_a_remark_and_an_empty_array_in_json(cli: Cli) -> None:
     assert json.loads(cli("breakers", "list", "--json").out) == []
     result = cli("breakers", "list")
-    assert (result.code, result.out, result.err) == (0, "", "No breaker has been met by a worker yet.\n")
+    assert (result.code, result.out, result.err) == (0, "", "No worker has used a breaker yet.\n")
 
 
 def test_a_breaker_is_opened_shown_and_set_going(cli: Cli) -> None:
@@ -26,10 +26,10 @@ def test_a_breaker_is_opened_shown_and_set_going(cli: Cli) -> None:
     assert titles.split() == ["BREAKER", "STATE", "UNTIL", "CALLS", "FAILED", "RUNNING", "CHANGED", "WHY"]
     assert line.startswith("stripe   open by hand  in 90s ")
     assert line.endswith("opened by an operator")
-    assert cli("breakers", "open", "stripe").out == "stripe is open until told otherwise.\n"
-    assert " told otherwise " in cli("breakers", "list").out
+    assert cli("breakers", "open", "stripe").out == "stripe is open until changed.\n"
+    assert " changed " in cli("breakers", "list").out
     result = cli("breakers", "auto", "stripe")
-    assert (result.out, result.err) == ("stripe decides by itself, and is half-open.\n", "")
+    assert (result.out, result.err) == ("stripe decides automatically, and is half-open.\n", "")
     shown = cli("breakers", "show", "stripe").out
     assert "\nstate    half-open\n" in shown
     assert "\nprobes   0 of 3 succeeded\n" in shown
@@ -39,7 +39,7 @@ def test_a_breaker_is_opened_shown_and_set_going(cli: Cli) -> None:
 def test_a_breaker_is_closed_and_stays_so_if_it_shall(cli: Cli) -> None:
     assert cli("breakers", "close", "stripe").out == "stripe is closed.\n"
     assert json.loads(cli("breakers", "show", "stripe", "--json").out)["forced"] is False
-    assert cli("breakers", "close", "stripe", "--stay").out == "stripe is closed until told otherwise.\n"
+    assert cli("breakers", "close", "stripe", "--stay").out == "stripe is closed until changed.\n"
     assert "\nstate    closed by hand\n" in cli("breakers", "show", "stripe").out
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def test_a_limit_is_set_listed_and_removed(cli: Cli) -> None:
     result = cli("limits", "set", "tenant:*", "--concurrency", 2, "--rate", "100/min", "--burst", 20)
-    assert (result.code, result.out) == (0, "tenant:* has now: 2 at once, 100/min with a burst of 20.\n")
+    assert (result.code, result.out) == (0, "tenant:* now has: 2 at once, 100/min with a burst of 20.\n")
     (shown,) = json.loads(cli("limits", "list", "--json").out)
     assert (shown["concurrency"], shown["rate"], shown["period_seconds"], shown["burst"]) == (2, 100, 60, 20)
-    assert cli("limits", "set", "tenant:*", "--none").out == "tenant:* has now: no limit.\n"
+    assert cli("limits", "set", "tenant:*", "--none").out == "tenant:* now has: no limit.\n"
     assert cli("limits", "remove", "tenant:*").out == "tenant:* is removed.\n"
     result = cli("limits", "remove", "tenant:*")
     assert (result.code, result.err) == (1, "pgjobs: There is no limit 'tenant:*': `pgjobs limits list` shows them.\n")
@@ -81,15 +81,15 @@ def test_what_can_not_be_used_is_wrong_usage_in_a_line(cli: Cli, conn: Connectio
 
 def test_a_queue_is_limited_and_aged(cli: Cli) -> None:
     result = cli("queues", "limit", "mail", "--concurrency", 5, "--rate", "10/s")
-    assert (result.code, result.out) == (0, "mail has now: 5 at once, 10/s.\n")
-    assert "Is that its name?" in result.err
+    assert (result.code, result.out) == (0, "mail now has: 5 at once, 10/s.\n")
+    assert "Check the name." in result.err
     result = cli("queues", "aging", "mail", 60)
-    assert (result.out, result.err) == ("mail lifts what waits by one priority every 60 s.\n", "")
+    assert (result.out, result.err) == ("mail raises waiting jobs by one priority every 60 s.\n", "")
     line = cli("queues", "list").out.splitlines()[1]
     assert line.endswith("5 at once, 10/s  60 s")
     (shown,) = json.loads(cli("queues", "list", "--json").out)
     assert (shown["concurrency"], shown["rate"], shown["period"], shown["aging"]) == (5, 10, 1, 60)
-    assert cli("queues", "limit", "mail", "--none").out == "mail has now: no limit.\n"
+    assert cli("queues", "limit", "mail", "--none").out == "mail now has: no limit.\n"
     assert cli("queues", "aging", "mail", "off").out == "mail has strict priorities.\n"
 
 

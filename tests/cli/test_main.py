@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from pgjobs import __version__
+from pgjobs.cli.commands import COMMANDS, load
 from pgjobs.cli.main import hoist
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded.binaries import find_binaries
@@ -275,3 +276,17 @@ def test_without_a_database_an_embedded_one_is_started_and_one_line_says_so(comm
         assert (tmp_path / ".pgjobs").is_dir()
     finally:
         delete_server(tmp_path / ".pgjobs")  # as root its data may lie elsewhere
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_line_of_table_equals_the_commands_own(name: str) -> None:
+    assert load(name).get_short_help_str(200) == COMMANDS[name].help
+
+
+def test_help_imports_no_command(environment: dict[str, str]) -> None:
+    script = (
+        "import sys; from pgjobs.cli.main import main; main(['--help']); "
+        "sys.stderr.write(' '.join(m for m in sys.modules if m.startswith(('pgjobs.cli.', 'pgjobs.demo'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert set(done.stderr.split()) == {"pgjobs.cli.main", "pgjobs.cli.commands", "pgjobs.cli.invocation"}

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pgjobs.cli import progress as module
-from pgjobs.cli.column import Column
-from pgjobs.cli.output import clean, distance, plain_table
-from pgjobs.cli.progress import progress
+from pgjobs.cli import terminal as module
+from pgjobs.cli.output import Column, clean, distance, plain_table
+from pgjobs.cli.terminal import progress
 from pgjobs.core.text import short_duration
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)

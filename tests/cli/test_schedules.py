@@ -40,7 +40,7 @@ def test_a_schedule_is_added_listed_paused_resumed_run_and_removed(cli: Cli, con
 
     assert cli("schedules", "pause", "daily").out == "daily is paused.\n"
     assert cli("schedules", "pause", "daily").out == "daily was paused already.\n"
-    assert cli("schedules", "resume", "daily").out.startswith("daily goes on, next at ")
+    assert cli("schedules", "resume", "daily").out.startswith("daily is resumed, next at ")
     assert cli("schedules", "resume", "daily").out == "daily was not paused.\n"
     job = scalar(conn, "SELECT coalesce(max(id), 0) + 1 FROM pgjobs.jobs")
     assert cli("schedules", "run", "daily").out == f"Job {job} is enqueued.\n"
@@ -53,7 +53,7 @@ def test_run_says_which_job_has_the_unique_key(cli: Cli, conn: Connection) -> No
     admin.add_schedule(conn, "x", "0 9 * * *", tasks.sync.options(unique="u"), (7,))
     job = admin.run_schedule(conn, "x").id
 
-    assert cli("schedules", "run", "x").out == f"Job {job} has its unique key: there is no other one.\n"
+    assert cli("schedules", "run", "x").out == f"Job {job} has the unique key already: no other job was enqueued.\n"
 
 
 def test_json_is_added_without_an_import(cli: Cli, conn: Connection) -> None:
@@ -71,7 +71,7 @@ def test_what_can_not_be_used_is_refused_in_one_line_and_nothing_is_written(cli:
         (2, "five fields", ("add", "x", "0 9 * *", REPORT)),
         (2, "tz='Mars'", ("add", "x", "0 9 * * *", REPORT, "--tz", "Mars")),
         (2, "name=' '", ("add", " ", "0 9 * * *", REPORT)),
-        (2, "is no JSON", ("add", "x", "0 9 * * *", REPORT, "--args", "{")),
+        (2, "is not JSON", ("add", "x", "0 9 * * *", REPORT, "--args", "{")),
         (2, "give a list", ("add", "x", "0 9 * * *", REPORT, "--args", "1")),
         (2, "too many positional", ("add", "x", "0 9 * * *", REPORT, "--args", "[1, 2]")),
         (2, "MODULE:FUNCTION", ("add", "x", "0 9 * * *", "report")),

@@ -21,7 +21,7 @@ def test_why_says_the_reason_the_next_step_and_what_holds_it_up_besides(cli: Cli
     first, step, besides = result.out.splitlines()
     assert first.startswith(f"Job {job} is not claimed, because its queue mail was paused ")
     assert step == "Next: Let the queue go on: `pgjobs queues resume mail`."
-    assert besides.startswith(f"Besides: Job {job} waits because no worker listens to its queue mail; no worker runs")
+    assert besides.startswith(f"Also: Job {job} waits because no worker listens to its queue mail; no worker runs")
 
 
 def test_why_in_json_has_the_figures(cli: Cli, conn: Connection) -> None:
@@ -51,7 +51,7 @@ def test_the_doctor_says_each_finding_with_what_to_do(cli: Cli, conn: Connection
     lines = result.out.splitlines()
     found = [line.startswith("warning: Queue mail has jobs that are due") for line in lines]
     assert lines[found.index(True) + 1].startswith("    Start one: `pgjobs work -q mail`")
-    assert "Looked at: schema, PostgreSQL's version" in lines[-1]
+    assert "Checked: schema, PostgreSQL's version" in lines[-1]
 
 
 def test_the_doctor_exits_with_one_when_something_is_an_error(cli: Cli, conn: Connection) -> None:

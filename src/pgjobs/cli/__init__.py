@@ -1,5 +1,4 @@
-"""The command line. Thin: what it does is in `pgjobs.admin`, `pgjobs.db` and `pgjobs.worker`.
+"""The command line. Commands parse, call `pgjobs.admin`, `pgjobs.diagnose` or `pgjobs.worker`, and print.
 
-Everything heavy (psycopg, alembic, rich, the worker) is imported inside the command that needs it, so that
-`pgjobs --help` answers at once.
+A command's module is imported when the command is run (`commands.COMMANDS`), so that `pgjobs --help` is fast.
 """

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
+import shlex
+import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgjobs.cli.arguments import Json
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.cli.commands import command_group
+from pgjobs.cli.output import Column, distance, note, print_json, print_pairs, print_table, say, when
+from pgjobs.cli.params import Json
+from pgjobs.cli.session import session
+from pgjobs.db.query import clock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,9 +23,7 @@ if TYPE_CHECKING:
 
     from pgjobs.admin import BreakerInfo
 
-app = typer.Typer(
-    help="See circuit breakers, and open or close them by hand.", no_args_is_help=True, rich_markup_mode=None
-)
+app = command_group()
 
 COLUMNS = (
     Column("BREAKER"),
@@ -30,18 +35,13 @@ COLUMNS = (
     Column("CHANGED"),
     Column("WHY", share=1),
 )
-UNSEEN = "pgjobs: no worker has met a breaker {!r} yet. If that is not its name: `pgjobs breakers remove {}`."
+UNSEEN = "pgjobs: no worker has used a breaker {!r} yet. If the name is wrong: `pgjobs breakers remove {}`."
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a breaker.", show_default=False)]
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the breakers that workers have met."""
-    from pgjobs import admin
-    from pgjobs.cli.output import distance, print_json, print_table
-    from pgjobs.cli.session import session
-    from pgjobs.db.query import clock
-
+    """List the breakers that workers have used."""
     with session("breakers list") as conn:
         found = admin.list_breakers(conn)
         now = clock(conn)
@@ -61,17 +61,12 @@ def list_(as_json: Json = False) -> None:
         ]
         for b in found
     ]
-    print_table(COLUMNS, rows, empty="No breaker has been met by a worker yet.")
+    print_table(COLUMNS, rows, empty="No worker has used a breaker yet.")
 
 
 @app.command()
 def show(name: Name, as_json: Json = False) -> None:
-    """Show all about a breaker: its state, what it counts, its settings."""
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_pairs, when
-    from pgjobs.cli.session import session
-    from pgjobs.db.query import clock
-
+    """Show everything about a breaker: its state, counts and settings."""
     with session("breakers show") as conn:
         found = admin.show_breaker(conn, name)
         now = clock(conn)
@@ -91,9 +86,12 @@ def show(name: Name, as_json: Json = False) -> None:
             ("running", f"{found.running:,}"),
             (
                 "opens",
-                f"at {found.failures * 100:g} % failed of {found.min_calls:,} calls at least in {found.window:g} s",
+                f"when {found.failures * 100:g} % of {found.min_calls:,} or more calls in {found.window:g} s failed",
             ),
-            ("then", f"nothing for {found.cooldown:g} s, {found.probes} at a time, closed when so many succeed"),
+            (
+                "then",
+                f"no calls for {found.cooldown:g} s, then {found.probes} at a time; closes when {found.probes} succeed",
+            ),
         ]
     )
 
@@ -103,60 +101,44 @@ def open_(
     name: Name,
     seconds: Annotated[
         float | None,
-        typer.Option("--for", metavar="SECONDS", help="Then let it try probes (default: until told otherwise)."),
+        typer.Option("--for", metavar="SECONDS", help="Then try probes (default: stay open until changed)."),
     ] = None,
 ) -> None:
-    """Let none of its jobs start: they wait, and use no attempts. What runs, ends."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
+    """Start none of its jobs: they wait, and use no attempts. Running jobs finish."""
     with session("breakers open") as conn:
         known = _known(conn, name)
         admin.open_breaker(conn, name, seconds, by=_who())
-    say(f"{name} is open until told otherwise." if seconds is None else f"{name} is open for {seconds:g} s.")
-    _doubt(name, known=known)
+    say(f"{name} is open until changed." if seconds is None else f"{name} is open for {seconds:g} s.")
+    _note_unknown(name, known=known)
 
 
 @app.command()
 def close(
     name: Name,
-    stay: Annotated[bool, typer.Option("--stay", help="Stay closed, whatever fails, until told otherwise.")] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Stay closed until changed, whatever fails.")] = False,
 ) -> None:
-    """Let all of its jobs start. From here on it decides by itself, with nothing counted."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
+    """Start all of its jobs. The breaker decides automatically from now on, and counts from zero."""
     with session("breakers close") as conn:
         known = _known(conn, name)
         admin.close_breaker(conn, name, stay=stay, by=_who())
-    say(f"{name} is closed until told otherwise." if stay else f"{name} is closed.")
-    _doubt(name, known=known)
+    say(f"{name} is closed until changed." if stay else f"{name} is closed.")
+    _note_unknown(name, known=known)
 
 
 @app.command()
 def auto(name: Name) -> None:
-    """Let it decide by itself again. One that is not closed tries probes at once."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
+    """Let the breaker decide automatically again. If it is not closed, it tries probes at once."""
     with session("breakers auto") as conn:
         known = _known(conn, name)
         admin.auto_breaker(conn, name, by=_who())
         now = admin.show_breaker(conn, name)
-    say(f"{name} decides by itself, and is {_state(now)}.")
-    _doubt(name, known=known)
+    say(f"{name} decides automatically, and is {_state(now)}.")
+    _note_unknown(name, known=known)
 
 
 @app.command()
 def remove(name: Name) -> None:
-    """Remove one that no job uses any more. One that is used lets all go on, and comes back when a job of it ends."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
+    """Remove a breaker that no job uses any longer. One that is still used comes back when its next job ends."""
     with session("breakers remove") as conn:
         admin.remove_breaker(conn, name)
     say(f"{name} is removed.")
@@ -168,35 +150,24 @@ def _state(breaker: BreakerInfo) -> str:
 
 
 def _until(breaker: BreakerInfo, now: datetime) -> str:
-    """Say how long it stays open."""
-    from pgjobs.cli.output import distance
-
+    """Write until when it stays open."""
     if breaker.state != "open" or breaker.until is None:
         return ""
-    return "told otherwise" if breaker.until.year == 9999 else distance(breaker.until, now)
+    return "changed" if breaker.until.year == 9999 else distance(breaker.until, now)
 
 
 def _known(conn: psycopg.Connection, name: str) -> bool:
-    from pgjobs import admin
-
     return any(breaker.name == name for breaker in admin.list_breakers(conn))
 
 
-def _doubt(name: str, *, known: bool) -> None:
-    import shlex
-
-    from pgjobs.cli.output import note
-
+def _note_unknown(name: str, *, known: bool) -> None:
     if not known:
         note(UNSEEN.format(name, shlex.quote(name)))
 
 
 def _who() -> str:
-    """Name who is at the command line."""
-    import getpass
-    import socket
-
+    """Return the user and host that a change is recorded under."""
     try:
         return f"{getpass.getuser()} at {socket.gethostname()}"
-    except (KeyError, OSError):  # a user without a name
+    except (KeyError, OSError):  # the user has no name
         return f"operator at {socket.gethostname()}"

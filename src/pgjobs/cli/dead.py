@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgjobs.cli.arguments import Days, Json, Limit, QueueFilter, TaskFilter, Yes
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.admin import Selection
+from pgjobs.cli.commands import command_group
+from pgjobs.cli.history import parse_days, spell
+from pgjobs.cli.job_detail import print_job
+from pgjobs.cli.listing import print_list, report
+from pgjobs.cli.output import Column, distance, print_json, say
+from pgjobs.cli.params import Days, JobId, Json, Limit, QueueFilter, TaskFilter, Yes, confirm
+from pgjobs.cli.session import session
+from pgjobs.cli.terminal import progress
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import plural
+from pgjobs.db.query import clock
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgjobs.admin import DeadLetter, Selection
+    from pgjobs.admin import DeadLetter
 
-app = typer.Typer(
-    help="List, show, replay, discard and keep dead letters.", no_args_is_help=True, rich_markup_mode=None
-)
+app = command_group()
 
 COLUMNS = (
     Column("ID", right=True),
@@ -43,33 +52,18 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List dead letters, the newest first."""
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_table
-    from pgjobs.cli.session import session
-    from pgjobs.db.query import clock
-
     with session("dead list") as conn:
         found = admin.list_dead(conn, queue=queue, task=task, limit=limit, before=before)
         now = clock(conn)
-    if as_json:
-        print_json(found)
-    else:
-        print_table(COLUMNS, [_row(letter, now) for letter in found], empty="No dead letters.")
+    print_list(found, COLUMNS, lambda letter: _row(letter, now), empty="No dead letters.", as_json=as_json)
 
 
 @app.command()
-def show(
-    id: Annotated[int, typer.Argument(metavar="ID", help="The job's id.", show_default=False)], as_json: Json = False
-) -> None:
+def show(id: JobId, as_json: Json = False) -> None:
     """Show a dead letter.
 
     With the error and traceback of every attempt.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json
-    from pgjobs.cli.report import print_job
-    from pgjobs.cli.session import session
-
     with session("dead show") as conn:
         letter = admin.show_dead(conn, id)
     if as_json:
@@ -84,17 +78,12 @@ def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None,
 
     By ids, by --queue and --task, or --all. Their errors are kept.
     """
-    from pgjobs import admin
-    from pgjobs.cli.progress import progress
-    from pgjobs.cli.report import report
-    from pgjobs.cli.session import session
-
     selection = _selection(ids, every, queue, task)
     with session("dead replay") as conn:
         with progress("replaying", admin.count_dead(conn, selection)) as on_progress:
             change = admin.replay_dead(conn, selection, on_progress=on_progress)
     report(change, "queued, due now", noun="dead job")
-    _say_if_none(change.done, selection)
+    _note_if_none(change.done, selection)
 
 
 @app.command()
@@ -105,17 +94,10 @@ def discard(
     task: TaskFilter = None,
     yes: Yes = False,
 ) -> None:
-    """Throw dead letters away.
+    """Discard dead letters.
 
-    By ids, by --queue and --task, or --all. The jobs stay in history as failed, as long as that is kept.
+    By ids, by --queue and --task, or --all. The jobs stay in history as failed, for as long as history is kept.
     """
-    from pgjobs import admin
-    from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.progress import progress
-    from pgjobs.cli.report import report
-    from pgjobs.cli.session import session
-    from pgjobs.core.text import plural
-
     selection = _selection(ids, every, queue, task)
     with session("dead discard") as conn:
         count = admin.count_dead(conn, selection)
@@ -124,22 +106,15 @@ def discard(
         with progress("discarding", count) as on_progress:
             change = admin.discard_dead(conn, selection, on_progress=on_progress)
     report(change, "discarded", noun="dead letter")
-    _say_if_none(change.done, selection)
+    _note_if_none(change.done, selection)
 
 
 @app.command()
 def keep(days: Days, yes: Yes = False) -> None:
-    """Keep dead letters for so many days.
+    """Keep dead letters for a number of days.
 
-    After that workers remove them. It is forever, unless you say otherwise.
+    After that, workers remove them. The default is forever.
     """
-    from pgjobs import admin
-    from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.history import parse_days, spell
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-    from pgjobs.core.text import plural
-
     number = parse_days(days)
     with session("dead keep") as conn:
         if number is not None and (count := admin.count_expired_dead(conn, number)):
@@ -149,15 +124,12 @@ def keep(days: Days, yes: Yes = False) -> None:
 
 
 def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str | None) -> Selection:
-    """Make a selection of what was given: ids, or --all, or --queue and --task.
+    """Return the dead letters that a command line asks for, by ids, --all, or --queue and --task.
 
     Raises:
-        UsageError: nothing was given, or what excludes one another.
+        UsageError: none of them was given, or more than one.
 
     """
-    from pgjobs.admin import Selection
-    from pgjobs.core.errors import UsageError
-
     filtered = queue is not None or task is not None
     if bool(ids) + every + filtered > 1:
         raise UsageError("ids, --all and --queue/--task exclude one another: give one of them.")
@@ -166,16 +138,12 @@ def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str 
     return Selection(ids=tuple(ids) if ids else None, queue=queue, task=task)
 
 
-def _say_if_none(done: tuple[int, ...], selection: Selection) -> None:
-    from pgjobs.cli.output import say
-
+def _note_if_none(done: tuple[int, ...], selection: Selection) -> None:
     if not done and selection.ids is None:
         say("No such dead letters: nothing to do.")
 
 
 def _row(letter: DeadLetter, now: datetime) -> list[str]:
-    from pgjobs.cli.output import distance
-
     return [
         str(letter.id),
         letter.queue,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from pgjobs.cli.arguments import Json
+from pgjobs.cli.output import print_json, say
+from pgjobs.cli.params import Json
+from pgjobs.core.config import settings
+from pgjobs.core.text import plural
+from pgjobs.db.connection import connect
+from pgjobs.db.database import database
+from pgjobs.diagnose.doctor import doctor as examine
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say what is wrong with the installation, and what to do about it.
+    """Report what is wrong with the installation.
 
-    Exits with 1 if one of the findings is an error.
+    Each finding has a next step. Exits with 1 if a finding is an error.
     """
-    from pgjobs.cli.output import print_json, say
-    from pgjobs.core.config import settings
-    from pgjobs.core.text import plural
-    from pgjobs.db.connection import connect
-    from pgjobs.db.database import database
-    from pgjobs.diagnose.doctor import doctor as examine
-
-    # Not by a session: that the tables do not fit is something to say here.
+    # Not `session`, which refuses tables of another revision: here that is a finding.
     with database(settings().database_url) as url, connect(url, application_name="pgjobs doctor") as conn:
         diagnosis = examine(conn)
     if as_json:
@@ -29,6 +28,6 @@ def doctor(as_json: Json = False) -> None:
             say(f"{finding.level}: {finding.sentence}")
             say(f"    {finding.next_step}")
         found = plural(len(diagnosis.findings), "finding") if diagnosis.findings else "Nothing is wrong"
-        say(f"{found}. Looked at: {', '.join(diagnosis.checks)}.")
+        say(f"{found}. Checked: {', '.join(diagnosis.checks)}.")
     if diagnosis.has_errors:
         raise typer.Exit(1)

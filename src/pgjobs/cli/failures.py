@@ -1,36 +1,38 @@
-"""What a user is told about an error: one line, and the exit code."""
+"""What the command line prints about an error: one line, and the exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Any, NamedTuple
 
+from pgjobs.cli.output import note
 from pgjobs.core.config import settings
 from pgjobs.core.errors import PgjobsError, UsageError
 from pgjobs.db.url import mask, redact
 
-LINE_LIMIT = 600  # characters: what was typed may be repeated, and may be of any length
+LINE_LIMIT = 600  # characters; a message may repeat an argument of any length
 
 
 class Failure(NamedTuple):
-    """`message` is None where nothing is to be said."""
+    """`message`: None if nothing is to be printed."""
 
     code: int
     message: str | None
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Explain an error: ours, the command line's, PostgreSQL's, the system's, and those that nobody expected."""
+    """Return the exit code and the line for an error of pgjobs, Typer, PostgreSQL, the system, or any other."""
     if isinstance(error, UsageError):
         return Failure(2, _line(error))
     if isinstance(error, PgjobsError):
         return Failure(1, _line(error))
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return _of_command_line(error)
-    if type(error).__name__ == "Abort":  # a question was answered with no, or not at all
+    if type(error).__name__ == "Abort":  # the answer to a question was no, or missing
         return Failure(1, "nothing was done.")
-    # An error of psycopg can only come where psycopg was imported.
+    # psycopg is not imported for this: without it, the error is not from psycopg.
     psycopg = sys.modules.get("psycopg")
     if psycopg is not None and isinstance(error, psycopg.Error):
         return _of_database(error)
@@ -42,16 +44,12 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def explain(error: BaseException, *, debug: bool) -> int:
-    """Write one line (or a traceback) to stderr, and give the exit code."""
+    """Write one line (or a traceback) to stderr, and return the exit code."""
     failure = failure_of(error)
     if debug and failure.code == 1:
-        import traceback
-
         text = mask("".join(traceback.format_exception(error)))
         sys.stderr.write(redact(text, _database_url()))
     elif failure.message:
-        from pgjobs.cli.output import note
-
         note(f"pgjobs: {failure.message}")
     return failure.code
 
@@ -59,12 +57,12 @@ def explain(error: BaseException, *, debug: bool) -> int:
 def _database_url() -> str:
     try:
         return settings().database_url or ""
-    except UsageError:  # that was the error, perhaps
+    except UsageError:  # perhaps the error to explain
         return os.environ.get("PGJOBS_DATABASE_URL", "")
 
 
 def _of_command_line(error: Any) -> Failure:
-    """Wrong usage, found by the CLI library: its message, and where to read on."""
+    """Explain wrong usage that Typer found: its message, and the command that shows help."""
     message: str = error.format_message()
     code: int = error.exit_code
     if type(error).__name__ == "NoArgsIsHelpError":  # the message is the whole help text
@@ -76,7 +74,7 @@ def _of_command_line(error: Any) -> Failure:
 
 
 def _of_database(error: BaseException) -> Failure:
-    from psycopg import errors
+    from psycopg import errors  # imported lazily, as above
 
     line = _line(error)
     if isinstance(error, errors.InsufficientPrivilege):
@@ -84,14 +82,14 @@ def _of_database(error: BaseException) -> Failure:
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return Failure(1, f"this server is read-only: {line}. Is it a replica?")
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
-        return Failure(1, f"the tables are not those of this version: {line}. Run `pgjobs migrate`.")
+        return Failure(1, f"the tables do not fit this version: {line}. Run `pgjobs migrate`.")
     if isinstance(error, errors.OperationalError | errors.InterfaceError):
         return Failure(1, f"the database connection failed: {line}")
     return Failure(1, f"PostgreSQL refused: {line}")
 
 
 def _line(error: object) -> str:
-    """One line, without passwords. Of a PostgreSQL message the lines after the first are only its context."""
+    """Return one line, without passwords. The first line of a PostgreSQL message is enough: the rest is context."""
     text = mask(str(error)).strip()
     if not text:
         return type(error).__name__

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pgjobs.cli.arguments import Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.admin import Alteration
+from pgjobs.cli.commands import command_group
+from pgjobs.cli.job_detail import print_job, tries
+from pgjobs.cli.listing import Asked, change_selected, print_list
+from pgjobs.cli.output import Column, distance, print_json
+from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes, parse_time
+from pgjobs.cli.session import session
+from pgjobs.db.query import clock
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from pgjobs.admin import JobRow
 
-app = typer.Typer(help="List, show, retry, cancel and change jobs.", no_args_is_help=True, rich_markup_mode=None)
+app = command_group()
 
 MAX_WAIT = 86400.0  # seconds
 COLUMNS = (
@@ -41,35 +49,20 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List jobs, the newest first."""
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_table
-    from pgjobs.cli.session import session
-    from pgjobs.db.query import clock
-
     with session("jobs list") as conn:
         found = admin.list_jobs(conn, status=status, queue=queue, task=task, limit=limit, before=before)
         now = clock(conn)
-    if as_json:
-        print_json(found)
-    else:
-        print_table(COLUMNS, [_row(job, now) for job in found], empty="No such jobs.")
+    print_list(found, COLUMNS, lambda job: _row(job, now), empty="No such jobs.", as_json=as_json)
 
 
 @app.command()
-def show(
-    id: Annotated[int, typer.Argument(metavar="ID", help="The job's id.", show_default=False)], as_json: Json = False
-) -> None:
-    """Show all about one job.
+def show(id: JobId, as_json: Json = False) -> None:
+    """Show everything about one job.
 
-    Its times, and the error and traceback of every failed attempt.
+    With its times, and the error and traceback of every failed attempt.
     """
-    from pgjobs.admin import show_job
-    from pgjobs.cli.output import print_json
-    from pgjobs.cli.report import print_job
-    from pgjobs.cli.session import session
-
     with session("jobs show") as conn:
-        job = show_job(conn, id)
+        job = admin.show_job(conn, id)
     if as_json:
         print_json(job)
     else:
@@ -83,17 +76,14 @@ def retry(
     task: TaskFilter = None,
     status: Annotated[
         Literal["queued", "completed", "failed", "cancelled"] | None,
-        typer.Option("--status", "-s", metavar="STATUS", help="Only these; else failed and cancelled ones."),
+        typer.Option("--status", "-s", metavar="STATUS", help="Only these; default: failed and cancelled ones."),
     ] = None,
     yes: Yes = False,
 ) -> None:
     """Queue finished jobs again; run later ones now.
 
-    By ids, or by --queue, --task and --status. They keep their ids and their errors, and get fresh attempts.
+    By ids, or by --queue, --task and --status. They keep their ids and errors, and get fresh attempts.
     """
-    from pgjobs import admin
-    from pgjobs.cli.selection import Asked, change_selected
-
     asked = Asked(ids, queue, task, status, ("failed", "cancelled"))
     change_selected("retry", asked, admin.retry_jobs, "queued, due now", yes=yes)
 
@@ -105,28 +95,23 @@ def cancel(
     task: TaskFilter = None,
     status: Annotated[
         Literal["waiting", "queued", "running"] | None,
-        typer.Option("--status", "-s", metavar="STATUS", help="Only these; else all that have not ended."),
+        typer.Option("--status", "-s", metavar="STATUS", help="Only these; default: all that have not ended."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Raise JobCancelled in jobs that run in a thread.")] = False,
-    cascade: Annotated[bool, typer.Option("--cascade", help="Cancel what waits for them, too.")] = False,
+    cascade: Annotated[bool, typer.Option("--cascade", help="Also cancel the jobs that wait for them.")] = False,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", min=0, max=MAX_WAIT, metavar="SECONDS", help="Wait for the end of those that run."),
+        typer.Option("--wait", min=0, max=MAX_WAIT, metavar="SECONDS", help="Wait for running jobs to end."),
     ] = None,
     yes: Yes = False,
 ) -> None:
     """Cancel jobs, also running ones.
 
-    By ids, or by --queue, --task and --status. What runs is asked to end: a coroutine is cancelled, a process
-    is killed, a function in a thread has to look at current_job().cancelled, or gets JobCancelled with --force.
+    By ids, or by --queue, --task and --status. A running job is asked to end: a coroutine is cancelled, a process
+    is killed, a function in a thread has to check current_job().cancelled, or gets JobCancelled with --force.
     """
-    from functools import partial
-
-    from pgjobs.admin import cancel_jobs
-    from pgjobs.cli.selection import Asked, change_selected
-
     asked = Asked(ids, queue, task, status, ("waiting", "queued", "running"))
-    do = partial(cancel_jobs, force=force, cascade=cascade)
+    do = partial(admin.cancel_jobs, force=force, cascade=cascade)
     change_selected("cancel", asked, do, "cancelled", yes=yes, wait=wait)
 
 
@@ -140,7 +125,7 @@ def set_(
         str | None, typer.Option("--run-at", metavar="TIME", help="When they are due, such as 2030-01-31T09:00+01:00.")
     ] = None,
     delay: Annotated[
-        float | None, typer.Option("--delay", metavar="SECONDS", help="They are due so much later.")
+        float | None, typer.Option("--delay", metavar="SECONDS", help="Seconds by which to delay them.")
     ] = None,
     to_queue: Annotated[str | None, typer.Option("--to-queue", metavar="NAME", help="Move them to this queue.")] = None,
     queue: QueueFilter = None,
@@ -154,21 +139,12 @@ def set_(
 
     Their priority, when they are due, or their queue. By ids, or by --queue, --task and --status.
     """
-    from functools import partial
-
-    from pgjobs.admin import Alteration, set_jobs
-    from pgjobs.cli.selection import Asked, change_selected
-    from pgjobs.cli.times import parse_time
-
     alteration = Alteration(priority, None if run_at is None else parse_time("--run-at", run_at), delay, to_queue)
     asked = Asked(ids, queue, task, status, ("waiting", "queued"))
-    change_selected("set", asked, partial(set_jobs, alteration=alteration), "changed", yes=yes)
+    change_selected("set", asked, partial(admin.set_jobs, alteration=alteration), "changed", yes=yes)
 
 
 def _row(job: JobRow, now: datetime) -> list[str]:
-    from pgjobs.cli.output import distance
-    from pgjobs.cli.report import tries
-
     moment = job.finished_at or job.started_at or job.run_at
     return [
         str(job.id),

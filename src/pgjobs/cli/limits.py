@@ -1,4 +1,4 @@
-"""`pgjobs limits list|set|remove`."""
+"""`pgjobs limits list|set|remove` and `pgjobs tenants list|set|remove`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgjobs.cli.arguments import Burst, Concurrency, Json, NoLimit, Rate
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.admin.limits import limit_of
+from pgjobs.cli.commands import command_group
+from pgjobs.cli.listing import print_list
+from pgjobs.cli.output import Column, note, print_json, print_table, say, when
+from pgjobs.cli.params import Burst, Concurrency, Json, NoLimit, Rate
+from pgjobs.cli.session import session
+from pgjobs.core.errors import NotFoundError, UsageError
+from pgjobs.flow.limits import NO_LIMIT, make_limit
 
 if TYPE_CHECKING:
     from pgjobs.admin import KeyLimit
     from pgjobs.flow.limits import Limit
 
-app = typer.Typer(
-    help="See and set how many jobs of a key run at once, and how fast.", no_args_is_help=True, rich_markup_mode=None
-)
+app = command_group()
+tenants = command_group()
 
 COLUMNS = (
     Column("LIMIT"),
@@ -29,17 +35,16 @@ Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A key, or a pattern such as 'tenant:*'.", show_default=False)
 ]
 
+TENANT_COLUMNS = (Column("TENANT"), Column("WEIGHT", right=True), Column("SET"))
+Tenant = Annotated[str, typer.Argument(metavar="NAME", help="Name of a tenant.", show_default=False)]
+
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the limits, who holds them and who waits for them.
+    """List the limits, and how many jobs run and wait under them.
 
-    Below a pattern are its busiest keys. Of what waits, the first ten thousand jobs are counted.
+    A pattern is followed by its busiest keys. At most ten thousand waiting jobs are counted.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_table
-    from pgjobs.cli.session import session
-
     with session("limits list") as conn:
         found = admin.list_limits(conn)
     if as_json:
@@ -52,28 +57,20 @@ def list_(as_json: Json = False) -> None:
 def set_(
     name: Name, concurrency: Concurrency = None, rate: Rate = None, burst: Burst = None, none: NoLimit = False
 ) -> None:
-    """Set the limit of a key, or of each key that a pattern stands for.
+    """Set the limit of a key, or of each key that matches a pattern.
 
-    What is not given is not limited; what runs already goes on. Code that declares the limit leaves it alone then.
+    An option that is not given sets no limit. Running jobs are not affected. Code that declares the limit no longer
+    changes it.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
     limit = chosen(concurrency, rate, burst, none)
     with session("limits set") as conn:
         admin.set_limit(conn, name, limit)
-    say(f"{name} has now: {limit}.")
+    say(f"{name} now has: {limit}.")
 
 
 @app.command()
 def remove(name: Name) -> None:
-    """Remove a limit. One that code declares comes back with the next worker: to lift it, use set NAME --none."""
-    from pgjobs import admin
-    from pgjobs.cli.output import note, say
-    from pgjobs.cli.session import session
-    from pgjobs.core.errors import NotFoundError
-
+    """Remove a limit. If code declares it, the next worker sets it again: to lift it, use set NAME --none."""
     with session("limits remove") as conn:
         declared = admin.remove_limit(conn, name)
     if declared is None:
@@ -81,19 +78,49 @@ def remove(name: Name) -> None:
     say(f"{name} is removed.")
     if declared:
         lift = f"pgjobs limits set {name} --none"
-        note(f"pgjobs: code declares it, so it comes back with the next worker; `{lift}` lifts it.")
+        note(f"pgjobs: code declares it, so the next worker sets it again; `{lift}` lifts it.")
+
+
+@tenants.command("list")
+def list_tenants(as_json: Json = False) -> None:
+    """List the tenants that have a weight of their own; all others have 1."""
+    with session("tenants list") as conn:
+        found = admin.list_tenants(conn)
+    print_list(
+        found,
+        TENANT_COLUMNS,
+        lambda tenant: [tenant.name, f"{tenant.weight:g}", when(tenant.updated_at) or ""],
+        empty="All tenants have the same weight.",
+        as_json=as_json,
+    )
+
+
+@tenants.command("set")
+def set_tenant(
+    name: Tenant,
+    weight: Annotated[float, typer.Argument(metavar="WEIGHT", help="Turns for one of the others.", show_default=False)],
+) -> None:
+    """Give a tenant more or fewer turns than the others: 2 is twice as many, 0.5 half as many."""
+    with session("tenants set") as conn:
+        admin.set_tenant_weight(conn, name, weight)
+    say(f"{name} gets {weight:g} turns for one of the others.")
+
+
+@tenants.command("remove")
+def remove_tenant(name: Tenant) -> None:
+    """Give a tenant as many turns as the others."""
+    with session("tenants remove") as conn:
+        done = admin.remove_tenant_weight(conn, name)
+    say(f"{name} gets as many turns as the others." if done else f"{name} had no weight of its own.")
 
 
 def chosen(concurrency: int | None, rate: str | None, burst: float | None, none: bool) -> Limit:
-    """Put the options together.
+    """Return the limit that the options describe.
 
     Raises:
-        UsageError: nothing was given, or --none and something else, or what can not be used.
+        UsageError: none of them was given, or --none and another one, or a value is invalid.
 
     """
-    from pgjobs.core.errors import UsageError
-    from pgjobs.flow.limits import NO_LIMIT, make_limit
-
     given = not (concurrency is None and rate is None and burst is None)
     if none == given:
         raise UsageError("give --concurrency, --rate (with or without --burst) or both; or --none.")
@@ -101,8 +128,6 @@ def chosen(concurrency: int | None, rate: str | None, burst: float | None, none:
 
 
 def _lines(limit: KeyLimit) -> list[list[str]]:
-    from pgjobs.admin.limits import limit_of
-
     one = len(limit.keys) == 1 and limit.keys[0].key == limit.name
     line = [
         limit.name,

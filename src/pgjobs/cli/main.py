@@ -1,4 +1,4 @@
-"""`pgjobs`: the commands put together, and what happens to errors.
+"""`pgjobs`: the entry point, global options, and exit codes.
 
 Exit codes: 0 ok, 1 a failure that is explained in one line, 2 wrong usage, 130 interrupted by Ctrl-C.
 """
@@ -13,25 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pgjobs.cli import (
-    breakers,
-    dead,
-    demo,
-    doctor,
-    history,
-    jobs,
-    limits,
-    migrate,
-    queues,
-    schedules,
-    status,
-    supervise,
-    tasks,
-    tenants,
-    why,
-    work,
-)
-from pgjobs.cli import pause as stop
+from pgjobs.cli.commands import CommandTable
+from pgjobs.cli.invocation import invocation
 from pgjobs.core.config import configure
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
@@ -42,13 +25,13 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 128 + signal.SIGINT
 
-# Options of all commands, which may also stand behind the command, and whether they take a value.
+# Options of all commands, which may also follow the command, and whether they take a value.
 GLOBAL_OPTIONS = {"--database-url": True, "--schema": True, "--debug": False}
-EPILOG = "Also here: --database-url URL, --schema NAME, --debug (see pgjobs --help)."
 
 # No rich in help texts: importing it would take as long as everything else together.
 app = typer.Typer(
     name="pgjobs",
+    cls=CommandTable,
     help="Run background jobs from PostgreSQL. The database is --database-url or PGJOBS_DATABASE_URL; without either, "
     "an embedded PostgreSQL is started under ./.pgjobs/.",
     no_args_is_help=True,
@@ -56,24 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("migrate", epilog=EPILOG)(migrate.migrate)
-app.command("work", epilog=EPILOG)(work.work)
-app.command("status", epilog=EPILOG)(status.status)
-app.command("why", epilog=EPILOG)(why.why)
-app.command("doctor", epilog=EPILOG)(doctor.doctor)
-app.add_typer(jobs.app, name="jobs", epilog=EPILOG)
-app.add_typer(dead.app, name="dead", epilog=EPILOG)
-app.add_typer(queues.app, name="queues", epilog=EPILOG)
-app.add_typer(schedules.app, name="schedules", epilog=EPILOG)
-app.add_typer(limits.app, name="limits", epilog=EPILOG)
-app.add_typer(tenants.app, name="tenants", epilog=EPILOG)
-app.add_typer(tasks.app, name="tasks", epilog=EPILOG)
-app.command("pause", epilog=EPILOG)(stop.pause)
-app.command("resume", epilog=EPILOG)(stop.resume)
-app.command("drain", epilog=EPILOG)(stop.drain)
-app.add_typer(breakers.app, name="breakers", epilog=EPILOG)
-app.add_typer(history.app, name="history", epilog=EPILOG)
-app.command("demo", epilog=EPILOG)(demo.demo)
 
 
 def _version(wanted: bool) -> None:
@@ -89,25 +54,26 @@ def root(
         typer.Option(metavar="URL", help="PostgreSQL, as a libpq or SQLAlchemy URL. [env: PGJOBS_DATABASE_URL]"),
     ] = None,
     schema: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where the tables are (default pgjobs). [env: PGJOBS_SCHEMA]")
+        str | None,
+        typer.Option(metavar="NAME", help="The schema of the tables (default pgjobs). [env: PGJOBS_SCHEMA]"),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options of all commands over into the settings of this process."""
+    """Apply the global options to the settings of this process."""
     given = {"database_url": database_url, "schema": schema}
     configure(**{name: value for name, value in given.items() if value is not None})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line, and give its exit code. No exception gets out, but with `--debug` its traceback does."""
-    supervise.alone = argv is None
+    """Run the command line and return its exit code. Exceptions become one line, or a traceback with `--debug`."""
+    invocation.alone = argv is None
     arguments = hoist(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal in ASCII is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # a terminal that only knows ASCII gets escapes
     try:
         try:
             _check_text(arguments)
@@ -116,11 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (BrokenPipeError, KeyboardInterrupt):
             raise
         except SystemExit as error:
-            if isinstance(error.__context__, BrokenPipeError):  # the CLI library's own answer to it
+            if isinstance(error.__context__, BrokenPipeError):  # Typer turns one into SystemExit
                 raise BrokenPipeError from error
             raise
         except BaseException as error:
-            from pgjobs.cli.failures import explain
+            from pgjobs.cli.failures import explain  # imported lazily: most commands do not fail
 
             return explain(error, debug="--debug" in arguments)
         return result if isinstance(result, int) else 0
@@ -133,10 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuse arguments that no database and no terminal can take.
+    """Refuse arguments that neither a database nor a terminal accepts.
 
     Raises:
-        UsageError: one of them is no UTF-8, or has a NUL in it.
+        UsageError: an argument is not UTF-8, or contains a NUL.
 
     """
     for argument in arguments:
@@ -145,11 +111,11 @@ def _check_text(arguments: Sequence[str]) -> None:
         except UnicodeEncodeError:
             raise UsageError(f"the argument {shorten_repr(argument)} is not text in UTF-8.") from None
         if "\0" in argument:
-            raise UsageError(f"the argument {shorten_repr(argument)} has a NUL in it.")
+            raise UsageError(f"the argument {shorten_repr(argument)} contains a NUL.")
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
-    """Bring the options of all commands to the front, wherever they were given.
+    """Move the global options to the front, wherever they were given.
 
     >>> hoist(["jobs", "list", "--schema", "other", "--json"])
     ['--schema', 'other', 'jobs', 'list', '--json']

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from pgjobs.cli.arguments import Yes
+from pgjobs.cli.output import say
+from pgjobs.cli.params import Yes, confirm
 from pgjobs.core.config import settings
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.db import migrations
+from pgjobs.db.database import database
+from pgjobs.db.migrations import connect
+from pgjobs.db.roles import make_roles, role_statements
+from pgjobs.db.url import describe
 
 
 def migrate(
@@ -17,34 +25,25 @@ def migrate(
         str | None, typer.Option("--downgrade", metavar="REV", help="Go back to a revision; `base` drops all tables.")
     ] = None,
     roles: Annotated[
-        bool, typer.Option("--roles", help="Also make database roles with the least rights: enqueue, work, read.")
+        bool, typer.Option("--roles", help="Also create database roles with the least rights: enqueue, work, read.")
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Create or upgrade the tables. Safe to run again, and from many places at once."""
-    from pgjobs.cli.confirm import confirm
-    from pgjobs.cli.output import say
-    from pgjobs.core.errors import UsageError
-    from pgjobs.core.text import shorten_repr
-    from pgjobs.db import migrations as migrations
-    from pgjobs.db.url import describe
-
+    """Create or upgrade the tables. Safe to run again, also from several places at once."""
     schema = settings().schema
     if roles and downgrade is not None:
         raise UsageError("--roles and --downgrade were both given: use one of them.")
     if downgrade is not None and not (downgrade == "base" or re.fullmatch(r"[0-9]{4}|-[1-9]", downgrade)):
-        raise UsageError(f"{shorten_repr(downgrade)} is no revision to go back to: give base, one such as 0001, or -1.")
+        raise UsageError(
+            f"{shorten_repr(downgrade)} is not a revision to go back to: give base, one such as 0001, or -1."
+        )
     if sql:
         if downgrade is not None:
             raise UsageError("--sql and --downgrade were both given: use one of them.")
         migrations.sql(settings().database_url)
         if roles:
-            from pgjobs.db.roles import role_statements
-
             say("\n".join(f"{statement};" for statement in role_statements()))
         return
-
-    from pgjobs.db.database import database
 
     with database(settings().database_url) as url:
         if downgrade is not None:
@@ -60,16 +59,13 @@ def migrate(
         after = migrations.current(url)
         made = _make_roles(url) if roles else None
     if after == before:
-        say(f"The tables in {schema} of {describe(url)} were at revision {after or 'none'} already.")
+        say(f"The tables in {schema} of {describe(url)} are at revision {after or 'none'} already.")
     else:
         say(f"The tables in {schema} of {describe(url)} went from revision {before or 'none'} to {after or 'none'}.")
     if made:
-        say(f"The roles {', '.join(made)} are there, with the rights that they need: GRANT them to your own.")
+        say(f"The roles {', '.join(made)} exist and have the rights that they need: GRANT them to your own roles.")
 
 
 def _make_roles(url: str) -> tuple[str, ...]:
-    from pgjobs.db.migrations import connect
-    from pgjobs.db.roles import make_roles
-
     with connect(url) as connection:
         return make_roles(connection)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.cli.terminal import rich_table
 from pgjobs.core.text import short_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from pgjobs.cli.column import Column
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. `share`: its part of the remaining width (0: as wide as its cells)."""
+
+    title: str
+    right: bool = False
+    share: int = 0
 
 
 def print_json(value: object) -> None:
@@ -24,24 +32,22 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print a table; with no rows, say so in a line. A last column with nothing in it is left out."""
+    """Print a table, or the line `empty` on stderr if there are no rows. An empty last column is left out."""
     if not rows:
         note(empty)
         return
-    # The last column of a listing is often the error: where nothing has one, the room is better used.
+    # The last column of a list is often the error: without errors, its width is better used.
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     cleaned = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        from pgjobs.cli.rich_output import rich_table
-
         rich_table(columns, cleaned)
     else:
         sys.stdout.write(plain_table(columns, cleaned))
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """Lay a table out for files and pipes: aligned, nothing cut off."""
+    """Format a table for files and pipes: aligned, nothing cut off."""
     lines = [[column.title for column in columns], *rows]
     widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
     text = []
@@ -55,7 +61,7 @@ def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str
 
 
 def print_pairs(pairs: Sequence[tuple[str, str | None]]) -> None:
-    """Print names and values, one a line; what is None is left out."""
+    """Print names and values, one pair per line. A value of None is left out."""
     given = [(name, value) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in given), default=0)
     for name, value in given:
@@ -73,7 +79,7 @@ def note(line: str) -> None:
 
 
 def clean(text: str) -> str:
-    """Make one line that can not move the cursor or colour the terminal, whatever a job had in its arguments."""
+    """Return one line that cannot move the cursor or colour the terminal: text from jobs may contain anything."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -83,12 +89,12 @@ def when(moment: datetime | None) -> str | None:
         return None
     try:
         return moment.astimezone().isoformat(sep=" ", timespec="milliseconds")
-    except OverflowError:  # the end of time
+    except OverflowError:  # near year 9999
         return moment.isoformat(sep=" ", timespec="seconds")
 
 
 def distance(moment: datetime, now: datetime) -> str:
-    """Say how far a moment is from now.
+    """Write how far a moment is from now.
 
     >>> from datetime import UTC, datetime
     >>> distance(datetime(2026, 1, 1, 12, 0, tzinfo=UTC), datetime(2026, 1, 1, 12, 5, tzinfo=UTC))
@@ -119,6 +125,6 @@ def size(number: int) -> str:
 def _jsonable(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    if isinstance(value, date):  # which a datetime is, too
+    if isinstance(value, date):  # includes datetime
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

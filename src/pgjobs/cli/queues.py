@@ -6,12 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from pgjobs.cli.arguments import Burst, Concurrency, Json, NoLimit, Rate
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.admin.limits import limit_of
+from pgjobs.cli.commands import command_group
+from pgjobs.cli.limits import chosen
+from pgjobs.cli.output import Column, note, print_json, print_table, say, when
+from pgjobs.cli.params import Burst, Concurrency, Json, NoLimit, Rate
+from pgjobs.cli.session import session
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.flow.limits import NO_LIMIT
 
-app = typer.Typer(
-    help="List, pause and limit queues, and say what they keep.", no_args_is_help=True, rich_markup_mode=None
-)
+app = command_group()
 
 COLUMNS = (
     Column("QUEUE"),
@@ -22,7 +28,7 @@ COLUMNS = (
     Column("LIMIT"),
     Column("AGING"),
 )
-UNSEEN = "pgjobs: no job and no worker of a queue {!r} has been seen yet. Is that its name?"
+UNSEEN = "pgjobs: queue {!r} has no jobs and no workers yet. Check the name."
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a queue.", show_default=False)]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of queues.", show_default=False)]
 
@@ -30,12 +36,6 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of qu
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the queues that have settings or queued jobs."""
-    from pgjobs import admin
-    from pgjobs.admin.limits import limit_of
-    from pgjobs.cli.output import print_json, print_table, when
-    from pgjobs.cli.session import session
-    from pgjobs.flow.limits import NO_LIMIT
-
     with session("queues list") as conn:
         found = admin.list_queues(conn)
     if as_json:
@@ -59,30 +59,21 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def pause(names: Names) -> None:
-    """Claim nothing more from queues. What runs ends; what is enqueued waits."""
-    from pgjobs import admin
-    from pgjobs.cli.output import note, say
-    from pgjobs.cli.session import session
-
+    """Stop claiming jobs from queues. Running jobs finish; new jobs wait."""
     with session("queues pause") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
         for name in names:
             done = admin.pause_queue(conn, name)
             say(f"{name} is paused." if done else f"{name} was paused already.")
-            if name not in known:
-                note(UNSEEN.format(name))
+            _note_unseen(name, known)
 
 
 @app.command()
 def resume(names: Names) -> None:
     """Claim from paused queues again."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
     with session("queues resume") as conn:
         for name in names:
-            say(f"{name} goes on." if admin.resume_queue(conn, name) else f"{name} was not paused.")
+            say(f"{name} is resumed." if admin.resume_queue(conn, name) else f"{name} was not paused.")
 
 
 @app.command()
@@ -93,14 +84,11 @@ def keep(
         typer.Argument(metavar="WHAT", help="nothing, or everything.", show_default=False),
     ],
 ) -> None:
-    """Say whether a queue keeps completed jobs.
+    """Set whether a queue keeps completed jobs.
 
-    nothing: they are deleted when they complete. everything: they go to history. Failed and cancelled jobs are kept.
+    nothing: they are deleted when they complete. everything: they go to history. Failed and
+    cancelled jobs are always kept.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
     with session("queues keep") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
         done = admin.keep_completed(conn, name, what == "everything")
@@ -117,17 +105,12 @@ def limit_(
     burst: Burst = None,
     none: NoLimit = False,
 ) -> None:
-    """Limit a queue over all workers. What is not given is not limited; what runs already goes on."""
-    from pgjobs import admin
-    from pgjobs.cli.limits import chosen
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
+    """Limit a queue over all workers. An option that is not given sets no limit. Running jobs are not affected."""
     limit = chosen(concurrency, rate, burst, none)
     with session("queues limit") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
         admin.set_queue_limit(conn, name, limit)
-    say(f"{name} has now: {limit}.")
+    say(f"{name} now has: {limit}.")
     _note_unseen(name, known)
 
 
@@ -136,34 +119,27 @@ def aging(
     name: Name,
     seconds: Annotated[str, typer.Argument(metavar="SECONDS", help="A number of seconds, or off.", show_default=False)],
 ) -> None:
-    """Lift jobs that wait: by one priority each time that so many seconds have passed. off: priorities are strict."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
+    """Raise waiting jobs by one priority each time this number of seconds has passed. off: priorities are strict."""
     number = _seconds(seconds)
     with session("queues aging") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
         admin.set_queue_aging(conn, name, number)
-    lifts = "has strict priorities" if number is None else f"lifts what waits by one priority every {number:g} s"
+    lifts = "has strict priorities" if number is None else f"raises waiting jobs by one priority every {number:g} s"
     say(f"{name} {lifts}.")
     _note_unseen(name, known)
 
 
 def _seconds(text: str) -> float | None:
-    from pgjobs.core.errors import UsageError
-    from pgjobs.core.text import shorten_repr
-
     if text == "off":
         return None
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"{shorten_repr(text)} is no number of seconds: give a number such as 60, or off.") from None
+        raise UsageError(
+            f"{shorten_repr(text)} is not a number of seconds: give a number such as 60, or off."
+        ) from None
 
 
 def _note_unseen(name: str, known: set[str]) -> None:
-    from pgjobs.cli.output import note
-
     if name not in known:
         note(UNSEEN.format(name))

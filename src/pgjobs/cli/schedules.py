@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pgjobs.cli.arguments import Json
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.cli.commands import command_group
+from pgjobs.cli.listing import print_list
+from pgjobs.cli.output import Column, distance, print_json, print_pairs, say, when
+from pgjobs.cli.params import Json
+from pgjobs.cli.session import session
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.db.query import clock
+from pgjobs.payload.safe.lookup import find
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from pgjobs.admin import ScheduleRow
 
-app = typer.Typer(help="List, add, pause and run schedules.", no_args_is_help=True, rich_markup_mode=None)
+app = command_group()
 
 COLUMNS = (
     Column("NAME"),
@@ -34,27 +45,15 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sc
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the schedules, of code and of operators."""
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_table
-    from pgjobs.cli.session import session
-    from pgjobs.db.query import clock
-
     with session("schedules list") as conn:
         found = admin.list_schedules(conn)
         now = clock(conn)
-    if as_json:
-        print_json(found)
-    else:
-        print_table(COLUMNS, [_row(each, now) for each in found], empty="No schedules.")
+    print_list(found, COLUMNS, lambda each: _row(each, now), empty="No schedules.", as_json=as_json)
 
 
 @app.command()
 def show(name: Name, as_json: Json = False) -> None:
     """Show a schedule."""
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_pairs, when
-    from pgjobs.cli.session import session
-
     with session("schedules show") as conn:
         found = admin.show_schedule(conn, name)
     if as_json:
@@ -83,7 +82,7 @@ def show(name: Name, as_json: Json = False) -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.", show_default=False)],
     cron: Annotated[
         str, typer.Argument(metavar="CRON", help="Five fields, or six with the seconds first.", show_default=False)
     ],
@@ -94,10 +93,11 @@ def add(
     tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone, such as Europe/Berlin.")] = "UTC",
     missed: Annotated[
         Literal["skip", "once", "all"],
-        typer.Option(metavar="WHAT", help="What becomes of missed firings: skip, once, all."),
+        typer.Option(metavar="WHAT", help="What happens to missed firings: skip, once, all."),
     ] = "once",
     overlap: Annotated[
-        Literal["allow", "skip"], typer.Option(metavar="WHAT", help="skip: not while the last job waits or runs.")
+        Literal["allow", "skip"],
+        typer.Option(metavar="WHAT", help="skip: do not fire while the last job waits or runs."),
     ] = "allow",
     queue: Annotated[
         str | None, typer.Option("--queue", "-q", metavar="NAME", help="Its queue. [default: the job's]")
@@ -106,15 +106,12 @@ def add(
         int | None, typer.Option(min=0, max=9, metavar="N", help="0 (first) to 9. [default: the job's]")
     ] = None,
     imports: Annotated[
-        bool, typer.Option("--import/--no-import", help='Import the task here; without, it takes payload="json".')
+        bool,
+        typer.Option("--import/--no-import", help='Import the task here, or only store its name (for payload="json").'),
     ] = True,
-    replace: Annotated[bool, typer.Option("--replace", help="Change the one that there may be.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a schedule of this name.")] = False,
 ) -> None:
-    """Add a schedule that belongs to no code."""
-    from pgjobs import admin
-    from pgjobs.cli.output import say, when
-    from pgjobs.cli.session import session
-
+    """Add a schedule that no code declares."""
     arguments = _arguments(args)
     options: dict[str, Any] = {"tz": tz, "missed": missed, "overlap": overlap, "queue": queue, "priority": priority}
     function: Any = _find(task) if imports else None
@@ -130,14 +127,10 @@ def add(
 
 @app.command()
 def pause(names: Names) -> None:
-    """Enqueue nothing more, until they are resumed.
+    """Stop firing schedules until they are resumed.
 
-    A restart or a new version of the code changes nothing about that.
+    They stay paused after a restart or a new version of the code.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
     with session("schedules pause") as conn:
         for name in names:
             say(f"{name} is paused." if admin.pause_schedule(conn, name) else f"{name} was paused already.")
@@ -145,31 +138,23 @@ def pause(names: Names) -> None:
 
 @app.command()
 def resume(names: Names) -> None:
-    """Let schedules go on, with the next firing from now.
+    """Resume schedules, with the next firing from now.
 
-    What would have fired during the pause is not made up for.
+    Firings that the pause skipped are not made up.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import say, when
-    from pgjobs.cli.session import session
-
     with session("schedules resume") as conn:
         for name in names:
             done = admin.resume_schedule(conn, name)
             next_at = when(admin.show_schedule(conn, name).next_at)
-            say(f"{name} goes on, next at {next_at}." if done else f"{name} was not paused.")
+            say(f"{name} is resumed, next at {next_at}." if done else f"{name} was not paused.")
 
 
 @app.command()
 def remove(names: Names) -> None:
-    """Remove schedules that were added, or that no code declares any more.
+    """Remove schedules that were added here, or that no code declares any longer.
 
-    Their jobs stay. One that is declared in code is paused, or removed there.
+    Their jobs stay. A schedule that code declares can be paused here, and removed in the code.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
     with session("schedules remove") as conn:
         for name in names:
             admin.remove_schedule(conn, name)
@@ -180,49 +165,33 @@ def remove(names: Names) -> None:
 def run(name: Name) -> None:
     """Enqueue the job of a schedule now, once.
 
-    That is no firing: the next one comes when it would have come.
+    This is not a firing: the next one comes when it is due.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import say
-    from pgjobs.cli.session import session
-
     with session("schedules run") as conn:
         job = admin.run_schedule(conn, name)
     if job.conflict:
-        say(f"Job {job.id} has its unique key: there is no other one.")
+        say(f"Job {job.id} has the unique key already: no other job was enqueued.")
     else:
         say(f"Job {job.id} is enqueued.")
 
 
 def _arguments(text: str) -> list[Any] | dict[str, Any]:
-    import json
-
-    from pgjobs.core.errors import UsageError
-    from pgjobs.core.text import shorten_repr
-
     try:
         arguments = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--args {shorten_repr(text)} is no JSON: {error}.") from None
+        raise UsageError(f"--args {shorten_repr(text)} is not JSON: {error}.") from None
     if not isinstance(arguments, list | dict):
         raise UsageError(f"--args {shorten_repr(text)}: give a list, or an object of arguments by name.")
     return arguments
 
 
 def _find(task: str) -> Any:
-    """Import what a task names; the current folder is searched, as `pgjobs work` does.
+    """Import the function that a task names. The current folder is searched too, as in `pgjobs work`.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: the task cannot be imported.
 
     """
-    import sys
-    from pathlib import Path
-
-    from pgjobs.core.errors import UsageError
-    from pgjobs.core.text import shorten_repr
-    from pgjobs.payload.safe.lookup import find
-
     module, _, name = task.partition(":")
     if not module or not name:
         raise UsageError(f"the task {shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
@@ -230,17 +199,15 @@ def _find(task: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return find(module, name, lambda owner, so_far: True)
-    except (Exception, SystemExit) as error:  # what the module raises while it is imported is its own affair
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UsageError(
-            f"{task} can not be imported here: {reason}. Run this where the code is, or use --no-import for a "
+            f"{task} cannot be imported here: {reason}. Run this where the code is, or use --no-import for a "
             'function with payload="json".'
         ) from error
 
 
 def _row(each: ScheduleRow, now: datetime) -> list[str]:
-    from pgjobs.cli.output import distance
-
     return [
         each.name,
         each.cron,

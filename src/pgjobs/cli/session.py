@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
+from pgjobs.db.connection import connect
+from pgjobs.db.database import database
+from pgjobs.db.revision import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,16 +18,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def session(command: str) -> Iterator[psycopg.Connection]:
-    """Connect to the database that the settings name, in autocommit mode, and make sure that its tables fit.
+    """Connect to the configured database, in autocommit mode, and check the revision of its tables.
 
     Raises:
-        ConfigurationError: there is no database, no way in, or its tables do not fit.
+        ConfigurationError: there is no database, it cannot be reached, or its tables have another revision.
 
     """
-    from pgjobs.db.connection import connect
-    from pgjobs.db.database import database
-    from pgjobs.db.revision import check_schema
-
     with database(settings().database_url) as url:
         with connect(url, application_name=f"pgjobs {command}") as conn:
             check_schema(conn)

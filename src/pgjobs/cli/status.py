@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgjobs.cli.arguments import Json
-from pgjobs.cli.column import Column
+from pgjobs import admin
+from pgjobs.cli.output import Column, print_json, print_table, say
+from pgjobs.cli.params import Json
+from pgjobs.cli.session import session
+from pgjobs.core.text import plural, short_duration
 from pgjobs.worker.config import DEFAULT_RESCUE_AFTER
 
 if TYPE_CHECKING:
     from pgjobs.admin import QueueStatus, Worker
 
-UNHEARD = DEFAULT_RESCUE_AFTER  # a worker is shown as unheard; others may use another --rescue-after
+UNHEARD = DEFAULT_RESCUE_AFTER  # seconds of silence; a worker may use another --rescue-after
 
 QUEUES = (
     Column("QUEUE"),
@@ -37,15 +40,9 @@ WORKERS = (
 def status(as_json: Json = False) -> None:
     """Show queues, dead letters and workers.
 
-    Due is what could start now or waits for its turn. Latency is how long the oldest due job has been due; the rate is
-    of jobs that finished in the last minute, where they are kept.
+    Due: jobs that can start now, or wait for their turn. Latency: how long the oldest due job has been due. Rate: jobs
+    that finished in the last minute, for queues that keep them.
     """
-    from pgjobs import admin
-    from pgjobs.cli.output import print_json, print_table, say
-    from pgjobs.cli.session import session
-    from pgjobs.core.text import plural
-    from pgjobs.core.text import short_duration as span
-
     with session("status") as conn:
         state = admin.show_status(conn)
     if as_json:
@@ -55,21 +52,19 @@ def status(as_json: Json = False) -> None:
     if state.dead:
         letters = f"{state.dead:,}+ dead letters" if state.dead_capped else plural(state.dead, "dead letter")
         say(f"\n{letters}: see `pgjobs dead list`.".lstrip("\n"))
-    rows = [_worker(worker, span((state.at - worker.started_at).total_seconds())) for worker in state.workers]
+    rows = [_worker(worker, short_duration((state.at - worker.started_at).total_seconds())) for worker in state.workers]
     if rows:
         say("")
     print_table(WORKERS, rows, empty="No worker is running: start one with `pgjobs work`.")
 
 
 def _queue(queue: QueueStatus) -> list[str]:
-    from pgjobs.core.text import short_duration as span
-
     return [
         queue.queue,
         f"{queue.due}{'+' * queue.due_capped}",
         f"{queue.later}{'+' * queue.later_capped}",
         "?" if queue.running is None else str(queue.running),
-        "-" if queue.latency_seconds is None else span(queue.latency_seconds),
+        "-" if queue.latency_seconds is None else short_duration(queue.latency_seconds),
         _rate(queue.rate_per_second) if queue.rate_per_second is not None else "?" if queue.keep_completed else "-",
         str(queue.dead),
         ", ".join(["paused"] * queue.paused + ["keeps nothing"] * (not queue.keep_completed)),
@@ -77,15 +72,13 @@ def _queue(queue: QueueStatus) -> list[str]:
 
 
 def _rate(per_second: float) -> str:
-    """Write a rate in the unit that suits it: jobs that come every few seconds are counted by the minute."""
+    """Write a rate per second, or per minute if it is low."""
     if per_second == 0:
         return "0"
     return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second * 60:.0f}/min"
 
 
 def _worker(worker: Worker, up: str) -> list[str]:
-    from pgjobs.core.text import short_duration as span
-
     queues = worker.queues
     if isinstance(queues, dict):
         names = " ".join(f"{name}:{slots}" for name, slots in queues.items())
@@ -98,5 +91,5 @@ def _worker(worker: Worker, up: str) -> list[str]:
         names,
         "unheard" if worker.heartbeat_age_seconds > UNHEARD else worker.state,
         up,
-        f"{span(max(0.0, worker.heartbeat_age_seconds))} ago",
+        f"{short_duration(max(0.0, worker.heartbeat_age_seconds))} ago",
     ]

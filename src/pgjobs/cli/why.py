@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pgjobs.cli.output import print_json, say
+from pgjobs.cli.params import JobId, Json
+from pgjobs.cli.session import session
+from pgjobs.core.errors import NotFoundError
+from pgjobs.diagnose.why import why as ask
 
-import typer
 
-from pgjobs.cli.arguments import Json
+def why(id: JobId, as_json: Json = False) -> None:
+    """Explain why a job does not run, and what to do about it.
 
-
-def why(
-    id: Annotated[int, typer.Argument(metavar="ID", help="The job's id.", show_default=False)], as_json: Json = False
-) -> None:
-    """Say why a job does not run, and what to do about it.
-
-    In one sentence, and one more for each other thing that would hold it up besides.
+    In one sentence, with one more for each further obstacle.
     """
-    from pgjobs.cli.output import print_json, say
-    from pgjobs.cli.session import session
-    from pgjobs.core.errors import NotFoundError
-    from pgjobs.diagnose.why import why as ask
-
     with session("why") as conn:
         answer = ask(conn, id)
     if answer.reason in ("never", "gone"):
@@ -31,4 +24,4 @@ def why(
     say(answer.sentence)
     say(f"Next: {answer.next_step}")
     for other in answer.also:
-        say(f"Besides: {other.sentence} {other.next_step}")
+        say(f"Also: {other.sentence} {other.next_step}")

@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from pgjobs.cli import supervise
+from pgjobs.cli.invocation import invocation
+from pgjobs.cli.supervise import become_supervisor
+from pgjobs.cli.terminal import progress
+from pgjobs.core.allowlist import parse_allow
 from pgjobs.core.config import settings
-from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_RESCUE_AFTER
+from pgjobs.db.database import database
+from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_RESCUE_AFTER, WorkerConfig, parse_queue
 
 
 def work(
@@ -25,7 +29,10 @@ def work(
     imports: Annotated[
         list[str] | None,
         typer.Option(
-            "--import", metavar="MODULE", help="Import this before the first job; repeatable.", show_default=False
+            "--import",
+            metavar="MODULE",
+            help="Import this module before the first job; repeatable.",
+            show_default=False,
         ),
     ] = None,
     allow: Annotated[
@@ -33,37 +40,39 @@ def work(
         typer.Option(
             "--allow",
             metavar="MODULE",
-            help="Call nothing else: MODULE, PACKAGE.* or MODULE:NAME; repeatable. [default: anything]",
+            help="Only call these: MODULE, PACKAGE.* or MODULE:NAME; repeatable. [default: anything]",
             show_default=False,
         ),
     ] = None,
     payload: Annotated[
         Literal["any", "json"] | None,
-        typer.Option(metavar="KIND", help="json: take no pickles. [default: any]", show_default=False),
+        typer.Option(metavar="KIND", help="json: refuse pickles. [default: any]", show_default=False),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
     max_jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Replace a worker process after about so many jobs.", show_default=False),
+        typer.Option(min=1, metavar="N", help="Replace a worker process after about N jobs.", show_default=False),
     ] = None,
     max_memory: Annotated[
         int | None,
-        typer.Option(min=64, metavar="MB", help="Replace a worker process that has so much.", show_default=False),
+        typer.Option(
+            min=64, metavar="MB", help="Replace a worker process that uses more memory than this.", show_default=False
+        ),
     ] = None,
     job_memory: Annotated[
         int | None,
-        typer.Option(min=64, metavar="MB", help="What the process of a job may have.", show_default=False),
+        typer.Option(min=64, metavar="MB", help="Memory limit of the process of a job.", show_default=False),
     ] = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     grace: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="At a stop, how long running jobs may go on.")
+        float, typer.Option(min=0, metavar="SECONDS", help="At a stop, how long running jobs may continue.")
     ] = DEFAULT_GRACE,
     heartbeat: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Time between heartbeats.")
     ] = DEFAULT_HEARTBEAT,
     rescue_after: Annotated[
         float,
-        typer.Option(min=0.2, metavar="SECONDS", help="Silence after which a worker's jobs are taken back."),
+        typer.Option(min=0.2, metavar="SECONDS", help="Silence after which a worker's jobs are rescued."),
     ] = DEFAULT_RESCUE_AFTER,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(metavar="LEVEL", help="debug, info, warning, error.")
@@ -72,12 +81,7 @@ def work(
         Literal["auto", "console", "json"], typer.Option(metavar="FORMAT", help="auto, console or json.")
     ] = "auto",
 ) -> None:
-    """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish what runs; a second one exits at once."""
-    from pgjobs.cli.progress import progress
-    from pgjobs.core.allowlist import parse_allow
-    from pgjobs.db.database import database
-    from pgjobs.worker.config import WorkerConfig, parse_queue
-
+    """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish running jobs; a second signal exits at once."""
     allowed = parse_allow(allow) if allow else settings().allow
     slots = tuple(parse_queue(text) for text in queue or ["default:10"])
     with database(settings().database_url) as url:
@@ -99,8 +103,9 @@ def work(
             allow=None if allowed is None else allowed.patterns,
             payload=payload or settings().payload,
         )
-        if supervise.alone and settings().database_url and not drain:
-            supervise.become_supervisor(config)
+        if invocation.alone and settings().database_url and not drain:
+            become_supervisor(config)
+        # Imported here: a process that is replaced above needs neither.
         from pgjobs.telemetry.logs import configure_logging
         from pgjobs.worker.supervisor.supervisor import run_supervisor
 

@@ -39,8 +39,17 @@ ATTEMPTS_LOST = "SELECT count(*) FROM pgjobs.jobs WHERE queue = %s AND errors::t
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(*, keep: bool) -> int:
-    """Tell the story; see `run_demo`."""
+def run_demo(*, keep: bool = False) -> int:
+    """Run the demo and return the exit code: 0 if everything that it claims is true.
+
+    It always uses an embedded PostgreSQL, because it kills workers and makes tables: in a temporary folder that is
+    removed afterwards, or in `./.pgjobs/` with `keep`. Call it in the main thread: it handles signals.
+
+    Raises:
+        ConfigurationError: there is no PostgreSQL to start.
+        DemoError: a claim of the demo is not true; the message says which.
+
+    """
     stage = Stage()
     stage.say("pgjobs demo: indexes the Python standard library, one job a file. A transaction is rolled back and a")
     stage.say("worker process is killed half way; what is left at the end is looked at with SQL.")

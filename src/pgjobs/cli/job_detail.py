@@ -1,39 +1,15 @@
-"""What `pgjobs jobs` and `pgjobs dead` both print: all about one job, and what became of several."""
+"""What `pgjobs jobs show` and `pgjobs dead show` print."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import typer
-
-from pgjobs.cli.output import clean, note, print_pairs, say, when
+from pgjobs.cli.output import clean, print_pairs, say, when
 from pgjobs.core.text import plural
 
 if TYPE_CHECKING:
-    from pgjobs.admin import Change, JobDetail, JobRow
-
-
-def report(change: Change, done: str, *, noun: str, left: tuple[int, ...] | None = None) -> None:
-    """Say what was done, and what was refused and why; exit with 1 if anything was.
-
-    `left`: of what was asked to end, what still runs after waiting for it (None: nobody has waited).
-
-    Raises:
-        typer.Exit: something was refused, or still runs.
-
-    """
-    if change.done:
-        say(f"{plural(len(change.done), noun)} {done}.")
-    if change.asked:
-        ending = "asked to end" if left is None else f"asked to end, {len(change.asked) - len(left):,} did"
-        say(f"{plural(len(change.asked), f'running {noun}')} {ending}.")
-    for each in left or ():
-        note(f"pgjobs: Job {each} still runs: a thread has to look at current_job().cancelled; --force raises in it.")
-    for refusal in change.refused:
-        note(f"pgjobs: {refusal.reason}")
-    if change.refused or left:
-        raise typer.Exit(1)
+    from pgjobs.admin import JobDetail, JobRow
 
 
 def tries(job: JobRow) -> str:
@@ -43,7 +19,7 @@ def tries(job: JobRow) -> str:
 
 
 def print_job(job: JobDetail) -> None:
-    """Print all about a job."""
+    """Print everything about a job, with the traceback of every failed attempt."""
     worker = None if job.worker_id is None else str(job.worker_id)
     if job.worker_host is not None:
         worker = f"{worker} ({job.worker_host}, pid {job.worker_pid})"
@@ -93,5 +69,5 @@ def _ids(ids: list[int]) -> str | None:
 def _moment(text: object) -> str | None:
     try:
         return when(datetime.fromisoformat(str(text)))
-    except ValueError:  # somebody wrote it by hand
+    except ValueError:  # written by hand
         return str(text)

@@ -1,0 +1,73 @@
+"""The table of commands. A command's module is imported when the command is run, not for `pgjobs --help`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+EPILOG = "Global options: --database-url URL, --schema NAME, --debug (see pgjobs --help)."
+
+
+class Entry(NamedTuple):
+    """`target`: MODULE:NAME of a command's function, or of the Typer app of a group. `help`: its line of help."""
+
+    target: str
+    help: str
+
+
+# In the order of `pgjobs --help`. A function's line is the first sentence of its docstring.
+COMMANDS = {
+    "migrate": Entry("pgjobs.cli.migrate:migrate", "Create or upgrade the tables."),
+    "work": Entry("pgjobs.cli.work:work", "Run jobs until a signal comes."),
+    "status": Entry("pgjobs.cli.status:status", "Show queues, dead letters and workers."),
+    "why": Entry("pgjobs.cli.why:why", "Explain why a job does not run, and what to do about it."),
+    "doctor": Entry("pgjobs.cli.doctor:doctor", "Report what is wrong with the installation."),
+    "jobs": Entry("pgjobs.cli.jobs:app", "List, show, retry, cancel and change jobs."),
+    "dead": Entry("pgjobs.cli.dead:app", "List, show, replay, discard and keep dead letters."),
+    "queues": Entry("pgjobs.cli.queues:app", "List, pause and limit queues, and set what they keep."),
+    "schedules": Entry("pgjobs.cli.schedules:app", "List, add, pause and run schedules."),
+    "limits": Entry("pgjobs.cli.limits:app", "Show and set how many jobs of a key run at once, and how fast."),
+    "tenants": Entry("pgjobs.cli.limits:tenants", "Show and set the share of turns that a tenant gets."),
+    "tasks": Entry("pgjobs.cli.tasks:app", "List, pause and resume tasks."),
+    "pause": Entry("pgjobs.cli.pause:pause", "Stop claiming jobs, whatever the queue."),
+    "resume": Entry("pgjobs.cli.pause:resume", "Claim jobs again, after `pgjobs pause`."),
+    "drain": Entry("pgjobs.cli.pause:drain", "Wait until no job is due and none runs."),
+    "breakers": Entry("pgjobs.cli.breakers:app", "Show circuit breakers, and open or close them by hand."),
+    "history": Entry("pgjobs.cli.history:app", "Show the days of history, and set how long they are kept."),
+    "demo": Entry("pgjobs.demo.command:demo", "Show the whole story in a minute."),
+}
+
+
+class CommandTable(TyperGroup):
+    """The group `pgjobs`. Help, completion and spelling use the table alone."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=entry.help))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command, and import it."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, None if found is None else load(args[0]), rest
+
+
+def load(name: str) -> TyperGroup | TyperCommand:
+    """Import a command of the table."""
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    target = getattr(import_module(module), attribute)
+    parent = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    if isinstance(target, typer.Typer):
+        parent.add_typer(target, name=name, help=COMMANDS[name].help, epilog=EPILOG)
+    else:
+        parent.command(name, epilog=EPILOG)(target)
+    command: TyperGroup | TyperCommand = typer.main.get_group(parent).commands[name]  # type: ignore[assignment]
+    return command
+
+
+def command_group() -> typer.Typer:
+    """Make the Typer app of a group of commands; its line of help is in the table."""
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None)

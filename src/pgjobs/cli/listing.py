@@ -1,0 +1,123 @@
+"""What list commands and commands that change several jobs have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from pgjobs.admin import JobSelection, change_jobs, count_jobs, wait_for_exit
+from pgjobs.cli.output import Column, note, print_json, print_table, say
+from pgjobs.cli.params import confirm
+from pgjobs.cli.session import session
+from pgjobs.cli.terminal import progress
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import psycopg
+
+    from pgjobs.admin import Change
+
+T = TypeVar("T")
+
+
+def print_list(
+    found: Sequence[T], columns: Sequence[Column], row: Callable[[T], Sequence[str]], *, empty: str, as_json: bool
+) -> None:
+    """Print what a list command found: as JSON, or as a table with one row for each. `empty`: the line for no rows."""
+    if as_json:
+        print_json(found)
+    else:
+        print_table(columns, [row(each) for each in found], empty=empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The jobs that a command line asks for, by ids or by a filter.
+
+    `status`: from `--status`. `statuses`: those of a filter without `--status`.
+
+    Raises:
+        UsageError: neither ids nor a filter were given, or both.
+
+    """
+
+    ids: list[int] | None
+    queue: str | None
+    task: str | None
+    status: str | None
+    statuses: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        filtered = self.queue is not None or self.task is not None or self.status is not None
+        if self.ids and filtered:
+            raise UsageError("ids and --queue, --task, --status exclude one another: give the one or the others.")
+        if not (self.ids or filtered):
+            raise UsageError("say which jobs: ids, or --queue, --task, --status.")
+
+    def selection(self) -> JobSelection:
+        """Return what `pgjobs.admin` takes."""
+        return JobSelection(
+            ids=tuple(self.ids) if self.ids else None,
+            statuses=self.statuses if self.status is None else (self.status,),
+            queue=self.queue,
+            task=self.task,
+        )
+
+
+def change_selected(
+    command: str,
+    asked: Asked,
+    change: Callable[[psycopg.Connection, list[int]], Change],
+    done: str,
+    *,
+    yes: bool,
+    wait: float | None = None,
+) -> None:
+    """Change jobs and report the outcome. Jobs that were chosen by a filter are changed only after a confirmation.
+
+    `wait`: seconds to wait for the end of running jobs that were asked to end (None: do not wait).
+
+    Raises:
+        UsageError: a confirmation is needed, and there is no terminal.
+        typer.Exit: a change was refused, or a job still runs.
+
+    """
+    selection = asked.selection()
+    with session(f"jobs {command}") as conn:
+        count = count_jobs(conn, selection)
+        if not count:
+            say("No such jobs: nothing to do.")
+            return
+        if selection.ids is None:
+            confirm(f"{command.capitalize()} {plural(count, 'job')}?", yes=yes)
+        with progress(command, count) as on_progress:
+            changed = change_jobs(conn, selection, lambda ids: change(conn, ids), on_progress=on_progress)
+        left = () if wait is None else wait_for_exit(conn, changed.asked, wait)
+    report(changed, done, noun="job", left=None if wait is None else left)
+
+
+def report(change: Change, done: str, *, noun: str, left: tuple[int, ...] | None = None) -> None:
+    """Print what was done, what was refused, and why.
+
+    `left`: the jobs that were asked to end and still run (None: the command did not wait for them).
+
+    Raises:
+        typer.Exit: a change was refused, or a job still runs.
+
+    """
+    if change.done:
+        say(f"{plural(len(change.done), noun)} {done}.")
+    if change.asked:
+        ending = "asked to end" if left is None else f"asked to end, {len(change.asked) - len(left):,} did"
+        say(f"{plural(len(change.asked), f'running {noun}')} {ending}.")
+    for each in left or ():
+        note(f"pgjobs: Job {each} still runs: a thread has to look at current_job().cancelled; --force raises in it.")
+    for refusal in change.refused:
+        note(f"pgjobs: {refusal.reason}")
+    if change.refused or left:
+        raise typer.Exit(1)

@@ -1,0 +1,19 @@
+"""`pgjobs demo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgjobs.demo.story import run_demo
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the database, to look around in it.")] = False,
+) -> None:
+    """Show the whole story in a minute.
+
+    Indexes the Python standard library, on an embedded PostgreSQL.
+    """
+    raise typer.Exit(run_demo(keep=keep))
