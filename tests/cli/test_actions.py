@@ -82,7 +82,7 @@ def test_a_change_that_is_none_is_refused(cli: Cli, conn: Connection, arguments:
 
 def test_everything_is_paused_and_resumed(cli: Cli) -> None:
     assert cli("resume").out == "Nothing was paused: queues and tasks are paused separately.\n"
-    assert cli("pause").out == "Everything is paused: `pgjobs resume` lets it go on.\n"
+    assert cli("pause").out == "Everything is paused: `pgjobs resume` resumes it.\n"
     assert cli("pause").out == "Everything was paused already.\n"
     assert cli("resume").out == "Everything is resumed.\n"
 
@@ -217,15 +217,15 @@ def test_pausing_a_queue_that_nobody_has_seen_works_and_is_remarked(cli: Cli) ->
 
 def test_what_a_queue_keeps_can_be_said_and_is_seen(cli: Cli, conn: Connection) -> None:
     put_job(conn, queue="mail")
-    assert cli("queues", "keep", "mail", "nothing").out == "mail keeps nothing of what completes.\n"
-    assert cli("queues", "keep", "mail", "nothing").out == "mail kept nothing of what completes already.\n"
+    assert cli("queues", "keep", "mail", "nothing").out == "mail keeps no completed jobs.\n"
+    assert cli("queues", "keep", "mail", "nothing").out == "mail keeps no completed jobs already.\n"
     assert "nothing" in cli("queues", "list").out.splitlines()[1].split()
     assert json.loads(cli("queues", "list", "--json").out)[0]["keep_completed"] is False
     line = cli("status").out.splitlines()[1]
     assert line.split()[5] == "-"
     assert line.endswith("keeps nothing")
     result = cli("queues", "keep", "mail", "everything")
-    assert (result.code, result.out, result.err) == (0, "mail keeps everything.\n", "")
+    assert (result.code, result.out, result.err) == (0, "mail keeps completed jobs.\n", "")
     assert "everything" in cli("queues", "list").out.splitlines()[1].split()
     assert cli("queues", "keep", "mail", "something").code == 2
     assert "queue 'mial' has no jobs" in cli("queues", "keep", "mial", "nothing").err

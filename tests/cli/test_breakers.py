@@ -33,7 +33,7 @@ def test_a_breaker_is_opened_shown_and_set_going(cli: Cli) -> None:
     shown = cli("breakers", "show", "stripe").out
     assert "\nstate    half-open\n" in shown
     assert "\nprobes   0 of 3 succeeded\n" in shown
-    assert "opens    at 50 % failed of 20 calls at least in 30 s\n" in shown
+    assert "opens    when 50 % of 20 or more calls in 30 s failed\n" in shown
 
 
 def test_a_breaker_is_closed_and_stays_so_if_it_shall(cli: Cli) -> None:

@@ -20,7 +20,7 @@ def test_migrate_makes_the_tables_and_can_be_repeated(command: Command, empty_da
     assert f"went from revision none to {EXPECTED_REVISION}" in first.out
     second = command("migrate", url=empty_database_url)
     assert second.code == 0
-    assert f"were at revision {EXPECTED_REVISION} already" in second.out
+    assert f"are at revision {EXPECTED_REVISION} already" in second.out
     assert command("jobs", "list", "--json", url=empty_database_url).out == "[]\n"
 
 

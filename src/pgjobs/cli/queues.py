@@ -92,8 +92,8 @@ def keep(
     with session("queues keep") as conn:
         known = {queue.name for queue in admin.list_queues(conn)}
         done = admin.keep_completed(conn, name, what == "everything")
-    kept = "nothing of what completes" if what == "nothing" else "everything"
-    say(f"{name} keeps {kept}." if done else f"{name} kept {kept} already.")
+    kept = "no completed jobs" if what == "nothing" else "completed jobs"
+    say(f"{name} keeps {kept}." if done else f"{name} keeps {kept} already.")
     _note_unseen(name, known)
 
 
