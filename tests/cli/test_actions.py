@@ -234,4 +234,4 @@ def test_what_a_queue_keeps_can_be_said_and_is_seen(cli: Cli, conn: Connection) 
 def test_a_name_that_is_none_is_wrong_usage(cli: Cli) -> None:
     result = cli("queues", "pause", " mail")
     assert result.code == 2
-    assert result.err.startswith("pgjobs: queue=' mail': ")
+    assert result.err.startswith("pgjobs: queue=' mail' ")
