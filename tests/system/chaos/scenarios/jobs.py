@@ -226,7 +226,7 @@ _declare("that leave threads running", Odd("leave threads"), Odd("start threads"
 _declare("that print 64 MB", Odd("print much"), low=1.0, high=2.0)
 _declare("that recurse without end", Odd("recurse", "^RecursionError: maximum recursion depth exceeded", attempts=2))
 _declare(
-    "whose results and errors can not be passed on",
+    "whose results and errors cannot be passed on",
     Odd("return 500 MB"),
     Odd("return a lock"),
     Odd("return a generator"),

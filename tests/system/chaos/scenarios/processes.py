@@ -92,7 +92,7 @@ def asked_to_end(stage: Stage) -> None:
     workers=2,
     may=KILLED
     | {
-        "overlaps": "who is stopped is taken for dead; continued, its run goes on, and nobody takes its acknowledgement"
+        "overlaps": "a stopped worker is considered dead; continued, its run goes on, and its acknowledgement is dropped"
     },
 )
 def stopped(stage: Stage) -> None:
