@@ -22,7 +22,7 @@ FORMS = {
     r"\bdear(er|est)?\b": "expensive",
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\btaken for dead\b": "considered dead",
-    r"(?<!['\"])\b(some|no|every)body\b": "name the actor: another transaction, no other worker, all users",
+    r"(?<!['\"])\b(some|no|every)body\b(?!  )": "name the actor: another transaction, no other worker, all users",
     r"\bwhoever\b|(^|[.:;(] |, (and|but) |(#|--|\"\"\") ?)who [a-z]+s\b(?!.*\?)": "name the actor: a caller that …",
 }
 """Regular expressions, in any case, and what to write instead."""

@@ -92,7 +92,7 @@ def asked_to_end(stage: Stage) -> None:
     workers=2,
     may=KILLED
     | {
-        "overlaps": "a stopped worker is considered dead; continued, its run goes on, and its acknowledgement is dropped"
+        "overlaps": "a stopped worker is considered dead; its continued run goes on, and its acknowledgement is dropped"
     },
 )
 def stopped(stage: Stage) -> None:
