@@ -27,7 +27,8 @@ from pgjobs.jobs.job import Job, job
 from pgjobs.jobs.options import JobOptions
 from pgjobs.jobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
 from pgjobs.jobs.retry import Exponential
-from pgjobs.jobs.wire import job_from_function as job_from_function  # not in __all__: payloads name them
+from pgjobs.jobs.wire import job_by_name as job_by_name  # not in __all__: payloads name these three
+from pgjobs.jobs.wire import job_from_function as job_from_function
 from pgjobs.jobs.wire import job_with_options as job_with_options
 from pgjobs.schedules.schedule import Schedule, schedule
 

@@ -121,15 +121,18 @@ def add_json_schedule(
 ) -> ScheduleRow:
     """Add a schedule of a task that is not imported here: a function with `@job(payload="json")`.
 
-    `task`: `module:qualname`. `arguments`: a list, or a dict of arguments by name. The rest is as for `add`.
+    `task`: `module:qualname`, or the job's name. `arguments`: a list, or a dict of arguments by name. The rest is as
+    for `add`.
 
     Raises:
         UsageError: a value that can not be used, or there is such a schedule already.
 
     """
     module, colon, function = task.partition(":")
-    if not (module and colon and function and task.isprintable()):
-        raise UsageError(f"task={shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
+    if not (module and bool(colon) == bool(function) and task.isprintable()):
+        raise UsageError(
+            f"task={shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report, or a job's name."
+        )
     if not isinstance(arguments, list | dict):
         raise UsageError(f"arguments={shorten_repr(arguments)}: give a list, or a dict of arguments by name.")
     when, options = parse(cron, tz), JobOptions()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pgjobs.core.errors import NotAllowedError, UsageError
+from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 
 _PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\.\*|:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
@@ -38,16 +38,14 @@ class AllowList:
         """Say whether the name is on the list."""
         return any(_matches(pattern, module, name) for pattern in self.patterns)
 
-    def check_task(self, task: str) -> None:
-        """Refuse a task that is not on the list; nothing is imported for that.
-
-        Raises:
-            NotAllowedError: it is not.
-
-        """
+    def permits_task(self, task: str) -> bool:
+        """Return True if the name of a task is on the list."""
         module, _, name = task.partition(":")
-        if not self.permits(module, name):
-            raise NotAllowedError(not_allowed(task))
+        return self.permits(module, name)
+
+    def permits_module(self, module: str) -> bool:
+        """Return True if something of the module is on the list, so that it may be imported."""
+        return any(_matches(pattern.partition(":")[0], module, "") for pattern in self.patterns)
 
 
 def _matches(pattern: str, module: str, name: str) -> bool:

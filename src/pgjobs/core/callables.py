@@ -13,6 +13,9 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _MAX_LAYERS = 1_000  # of partials and methods: one whose state was set by hand may be made of itself
 
+MAIN_MODULES = ("__main__", "__mp_main__")
+"""The script that was started, which no other process can import; the second in a child of multiprocessing."""
+
 
 class Unwrapped(NamedTuple):
     """What partials (and bound methods) were made of, and the arguments that they add before a call's own."""

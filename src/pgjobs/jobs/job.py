@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from pickle import PicklingError
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast, overload
 
@@ -29,7 +30,8 @@ from pgjobs.jobs.options import (
     PayloadKind,
     make_policy,
 )
-from pgjobs.jobs.wire import job_from_function, job_with_options
+from pgjobs.jobs.registry import check_names, find_job, register
+from pgjobs.jobs.wire import job_by_name, job_from_function, job_with_options
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,17 +77,27 @@ class OptionChanges(TypedDict, total=False):
 class Job(Generic[P, R_co]):
     """A function with options, made by `@job`. Calling it is calling the function.
 
-    It is pickled as the name `module:qualname`, so a worker runs the code that it has, with the retry policy that it
-    finds there.
+    It is pickled as its name, so a worker runs the code that it has, with the retry policy that it finds there.
     """
 
     function: Callable[P, R_co]
     job_options: JobOptions
+    declared_name: str | None
+    """The name that was given to `@job`; None: it is found as `module:qualname`."""
+    aliases: tuple[str, ...]
 
-    def __init__(self, function: Callable[P, R_co], job_options: JobOptions = _DEFAULTS) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R_co],
+        job_options: JobOptions = _DEFAULTS,
+        name: str | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.job_options = job_options
+        self.declared_name = name
+        self.aliases = aliases
         self._base: Any = self
         self._instance: Any = None
         self.is_async = is_async(function)
@@ -148,6 +160,10 @@ class Job(Generic[P, R_co]):
             return job_with_options, (self._base, _differences(self.job_options, self._base.job_options))
         if self._instance is not None:
             return getattr, (self._instance, self.__name__)
+        if self.declared_name is not None:
+            if find_job(self.declared_name) is not self:
+                raise PicklingError(f"{self.declared_name} is the name of another job now")
+            return job_by_name, (self.declared_name, self.__module__)
         if "<" in self.__qualname__:  # a lambda, or made inside a function: has no name to be found by
             return job_from_function, (self.function, self.job_options)
         return self.__qualname__
@@ -177,6 +193,8 @@ def job(function: Callable[P, R], /) -> Job[P, R]: ...
 @overload
 def job(
     *,
+    name: str | None = ...,
+    aliases: Iterable[str] = ...,
     queue: str = ...,
     priority: int = ...,
     max_attempts: int = ...,
@@ -205,6 +223,8 @@ def job(
     function: Callable[..., Any] | None = None,
     /,
     *,
+    name: str | None = None,
+    aliases: Iterable[str] = (),
     queue: str = DEFAULT_QUEUE,
     priority: int = DEFAULT_PRIORITY,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
@@ -234,6 +254,8 @@ def job(
 
     Args:
         function: what to decorate; left out when there are options.
+        name: what rows call the job, so that it is found after its function has moved; None: module:qualname.
+        aliases: older names: rows that have one of them still find the job, once a worker has imported its module.
         queue: where its jobs go (up to 100 characters).
         priority: 0 (first) to 9 (last).
         max_attempts: how often a job may be tried.
@@ -265,11 +287,12 @@ def job(
 
     Raises:
         UsageError: an option that can not be used, does nothing without another one, or names a parameter that there is
-            not; or `function` is not one.
+            not; or `function` is not one; or another job has the name.
 
     """
-    for name in unknown:
-        raise _no_option("@job", name)
+    for option in unknown:
+        raise _no_option("@job", option)
+    own_name, old_names = check_names(name, aliases)
     flow = FlowOptions(
         limit_key=limit_key,
         cost=cost,
@@ -297,7 +320,7 @@ def job(
     )
     if is_exactly(breaker, Breaker):
         declare(cast("Breaker", breaker))
-    decorator = _Decorator(job_options)
+    decorator = _Decorator(job_options, own_name, old_names)
     return decorator if function is None else decorator(function)
 
 
@@ -307,10 +330,10 @@ _OF_JOB = frozenset(job.__kwdefaults__ or ())
 class _Decorator:
     """`@job(…)`, waiting for its function."""
 
-    __slots__ = ("job_options",)
+    __slots__ = ("aliases", "job_options", "name")
 
-    def __init__(self, job_options: JobOptions) -> None:
-        self.job_options = job_options
+    def __init__(self, job_options: JobOptions, name: str | None, aliases: tuple[str, ...]) -> None:
+        self.job_options, self.name, self.aliases = job_options, name, aliases
 
     def __call__(self, function: Callable[P, R], /) -> Job[P, R]:
         """Make the job.
@@ -322,7 +345,10 @@ class _Decorator:
         _check_function(function)
         if self.job_options.flow is not NO_FLOW:
             _check_names(function, self.job_options.flow)
-        return Job(function, self.job_options)
+        made = Job(function, self.job_options, self.name, self.aliases)
+        if self.name is not None or self.aliases:
+            register(made)
+        return made
 
 
 def _no_option(where: Literal["@job", "options"], name: str) -> UsageError:
@@ -400,8 +426,10 @@ def options_of(callable: Callable[..., object]) -> JobOptions:
 
 
 def task_name(callable: Callable[..., object]) -> str:
-    """Name what runs, as `module:qualname`: for partials and methods the function, for instances their class."""
+    """Return a job's own name, or else `module:qualname`: of partials the function, of instances the class."""
     named: Any = unwrap(callable, methods=False).function
+    if isinstance(named, Job) and named.declared_name is not None:
+        return named.declared_name
     if not hasattr(named, "__qualname__"):
         named = type(named)
     module = getattr(named, "__module__", None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.jobs.registry import import_job
+
 if TYPE_CHECKING:
     from pgjobs.jobs.job import Job
     from pgjobs.jobs.options import JobOptions
@@ -28,5 +30,15 @@ def job_from_function(function: Callable[..., Any], job_options: JobOptions) -> 
     return Job(function, job_options)
 
 
-for _function in (job_with_options, job_from_function):
+def job_by_name(name: str, module: str) -> Job[..., Any]:
+    """Return the job with this name; `module`: where it was when it was enqueued, if it has to be imported.
+
+    Raises:
+        PayloadError: there is no such job.
+
+    """
+    return import_job(name, module)
+
+
+for _function in (job_with_options, job_from_function, job_by_name):
     _function.__module__ = "pgjobs"  # which pickle writes down

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from pgjobs.core.text import MAX_SUMMARY
 from pgjobs.jobs.job import Job
+from pgjobs.jobs.registry import find_job
 from pgjobs.payload.pickling import PROTOCOL, dump
 from pgjobs.payload.summary import ITEMS, MAX_TEXT
 
@@ -42,27 +43,34 @@ class PicklePrefixDumper:
     method took a quarter more time.
     """
 
-    __slots__ = ("_module", "_name", "_names", "_target", "dump", "head")
+    __slots__ = ("dump", "head", "is_found")
 
     def __init__(self, callable: Callable[..., Any], limit: int) -> None:
-        self._target: Any = callable.base if isinstance(callable, Job) else callable
-        self._module = str(getattr(self._target, "__module__", ""))
-        self._name = str(getattr(self._target, "__qualname__", ""))
-        self._names: Mapping[str, Any] = getattr(sys.modules.get(self._module), "__dict__", {})
-        self.head = head = _head(self._target, self._module, self._name) if self.is_found() else None
+        target: Any = callable.base if isinstance(callable, Job) else callable
+        self.is_found = finder(target)
+        """Returns True if the callable is found by its name, now."""
+        self.head = head = _head(target) if self.is_found() else None
         """The beginning of all payloads; None: the callable is not pickled as its name alone."""
         self.dump: Dump = partial(dump, callable) if head is None else _quick(callable, head, limit)
 
-    def is_found(self) -> bool:
-        """Return True if the callable is found by its name, now: its module may have been loaded again."""
-        target: Any = self._target
-        module, name = self._module, self._name
-        return (
-            self._names.get(name, self) is target
-            and getattr(sys.modules.get(module), "__dict__", None) is self._names
-            and target.__module__ == module
-            and target.__qualname__ == name
-        )
+
+def finder(target: Any) -> Callable[[], bool]:
+    """Return the function that tells whether a callable is found by its name: its module may be loaded again."""
+    if isinstance(target, Job) and target.declared_name is not None:
+        own_name: str = target.declared_name
+        return lambda: find_job(own_name) is target
+    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return lambda: False
+    modules, path = sys.modules, name.split(".")
+
+    def is_found() -> bool:
+        found: Any = modules.get(module)
+        for part in path:
+            found = getattr(found, part, None)
+        return found is target and target.__module__ == module and target.__qualname__ == name
+
+    return is_found
 
 
 def _quick(callable: Callable[..., Any], head: bytes, limit: int) -> Dump:
@@ -83,22 +91,36 @@ def _quick(callable: Callable[..., Any], head: bytes, limit: int) -> Dump:
     return dump_call
 
 
-def _head(target: Any, module: str, name: str) -> bytes | None:
+def _head(target: Any) -> bytes | None:
     """Return the opcodes that put the callable on the stack, or None if it is not pickled as a name.
 
     They leave the memo empty: when the arguments are pickled alone, their entries are counted from 0.
     """
     try:
         pickled = pickle.dumps(target, PROTOCOL)
-        parts = [part.encode() for part in (module, name)]
+        if isinstance(target, Job) and target.declared_name is not None:
+            parts = [_text("pgjobs"), _text("job_by_name"), b"\x93"]  # STACK_GLOBAL
+            parts += [_text(target.declared_name), _text(target.__module__), b"\x86", b"R"]  # TUPLE2, REDUCE
+        else:
+            parts = [_text(target.__module__), _text(target.__qualname__), b"\x93"]
     except Exception:  # `dump` explains it better, or finds another way
         return None
-    if not _AS_EXPECTED or any(len(part) > 255 for part in parts) or b"_main__" in pickled:
+    if not _AS_EXPECTED or b"_main__" in pickled:
         return None
-    strings = [b"\x8c" + bytes([len(part)]) + part for part in parts]  # SHORT_BINUNICODE
-    if pickled[_START:] != strings[0] + b"\x94" + strings[1] + b"\x94\x93\x94.":  # MEMOIZE, STACK_GLOBAL, STOP
+    if pickled[_START:] != b"".join(part + b"\x94" for part in parts) + b".":  # each with a MEMOIZE, and STOP
         return None
-    return pickled[:2] + strings[0] + strings[1] + b"\x93"
+    return pickled[:2] + b"".join(parts)
+
+
+def _text(text: str) -> bytes:
+    """Return the opcode SHORT_BINUNICODE with a text; longer ones have another opcode.
+
+    Raises:
+        ValueError: it has more than 255 bytes.
+
+    """
+    encoded = text.encode()
+    return b"\x8c" + bytes([len(encoded)]) + encoded
 
 
 # -- Payload and summary at once -------------------------------------------------------------------------------------

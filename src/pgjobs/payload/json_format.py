@@ -12,16 +12,18 @@ What is called is the job's `task`. It has to be a function that declares it, so
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pgjobs.core.allowlist import AllowList
-from pgjobs.core.callables import parameters_of
+from pgjobs.core.allowlist import AllowList, not_allowed
+from pgjobs.core.callables import MAIN_MODULES, parameters_of
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
 from pgjobs.core.text import shorten_repr
 from pgjobs.jobs.job import Job, task_name
-from pgjobs.payload.safe.lookup import find, home_of
+from pgjobs.jobs.registry import find_job, missing
+from pgjobs.payload.fast_pickle import finder
+from pgjobs.payload.pickling import check_payload_size, in_main
+from pgjobs.payload.safe.lookup import find, home_of, may_run
 
 POSITIONAL = "*"  # the key of the arguments by position, where there are others: no parameter is called so
 
@@ -34,30 +36,23 @@ class JsonDumper:
 
     """
 
-    __slots__ = ("_job", "_limit", "_module", "_name")
+    __slots__ = ("_job", "_limit", "_name", "is_found")
 
     head = None  # of a pickle: there is none
 
     def __init__(self, job: Job[..., Any], limit: int) -> None:
-        self._job, self._limit = job.base, limit
-        self._module, _, self._name = task_name(job).partition(":")
-        if self._module in ("__main__", "__mp_main__"):
-            raise EnqueueError(
-                f"{self._name} is defined in __main__, the script that was started, and no worker can import it from "
-                "there: move it to a module of its own."
-            )
+        base: Any = job.base
+        self._job, self._limit = base, limit
+        self._name: str = base.__qualname__
+        if base.__module__ in MAIN_MODULES:
+            raise EnqueueError(in_main(self._name))
+        self.is_found = finder(base)
+        """Returns True if the job is found by its name, now."""
         if not self.is_found():
             raise EnqueueError(
                 f"{task_name(job)} has payload='json', and is not found by that name: that is for functions at the top "
                 "of a module, or static ones of a class there."
             )
-
-    def is_found(self) -> bool:
-        """Say whether the job is found by its name, now."""
-        found: Any = sys.modules.get(self._module)
-        for part in self._name.split("."):
-            found = getattr(found, part, None)
-        return found is self._job
 
     def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         """Make the payload of one call.
@@ -72,11 +67,7 @@ class JsonDumper:
             self._check(name, value)
         whole = list(args) if not kwargs else {POSITIONAL: args, **kwargs} if args else kwargs
         payload = _dumps(whole).encode()
-        if len(payload) > self._limit:
-            raise EnqueueError(
-                f"the payload of {task_name(self._job)} is {len(payload):,} bytes, and {self._limit:,} are allowed: "
-                "store the data elsewhere and enqueue a reference to it, or raise PGJOBS_MAX_PAYLOAD."
-            )
+        check_payload_size(self._job, payload, self._limit)
         return payload
 
     def _named(self, args: tuple[Any, ...]) -> list[tuple[str, Any]]:
@@ -129,17 +120,23 @@ def load_json(
         PayloadError: the payload can not be read, or the arguments do not fit.
 
     """
-    if allow is not None:
-        allow.check_task(task)
+    found: Any = find_job(task)
+    if found is None and ":" not in task:
+        raise missing(task, "no module that was imported here declares it")
+    if allow is not None and not may_run(task, allow):
+        raise NotAllowedError(not_allowed(task))
     whole = json.loads(payload)
     args, kwargs = (whole, {}) if isinstance(whole, list) else (whole.pop(POSITIONAL, []), whole)
     if not isinstance(args, list):
         raise PayloadError(
             f'the payload can not be loaded: "{POSITIONAL}" is a list of arguments, not {shorten_repr(args)}.'
         )
-    module, _, name = task.partition(":")
-    found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
-    if not isinstance(found, Job) or found.job_options.payload != "json" or home_of(found) != task:
+    if found is None:
+        module, _, name = task.partition(":")
+        found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
+        if home_of(found) != task:
+            found = None
+    if not isinstance(found, Job) or found.job_options.payload != "json":
         raise NotAllowedError(
             f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
         )

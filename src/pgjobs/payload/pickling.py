@@ -15,15 +15,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from pgjobs.core.allowlist import AllowList
-from pgjobs.core.callables import parameters_of
+from pgjobs.core.allowlist import AllowList, not_allowed
+from pgjobs.core.callables import MAIN_MODULES, parameters_of, unwrap
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
 from pgjobs.jobs.job import Job, options_of, task_name
 from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.jobs.registry import find_job
 
 PROTOCOL = 5
-_MAIN_MODULES = ("__main__", "__mp_main__")  # the second: the same, in a child of multiprocessing
 _REASON_LIMIT = 300  # characters of another library's message
 _STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
 _FROM_MEMO = frozenset({"BINGET", "LONG_BINGET"})
@@ -60,15 +60,27 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
         payload = pickle.dumps(call, PROTOCOL)
     except Exception as error:  # objects decide themselves what they raise when they are pickled
         payload = _dump_by_value(call, error)
-    limit = settings().max_payload
+    check_payload_size(target, payload, settings().max_payload)
+    if b"_main__" in payload:  # in both names of the script that was started
+        job = unwrap(target, methods=False).function
+        if isinstance(job, Job) and job.declared_name is not None and job.__module__ in MAIN_MODULES:
+            raise EnqueueError(in_main(job.__qualname__))
+        _refuse_main(target, payload)
+    return payload
+
+
+def check_payload_size(target: Callable[..., Any], payload: bytes, limit: int) -> None:
+    """Refuse a payload of more than `limit` bytes.
+
+    Raises:
+        EnqueueError: it is too large.
+
+    """
     if len(payload) > limit:
         raise EnqueueError(
             f"the payload of {task_name(target)} is {len(payload):,} bytes, and {limit:,} are allowed: store the data "
             "elsewhere and enqueue a reference to it, or raise PGJOBS_MAX_PAYLOAD."
         )
-    if b"_main__" in payload:  # in both names of the script that was started
-        _refuse_main(target, payload)
-    return payload
 
 
 def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pickles: bool = True) -> Call:
@@ -89,12 +101,28 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
             _check_size(payload)
             return Call(*load_json(payload, task, allow))
         if allow is None and pickles:
-            return Call(*pickle.loads(payload))
+            return Call(*_load_freely(payload))
         return _load_with_care(payload, task, allow if pickles else None)
     except (JobTimeout, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error
+
+
+def _load_freely(payload: bytes) -> Any:
+    try:
+        return pickle.loads(payload)
+    except (ImportError, AttributeError):
+        # A name that is gone: it may be an alias now. Only then, so that other payloads do not pay for it.
+        return _AliasUnpickler(io.BytesIO(payload)).load()
+
+
+class _AliasUnpickler(pickle.Unpickler):
+    """Finds jobs by their aliases, too."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        found = find_job(f"{module}:{name}")
+        return super().find_class(module, name) if found is None else found
 
 
 def _load_with_care(payload: bytes, task: str, allow: AllowList | None) -> Call:
@@ -104,11 +132,16 @@ def _load_with_care(payload: bytes, task: str, allow: AllowList | None) -> Call:
             f"the payload of {task} is a pickle, and this worker takes none (--payload json, PGJOBS_PAYLOAD): "
             'declare it with @job(payload="json") and enqueue it again, or let another worker run it.'
         )
-    from pgjobs.payload.safe.unpickler import loads  # where there is no list, it is not needed
+    from pgjobs.payload.safe.lookup import may_run  # imported lazily: without a list it is not needed
+    from pgjobs.payload.safe.unpickler import loads
 
-    allow.check_task(task)
+    known = may_run(task, allow)
+    if not known and ":" in task:
+        raise NotAllowedError(not_allowed(task))
     _check_size(payload)
     call = Call(*loads(payload, allow))
+    if not known and not may_run(task, allow):  # a name of its own: only now its job is imported
+        raise NotAllowedError(not_allowed(task))
     if options_of(call.callable).payload == "json":
         raise NotAllowedError(
             f'{task_name(call.callable)} has @job(payload="json"), and this payload is a pickle: enqueue it again, by '
@@ -135,7 +168,10 @@ def _why_not_loaded(error: BaseException) -> str:
             "at the same version?"
         )
     if isinstance(error, ImportError | AttributeError):
-        return f"the payload can not be loaded: {reason}. Was it moved or renamed after the job was enqueued?"
+        return (
+            f"the payload can not be loaded: {reason}. Was it moved or renamed after the job was enqueued? Then add "
+            "the old name to its aliases=, and start workers with --import."
+        )
     if isinstance(error, pickle.UnpicklingError | EOFError | ValueError | IndexError | KeyError | TypeError):
         return f"the payload can not be loaded, it is damaged or was made by other code: {reason}"
     return f"the payload can not be loaded: {reason}"
@@ -211,11 +247,16 @@ def _parts(
 
 def _refuse_main(target: Callable[..., Any], payload: bytes) -> None:
     for module, name in _globals(payload):
-        if module in _MAIN_MODULES:
-            raise EnqueueError(
-                f"{name} is defined in __main__, the script that was started, and no worker can import it from there: "
-                f"{_way_out_of_main(name.partition('.')[0])}."
-            )
+        if module in MAIN_MODULES:
+            raise EnqueueError(in_main(name))
+
+
+def in_main(name: str) -> str:
+    """Return why nothing that is defined in the script itself is enqueued, and what to do."""
+    return (
+        f"{name} is defined in __main__, the script that was started, and no worker can import it from there: "
+        f"{_way_out_of_main(name.partition('.')[0])}."
+    )
 
 
 def _way_out_of_main(name: str) -> str:

@@ -8,9 +8,10 @@ from types import ModuleType
 from typing import Any
 
 from pgjobs.core.allowlist import AllowList
+from pgjobs.core.callables import MAIN_MODULES
 from pgjobs.core.errors import NotAllowedError
-
-_MAIN_MODULES = ("__main__", "__mp_main__")
+from pgjobs.jobs.job import Job
+from pgjobs.jobs.registry import find_job
 
 
 def find(module: str, name: str, may_look_into: Callable[[type, str], bool]) -> Any:
@@ -25,7 +26,7 @@ def find(module: str, name: str, may_look_into: Callable[[type, str], bool]) -> 
         Others: those of the import; AttributeError, if there is no such name.
 
     """
-    if module.rpartition(".")[2] in _MAIN_MODULES:
+    if module.rpartition(".")[2] in MAIN_MODULES:
         raise NotAllowedError(f"{module}:{name} may not be used: {module} is a program, and to import it is to run it.")
     first, *rest = name.split(".")
     namespace = vars(import_module(module))  # not getattr(): a module's __getattr__ may import
@@ -45,9 +46,17 @@ def is_dunder(name: str) -> bool:
 
 
 def is_permitted(found: Any, allow: AllowList) -> bool:
-    """Say whether an object is defined where the list allows it, by its own words."""
+    """Return True if an object is defined where the list allows it; for a job with a name, also if that is listed."""
     module, _, name = home_of(found).partition(":")
-    return allow.permits(module, name)
+    return allow.permits(module, name) or (
+        type(found) is Job and found.declared_name is not None and allow.permits_task(found.declared_name)
+    )
+
+
+def may_run(task: str, allow: AllowList) -> bool:
+    """Return True if the list allows a task, by its name or because it is an allowed job's. Nothing is imported."""
+    found = find_job(task)
+    return allow.permits_task(task) or (found is not None and is_permitted(found, allow))
 
 
 def home_of(found: Any) -> str:

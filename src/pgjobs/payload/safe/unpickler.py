@@ -26,6 +26,7 @@ from pgjobs.core.callables import unwrap
 from pgjobs.core.errors import NotAllowedError, PayloadError
 from pgjobs.core.text import shorten_repr
 from pgjobs.jobs.job import Job
+from pgjobs.jobs.registry import find_job, import_job
 from pgjobs.payload.safe.lookup import find, home_of, is_dunder, is_permitted
 from pgjobs.payload.safe.machine import Machine
 from pgjobs.payload.safe.value_types import VALUES, Check, is_partial_state, is_uuid_state, is_zone
@@ -61,8 +62,12 @@ class _Mark:
     __slots__ = ()
 
 
-_GETATTR, _WITH_OPTIONS = _Mark(), _Mark()
-_MARKS = {("builtins", "getattr"): _GETATTR, ("pgjobs", "job_with_options"): _WITH_OPTIONS}
+_GETATTR, _WITH_OPTIONS, _BY_NAME = _Mark(), _Mark(), _Mark()
+_MARKS = {
+    ("builtins", "getattr"): _GETATTR,
+    ("pgjobs", "job_with_options"): _WITH_OPTIONS,
+    ("pgjobs", "job_by_name"): _BY_NAME,
+}
 
 
 def _permitted(_: _Args) -> bool:
@@ -87,6 +92,9 @@ class _Unpickler(Machine):
         mark = _MARKS.get((module, name))
         if mark is not None:
             return self._may_call(mark, _permitted)
+        job = find_job(f"{module}:{name}")  # by an alias
+        if job is not None and is_permitted(job, self._allow):
+            return self._may_call(job, _permitted)
         if not self._allow.permits(module, name):
             raise NotAllowedError(not_allowed(f"{module}:{name}"))
         found = find(module, name, lambda owner, _: is_permitted(owner, self._allow))
@@ -100,6 +108,19 @@ class _Unpickler(Machine):
 
     def _may_call(self, found: Any, check: Check) -> Any:
         self._callable[id(found)] = (found, check)
+        return found
+
+    def _by_name(self, name: Any, module: Any) -> Job[..., Any]:
+        """Do what `job_by_name` does, without an import of what is not on the list."""
+        if type(name) is not str or type(module) is not str:
+            raise NotAllowedError("the payload wants a job by a name that is not a string.")
+        found = find_job(name)
+        if found is None:
+            if not self._allow.permits_module(module):
+                raise NotAllowedError(not_allowed(module))
+            found = import_job(name, module)
+        if not is_permitted(found, self._allow):
+            raise NotAllowedError(not_allowed(home_of(found)))
         return found
 
     def _attribute(self, owner: Any, name: Any) -> Any:
@@ -129,6 +150,8 @@ class _Unpickler(Machine):
             return self.own(function(*args))
         if function is _GETATTR:
             return self._attribute(*args)
+        if function is _BY_NAME:
+            return self._may_call(self._by_name(*args), _permitted)
         if function is _WITH_OPTIONS:
             return _with_options(*args)
         if isinstance(function, type):

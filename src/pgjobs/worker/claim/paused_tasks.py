@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pgjobs.jobs.registry import names_of_task
+
 
 class PausedTasks:
     """`rows`: what is paused (a task, a module or a glob), and the LIKE patterns that it stands for."""
@@ -17,11 +19,12 @@ class PausedTasks:
         return bool(self._paused)
 
     def pause_of(self, task: str) -> str | None:
-        """Give what pauses a task; None: nothing does."""
+        """Return what pauses a task, by its name or by an alias of its job; None: nothing does."""
         try:
             return self._known[task]
         except KeyError:
-            found = next((name for name, regex in self._paused if regex.fullmatch(task)), None)
+            names = names_of_task(task)
+            found = next((name for name, regex in self._paused if any(map(regex.fullmatch, names))), None)
             self._known[task] = found
             return found
 

@@ -187,7 +187,7 @@ def _outcome_when_late(job: CurrentJob, answer: bytes | None) -> Outcome:
 
 
 def _question(job: CurrentJob) -> bytes:
-    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("lane", "_asked")}
+    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("local_queue", "_asked")}
     return pickle.dumps(values | {"turn": ("", job.breaker)})
 
 

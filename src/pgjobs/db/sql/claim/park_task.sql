@@ -1,14 +1,31 @@
--- Claimed → waiting, because its task is paused. The attempt does not count. The pause is locked: who ends it waits, and
--- then sees what was parked. Where it has ended, nothing is parked, and the job is handed back.
--- What was asked to be cancelled is left: see cancel.sql.
+-- Claimed → waiting, because its task is paused. The attempt does not count. The pause is locked: a transaction that ends
+-- it waits, and then sees what was parked. Where it has ended, nothing is parked, and the job is handed back.
+-- A job that was asked to end is left alone: see cancel.sql.
 WITH paused AS MATERIALIZED (
-    SELECT p.task FROM pgjobs.paused_tasks AS p WHERE p.task = ANY (%(tasks)s::text[]) ORDER BY p.task FOR KEY SHARE
+    SELECT p.task, p.patterns
+    FROM pgjobs.paused_tasks AS p
+    WHERE p.task = ANY (%(tasks)s::text[])
+    ORDER BY p.task
+    FOR KEY SHARE
+), parked AS (
+    UPDATE pgjobs.jobs AS live
+    SET status = 'waiting', held = 'task', attempt = greatest(live.attempt - 1, 0), worker_id = NULL, started_at = NULL
+    FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(tasks)s::text[]) AS a (id, claims, task)
+    WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
+      AND live.status = 'running' AND live.worker_id = %(worker_id)s
+      AND live.cancel_reason IS NULL
+      AND a.task = ANY (ARRAY (SELECT p.task FROM paused AS p))
+    RETURNING live.id, live.task, a.task AS pause
+), widened AS (
+    -- The job may have been found by an alias of its task, which only code knows: the pause covers that name from now on,
+    -- so that it is not put back as long as the pause lasts.
+    UPDATE pgjobs.paused_tasks AS p
+    SET patterns = p.patterns || n.patterns
+    FROM (SELECT parked.pause, array_agg(DISTINCT regexp_replace(parked.task, '([\\%%_])', '\\\1', 'g')) AS patterns
+          FROM parked
+          JOIN paused ON paused.task = parked.pause
+          WHERE NOT parked.task LIKE ANY (paused.patterns)
+          GROUP BY parked.pause) AS n
+    WHERE p.task = n.pause
 )
-UPDATE pgjobs.jobs AS live
-SET status = 'waiting', held = 'task', attempt = greatest(live.attempt - 1, 0), worker_id = NULL, started_at = NULL
-FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(tasks)s::text[]) AS a (id, claims, task)
-WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
-  AND live.status = 'running' AND live.worker_id = %(worker_id)s
-  AND live.cancel_reason IS NULL
-  AND a.task = ANY (ARRAY (SELECT p.task FROM paused AS p))
-RETURNING live.id, false AS controlled
+SELECT id, false AS controlled FROM parked
