@@ -23,7 +23,7 @@ class Row:
 
 
 def values(result: Result, measure: str, stand: str, *path: str) -> list[float]:
-    """Give a figure of all rounds, such as `values(result, "idle", "pgjobs best", "after", "p50")`; failed ones not."""
+    """Return a figure of all good rounds, such as `values(result, "idle", "pgjobs best", "after", "p50")`."""
     found = []
     for run in result.get("measures", {}).get(measure, {}).get(stand, []):
         value: Any = run
@@ -35,7 +35,7 @@ def values(result: Result, measure: str, stand: str, *path: str) -> list[float]:
 
 
 def at_least(aim: str, wanted: float, ours: Sequence[float], theirs: Sequence[float]) -> Row:
-    """Give the row for a ratio that is to be so high."""
+    """Return the row for a ratio that is to be so high."""
     reached = ratio(ours, theirs)
     if reached is None:
         return Row(aim, f"≥ {wanted:g}", "not measured", None)
@@ -43,7 +43,7 @@ def at_least(aim: str, wanted: float, ours: Sequence[float], theirs: Sequence[fl
 
 
 def less_than_keepers(aim: str, result: Result, *path: str) -> Row:
-    """Give the row for a cost that is to be less than that of each other queue that keeps finished jobs."""
+    """Return the row for a cost that is to be less than that of each other queue that keeps finished jobs."""
     wanted = "less than each peer that keeps finished jobs"
     ours = values(result, "drain_1", OURS, *path)
     others = [
@@ -59,7 +59,7 @@ def less_than_keepers(aim: str, result: Result, *path: str) -> Row:
 
 
 def aims(bench: Result, peers: Result, growth: Mapping[str, Result]) -> list[Row]:
-    """Give all rows. `bench` is compared with the SQL alone, `peers` with the other queues, `growth` with itself."""
+    """Return all rows. `bench` is compared with the SQL alone, `peers` with the other queues, `growth` with itself."""
     rows = []
     for processes in (1, 2):
         name, text = f"drain_{processes}", "process" if processes == 1 else "processes"

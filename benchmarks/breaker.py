@@ -35,7 +35,7 @@ LOG = """
     CREATE TRIGGER log_change AFTER UPDATE ON pgjobs.breakers FOR EACH ROW
         WHEN (OLD.changed_at IS DISTINCT FROM NEW.changed_at) EXECUTE FUNCTION log_change();
 """
-# Before they are due nobody could run them; a retry's time of its own is not the breaker's.
+# Before they are due no worker could run them; a retry's time of its own is not the breaker's.
 DUE = "SELECT count(*) FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running') AND run_at < now()"
 LEFT = "SELECT count(*) FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running')"
 
@@ -152,7 +152,7 @@ def main() -> None:
 def of_breaker(
     changes: list[tuple[str, float, float]], calls: list[tuple[float, bool]], down_at: float, well_at: float
 ) -> dict[str, object]:
-    """Give what the breaker did: when, and who came through."""
+    """Return what the breaker did: when, and which jobs ran."""
     opened = [(at, until) for state, until, at in changes if state == "open"]
     closed = [at for state, _, at in changes if state == "closed" and at > well_at]
     assert opened, "it never opened"

@@ -24,7 +24,7 @@ ENOUGH = 75.0  # seconds after which no round begins
 
 
 def compare(url: str | None, jobs: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Give jobs per second of ours and of the SQL alone, of each round.
+    """Return jobs per second of ours and of the SQL alone, of each round.
 
     Raises:
         Failed: one of them did not get done, or lost a job.

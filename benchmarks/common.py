@@ -69,7 +69,7 @@ def worker(url: str, *options: object, quiet: bool = False) -> Iterator[subproce
 
 
 def scalar(conn: psycopg.Connection, query: str, values: Sequence[Any] = ()) -> Any:
-    """Give the first value of the first row."""
+    """Return the first value of the first row."""
     row = conn.execute(query, values).fetchone()
     assert row is not None
     return row[0]

@@ -26,7 +26,7 @@ _COUNTERS = """
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Give the CPU seconds of these processes and all below them, those included that have ended and were reaped."""
+    """Return the CPU seconds of these processes and all below them, those included that have ended and were reaped."""
     total = 0.0
     for pid in pids:
         try:
@@ -85,13 +85,13 @@ class Watch:
         self._ask("CHECKPOINT")
 
     def pending(self) -> int:
-        """Give the number of jobs that are not finished."""
+        """Return the number of jobs that are not finished."""
         row = self._ask(self._pending).fetchone()
         assert row is not None
         return int(row[0])
 
     def counters(self) -> Counters:
-        """Wait until nobody is connected (or has been for too long), and read."""
+        """Wait until no connection is left (or until that takes too long), and read."""
         self._leave()
         deadline = time.monotonic() + STATISTICS_SECONDS
         while self._outside.execute(_OTHERS, [self._database]).fetchone() != (0,) and time.monotonic() < deadline:

@@ -22,25 +22,25 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Give the spread of some values; None where there are none."""
+    """Return the spread of some values; None where there are none."""
     return Spread(statistics.median(values), min(values), max(values)) if values else None
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the value that so many percent of the values do not exceed: one of them, none in between."""
+    """Return the value that so many percent of the values do not exceed: one of them, none in between."""
     ordered = sorted(values)
     rank = -(-len(ordered) * percent // 100)  # rounded up
     return ordered[max(0, int(rank) - 1)]
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Give what the tables show of latencies."""
+    """Return what the tables show of latencies."""
     shown = {f"p{percent}": percentile(values, percent) for percent in (50, 95, 99)}
     return {name: round(value, 3) for name, value in {**shown, "max": max(values)}.items()}
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Give ours ÷ theirs. Where both were measured in the same rounds, the median of the rounds' own ratios.
+    """Return ours ÷ theirs. Where both were measured in the same rounds, the median of the rounds' own ratios.
 
     A round lasts a minute, a run much longer: what slows the machine down for a while slows both values of a round.
     """
@@ -62,7 +62,7 @@ class Probe:
 
 
 def next_rate(ceiling: float, probes: Sequence[Probe]) -> float | None:
-    """Give the rate to try next, or None when the search is over.
+    """Return the rate to try next, or None when the search is over.
 
     From the ceiling downwards. After the first failure half way between what came in and what was served, because
     workers do better when producers leave them more of the machine; after the next a little less than what was served.

@@ -3,7 +3,7 @@
     python -m benchmarks.kill_loop [URL] [--rounds 30] [--jobs 300] [--seed N]
 
 Each round: two worker processes on jobs that append to a table. In turns one worker process, its supervisor, or all of
-them are killed; a second supervisor looks after what the first one can not.
+them are killed; a second supervisor looks after what the first one cannot.
 """
 
 from __future__ import annotations

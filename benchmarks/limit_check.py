@@ -129,7 +129,7 @@ class Play:
             self._supervisors[self._supervisors.index(chosen)] = self._start()
 
     def pause(self) -> float:
-        """Give the seconds until the next kill."""
+        """Return the seconds until the next kill."""
         return self._dice.uniform(*KILL_EVERY)
 
     def _running_pid(self) -> int | None:

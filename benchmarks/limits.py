@@ -60,7 +60,7 @@ KINDS = {
 
 
 def drain(url: str, kind: Kind, keys: int, jobs: int, processes: int) -> float:
-    """Give the jobs per second of one drain.
+    """Return the jobs per second of one drain.
 
     Raises:
         AssertionError: it was not done in time.

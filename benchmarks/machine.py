@@ -1,4 +1,4 @@
-"""What the figures were measured on and with, so far as it matters and names nobody."""
+"""What the figures were measured on and with, so far as it matters and identifies no person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def describe(server: Server, redis: Redis | None = None) -> dict[str, Any]:
-    """Give date, commit, machine, and the servers with their settings."""
+    """Return date, commit, machine, and the servers with their settings."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
@@ -36,7 +36,7 @@ def describe(server: Server, redis: Redis | None = None) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Give the commit that is checked out, with `+` if what is measured has been changed since."""
+    """Return the commit that is checked out, with `+` if what is measured has been changed since."""
     try:
         head = _git("rev-parse", "--short", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--", "src", "migrations", "benchmarks/*.py") else "")

@@ -105,7 +105,7 @@ PEERS: tuple[Contender, ...] = (
         title="Celery (Redis)",
         default=Configuration("default", "child processes, prefetch 4"),
         # Its guide to optimizing: for short jobs a prefetch of 64 or 128; what is not needed is switched off. Tried:
-        # threads, which are slower, and no pool ("solo"), which is as fast, but can not use a second core.
+        # threads, which are slower, and no pool ("solo"), which is as fast, but cannot use a second core.
         best=Configuration("prefork", "child processes, prefetch 128, no gossip, mingle, heartbeat"),
         jobs=5_000,
         keeps=False,

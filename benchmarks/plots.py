@@ -101,7 +101,7 @@ def _line(
 
 
 def _factor(result: dict[str, Any], series: dict[str, Any], measure: str, point: dict[str, Any]) -> float:
-    """Give what a figure is multiplied with in the lower picture; 0 where it is not in it."""
+    """Return the factor of a figure in the lower picture; 0 where it is not in it."""
     if result.get("compare") == "bytes":
         return float(point["x"]) / 1e6
     if result.get("compare") == "limit":
@@ -113,7 +113,7 @@ def _factor(result: dict[str, Any], series: dict[str, Any], measure: str, point:
 
 
 def _look(series: dict[str, Any], index: int, all_series: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Give a contender its colour, and each of its series a line and a mark of its own."""
+    """Return each series' colour (one per contender), line and mark."""
     nth = sum(1 for other in all_series[:index] if other["contender"] == series["contender"])
     return {
         "color": COLOURS.get(series["contender"], "#7d3c98"),
@@ -125,7 +125,7 @@ def _look(series: dict[str, Any], index: int, all_series: Sequence[dict[str, Any
 
 
 def _places(points: Sequence[dict[str, Any]], measure: str, xs: list[float]) -> tuple[list[int], list[float]]:
-    """Give x and y. All steps are equally wide: they are decades or doublings, and some begin with zero."""
+    """Return x and y. All steps are equally wide: they are decades or doublings, and some begin with zero."""
     return [xs.index(point["x"]) for point in points], [point[measure] for point in points]
 
 

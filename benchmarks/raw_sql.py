@@ -1,7 +1,7 @@
 """The ceiling: the hot statements alone, on connections like a worker's, and bare INSERTs.
 
 Used by `drivers/raw_sql.py`. The claim and the acknowledgement are the project's own statements, so that a figure
-beside this one says what is lost in Python; the INSERTs are what somebody would write who has a payload and a table.
+beside this one says what is lost in Python; the INSERTs are what one would write with a payload and a table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TASK = "benchmarks.tasks:noop"
 SUMMARY = "noop(123456)"
 PAYLOAD = dump(noop, (123456,), {})
 
-# Without RETURNING: nobody asked for the ids. What is left out has the same value by default.
+# Without RETURNING: the ids are not needed. What is left out has the same value by default.
 _INSERT = "INSERT INTO pgjobs.jobs (queue, task, summary, payload) VALUES (%b::text, %b::text, %b::text, %b::bytea)"
 _INSERT_MANY = """
     INSERT INTO pgjobs.jobs (queue, task, summary, payload)
@@ -55,7 +55,7 @@ def insert_many(connection: psycopg.Connection, rows: int) -> None:
 
 
 def work(url: str, batch: int, *, call: bool = False) -> None:
-    """Claim on one connection and acknowledge on another, for ever. `call`: and run the jobs, one after another."""
+    """Claim on one connection and acknowledge on another, forever. `call`: and run the jobs, one after another."""
     handover: queue.SimpleQueue[tuple[list[int], list[int]]] = queue.SimpleQueue()
     with connect_hot(url, application_name="bench register") as connection:
         row = connection.execute(_REGISTER).fetchone()
@@ -67,7 +67,7 @@ def work(url: str, batch: int, *, call: bool = False) -> None:
 def claim(
     url: str, worker_id: int, batch: int, out: queue.SimpleQueue[tuple[list[int], list[int]]], *, call: bool
 ) -> None:
-    """Claim one batch after another, from where the last one ended, and from the beginning when there is none."""
+    """Claim one batch after another, from where the last one ended, and from the beginning when nothing was found."""
     log = os.open(os.environ["BENCH_RAN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     beginning = [(LONG_AGO, 0)] * len(PRIORITIES)
     frontier = list(beginning)
@@ -110,7 +110,7 @@ def claim(
 
 
 def records(ids: Sequence[int]) -> bytes:
-    """Say that these ran. The first id of emptied tables is 1: that of job -1."""
+    """Record that these ran. The first id of emptied tables is 1: that of job -1."""
     numbers = [number - 2 for number in ids]
     return struct.pack(f"<{2 * len(ids)}q", *chain.from_iterable(zip(numbers, repeat(time.time_ns()), strict=False)))
 

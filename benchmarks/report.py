@@ -26,13 +26,13 @@ CURVES = ("backlog", "history", "snapshot")  # those that are aims
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Give a result; an empty one where there is none."""
+    """Return a result; empty if it does not exist."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
 def parts(results: Path = RESULTS) -> dict[str, str]:
-    """Give what can be written from the results that are there, by name."""
+    """Return what can be written from the results that are there, by name."""
     bench, peers = load(results / "bench.json"), load(results / "peers.json")
     growth = {name: load(results / f"growth-{name}.json") for name in CURVES}
     found: dict[str, str] = {}
@@ -59,7 +59,7 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
 
 
 def filled(text: str, found: Mapping[str, str]) -> str:
-    """Give the document with these parts in their places."""
+    """Return the document with these parts in their places."""
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]

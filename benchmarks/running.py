@@ -1,4 +1,4 @@
-"""Start what a contender needs, feed it, wait for it; and never wait for ever.
+"""Start what a contender needs, feed it, wait for it; and never wait without a limit.
 
     with stand.workers(2) as workers, stand.producers("bulk", 50_000, 1_000) as producers:
         sent = producers.send()
@@ -77,7 +77,7 @@ class Stand:
         return self.server.database(self.database)
 
     def with_variables(self, **variables: object) -> Stand:
-        """Give the same with more in its environment."""
+        """Return the same with more in its environment."""
         more = {name: str(value) for name, value in variables.items()}
         return replace(self, variables={**self.variables, **more})
 
@@ -105,7 +105,7 @@ class Stand:
         return Watch(self.url, self.contender.pending)
 
     def server_cpu(self) -> float | None:
-        """Give the CPU seconds of the server that it uses; None if that server is out of sight."""
+        """Return the CPU seconds of the server that it uses; None if that server is out of sight."""
         pid = self.redis.pid if self.contender.redis and self.redis else self.server.pid
         return None if pid is None else cpu_seconds([pid])
 
@@ -212,7 +212,7 @@ class _Process:
         return self.popen.wait(seconds)
 
     def line(self, deadline: float) -> str:
-        """Give the next line that it prints.
+        """Return the next line that it prints.
 
         Raises:
             Failed: it has ended, or says nothing until then.
@@ -227,7 +227,7 @@ class _Process:
         return line
 
     def last_words(self) -> str:
-        """Give the last line that it wrote to its log, without what is this machine's."""
+        """Return the last line that it wrote to its log, without what is this machine's."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return anonymous(lines[-1]) if lines else f"without a word, exit code {self.popen.returncode}"
 
@@ -260,11 +260,11 @@ class Workers:
         return [member.pid for member in self._members]
 
     def cpu_seconds(self) -> float:
-        """Give what they have used until now, from their start."""
+        """Return what they have used until now, from their start."""
         return cpu_seconds(self.pids)
 
     def processes(self) -> list[psutil.Process]:
-        """Give all their processes, children included."""
+        """Return all their processes, children included."""
         found = [psutil.Process(pid) for pid in self.pids]
         return found + [child for process in found for child in process.children(recursive=True)]
 
@@ -275,11 +275,11 @@ class Workers:
                 raise Failed(f"a worker ended (exit code {member.popen.returncode}): {member.last_words()}")
 
     def count(self) -> int:
-        """Give the number of jobs that have started, those that were run twice counted twice."""
+        """Return the number of jobs that have started, those that were run twice counted twice."""
         return self._ran.stat().st_size // _RAN.size
 
     def ran(self) -> list[tuple[int, int]]:
-        """Give number and time (ns) of each job that has started, in the order of time."""
+        """Return number and time (ns) of each job that has started, in the order of time."""
         data = self._ran.read_bytes()
         records = list(_RAN.iter_unpack(data[: len(data) // _RAN.size * _RAN.size]))
         return sorted(records, key=lambda record: record[1])
@@ -353,7 +353,7 @@ class Producers:
                 raise Failed(f"a producer said {anonymous(line)!r} and not 'ready'")
 
     def begin(self) -> None:
-        """Give the word."""
+        """Send the start signal."""
         self._cpu_before = cpu_seconds(member.pid for member in self._members)
         for member in self._members:
             assert member.popen.stdin is not None
@@ -375,7 +375,7 @@ class Producers:
         return Sent(sum(answer["jobs"] for answer in answers), started, ended, cpu)
 
     def send(self, seconds: float) -> Sent:
-        """Give the word, and wait."""
+        """Send the start signal, and wait."""
         self.begin()
         return self.finish(seconds)
 
@@ -413,7 +413,7 @@ def _stop(members: list[_Process]) -> None:
 
 
 def command_of(contender: Contender) -> tuple[str, ...]:
-    """Give the command line of a contender's driver, in whose environment its packages are.
+    """Return the command line of a contender's driver, in whose environment its packages are.
 
     Raises:
         CanNotBeInstalled: see `benchmarks.environments`.

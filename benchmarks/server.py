@@ -46,11 +46,11 @@ class Server:
     pid: int | None
 
     def database(self, name: str) -> str:
-        """Give the URL of another database on it."""
+        """Return the URL of another database on it."""
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def drop(self, name: str) -> None:
-        """Drop a database, whoever is in it."""
+        """Drop a database, closing its connections."""
         with psycopg.connect(self.url, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -72,7 +72,7 @@ def server(url: str | None = None, settings: Mapping[str, str] = SETTINGS) -> It
         yield look(url)
         return
     parent = Path(tempfile.mkdtemp(prefix="pgjobs-bench-"))
-    parent.chmod(0o711)  # its server may run as somebody else, who must pass through
+    parent.chmod(0o711)  # its server may run as another user, who must pass through
     directory = parent / "server"
     try:
         with embedded_server(directory) as embedded, psycopg.connect(embedded.url, autocommit=True) as admin:
@@ -87,7 +87,7 @@ def server(url: str | None = None, settings: Mapping[str, str] = SETTINGS) -> It
 
 
 def look(url: str) -> Server:
-    """Say what kind of server is at the URL."""
+    """Return the kind of server at the URL."""
     with psycopg.connect(url, autocommit=True) as conn:
         rows = conn.execute(
             "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY (%s) ORDER BY name", [list(TELLING)]
@@ -97,7 +97,7 @@ def look(url: str) -> Server:
 
 
 def _postmaster(backend: int) -> int | None:
-    """Give the parent of a backend, if that is a process on this machine."""
+    """Return the parent of a backend, if that is a process on this machine."""
     try:
         process = psutil.Process(backend)
         parent = process.parent()

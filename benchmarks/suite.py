@@ -1,9 +1,9 @@
-"""Measure ours beside the SQL alone, or beside the other queues: in rounds, everybody in turn.
+"""Measure ours beside the SQL alone, or beside the other queues: in rounds, each contender in turn.
 
     python -m benchmarks.suite [--peers] [--rounds N] [--only NAME]… [URL]
 
 The result goes to benchmarks/results/bench.json or peers.json (or where --to says), progress to stderr. Each measure
-begins with empty tables, fresh statistics and a checkpoint, and has a time limit. A contender that can not be installed
+begins with empty tables, fresh statistics and a checkpoint, and has a time limit. A contender that cannot be installed
 or fails is a line in the result.
 """
 
@@ -67,7 +67,7 @@ class Suite:
         self._began = time.monotonic()
 
     def measures(self) -> Iterator[Measure]:
-        """Give them in their order. What has no configuration of its own (enqueueing) is measured at `best` alone."""
+        """Return them in their order. What has no configuration of its own (enqueueing) is measured at `best` alone."""
         rounds = self.rounds
         for clients in (1, 16, 64):
             yield Measure(f"enqueue_{clients}", partial(enqueue, clients=clients), _is_best, rounds)
@@ -103,7 +103,7 @@ class Suite:
             say(f"{elapsed:5.0f} s  {part}  {measure.name:<16} {stand.name:<22} {shorten_repr(run)}")
 
     def _jobs_of(self, stand: Stand) -> int:
-        """Give how many jobs to drain: as many as the contender says, or fewer if that would take too long."""
+        """Return how many jobs to drain: as many as the contender says, or fewer if that would take too long."""
         most = stand.contender.jobs
         if not self._peers or stand.contender in (PGJOBS, RAW_SQL):
             return most
@@ -160,7 +160,7 @@ def attempt(run: Callable[..., Run], *arguments: object) -> Run:
 
 
 def shorten_repr(run: Run) -> str:
-    """Say the most important of a result in a few words."""
+    """Summarise a result in a few words."""
     if "error" in run:
         return f"FAILED: {run['error']}"
     if "after" in run:
@@ -173,7 +173,7 @@ def say(line: str) -> None:
 
 
 def contenders(*, peers: bool, only: list[str]) -> list[Contender]:
-    """Give who takes part: ours, the SQL alone, and perhaps the others."""
+    """Return the contenders: ours, the SQL alone, and perhaps the others."""
     found = [PGJOBS, RAW_SQL]
     if peers:
         from benchmarks.peers import PEERS
@@ -199,7 +199,7 @@ def prepared(contender: Contender, place: Server, cache: Redis | None) -> Run:
 
 
 def versions(contender: Contender) -> dict[str, str]:
-    """Give what is installed for it."""
+    """Return what is installed for it."""
     if not contender.packages and not contender.node:
         return {}
     from benchmarks import environments

@@ -42,7 +42,7 @@ LESS_IS_BETTER = {"idle", "loaded_50", "loaded_90"}
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Give a table; all columns but the first are aligned to the right."""
+    """Return a table; all columns but the first are aligned to the right."""
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -55,7 +55,7 @@ def number(value: float) -> str:
 
 
 def cell(result: Result, column: Column, stand: str, *, bounds: bool = True) -> str:
-    """Give the median, and with `bounds` least and greatest where there are several rounds."""
+    """Return the median, and with `bounds` least and greatest where there are several rounds."""
     _, measure, path = column
     runs = result["measures"].get(measure, {}).get(stand, [])
     found = spread(values(result, measure, stand, *path))
@@ -67,7 +67,7 @@ def cell(result: Result, column: Column, stand: str, *, bounds: bool = True) -> 
 
 
 def stands(result: Result) -> list[tuple[str, str]]:
-    """Give name and title of each contender in each configuration that was measured."""
+    """Return name and title of each contender in each configuration that was measured."""
     titles = {contender["name"]: contender["title"] for contender in result["contenders"]}
     names = dict.fromkeys(name for runs in result["measures"].values() for name in runs)
     order = list(titles)
@@ -79,7 +79,7 @@ def stands(result: Result) -> list[tuple[str, str]]:
 
 
 def figures(result: Result, columns: Sequence[Column], *, bounds: bool = True) -> str:
-    """Give a table with a row for each contender and configuration that has any of these figures."""
+    """Return a table with a row for each contender and configuration that has any of these figures."""
     rows = []
     used = [column for column in columns if any(cell(result, column, name) != NOTHING for name, _ in stands(result))]
     for name, title in stands(result):
@@ -90,7 +90,7 @@ def figures(result: Result, columns: Sequence[Column], *, bounds: bool = True) -
 
 
 def standing(result: Result) -> str:
-    """Give for each figure who is first, and where ours is: the losses as well as the wins. Without the SQL alone."""
+    """Return the first contender and our place for each figure: losses as well as wins, without the SQL alone."""
     titles = {contender["name"]: contender["title"] for contender in result["contenders"]}
     rows = []
     for column, less, text in _compared():
@@ -115,7 +115,7 @@ def standing(result: Result) -> str:
 
 
 def _compared() -> Iterable[tuple[Column, bool, str]]:
-    """Give the columns, whether less is better, and what a row is called."""
+    """Return the columns, whether less is better, and what a row is called."""
     texts: Mapping[str, Callable[[str], str]] = {
         "enqueue_16": lambda title: f"enqueue, {title}",
         "enqueue_64": lambda title: f"enqueue, {title}",
@@ -137,13 +137,13 @@ def _times(better: float, worse: float, less: bool) -> str:
 
 
 def aim_table(rows: Sequence[Row]) -> str:
-    """Give the aims beside what was reached."""
+    """Return the aims beside what was reached."""
     words = {True: "yes", False: "**no**", None: NOTHING}
     return markdown(["", "aim", "reached", ""], [[row.aim, row.wanted, row.reached, words[row.met]] for row in rows])
 
 
 def contenders(result: Result) -> str:
-    """Give what was measured, in which versions and with which settings."""
+    """Return what was measured, in which versions and with which settings."""
     rows = []
     for one in result["contenders"]:
         versions = ", ".join(f"{name} {version}" for name, version in one.get("versions", {}).items())
@@ -155,7 +155,7 @@ def contenders(result: Result) -> str:
 
 
 def failures(result: Result) -> str:
-    """Give a line for everything that failed; "" if nothing did."""
+    """Return a line for everything that failed; "" if nothing did."""
     lines = [
         f"- {title}, {measure}: {run['error']}"
         for measure, runs in result["measures"].items()
@@ -173,7 +173,7 @@ def failures(result: Result) -> str:
 
 
 def machine(result: Mapping[str, Any]) -> str:
-    """Give what it was measured on."""
+    """Return what it was measured on."""
     place, server = result["machine"], result["postgresql"]
     settings = ", ".join(f"`{name} = {value}`" for name, value in server["settings"].items())
     lines = [

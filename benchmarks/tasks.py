@@ -18,7 +18,7 @@ _here = threading.local()
 
 @job(queue=QUEUE)
 def noop(number: int, padding: str = "") -> None:
-    """Say that it ran, and take as long as the harness wants."""
+    """Record that it ran, and take as long as the harness wants."""
     ran(number)
     if JOB_SECONDS:
         time.sleep(JOB_SECONDS)

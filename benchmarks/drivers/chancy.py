@@ -1,7 +1,7 @@
 """chancy through its public API. How jobs are run is a setting of the queue, so a worker declares it when it starts.
 
 Its default runs plain functions in child processes, its fastest way coroutines; which of the two `noop` is, the job's
-row does not say, but who imports this module: a worker, and the processes that it starts.
+row does not say, but the processes that import this module: a worker, and those that it starts.
 """
 
 from __future__ import annotations

@@ -14,19 +14,19 @@ _COPY = "_copy"
 
 
 def recreate() -> None:
-    """Make the database of BENCH_DATABASE_URL anew. One that is there is dropped, whoever is in it."""
+    """Make the database of BENCH_DATABASE_URL anew. An existing one is dropped, and its connections are closed."""
     _create(_name(), "template1")
 
 
 def keep_copy() -> None:
-    """Keep the database as it is, for `restore_copy`. Whoever is in it is thrown out."""
+    """Keep the database as it is, for `restore_copy`. Its connections are closed."""
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
     execute(f"{others} AND pid <> pg_backend_pid()")
     _create(_name() + _COPY, _name())
 
 
 def restore_copy() -> None:
-    """Make the database as it was when its copy was kept. Whoever is in it is thrown out."""
+    """Make the database as it was when its copy was kept. Its connections are closed."""
     _create(_name(), _name() + _COPY)
 
 

@@ -131,7 +131,7 @@ async def _paced(driver: Driver, rate: float, seconds: float, batch: int, client
     sent = os.open(os.environ["BENCH_SENT"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def times(numbers: range) -> Any:
-        """Give one part after another with the time when it is to be sent: at random around an even beat."""
+        """Yield each part with the time at which to send it: random around an even beat."""
         begin = time.monotonic() + random.uniform(0, pause)  # noqa: S311 (no secret)
         for turn, first in enumerate(range(0, len(numbers), batch)):
             yield numbers[first : first + batch], begin + (turn + random.uniform(-0.3, 0.3)) * pause  # noqa: S311

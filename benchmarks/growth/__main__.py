@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _stand(contender: Contender, own: Server) -> Stand | None:
-    """Give the contender at its best; say why if it can not be measured."""
+    """Return the contender at its best; say why if it cannot be measured."""
     try:
         stand = Stand(contender, contender.best, command_of(contender), own)
         begin(stand)

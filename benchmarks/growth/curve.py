@@ -43,7 +43,7 @@ class Series:
         return fill.TABLES[self.stand.contender.name]
 
     def head(self) -> dict[str, Any]:
-        """Give what a result says of it."""
+        """Return what a result says of it."""
         return {
             "contender": self.stand.contender.name,
             "label": self.label,
@@ -185,10 +185,10 @@ def wait_until_started(stand: Stand, workers: Workers, processes: int) -> int:
 
 
 def ran_by(workers: Workers) -> Records:
-    """Give number and time (ns) of the jobs that ran. As an array: ten million tuples are gigabytes."""
+    """Return number and time (ns) of the jobs that ran. As an array: ten million tuples are gigabytes."""
     return read_records(workers._ran, 2)
 
 
 def sent_by(producers: Producers) -> Records:
-    """Give number, time before and time after its transaction (ns) of the jobs that were sent."""
+    """Return number, time before and time after its transaction (ns) of the jobs that were sent."""
     return read_records(producers._sent, 3)

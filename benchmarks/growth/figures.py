@@ -23,7 +23,7 @@ def read_records(path: Path, numbers: int) -> Records:
 
 
 def drained(ran: Records, jobs: int, warm_up: float = WARM_UP) -> dict[str, Any]:
-    """Give the rate at which the first `jobs` ran after the warm-up, and over how many seconds.
+    """Return the rate at which the first `jobs` ran after the warm-up, and over how many seconds.
 
     Raises:
         ValueError: too few jobs ran to say.
@@ -68,14 +68,14 @@ def windows(sent: Records, ran: Records, length: float, start: int, end: int) ->
 
 
 def dict_of(numbers: Records, values: Records) -> Records:
-    """Give an array in which the value of a number is at that place. Numbers are from 0 on, and dense."""
+    """Return an array in which the value of a number is at that place. Numbers are from 0 on, and dense."""
     found = numpy.zeros(int(numbers.max(initial=-1)) + 1, dtype=numpy.int64)
     found[numbers] = values
     return found
 
 
 def median_of(rounds: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> dict[str, Any]:
-    """Give one point of several rounds: the median of each measure, beside all that was measured."""
+    """Return one point of several rounds: the median of each measure, beside all that was measured."""
     good = [one for one in rounds if "error" not in one]
     if not good:
         return {"error": rounds[0]["error"]}
@@ -91,7 +91,7 @@ def median_of(rounds: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> d
 
 
 def base(points: Sequence[Mapping[str, Any]], measure: str) -> float | None:
-    """Give what a series is compared with: its first point that took long enough to be one, if there is any."""
+    """Return what a series is compared with: its first point that took long enough to be one, if there is any."""
     measured = [point for point in points if measure in point]
     long_enough = [point for point in measured if point.get("seconds", LONG_ENOUGH) >= LONG_ENOUGH]
     return float((long_enough or measured)[0][measure]) if measured else None

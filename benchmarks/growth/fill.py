@@ -99,7 +99,7 @@ def take_sample(url: str, tables: Tables) -> None:
 def due(url: str, tables: Tables, jobs: int, *, queues: int = 1, each: int = 0, quietly: bool = True) -> float:
     """Let so many due jobs wait, and `each` in all `queues` but the first; give the seconds that it took.
 
-    The neighbours' jobs came in over the same time, evenly among the others. `quietly`: nobody works on them yet, and
+    The neighbours' jobs came in over the same time, evenly among the others. `quietly`: no worker serves them yet, and
     the server settles before anybody does.
     """
     started = time.monotonic()

@@ -53,12 +53,12 @@ def job_time(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
 
 
 def jobs_of(milliseconds: int) -> int:
-    """Give the number of jobs for a point: some seconds' worth."""
+    """Return the number of jobs for a point: some seconds' worth."""
     return min(AT_MOST, SLOTS * 1000 * SECONDS // milliseconds) if milliseconds else AT_MOST
 
 
 def kinds(stand: Stand) -> list[Series]:
-    """Give the ways in which a contender can run jobs: three of ours; the others have one."""
+    """Return the ways in which a contender can run jobs: three of ours; the others have one."""
     title = stand.contender.title
     if stand.contender.name != "pgjobs":
         return [Series(stand, f"{title} ({stand.configuration.settings.split(',')[0]})")]

@@ -1,4 +1,4 @@
-"""Queues: how fast the jobs of one queue are enqueued and run while others hold jobs that nobody works on."""
+"""Queues: how fast the jobs of one queue are enqueued and run while others hold jobs that no worker serves."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def queues(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
 
 
 def each(number: int) -> int:
-    """Give how many jobs wait in each queue that is not worked."""
+    """Return how many jobs wait in each queue that is not worked."""
     return 100 if number < 10_000 else 10

@@ -1,4 +1,4 @@
-"""Snapshot: what a transaction that somebody leaves open does to a queue under steady load.
+"""Snapshot: what an open transaction does to a queue under steady load.
 
 Load first without it, then ten minutes with a REPEATABLE READ transaction that has an XID, in another session: as long
 as it is there, no row that became dead can be removed, and a claim that has to pass them gets slower and slower.

@@ -17,7 +17,7 @@ ORDER = ("backlog", "history", "queues", "claimers", "snapshot", "payload", "job
 
 
 def growth_section(results: Path = RESULTS, docs: Path = DOCS) -> str:
-    """Give the section as Markdown, "" if nothing was measured. A curve without a result is left out."""
+    """Return the section as Markdown, "" if nothing was measured. A curve without a result is left out."""
     found = [results / f"growth-{name}.json" for name in ORDER]
     parts = [_curve(json.loads(path.read_text()), docs) for path in found if path.exists()]
     return "\n\n".join(["## How cost grows", *parts]) + "\n" if parts else ""
@@ -42,7 +42,7 @@ def _upper(title: str) -> str:
 
 
 def _table(result: Mapping[str, Any], measure: str) -> str:
-    """Give a row for each series: figures, and in brackets what they are of the series' first."""
+    """Return a row for each series: figures, and in brackets what they are of the series' first."""
     xs = [point["x"] for point in max((series["points"] for series in result["series"]), key=len)]
     rows = [[result["x"], *(f"{x:,}" for x in xs)]]
     for series in result["series"]:
@@ -77,7 +77,7 @@ def _snapshot_table(all_series: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _troubles(all_series: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what was left out or failed, and why."""
+    """Describe what was left out or failed, and why."""
     said = []
     for series in all_series:
         if "error" in series:

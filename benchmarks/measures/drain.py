@@ -1,6 +1,6 @@
 """Drain: the queue is full, the workers start, and run until nothing is left. With it bulk, and what a job costs.
 
-From the time at which the first job ran to the moment when the tables have no unfinished job any more. A job costs
+From the time at which the first job ran to the moment when the tables have no unfinished job left. A job costs
 what was spent from before the bulk enqueue to after the last acknowledgement; what starting a process takes is left
 out of the CPU seconds (they are counted from the first job, or from the producer's start signal), because a worker
 starts once.
@@ -54,7 +54,7 @@ def drain(stand: Stand, jobs: int, processes: int = 1) -> dict[str, Any]:
 
 
 def _work(stand: Stand, workers: Workers, jobs: int, watch: Watch | None) -> tuple[float | None, float, int]:
-    """Give the CPU seconds of the server and of the workers, and when the last job was finished (ns)."""
+    """Return the CPU seconds of the server and of the workers, and when the last job was finished (ns)."""
     workers.wait_for(1, LIMIT)
     server, own = stand.server_cpu(), workers.cpu_seconds()
     ended = workers.wait_until_done(jobs, LIMIT, watch)
@@ -67,7 +67,7 @@ def _since(stand: Stand, before: float | None) -> float | None:
 
 
 def _cpu(contender: float, server: float | None) -> dict[str, float]:
-    """Give CPU in microseconds."""
+    """Return CPU in microseconds."""
     if server is None:
         return {"cpu_contender_us": contender * 1e6}
     together = (contender + server) * 1e6

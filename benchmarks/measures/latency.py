@@ -37,7 +37,7 @@ def idle(stand: Stand) -> dict[str, Any]:
 
 
 def latencies(sent: Iterable[tuple[int, int, int]], ran: Iterable[tuple[int, int]]) -> dict[str, dict[str, float]]:
-    """Give percentiles in milliseconds, for jobs that ran (the first time) after they were sent.
+    """Return percentiles in milliseconds, for jobs that ran (the first time) after they were sent.
 
     Raises:
         Failed: there is one that did not run.

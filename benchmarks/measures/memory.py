@@ -10,7 +10,7 @@ IDLE_SECONDS = 3.0
 
 
 def memory(workers: Workers) -> dict[str, Any]:
-    """Give megabytes of all its processes: RSS counts what they share for each, PSS once."""
+    """Return megabytes of all its processes: RSS counts what they share for each, PSS once."""
     infos = [process.memory_full_info() for process in workers.processes()]
     return {
         "rss_mb": round(sum(info.rss for info in infos) / 1e6, 1),

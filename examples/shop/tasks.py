@@ -21,7 +21,7 @@ class BadAddressError(Exception):
 def send_receipt(order_id: int, *, copy: bool = False) -> None:
     """Send a receipt, and note it at the order.
 
-    A mail can not be rolled back. The lock and the note keep a second attempt from sending it again once the note is
+    A mail cannot be rolled back. The lock and the note keep a second attempt from sending it again once the note is
     committed; a worker that dies between the mail and the commit sends it twice.
     """
     with Session(engine()) as session, session.begin():

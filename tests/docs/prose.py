@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FORMS = {
     r"\bcan not\b": "cannot",
-    r"\bis none\b": "is not one; None if there is no …",
+    r"(?-i:\bis none\b)": "is not one; None if there is no …",
     r'"""(Give|Say)\b': "Return …, Return True if …",
     r"\bfor ever\b": "forever",
     r"\bany more\b": "no longer",

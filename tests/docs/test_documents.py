@@ -40,7 +40,7 @@ def anchors_of(document: Path) -> set[str]:
 
 
 def environment_of(folder: Path, url: str) -> dict[str, str]:
-    """Give the environment of a folder with the example shop in it. Warnings are errors there too."""
+    """Return the environment of a folder with the example shop in it. Warnings are errors there too."""
     env = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
     path = os.pathsep.join([str(folder), env["PYTHONPATH"]])
     return env | {"PGJOBS_DATABASE_URL": sqlalchemy_url(url), "PYTHONWARNINGS": "error", "PYTHONPATH": path}

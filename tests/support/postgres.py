@@ -44,7 +44,7 @@ class Server:
 
     @property
     def template(self) -> str:
-        """The name of a migrated database that nobody is connected to."""
+        """The name of a migrated database without connections."""
         if self._template is None:
             name = f"{self.run}_template"
             self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
@@ -54,11 +54,11 @@ class Server:
         return self._template
 
     def take(self) -> str:
-        """Give the URL of a migrated database with nothing in it: a new one, or one that is like new."""
+        """Return the URL of a migrated database with nothing in it: a new one, or one that is like new."""
         return self._spare.pop() if self._spare else self.create()
 
     def give_back(self, url: str) -> None:
-        """Make what `take` gave like new, for the next test; drop it, if it can not be."""
+        """Make what `take` gave like new, for the next test; drop it, if it cannot be."""
         if recycle(url, self._fingerprint):
             self._spare.append(url)
         else:
@@ -76,7 +76,7 @@ class Server:
         return self.url_of(name)
 
     def drop(self, url: str) -> None:
-        """Drop a database, whoever is still connected to it."""
+        """Drop a database, closing its connections."""
         name = urlsplit(url).path.lstrip("/")
         self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -89,7 +89,7 @@ class Server:
             self._template = None
 
     def url_of(self, name: str) -> str:
-        """Give the URL of another database on this server."""
+        """Return the URL of another database on this server."""
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def _admin(self, statement: sql.Composed) -> None:
@@ -98,7 +98,7 @@ class Server:
 
 
 def as_url(url: str) -> str:
-    """Give a libpq URL, also for `key=value` pairs and SQLAlchemy's form."""
+    """Return a libpq URL, also for `key=value` pairs and SQLAlchemy's form."""
     url = libpq_url(url)
     if "://" in url:
         return url

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """Give the environment in which a child finds the package and the tests."""
+    """Return the environment in which a child finds the package and the tests."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, "PYTHONPATH": path}
 
@@ -47,7 +47,7 @@ def find(*words: str) -> list[int]:
 
 
 def parent(pid: int) -> int | None:
-    """Give the parent of a process, None when the process is gone."""
+    """Return the parent of a process, None when the process is gone."""
     fields = _status(pid)
     return int(fields[1]) if fields else None
 
@@ -59,7 +59,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that is dead and not yet waited for does not."""
+    """Return True if a process runs; one that is dead and not yet waited for does not."""
     fields = _status(pid)
     return bool(fields) and fields[0] not in ("Z", "X")
 

@@ -1,6 +1,6 @@
 """A database that a test has used, made like new: a tenth of what it takes to make another one.
 
-Whatever is not as in the template afterwards (another table, function, right or setting) is not mended: then the
+Whatever is not as in the template afterwards (another table, function, right or setting) is not repaired: then the
 database is dropped, and the next test gets a new one.
 """
 
@@ -62,7 +62,7 @@ def fingerprint(url: str) -> str:
 
 
 def recycle(url: str, template: str) -> bool:
-    """Make a database like new; False: it can not be, because it differs from the template's fingerprint."""
+    """Make a database like new; False: it cannot be, because it differs from the template's fingerprint."""
     try:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute("SET lock_timeout = '2s'; SET statement_timeout = '5s'")

@@ -70,7 +70,7 @@ def put_worker(conn: psycopg.Connection, queues: dict[str, int], *, silent_for: 
 
 
 def row_of(conn: psycopg.Connection, id: int) -> dict[str, Any]:
-    """Give the job's row; it is in one place only."""
+    """Return the job's row; it is in one place only."""
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute("SELECT * FROM pgjobs.jobs WHERE id = %s", [id]).fetchall()
     assert len(rows) == 1, f"job {id} has {len(rows)} rows"

@@ -268,7 +268,7 @@ def retry_by_request(seconds: float | None) -> None:
 
 
 def cancel(reason: str) -> None:
-    """Give up."""
+    """Fail."""
     raise Cancel(reason)
 
 

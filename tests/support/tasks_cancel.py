@@ -1,4 +1,4 @@
-"""Jobs that are cancelled while they run, and that say in a table what becomes of them."""
+"""Jobs that are cancelled while they run, and that record in a table what happens to them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class OddError(BaseException):
 
 
 class WithLockError(Exception):
-    """Can not be pickled."""
+    """Cannot be pickled."""
 
     def __init__(self) -> None:
         super().__init__("has a lock")
@@ -136,7 +136,7 @@ def _close_all_files() -> None:
 
 
 def _sleep_with_child() -> None:
-    """Start a process, note its number, and sleep for ever."""
+    """Start a process, note its number, and sleep forever."""
     child = subprocess.Popen(["sleep", "600"])
     with open(os.path.join(os.environ[TRACES], f"child-{child.pid}"), "x"):  # noqa: PTH118, PTH123 (short)
         pass
@@ -171,9 +171,9 @@ ENDS: dict[str, Callable[[], object]] = {
     "raise TimeoutError": lambda: _raise(TimeoutError("of its own")),
     "raise a group": lambda: _raise(ExceptionGroup("several", [ValueError("one"), KeyError("two")])),
     "raise a long chain": _chain,
-    "raise what can not be pickled": lambda: _raise(WithLockError()),
-    "raise what can not be unpickled": lambda: _raise(WithTwoError("two", "words")),
-    "raise what can not be printed": lambda: _raise(UnprintableError()),
+    "raise what cannot be pickled": lambda: _raise(WithLockError()),
+    "raise what cannot be unpickled": lambda: _raise(WithTwoError("two", "words")),
+    "raise what cannot be printed": lambda: _raise(UnprintableError()),
     "raise what lies about its class": lambda: _raise(LyingError()),
     "raise what has no name": lambda: _raise(NamelessError()),
     "raise NUL and surrogates": lambda: _raise(ValueError("a\0b\ud800c\nd")),
@@ -244,7 +244,7 @@ async def _stop_the_loop() -> None:
 ASYNC_ENDS: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "sleep": lambda: asyncio.sleep(600),
     "swallow and return": _swallow_and_return,
-    "swallow for ever": _swallow_for_ever,
+    "swallow forever": _swallow_for_ever,
     "exit in a task": _exit_in_task,
     "stop the loop": _stop_the_loop,
 }

@@ -42,7 +42,7 @@ def take_some_time(seconds: float) -> None:
 
 
 class SlowToLoad:
-    """An argument whose loading takes its time, as the first import of a large library does."""
+    """An argument that is slow to load, as the first import of a large library does."""
 
     def __reduce__(self) -> tuple[object, tuple[float]]:
         return time.sleep, (3.0,)

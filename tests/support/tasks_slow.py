@@ -1,4 +1,4 @@
-"""A module whose import takes its time in the process of a job, and a job in it."""
+"""A module that is slow to import in the process of a job, and a job in it."""
 
 from __future__ import annotations
 

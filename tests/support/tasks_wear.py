@@ -14,7 +14,7 @@ kept: list[bytes] = []
 
 @job
 def leak(megabytes: int) -> None:
-    """Keep memory for ever."""
+    """Keep memory forever."""
     kept.append(b"x" * (megabytes * 1024 * 1024))
 
 

@@ -1,6 +1,6 @@
 """A door with TLS before a PostgreSQL that may have been built without it, and certificates for both sides.
 
-It speaks the beginning of the protocol itself: who asks for TLS gets it, all others are turned away. What is inside is
+It speaks the beginning of the protocol itself: clients that ask for TLS get it, others are refused. What is inside is
 handed to the server as it is.
 """
 

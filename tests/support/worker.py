@@ -41,7 +41,7 @@ class Work:
         return self.log.read_text("utf-8", "replace")
 
     def lines(self, **wanted: Any) -> list[dict[str, Any]]:
-        """Give the log lines that have these values."""
+        """Return the log lines that have these values."""
         found = []
         for text in self.output.splitlines():
             if text.startswith("{"):
@@ -178,7 +178,7 @@ def wait_done(conn: psycopg.Connection, seconds: float = 20.0, log: Callable[[],
 
 
 def scalar(conn: psycopg.Connection, query: str, values: object = None) -> Any:
-    """Give the first value of the first row."""
+    """Return the first value of the first row."""
     row = conn.execute(query, values).fetchone()  # type: ignore[call-overload]  # not a literal
     assert row is not None
     return row[0]

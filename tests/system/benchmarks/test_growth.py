@@ -115,7 +115,7 @@ def test_rounds_become_their_median_and_failures_stay_to_be_seen() -> None:
     assert (point["per_second"], point["per_second_all"], point["errors"]) == (3.0, [1.0, 3.0, 9.0], ["gone"])
 
 
-class Nobody:
+class NoOne:
     """A series that is not measured."""
 
     label = "nobody"
@@ -130,7 +130,7 @@ def test_a_point_that_fails_loses_no_other(capsys: pytest.CaptureFixture[str]) -
             raise OSError("no such thing as /srv/secret/file")
         return {"per_second": 10.0 * x}
 
-    series: Any = [Nobody()]
+    series: Any = [NoOne()]
     (line,) = measure("test", series, [1, 2, 3], {"per_second": "jobs/s"}, point)
 
     assert [point.get("per_second") for point in line["points"]] == [10.0, None, 30.0]

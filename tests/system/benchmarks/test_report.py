@@ -115,8 +115,8 @@ def test_who_failed_and_what_ran_twice_is_told() -> None:
     ("line", "said"),
     [
         ('File "/home/anna/work/main/driver.py", line 3', 'File "driver.py", line 3'),
-        ("can not connect to postgresql://anna:secret@db.example/jobs now", "can not connect to (a URL) now"),
+        ("cannot connect to postgresql://anna:secret@db.example/jobs now", "cannot connect to (a URL) now"),
     ],
 )
-def test_what_a_contender_said_last_names_nobody(line: str, said: str) -> None:
+def test_what_a_contender_said_last_names_no_person(line: str, said: str) -> None:
     assert anonymous(line) == said

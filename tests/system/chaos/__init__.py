@@ -1,4 +1,4 @@
-"""Faults under load, on a real server, with real processes, and an auditor that believes nobody.
+"""Faults under load, on a real server, with real processes, and an independent auditor.
 
     cluster    PostgreSQL servers that can be crashed, filled up and promoted
     proxy      the network between worker and server, which can be cut, swallow and delay

@@ -137,7 +137,7 @@ def audit(
 
 
 def widest(lines: Iterable[Line], jobs: set[int]) -> int:
-    """Say how many of these jobs ran at once, at most."""
+    """Return how many of these jobs ran at once, at most."""
     moments = sorted((line.at, 1 if line.kind == "start" else -1) for line in lines if line.job in jobs)
     most = now = 0
     for _, step in moments:

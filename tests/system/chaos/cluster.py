@@ -88,7 +88,7 @@ class Cluster:
             wait_until(self.answers, 60)
 
     def answers(self) -> bool:
-        """Say whether it lets us in."""
+        """Return True if it lets us in."""
         assert self.process is None or self.process.poll() is None, self.log()[-3000:]
         try:
             psycopg.connect(self.url.replace(f"/{DATABASE}", "/postgres"), connect_timeout=5).close()

@@ -126,10 +126,10 @@ MISDEEDS: dict[str, Callable[[], object]] = ENDS | {
     "block signals": _block_signals,
     "call false": _call_false,
     "rest": lambda: time.sleep(0.5),
-    "wake nobody": _wake_nobody,
+    "wake no thread": _wake_nobody,
     "no last stack": faulthandler.disable,
     "return 500 MB": lambda: b"x" * (500 * MEGABYTE),
-    "raise what can not be reduced": _irreducible,
+    "raise what cannot be reduced": _irreducible,
 }
 
 

@@ -17,7 +17,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 class Proxy:
     """Forwards TCP connections to 127.0.0.1:`target`.
 
-    `mode`: pass everything on; swallow it, so that both ends wait on an open connection; or refuse whoever comes.
+    `mode`: pass everything on; swallow it, so that both ends wait on an open connection; or refuse new connections.
     `delay`: seconds before each piece is passed on. `cut_in`: cut a connection in the middle of the next answer
     that has these bytes in it.
     """

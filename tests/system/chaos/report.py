@@ -39,13 +39,13 @@ Run = dict[str, Any]
 
 
 def load(folder: Path = RESULTS) -> list[Run]:
-    """Give the results of all runs, by their seeds."""
+    """Return the results of all runs, by their seeds."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     return sorted(found, key=lambda run: int(run["about"]["seed"]))
 
 
 def tables(runs: Sequence[Run]) -> dict[str, str]:
-    """Give the parts of the document, by name."""
+    """Return the parts of the document, by name."""
     seeds = [run["about"]["seed"] for run in runs]
     by_name = {result["scenario"]: result for run in runs for result in run["results"]}
     parts = []
@@ -81,7 +81,7 @@ def tables(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def row(name: str, runs: Sequence[Run]) -> str:
-    """Give the line of a scenario: a number if the runs agree, else those of all."""
+    """Return the line of a scenario: a number if the runs agree, else those of all."""
     found = [result for run in runs for result in run["results"] if result["scenario"] == name]
     cells = [
         both([f"{one['strikes']:,}" for one in found]),

@@ -22,7 +22,7 @@ class Scenario:
 
     `strike` does it: it is called while load and workers run, and returns when the fault is over. `may`: what of
     NEVER and SOMETIMES it is allowed to cause, with the reason. `seconds`: how long it strikes (`stage.seconds` is
-    that, or less in the slice). `needs`: programs without which it can not be produced; `wants`: what else, by name,
+    that, or less in the slice). `needs`: programs without which it cannot be produced; `wants`: what else, by name,
     and whether it is there. `options`: of `pgjobs work`, beside the usual ones. `through`: what goes through the
     proxy. `settings`: of the server. `before`: called before workers and load start. `after`: called when all is
     audited and the workers have been stopped; gives what is wrong. `patience`: seconds until a job counts as stuck,

@@ -289,7 +289,7 @@ class Stage:
             (self.logs / f"{name}.effects").write_text(self.effects.read_text() if self.effects.exists() else "")
 
     def _recovery(self, over: float) -> float | None:
-        """Give the longest time from the end of an outage to the next end of a run."""
+        """Return the longest time from the end of an outage to the next end of a run."""
         ends = sorted(line.at for line in read_lines(self.effects) if line.kind != "start")
         found = []
         for outage in self.outages:
@@ -317,7 +317,7 @@ class Stage:
         return wrong
 
     def _cpu(self) -> float:
-        """Give the seconds of CPU that the workers' processes have used."""
+        """Return the seconds of CPU that the workers' processes have used."""
         total = 0
         for one in self.works:
             for pid in one.remains():

@@ -19,10 +19,10 @@ class Effects:
         self._offset = 0
 
     def read(self) -> list[Line]:
-        """Give the lines that were written since the last call."""
+        """Return the lines that were written since the last call."""
         found = []
         if self._old.exists():
-            # Whoever had opened it when it was moved away has written long ago.
+            # Writers that had it open when it was moved have finished long ago.
             found += self._rest()
             self._old.unlink()
         if self._path.exists():

@@ -79,7 +79,7 @@ def quarters_of(values: Sequence[Any]) -> list[list[Any]]:
 
 
 def by_quarter(run: dict[str, Any], name: str) -> tuple[float | None, ...]:
-    """Give a measure's medians; of latencies the quantile of all that was waited in a quarter."""
+    """Return a measure's medians; of latencies the quantile of all that was waited in a quarter."""
     if name in WAITS:
         quarters = quarters_of(run["waits"])
         return tuple(quantile([wait for waits in quarter for wait in waits], WAITS[name]) for quarter in quarters)
@@ -92,7 +92,7 @@ def by_quarter(run: dict[str, Any], name: str) -> tuple[float | None, ...]:
 
 
 def has_grown(measure: Measure, second: float | None, last: float | None) -> bool | None:
-    """Say whether a measure grew more than it may; None where it is not judged, or was never seen."""
+    """Return True if a measure grew more than it may; None where it is not judged, or was never seen."""
     if measure.share is None or second is None or last is None:
         return None
     return last > second * (1 + measure.share) + measure.room

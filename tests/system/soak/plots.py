@@ -61,7 +61,7 @@ PICTURES: dict[str, list[tuple[str, bool, dict[str, str]]]] = {
 
 
 def column(run: dict[str, Any], name: str) -> list[float | None]:
-    """Give a column; latencies are made from what was waited."""
+    """Return a column; latencies are made from what was waited."""
     if name in ("p50_ms", "p99_ms"):
         return [quantile(waits, float(name[1:3]) / 100) for waits in run["waits"]]
     found: list[float | None] = run["columns"].get(name, [])

@@ -104,7 +104,7 @@ def summary(run: dict[str, Any]) -> str:
 
 
 def parts(run: dict[str, Any]) -> dict[str, str]:
-    """Give the parts of the document by name."""
+    """Return the parts of the document by name."""
     return {
         "soak summary": summary(run),
         "soak growth": growth_table(verdicts(run)),

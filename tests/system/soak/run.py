@@ -93,7 +93,7 @@ class Soak(Stage):
             self.write("fault", name=name, began=round(began, 2))
 
     def tolerant(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Give a function that does not mind if the server goes away, and tells of any other error."""
+        """Return a function that does not mind if the server goes away, and tells of any other error."""
 
         def run() -> None:
             try:

@@ -63,7 +63,7 @@ class Lines:
 
 
 def part_of(table: str) -> str:
-    """Say what a table belongs to: the days of history count together."""
+    """Return what a table belongs to: the days of history count together."""
     return "history" if table.startswith("jobs_history") else table
 
 
@@ -78,7 +78,7 @@ def sizes(rows: Iterable[tuple[str, str, str, int]]) -> dict[str, dict[str, int]
 
 
 def look_at_database(conn: psycopg.Connection[Any]) -> dict[str, Any]:
-    """Give the figures of a moment."""
+    """Return the figures of a moment."""
     with conn.cursor() as cursor:
         cursor.execute(STATE)
         row = cursor.fetchone()
@@ -96,7 +96,7 @@ def look_at_database(conn: psycopg.Connection[Any]) -> dict[str, Any]:
 
 
 def look_at_processes(work: Work) -> dict[str, list[tuple[float, float, int, int]]]:
-    """Give RSS and PSS in MB, threads and open files of each process of a supervisor, by its role."""
+    """Return RSS and PSS in MB, threads and open files of each process of a supervisor, by its role."""
     found: dict[str, list[tuple[float, float, int, int]]] = {role: [] for role in ROLES.values()}
     for pid in work.remains():
         with suppress(psutil.Error):

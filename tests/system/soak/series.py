@@ -64,7 +64,7 @@ def compact(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _end(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Give the last line, or what it would be for a run that was broken off."""
+    """Return the last line, or what it would be for a run that was broken off."""
     last = lines[-1]
     if last["kind"] != "end":
         counts: dict[str, int] = next((line["counts"] for line in reversed(lines) if line["kind"] == "slice"), {})
@@ -74,7 +74,7 @@ def _end(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def values_of(sample: dict[str, Any]) -> dict[str, float]:
-    """Give the figures of a sample, by the name of their column. Pure."""
+    """Return the figures of a sample, by the name of their column. Pure."""
     found: dict[str, float] = {
         "auditor_mb": sample["own"],
         "busy": sample["busy"],
@@ -138,6 +138,6 @@ def _with_rates(samples: Iterable[tuple[float, dict[str, float]]]) -> list[tuple
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """Give the smallest value that so many are not above; None of none. Pure."""
+    """Return the smallest value that so many are not above; None of none. Pure."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

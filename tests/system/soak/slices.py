@@ -75,7 +75,7 @@ class Window:
         return any(line.kind == "ok" for line in self.lines.get(job, ()))
 
     def take(self, jobs: Iterable[int]) -> list[Line]:
-        """Give the lines of these jobs, and forget them."""
+        """Return the lines of these jobs, and forget them."""
         return [line for job in jobs for line in self.lines.pop(job, ())]
 
     def strangers(self, known: set[int], before: float) -> set[int]:
@@ -130,7 +130,7 @@ class Slices:
         """Audit what ended `settled` seconds ago or before, and give the lines that were written since the last look.
 
         Raises:
-            psycopg.Error: nothing was audited, if it came from a read. Whoever calls sees to it that none comes later.
+            psycopg.Error: nothing was audited, if it came from a read. The caller makes sure that none comes later.
 
         """
         # The order matters: what is promised is in the ledger already, and what has completed was written down before.
@@ -158,7 +158,7 @@ class Slices:
         return lines
 
     def finish(self, conn: psycopg.Connection[Any]) -> None:
-        """Audit all that is left, when nothing runs any more."""
+        """Audit all that is left, when nothing runs."""
         self.look(conn, 0.0)
         self.window.add(self._effects.read())
         left = conn.execute("SELECT count(*) FROM ledger").fetchone()

@@ -44,7 +44,7 @@ def stuck(server: Server) -> Iterator[Stuck]:
             # As many of these as there are beside them: who only counts would leave too early.
             "asleep for a while": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
             "asleep for a while, too": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
-            "swallows": enqueue(conn, end_of_coroutine.options(**ONCE), "swallow for ever").id,
+            "swallows": enqueue(conn, end_of_coroutine.options(**ONCE), "swallow forever").id,
             "beside": enqueue(conn, tasks.nap, 7.5).id,
             "beside on the loop": enqueue(conn, tasks.nap_async, 7.5).id,
             "blocks the loop": enqueue(conn, tasks.block_the_loop.options(**ONCE, queue="loop"), 600).id,

@@ -60,7 +60,7 @@ def test_a_timer_that_a_job_in_a_thread_sets_does_not_end_the_worker(
 def test_what_a_job_in_a_process_does_to_signals_is_undone_for_the_next_one(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    names = ["set an alarm", "ignore signals", "block signals", "wake nobody", "call false"]
+    names = ["set an alarm", "ignore signals", "block signals", "wake no thread", "call false"]
     options = misbehave.options(executor="process", max_attempts=1)
     jobs = [enqueue(conn, options, name).id for name in names]
     jobs.append(enqueue(conn, tasks.nap.options(executor="process", max_attempts=1), 0.6).id)

@@ -1,7 +1,7 @@
 """Clocks that are wrong, or leap: those of workers and of who enqueues, and PostgreSQL's own.
 
 libfaketime turns the clock of the day (CLOCK_REALTIME); the monotonic one stays, as it does on a real machine.
-PostgreSQL's clock decides, so what a worker's says must not matter: nothing begins early, nobody is taken for dead, and
+PostgreSQL's clock decides, so a worker's must not matter: nothing begins early, no worker is considered dead, and
 delays, retries and snoozes last as long as they should.
 """
 
@@ -137,7 +137,7 @@ def look_at_waits(stage: Stage) -> list[str]:
 
 
 def look_at_logs(stage: Stage) -> list[str]:
-    """See that clocks were turned at all, and that nobody was taken for dead."""
+    """See that clocks were turned at all, and that no worker was considered dead."""
     lines = [line for work in stage.works for line in work.lines()]
     wrong = [line["event"] for line in lines if "not heard from" in line["event"] or "for dead" in line["event"]]
     now = datetime.now(UTC)

@@ -62,7 +62,7 @@ class Disk:
                 pass  # full
 
     def free(self) -> None:
-        """Give the room back."""
+        """Free the space."""
         self._ballast.unlink(missing_ok=True)
 
 

@@ -60,7 +60,7 @@ class Odd:
 
 
 def died(how: str) -> str:
-    """Give the errors of a job that ends the process it runs in."""
+    """Return the errors of a job that ends the process it runs in."""
     return f"its (worker process died while it ran|process died): {how}"
 
 
@@ -133,7 +133,7 @@ def _odd_ones(stage: Stage) -> list[str]:
 
 
 def judge(odd: Odd, status: str, most: int, errors: list[str]) -> str | None:
-    """Say what is wrong with the end of a job that misbehaved. Pure."""
+    """Describe what is wrong with the end of a job that misbehaved. Pure."""
     if status != ("completed" if odd.error is None else "failed"):
         return f"is {status}: {errors}"
     if odd.error is not None and len(errors) != most:
@@ -217,7 +217,7 @@ _declare(
     Odd("block signals"),
     Odd("call false", where=("process",) * 4),  # those that come after the others
     Odd("rest", where=("process",) * 4),
-    Odd("wake nobody", where=("process",)),
+    Odd("wake no thread", where=("process",)),
     Odd("no last stack"),
     low=0.1,
     high=0.4,
@@ -230,10 +230,10 @@ _declare(
     Odd("return 500 MB"),
     Odd("return a lock"),
     Odd("return a generator"),
-    Odd("raise what can not be pickled", "^WithLockError: has a lock$", attempts=2),
-    Odd("raise what can not be unpickled", "^WithTwoError: two words$", attempts=2),
-    Odd("raise what can not be reduced", "^IrreducibleError: no way$", attempts=2),
-    Odd("raise what can not be printed", "^UnprintableError: <UnprintableError that cannot be printed>$", attempts=2),
+    Odd("raise what cannot be pickled", "^WithLockError: has a lock$", attempts=2),
+    Odd("raise what cannot be unpickled", "^WithTwoError: two words$", attempts=2),
+    Odd("raise what cannot be reduced", "^IrreducibleError: no way$", attempts=2),
+    Odd("raise what cannot be printed", "^UnprintableError: <UnprintableError that cannot be printed>$", attempts=2),
 )
 
 

@@ -29,7 +29,7 @@ def cut(stage: Stage) -> None:
 @scenario(
     "half-open: open connections swallow all, new ones work",
     "network",
-    2 * ANSWER_WITHIN + 6,  # who can not acknowledge claims no more, and notices the other connection after that
+    2 * ANSWER_WITHIN + 6,  # a worker that cannot acknowledge stops claiming, then notices the other connection
     through=("work",),
     recovers_in=ANSWER_WITHIN + 5,
 )

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds until Patroni has done something
 HBA = ["local all all trust", "host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"]
-# Seconds: the leader is missed after `ttl`. Bytes: who lags more is not promoted, and then nobody is.
+# Seconds: the leader is missed after `ttl`. Bytes: a standby that lags more is not promoted, and then none is.
 DYNAMIC = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2, "maximum_lag_on_failover": 100_000_000}
 
 
 def surroundings() -> dict[str, str]:
-    """Give the environment of programs that are no business of this checkout's Python."""
+    """Return the environment of programs that are no business of this checkout's Python."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
@@ -51,7 +51,7 @@ class Node:
     process: subprocess.Popen[bytes] | None = None
 
     def configuration(self) -> dict[str, Any]:
-        """Give Patroni's settings (JSON is YAML)."""
+        """Return Patroni's settings (JSON is YAML)."""
         account = {"username": "postgres"}
         return {
             "scope": "chaos",

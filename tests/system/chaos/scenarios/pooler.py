@@ -1,4 +1,4 @@
-"""PgBouncer between everybody and PostgreSQL, in transaction mode: restarted, killed, paused, told to reconnect."""
+"""PgBouncer between all processes and PostgreSQL, in transaction mode: restarted, killed, paused, told to reconnect."""
 
 from __future__ import annotations
 
