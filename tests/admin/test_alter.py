@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from pgjobs import configure, enqueue
 from pgjobs.admin import (
-    Alteration,
     JobSelection,
     cancel_jobs,
-    change_jobs,
     count_jobs,
     list_paused_tasks,
     pause_task,
     resume_task,
+    retry_jobs,
     set_jobs,
 )
+from pgjobs.admin.changes import Change, change_jobs
 from pgjobs.core.errors import UsageError
 from pgjobs.db.doorbell import requeue_parked
 from pgjobs.db.statements import doorbell_channel
@@ -37,9 +37,9 @@ LATER = datetime.now(UTC) + timedelta(hours=1)
 def test_what_is_not_given_stays(conn: Connection) -> None:
     job = put_job(conn, priority=7, queue="mail")
     before = row_of(conn, job)
-    assert set_jobs(conn, [job], Alteration(priority=1)).done == (job,)
+    assert set_jobs(conn, [job], priority=1).done == (job,)
     assert row_of(conn, job) == {**before, "priority": 1}
-    set_jobs(conn, [job], Alteration(run_at=LATER, queue="bulk"))
+    set_jobs(conn, [job], run_at=LATER, queue="bulk")
     assert row_of(conn, job) == {**before, "priority": 1, "run_at": LATER, "queue": "bulk"}
 
 
@@ -58,7 +58,7 @@ def test_what_takes_turns_is_held_until_it_is_due(
     conn: Connection, held: str | None, later: bool, then: str | None
 ) -> None:
     job = put_job(conn, status="waiting", lane="x", held=held)
-    assert set_jobs(conn, [job], Alteration(delay=60 if later else 0)).done == (job,)
+    assert set_jobs(conn, [job], delay=60 if later else 0).done == (job,)
     row = row_of(conn, job)
     assert (row["status"], row["held"]) == ("waiting", then)
 
@@ -67,7 +67,7 @@ def test_what_has_started_or_is_locked_is_refused(conn: Connection, database_url
     running, ended, locked = put_job(conn, status="running", worker_id=1), put_job(conn, status="failed"), put_job(conn)
     with psycopg.connect(database_url) as other:
         other.execute("SELECT FROM pgjobs.jobs WHERE id = %s FOR UPDATE", [locked])
-        change = set_jobs(conn, [running, ended, locked, 4711], Alteration(priority=0))
+        change = set_jobs(conn, [running, ended, locked, 4711], priority=0)
     assert change.done == ()
     assert [refusal.id for refusal in change.refused] == [running, ended, locked, 4711]
     for refusal, words in zip(change.refused, ("is running", "is failed", "is locked", "no job"), strict=True):
@@ -79,7 +79,7 @@ def test_a_signed_job_moves_only_with_a_new_signature(conn: Connection, keys: tu
     configure(signing_keys=(KEY,))
     job = enqueue(conn, tasks.nothing).id
     configure(signing_keys=keys)
-    change = set_jobs(conn, [job], Alteration(queue="bulk", priority=1))
+    change = set_jobs(conn, [job], queue="bulk", priority=1)
     row = row_of(conn, job)
     if keys == (KEY,):
         assert change.done == (job,)
@@ -88,7 +88,7 @@ def test_a_signed_job_moves_only_with_a_new_signature(conn: Connection, keys: tu
     else:
         assert "SIGNING_KEY" in change.refused[0].reason
         assert (row["queue"], row["priority"]) == ("default", 5)
-    assert set_jobs(conn, [job], Alteration(priority=2)).done == (job,)
+    assert set_jobs(conn, [job], priority=2).done == (job,)
 
 
 def test_what_became_due_rings_the_doorbell_of_its_new_queue(conn: Connection, database_url: str) -> None:
@@ -96,38 +96,51 @@ def test_what_became_due_rings_the_doorbell_of_its_new_queue(conn: Connection, d
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('vip', now() + interval '1 minute')")
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute(f'LISTEN "{doorbell_channel("vip")}"'.encode())
-        set_jobs(conn, [job], Alteration(delay=0, queue="vip"))
+        set_jobs(conn, [job], delay=0, queue="vip")
         assert list(listener.notifies(timeout=5, stop_after=1))
 
 
 @pytest.mark.parametrize(
     "values", [{}, {"priority": 10}, {"queue": ""}, {"delay": -1.0}, {"delay": 1.0, "run_at": LATER}]
 )
-def test_a_change_that_can_not_be_is_refused(values: dict[str, object]) -> None:
+def test_set_jobs_with_unusable_values_is_refused(conn: Connection, values: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Alteration(**values)  # type: ignore[arg-type]  # that is the point
+        set_jobs(conn, [], **values)
 
 
-def test_a_filter_goes_in_batches_and_leaves_what_comes_later(conn: Connection) -> None:
+def test_change_jobs_of_a_selection_goes_in_batches_and_leaves_later_jobs(conn: Connection) -> None:
     ids = [put_job(conn, queue="mail") for _ in range(7)]
     other = put_job(conn)
     selection = JobSelection(queue="mail", statuses=("queued",))
     assert count_jobs(conn, selection) == 7
     seen: list[list[int]] = []
 
-    def change(batch: list[int]) -> object:
+    def change(batch: list[int]) -> Change:
         seen.append(batch)
         put_job(conn, queue="mail")
         return cancel_jobs(conn, batch)
 
-    assert change_jobs(conn, selection, change, batch=3).done == tuple(ids)  # type: ignore[arg-type]  # it notes it
+    assert change_jobs(conn, selection, (), change, batch=3).done == tuple(ids)
     assert [len(batch) for batch in seen] == [3, 3, 1]
     assert row_of(conn, other)["status"] == "queued"
     assert count_jobs(conn, selection) == 3
 
 
-def test_a_status_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="'done' is no status"):
+def test_selection_without_statuses_has_those_of_the_action(conn: Connection) -> None:
+    queued, running = put_job(conn, queue="mail"), put_job(conn, queue="mail", status="running", worker_id=1)
+    failed, other = put_job(conn, queue="mail", status="failed"), put_job(conn, status="failed")
+    mail = JobSelection(queue="mail")
+
+    assert set_jobs(conn, mail, priority=1).done == (queued,)
+    assert retry_jobs(conn, mail).done == (failed,)
+    change = cancel_jobs(conn, mail)
+
+    assert (set(change.done), change.asked, change.refused) == ({queued, failed}, (running,), ())
+    assert row_of(conn, other)["status"] == "failed"
+
+
+def test_selection_of_an_unknown_status_is_refused() -> None:
+    with pytest.raises(UsageError, match="status='done': give one of waiting"):
         JobSelection(statuses=("done",))
 
 

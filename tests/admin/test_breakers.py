@@ -39,7 +39,8 @@ def test_breakers_are_listed_with_their_state_settings_and_counts(conn: Connecti
     assert (second.state, second.calls, second.failed, second.running) == ("closed", 17, 3, 1)
     assert (second.failures, second.window, second.min_calls, second.cooldown, second.probes) == (0.25, 10, 5, 2.5, 2)
     assert (second.reason, second.changed_by) == ("2 probes succeeded", "worker 1")
-    assert second.changed_at == datetime.fromtimestamp(round(now - 7, 6), UTC)
+    assert second.changed_at is not None
+    assert second.changed_at.timestamp() == pytest.approx(now - 7, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -135,5 +136,5 @@ def test_a_name_that_is_none_or_that_nobody_knows_is_refused(conn: Connection) -
     with pytest.raises(NotFoundError, match=r"no breaker 'stripe'.*breakers list"):
         remove_breaker(conn, "stripe")
     for change in (show_breaker, open_breaker, close_breaker, auto_breaker, remove_breaker):
-        with pytest.raises(UsageError, match="not empty"):
+        with pytest.raises(UsageError, match="space at one of its ends"):
             change(conn, " ")

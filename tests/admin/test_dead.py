@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.admin import Selection, count_dead, discard_dead, list_dead, replay_dead, show_dead
+from pgjobs.admin import JobSelection, count_dead, discard_dead, list_dead, replay_dead, show_dead
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.query import LOOK_UP, local_settings
 from pgjobs.db.statements import doorbell_channel, statement
@@ -46,7 +46,7 @@ def test_a_letter_that_is_not_there_is_named(conn: Connection) -> None:
 def test_a_replay_puts_the_job_back_with_a_fresh_budget_and_its_history(conn: Connection) -> None:
     job = put_dead(conn, attempt=7, max_attempts=7, prior_attempts=2, worker_id=3, isolate=True, timeout=1.5)
     letter = show_dead(conn, job)
-    assert replay_dead(conn, Selection(ids=(job,))).done == (job,)
+    assert replay_dead(conn, [job]).done == (job,)
     row = row_of(conn, job)
     assert (row["status"], row["attempt"], row["prior_attempts"], row["max_attempts"]) == ("queued", 7, 7, 12)
     assert (row["errors"], row["error"]) == (ERRORS, "ValueError: no")
@@ -58,7 +58,7 @@ def test_a_replay_puts_the_job_back_with_a_fresh_budget_and_its_history(conn: Co
 def test_a_replayed_job_can_fail_and_be_replayed_again(conn: Connection) -> None:
     job = put_dead(conn, attempt=2, max_attempts=2)
     for life in (1, 2, 3):
-        replay_dead(conn, Selection(ids=(job,)))
+        replay_dead(conn, [job])
         for _ in range(2):
             conn.execute(
                 "UPDATE pgjobs.jobs SET status = 'running', attempt = attempt + 1, worker_id = 1 WHERE id = %s", [job]
@@ -85,21 +85,23 @@ def test_a_replay_rings_the_armed_doorbell(conn: Connection, database_url: str) 
     )
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute(f'LISTEN "{doorbell_channel("mail")}"')
-        replay_dead(conn, Selection(ids=(job,)))
+        replay_dead(conn, [job])
         assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
 
 
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
-        (Selection(), {"a", "b", "c"}),
-        (Selection(queue="mail"), {"a", "b"}),
-        (Selection(task="b"), {"b", "c"}),
-        (Selection(queue="mail", task="b:*"), {"b"}),
-        (Selection(queue="nothing"), set()),
+        (JobSelection(), {"a", "b", "c"}),
+        (JobSelection(queue="mail"), {"a", "b"}),
+        (JobSelection(task="b"), {"b", "c"}),
+        (JobSelection(queue="mail", task="b:*"), {"b"}),
+        (JobSelection(queue="nothing"), set()),
     ],
 )
-def test_a_replay_can_be_of_a_queue_a_task_or_all(conn: Connection, selection: Selection, expected: set[str]) -> None:
+def test_a_replay_can_be_of_a_queue_a_task_or_all(
+    conn: Connection, selection: JobSelection, expected: set[str]
+) -> None:
     ids = {
         "a": put_dead(conn, queue="mail", task="a:f"),
         "b": put_dead(conn, queue="mail", task="b:f"),
@@ -116,7 +118,7 @@ def test_a_replay_can_be_of_a_queue_a_task_or_all(conn: Connection, selection: S
 def test_a_replay_of_many_goes_in_batches_and_tells_how_far_it_is(conn: Connection, number: int) -> None:
     ids = [put_dead(conn) for _ in range(number)]
     seen: list[int] = []
-    change = replay_dead(conn, Selection(), batch=10, on_progress=seen.append)
+    change = replay_dead(conn, JobSelection(), batch=10, on_progress=seen.append)
     assert change.done == tuple(ids)
     assert seen == [*range(10, number + 1, 10), number]
     assert count(conn, "jobs_live") == number
@@ -124,7 +126,7 @@ def test_a_replay_of_many_goes_in_batches_and_tells_how_far_it_is(conn: Connecti
 
 def test_many_ids_go_in_batches_too(conn: Connection) -> None:
     ids = tuple(put_dead(conn) for _ in range(25))
-    assert replay_dead(conn, Selection(ids=(*reversed(ids), *ids)), batch=10).done == tuple(reversed(ids))
+    assert replay_dead(conn, [*reversed(ids), *ids], batch=10).done == tuple(reversed(ids))
     assert count(conn, "jobs_live") == 25
 
 
@@ -133,7 +135,7 @@ def test_every_batch_is_committed_by_itself(conn: Connection, database_url: str)
         put_dead(conn)
     with psycopg.connect(database_url, autocommit=True) as operator:
         seen: list[int] = []
-        replay_dead(operator, Selection(), batch=10, on_progress=lambda _: seen.append(count(conn, "jobs_live")))
+        replay_dead(operator, JobSelection(), batch=10, on_progress=lambda _: seen.append(count(conn, "jobs_live")))
     assert seen == [10, 15]
 
 
@@ -147,13 +149,13 @@ def test_a_letter_that_dies_again_during_a_replay_is_left(conn: Connection, data
             with psycopg.connect(database_url, autocommit=True) as worker:
                 late.append(put_dead(worker))
 
-    assert len(replay_dead(conn, Selection(), batch=1, on_progress=die).done) == 3
+    assert len(replay_dead(conn, JobSelection(), batch=1, on_progress=die).done) == 3
     assert [letter.id for letter in list_dead(conn)] == late[::-1]
 
 
 def test_ids_without_a_letter_are_refused_and_the_others_replayed(conn: Connection) -> None:
     dead, alive = put_dead(conn), put_job(conn)
-    change = replay_dead(conn, Selection(ids=(alive, dead, 4711)))
+    change = replay_dead(conn, [alive, dead, 4711])
     assert change.done == (dead,)
     assert [refusal.id for refusal in change.refused] == [alive, 4711]
 
@@ -161,7 +163,7 @@ def test_ids_without_a_letter_are_refused_and_the_others_replayed(conn: Connecti
 def test_a_letter_of_a_job_that_is_live_again_goes_and_the_job_stays_as_it_is(conn: Connection) -> None:
     job, other = put_dead(conn), put_dead(conn)
     conn.execute("UPDATE pgjobs.jobs SET status = 'running', worker_id = 1 WHERE id = %s", [job])
-    assert replay_dead(conn, Selection()).done == (other,)
+    assert replay_dead(conn, JobSelection()).done == (other,)
     assert row_of(conn, job)["status"] == "running"
     assert count(conn, "dead_jobs") == 0
 
@@ -174,7 +176,7 @@ def test_two_replays_at_once_put_each_letter_back_once(conn: Connection, databas
     def run() -> None:
         with psycopg.connect(database_url, autocommit=True) as operator:
             gate.wait()
-            done.append(replay_dead(operator, Selection(), batch=7).done)
+            done.append(replay_dead(operator, JobSelection(), batch=7).done)
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -192,9 +194,9 @@ def test_two_replays_at_once_put_each_letter_back_once(conn: Connection, databas
 def test_a_letter_that_another_replay_has_locked_is_left_to_it(conn: Connection, database_url: str) -> None:
     job = put_dead(conn)
     with psycopg.connect(database_url) as slow:
-        assert replay_dead(slow, Selection()).done == (job,)
-        assert replay_dead(conn, Selection()).done == ()
-        assert replay_dead(conn, Selection(ids=(job,))).done == ()
+        assert replay_dead(slow, JobSelection()).done == (job,)
+        assert replay_dead(conn, JobSelection()).done == ()
+        assert replay_dead(conn, [job]).done == ()
         slow.commit()
     assert row_of(conn, job)["status"] == "queued"
     assert row_of(conn, job)["attempt"] == 5
@@ -202,7 +204,7 @@ def test_a_letter_that_another_replay_has_locked_is_left_to_it(conn: Connection,
 
 def test_a_discarded_letter_leaves_the_job_failed_in_history(conn: Connection) -> None:
     job, other = put_dead(conn), put_dead(conn)
-    assert discard_dead(conn, Selection(ids=(job,))).done == (job,)
+    assert discard_dead(conn, [job]).done == (job,)
     assert row_of(conn, job)["status"] == "failed"
     assert [letter.id for letter in list_dead(conn)] == [other]
 
@@ -211,7 +213,7 @@ def test_many_are_discarded_in_batches(conn: Connection) -> None:
     for _ in range(25):
         put_dead(conn)
     seen: list[int] = []
-    assert len(discard_dead(conn, Selection(), batch=10, on_progress=seen.append).done) == 25
+    assert len(discard_dead(conn, JobSelection(), batch=10, on_progress=seen.append).done) == 25
     assert seen == [10, 20, 25]
     assert count(conn, "dead_jobs") == 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin import Selection, cancel_jobs, list_jobs, replay_dead, retry_jobs, show_job
+from pgjobs.admin import JobSelection, cancel_jobs, list_jobs, replay_dead, retry_jobs, show_job
 from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.db.statements import doorbell_channel
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, put_worker, row_of
@@ -65,7 +65,7 @@ def test_tasks_are_named_whole_by_module_or_by_glob(conn: Connection, task: str,
 
 
 def test_a_status_that_is_none_is_refused(conn: Connection) -> None:
-    with pytest.raises(UsageError, match="'done' is no status: give one of waiting, queued"):
+    with pytest.raises(UsageError, match="status='done': give one of waiting, queued"):
         list_jobs(conn, status="done")
 
 
@@ -203,7 +203,7 @@ def test_running_jobs_are_asked_to_end_and_finished_ones_are_refused(conn: Conne
     change = cancel_jobs(conn, [running, finished, 4711], reason="not needed")
     assert (change.done, change.asked) == ((), (running,))
     assert [refusal.id for refusal in change.refused] == [finished, 4711]
-    assert "completed already" in change.refused[0].reason
+    assert "already completed" in change.refused[0].reason
     row = row_of(conn, running)
     assert (row["status"], row["cancel_reason"], row["cancel_force"]) == ("running", "not needed", None)
 
@@ -256,7 +256,7 @@ def test_a_retry_waits_for_letters_before_it_locks_history(conn: Connection, dat
         holder.execute("SELECT FROM pgjobs.jobs_history WHERE id = %s FOR UPDATE", [second])
         retried = pool.submit(retry_jobs, operator, [first, second])
         _wait_until_blocked(conn, operator.info.backend_pid)  # it has the first
-        replayed = pool.submit(replay_dead, other, Selection())
+        replayed = pool.submit(replay_dead, other, JobSelection())
         with suppress(TimeoutError):  # with history locked before the letters, each would wait for the other now
             replayed.result(1)
         holder.commit()
@@ -281,14 +281,14 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
             ids = [row[0] for row in conn.execute("SELECT id FROM pgjobs.dead_jobs ORDER BY id DESC")]
             start = Barrier(2)
             retried = pool.submit(_after, start, partial(retry_jobs, operator, ids))
-            replayed = pool.submit(_after, start, lambda: replay_dead(other, Selection(), batch=100))
+            replayed = pool.submit(_after, start, lambda: replay_dead(other, JobSelection(), batch=100))
             # What was replayed a moment ago may count as retried too: it is due now for both.
             assert {*retried.result(30).done, *replayed.result(30).done} == set(ids)
             assert (count(conn, "jobs_live"), count(conn, "jobs_history"), count(conn, "dead_jobs")) == (1000, 0, 0)
 
 
 @pytest.mark.parametrize(
-    "put_back", [lambda conn, job: retry_jobs(conn, [job]), lambda conn, job: replay_dead(conn, Selection())]
+    "put_back", [lambda conn, job: retry_jobs(conn, [job]), lambda conn, job: replay_dead(conn, JobSelection())]
 )
 @pytest.mark.parametrize(
     ("attempt", "max_attempts", "prior", "expected"),

@@ -25,7 +25,7 @@ def test_a_cancel_that_is_refused_in_part_does_the_rest_and_exits_with_1(cli: Cl
     queued, running, ended = put_job(conn), put_job(conn, status="running", worker_id=1), put_job(conn, status="failed")
     result = cli("jobs", "cancel", queued, running, ended)
     assert (result.code, result.out) == (1, "1 job cancelled.\n1 running job asked to end.\n")
-    assert result.err == f"pgjobs: Job {ended} is failed already: there is nothing to cancel.\n"
+    assert result.err == f"pgjobs: Job {ended} is already failed: there is nothing to cancel.\n"
 
 
 def test_waiting_for_a_job_that_does_not_end_exits_with_1(cli: Cli, conn: Connection) -> None:

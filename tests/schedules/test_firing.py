@@ -243,7 +243,7 @@ def test_a_schedule_of_an_operator_is_replaced_only_by_wish_and_stays_paused(con
 
 
 def test_json_needs_no_import(conn: Connection) -> None:
-    admin.add_json_schedule(conn, "report", "* * * * *", "shop.reports:daily", {"copy": True}, queue="reports")
+    admin.add_schedule(conn, "report", "* * * * *", "shop.reports:daily", kwargs={"copy": True}, queue="reports")
     due_since(conn, "report", "0")
 
     assert fire_due(conn) == 1

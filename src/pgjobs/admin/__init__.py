@@ -13,7 +13,7 @@ is a transaction of its own; on any other nothing is committed for the caller.
 | find out why a job does not run, and what is wrong with an installation | `why`, `doctor` |
 | see everything at a glance | `show_status`, `list_workers` |
 | look at jobs | `list_jobs`, `show_job`, `count_jobs` |
-| cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `change_jobs`, `wait_for_exit` |
+| cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `wait_for_exit` |
 | handle dead letters | `list_dead`, `show_dead`, `count_dead`, `replay_dead`, `discard_dead` |
 | pause | `pause_queue`, `pause_task`, `pause_everything` |
 | resume | `resume_queue`, `resume_task`, `resume_everything` |
@@ -25,7 +25,7 @@ is a transaction of its own; on any other nothing is committed for the caller.
 | see circuit breakers | `list_breakers`, `show_breaker` |
 | set circuit breakers by hand | `open_breaker`, `close_breaker`, `auto_breaker`, `remove_breaker` |
 | see schedules, and run one now | `list_schedules`, `show_schedule`, `run_schedule` |
-| change schedules | `add_schedule`, `add_json_schedule`, `pause_schedule`, `resume_schedule`, `remove_schedule` |
+| change schedules | `add_schedule`, `pause_schedule`, `resume_schedule`, `remove_schedule` |
 | set how long finished jobs and dead letters are kept | `keep_history`, `keep_dead`, `keep_completed` |
 | see what is kept | `show_retention`, `list_history`, `list_expired_days`, `count_expired_dead` |
 | create or upgrade the tables | `migrate` |
@@ -37,7 +37,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pgjobs.admin.alter import Alteration, set_jobs
     from pgjobs.admin.breakers import (
         BreakerInfo,
         auto_breaker,
@@ -47,13 +46,22 @@ if TYPE_CHECKING:
         remove_breaker,
         show_breaker,
     )
-    from pgjobs.admin.changes import Change, Refusal
-    from pgjobs.admin.dead import DeadLetter, Selection, count_dead, discard_dead, list_dead, replay_dead, show_dead
-    from pgjobs.admin.detail import JobDetail, JobRow, show_job
+    from pgjobs.admin.changes import Change, JobSelection, Refusal, count_jobs
+    from pgjobs.admin.dead import DeadLetter, count_dead, discard_dead, list_dead, replay_dead, show_dead
     from pgjobs.admin.drain import Unfinished, count_unfinished, wait_until_idle
-    from pgjobs.admin.job_actions import cancel_jobs, wait_for_exit
-    from pgjobs.admin.jobs import list_jobs, retry_jobs
-    from pgjobs.admin.limits import Key, KeyLimit, list_limits, remove_limit, set_limit
+    from pgjobs.admin.job_actions import cancel_jobs, retry_jobs, set_jobs, wait_for_exit
+    from pgjobs.admin.jobs import JobDetail, JobRow, list_jobs, show_job
+    from pgjobs.admin.limits import (
+        Key,
+        KeyLimit,
+        Tenant,
+        list_limits,
+        list_tenants,
+        remove_limit,
+        remove_tenant_weight,
+        set_limit,
+        set_tenant_weight,
+    )
     from pgjobs.admin.pauses import (
         PausedTask,
         list_paused_tasks,
@@ -83,7 +91,6 @@ if TYPE_CHECKING:
     )
     from pgjobs.admin.schedules import (
         ScheduleRow,
-        add_json_schedule,
         add_schedule,
         list_schedules,
         pause_schedule,
@@ -93,25 +100,23 @@ if TYPE_CHECKING:
         show_schedule,
     )
     from pgjobs.admin.schema import migrate
-    from pgjobs.admin.selection import JobSelection, change_jobs, count_jobs
     from pgjobs.admin.status import QueueStatus, Status, Worker, list_workers, show_status
-    from pgjobs.admin.tenants import Tenant, list_tenants, remove_tenant_weight, set_tenant_weight
     from pgjobs.diagnose.doctor import Diagnosis, doctor
     from pgjobs.diagnose.why import Why, why
 
 # Imported at first use: most commands and programs need one or two of them.
 _NAMES = {
-    "pgjobs.admin.alter": "Alteration set_jobs",
     "pgjobs.admin.breakers": (
         "BreakerInfo auto_breaker close_breaker list_breakers open_breaker remove_breaker show_breaker"
     ),
-    "pgjobs.admin.changes": "Change Refusal",
-    "pgjobs.admin.dead": ("DeadLetter Selection count_dead discard_dead list_dead replay_dead show_dead"),
-    "pgjobs.admin.detail": "JobDetail JobRow show_job",
+    "pgjobs.admin.changes": "Change JobSelection Refusal count_jobs",
+    "pgjobs.admin.dead": "DeadLetter count_dead discard_dead list_dead replay_dead show_dead",
     "pgjobs.admin.drain": "Unfinished count_unfinished wait_until_idle",
-    "pgjobs.admin.job_actions": "cancel_jobs wait_for_exit",
-    "pgjobs.admin.jobs": "list_jobs retry_jobs",
-    "pgjobs.admin.limits": "Key KeyLimit list_limits remove_limit set_limit",
+    "pgjobs.admin.job_actions": "cancel_jobs retry_jobs set_jobs wait_for_exit",
+    "pgjobs.admin.jobs": "JobDetail JobRow list_jobs show_job",
+    "pgjobs.admin.limits": (
+        "Key KeyLimit Tenant list_limits list_tenants remove_limit remove_tenant_weight set_limit set_tenant_weight"
+    ),
     "pgjobs.admin.pauses": ("PausedTask list_paused_tasks pause_everything pause_task resume_everything resume_task"),
     "pgjobs.admin.queues": (
         "Queue keep_completed list_queues pause_queue resume_queue set_queue_aging set_queue_limit"
@@ -120,21 +125,17 @@ _NAMES = {
         "HistoryDay Retention count_expired_dead keep_dead keep_history list_expired_days list_history show_retention"
     ),
     "pgjobs.admin.schedules": (
-        "ScheduleRow add_json_schedule add_schedule list_schedules "
-        "pause_schedule remove_schedule resume_schedule run_schedule "
-        "show_schedule"
+        "ScheduleRow add_schedule list_schedules pause_schedule remove_schedule "
+        "resume_schedule run_schedule show_schedule"
     ),
     "pgjobs.admin.schema": "migrate",
-    "pgjobs.admin.selection": "JobSelection change_jobs count_jobs",
     "pgjobs.admin.status": "QueueStatus Status Worker list_workers show_status",
-    "pgjobs.admin.tenants": "Tenant list_tenants remove_tenant_weight set_tenant_weight",
     "pgjobs.diagnose.doctor": "Diagnosis doctor",
     "pgjobs.diagnose.why": "Why why",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "Alteration",
     "BreakerInfo",
     "Change",
     "DeadLetter",
@@ -151,17 +152,14 @@ __all__ = [
     "Refusal",
     "Retention",
     "ScheduleRow",
-    "Selection",
     "Status",
     "Tenant",
     "Unfinished",
     "Why",
     "Worker",
-    "add_json_schedule",
     "add_schedule",
     "auto_breaker",
     "cancel_jobs",
-    "change_jobs",
     "close_breaker",
     "count_dead",
     "count_expired_dead",

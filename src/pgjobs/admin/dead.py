@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.detail import JobDetail, show_job
+from pgjobs.admin.changes import JOBS_PER_TRANSACTION, Change, JobSelection, Refusal
+from pgjobs.admin.jobs import JobDetail, show_job
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.query import (
     LOOK_UP,
@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-LETTERS_PER_STATEMENT = 500  # letters in one statement: its locks are held for some ten milliseconds
-
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A dead letter as it is listed; `error` is the last one."""
+    """A dead letter as it is listed. `error`: of the last attempt. `prior_attempts`: those before its last replay."""
 
     id: int
     queue: str
@@ -45,15 +43,6 @@ class DeadLetter:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which letters: these `ids`, or all (None) of a `queue` and a `task` (as in `list_jobs`), where given."""
-
-    ids: tuple[int, ...] | None = None
-    queue: str | None = None
-    task: str | None = None
-
-
 def list_dead(
     conn: psycopg.Connection,
     *,
@@ -62,10 +51,13 @@ def list_dead(
     limit: int = 50,
     before: int | None = None,
 ) -> list[DeadLetter]:
-    """List dead letters, the newest first. `before`: the id of a letter, for the next page.
+    """List dead letters, the newest first.
+
+    `queue`, `task`: as for `list_jobs`. `limit`: the number of letters. `before`: the id of a letter, for the next
+    page.
 
     Raises:
-        UsageError: the limit is none.
+        UsageError: the limit is not a number of rows.
 
     """
     return fetch(
@@ -80,11 +72,11 @@ def list_dead(
 
 
 def show_dead(conn: psycopg.Connection, id: int) -> JobDetail:
-    """Show a dead letter, with the diagnosis of every attempt.
+    """Return all that is known about a dead job, with the error and traceback of every attempt.
 
     Raises:
-        NotFoundError: there is no such letter.
-        UsageError: it is no id.
+        NotFoundError: there is no such dead letter.
+        UsageError: the id cannot be one.
 
     """
     try:
@@ -96,73 +88,81 @@ def show_dead(conn: psycopg.Connection, id: int) -> JobDetail:
     return job
 
 
-def count_dead(conn: psycopg.Connection, selection: Selection) -> int:
-    """Count the letters of a selection.
+def count_dead(conn: psycopg.Connection, jobs: Iterable[int] | JobSelection) -> int:
+    """Count the dead letters with these ids, or of a selection.
 
     Raises:
-        UsageError: an id is none.
+        UsageError: an id cannot be one.
 
     """
-    count: int = _count(conn, selection)["letters"]
+    count: int = _count(conn, *_filter(jobs))["letters"]
     return count
 
 
 def replay_dead(
     conn: psycopg.Connection,
-    selection: Selection,
+    jobs: Iterable[int] | JobSelection,
     *,
-    batch: int = LETTERS_PER_STATEMENT,
+    batch: int = JOBS_PER_TRANSACTION,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
-    """Put dead letters back to queued, due now, with a fresh budget of attempts and all their errors.
+    """Put dead jobs back to queued, due now, with a fresh budget of attempts; their errors are kept.
 
-    They go in batches, in the order in which they died; `on_progress` gets the number done so far. A letter that dies
-    again meanwhile is left. Two replays at once put each letter back once.
+    They are given by id or by a selection, and replayed in batches of `batch`, in the order in which they died. A job
+    that dies again meanwhile is not replayed again, and two replays at once put each job back once.
+
+    `on_progress`: called after each batch, with the number of jobs replayed so far.
 
     Raises:
-        UsageError: an id is none.
+        UsageError: an id cannot be one.
 
     """
-    return _in_batches(conn, "replay_dead", selection, batch, on_progress)
+    return _in_batches(conn, "replay_dead", jobs, batch, on_progress)
 
 
 def discard_dead(
     conn: psycopg.Connection,
-    selection: Selection,
+    jobs: Iterable[int] | JobSelection,
     *,
-    batch: int = LETTERS_PER_STATEMENT,
+    batch: int = JOBS_PER_TRANSACTION,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
-    """Throw dead letters away, in batches; the jobs stay in history as failed.
+    """Delete dead letters, given by id or by a selection, in batches; the jobs stay in history as failed.
+
+    `batch`, `on_progress`: as for `replay_dead`.
 
     Raises:
-        UsageError: an id is none.
+        UsageError: an id cannot be one.
 
     """
-    return _in_batches(conn, "discard_dead", selection, batch, on_progress)
+    return _in_batches(conn, "discard_dead", jobs, batch, on_progress)
 
 
-def _count(conn: psycopg.Connection, selection: Selection) -> dict[str, Any]:
-    ids = None if selection.ids is None else check_ids(selection.ids)
+def _filter(jobs: Iterable[int] | JobSelection) -> tuple[list[int] | None, JobSelection]:
+    """Return the ids that were given (None: all), and a selection."""
+    return (None, jobs) if isinstance(jobs, JobSelection) else (check_ids(jobs), JobSelection())
+
+
+def _count(conn: psycopg.Connection, ids: list[int] | None, selection: JobSelection) -> dict[str, Any]:
     return fetch_dicts(conn, "count_dead", ids=ids, queue=selection.queue, tasks=task_patterns(selection.task))[0]
 
 
 def _in_batches(
     conn: psycopg.Connection,
     name: str,
-    selection: Selection,
+    jobs: Iterable[int] | JobSelection,
     batch: int,
     on_progress: Callable[[int], None] | None,
 ) -> Change:
-    until = _count(conn, selection)["until"]
-    wanted = None if selection.ids is None else check_ids(selection.ids)
+    wanted, selection = _filter(jobs)
+    until = _count(conn, wanted, selection)["until"]
     pieces: Iterable[list[int] | None] = [None] if wanted is None else [list(ids) for ids in chunks(wanted, batch)]
     done: list[int] = []
     for ids in pieces:
-        # The place where the last batch ended: what lies before it in the index are dead entries.
+        # Where the last batch ended: index entries before it are dead.
         after_died_at, after_id = "-infinity", 0
         while True:
-            # Left alone, the planner reads all of history once per batch.
+            # Without these settings the planner reads all of history once per batch.
             with local_settings(conn, LOOK_UP):
                 rows = fetch_dicts(
                     conn,

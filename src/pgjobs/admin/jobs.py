@@ -1,31 +1,71 @@
-"""Jobs: list and retry; `pgjobs.admin.detail` shows one, `pgjobs.admin.job_actions` cancels."""
+"""List jobs, and show all that is known about one: its row, its dead letter and its worker."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.changes import Change, Refusal
-from pgjobs.admin.dead import Selection, replay_dead
-from pgjobs.admin.detail import JobRow
-from pgjobs.admin.selection import STATUSES
-from pgjobs.core.errors import UsageError
-from pgjobs.db.doorbell import notify_queues
-from pgjobs.db.query import (
-    LOOK_UP,
-    MAX_ID,
-    check_ids,
-    check_limit,
-    fetch,
-    fetch_dicts,
-    job_states,
-    local_settings,
-    task_patterns,
-)
+from pgjobs.admin.changes import STATUSES, no_such_job, unknown_status
+from pgjobs.core.errors import NotFoundError
+from pgjobs.db.query import MAX_ID, check_ids, check_limit, fetch, task_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from datetime import datetime
 
     import psycopg
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as it is listed: its row without the payload.
+
+    `attempt`, `max_attempts`: counted over the job's whole life; `prior_attempts`: those before its last replay.
+    """
+
+    id: int
+    status: str
+    queue: str
+    priority: int
+    task: str
+    summary: str | None
+    attempt: int
+    max_attempts: int
+    prior_attempts: int | None
+    run_at: datetime
+    enqueued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker_id: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class JobDetail(JobRow):
+    """All that is known about a job.
+
+    `timeout`: seconds that an attempt may take (None: no limit). `errors`: one entry per failed attempt.
+    `died_at`: when it became a dead letter (None: it is not one). `cost`: tokens of its limit (None: 1). `held`: what a
+    waiting job waits for: "later", "needs" or "task" (None: its turn). `waits_for`, `awaited_by`: ids, 10 at most.
+    """
+
+    timeout: float | None
+    executor: str | None
+    signed: bool
+    payload_bytes: int
+    limit_key: str | None
+    tenant: str | None
+    sequence: str | None
+    on_failure: str | None
+    breaker: str | None
+    cost: float | None
+    expires_at: datetime | None
+    held: str | None
+    waits_for: list[int]
+    awaited_by: list[int]
+    errors: list[dict[str, Any]]
+    died_at: datetime | None
+    worker_host: str | None
+    worker_pid: int | None
 
 
 def list_jobs(
@@ -39,14 +79,15 @@ def list_jobs(
 ) -> list[JobRow]:
     """List jobs, live and finished, the newest id first.
 
-    `task`: a task (`module:qualname`), a module, or a glob. `before`: only ids below it, for the next page.
+    `status`, `queue`: only jobs in it. `task`: a task (`module:qualname`), a module, or a glob. `limit`: the number of
+    jobs. `before`: only ids below it, for the next page.
 
     Raises:
-        UsageError: there is no such status, or the limit is none.
+        UsageError: there is no such status, or the limit is not a number of rows.
 
     """
     if status is not None and status not in STATUSES:
-        raise UsageError(f"{status!r} is no status: give one of {', '.join(STATUSES)}.")
+        raise unknown_status(status)
     return fetch(
         conn,
         "list_jobs",
@@ -59,44 +100,24 @@ def list_jobs(
     )
 
 
-def retry_jobs(conn: psycopg.Connection, ids: Iterable[int]) -> Change:
-    """Put jobs back to queued, due now: finished ones with a fresh budget under the same id, later ones as they are.
-
-    A dead letter goes, the errors of all attempts are kept. Jobs that run, wait or are due already are refused.
+def show_job(conn: psycopg.Connection, id: int) -> JobDetail:
+    """Return all that is known about a job. Where its row is past retention, its dead letter still tells.
 
     Raises:
-        UsageError: an id is none.
+        NotFoundError: there is no such job.
+        UsageError: the id cannot be one.
 
     """
-    wanted = check_ids(ids)
-    with local_settings(conn, LOOK_UP):
-        changed = fetch_dicts(conn, "requeue_jobs", ids=wanted)
-        sooner = fetch_dicts(conn, "make_due", ids=_without(wanted, {row["id"] for row in changed}))
-        notify_queues(conn, {row["queue"] for row in sooner})
-        done = {row["id"] for row in changed} | {row["id"] for row in sooner}
-        # What is left may be a letter whose row in history is past retention. A letter beside a live job is not.
-        states = job_states(conn, _without(wanted, done))
-        lost = [each for each in wanted if each not in done and each not in states]
-        if lost:
-            done.update(replay_dead(conn, Selection(ids=tuple(lost))).done)
-    return Change(
-        tuple(each for each in wanted if each in done),
-        tuple(Refusal(each, _why_no_retry(each, states)) for each in wanted if each not in done),
-    )
+    check_ids([id])
+    found = fetch(conn, "find_job", JobDetail, id=id)
+    if not found:
+        raise NotFoundError(no_such_job(id))
+    return replace(found[0], errors=_entries(found[0].errors))
 
 
-def _without(ids: list[int], done: set[int]) -> list[int]:
-    return [each for each in ids if each not in done]
-
-
-def _why_no_retry(id: int, states: dict[int, tuple[str, bool]]) -> str:
-    status, due = states.get(id, (None, False))
-    if status is None:
-        return f"There is no job {id}: it never was, or it is not kept any more."
-    if status == "queued" and due:
-        return f"Job {id} is queued and due: a worker takes it as soon as it can."
-    if status == "running":
-        return f"Job {id} is running: wait for its end."
-    if status == "waiting":
-        return f"Job {id} waits for other jobs."
-    return f"Job {id} has changed at this moment (now {status}): look at it, and try again."
+def _entries(errors: Any) -> list[dict[str, Any]]:
+    """Return the entries of the column `errors`, which may contain any JSON if it was written by hand."""
+    if not errors:
+        return []
+    entries = errors if isinstance(errors, list) else [errors]
+    return [entry if isinstance(entry, dict) else {"error": str(entry)} for entry in entries]

@@ -1,4 +1,4 @@
-"""Limits of keys: list, set, remove. Workers follow within a second."""
+"""Limits of keys, and tenants that get more or fewer turns than others. Workers follow within a second."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.db.query import fetch_dicts
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import as_number, check_printable
+from pgjobs.db.query import fetch, fetch_dicts
 from pgjobs.flow.limits import NO_LIMIT, Limit, check_limit_name, check_no_template
 from pgjobs.flow.rates import Rate, refill
 
@@ -18,11 +21,13 @@ if TYPE_CHECKING:
 MAX_WAITING = 10_000  # rows that a listing looks at
 MAX_KEYS = 10  # of one limit in a listing
 MAX_HOLDERS = 10  # ids of running jobs for each key
+MAX_WEIGHT = 1000
+MIN_WEIGHT = 0.001
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key that runs or waits now. `holders`: ids of jobs that run, the oldest ones; `tokens` left of a rate."""
+    """A key with jobs that run or wait now. `holders`: ids of the oldest jobs that run. `tokens`: left of its rate."""
 
     key: str
     running: int
@@ -33,10 +38,11 @@ class Key:
 
 @dataclass(frozen=True)
 class KeyLimit:
-    """A limit, and the keys for which it holds that run or wait now, the busiest first.
+    """A limit, and its keys with jobs that run or wait now, the busiest first.
 
-    `rate`: so many starts per `period_seconds`. `set_by`: code or operator. `running`, `waiting`: jobs of all its keys;
-    `waiting_capped`: more wait than were counted. A limit without concurrency and rate limits nothing.
+    `concurrency`: jobs that may run at once. `rate`: starts per `period_seconds`; `burst`: starts at once. `set_by`:
+    "code" or "operator". `running`, `waiting`: jobs of all its keys; `waiting_capped`: more wait than were counted.
+    Without concurrency and rate it limits nothing.
     """
 
     name: str
@@ -54,28 +60,30 @@ class KeyLimit:
 
 
 def list_limits(conn: psycopg.Connection) -> list[KeyLimit]:
-    """List the limits by name, with who holds them and who waits for them."""
+    """List the limits by name, with the jobs that hold them and those that wait for them."""
     rows = fetch_dicts(conn, "list_limits", most=MAX_WAITING, holders=MAX_HOLDERS)
     return [_limit(list(of_one)) for _, of_one in groupby(rows, key=lambda row: row["name"])]
 
 
 def set_limit(conn: psycopg.Connection, name: str, limit: Limit) -> None:
-    """Set a limit: what it leaves out is not limited. What runs already is not stopped.
+    """Set the limit of a key (`tenant:7`) or of all keys of a pattern (`tenant:*`). It replaces what the code declares.
+
+    What `limit` leaves out is not limited. Jobs that run already are not stopped.
 
     Raises:
-        UsageError: it is no name of a limit, or a template.
+        UsageError: the name cannot be one of a limit, or is a template.
 
     """
     fetch_dicts(conn, "set_limit", key=check_no_template(check_limit_name(name)), **limit.columns())
 
 
 def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
-    """Remove a limit: its pattern holds again, if there is one. None: there was none; True: code declares it.
+    """Remove a limit, so that the limit of its pattern applies again. Return None if there is no such limit.
 
-    Then it comes back with the next worker that starts; to lift it, set it to `NO_LIMIT`.
+    True: code declares it, so it comes back with the next worker that starts; to lift it, set a limit of nothing.
 
     Raises:
-        UsageError: it is no name of a limit.
+        UsageError: the name cannot be one of a limit.
 
     """
     rows = fetch_dicts(conn, "remove_limit", key=check_limit_name(name))
@@ -83,7 +91,7 @@ def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
 
 
 def limit_of(concurrency: int | None, rate: float | None, period: float | None, burst: float | None) -> Limit:
-    """Make a limit of the columns."""
+    """Return the limit that the columns describe."""
     if rate is None or period is None:
         return NO_LIMIT if concurrency is None else Limit(concurrency)
     return Limit(concurrency, Rate(rate, period), burst)
@@ -92,7 +100,7 @@ def limit_of(concurrency: int | None, rate: float | None, period: float | None, 
 def _limit(rows: list[dict[str, Any]]) -> KeyLimit:
     first = rows[0]
     busy = [row for row in rows if row["running"] or row["waiting"]]
-    # A limit of one key has tokens to show also while nobody runs.
+    # A limit of one key has tokens to show also while no job runs.
     shown = busy[:MAX_KEYS] or [row for row in rows if row["key"] == first["name"] and not first["name"].endswith("*")]
     return KeyLimit(
         name=first["name"],
@@ -116,3 +124,40 @@ def _key(row: dict[str, Any]) -> Key:
     if limit.rate is not None:
         tokens = round(refill(row["tokens"], row["at"] or row["now"], row["now"], limit.rate, limit.burst), 3)
     return Key(row["key"], row["running"], row["waiting"], tokens, row["holders"])
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant with a weight of its own. `weight`: turns it gets while a tenant without one gets one turn."""
+
+    name: str
+    weight: float
+    updated_at: datetime
+
+
+def list_tenants(conn: psycopg.Connection) -> list[Tenant]:
+    """List the tenants that have a weight of their own, by name."""
+    return fetch(conn, "list_tenants", Tenant)
+
+
+def set_tenant_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
+    """Give a tenant `weight` turns while a tenant without a weight gets one. Workers follow at once.
+
+    Raises:
+        UsageError: the name cannot be one of a tenant, or the weight is not from 0.001 to 1,000.
+
+    """
+    number = as_number(weight)
+    if number is None or not MIN_WEIGHT <= number <= MAX_WEIGHT:
+        raise UsageError(f"weight={shorten_repr(weight)}: give a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:,}.")
+    fetch_dicts(conn, "set_tenant", tenant=check_printable("tenant", name), weight=float(number))
+
+
+def remove_tenant_weight(conn: psycopg.Connection, name: str) -> bool:
+    """Give a tenant as many turns as the others; return False if it had no weight of its own.
+
+    Raises:
+        UsageError: the name cannot be one of a tenant.
+
+    """
+    return bool(fetch_dicts(conn, "remove_tenant", tenant=check_printable("tenant", name)))

@@ -6,7 +6,7 @@ Those of code are declared by `pgjobs.schedule`; here they can be paused, but no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +81,8 @@ def add_schedule(
     conn: psycopg.Connection,
     name: str,
     cron: str,
-    callable: Callable[..., object],
-    args: tuple[Any, ...] = (),
+    task: Callable[..., object] | str,
+    args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     tz: str = "UTC",
@@ -92,61 +92,56 @@ def add_schedule(
     priority: int | None = None,
     replacing: bool = False,
 ) -> ScheduleRow:
-    """Add a schedule that belongs to no application, as `pgjobs.schedule` declares one; it fires from now on.
+    """Add a schedule that belongs to no application. It fires from now on.
 
-    `queue`, `priority`: instead of those of the job. `replacing`: change the one that there may be; a pause stays.
+    `cron`: five fields, or six with the seconds first, in the time zone `tz`. `task`: a callable; or `module:qualname` or a job's name,
+    for a function with `@job(payload="json")` that is not imported here and takes either `args` or `kwargs`. `missed`,
+    `overlap`: as for `pgjobs.schedule`. `queue`, `priority`: instead of those of the job. `replacing`: replace an
+    operator's schedule of this name, if there is one; it stays paused if it was.
 
     Raises:
-        UsageError: a value that can not be used, or there is such a schedule already.
-        EnqueueError: the call is refused, as `enqueue` would do it.
+        UsageError: a value cannot be used, or there is such a schedule already.
+        EnqueueError: the call is refused, as `enqueue` would refuse it.
 
     """
-    made = make(cron, callable, args, kwargs, tz=tz, name=name, missed=missed, overlap=overlap, queue=queue)
+    if isinstance(task, str):
+        made = _json_schedule(name, cron, task, args, kwargs, tz, missed, overlap)
+    else:
+        made = make(cron, task, tuple(args), kwargs, tz=tz, name=name, missed=missed, overlap=overlap, queue=queue)
     return _add(conn, made, queue, priority, replacing=replacing)
 
 
-def add_json_schedule(
-    conn: psycopg.Connection,
+def _json_schedule(
     name: str,
     cron: str,
     task: str,
-    arguments: list[Any] | dict[str, Any],
-    *,
-    tz: str = "UTC",
-    missed: Missed = "once",
-    overlap: Overlap = "allow",
-    queue: str | None = None,
-    priority: int | None = None,
-    replacing: bool = False,
-) -> ScheduleRow:
-    """Add a schedule of a task that is not imported here: a function with `@job(payload="json")`.
-
-    `task`: `module:qualname`, or the job's name. `arguments`: a list, or a dict of arguments by name. The rest is as
-    for `add`.
-
-    Raises:
-        UsageError: a value that can not be used, or there is such a schedule already.
-
-    """
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+    tz: str,
+    missed: Missed,
+    overlap: Overlap,
+) -> Schedule:
+    """Return a schedule of a task that is not imported here, with arguments in JSON."""
     module, colon, function = task.partition(":")
     if not (module and bool(colon) == bool(function) and task.isprintable()):
         raise UsageError(
             f"task={shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report, or a job's name."
         )
-    if not isinstance(arguments, list | dict):
-        raise UsageError(f"arguments={shorten_repr(arguments)}: give a list, or a dict of arguments by name.")
+    if args and kwargs:
+        raise UsageError("args= and kwargs= were both given: a call in JSON has arguments by position, or by name.")
+    arguments = dict(kwargs) if kwargs else list(args)
     when, options = parse(cron, tz), JobOptions()
     try:
         payload = json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise EnqueueError(f"arguments={shorten_repr(arguments)}: JSON does not have that ({error}).") from error
-    made = Schedule(
+        raise EnqueueError(f"arguments={shorten_repr(arguments)} cannot be written in JSON: {error}.") from error
+    return Schedule(
         name=check_schedule_name(name),
         app=None,
         cron=when.expression,
         tz=when.tz,
-        missed=check_choice("missed", missed, MISSED),  # type: ignore[arg-type]  # just looked at
-        overlap=check_choice("overlap", overlap, OVERLAP),  # type: ignore[arg-type]  # just looked at
+        missed=check_choice("missed", missed, MISSED),  # type: ignore[arg-type]  # just checked
+        overlap=check_choice("overlap", overlap, OVERLAP),  # type: ignore[arg-type]  # just checked
         queue=options.queue,
         priority=options.priority,
         max_attempts=options.max_attempts,
@@ -158,7 +153,6 @@ def add_json_schedule(
         signature=None,
         payload=payload,
     )
-    return _add(conn, made, queue, priority, replacing=replacing)
 
 
 def _add(

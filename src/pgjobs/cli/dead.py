@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgjobs import admin
-from pgjobs.admin import Selection
+from pgjobs.admin import JobSelection
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.history import parse_days, spell
 from pgjobs.cli.job_detail import print_job
@@ -123,7 +123,7 @@ def keep(days: Days, yes: Yes = False) -> None:
     say(f"Dead letters are kept {spell(number)}.")
 
 
-def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str | None) -> Selection:
+def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str | None) -> list[int] | JobSelection:
     """Return the dead letters that a command line asks for, by ids, --all, or --queue and --task.
 
     Raises:
@@ -135,11 +135,11 @@ def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str 
         raise UsageError("ids, --all and --queue/--task exclude one another: give one of them.")
     if not (ids or every or filtered):
         raise UsageError("say which dead letters: ids, --queue, --task or --all.")
-    return Selection(ids=tuple(ids) if ids else None, queue=queue, task=task)
+    return ids or JobSelection(queue=queue, task=task)
 
 
-def _note_if_none(done: tuple[int, ...], selection: Selection) -> None:
-    if not done and selection.ids is None:
+def _note_if_none(done: tuple[int, ...], selection: list[int] | JobSelection) -> None:
+    if not done and not isinstance(selection, list):
         say("No such dead letters: nothing to do.")
 
 

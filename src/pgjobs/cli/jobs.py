@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pgjobs import admin
-from pgjobs.admin import Alteration
+from pgjobs.admin.job_actions import check_changes
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.job_detail import print_job, tries
-from pgjobs.cli.listing import Asked, change_selected, print_list
+from pgjobs.cli.listing import asked_jobs, change_selected, print_list
 from pgjobs.cli.output import Column, distance, print_json
 from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes, parse_time
 from pgjobs.cli.session import session
@@ -84,8 +84,8 @@ def retry(
 
     By ids, or by --queue, --task and --status. They keep their ids and errors, and get fresh attempts.
     """
-    asked = Asked(ids, queue, task, status, ("failed", "cancelled"))
-    change_selected("retry", asked, admin.retry_jobs, "queued, due now", yes=yes)
+    jobs = asked_jobs(ids, queue, task, status, ("failed", "cancelled"))
+    change_selected("retry", jobs, admin.retry_jobs, "queued, due now", yes=yes)
 
 
 @app.command()
@@ -110,9 +110,9 @@ def cancel(
     By ids, or by --queue, --task and --status. A running job is asked to end: a coroutine is cancelled, a process
     is killed, a function in a thread has to check current_job().cancelled, or gets JobCancelled with --force.
     """
-    asked = Asked(ids, queue, task, status, ("waiting", "queued", "running"))
+    jobs = asked_jobs(ids, queue, task, status, ("waiting", "queued", "running"))
     do = partial(admin.cancel_jobs, force=force, cascade=cascade)
-    change_selected("cancel", asked, do, "cancelled", yes=yes, wait=wait)
+    change_selected("cancel", jobs, do, "cancelled", yes=yes, wait=wait)
 
 
 @app.command("set")
@@ -139,9 +139,10 @@ def set_(
 
     Their priority, when they are due, or their queue. By ids, or by --queue, --task and --status.
     """
-    alteration = Alteration(priority, None if run_at is None else parse_time("--run-at", run_at), delay, to_queue)
-    asked = Asked(ids, queue, task, status, ("waiting", "queued"))
-    change_selected("set", asked, partial(admin.set_jobs, alteration=alteration), "changed", yes=yes)
+    due = None if run_at is None else parse_time("--run-at", run_at)
+    changes = check_changes(priority=priority, run_at=due, delay=delay, queue=to_queue)
+    jobs = asked_jobs(ids, queue, task, status, ("waiting", "queued"))
+    change_selected("set", jobs, partial(admin.set_jobs, **changes), "changed", yes=yes)
 
 
 def _row(job: JobRow, now: datetime) -> list[str]:

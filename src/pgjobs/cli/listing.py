@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from pgjobs.admin import JobSelection, change_jobs, count_jobs, wait_for_exit
+from pgjobs.admin import JobSelection, count_jobs, wait_for_exit
 from pgjobs.cli.output import Column, note, print_json, print_table, say
 from pgjobs.cli.params import confirm
 from pgjobs.cli.session import session
@@ -17,8 +16,6 @@ from pgjobs.core.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import psycopg
 
     from pgjobs.admin import Change
 
@@ -35,9 +32,10 @@ def print_list(
         print_table(columns, [row(each) for each in found], empty=empty)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The jobs that a command line asks for, by ids or by a filter.
+def asked_jobs(
+    ids: list[int] | None, queue: str | None, task: str | None, status: str | None, statuses: tuple[str, ...]
+) -> list[int] | JobSelection:
+    """Return the jobs that a command line asks for, by ids or by a filter.
 
     `status`: from `--status`. `statuses`: those of a filter without `--status`.
 
@@ -45,34 +43,18 @@ class Asked:
         UsageError: neither ids nor a filter were given, or both.
 
     """
-
-    ids: list[int] | None
-    queue: str | None
-    task: str | None
-    status: str | None
-    statuses: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        filtered = self.queue is not None or self.task is not None or self.status is not None
-        if self.ids and filtered:
-            raise UsageError("ids and --queue, --task, --status exclude one another: give the one or the others.")
-        if not (self.ids or filtered):
-            raise UsageError("say which jobs: ids, or --queue, --task, --status.")
-
-    def selection(self) -> JobSelection:
-        """Return what `pgjobs.admin` takes."""
-        return JobSelection(
-            ids=tuple(self.ids) if self.ids else None,
-            statuses=self.statuses if self.status is None else (self.status,),
-            queue=self.queue,
-            task=self.task,
-        )
+    filtered = queue is not None or task is not None or status is not None
+    if ids and filtered:
+        raise UsageError("ids and --queue, --task, --status exclude one another: give the one or the others.")
+    if not (ids or filtered):
+        raise UsageError("say which jobs: ids, or --queue, --task, --status.")
+    return ids or JobSelection(queue, task, statuses if status is None else (status,))
 
 
 def change_selected(
     command: str,
-    asked: Asked,
-    change: Callable[[psycopg.Connection, list[int]], Change],
+    jobs: list[int] | JobSelection,
+    change: Callable[..., Change],
     done: str,
     *,
     yes: bool,
@@ -87,16 +69,15 @@ def change_selected(
         typer.Exit: a change was refused, or a job still runs.
 
     """
-    selection = asked.selection()
     with session(f"jobs {command}") as conn:
-        count = count_jobs(conn, selection)
+        count = count_jobs(conn, jobs)
         if not count:
             say("No such jobs: nothing to do.")
             return
-        if selection.ids is None:
+        if isinstance(jobs, JobSelection):
             confirm(f"{command.capitalize()} {plural(count, 'job')}?", yes=yes)
         with progress(command, count) as on_progress:
-            changed = change_jobs(conn, selection, lambda ids: change(conn, ids), on_progress=on_progress)
+            changed = change(conn, jobs, on_progress=on_progress)
         left = () if wait is None else wait_for_exit(conn, changed.asked, wait)
     report(changed, done, noun="job", left=None if wait is None else left)
 

@@ -114,14 +114,11 @@ def add(
     """Add a schedule that no code declares."""
     arguments = _arguments(args)
     options: dict[str, Any] = {"tz": tz, "missed": missed, "overlap": overlap, "queue": queue, "priority": priority}
-    function: Any = _find(task) if imports else None
+    function: Any = _find(task) if imports else task
+    by_position = arguments if isinstance(arguments, list) else ()
+    by_name = arguments if isinstance(arguments, dict) else None
     with session("schedules add") as conn:
-        if imports:
-            by_position = tuple(arguments) if isinstance(arguments, list) else ()
-            by_name = arguments if isinstance(arguments, dict) else None
-            added = admin.add_schedule(conn, name, cron, function, by_position, by_name, replacing=replace, **options)
-        else:
-            added = admin.add_json_schedule(conn, name, cron, task, arguments, replacing=replace, **options)
+        added = admin.add_schedule(conn, name, cron, function, by_position, by_name, replacing=replace, **options)
     say(f"{added.name} fires next at {when(added.next_at)}.")
 
 
@@ -198,13 +195,16 @@ def _find(task: str) -> Any:
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return find(module, name, lambda owner, so_far: True)
+        found = find(module, name, lambda owner, so_far: True)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UsageError(
             f"{task} cannot be imported here: {reason}. Run this where the code is, or use --no-import for a "
             'function with payload="json".'
         ) from error
+    if not callable(found):
+        raise UsageError(f"{task} is not callable: give MODULE:FUNCTION, such as shop.tasks:report.")
+    return found
 
 
 def _row(each: ScheduleRow, now: datetime) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin import Selection, cancel_jobs, discard_dead, replay_dead, retry_jobs
+from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
@@ -80,8 +80,8 @@ ACTIONS: dict[str, Action] = {
     "rescue": lambda conn: settle_dead_worker(conn, WorkerExit(FIRST, "killed by SIGKILL", frozenset({FENCE}))),
     "cancel": lambda conn: cancel_jobs(conn, [JOB]),
     "requeue": lambda conn: retry_jobs(conn, [JOB]),
-    "replay": lambda conn: replay_dead(conn, Selection(ids=(JOB,))),
-    "discard": lambda conn: discard_dead(conn, Selection(ids=(JOB,))),
+    "replay": lambda conn: replay_dead(conn, [JOB]),
+    "discard": lambda conn: discard_dead(conn, [JOB]),
     "forget": lambda conn: conn.execute("DELETE FROM pgjobs.jobs_history"),
 }
 

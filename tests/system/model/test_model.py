@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pgjobs import enqueue
-from pgjobs.admin import Selection, cancel_jobs, discard_dead, replay_dead, retry_jobs
+from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
@@ -178,7 +178,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), away=st.booleans())
     def replay_or_discard(self, data: st.DataObject, away: bool) -> None:
         number = data.draw(st.sampled_from(sorted(self.model.jobs)), label="job")
-        (discard_dead if away else replay_dead)(self.conn, Selection(ids=(number,)))
+        (discard_dead if away else replay_dead)(self.conn, [number])
         (self.model.discard if away else self.model.replay)(number)
 
     @rule()

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from pgjobs import JobHandle, enqueue, enqueue_many
-from pgjobs.admin import Selection, cancel_jobs, discard_dead, replay_dead, retry_jobs
+from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.flow.unique import IfFailed
 from tests.support import tasks_flow as tasks
 from tests.support.rows import row_of
@@ -103,10 +103,10 @@ def test_a_failed_job_blocks_its_sequence_until_it_is_discarded_or_succeeds(
     other = enqueue(conn, tasks.post, 2, 1).id
     drain(database_url, env=notes.env)
     assert [row_of(conn, job)["status"] for job in (bad, behind, other)] == ["failed", "waiting", "completed"]
-    replay_dead(conn, Selection(ids=(bad,)))
+    replay_dead(conn, [bad])
     drain(database_url, env=notes.env)
     assert [row_of(conn, job)["status"] for job in (bad, behind)] == ["failed", "waiting"]
-    discard_dead(conn, Selection(ids=(bad,)))
+    discard_dead(conn, [bad])
     drain(database_url, env=notes.env)
     assert row_of(conn, behind)["status"] == "completed"
 
@@ -185,7 +185,7 @@ def test_what_waits_for_a_failed_job_runs_when_that_one_is_replayed_and_complete
         waits = enqueue(conn, tasks.step.options(after=[bad]), "second").id
     drain(database_url, env=notes.env)
     conn.execute("UPDATE pgjobs.dead_jobs SET task = 'builtins:len', payload = %s", [_payload()])
-    replay_dead(conn, Selection(ids=(bad.id,)))
+    replay_dead(conn, [bad.id])
     drain(database_url, env=notes.env)
     assert [row_of(conn, job)["status"] for job in (bad.id, waits)] == ["completed", "completed"]
 

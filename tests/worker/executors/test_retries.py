@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many
-from pgjobs.admin import Selection, replay_dead
+from pgjobs.admin import replay_dead
 from pgjobs.db import migrations as migrate
 from tests.support import tasks
 from tests.support.rows import count, row_of
@@ -152,7 +152,7 @@ def test_a_replayed_job_gets_a_fresh_budget_and_keeps_its_errors(database_url: s
     job = enqueue(conn, tasks.always_fail, "no").id
     drain(database_url)
     assert row_of(conn, job)["status"] == "failed"
-    replay_dead(conn, Selection(ids=(job,)))
+    replay_dead(conn, [job])
     assert count(conn, "dead_jobs") == 0
     drain(database_url)
     assert row_of(conn, job)["status"] == "failed"
@@ -164,7 +164,7 @@ def test_a_replayed_job_gets_a_fresh_budget_and_keeps_its_errors(database_url: s
 def test_the_backoff_of_a_replayed_job_begins_anew(database_url: str, conn: psycopg.Connection) -> None:
     job = enqueue(conn, tasks.fail_with_growing_backoff.options(max_attempts=1)).id
     drain(database_url)
-    replay_dead(conn, Selection(ids=(job,)))
+    replay_dead(conn, [job])
     conn.execute("UPDATE pgjobs.jobs SET max_attempts = 6")
     drain(database_url)
     row = row_of(conn, job)

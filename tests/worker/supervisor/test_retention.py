@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin import Selection, replay_dead, show_dead, show_job
+from pgjobs.admin import replay_dead, show_dead, show_job
 from pgjobs.db.statements import statement
 from pgjobs.worker.supervisor import retention as module
 from pgjobs.worker.supervisor.retention import LETTERS, Retention
@@ -288,7 +288,7 @@ def test_dead_letters_outlive_their_day_of_history_and_can_be_shown_and_replayed
     assert count(conn, "jobs") == 0
     assert show_job(conn, job).status == "failed"
     assert show_dead(conn, job).errors
-    assert replay_dead(conn, Selection(ids=(job,))).done == (job,)
+    assert replay_dead(conn, [job]).done == (job,)
     assert row_of(conn, job)["status"] == "queued"
 
 
