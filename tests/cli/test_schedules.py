@@ -75,7 +75,7 @@ def test_what_can_not_be_used_is_refused_in_one_line_and_nothing_is_written(cli:
         (2, "give a list", ("add", "x", "0 9 * * *", REPORT, "--args", "1")),
         (2, "too many positional", ("add", "x", "0 9 * * *", REPORT, "--args", "[1, 2]")),
         (2, "MODULE:FUNCTION", ("add", "x", "0 9 * * *", "report")),
-        (2, "MODULE:FUNCTION", ("add", "x", "0 9 * * *", "report", "--no-import")),
+        (2, "MODULE:FUNCTION", ("add", "x", "0 9 * * *", "report:", "--no-import")),
         (2, "use --no-import", ("add", "x", "0 9 * * *", "nowhere.at_all:f")),
         (2, "use --no-import", ("add", "x", "0 9 * * *", "tests.schedules.tasks:nothing")),
         (2, "not callable", ("add", "x", "0 9 * * *", "tests.schedules.tasks:CRON")),

@@ -94,10 +94,10 @@ def add_schedule(
 ) -> ScheduleRow:
     """Add a schedule that belongs to no application. It fires from now on.
 
-    `cron`: five fields, or six with the seconds first, in the time zone `tz`. `task`: a callable; or `module:qualname` or a job's name,
-    for a function with `@job(payload="json")` that is not imported here and takes either `args` or `kwargs`. `missed`,
-    `overlap`: as for `pgjobs.schedule`. `queue`, `priority`: instead of those of the job. `replacing`: replace an
-    operator's schedule of this name, if there is one; it stays paused if it was.
+    `cron`: five fields, or six with the seconds first, in the time zone `tz`. `task`: a callable; or the name of a job
+    (`module:qualname`, or its `name=`) with `payload="json"`, which is not imported here and takes either `args` or
+    `kwargs`. `missed`, `overlap`: as for `pgjobs.schedule`. `queue`, `priority`: instead of those of the job.
+    `replacing`: replace an operator's schedule of this name, if there is one; it stays paused if it was.
 
     Raises:
         UsageError: a value cannot be used, or there is such a schedule already.
