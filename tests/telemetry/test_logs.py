@@ -14,9 +14,10 @@ import pytest
 import structlog
 
 from pgjobs.core.errors import UsageError
-from pgjobs.jobs.context import CurrentJob, current
+from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import JobTimeout
 from pgjobs.telemetry.logs import Lines, configure_logging, get_logger
+from tests.support.claimed import claimed_job
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def without_pytest() -> None:
 
 @contextmanager
 def inside_a_job() -> Iterator[None]:
-    job = CurrentJob.__new__(CurrentJob)
-    job.id, job.task, job.queue, job.attempt = 42, "shop.tasks:send", "mail", 3
-    token = current.set(job)
+    token = current.set(claimed_job(42, task="shop.tasks:send", queue="mail", attempt=3))
     try:
         yield
     finally:

@@ -43,8 +43,8 @@ def test_a_failed_attempt_is_one_warning_and_the_last_one_an_error(database_url:
         assert running.stop() == 0
         lines = running.lines(job_id=number)
     assert [(line["level"], line["attempt"]) for line in lines] == [("warning", 1), ("warning", 2), ("error", 3)]
-    assert lines[0]["event"] == "attempt 1 of 3 failed, again in 0.0 s: ValueError: no reason"
-    assert lines[2]["event"] == "failed after attempt 3 of 3, now a dead letter: ValueError: no reason"
+    assert lines[0]["event"] == "attempt 1 of 3 failed, retrying in 0.0 s: ValueError: no reason"
+    assert lines[2]["event"] == "failed in attempt 3 of 3, now a dead letter: ValueError: no reason"
 
 
 def test_success_says_nothing(database_url: str, conn: psycopg.Connection) -> None:

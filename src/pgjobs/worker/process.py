@@ -22,7 +22,6 @@ from pgjobs.db.connection import connect, connect_hot
 from pgjobs.db.limits import Declared
 from pgjobs.db.statements import load_statements
 from pgjobs.flow.breaker import declared
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.worker.acknowledge.acknowledger import Acknowledger, labels
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.cancellations import Cancellations
@@ -32,7 +31,9 @@ from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import LoopRunner
 from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.executors.timeouts import STUCK_AFTER, Watchdog
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.local.producer_signals import Rescan
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop, Stopped
@@ -188,7 +189,7 @@ class WorkerProcess:
         Cancellations(self._requests, dict(zip(self._local_queues, executors, strict=True)), loop, self._outbox).start()
         return acknowledger, producers, executors
 
-    def _on_stuck(self, job: CurrentJob) -> None:
+    def _on_stuck(self, job: ClaimedJob) -> None:
         """Note a job that ran on after its time-out: this process will be replaced (called by the watchdog)."""
         guilty = self._loop.blocker(job)
         if guilty is job:
@@ -209,7 +210,7 @@ class WorkerProcess:
                 self._declare()
             if self._config.drain:
                 self._tell_progress(acknowledger)
-                if not any(local_queue.outstanding or local_queue.inflight for local_queue in self._local_queues):
+                if not any(local_queue.unfinished() for local_queue in self._local_queues):
                     if self._nothing_is_due():
                         return
                     pause = SOON
@@ -249,10 +250,10 @@ class WorkerProcess:
             self._control.send("progress", settled=self._told)
 
     def _nothing_is_due(self) -> bool:
-        last_end = max(local_queue.last_end for local_queue in self._local_queues)
-        behind = [local_queue for local_queue in self._local_queues if local_queue.empty_since <= last_end]
+        last_end = max(local_queue.ends.last_end for local_queue in self._local_queues)
+        behind = [local_queue for local_queue in self._local_queues if local_queue.claims.empty_since <= last_end]
         for local_queue in behind:
-            local_queue.free()  # look now, and not when the doorbell has to be armed again
+            local_queue.signals.send(Rescan())  # look now, and not when the doorbell has to be armed again
         return not behind
 
     def _finish(self, acknowledger: Acknowledger, producers: list[Producer], executors: list[ThreadExecutor]) -> int:
@@ -262,7 +263,7 @@ class WorkerProcess:
         """
         self._stop_claiming.set()
         for local_queue in self._local_queues:
-            local_queue.wake()
+            local_queue.signals.wake()
         for producer in producers:
             producer.join(max(1.0, self._config.grace))
         for executor in executors:
@@ -300,7 +301,7 @@ class WorkerProcess:
 
     def _running(self) -> int:
         """Count the jobs that have not ended, or are not acknowledged, but for those that do not stop."""
-        return sum(len(local_queue.inflight.copy().items() - self._stuck) for local_queue in self._local_queues)
+        return sum(len(local_queue.unfinished() - self._stuck) for local_queue in self._local_queues)
 
     def _beat_alone(self) -> bool:
         """Beat in the place of the supervisor, and say whether nobody has taken this worker for dead."""

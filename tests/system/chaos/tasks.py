@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pgjobs import Snooze, current_job, job
+from pgjobs.jobs.context import current
+from pgjobs.worker.local.claimed_job import ClaimedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +21,16 @@ if TYPE_CHECKING:
 EFFECTS = "CHAOS_EFFECTS"
 
 
+def claimed() -> ClaimedJob:
+    """Return the worker's own record of the running job: an audit needs the number of its claim."""
+    job = current.get()
+    assert isinstance(job, ClaimedJob)
+    return job
+
+
 def write(kind: str) -> None:
     """Write a line, as one piece: it is far below what the system may tear apart."""
-    row = current_job()
+    row = claimed()
     # CLOCK_MONOTONIC by its number: libfaketime, where a scenario turns a worker's clock, leaves that alone.
     line = f"{kind} {row.id} {row.attempt} {row.claim} {os.getpid()} {time.monotonic():.6f}\n"
     file = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -83,7 +92,7 @@ def always_fails(number: int) -> None:
 @job
 def snoozes_first(seconds: float) -> None:
     write("start")
-    if current_job().claim == 1:
+    if claimed().claim == 1:
         write("snooze")
         raise Snooze(seconds)
     write("ok")

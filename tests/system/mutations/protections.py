@@ -189,8 +189,8 @@ PROTECTIONS = (
     Protection(
         "what a claim took whose answer was lost is handed back",
         "src/pgjobs/worker/claim/producer.py",
-        "lost = [row for row in rows if inflight.get(row[0]) not in (row[1], -row[1])]",
-        "lost = []",
+        "lost = [Claim(*row) for row in rows if tuple(row) not in known]",
+        "lost: list[Claim] = []",
         ("tests/worker/supervisor/test_outages.py", "-k", "handed_back"),
     ),
     Protection(

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,12 @@ import pytest
 from pgjobs import Breaker
 from pgjobs.db.connection import connect_hot
 from pgjobs.flow import breaker as breakers
-from pgjobs.jobs.context import ControlledJob, CurrentJob
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.acknowledge.breaker_recorder import EVERY, BreakerRecorder
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
+from tests.support.claimed import claimed_job
 from tests.support.processes import wait_until
 from tests.support.worker import scalar, wait_for
 
@@ -68,10 +68,9 @@ def recorder(
         made.stop()
 
 
-def of(breaker: str | None, number: int = 1, local_queue: LocalQueue | None = None) -> CurrentJob:
-    """Give a claimed job."""
-    values: list[Any] = [number, 1, 1, 5, None, 5, datetime.now(UTC), "a:b", None, None, None, None, b""]
-    return ControlledJob("default", local_queue, *values, turn=("", breaker))
+def of(breaker: str | None, number: int = 1, local_queue: LocalQueue | None = None) -> ClaimedJob:
+    """Make a claimed job."""
+    return claimed_job(number, local_queue=local_queue, lane="", breaker=breaker)
 
 
 def tell(
@@ -151,7 +150,7 @@ def test_probes_close_it_and_ring_for_those_who_wait(
         wait_for(conn, "(SELECT state = 'half_open' AND passed = 0 FROM pgjobs.breakers)")
         tell(told, COMPLETED, 1)
         wait_for(conn, "(SELECT passed = 1 FROM pgjobs.breakers)")
-        local_queue.woken()
+        local_queue.signals.clear()
         tell(told, COMPLETED, 1)
         wait_for(conn, "(SELECT state = 'closed' AND reason = '2 probes succeeded' FROM pgjobs.breakers)")
         assert next(listener.notifies(timeout=5)).channel == channel

@@ -6,23 +6,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import JobCancelled
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
-
-
-def job(id: int, claim: int = 1) -> CurrentJob:
-    now = datetime.now(UTC)
-    return CurrentJob("q", None, id, claim, 1, 5, None, 5, now, "a:b", None, None, None, None, b"")
+from pgjobs.worker.local.claimed_job import ClaimedJob
+from tests.support.claimed import claimed_job
 
 
 def test_a_job_is_known_by_its_id_and_its_claim() -> None:
     interrupt = ThreadInterrupt()
-    interrupt.job = here = job(1, claim=2)
+    interrupt.job = here = claimed_job(1, claim=2)
     assert not here.cancelled
     assert not interrupt.cancel(1, 1, force=True)
     assert not interrupt.cancel(2, 2, force=True)
@@ -50,7 +45,7 @@ def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
         interrupt = ThreadInterrupt()
         try:
             for number in range(2_000):
-                interrupt.job = here = job(number)
+                interrupt.job = here = claimed_job(number)
                 current[0] = (interrupt, here)
                 try:
                     time.sleep(0)
@@ -64,7 +59,7 @@ def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
         except BaseException as error:
             raised.append(error)
 
-    current: list[tuple[ThreadInterrupt, CurrentJob] | None] = [None]
+    current: list[tuple[ThreadInterrupt, ClaimedJob] | None] = [None]
     thread = threading.Thread(target=work)
     thread.start()
     asked = 0
@@ -77,7 +72,7 @@ def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
 
 
 def test_who_comes_too_late_raises_in_no_other_job() -> None:
-    first, second = job(1), job(2)
+    first, second = claimed_job(1), claimed_job(2)
 
     class Late(ThreadInterrupt):
         """Whose job ends just when somebody wants to raise in it."""
@@ -85,12 +80,12 @@ def test_who_comes_too_late_raises_in_no_other_job() -> None:
         looks = 0
 
         @property
-        def job(self) -> CurrentJob:
+        def job(self) -> ClaimedJob:
             self.looks += 1
             return first if self.looks == 1 else second
 
         @job.setter
-        def job(self, job: CurrentJob | None) -> None: ...
+        def job(self, job: ClaimedJob | None) -> None: ...
 
     interrupt = Late()
     assert interrupt.cancel(1, 1, force=True)

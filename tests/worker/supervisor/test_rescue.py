@@ -123,7 +123,7 @@ def test_a_frozen_worker_that_comes_back_loses_its_job_and_is_replaced(
         with work(database_url, *QUICK, env=environment) as other:
             wait_for(conn, "(SELECT count(*) FROM seen) = 2", log=lambda: other.output)
             os.kill(member, signal.SIGCONT)  # its answer is ready at once, while the other one runs
-            wait_until(lambda: "1 acknowledgements were dropped" in frozen.output)
+            wait_until(lambda: "dropped the acknowledgements of 1 jobs" in frozen.output)
             assert row_of(conn, job)["status"] == "running"
             os.kill(frozen.pid, signal.SIGCONT)
             wait_done(conn, log=lambda: other.output)

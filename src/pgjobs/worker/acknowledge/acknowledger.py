@@ -1,6 +1,6 @@
-"""The acknowledger: takes ended jobs from the outbox and writes their outcomes, as many at once as there are.
+"""The acknowledger: takes ended jobs from the outbox, and writes the outcomes of all that are there at once.
 
-Batches make themselves: while one flush is on its way to disk, the next one gathers.
+Batches form by themselves: while one flush is written, the next one gathers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from queue import Empty
 from typing import Any
 
 from pgjobs.db.statements import statement
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
@@ -25,18 +24,46 @@ from pgjobs.jobs.outcome import (
     Snoozed,
 )
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
-from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
+from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.local.local_queue import ClaimKey, Ended, LocalQueue, Outbox
+from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.settle import Claim, Settlement, complete, settle
 
 log = logging.getLogger("pgjobs.job")
 MAX_FLUSH = 1_000  # jobs
-CHECK_EVERY = 1.0  # seconds between two looks at which queues keep nothing, while there is something to flush
+CHECK_EVERY = 1.0  # seconds between two looks at which queues keep no history, while there is something to flush
+
+
+class _Tally:
+    """The ended jobs of one queue in a flush."""
+
+    __slots__ = ("keys", "ran", "seconds")
+
+    def __init__(self) -> None:
+        self.keys: list[ClaimKey] = []
+        self.ran = 0  # jobs that ran
+        self.seconds = 0.0  # that they ran, in all
+
+
+class _Flush:
+    """A batch of ended jobs, sorted."""
+
+    __slots__ = ("batch", "claims", "completed", "controlled", "others", "released", "tallies")
+
+    def __init__(self, batch: list[Ended]) -> None:
+        self.batch = batch
+        self.completed: list[int] = []  # ids of plain jobs that completed
+        self.claims: list[int] = []  # the numbers of their claims
+        self.controlled: list[ClaimedJob] = []  # completed, and had to wait for their turn
+        self.others: list[Ended] = []  # all other outcomes
+        self.released = False  # other jobs waited for one of these
+        self.tallies: dict[LocalQueue, _Tally] = {}
 
 
 class Acknowledger(CriticalThread):
-    """One thread and one connection for all `queues` of a worker process. `stop()` ends it, after a last flush."""
+    """One thread and one connection for all `queues` of a worker process. `stop()` ends it after a last flush."""
 
     def __init__(
         self,
@@ -56,8 +83,8 @@ class Acknowledger(CriticalThread):
         self._grace = grace
         self._queues = list(queues)
         self._breakers = breakers
-        self._forgetful: frozenset[str] = frozenset()  # those that keep nothing of what completes
-        self._next_look = 0.0  # monotonic seconds
+        self._without_history: frozenset[str] = frozenset()  # queues that keep nothing of what completes
+        self._next_check = 0.0  # monotonic seconds
         self.settled = 0  # jobs, whatever their outcome
 
     def work(self) -> None:
@@ -80,7 +107,7 @@ class Acknowledger(CriticalThread):
                 self._flush(batch)
             except Stopped:
                 log.error(
-                    "PostgreSQL is away: %d ended jobs could not be acknowledged; they will run again", len(batch)
+                    "PostgreSQL cannot be reached: %d ended jobs are not acknowledged and will run again", len(batch)
                 )
                 break
             if last:
@@ -88,99 +115,113 @@ class Acknowledger(CriticalThread):
         self._link.close()
 
     def stop(self) -> None:
-        """Flush what lies in the outbox, and end."""
+        """Flush what is in the outbox, and end."""
         self._outbox.put(None)
 
     def _flush(self, batch: list[Ended]) -> None:
-        completed: list[int] = []
-        claims: list[int] = []
-        controlled: list[CurrentJob] = []  # completed, too
-        others: list[tuple[Ended, Settlement]] = []
-        local_queues: dict[LocalQueue, list[float]] = {}  # jobs, those that ran, their seconds
-        here: LocalQueue | None = None
-        for ended in batch:
-            job, outcome, seconds = ended
-            if job.local_queue is not here:
-                here = job.local_queue
-                inflight, count = here.inflight, local_queues.setdefault(here, [0, 0, 0.0])
-            number, claim = job.id, job.claim
-            inflight[number] = -claim
-            count[0] += 1
-            if seconds is not None:
-                count[1] += 1
-                count[2] += seconds
-            is_plain = type(job) is CurrentJob
-            if not is_plain and job.breaker is not None:
-                self._breakers.note(job, outcome, seconds)
-            if outcome is COMPLETED:
-                if is_plain:
-                    completed.append(number)
-                    claims.append(claim)
-                else:
-                    controlled.append(job)
-            else:
-                if job.cancelled and not isinstance(outcome, Cancelled):
-                    outcome = CANCELLED_ON_REQUEST  # it raised because of that, or was killed
-                others.append(((job, outcome, seconds), (Claim(number, claim), outcome)))
-        # The slots are free already: the producer may fetch while this flush is under way.
-        for local_queue, (jobs, ran, total) in local_queues.items():
-            local_queue.note_ended(int(jobs), int(ran), total)
-        released = False
-        if completed or controlled:
-            if time.monotonic() >= self._next_look:
-                self._link.run(self._look, patience=self._grace)
-            if self._forgetful:
-                released = self._forget(batch)
-                kept = [job for job, how, _ in batch if how is COMPLETED and job.queue not in self._forgetful]
-                plain = [job for job in kept if type(job) is CurrentJob]
-                completed, claims = [job.id for job in plain], [job.claim for job in plain]
-                controlled = [job for job in kept if type(job) is not CurrentJob]
-        if completed:
-            released |= self._complete(completed, claims)
-        if controlled:
-            ids = [job.id for job in controlled]
-            released |= self._complete(ids, [job.claim for job in controlled], controlled=True)
-        if others:
-            self._settle([settlement for _, settlement in others])
-            for ended, _ in others:
-                _report(ended)
-        now = time.monotonic()
-        for local_queue in local_queues:
-            if others or released or local_queue.takes_turns:
-                local_queue.last_end = now  # who looked before has not seen what may be due again, or may have its turn
-        if others:
-            for local_queue in {
-                job.local_queue for (job, outcome, _), _ in others if isinstance(outcome, Retried | Snoozed)
-            }:
-                local_queue.look_ahead = True
-                local_queue.wake()
-        for job, _, _ in batch:
-            inflight = job.local_queue.inflight
-            if inflight.get(job.id) == -job.claim:  # else it was queued again, and claimed again, meanwhile
-                del inflight[job.id]
-        for local_queue in local_queues:
-            if local_queue.takes_turns:
-                local_queue.free(job for job, _, _ in batch if job.local_queue is local_queue)
-            elif local_queue.hungry and local_queue.demand():  # so many were not acknowledged that nothing was claimed
-                local_queue.wake()
+        """Acknowledge a batch: sort it, count it, write it, and tell the producers."""
+        flush = self._sort(batch)
+        self._count(flush)
+        self._write(flush)
+        self._notify(flush)
         self.settled += len(batch)
         if log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
                 if outcome is COMPLETED:
                     log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
-    def _look(self, link: ReconnectingConnection) -> None:
-        rows = link.connection.execute(statement("queues_without_history"), {"queues": self._queues}).fetchall()
-        self._forgetful = frozenset(row[0] for row in rows)
-        self._next_look = time.monotonic() + CHECK_EVERY
+    def _sort(self, batch: list[Ended]) -> _Flush:
+        """Sort ended jobs by the statement that writes them, and tally them by queue."""
+        flush = _Flush(batch)
+        completed, claims, controlled, others = flush.completed, flush.claims, flush.controlled, flush.others
+        here: LocalQueue | None = None
+        for ended in batch:
+            job, outcome, seconds = ended
+            if job.local_queue is not here:
+                here = job.local_queue
+                tally = flush.tallies.setdefault(here, _Tally())
+                keys = tally.keys
+            number, claim = job.id, job.claim
+            keys.append((number, claim))
+            if seconds is not None:
+                tally.ran += 1
+                tally.seconds += seconds
+            if job.breaker is not None:
+                self._breakers.note(job, outcome, seconds)
+            if outcome is COMPLETED:
+                if job.lane is None:
+                    completed.append(number)
+                    claims.append(claim)
+                else:
+                    controlled.append(job)
+            elif job.cancelled and not isinstance(outcome, Cancelled):
+                others.append((job, CANCELLED_ON_REQUEST, seconds))  # it raised because of that, or was killed
+            else:
+                others.append(ended)
+        return flush
 
-    def _forget(self, batch: list[Ended]) -> bool:
-        """Delete the completed jobs of queues that keep nothing, and say whether others waited for one of them."""
-        jobs = [job for job, outcome, _ in batch if outcome is COMPLETED and job.queue in self._forgetful]
-        return bool(jobs) and self._complete([job.id for job in jobs], [job.claim for job in jobs], keep=False)
+    def _count(self, flush: _Flush) -> None:
+        """Free the slots: the producers may claim while the flush is written."""
+        for local_queue, tally in flush.tallies.items():
+            local_queue.record_ended(tally.keys, tally.ran, tally.seconds)
+
+    def _write(self, flush: _Flush) -> None:
+        """Write the outcomes, one statement for each kind."""
+        completed, claims, controlled = flush.completed, flush.claims, flush.controlled
+        if completed or controlled:
+            if time.monotonic() >= self._next_check:
+                self._link.run(self._check_history, patience=self._grace)
+            if self._without_history:
+                done = [job for job, outcome, _ in flush.batch if outcome is COMPLETED]
+                forgotten = [job for job in done if job.queue in self._without_history]
+                kept = [job for job in done if job.queue not in self._without_history]
+                if forgotten:
+                    flush.released |= self._complete(
+                        [job.id for job in forgotten], [job.claim for job in forgotten], keep=False
+                    )
+                plain = [job for job in kept if job.lane is None]
+                completed, claims = [job.id for job in plain], [job.claim for job in plain]
+                controlled = [job for job in kept if job.lane is not None]
+        if completed:
+            flush.released |= self._complete(completed, claims)
+        if controlled:
+            ids = [job.id for job in controlled]
+            flush.released |= self._complete(ids, [job.claim for job in controlled], controlled=True)
+        if flush.others:
+            self._settle([(Claim(job.id, job.claim), outcome) for job, outcome, _ in flush.others])
+            for ended in flush.others:
+                _report(ended)
+
+    def _notify(self, flush: _Flush) -> None:
+        """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
+        now = time.monotonic()
+        for local_queue, tally in flush.tallies.items():
+            has_flow_control = local_queue.claims.has_flow_control
+            if flush.others or flush.released or has_flow_control:
+                # A claim that found nothing before has not seen what may be due again, or may have its turn now.
+                local_queue.ends.last_end = now
+            local_queue.record_acknowledged(tally.keys)
+            if has_flow_control:
+                local_queue.signals.send(
+                    Freed(
+                        [
+                            (job.priority, job.lane)
+                            for job, _, _ in flush.batch
+                            if job.lane is not None and job.local_queue is local_queue
+                        ]
+                    )
+                )
+        later = {job.local_queue for job, outcome, _ in flush.others if isinstance(outcome, Retried | Snoozed)}
+        for local_queue in later:
+            local_queue.signals.send(LookAhead())
+
+    def _check_history(self, link: ReconnectingConnection) -> None:
+        rows = link.connection.execute(statement("queues_without_history"), {"queues": self._queues}).fetchall()
+        self._without_history = frozenset(row[0] for row in rows)
+        self._next_check = time.monotonic() + CHECK_EVERY
 
     def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True, controlled: bool = False) -> bool:
-        """Write that they completed, and say whether others waited for one of them."""
+        """Write that these jobs completed; return True if other jobs waited for one of them."""
         awaited: set[int] = set()
 
         def write(link: ReconnectingConnection) -> None:
@@ -204,14 +245,14 @@ class Acknowledger(CriticalThread):
     def _drop(self, ids: list[int]) -> None:
         if ids:
             log.warning(
-                "%d acknowledgements were dropped, because the jobs are not this worker's any more: %s",
+                "dropped the acknowledgements of %d jobs: they no longer belong to this worker, and run again: %s",
                 len(ids),
                 ", ".join(map(str, ids[:20])),
             )
 
 
-def labels(job: Any) -> dict[str, Any]:
-    """Give what every log line about a job carries."""
+def labels(job: ClaimedJob) -> dict[str, Any]:
+    """Return the fields of every log line about a job."""
     return {"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt}
 
 
@@ -225,12 +266,12 @@ def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, i
     match outcome:
         case Failed():
             return (
-                f"failed after attempt {attempt} of {max_attempts}, now a dead letter: {outcome.error}",
+                f"failed in attempt {attempt} of {max_attempts}, now a dead letter: {outcome.error}",
                 logging.ERROR,
             )
         case Retried():
             return (
-                f"attempt {attempt} of {max_attempts} failed, again in {outcome.delay:.1f} s: {outcome.error}",
+                f"attempt {attempt} of {max_attempts} failed, retrying in {outcome.delay:.1f} s: {outcome.error}",
                 logging.WARNING,
             )
         case Snoozed():
@@ -238,7 +279,7 @@ def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, i
         case Cancelled():
             return f"cancelled: {outcome.reason}", logging.INFO
         case Parked():
-            return f"parked, because {outcome.task} is paused", logging.DEBUG
+            return f"parked until {outcome.task} is resumed", logging.DEBUG
         case _ if outcome is RELEASED:
             return "handed back", logging.DEBUG
         case _:

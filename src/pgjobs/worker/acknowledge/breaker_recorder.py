@@ -24,7 +24,7 @@ from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgjobs.jobs.context import CurrentJob
+    from pgjobs.worker.local.claimed_job import ClaimedJob
     from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 
 log = logging.getLogger("pgjobs.breaker")
@@ -57,7 +57,7 @@ class BreakerRecorder:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def note(self, job: CurrentJob, outcome: Outcome, seconds: float | None) -> None:
+    def note(self, job: ClaimedJob, outcome: Outcome, seconds: float | None) -> None:
         """Take in how a job ended that has a breaker; `seconds`: how long it ran. Only ever from one thread."""
         if outcome is COMPLETED:
             succeeded: bool | None = True
@@ -172,7 +172,7 @@ class BreakerRecorder:
             _report(name, before, after, breaker, now)
             if after.state == "closed":
                 for local_queue in self._local_queues:
-                    local_queue.wake()
+                    local_queue.signals.wake()
 
     def _hand_back(self, names: set[str]) -> None:
         for local_queue in self._local_queues if names else ():

@@ -16,11 +16,11 @@ from importlib import import_module
 
 from pgjobs.core.config import configure
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.context import ControlledJob, CurrentJob
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.executors.child_process import late, receive, send
-from pgjobs.worker.executors.invoke import call_now, loaded, outcome_of, refused
+from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.process_exit import die_with_parent, write_crash_report_to
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, remember
 from pgjobs.worker.runtime.recycling import limit_memory
@@ -52,24 +52,17 @@ def main(fd: int, box_fd: int, parent: int) -> None:
             limit_memory(hello["memory"])
         send(channel, b"ready")
         while True:
-            job = _job(pickle.loads(receive(channel)))
+            job = ClaimedJob(local_queue=None, **pickle.loads(receive(channel)))  # type: ignore[arg-type]  # the worker's
             _run(job, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
     except (EOFError, ConnectionError):
         pass
 
 
-def _job(values: dict[str, object]) -> CurrentJob:
-    job = ControlledJob.__new__(ControlledJob)  # it has all that either kind has
-    for name, value in values.items():
-        setattr(job, name, value)
-    return job
-
-
-def _run(job: CurrentJob, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
+def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
     """Run the job, and answer with its outcome; if it has a timeout, first with the outcome of running too long."""
     me = os.getpid()
     try:
-        call = loaded(job)
+        call = open_payload(job)
     except PayloadError as error:
         outcome = refused(job, error)
         if job.timeout is not None:

@@ -17,19 +17,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobTimeout, Outcome
 from pgjobs.jobs.retry import after_loss
 from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
 
 LENGTH = struct.Struct("!I")
 CHECK_EVERY = 0.5  # seconds: whether the child still lives
+_FIELDS = [field.name for field in fields(ClaimedJob) if field.name != "local_queue"]  # that a child is told
 
 
 def _working_directory() -> Path | None:
@@ -51,10 +53,10 @@ class ChildProcess:
         self._socket: socket.socket | None = None
         self._box: CrashReport | None = None
         self._last: str | None = None  # what the last one left behind
-        self._job: CurrentJob | None = None  # that it runs
+        self._job: ClaimedJob | None = None  # that it runs
         self._lock = threading.Lock()  # for that
 
-    def run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
+    def run(self, job: ClaimedJob, begin: Callable[[], None]) -> Outcome:
         """Run the job in the child, and give its outcome, whatever happens to the child.
 
         `begin` is called when the job is about to start: a child may have to be started before, which takes its time.
@@ -72,11 +74,11 @@ class ChildProcess:
             job = self._job
             if job is None or job.id != id or job.claim != claim:
                 return False
-            job.ask_to_cancel()
+            job.cancelled = True
             self.abandon()
             return True
 
-    def _run(self, job: CurrentJob, begin: Callable[[], None]) -> Outcome:
+    def _run(self, job: ClaimedJob, begin: Callable[[], None]) -> Outcome:
         try:
             check_signature(job)
         except PayloadError as error:
@@ -173,12 +175,12 @@ class ChildProcess:
         return exit_reason(status) if status is not None else "it lost its connection to the worker, and was killed"
 
 
-def late(job: CurrentJob) -> JobTimeout:
+def late(job: ClaimedJob) -> JobTimeout:
     """Give what a job that runs too long in a child process fails with."""
     return JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed")
 
 
-def _outcome_when_late(job: CurrentJob, answer: bytes | None) -> Outcome:
+def _outcome_when_late(job: ClaimedJob, answer: bytes | None) -> Outcome:
     """Give what the child has said before it began, by the job's own policy; by the default one, if it said nothing."""
     try:
         return outcome_of(job, late(job)) if answer is None else from_bytes(answer)
@@ -186,9 +188,8 @@ def _outcome_when_late(job: CurrentJob, answer: bytes | None) -> Outcome:
         return outcome_of(job, late(job))
 
 
-def _question(job: CurrentJob) -> bytes:
-    values = {name: getattr(job, name) for name in CurrentJob.__slots__ if name not in ("local_queue", "_asked")}
-    return pickle.dumps(values | {"turn": ("", job.breaker)})
+def _question(job: ClaimedJob) -> bytes:
+    return pickle.dumps({name: getattr(job, name) for name in _FIELDS})
 
 
 def send(channel: socket.socket, data: bytes) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.context import CurrentJob, current
+from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import COMPLETED, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.invoke import in_time, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.forks import forked, in_fork
 from pgjobs.worker.runtime.scoreboard import Scoreboard
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.executor")
 LOOP_GOES_ROUND = 1.0  # seconds
-Submission = tuple[CurrentJob, Call, int, Alarm | None]
+Submission = tuple[ClaimedJob, Call, int, Alarm | None]
 
 
 class LoopRunner:
@@ -40,12 +41,12 @@ class LoopRunner:
         self._begin = scoreboard.writer()
         self._watchdog = watchdog
         self._submitted: deque[Submission] = deque()
-        self._jobs: dict[asyncio.Task[None], CurrentJob] = {}  # asyncio itself keeps weak references only
+        self._jobs: dict[asyncio.Task[None], ClaimedJob] = {}  # asyncio itself keeps weak references only
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._woken = False
 
-    def submit(self, job: CurrentJob, call: Call, slot: int) -> None:
+    def submit(self, job: ClaimedJob, call: Call, slot: int) -> None:
         """Run the job on the loop; its slot's token goes back to the lane afterwards. From any thread."""
         loop = self._loop or self._start()
         alarm = None
@@ -66,10 +67,10 @@ class LoopRunner:
         assert self._loop is not None  # noqa: S101 (for mypy)
         for task, job in self._jobs.items():
             if (job.id, job.claim) in claims and not job.cancelled:
-                job.ask_to_cancel()
+                job.cancelled = True
                 self._loop.call_soon(task.cancel)  # after its first step: a task that never began would settle nothing
 
-    def blocker(self, job: CurrentJob) -> CurrentJob:
+    def blocker(self, job: ClaimedJob) -> ClaimedJob:
         """Give the job that is to blame when `job` does not stop: another one, if that blocks the loop it waits for."""
         loop = self._loop
         here = [*self._jobs.copy().values(), *(submission[0] for submission in self._submitted.copy())]
@@ -119,13 +120,13 @@ class LoopRunner:
         while self._submitted:
             self._create(*self._submitted.popleft())
 
-    def _create(self, job: CurrentJob, call: Call, slot: int, alarm: Alarm | None) -> None:
+    def _create(self, job: ClaimedJob, call: Call, slot: int, alarm: Alarm | None) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
         task = self._loop.create_task(self._run(job, call, slot, alarm))
         self._jobs[task] = job
         task.add_done_callback(self._jobs.pop)
 
-    async def _run(self, job: CurrentJob, call: Call, slot: int, alarm: Alarm | None) -> None:
+    async def _run(self, job: ClaimedJob, call: Call, slot: int, alarm: Alarm | None) -> None:
         current.set(job)  # a task has a context of its own
         began = time.monotonic()
         try:
@@ -167,7 +168,7 @@ class LoopRunner:
                 waiting.appendleft(job)  # a thread has to look at it
                 local_queue.inbox.wake_another()
                 break
-            local_queue.last_start = began = time.monotonic()
+            began = time.monotonic()
             self._begin(slot, job.id, job.claim, 0.0)
             try:
                 call = open_payload(job)

@@ -12,40 +12,32 @@ from typing import Any
 from pgjobs.core.config import settings
 from pgjobs.core.errors import PayloadError
 from pgjobs.flow.breaker import declared
-from pgjobs.jobs.context import CurrentJob, current
+from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
 from pgjobs.jobs.outcome import COMPLETED, Failed, JobTimeout, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
+from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
-def open_payload(job: CurrentJob) -> Call:
-    """Check the job's signature, if this worker has a key, and load its payload.
+def open_payload(job: ClaimedJob) -> Call:
+    """Check the job's signature, if this process has a key, and load its payload.
 
     Raises:
-        PayloadError: it can not be loaded, or must not.
+        PayloadError: it cannot be loaded, or must not.
 
     """
-    now = settings()  # once for both, for this is done for each job
+    now = settings()  # once for both: this is done for each job
     if now.signing_keys:
         _verify(job, now.signing_keys)
     return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
 
 
-def loaded(job: CurrentJob) -> Call:
-    """Load the job's payload: with an allow-list, nothing else is resolved for it.
+def check_signature(job: ClaimedJob) -> None:
+    """Check the job's signature, if this worker has a key, without a look at the payload.
 
-    Raises:
-        PayloadError: it can not be loaded, or must not.
-
-    """
-    now = settings()
-    return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
-
-
-def check_signature(job: CurrentJob) -> None:
-    """Check the job's signature, if this worker has a key; nothing of the payload is looked at before.
+    For a job that a child process opens: the child has run other jobs, which may have changed its keys.
 
     Raises:
         SignatureError: it is unsigned, or wrongly signed.
@@ -56,11 +48,11 @@ def check_signature(job: CurrentJob) -> None:
         _verify(job, keys)
 
 
-def _verify(job: CurrentJob, keys: tuple[bytes, ...]) -> None:
+def _verify(job: ClaimedJob, keys: tuple[bytes, ...]) -> None:
     verify(keys, job.signature, signed_fields(job), job.payload)
 
 
-def call_now(job: CurrentJob, call: Call) -> Outcome:
+def call_now(job: ClaimedJob, call: Call) -> Outcome:
     """Run a call in this thread, in a context of its own, and give its outcome."""
     try:
         result = copy_context().run(_bound, job, call)
@@ -71,12 +63,12 @@ def call_now(job: CurrentJob, call: Call) -> Outcome:
     return COMPLETED
 
 
-def _bound(job: CurrentJob, call: Call) -> Any:
+def _bound(job: ClaimedJob, call: Call) -> Any:
     current.set(job)
     return call.callable(*call.args, **call.kwargs)
 
 
-def _finish(job: CurrentJob, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Outcome:
+def _finish(job: ClaimedJob, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Outcome:
     """Run a coroutine that a plain function returned, or that is to run outside of the event loop."""
     import asyncio
 
@@ -111,7 +103,7 @@ async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
         raise
 
 
-def outcome_of(job: CurrentJob, error: BaseException, callable: Any = None) -> Outcome:
+def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> Outcome:
     """Decide what follows from an exception, by the retry policy of what raised it."""
     attempt, most = job.budget()
     try:
@@ -141,7 +133,7 @@ def _name(error: BaseException) -> str:
     return name
 
 
-def refused(job: CurrentJob, error: PayloadError) -> Outcome:
+def refused(job: ClaimedJob, error: PayloadError) -> Outcome:
     """Decide what follows when a payload can not be loaded. It may be a deployment under way, so it is retried.
 
     What is unsigned, wrongly signed or not allowed stays so: it fails at once.
@@ -158,7 +150,7 @@ def _never_again() -> None: ...
 _NEVER_AGAIN: Any = Job(_never_again, options_of(_never_again).changed(policy=RetryPolicy(give_up_on=(BaseException,))))
 
 
-def runs_on_loop(job: CurrentJob, call: Call) -> bool:
+def runs_on_loop(job: ClaimedJob, call: Call) -> bool:
     """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
     if job.executor == "thread":
         return False

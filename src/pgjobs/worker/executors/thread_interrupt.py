@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import JobCancelled
 from pgjobs.worker.executors.timeouts import raise_in_thread, take_back
+from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
 class ThreadInterrupt:
@@ -20,7 +20,7 @@ class ThreadInterrupt:
     __slots__ = ("_lock", "_thread", "interrupt_pending", "job")
 
     def __init__(self) -> None:
-        self.job: CurrentJob | None = None
+        self.job: ClaimedJob | None = None
         self.interrupt_pending = False
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class ThreadInterrupt:
         job = self.job
         if job is None or job.id != id or job.claim != claim:
             return False
-        job.ask_to_cancel()
+        job.cancelled = True
         if force:
             with self._lock:
                 if not self.interrupt_pending:

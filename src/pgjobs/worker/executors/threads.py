@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobCancelled, JobTimeout, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.child_process import ChildProcess
@@ -22,6 +21,7 @@ from pgjobs.worker.executors.event_loop import LoopRunner
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import BROKEN
 from pgjobs.worker.runtime.forks import forked
@@ -94,12 +94,13 @@ class ThreadExecutor:
             self._local_queue.slots,
         )
         coroutines, waiting, sleeping = local_queue.coroutines, inbox.jobs, inbox.sleeping
+        claims, ends = local_queue.claims, local_queue.ends
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
         interrupt = ThreadInterrupt()
         self._seats.append(interrupt)
         slot = local_queue.tokens.get()
         child: ChildProcess | None = None
-        job: CurrentJob | None = None
+        job: ClaimedJob | None = None
         outcome: Outcome | None
         try:
             while True:
@@ -109,7 +110,7 @@ class ThreadExecutor:
                     job = inbox.wait()
                     if job is None:
                         return
-                local_queue.last_start = began = clock()
+                began = clock()
                 apart = job.executor == "process" or job.isolate
                 if not apart:
                     begin(slot, job.id, job.claim, 0.0 if job.timeout is None else began + job.timeout)
@@ -118,7 +119,7 @@ class ThreadExecutor:
                 elif not sleeping:
                     if self._threads < slots:
                         self._add()
-                elif waiting and not local_queue.quick:
+                elif waiting and (claims.stalled or not ends.quick):
                     inbox.wake_another()
                 if apart:
                     if child is None:
@@ -157,7 +158,7 @@ class ThreadExecutor:
                 child.close()
             local_queue.tokens.put(slot)
 
-    def _run(self, job: CurrentJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
+    def _run(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and give None."""
         try:
             call = open_payload(job)
@@ -168,7 +169,7 @@ class ThreadExecutor:
             return None
         return self._call(job, call, interrupt)
 
-    def _call(self, job: CurrentJob, call: Call, interrupt: ThreadInterrupt) -> Outcome:
+    def _call(self, job: ClaimedJob, call: Call, interrupt: ThreadInterrupt) -> Outcome:
         outcome: Outcome | None = None
         try:
             interrupt.job = job
@@ -180,7 +181,7 @@ class ThreadExecutor:
             interrupt.leave()
         return outcome or CANCELLED_ON_REQUEST
 
-    def _run_in_time(self, job: CurrentJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
+    def _run_in_time(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Do the same under an alarm, which covers the loading of the payload too."""
         assert job.timeout is not None  # noqa: S101 (for mypy)
         alarm = Alarm(job, threading.get_ident())

@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 
 STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
@@ -40,8 +40,8 @@ class Alarm:
 
     __slots__ = ("_fired", "_lock", "_thread", "job", "over")
 
-    def __init__(self, job: CurrentJob, thread: int | None = None) -> None:
-        self.job: CurrentJob | None = job
+    def __init__(self, job: ClaimedJob, thread: int | None = None) -> None:
+        self.job: ClaimedJob | None = job
         self.over = False
         self._thread = thread
         self._fired = False
@@ -66,7 +66,7 @@ class Alarm:
 class Watchdog(CriticalThread):
     """Fires alarms. `stuck(job)` is called for a job that goes on after its alarm."""
 
-    def __init__(self, stuck: Callable[[CurrentJob], None]) -> None:
+    def __init__(self, stuck: Callable[[ClaimedJob], None]) -> None:
         super().__init__(name="pgjobs-watchdog", daemon=True)
         self._stuck = stuck
         self._heap: list[tuple[float, int, bool, Alarm]] = []

@@ -1,8 +1,8 @@
-"""The inbox of a lane: claimed jobs that wait for a thread, and the threads that wait for jobs.
+"""The inbox of a local queue: claimed jobs that wait for a thread, and threads that wait for jobs.
 
-The producer puts in a whole claim at once and wakes one thread. A thread that starts a job wakes the next one, if jobs
-are left over. Where jobs are so quick that one thread runs them sooner than another would be awake, that is left out:
-threads that fight for the interpreter's lock made such jobs cost a third more.
+The producer puts in a whole claim at once and wakes one thread. A thread that starts a job wakes the next one if jobs
+are left over. Where jobs are so quick that one thread runs them sooner than another would be awake, it does not:
+threads that compete for the interpreter's lock made such jobs cost a third more.
 """
 
 from __future__ import annotations
@@ -11,38 +11,46 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Set
 from queue import SimpleQueue
 
-from pgjobs.jobs.context import CurrentJob
+from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
 class Inbox:
     """Jobs in their order. One producer, many threads.
 
-    `jobs` is for the threads' own `popleft`, which is one atomic step; when it is empty they call `wait`.
+    Threads take jobs from `jobs` by `popleft`, which is one atomic step; when it is empty they call `wait`.
     """
 
     def __init__(self) -> None:
-        self.jobs: deque[CurrentJob] = deque()
+        self.jobs: deque[ClaimedJob] = deque()
         self.sleeping: list[None] = []  # one entry for each thread that waits; append and pop are atomic
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._closed = False
 
     def __len__(self) -> int:
-        """Count the jobs that wait."""
+        """Return the number of jobs that wait."""
         return len(self.jobs)
 
-    def put(self, jobs: Iterable[CurrentJob]) -> None:
+    def head(self) -> tuple[int, int] | None:
+        """Return id and claim of the job that is next; while they stay the same, no job starts."""
+        try:
+            job = self.jobs[0]
+        except IndexError:
+            return None
+        return job.id, job.claim
+
+    def put(self, jobs: Iterable[ClaimedJob]) -> None:
         """Put jobs in, and wake a thread."""
         self.jobs.extend(jobs)
         self.wake_another()
 
     def wake_another(self) -> None:
-        """Wake one thread more, if there is something to do, and nobody is on the way already."""
-        # A thread says that it sleeps before it looks for the last time: either it sees the job, or we see the thread.
+        """Wake one more thread if there is a job for it and no other thread is waking up."""
+        # A thread adds itself to `sleeping` before its last look: either it sees the job, or we see the thread.
         if self.jobs and self.sleeping and not self._wakes.qsize():
             self._wakes.put(None)
 
-    def wait(self) -> CurrentJob | None:
-        """Give the next job as soon as there is one; None: the inbox was closed, and is empty."""
+    def wait(self) -> ClaimedJob | None:
+        """Return the next job as soon as there is one; None: the inbox is closed and empty."""
         while True:
             self.sleeping.append(None)
             try:
@@ -54,24 +62,24 @@ class Inbox:
             finally:
                 self.sleeping.pop()
 
-    def take_back(self) -> Iterator[CurrentJob]:
-        """Take everything out again."""
+    def take_back(self) -> Iterator[ClaimedJob]:
+        """Take out every job that has not started."""
         while True:
             try:
                 yield self.jobs.popleft()
             except IndexError:
                 return
 
-    def take_last(self, number: int) -> Iterator[CurrentJob]:
-        """Take out so many of those that came last, or as many as there are."""
+    def take_last(self, number: int) -> Iterator[ClaimedJob]:
+        """Take out the last `number` jobs, or as many as there are."""
         for _ in range(number):
             try:
                 yield self.jobs.pop()
             except IndexError:
                 return
 
-    def take_of(self, breakers: Set[str]) -> list[CurrentJob]:
-        """Take out the jobs of these breakers, wherever they lie. From any thread."""
+    def take_of(self, breakers: Set[str]) -> list[ClaimedJob]:
+        """Take out the jobs of these breakers, at whatever position. From any thread."""
         taken = []
         for job in list(self.jobs):
             if job.breaker in breakers:
@@ -83,7 +91,7 @@ class Inbox:
         return taken
 
     def close(self, threads: int) -> None:
-        """Send the threads away, once nothing is left."""
+        """Have this many threads end once the inbox is empty."""
         self._closed = True
         for _ in range(threads):
             self._wakes.put(None)

@@ -125,7 +125,7 @@ def after(stage: Stage) -> list[str]:
     lines = [line for work in stage.works for line in work.output.splitlines()]
     prepared = [line for line in lines if "prepared statement" in line]
     wrong = [f"{len(prepared)} complaints about prepared statements: {prepared[0]}"] if prepared else []
-    if not any("a connection pooler stands before" in line for line in lines):
+    if not any("LISTEN does not work through the connection pooler" in line for line in lines):
         wrong.append("no worker noticed the pooler")
     return wrong
 

@@ -141,11 +141,12 @@ WITH lanes AS MATERIALIZED (
            signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
            %(slot)s::text
     FROM gone
-    RETURNING id, claims, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout, signature,
-              payload, lane, breaker, expires_at <= now() AS is_late
+    RETURNING id, claims AS claim, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout,
+              signature, payload, meta, lane, breaker, expires_at <= now() AS is_late
 )
 SELECT * FROM ran
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, last.piece::smallint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, last.lane, NULL, NULL
+SELECT NULL, NULL, NULL, NULL, NULL, last.piece::smallint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       last.lane, NULL, NULL
 FROM (SELECT lanes.piece, lanes.lane FROM lanes OFFSET %(most)s - 1) AS last
 WHERE (SELECT count(*) FROM turns) < %(demand)s

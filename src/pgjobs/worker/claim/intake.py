@@ -1,0 +1,70 @@
+"""Where claimed jobs enter the local queue: they are counted, and jobs of paused tasks are parked instead of run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pgjobs.db.statements import statement
+from pgjobs.jobs.outcome import Outcome, Parked
+from pgjobs.worker.claim.paused_tasks import PausedTasks
+from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+
+
+class Intake:
+    """Takes what one claimer claims into its local queue."""
+
+    def __init__(self, local_queue: LocalQueue, outbox: Outbox) -> None:
+        self._local_queue = local_queue
+        self._outbox = outbox
+        self._paused = PausedTasks()
+
+    def rows_to_jobs(self, rows: Iterable[tuple[Any, ...]]) -> list[ClaimedJob]:
+        """Make a job of each row, whose values follow the fields of `ClaimedJob` from `id` on."""
+        local_queue = self._local_queue
+        name = local_queue.name
+        return [ClaimedJob(name, local_queue, *row) for row in rows]
+
+    def load_pauses(self, cursor: Any) -> None:
+        """Read which tasks are paused."""
+        self._paused = PausedTasks(cursor.execute(statement("paused_tasks")).fetchall())
+
+    def reload_pauses(self, cursor: Any) -> None:
+        """Read the paused tasks again, with every claim while there are some.
+
+        A worker with an old list would park again what has just been put back. It is read before the claim counts: if
+        it fails, the claimed jobs are handed back.
+        """
+        if self._paused:
+            self.load_pauses(cursor)
+
+    def record(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Count claimed jobs, and return those that do not run here already.
+
+        Claims are committed asynchronously. If PostgreSQL crashes and loses one, its jobs are queued again, and this
+        worker may claim a job a second time while it runs; the second claim then serves as well as the lost one.
+        """
+        local_queue = self._local_queue
+        local_queue.claims.record_sizes(len(jobs), sum([len(job.payload) for job in jobs]))
+        keys = [(job.id, job.claim) for job in jobs]
+        if not local_queue.running.isdisjoint(keys):
+            jobs = [job for job in jobs if (job.id, job.claim) not in local_queue.running]
+            keys = [(job.id, job.claim) for job in jobs]
+        local_queue.claims.stalled = False
+        local_queue.running.update(keys)
+        return jobs
+
+    def put(self, jobs: list[ClaimedJob]) -> None:
+        """Put recorded jobs into the inbox, and park those of paused tasks."""
+        if self._paused:
+            pauses = [(job, self._paused.pause_of(job.task)) for job in jobs]
+            jobs = [job for job, pause in pauses if pause is None]
+            for job, pause in pauses:
+                if pause is not None:
+                    self.end(job, Parked(pause))
+        self._local_queue.inbox.put(jobs)
+
+    def end(self, job: ClaimedJob, outcome: Outcome) -> None:
+        """End a recorded job without running it."""
+        self._outbox.put((job, outcome, None))
