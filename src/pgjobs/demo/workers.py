@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pgjobs
+from pgjobs.core.processes import die_with_parent
 from pgjobs.demo.tasks import PING_QUEUE, QUEUE
-from pgjobs.worker.runtime.process_exit import die_with_parent
 
 if TYPE_CHECKING:
     import psycopg

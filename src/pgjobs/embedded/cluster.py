@@ -17,7 +17,7 @@ from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded.account import choose_account
 from pgjobs.embedded.binaries import major_version, reachable_binaries
 from pgjobs.embedded.locks import lock_file, open_private, wait_for_lock
-from pgjobs.embedded.processes import clean_environment, die_with_parent, end_orphans, free_port, is_free, send_signal
+from pgjobs.embedded.processes import clean_environment, dying_with_daemon, end_orphans, free_port, is_free, send_signal
 
 if TYPE_CHECKING:
     from pgjobs.embedded.directory import ServerDirectory
@@ -178,7 +178,7 @@ class Cluster:
             stderr=subprocess.STDOUT,
             env=clean_environment(),
             cwd="/",
-            preexec_fn=die_with_parent(signal.SIGKILL),  # the keeper has one thread, so this is safe
+            preexec_fn=dying_with_daemon(signal.SIGKILL),  # the keeper has one thread, so this is safe
             check=False,
             **self._account.popen_options(),
         )
@@ -232,7 +232,7 @@ class Cluster:
                 env=clean_environment(),
                 cwd="/",
                 pass_fds=(lock,),  # held by the server and all its children, until the last of them is gone
-                preexec_fn=die_with_parent(signal.SIGQUIT),  # the keeper has one thread, so this is safe
+                preexec_fn=dying_with_daemon(signal.SIGQUIT),  # the keeper has one thread, so this is safe
                 **self._account.popen_options(),
             )
         finally:

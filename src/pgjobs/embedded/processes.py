@@ -7,13 +7,15 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pgjobs.core.processes import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -37,19 +39,11 @@ def end_orphans() -> None:
             continue  # gone by itself
 
 
-def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Give what a child runs before its program, so that the kernel signals it when the keeper dies. Linux only."""
+def dying_with_daemon(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child runs before its program so that it is signalled when this daemon ends; None: not on Linux."""
     if sys.platform != "linux":
         return None
-    prctl = ctypes.CDLL(None).prctl
-    keeper = os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != keeper:  # it died before the line above
-            os._exit(1)
-
-    return prepare
+    return partial(die_with_parent, os.getpid(), number)
 
 
 def clean_environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST
-from pgjobs.worker.executors.event_loop import LoopRunner
+from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import CriticalThread
@@ -27,7 +27,7 @@ class Cancellations(CriticalThread):
         self,
         requests: socket.socket,
         local_queues: Mapping[LocalQueue, ThreadExecutor],
-        loop: LoopRunner,
+        loop: EventLoopExecutor,
         outbox: Outbox,
     ) -> None:
         super().__init__(name="pgjobs-cancellations", daemon=True)

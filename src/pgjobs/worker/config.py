@@ -17,6 +17,7 @@ DEFAULT_SLOTS = 10
 DEFAULT_GRACE = 30.0  # seconds
 DEFAULT_HEARTBEAT = 5.0  # seconds
 DEFAULT_RESCUE_AFTER = 30.0  # seconds
+STUCK_AFTER = 5.0  # seconds from a job's timeout until its worker process is replaced because the job did not stop
 
 
 @dataclass(frozen=True, slots=True)

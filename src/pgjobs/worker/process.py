@@ -1,6 +1,6 @@
-"""One worker process: sets up its lanes, and lives through run → drain → exit.
+"""One worker process: sets up its queues, then runs, drains and exits.
 
-The main thread only listens to the supervisor and looks at numbers; producers, consumers and the acknowledger have
+The main thread only listens to the supervisor and looks at numbers; producers, executors and the acknowledger have
 threads of their own.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from pgjobs.core.config import configure
 from pgjobs.core.text import one_line
-from pgjobs.db.connection import connect, connect_hot
+from pgjobs.db.connection import connect_hot
 from pgjobs.db.limits import Declared
 from pgjobs.db.statements import load_statements
 from pgjobs.flow.breaker import declared
@@ -26,21 +26,20 @@ from pgjobs.worker.acknowledge.acknowledger import Acknowledger, labels
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.cancellations import Cancellations
 from pgjobs.worker.claim.producer import Producer
-from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.executors.child_process import ChildProcess
-from pgjobs.worker.executors.event_loop import LoopRunner
+from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.threads import ThreadExecutor
-from pgjobs.worker.executors.timeouts import STUCK_AFTER, Watchdog
+from pgjobs.worker.executors.timeouts import Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Rescan
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, survive_timers
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop, Stopped
 from pgjobs.worker.runtime.recycling import memory_used, should_recycle
-from pgjobs.worker.runtime.registration import application_name, claim_role, heartbeat_timeout, register, send_heartbeat
+from pgjobs.worker.runtime.registration import OwnHeartbeat, application_name, claim_role, register
 from pgjobs.worker.runtime.scoreboard import Scoreboard
-from pgjobs.worker.runtime.signals import survive_timers
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
@@ -65,18 +64,17 @@ class WorkerProcess:
         self._scoreboard = scoreboard
         self._stop_claiming = threading.Event()
         self._failed_over = threading.Event()
-        self._hurry = threading.Event()  # who only retires has all the time to acknowledge
-        self._asked_to_drain = any(message["say"] == "drain" for message in heard)
+        self._hurry = threading.Event()  # acknowledge within the grace; a worker that only retires may take its time
+        self._asked_to_drain = any(message["type"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
         self._outbox: Outbox = SimpleQueue()
         self._local_queues: list[LocalQueue] = []
         self._told = 0
         self._declared = Declared()
         self._worker_id = 0  # until it is registered
-        self._next_beat = 0.0
 
     def run(self) -> int:
-        """Work until told to stop, and give the exit code."""
+        """Work until told to stop, and return the exit code."""
         config = self._config
         configure(**config.settings())
         load_statements()
@@ -90,7 +88,7 @@ class WorkerProcess:
             try:
                 import_module(module)
             except BaseException as error:  # a module may raise anything while it is imported
-                self._control.send("unfit", error=one_line(f"can not import {module}: {type(error).__name__}: {error}"))
+                self._control.send("unfit", error=one_line(f"cannot import {module}: {type(error).__name__}: {error}"))
                 return 1
         if config.imports:
             from pgjobs.schedules.schedule import declared
@@ -106,17 +104,17 @@ class WorkerProcess:
         return self._finish(acknowledger, producers, executors)
 
     def wait(self, timeout: float) -> bool:
-        """Wait for the supervisor's word, and say whether it was to stop (for the connection of the first minute)."""
+        """Wait for the supervisor, and return True if this process is to stop. It is a `Stop` for connections, too."""
         self._scoreboard.tick()
-        self._check_files()  # what comes over the line may be meant for somebody else
-        self._asked_to_drain |= any(message["say"] == "drain" for message in self._control.receive(timeout))
+        self._check_files()  # if the channel's file was replaced, what comes is another reader's
+        self._asked_to_drain |= any(message["type"] == "drain" for message in self._control.receive(timeout))
         if self._control.ended:
             self._check_files()
         return self._asked_to_drain or self._control.ended
 
     def _check_files(self) -> None:
         if not intact():
-            log.critical("a job closed files of this worker process, which ends at once")
+            log.critical("a job closed files of this worker process: it exits at once, and a new one takes its place")
             os._exit(FILES_CLOSED)
 
     def _on_sigterm(self, *_: Any) -> None:
@@ -159,7 +157,7 @@ class WorkerProcess:
             self._breakers,
         )
         watchdog = Watchdog(self._on_stuck)
-        self._loop = loop = LoopRunner(self._outbox, watchdog, self._scoreboard)
+        self._loop = loop = EventLoopExecutor(self._outbox, watchdog, self._scoreboard)
         hello = {
             "imports": config.imports,
             "log_level": config.log_level,
@@ -190,10 +188,10 @@ class WorkerProcess:
         return acknowledger, producers, executors
 
     def _on_stuck(self, job: ClaimedJob) -> None:
-        """Note a job that ran on after its time-out: this process will be replaced (called by the watchdog)."""
+        """Record a job that ran on after its timeout: this process will be replaced. Called by the watchdog."""
         guilty = self._loop.blocker(job)
         if guilty is job:
-            seen = f"did not stop {STUCK_AFTER:g} s after its time-out"
+            seen = f"did not stop {STUCK_AFTER:g} s after its timeout"
             what = f"ran longer than its {job.timeout or 0:g} s and did not stop"
         else:
             seen = what = f"blocked the event loop, so that job {job.id} could not be ended at its timeout"
@@ -214,11 +212,11 @@ class WorkerProcess:
                     if self._nothing_is_due():
                         return
                     pause = SOON
-            if self._stuck or self._has_failed_over() or self._is_worn_out(acknowledger.settled):
+            if self._stuck or self._has_failed_over() or self._should_recycle(acknowledger.settled):
                 self._control.send("retiring")
                 return
         if self._control.ended:
-            log.error("the supervisor is gone: finishing what runs, then stopping")
+            log.error("the supervisor is gone: this worker process finishes its running jobs, then exits")
 
     def _declare(self) -> None:
         try:
@@ -235,13 +233,13 @@ class WorkerProcess:
     def _has_failed_over(self) -> bool:
         if not self._failed_over.is_set():
             return False
-        log.warning("PostgreSQL has failed over: this worker process finishes what it has, and is replaced")
+        log.warning("PostgreSQL has failed over: this worker process finishes its jobs and is then replaced")
         return True
 
-    def _is_worn_out(self, jobs: int) -> bool:
+    def _should_recycle(self, jobs: int) -> bool:
         reason = should_recycle(jobs, memory_used(), self._config.max_jobs, self._config.max_memory)
         if reason:
-            log.info("%s: this worker process finishes what it has, and is replaced", reason)
+            log.info("%s: this worker process finishes its jobs and is then replaced", reason)
         return reason is not None
 
     def _tell_progress(self, acknowledger: Acknowledger) -> None:
@@ -257,9 +255,9 @@ class WorkerProcess:
         return not behind
 
     def _finish(self, acknowledger: Acknowledger, producers: list[Producer], executors: list[ThreadExecutor]) -> int:
-        """Drain: stop claiming, hand back what has not started, wait for what runs, flush. Then the process ends.
+        """Drain: stop claiming, hand back what has not started, wait for running jobs, flush. Return the exit code.
 
-        What still runs then is given back by the supervisor, after this process is gone and can not go on with it.
+        Jobs that still run after that are handed back by the supervisor, once this process is gone.
         """
         self._stop_claiming.set()
         for local_queue in self._local_queues:
@@ -268,19 +266,22 @@ class WorkerProcess:
             producer.join(max(1.0, self._config.grace))
         for executor in executors:
             executor.stop()
-        deadline = None  # a worker that only retires gives its jobs all the time they want
-        loop_goes_on = self._loop.ping()  # if a job blocks it, the others there will not end
+        deadline = None  # a worker that only retires sets its jobs no limit
+        loop_responds = self._loop.ping()  # if a job blocks it, the others there will not end
+        heartbeat = OwnHeartbeat(
+            self._config.database_url, self._worker_id, self._config.heartbeat, self._config.rescue_after
+        )
         while self._running():
             if self._asked_to_drain or self._control.ended:
                 self._hurry.set()
-            if not (self._asked_to_drain or self._control.ended) and loop_goes_on.is_set():
+            if not (self._asked_to_drain or self._control.ended) and loop_responds.is_set():
                 deadline = None
             elif deadline is None:
                 deadline = time.monotonic() + self._config.grace
             elif time.monotonic() >= deadline:
                 break
             if self._control.ended:
-                if not self._beat_alone():
+                if not heartbeat.send_if_due():
                     break
                 time.sleep(0.05)
             else:
@@ -292,30 +293,13 @@ class WorkerProcess:
         self._tell_progress(acknowledger)
         left = self._running()
         if left:
-            what_then = "left for another supervisor to rescue" if self._control.ended else "given back"
-            log.warning("still running after %g s of grace, and %s: %d", self._config.grace, what_then, left)
+            who = "another supervisor rescues" if self._control.ended else "the supervisor hands back"
+            log.warning("%d jobs still run after %g s of grace: %s them", left, self._config.grace, who)
         for executor in executors:
             executor.kill_children()
         self._control.send("leaving")
         return REPLACE_ME if self._stuck else 0
 
     def _running(self) -> int:
-        """Count the jobs that have not ended, or are not acknowledged, but for those that do not stop."""
+        """Return the number of jobs that have not ended or are not acknowledged, without those that do not stop."""
         return sum(len(local_queue.unfinished() - self._stuck) for local_queue in self._local_queues)
-
-    def _beat_alone(self) -> bool:
-        """Beat in the place of the supervisor, and say whether nobody has taken this worker for dead."""
-        now = time.monotonic()
-        if now >= self._next_beat:
-            self._next_beat = now + self._config.heartbeat
-            try:
-                limit = heartbeat_timeout(self._config.rescue_after)
-                with connect(
-                    self._config.database_url, application_name="pgjobs worker (exclusive)", answer_within=limit
-                ) as connection:
-                    if not send_heartbeat(connection, [self._worker_id]):
-                        log.error("taken for dead by others: leaving at once")
-                        return False
-            except Exception as error:
-                log.warning("no beat: %s", one_line(error))
-        return True

@@ -27,6 +27,7 @@ from pgjobs.worker.claim.lane_rotation import (
     steps,
 )
 from pgjobs.worker.config import QueueSlots
+from pgjobs.worker.local.claimed_job import CONTROLLED_COLUMNS
 from pgjobs.worker.runtime.registration import register
 from pgjobs.worker.runtime.settle import array
 from tests.support.rows import put_dead, put_job, put_worker
@@ -308,7 +309,9 @@ def test_a_pass_looks_at_so_many_lanes_and_says_where_it_ended(
         wait_in_lane(conn, limit_key=f"k:{number}")
     with connect_hot(database_url, application_name="turns") as hot:
         rows = one_pass(hot, worker, 5, most=4)
-        assert [(row[0], row[5], row[13]) for row in rows] == [(None, 6, "\x1fk:3\x1f\x1f")]
+        assert [(row[0], row[5], row[CONTROLLED_COLUMNS.index("lane")]) for row in rows] == [
+            (None, 6, "\x1fk:3\x1f\x1f")
+        ]
         assert one_pass(hot, worker, 5, most=10) == []
 
 

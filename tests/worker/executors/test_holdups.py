@@ -138,7 +138,7 @@ def test_a_burial_that_waits_for_a_lock_does_not_stop_the_heartbeats(
         assert oldest < 1.4
         wait_done(conn, log=lambda: running.output)
         assert row_of(conn, job)["status"] == "failed"
-        assert "taken for dead" not in running.output
+        assert "considered dead" not in running.output
 
 
 def test_a_lock_on_the_row_of_a_queue_holds_up_none_of_its_jobs(database_url: str, conn: psycopg.Connection) -> None:

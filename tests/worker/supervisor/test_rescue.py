@@ -123,7 +123,7 @@ def test_a_frozen_worker_that_comes_back_loses_its_job_and_is_replaced(
         with work(database_url, *QUICK, env=environment) as other:
             wait_for(conn, "(SELECT count(*) FROM seen) = 2", log=lambda: other.output)
             os.kill(member, signal.SIGCONT)  # its answer is ready at once, while the other one runs
-            wait_until(lambda: "dropped the acknowledgements of 1 jobs" in frozen.output)
+            wait_until(lambda: "acknowledgements dropped: 1;" in frozen.output)
             assert row_of(conn, job)["status"] == "running"
             os.kill(frozen.pid, signal.SIGCONT)
             wait_done(conn, log=lambda: other.output)
@@ -133,7 +133,7 @@ def test_a_frozen_worker_that_comes_back_loses_its_job_and_is_replaced(
                 scalar(conn, "SELECT interval '1.4 s'")  # it is the second run that was acknowledged
             )
             wait_until(lambda: frozen.members() not in ([], [member]))
-            assert [line for line in frozen.lines() if "taken for dead by others" in line["event"]]
+            assert [line for line in frozen.lines() if "considered dead" in line["event"]]
 
 
 def test_a_job_that_left_a_forked_process_does_not_hold_up_the_replacement_of_its_worker(
@@ -153,7 +153,7 @@ def test_a_supervisor_that_can_not_start_a_process_tries_again(database_url: str
         limits = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
         os.kill(running.members()[0], signal.SIGKILL)
-        wait_until(lambda: "can not be started" in running.output)
+        wait_until(lambda: "could not be started" in running.output)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, limits)
         enqueue(conn, tasks.nothing)
         wait_done(conn, log=lambda: running.output)
@@ -166,7 +166,7 @@ def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: ps
         wait_done(conn, log=lambda: running.output)
     row = row_of(conn, job)
     assert (row["status"], row["attempt"]) == ("completed", 2)
-    assert row["errors"][0]["error"] == "its worker 4711 is not known any more"
+    assert row["errors"][0]["error"] == "its worker 4711 is no longer known"
 
 
 SOON = 0.1  # seconds: nobody is taken for dead before the server has been up for so long

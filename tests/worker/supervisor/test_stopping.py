@@ -148,5 +148,5 @@ def test_a_module_that_can_not_be_imported_ends_the_worker_with_one_line(databas
         assert running.wait() == 1
         told = [line for line in running.output.splitlines() if not line.startswith("{")]
         assert len(told) == 1
-        assert told[0].startswith("pgjobs: can not import shop.missing: ModuleNotFoundError: No module named 'shop")
+        assert told[0].startswith("pgjobs: cannot import shop.missing: ModuleNotFoundError: No module named 'shop")
         assert running.remains() == []

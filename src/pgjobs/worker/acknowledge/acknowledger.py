@@ -245,7 +245,7 @@ class Acknowledger(CriticalThread):
     def _drop(self, ids: list[int]) -> None:
         if ids:
             log.warning(
-                "dropped the acknowledgements of %d jobs: they no longer belong to this worker, and run again: %s",
+                "acknowledgements dropped: %d; these jobs no longer belong to this worker, and run again: %s",
                 len(ids),
                 ", ".join(map(str, ids[:20])),
             )

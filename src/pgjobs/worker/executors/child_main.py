@@ -16,15 +16,15 @@ from importlib import import_module
 
 from pgjobs.core.config import configure
 from pgjobs.core.errors import PayloadError
+from pgjobs.core.processes import die_with_parent
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.executors.child_process import late, receive, send
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
 from pgjobs.worker.local.claimed_job import ClaimedJob
-from pgjobs.worker.runtime.process_exit import die_with_parent, write_crash_report_to
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, remember
+from pgjobs.worker.runtime.process_exit import write_crash_report_to
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, keep_signals, remember
 from pgjobs.worker.runtime.recycling import limit_memory
-from pgjobs.worker.runtime.signals import keep_signals
 
 
 def main(fd: int, box_fd: int, parent: int) -> None:

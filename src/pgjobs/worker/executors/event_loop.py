@@ -21,7 +21,7 @@ from pgjobs.worker.executors.invoke import in_time, open_payload, outcome_of, re
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
-from pgjobs.worker.runtime.forks import forked, in_fork
+from pgjobs.worker.runtime.process_guard import forked, in_fork
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ LOOP_GOES_ROUND = 1.0  # seconds
 Submission = tuple[ClaimedJob, Call, int, Alarm | None]
 
 
-class LoopRunner:
+class EventLoopExecutor:
     """Runs coroutines. The loop and its thread are made when the first one comes."""
 
     def __init__(self, outbox: Outbox, watchdog: Watchdog, scoreboard: Scoreboard) -> None:

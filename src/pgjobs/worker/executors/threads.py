@@ -17,14 +17,14 @@ from pgjobs.core.errors import PayloadError
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobCancelled, JobTimeout, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.child_process import ChildProcess
-from pgjobs.worker.executors.event_loop import LoopRunner
+from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import BROKEN
-from pgjobs.worker.runtime.forks import forked
+from pgjobs.worker.runtime.process_guard import forked
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 log = logging.getLogger("pgjobs.executor")
@@ -37,7 +37,7 @@ class ThreadExecutor:
         self,
         local_queue: LocalQueue,
         outbox: Outbox,
-        loop: LoopRunner,
+        loop: EventLoopExecutor,
         watchdog: Watchdog,
         scoreboard: Scoreboard,
         child: Callable[[], ChildProcess],

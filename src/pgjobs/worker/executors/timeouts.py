@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 
 from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.worker.config import STUCK_AFTER
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 
-STUCK_AFTER = 5.0  # seconds between the time-out and the verdict
 MAX_WAIT = 3600.0  # seconds
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc

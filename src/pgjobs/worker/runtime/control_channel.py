@@ -1,16 +1,16 @@
-"""The line between a supervisor and a worker process: one JSON object a line, over a socket pair.
+"""The channel between a supervisor and a worker process: one JSON object a line, over a socket pair.
 
-| from → to | `say` | with |
+| from → to | `type` | with |
 | --- | --- | --- |
 | supervisor → worker | config | `config`: the first line |
 | supervisor → worker | drain | |
 | worker → supervisor | registered | `worker_id`: before the first claim |
 | worker → supervisor | schedules | `schedules`: what its imports declare; before it is registered |
-| worker → supervisor | unfit | `error`: it can not work at all, and a restart would not help |
+| worker → supervisor | unfit | `error`: it cannot work at all, and a restart would not help |
 | worker → supervisor | progress | `settled`: jobs since the start |
 | worker → supervisor | stuck | `id`, `claim`, `error`: a job that does not stop |
-| worker → supervisor | leaving | it ends in order; who ends without saying so has died |
-| worker → supervisor | retiring | it claims no more, and wants to be replaced |
+| worker → supervisor | leaving | it ends in order; a process that ends without this message has died |
+| worker → supervisor | retiring | it claims no more, and asks to be replaced |
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Message = dict[str, Any]
 
 
 class ControlChannel:
-    """One end of the line."""
+    """One end of the channel."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
@@ -31,18 +31,18 @@ class ControlChannel:
         self._rest = b""
 
     def fileno(self) -> int:
-        """Be something that a selector takes."""
+        """Return the file descriptor, for a selector."""
         return self.channel.fileno()
 
-    def send(self, send: str, **values: Any) -> None:
-        """Send a message; nobody may be there any more."""
+    def send(self, type: str, **values: Any) -> None:
+        """Send a message. If the other end is gone, set `ended`."""
         try:
-            self.channel.sendall(json.dumps({"say": send, **values}).encode() + b"\n")
+            self.channel.sendall(json.dumps({"type": type, **values}).encode() + b"\n")
         except OSError:
             self.ended = True
 
     def receive(self, seconds: float | None) -> list[Message]:
-        """Give the messages that are there, waiting for the first so long (None: for ever)."""
+        """Return the messages that have arrived, after up to `seconds` for the first (None: no limit)."""
         self.channel.settimeout(seconds)
         try:
             data = self.channel.recv(65536)
@@ -57,6 +57,6 @@ class ControlChannel:
         return [json.loads(line) for line in lines]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close this end."""
         self.ended = True
         self.channel.close()

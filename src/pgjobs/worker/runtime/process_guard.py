@@ -1,14 +1,16 @@
-"""Whether the files of this process are still its own: a job may close any of them, knowingly or not.
-
-Their numbers are then given to whatever is opened next, and the two read and write one another's data. Nothing in the
-process can be relied on any more, so whoever notices ends it.
-"""
+"""What a process guards against its jobs: they may close its files, fork it, or change its signal handlers."""
 
 from __future__ import annotations
 
 import os
+import signal
 import stat
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
+
+# -- Files. A job may close any of them. Its number is then given to the next file that is opened, and two users read
+# and write each other's data. Nothing in the process can be relied on after that, so it exits as soon as it notices.
 
 FILES_CLOSED = 174  # exit code; one that programs do not use
 STANDARD = (0, 1, 2)
@@ -17,7 +19,7 @@ _spares: dict[int, int] = {}  # copies of the standard files
 
 
 def remember(*fds: int) -> None:
-    """Remember what these files are, and the standard ones."""
+    """Remember what these files and the standard files are."""
     for fd in (*STANDARD, *fds):
         with suppress(OSError):  # a process may be started without the standard ones
             _own[fd] = os.fstat(fd)
@@ -27,7 +29,7 @@ def remember(*fds: int) -> None:
 
 
 def intact() -> bool:
-    """Say whether what was remembered is still there. A standard file that was closed is opened again."""
+    """Return True if every remembered file is still the same. A standard file that was closed is opened again."""
     return all(_is_sound(fd, own) for fd, own in _own.items())
 
 
@@ -36,7 +38,7 @@ def _is_sound(fd: int, own: os.stat_result) -> bool:
         now = os.fstat(fd)
         if fd not in STANDARD:
             return os.path.samestat(now, own)
-        # Jobs may redirect it, but hardly to a socket: that is a new connection of ours, and would be sent our logs.
+        # Jobs may redirect it, but hardly to a socket: that is a new connection of ours, and would receive our logs.
         return stat.S_ISSOCK(own.st_mode) or not stat.S_ISSOCK(now.st_mode)
     except OSError:
         return fd in STANDARD and _reopen(fd, own)
@@ -51,3 +53,63 @@ def _reopen(fd: int, own: os.stat_result) -> bool:
     except OSError:
         return False
     return True
+
+
+# -- Forks. A forked child has the worker's memory and connections, and must not continue as a worker.
+
+_forked = False
+
+
+def _record_fork() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_record_fork)
+
+
+def forked() -> bool:
+    """Return True in a process that was forked from the one that imported this module."""
+    return _forked
+
+
+def in_fork(function: Callable[[], object]) -> None:
+    """Call a function in every child that is forked from here."""
+    os.register_at_fork(after_in_child=function)
+
+
+# -- Signals.
+
+_TIMERS = {
+    signal.ITIMER_REAL: signal.SIGALRM,
+    signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
+    signal.ITIMER_PROF: signal.SIGPROF,
+}
+
+
+def survive_timers() -> None:
+    """Keep timers from ending this process: a job in a thread can set one, but only the main thread sets handlers.
+
+    A signal that has a handler keeps it. SIG_IGN is not used, because programs that a job starts would inherit it.
+    """
+    for number in _TIMERS.values():
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda *_: None)
+
+
+def keep_signals() -> Callable[[], None]:
+    """Return a function that restores handlers, mask and timers as they are now. Call both in the main thread."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+    def undo() -> None:
+        for timer in _TIMERS:
+            signal.setitimer(timer, 0)
+        signal.set_wakeup_fd(-1)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                with suppress(OSError, ValueError):
+                    signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    return undo

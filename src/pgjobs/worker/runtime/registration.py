@@ -1,8 +1,9 @@
-"""The workers' rows: registering, beating, leaving."""
+"""The workers' rows: registration, heartbeats, and the backends of a worker that is gone."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
@@ -10,8 +11,9 @@ from hashlib import md5
 from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
+from pgjobs.core.text import one_line
 from pgjobs.core.version import VERSION
-from pgjobs.db.connection import ANSWER_WITHIN
+from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.statements import statement
 from pgjobs.worker.config import DEFAULT_RESCUE_AFTER, QueueSlots
 
@@ -21,15 +23,19 @@ if TYPE_CHECKING:
     import psycopg
 
 
+log = logging.getLogger("pgjobs.worker")
+BACKEND_PATIENCE = 5.0  # seconds
+
+
 def application_name(worker_id: int, role: str = "") -> str:
-    """Name a connection of a worker in `pg_stat_activity`; without a role, the beginning of all their names."""
+    """Return the name of a worker's connection in `pg_stat_activity`; without a role, the prefix of all its names."""
     return f"{settings().schema[:20]} worker {worker_id} {role}"[:63]
 
 
 def claim_role(queue: str, *, prefix: bool = False) -> str:
-    """Give the role of the connection that claims from a queue; `prefix`: no more of it than tells queues apart.
+    """Return the role of the connection that claims from a queue; `prefix`: only the part that tells queues apart.
 
-    PostgreSQL cuts names of connections, and keeps ASCII alone: a queue's own name could be that of another one.
+    PostgreSQL truncates names of connections and replaces what is not ASCII, so two queues could get the same name.
     """
     role = f"claim {md5(queue.encode(), usedforsecurity=False).hexdigest()[:8]}"
     return role if prefix else f"{role} {queue}"
@@ -42,10 +48,10 @@ def register(
     rescue_after: float = DEFAULT_RESCUE_AFTER,
     pooled: bool = False,
 ) -> int:
-    """Make this process a worker, and give its id. Its first claim comes after this is committed.
+    """Insert this process's row, and return its id. It is committed before the first claim.
 
-    `rescue_after`: seconds of silence after which its supervisor takes another worker for dead. `pooled`: whether a
-    pooler stands before PostgreSQL. They are for who asks why a job does not run.
+    `rescue_after`: seconds of silence after which its supervisor considers another worker dead. `pooled`: it connects
+    through a pooler. Both are reported by `pgjobs why`.
     """
     row = connection.execute(
         statement("register_worker"),
@@ -65,23 +71,20 @@ def register(
 
 
 def send_heartbeat(connection: psycopg.Connection, worker_ids: Sequence[int]) -> set[int]:
-    """Beat for workers, and give those that are still in the table; the others were taken for dead."""
+    """Send heartbeats for workers, and return those that still have a row; the others were considered dead."""
     rows = connection.execute(statement("heartbeat"), {"worker_ids": list(worker_ids)}).fetchall()
     return {row[0] for row in rows}
 
 
 def heartbeat_timeout(rescue_after: float) -> float:
-    """Give the seconds in which a beat has to be answered: a third of what makes a silent worker a dead one."""
+    """Return the seconds within which a heartbeat has to be answered: a third of `rescue_after`."""
     return min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
 
 
-BACKEND_PATIENCE = 5.0  # seconds
-
-
 def terminate_backends(connection: psycopg.Connection, worker_id: int, role: str = "") -> None:
-    """End what PostgreSQL may still be doing for a worker that is gone, and wait for it, some seconds at most.
+    """End what PostgreSQL may still be doing for a worker that is gone, and wait for it, a few seconds at most.
 
-    A claim that was under way when its worker died would commit after the look for what the worker had claimed.
+    A claim that was under way when its worker died would otherwise commit after the worker's jobs were taken back.
     """
     prefix = application_name(worker_id, role)
     deadline = time.monotonic() + BACKEND_PATIENCE
@@ -90,3 +93,34 @@ def terminate_backends(connection: psycopg.Connection, worker_id: int, role: str
         if row is None or not row[0] or time.monotonic() > deadline:
             return
         time.sleep(0.02)
+
+
+class OwnHeartbeat:
+    """The heartbeat of a worker process whose supervisor is gone, while it finishes its running jobs."""
+
+    def __init__(self, database_url: str, worker_id: int, every: float, rescue_after: float) -> None:
+        self._database_url = database_url
+        self._worker_id = worker_id
+        self._every = every
+        self._rescue_after = rescue_after
+        self._next = 0.0  # monotonic seconds
+
+    def send_if_due(self) -> bool:
+        """Send a heartbeat every `every` seconds. False: this worker was considered dead, so it must stop at once."""
+        now = time.monotonic()
+        if now < self._next:
+            return True
+        self._next = now + self._every
+        try:
+            with connect(
+                self._database_url,
+                application_name="pgjobs worker (exclusive)",
+                answer_within=heartbeat_timeout(self._rescue_after),
+            ) as connection:
+                if send_heartbeat(connection, [self._worker_id]):
+                    return True
+                log.error("this worker was considered dead and its jobs were taken back: it exits at once")
+                return False
+        except Exception as error:
+            log.warning("heartbeat failed; retrying in %g s: %s", self._every, one_line(error))
+        return True

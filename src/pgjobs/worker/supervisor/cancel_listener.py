@@ -1,8 +1,8 @@
-"""The supervisor's ear: hears that running jobs are to be cancelled, and passes it on to the workers that run them.
+"""Passes requests to cancel running jobs from the database to the worker processes that run them.
 
-The request stands in the job's row; a NOTIFY says that there is one. A look every second is the net, and all there
-is behind a pooler. What still runs is passed on with every look, so nothing is lost on the way, and asking twice
-changes nothing.
+The request is in the job's row, and a NOTIFY says that there is one. A look every second is the net, and the only way
+behind a pooler. Every look passes on all requests for jobs that still run, so none is lost; a repeated one changes
+nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MIN_PAUSE = 0.02  # seconds between two looks, however often it rings
 
 
 class CancelListener(threading.Thread):
-    """One thread and one connection for all workers of a supervisor. `members()` gives them by their id."""
+    """One thread and one connection for all workers of a supervisor. `workers()` returns them by their id."""
 
     def __init__(self, database_url: str, workers: Callable[[], dict[int, WorkerHandle]]) -> None:
         super().__init__(name="pgjobs-cancel-listener", daemon=True)
@@ -47,13 +47,13 @@ class CancelListener(threading.Thread):
         self._wake_read, self._wake_write = os.pipe()
 
     def stop(self) -> None:
-        """End it."""
+        """Have the thread end."""
         self._stopping.set()
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the thread has ended
             os.write(self._wake_write, b"!")
 
     def run(self) -> None:
-        """Listen until told to stop; nothing unexpected stops it."""
+        """Listen until stopped. No error ends the thread."""
         import psycopg
 
         while not self._stopping.is_set():
@@ -63,9 +63,9 @@ class CancelListener(threading.Thread):
             except Stopped:
                 break
             except psycopg.Error:
-                self._link.close()  # it broke while nothing was asked: the next look connects again
+                self._link.close()  # it broke while idle: the next look connects again
             except Exception:
-                log.exception("the cancel listener failed; it looks again in %.1f s", CHECK_EVERY)
+                log.exception("passing on cancel requests failed; retrying in %.1f s", CHECK_EVERY)
                 self._stopping.wait(CHECK_EVERY)
         self._link.close()
         for fd in (self._wake_read, self._wake_write):
@@ -80,7 +80,7 @@ class CancelListener(threading.Thread):
 
                 connection.add_notify_handler(self._ring)
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(cancel_channel())))
-        self._rung = False  # whatever rings from now on may be for what this look does not see
+        self._rung = False  # a ring from now on may be for a request that this look does not see
         workers = self._workers()
         if not workers:
             return
@@ -89,14 +89,14 @@ class CancelListener(threading.Thread):
         requests = defaultdict(list)
         for worker_id, job, claim, force in rows:
             requests[worker_id].append((job, claim, force))
-        for worker_id, wanted in requests.items():
-            workers[worker_id].cancel(wanted)
+        for worker_id, those in requests.items():
+            workers[worker_id].cancel(those)
 
     def _ring(self, notify: Any) -> None:
         self._rung = True
 
     def _wait(self) -> None:
-        """Wait for a ring, or for the next look; several rings are one."""
+        """Wait for a ring, or for the next look. Several rings count as one."""
         link = self._link
         pgconn = link.connection.pgconn
         until = time.monotonic() + (POOLED_CHECK_EVERY if link.pooled else CHECK_EVERY)

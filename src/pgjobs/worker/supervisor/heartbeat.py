@@ -1,7 +1,7 @@
-"""The supervisor's heart: a thread and a connection that beat for the workers, and do nothing else.
+"""Sends the heartbeats of a supervisor's workers, from a thread and a connection that do nothing else.
 
-Nothing that takes long may ever stand between two beats: a worker that is not heard from is taken for dead. And it is
-a process apart from the jobs, so that a job which holds the interpreter's lock does not stop it.
+Nothing slow may run between two heartbeats: a worker that is silent is considered dead. The thread is in the
+supervisor's process, so a job that holds the interpreter's lock cannot stop it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger("pgjobs.heartbeat")
 
 
 class HeartbeatThread(threading.Thread):
-    """`alive()` gives the ids of the workers to beat for; `gone(id)` is called for one that was taken for dead."""
+    """`alive()` returns the ids of the workers; `gone(id)` is called for a worker that others considered dead."""
 
     def __init__(
         self,
@@ -32,45 +32,45 @@ class HeartbeatThread(threading.Thread):
     ) -> None:
         super().__init__(name="pgjobs-heartbeat", daemon=True)
         self._rescue_after = rescue_after
-        # After a longer gap there was an outage, or this process stood still: others may have been silent too.
+        # A longer gap means an outage, or that this process stood still: other supervisors may have been silent too.
         self._gap = min(2 * every + 1.0, rescue_after)
         self._every = every
         self._alive = alive
         self._gone = gone
         self._stopping = threading.Event()
-        # A beat that gets no answer is tried again on another connection, before the others lose patience.
+        # A heartbeat without an answer is sent again on a new connection, before others consider the workers dead.
         limit = heartbeat_timeout(rescue_after)
         self._link = ReconnectingConnection(
             "heartbeat",
             lambda: connect(database_url, application_name="pgjobs heartbeat", answer_within=limit),
             self._stopping,
-            longest_pause=every,  # who comes back late from an outage is taken for dead
+            longest_pause=every,  # a worker that reconnects late is considered dead
         )
         self._last = time.monotonic()
-        self._steady_since = -math.inf  # since when it has beaten without a gap
+        self._steady_since = -math.inf  # since when heartbeats were sent without a gap
         self._generation = 0  # of its connection
 
     def stop(self) -> None:
-        """End it."""
+        """Have the thread end."""
         self._stopping.set()
 
     def is_steady(self) -> bool:
-        """Say whether it has beaten for so long, up to now, that all others who live had the time to be heard.
+        """Return True if heartbeats were sent without a gap for `rescue_after` seconds, up to now.
 
-        Else there is an outage, or was one a moment ago, and silence says nothing.
+        Every live worker had time to be heard then. Otherwise there is or was an outage, and silence proves nothing.
         """
         now = time.monotonic()
         return now - self._last <= self._gap and now - self._steady_since >= self._rescue_after
 
     def run(self) -> None:
-        """Beat until told to stop. Nothing unexpected stops it: without beats, others would take our workers' jobs."""
+        """Send heartbeats until stopped. No error ends the thread: others would take over our jobs."""
         while not self._stopping.is_set():
             try:
                 self._link.run(self._send_heartbeat)
             except Stopped:
                 break
             except Exception:
-                log.exception("a heartbeat failed; the next one is in %.1f s", self._every)
+                log.exception("heartbeat failed; retrying in %.1f s", self._every)
             self._stopping.wait(self._every)
         self._link.close()
 
@@ -78,8 +78,8 @@ class HeartbeatThread(threading.Thread):
         mine = self._alive()
         began = time.monotonic()
         heard = send_heartbeat(link.connection, mine)
-        # After a gap, or on a new connection, there was an outage: others may have been silent too. After a failover
-        # the server may even have forgotten beats that it had answered.
+        # A gap or a new connection means an outage: others may have been silent too. After a failover the server may
+        # even have lost heartbeats that it had answered.
         again, self._generation = 0 < self._generation < link.generation, link.generation
         if again or time.monotonic() - self._last > self._gap:
             self._steady_since = time.monotonic()

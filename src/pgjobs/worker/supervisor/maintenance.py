@@ -1,7 +1,7 @@
-"""The supervisor's caretaker: buries its dead workers, and does the rare work that any supervisor may do.
+"""Settles workers that exited, and runs periodic maintenance.
 
-That is the rescue of jobs whose supervisor is gone, retention, and what a `tasks resume` has left that was broken off.
-There is no leader: all of it is safe for everybody to try at once.
+Maintenance is the rescue of jobs whose supervisor is gone, retention, and the rest of a `tasks resume` that was
+interrupted. Every supervisor runs it at any time; no leader is needed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.maintenance")
 ORPHANS_EVERY = 600.0  # seconds
-PARKED_EVERY = 60.0  # seconds: whoever resumed a task may have been cut off before all of its jobs were back
-SHUTDOWN_PATIENCE = 10.0  # seconds that burials may take when the supervisor ends
-PING_WITHIN = 5.0  # seconds for an answer from a connection that lay idle
+PARKED_EVERY = 60.0  # seconds: a `tasks resume` may have been interrupted before all jobs were put back
+SHUTDOWN_PATIENCE = 10.0  # seconds that settling workers may take when the supervisor ends
+PING_WITHIN = 5.0  # seconds within which an idle connection has to answer
 MAX_STATEMENT = 60  # seconds
 STATEMENT_LIMITS = f"SET lock_timeout = '5s'; SET statement_timeout = '{MAX_STATEMENT}s'"
 
 
 class MaintenanceThread(threading.Thread):
-    """One thread and one connection. It looks for silent workers as often as the heart beats."""
+    """One thread and one connection. It looks for silent workers once a heartbeat."""
 
     def __init__(
         self,
@@ -52,15 +52,15 @@ class MaintenanceThread(threading.Thread):
         self._rescue_after = rescue_after
         self._heartbeat_thread = heartbeat_thread
         self._scheduler = scheduler
-        # No SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it waits
-        # for ever (CPython 3.11 passes on a negative rest, which means no timeout).
-        self._deaths: Queue[WorkerExit | None] = Queue()
+        # Not a SimpleQueue: when SIGSTOP and SIGCONT, or a suspended machine, carry its get() past the timeout, it
+        # waits forever (CPython 3.11 passes on a negative remainder, which means no timeout).
+        self._exits: Queue[WorkerExit | None] = Queue()
         self._stopping = threading.Event()
         self._link = ReconnectingConnection("maintenance", self._connect, self._stopping)
         self._generation = 0  # of its connection
         self._steady_since = -math.inf  # monotonic seconds
-        # Of silent workers: when they were heard last, and since when they are known to be silent (monotonic seconds).
-        self._suspects: dict[int, tuple[datetime, float]] = {}
+        # Silent workers: their last heartbeat, and since when they are known to be silent (monotonic seconds).
+        self._silent: dict[int, tuple[datetime, float]] = {}
         self._next_orphans = 0.0
         self._next_parked = 0.0
         self._retention = Retention()
@@ -71,23 +71,23 @@ class MaintenanceThread(threading.Thread):
             connection.execute(STATEMENT_LIMITS)
         return connection
 
-    def worker_exited(self, death: WorkerExit) -> None:
-        """Have a dead worker's jobs settled, as soon as possible."""
-        self._deaths.put(death)
+    def worker_exited(self, worker_exit: WorkerExit) -> None:
+        """Have the jobs of a worker that exited settled, as soon as possible."""
+        self._exits.put(worker_exit)
 
     def stop(self) -> None:
-        """Bury who is left, and end."""
+        """Settle the workers that are left, then end."""
         self._stopping.set()
-        self._deaths.put(None)
+        self._exits.put(None)
 
     def run(self) -> None:
-        """Take care until told to stop; nothing unexpected stops it."""
+        """Work until stopped. No error ends the thread."""
         while True:
             try:
                 self._run_once()
                 return
             except Exception:
-                log.exception("maintenance failed; the next round is in %.1f s", self._every)
+                log.exception("maintenance failed; retrying in 1 s")
                 self._stopping.wait(1.0)
 
     def _run_once(self) -> None:
@@ -95,27 +95,27 @@ class MaintenanceThread(threading.Thread):
         try:
             while True:
                 try:
-                    death = self._deaths.get(timeout=max(0.0, next_check - time.monotonic()))
+                    worker_exit = self._exits.get(timeout=max(0.0, next_check - time.monotonic()))
                 except Empty:
                     pass
                 else:
-                    if death is None:
+                    if worker_exit is None:
                         break
-                    self._reap(death)
+                    self._reap(worker_exit)
                 if time.monotonic() >= next_check:
                     next_check = time.monotonic() + self._every
                     self._link.run(self._look)
         except Stopped:
-            log.error("PostgreSQL is away: others will take back what this supervisor's workers left")
+            log.error("PostgreSQL cannot be reached: other supervisors will take back the jobs of this one's workers")
         finally:
             self._link.close()
 
-    def _reap(self, death: WorkerExit) -> None:
-        self._link.run(lambda link: settle_dead_worker(self._answering(link), death), patience=SHUTDOWN_PATIENCE)
+    def _reap(self, worker_exit: WorkerExit) -> None:
+        self._link.run(lambda link: settle_dead_worker(self._answering(link), worker_exit), patience=SHUTDOWN_PATIENCE)
 
     @staticmethod
     def _answering(link: ReconnectingConnection) -> DeadlineConnection:
-        """Give the connection, if it answers: the statements here may take long, so they would find that out late."""
+        """Return the connection after a quick test: statements here may take long, and would notice an outage late."""
         connection = link.connection
         connection.answer_within = PING_WITHIN
         connection.execute("")
@@ -128,47 +128,47 @@ class MaintenanceThread(threading.Thread):
         if 0 < self._generation < link.generation:
             self._steady_since = now
         self._generation = link.generation
-        if self._may_judge():
-            # Two beats sooner than they are dead, because that much of the silence is measured by our own clock.
-            suspect_after = self._rescue_after - 2 * self._every
-            rescue_silent_workers(connection, self._rescue_after, suspect_after=suspect_after, choose=self._dead)
+        if self._silence_means_death():
+            # Two heartbeats early: the last part of the silence is measured by our own clock, in `_choose_dead`.
+            silent_after = self._rescue_after - 2 * self._every
+            rescue_silent_workers(connection, self._rescue_after, silent_after=silent_after, choose=self._choose_dead)
         else:
-            self._suspects = {}
+            self._silent = {}
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
         if now >= self._next_parked:
-            # Not before: it loads psycopg, and worker processes are started sooner without.
+            # Imported late: it loads psycopg, and worker processes start sooner without it.
             from pgjobs.db.doorbell import requeue_parked
 
             self._next_parked = now + PARKED_EVERY
             if count := requeue_parked(connection):
-                log.warning("put back %d jobs of tasks that are not paused any more", count)
-        self._retention.work(connection, interrupted=lambda: not self._deaths.empty())
+                log.warning("put back %d jobs of tasks that are no longer paused", count)
+        self._retention.work(connection, interrupted=lambda: not self._exits.empty())
 
     def _look_for_schedules(self, connection: DeadlineConnection) -> None:
-        """Wake the scheduler when there is something to do; until then it has no connection."""
+        """Wake the scheduler when there is a schedule; until then it has no connection."""
         if self._scheduler is None or self._scheduler.needed:
             return
         if connection.execute(statement("any_schedule")).fetchone() == (True,):
             self._scheduler.wake()
 
-    def _may_judge(self) -> bool:
-        """Say whether who is silent is dead: during an outage, and for a while after it, everybody is silent.
+    def _silence_means_death(self) -> bool:
+        """Return False during an outage and for a while after it, when live workers are silent too.
 
-        Our own workers too, while this thread is connected again and the heart is not yet; so both have to be.
+        Our own workers are silent if this thread has reconnected and the heartbeat thread has not, so both are asked.
         """
         return self._heartbeat_thread.is_steady() and time.monotonic() - self._steady_since >= self._rescue_after
 
-    def _dead(self, silent: dict[int, datetime]) -> set[int]:
-        """Choose those that have not been heard for two beats since they were first found silent.
+    def _choose_dead(self, silent: dict[int, datetime]) -> set[int]:
+        """Return the workers without a heartbeat for two heartbeats since they were first found silent.
 
-        When PostgreSQL's clock leaps, or a pooler lets go of what it held back, everybody has been silent for as long
-        as that, until the next beat.
+        When PostgreSQL's clock leaps, or a pooler releases what it held back, every worker looks silent until its next
+        heartbeat.
         """
-        now, before = time.monotonic(), self._suspects
-        self._suspects = {
+        now, before = time.monotonic(), self._silent
+        self._silent = {
             worker: before[worker] if worker in before and before[worker][0] == heard else (heard, now)
             for worker, heard in silent.items()
         }
-        return {worker for worker, (_, since) in self._suspects.items() if now - since >= 2 * self._every}
+        return {worker for worker, (_, since) in self._silent.items() if now - since >= 2 * self._every}

@@ -1,7 +1,7 @@
-"""Take back the jobs of workers that are gone: by their supervisor at once, by anybody else when they fall silent.
+"""Take back the jobs of workers that are gone: their supervisor at once, any other one when they fall silent.
 
-Rescue acknowledges on behalf of the dead worker, through the same statements and behind the same fence; so whatever it
-decides, an answer of a worker that comes back after all matches nothing.
+A rescue acknowledges on behalf of the dead worker, through the same statements and with the same fence. If the worker
+comes back after all, its own acknowledgements match nothing.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ JOBS_PER_TRANSACTION = 5_000  # jobs a transaction
 
 @dataclass(frozen=True, slots=True)
 class WorkerExit:
-    """What a supervisor knows of a worker process that has ended.
+    """What a supervisor knows about a worker process that has ended.
 
-    `started`: the claims that its slots ran last. `how`: how it died (None: it was asked to end). `stuck`: the
-    claims that did not stop, and what to say of them. `report`: its memory and its last stack, if they are known.
+    `how`: how it died (None: it was asked to end). `started`: the claims that its slots ran last. `stuck`: the claims
+    that did not stop, each with its error message. `report`: its memory and last stack, if they are known.
     """
 
     worker_id: int
@@ -43,39 +43,39 @@ class WorkerExit:
     report: str | None = None
 
 
-def outcome_for(death: WorkerExit, claim: Claim, budget: tuple[int, int]) -> Outcome:
-    """Decide what follows for a job that the dead worker left in `running`.
+def outcome_for(worker_exit: WorkerExit, claim: Claim, budget: tuple[int, int]) -> Outcome:
+    """Decide the outcome of a job that a dead worker left in `running`.
 
-    What had not started, or was interrupted by a shutdown, does not count. What ran when the process died may have
-    killed it: its next attempt gets a process of its own, so that it can not take others along again.
-    `budget`: the attempt and the most there may be, since the last replay.
+    An attempt that had not started, or that a shutdown interrupted, does not count. A job that ran when the process
+    died may have killed it: its next attempt gets a process of its own, so it cannot interrupt other jobs again.
+    `budget`: the attempt and the maximum, since the last replay.
     """
-    if claim in death.stuck:
-        return after_loss(death.stuck[claim], *budget)
-    if death.how is None or claim not in death.started:
+    if claim in worker_exit.stuck:
+        return after_loss(worker_exit.stuck[claim], *budget)
+    if worker_exit.how is None or claim not in worker_exit.started:
         return RELEASED
-    error = f"its worker process died while it ran: {death.how}"
-    return after_loss(error, *budget, isolate=True, traceback=death.report)
+    error = f"its worker process died while it ran: {worker_exit.how}"
+    return after_loss(error, *budget, isolate=True, traceback=worker_exit.report)
 
 
-def settle_dead_worker(connection: psycopg.Connection, death: WorkerExit) -> int:
-    """Settle everything that a dead worker left, remove its row, and give the number of jobs. Safe to repeat."""
-    terminate_backends(connection, death.worker_id)
+def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) -> int:
+    """Settle all jobs of a dead worker, remove its row, and return the number of jobs. Safe to repeat."""
+    terminate_backends(connection, worker_exit.worker_id)
     total = 0
     while True:
         with connection.transaction(), connection.cursor() as cursor:
             lost = cursor.execute(
-                statement("lost_jobs"), {"worker_ids": [death.worker_id], "limit": JOBS_PER_TRANSACTION}
+                statement("lost_jobs"), {"worker_ids": [worker_exit.worker_id], "limit": JOBS_PER_TRANSACTION}
             ).fetchall()
             settlements: list[Settlement] = []
             for job, number, attempt, most, prior, _ in lost:
                 claim = Claim(job, number)
-                settlements.append((claim, outcome_for(death, claim, since_replay(attempt, most, prior))))
-            left = settle(cursor, death.worker_id, socket.gethostname(), settlements)
+                settlements.append((claim, outcome_for(worker_exit, claim, since_replay(attempt, most, prior))))
+            left = settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements)
             if len(lost) < JOBS_PER_TRANSACTION:
-                cursor.execute(statement("remove_worker"), {"worker_ids": [death.worker_id]})
+                cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
         total += len(lost)
-        _report(death.worker_id, death.how or "it was stopped", settlements)
+        _report(worker_exit.worker_id, worker_exit.how or "it was stopped", settlements)
         if len(lost) < JOBS_PER_TRANSACTION or len(left) == len(lost):
             return total
 
@@ -84,15 +84,15 @@ def rescue_silent_workers(
     connection: psycopg.Connection,
     rescue_after: float,
     *,
-    suspect_after: float | None = None,
+    silent_after: float | None = None,
     choose: Callable[[dict[int, datetime]], Collection[int]] = lambda silent: silent,
 ) -> int:
-    """Take back the jobs of workers that were not heard from for so many seconds, and give the number of jobs.
+    """Take back the jobs of workers without a heartbeat for `rescue_after` seconds, and return the number of jobs.
 
-    Every worker may try at once: the rows are locked, and who comes second finds nothing. `choose` is given when those
-    were last heard that have been silent for `suspect_after` seconds, and gives those that are dead.
+    Supervisors may call this concurrently: rows are locked, so only the first caller sees them. `choose` gets the last
+    heartbeat of the workers that have been silent for `silent_after` seconds, and returns those that are dead.
     """
-    timeout = rescue_after if suspect_after is None else suspect_after
+    timeout = rescue_after if silent_after is None else silent_after
     with connection.transaction(), connection.cursor() as cursor:
         silent = cursor.execute(statement("silent_workers"), {"timeout": timeout}).fetchall()
         dead = choose({worker: heard for worker, _, _, heard in silent})
@@ -105,10 +105,10 @@ def rescue_silent_workers(
 
 
 def rescue_orphans(connection: psycopg.Connection) -> int:
-    """Take back running jobs whose worker has no row at all, and give their number. It scans the live table."""
+    """Take back running jobs whose worker has no row, and return their number. It scans the live table."""
     with connection.transaction(), connection.cursor() as cursor:
         orphaned = [row[0] for row in cursor.execute(statement("orphan_workers")).fetchall() if row[0] is not None]
-        return _take_back(cursor, {worker: f"its worker {worker} is not known any more" for worker in orphaned})
+        return _take_back(cursor, {worker: f"its worker {worker} is no longer known" for worker in orphaned})
 
 
 def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:

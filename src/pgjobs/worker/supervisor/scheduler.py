@@ -1,7 +1,7 @@
-"""The supervisor's scheduler: a thread that fires what is due, and declares what its workers have imported.
+"""Fires due schedules, and writes the schedules that the workers' imports declare.
 
-Every supervisor has one, for all schedules of the database. Where there are none it sleeps without a connection, until
-the caretaker has seen one.
+Every supervisor has a scheduler, for all schedules of the database. While there are none it sleeps without a
+connection, until the maintenance thread sees one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.scheduler")
 POLL = 1.0  # seconds: PostgreSQL's clock may leap, and schedules are added
-TAKEN = 0.1  # seconds until the next look at what somebody else has just locked
+TAKEN = 0.1  # seconds until the next look at what another supervisor has locked
 LINGER = 60.0  # seconds for which the connection is kept when there is nothing to do
 
 
@@ -39,14 +39,14 @@ class Scheduler(threading.Thread):
             lambda: connect(database_url, application_name="pgjobs scheduler", answer_within=ANSWER_WITHIN),
             self._stopping,
         )
-        self._schedules: dict[str, Schedule] | None = None  # None: the workers have not said yet
+        self._schedules: dict[str, Schedule] | None = None  # None: no worker has reported them yet
         self._declaration: Declaration | None = None
         self._next_beat = 0.0  # monotonic seconds
         self._idle_since: float | None = None
         self.needed = False
 
     def sync_schedules(self, messages: list[dict[str, Any]]) -> None:
-        """Take what a worker process has imported (called by the supervisor's loop)."""
+        """Take the schedules that a worker process has imported. Called by the supervisor's loop."""
         from pgjobs.schedules.schedule import Schedule
 
         found = {schedule.name: schedule for schedule in map(Schedule.from_message, messages)}
@@ -57,17 +57,17 @@ class Scheduler(threading.Thread):
             self.wake()
 
     def wake(self) -> None:
-        """Go to work: there are schedules."""
+        """Start working: there are schedules."""
         self.needed = True
         self._woken.set()
 
     def stop(self) -> None:
-        """End."""
+        """Have the thread end."""
         self._stopping.set()
         self._woken.set()
 
     def run(self) -> None:
-        """Work until told to stop; nothing unexpected stops it."""
+        """Work until stopped. No error ends the thread."""
         while not self._stopping.is_set():
             self._woken.clear()
             pause: float | None = None
@@ -77,14 +77,14 @@ class Scheduler(threading.Thread):
                 except Stopped:
                     break
                 except Exception:
-                    log.exception("the scheduler failed; it looks again in a moment")
+                    log.exception("firing schedules failed; retrying in 1 s")
                     pause = POLL
             if not self._stopping.is_set():
                 self._woken.wait(pause)
         self._end()
 
     def _look(self, link: ReconnectingConnection) -> float | None:
-        """Do what is to be done now, and give the seconds until the next look; None: until it is woken."""
+        """Fire what is due, and return the seconds until the next look; None: sleep until woken."""
         from pgjobs.schedules.firing import fire_due
 
         if time.monotonic() >= self._next_beat:
@@ -117,15 +117,18 @@ class Scheduler(threading.Thread):
 
             self._declaration = Declaration(self._role)
         self._declaration.send_heartbeat(link.connection, schedules)
-        if schedules is self._schedules:  # else there is something new to say already
+        if schedules is self._schedules:  # else there are new ones to write
             self._next_beat = time.monotonic() + EVERY
 
     def _end(self) -> None:
         try:
-            if self._schedules and self._declaration is None:  # its workers had nothing to do, and are through
+            if self._schedules and self._declaration is None:  # its workers had nothing to do, and have ended
                 self._send_heartbeat(self._link)
             if self._declaration is not None:
                 self._declaration.end(self._link.connection)
-        except Exception as error:  # the others find that out by themselves
-            log.info("the end of this scheduler is not written: %s", type(error).__name__)
+        except Exception as error:
+            log.info(
+                "the end of this scheduler could not be written (%s); others notice when its heartbeats stop",
+                type(error).__name__,
+            )
         self._link.close()

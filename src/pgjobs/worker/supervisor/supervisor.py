@@ -1,9 +1,9 @@
-"""`pgjobs work`: starts worker processes, restarts what dies, beats for them, and drains them on SIGTERM or SIGINT.
+"""`pgjobs work`: starts worker processes, replaces those that die, and shuts them down on SIGTERM or SIGINT.
 
-    starting ─▶ working ─▶ draining ─▶ gone        per worker process; see `Member`
+    starting ─▶ working ─▶ draining ─▶ gone        per worker process; see `WorkerHandle`
                    └────── died ──▶ starting (after a pause that grows)
 
-It runs no job itself, so nothing that a job does can stop it.
+It runs no job itself, so nothing that a job does can stop it. Other threads send the heartbeats and do maintenance.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from pgjobs.worker.supervisor.worker_handle import WorkerHandle
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
 SAME_SIGNAL = 0.05  # seconds within which two signals are one
-SHORT_LIFE = 10.0  # seconds: who dies sooner, and without a job to blame, is restarted more slowly each time
+SHORT_LIFE = 10.0  # seconds: a process that dies sooner without having run a job is restarted more slowly each time
 MAX_PAUSE = 30.0  # seconds between restarts
 
 
 class UnfitError(PgjobsError):
-    """A worker process said that it can not work, and that a restart would not help."""
+    """A worker process reported that it cannot work, and that a restart would not help."""
 
 
 def restart_pause(short_lives: int) -> float:
-    """Give the seconds to wait before a restart, from the number of short lives in a row."""
+    """Return the seconds to wait before a restart, from the number of short lives in a row."""
     return 0.0 if short_lives <= 1 else min(MAX_PAUSE, 0.5 * 2.0 ** min(short_lives - 2, 10))
 
 
 def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] | None = None) -> int:
-    """Run workers until a signal comes (or nothing is due, with `drain`), and give the exit code.
+    """Run workers until a signal comes (or nothing is due, with `drain`), and return the exit code.
 
-    `on_progress` is called with the number of jobs that were settled so far, when `drain` is on. To be called in the
-    main thread: it handles SIGTERM and SIGINT meanwhile.
+    `on_progress` is called with the number of jobs settled so far, when `drain` is on. Call it in the main thread: it
+    handles SIGTERM and SIGINT.
 
     Raises:
-        ConfigurationError: the database can not be reached, or its tables are not those of this version.
-        UnfitError: the workers can not import what they should.
+        ConfigurationError: the database cannot be reached, or its tables are not those of this version.
+        UnfitError: a worker cannot import one of its modules.
 
     """
     configure(schema=config.schema)
@@ -88,7 +88,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
-        """Supervise, and give the exit code."""
+        """Supervise, and return the exit code."""
         wake_read, wake_write = socket.socketpair()
         for end in (wake_read, wake_write):
             end.setblocking(False)
@@ -98,8 +98,8 @@ class Supervisor:
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only wakes the loop
         if not settings().signing_keys:
             log.warning(
-                "payloads are not signed: whoever can INSERT into %s.jobs can run code in these workers; "
-                "PGJOBS_SIGNING_KEY, set here and where jobs are enqueued, ends that",
+                "payloads are not signed: any role that can INSERT into %s.jobs can run code in these workers; to "
+                "prevent that, set PGJOBS_SIGNING_KEY here and where jobs are enqueued",
                 self._config.schema,
             )
         try:
@@ -174,7 +174,7 @@ class Supervisor:
         except OSError as error:  # no processes, files or memory left
             self._short_lives += 1
             pause = max(TICK, restart_pause(self._short_lives))
-            log.error("a worker process can not be started, trying again in %.1f s: %s", pause, error)
+            log.error("a worker process could not be started; retrying in %.1f s: %s", pause, error)
             self._restarts.append(time.monotonic() + pause)
             self._restarts.sort()
             return
@@ -184,14 +184,14 @@ class Supervisor:
 
     def _drain(self) -> None:
         self._draining = True
-        log.info("draining: no more claims, up to %g s for what runs", self._config.grace)
+        log.info("draining: no more claims; running jobs have up to %g s", self._config.grace)
         for worker in self._workers:
             worker.drain(self._config.grace)
 
     def _receive(self, worker: WorkerHandle) -> bool:
         messages = worker.receive()
         for message in messages:
-            match message["say"]:
+            match message["type"]:
                 case "unfit":
                     self._unfit = message["error"]
                 case "retiring":
@@ -217,7 +217,7 @@ class Supervisor:
 
     def _remove_worker(self, worker: WorkerHandle) -> None:
         while self._receive(worker):
-            pass  # its last words
+            pass  # its last messages
         self._forget(worker)
         with self._lock:
             self._workers.remove(worker)
@@ -232,11 +232,11 @@ class Supervisor:
             return
         if worker.left and self._config.drain:
             return  # nothing was due any more
-        # Who ran jobs was ended by one of them, and that one waits for its own backoff: the others need not.
+        # A process that ran jobs was ended by one of them. That job waits for its own backoff; the others need not.
         self._short_lives = self._short_lives + 1 if worker.age() < SHORT_LIFE and not has_worked else 0
         pause = restart_pause(self._short_lives)
         if how is not None:
-            log.error("worker process %d died: %s; another one starts in %.1f s", worker.pid, how, pause)
+            log.error("worker process %d died (%s); a new one starts in %.1f s", worker.pid, how, pause)
         self._restarts.append(time.monotonic() + pause)
         self._restarts.sort()
 
@@ -256,9 +256,12 @@ class Supervisor:
             return [worker.worker_id for worker in self._workers if worker.worker_id is not None]
 
     def _gone(self, worker_id: int) -> None:
-        """Kill a worker that others took for dead: its jobs are not its own any more (called by the heart)."""
+        """Kill a worker that others considered dead: it no longer owns its jobs. Called by the heartbeat thread."""
         with self._lock:
             for worker in self._workers:
                 if worker.worker_id == worker_id and not worker.has_ended():
-                    log.error("worker %d was taken for dead by others, and is replaced", worker_id)
+                    log.error(
+                        "worker %d was considered dead and its jobs were taken back: it is replaced",
+                        worker_id,
+                    )
                     worker.kill()

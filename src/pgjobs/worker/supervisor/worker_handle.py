@@ -12,8 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.executors.timeouts import STUCK_AFTER
+from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
 from pgjobs.worker.runtime.scoreboard import Scoreboard
@@ -65,7 +64,7 @@ class WorkerHandle:
         """Take what it says, and keep what concerns itself."""
         messages = self.control.receive(0)
         for message in messages:
-            match message["say"]:
+            match message["type"]:
                 case "registered":
                     self.worker_id = message["worker_id"]
                 case "progress":
