@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,6 +54,9 @@ lint: $(STAMP) ## ruff, mypy, and who may import whom
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs-api: $(STAMP) ## write docs/api.md, the API reference, from the docstrings
+	@$(BIN)/python -m tests.docs.api
 
 typecheck: $(STAMP) ## pyright, which fetches a node of its own the first time
 	@$(BIN)/pyright
