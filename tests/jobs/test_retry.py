@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
+from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import MAX_DELAY
-from pgjobs.jobs.outcome import Cancelled, Failed, JobTimeout, Retried, Snoozed
+from pgjobs.jobs.outcome import Cancelled, ErrorKind, Failed, JobTimeout, Retried, Snoozed
 from pgjobs.jobs.retry import DEFAULT_BACKOFF, RetryPolicy, after_exception, after_loss
 
 FIXED = RetryPolicy(backoff=lambda attempt: attempt * 10.0)
@@ -115,10 +116,11 @@ def test_what_a_job_asks_for_is_granted(attempt: int) -> None:
 
 
 def test_retry_uses_an_attempt_and_its_own_delay_or_the_backoff() -> None:
-    assert after_exception(Retry(7), 1, 5, FIXED) == Retried("Retry: the job asked to be retried", 7.0)
-    assert after_exception(Retry(0, "busy"), 1, 5, FIXED) == Retried("Retry: busy", 0.0)
-    assert after_exception(Retry(reason="busy"), 3, 5, FIXED) == Retried("Retry: busy", 30.0)
-    assert after_exception(Retry(7, "busy"), 5, 5, FIXED) == Failed("Retry: busy")
+    kind = ErrorKind.RETRY
+    assert after_exception(Retry(7), 1, 5, FIXED) == Retried("Retry: the job asked to be retried", 7.0, kind=kind)
+    assert after_exception(Retry(0, "busy"), 1, 5, FIXED) == Retried("Retry: busy", 0.0, kind=kind)
+    assert after_exception(Retry(reason="busy"), 3, 5, FIXED) == Retried("Retry: busy", 30.0, kind=kind)
+    assert after_exception(Retry(7, "busy"), 5, 5, FIXED) == Failed("Retry: busy", kind=kind)
     assert isinstance(after_exception(Retry(7), 1, 5, RetryPolicy(retry_on=(OSError,))), Retried)
 
 
@@ -138,9 +140,9 @@ def test_a_policy_of_another_class_can_answer_nothing_but_seconds(answer: Any) -
 
 def test_a_lost_attempt_can_be_isolated() -> None:
     assert after_loss("killed by\nSIGSEGV", 1, 2, isolate=True, delay=10) == Retried(
-        "killed by SIGSEGV", 10.0, isolate=True
+        "killed by SIGSEGV", 10.0, isolate=True, kind=ErrorKind.CRASHED
     )
-    assert after_loss("killed by SIGSEGV", 2, 2, isolate=True) == Failed("killed by SIGSEGV")
+    assert after_loss("killed by SIGSEGV", 2, 2, isolate=True) == Failed("killed by SIGSEGV", kind=ErrorKind.CRASHED)
     outcome = after_loss("killed by SIGSEGV", 3, 5)
     assert isinstance(outcome, Retried)
     assert 0 <= outcome.delay <= DEFAULT_BACKOFF.ceiling(3)
@@ -204,3 +206,32 @@ def test_a_wish_that_was_made_without_its_init_is_an_error_as_others_are(kind: t
     outcome = after_exception(raised(Own()), 1, 2, FIXED)
     assert isinstance(outcome, Retried)
     assert "AttributeError" in outcome.error
+
+
+def _not_loaded(cause: BaseException) -> PayloadError:
+    error = PayloadError("the payload cannot be loaded")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("no"), ErrorKind.EXCEPTION),
+        (ModuleNotFoundError("raised by the job itself"), ErrorKind.EXCEPTION),
+        (JobTimeout("late"), ErrorKind.TIMEOUT),
+        (_not_loaded(ModuleNotFoundError("shop")), ErrorKind.MODULE_MISSING),
+        (_not_loaded(ImportError("shop")), ErrorKind.NAME_MISSING),
+        (_not_loaded(AttributeError("send")), ErrorKind.NAME_MISSING),
+        (_not_loaded(EOFError()), ErrorKind.PAYLOAD),
+        (PayloadError("too large"), ErrorKind.PAYLOAD),
+        (NotAllowedError("no"), ErrorKind.NOT_ALLOWED),
+        (SignatureError("unsigned"), ErrorKind.SIGNATURE),
+    ],
+    ids=repr,
+)
+def test_an_error_has_a_kind_whether_it_is_retried_or_not(error: BaseException, kind: ErrorKind) -> None:
+    retried, failed = after_exception(error, 1, 2, FIXED), after_exception(error, 2, 2, FIXED)
+    assert isinstance(retried, Retried)
+    assert isinstance(failed, Failed)
+    assert (retried.kind, failed.kind) == (kind, kind)

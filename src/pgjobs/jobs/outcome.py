@@ -13,6 +13,7 @@ What was asked to be cancelled ends as completed, if the callable returns all th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 from pgjobs.core.validate import Seconds, check_seconds
@@ -59,6 +60,31 @@ class JobCancelled(BaseException):
     """Raised in a job in a thread that is cancelled by force; no `except Exception` swallows it."""
 
 
+class ErrorKind(StrEnum):
+    """What went wrong in an attempt, as the column `error_kind` stores it."""
+
+    EXCEPTION = "exception"
+    """The job raised it."""
+    RETRY = "retry"
+    """The job raised `Retry`."""
+    TIMEOUT = "timeout"
+    """It ran longer than its timeout."""
+    STUCK = "stuck"
+    """It went on long after its timeout or its cancellation, and its worker process was replaced."""
+    CRASHED = "crashed"
+    """Its process died, or its worker fell silent."""
+    MODULE_MISSING = "module_missing"
+    """A module that it needs is not installed where the worker runs."""
+    NAME_MISSING = "name_missing"
+    """Its module has no such name, or cannot be imported."""
+    PAYLOAD = "payload"
+    """Its payload cannot be loaded for another reason: it is damaged, too large, or made by other code."""
+    NOT_ALLOWED = "not_allowed"
+    """The worker's allow-list does not have what it calls."""
+    SIGNATURE = "signature"
+    """It is unsigned or wrongly signed, and the worker has a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """The callable returned."""
@@ -73,6 +99,7 @@ class Retried:
     traceback: str | None = None
     isolate: bool = False  # the next attempt runs in a process of its own: this one may have killed its worker
     answered: bool | None = None  # of a job with a breaker: whether the dependency answered; None: that is not known
+    kind: ErrorKind = ErrorKind.EXCEPTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,7 @@ class Failed:
     error: str
     traceback: str | None = None
     answered: bool | None = None  # as in Retried
+    kind: ErrorKind = ErrorKind.EXCEPTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pgjobs.core.errors import UsageError
+from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError, UsageError
 from pgjobs.core.text import describe, one_line
 from pgjobs.core.validate import MAX_DELAY, Seconds, as_number, check_bool, check_seconds, shown
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     Cancel,
     Cancelled,
+    ErrorKind,
     Failed,
     JobCancelled,
+    JobTimeout,
     Outcome,
     Retried,
     Retry,
@@ -139,8 +141,29 @@ def after_exception(error: BaseException, attempt: int, max_attempts: int, polic
         return wished
     line, trace = describe(error)
     if attempt >= max_attempts or not policy.worth_retrying(error):
-        return Failed(line, trace)
-    return Retried(line, _delay(policy, attempt), trace)
+        return Failed(line, trace, kind=kind_of(error))
+    return Retried(line, _delay(policy, attempt), trace, kind=kind_of(error))
+
+
+def kind_of(error: BaseException) -> ErrorKind:
+    """Return the kind of an error that ended an attempt. A payload that cannot be loaded says why by its cause."""
+    match error:
+        case JobTimeout():
+            return ErrorKind.TIMEOUT
+        case SignatureError():
+            return ErrorKind.SIGNATURE
+        case NotAllowedError():
+            return ErrorKind.NOT_ALLOWED
+        case PayloadError():
+            match error.__cause__:
+                case ModuleNotFoundError():
+                    return ErrorKind.MODULE_MISSING
+                case ImportError() | AttributeError():
+                    return ErrorKind.NAME_MISSING
+                case _:
+                    return ErrorKind.PAYLOAD
+        case _:
+            return ErrorKind.EXCEPTION
 
 
 def _delay(policy: RetryPolicy, attempt: int) -> float:
@@ -162,7 +185,9 @@ def _wished(error: BaseException, attempt: int, max_attempts: int, policy: Retry
         delay = (
             _delay(policy, attempt) if error.in_seconds is None else check_seconds("Retry.in_seconds", error.in_seconds)
         )
-        return Failed(line) if attempt >= max_attempts else Retried(line, delay)
+        if attempt >= max_attempts:
+            return Failed(line, kind=ErrorKind.RETRY)
+        return Retried(line, delay, kind=ErrorKind.RETRY)
     return None
 
 
@@ -174,6 +199,7 @@ def after_loss(
     isolate: bool = False,
     delay: float | None = None,
     traceback: str | None = None,
+    kind: ErrorKind = ErrorKind.CRASHED,
 ) -> Outcome:
     """Decide the outcome of an attempt that ended without an exception to look at: its process died, or hung.
 
@@ -181,6 +207,6 @@ def after_loss(
     `traceback`: what is known besides.
     """
     if attempt >= max_attempts:
-        return Failed(one_line(error), traceback)
+        return Failed(one_line(error), traceback, kind=kind)
     seconds = DEFAULT_POLICY.delay(attempt) if delay is None else delay
-    return Retried(one_line(error), seconds, traceback, isolate)
+    return Retried(one_line(error), seconds, traceback, isolate, kind=kind)

@@ -14,7 +14,7 @@ from pgjobs.core.errors import PayloadError
 from pgjobs.flow.breaker import declared
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
-from pgjobs.jobs.outcome import COMPLETED, Failed, JobTimeout, Outcome, Retried
+from pgjobs.jobs.outcome import COMPLETED, ErrorKind, Failed, JobTimeout, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
@@ -113,7 +113,8 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
         outcome = after_exception(error, attempt, most, policy)
         return outcome if job.breaker is None else _judged(outcome, error, job.breaker)
     except BaseException as second:  # an exception whose class lies about itself
-        return after_loss(f"{_name(error)}, and looking at it raised {_name(second)}", attempt, most)
+        line = f"{_name(error)}, and looking at it raised {_name(second)}"
+        return after_loss(line, attempt, most, kind=ErrorKind.EXCEPTION)
 
 
 def _judged(outcome: Outcome, error: BaseException, name: str) -> Outcome:

@@ -13,12 +13,13 @@ from typing import Any
 
 from pgjobs.core.text import bounded, one_line
 from pgjobs.core.validate import MAX_DELAY
-from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, ErrorKind, Failed, Outcome, Retried, Snoozed
 
 _TIDY: dict[str, Callable[[Any], Any]] = {
     "error": one_line,
     "reason": one_line,
     "traceback": lambda text: None if text is None else bounded(text),
+    "kind": ErrorKind,
 }
 MAX_OUTCOME_BYTES = 1 << 20  # bytes; an error and its traceback have some thousand characters
 _KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Cancelled, Completed, Failed, Retried, Snoozed)}
@@ -62,5 +63,5 @@ def _fits(field: str, value: Any) -> bool:
             return value is None or type(value) is bool
         case "traceback":
             return value is None or type(value) is str
-        case _:  # error, reason
+        case _:  # error, reason, kind
             return type(value) is str

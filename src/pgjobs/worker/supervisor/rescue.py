@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import RELEASED, Failed, Outcome
+from pgjobs.jobs.outcome import RELEASED, ErrorKind, Failed, Outcome
 from pgjobs.jobs.retry import after_loss, since_replay
 from pgjobs.worker.runtime.registration import terminate_backends
 from pgjobs.worker.runtime.settle import Claim, Settlement, settle
@@ -51,7 +51,7 @@ def outcome_for(worker_exit: WorkerExit, claim: Claim, budget: tuple[int, int]) 
     `budget`: the attempt and the maximum, since the last replay.
     """
     if claim in worker_exit.stuck:
-        return after_loss(worker_exit.stuck[claim], *budget)
+        return after_loss(worker_exit.stuck[claim], *budget, kind=ErrorKind.STUCK)
     if worker_exit.how is None or claim not in worker_exit.started:
         return RELEASED
     error = f"its worker process died while it ran: {worker_exit.how}"
