@@ -70,6 +70,7 @@ def test_a_replayed_job_can_fail_and_be_replayed_again(conn: Connection) -> None
                 "ids": [job],
                 "claims": [0],
                 "errors": ["E"],
+                "kinds": ["exception"],
                 "tracebacks": [None],
                 "worker_id": 1,
                 "host": "h",

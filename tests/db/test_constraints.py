@@ -102,7 +102,7 @@ CLAIM = {
     "untils": ["9999-01-01 00:00+00"] * 10,
     "slot": None,
 }
-ERROR = {"errors": ["E"], "tracebacks": [None], "host": "h"}
+ERROR = {"errors": ["E"], "kinds": ["exception"], "tracebacks": [None], "host": "h"}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ FUNCTIONS = [
     ("to_char", "timestamp, text", "text", "'x'"),
     ("to_char", "timestamptz, text", "text", "'x'"),
     ("quote_literal", "text", "text", "'x'"),
+    ("regexp_replace", "text, text, text", "text", "'x'"),
+    ("jsonb_array_length", "jsonb", "integer", "1"),
+    ("age", "xid", "integer", "1"),
 ]
 OPERATORS = [("=", "text"), ("<>", "text"), (">", "timestamptz"), ("||", "text"), ("~", "text"), ("!~", "text")]
 
@@ -86,8 +89,16 @@ INSERT = (
         "SELECT pgjobs.create_history_partition('2030-01-01')",
         "SELECT pgjobs.drop_history_partition('2030-01-01')",
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
+        "SELECT pgjobs.pattern_of('a:b'), pgjobs.bucket_tokens(1, pg_catalog.now(), 1, '1 s', NULL)",
+        "SELECT pgjobs.errors_with('[]', 1, pg_catalog.now(), 1, 'h', 'E', NULL) FROM pgjobs.queues",
+        "SELECT h.* FROM pgjobs.jobs AS j, pgjobs.ended(j, 'completed') AS h",
+        "SELECT * FROM pgjobs.held_snapshots()",
+        "SELECT * FROM pgjobs.queue_names",
     ],
-    ids=["INSERT", "enqueue", "enqueue by name", "enqueue checked", "channel", "make", "drop", "arm"],
+    ids=[
+        *("INSERT", "enqueue", "enqueue by name", "enqueue checked", "channel", "make", "drop", "arm"),
+        *("rates", "errors", "ended", "snapshots", "queue names"),
+    ],
 )
 def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
     trapped.execute(statement.encode())
@@ -105,6 +116,7 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
-        *("create_history_partition", "doorbell_channel", "drop_history_partition", "enqueue", "enqueue_checked"),
-        *("is_to_ring", "lock_unique_keys", "open_doorbell", "ring_doorbell"),
+        *("bucket_capacity", "bucket_tokens", "create_history_partition", "doorbell_channel"),
+        *("drop_history_partition", "ended", "enqueue", "enqueue_checked", "errors_with", "held_snapshots"),
+        *("is_to_ring", "lock_unique_keys", "open_doorbell", "pattern_of", "ring_doorbell"),
     ]

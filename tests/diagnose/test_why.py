@@ -80,9 +80,9 @@ def test_of_several_reasons_the_first_is_the_answer_and_the_others_are_told() ->
         ({"breaker": BreakerSeen("stripe", "closed", NOW + timedelta(seconds=9))}, "next"),
         ({"key_limit": LimitSnapshot("k", concurrency=2, holders=(1,))}, "next"),
         ({"key_limit": LimitSnapshot("k", concurrency=0)}, "limit"),
-        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0)}, "next"),  # nothing stored: a full bucket
-        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.2)}, "next"),
-        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.05)}, "rate"),
+        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=10.0)}, "next"),
+        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=2.0)}, "next"),
+        ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.5)}, "rate"),
         ({"ahead": 5, "rate": 3.0, "last_start": 0.0}, "behind"),
         ({"ahead": 5, "rate": None}, "behind"),
         ({"cap": 0, "running": 0, "dead_rows": 0}, "next"),  # counting took too long, and nobody knows why
@@ -95,7 +95,7 @@ def test_what_just_lets_it_through_does_not_hold_it_up(changes: dict[str, Any], 
 
 @pytest.mark.parametrize(("cost", "seconds"), [(1.0, 0.1), (5.0, 0.5), (1000.0, 1.0)])
 def test_who_costs_more_than_the_bucket_holds_waits_until_it_is_full(cost: float, seconds: float) -> None:
-    limit = LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)
+    limit = LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.0)
     answer = decide(seen({"limit_key": "k", "cost": cost}, key_limit=limit))
     assert answer.facts["next_at"] == NOW + timedelta(seconds=seconds)
 
@@ -131,15 +131,16 @@ def test_a_queue_that_goes_on_is_not_deaf_however_long_a_job_has_been_due() -> N
 def test_an_error_that_only_mentions_an_import_is_no_missing_code() -> None:
     error = "ImportError: no driver"
     later = NOW + timedelta(seconds=9)
-    assert decide(seen({"error": error, "run_at": later})).reason == "retried"
+    assert decide(seen({"error": error, "error_kind": "exception", "run_at": later})).reason == "retried"
     damaged = "PayloadError: the payload can not be loaded, it is damaged or was made by other code: EOFError"
-    assert decide(seen({"error": damaged, "run_at": later})).reason == "retried"
+    assert decide(seen({"error": damaged, "error_kind": "payload", "run_at": later})).reason == "retried"
 
 
 def test_a_failed_job_whose_code_is_missing_is_to_be_replayed_once_it_is_there() -> None:
     error = SAMPLES["cannot_import"].job
     assert isinstance(error, JobSnapshot)
-    answer = decide(seen({"status": "failed", "finished_at": ago(9), "error": error.error}, died_at=ago(9)))
+    row = {"status": "failed", "finished_at": ago(9), "error": error.error, "error_kind": error.error_kind}
+    answer = decide(seen(row, died_at=ago(9)))
     assert answer.next_step.startswith("Install the code of shop.tasks:send_receipt where the workers run")
 
 

@@ -66,6 +66,7 @@ SAMPLES = {
             "attempt": 1,
             "run_at": NOW + timedelta(seconds=8),
             "error": NOT_THERE,
+            "error_kind": "module_missing",
             "last_error": {"worker": 7, "host": "web1"},
         }
     ),
@@ -90,10 +91,10 @@ SAMPLES = {
     ),
     "rate": seen(
         {**WAITS, "limit_key": "api:acme"},
-        key_limit=LimitSnapshot("api:*", rate=100.0, period=60.0, tokens=0.5, tokens_age=0.06),
+        key_limit=LimitSnapshot("api:*", rate=100.0, period=60.0, tokens=0.6),
     ),
     "queue_limit": seen(queue_limit=LimitSnapshot("mail", concurrency=2, holders=(38, 39))),
-    "queue_rate": seen(queue_limit=LimitSnapshot("mail", rate=10.0, period=1.0, tokens=0.0, tokens_age=0.0)),
+    "queue_rate": seen(queue_limit=LimitSnapshot("mail", rate=10.0, period=1.0, tokens=0.0)),
     "snapshot_held": seen({"run_at": ago(20)}, snapshots=(SESSION,), dead_rows=1_200_000),
     "deaf": seen({"run_at": ago(20)}),
     "turn": seen(WAITS, turn_before=12, turn_lanes=3),

@@ -1,3 +1,8 @@
+DROP FUNCTION pgjobs.ended, pgjobs.errors_with, pgjobs.pattern_of, pgjobs.bucket_tokens, pgjobs.bucket_capacity,
+    pgjobs.held_snapshots;
+
+DROP VIEW pgjobs.queue_names;
+
 DROP TABLE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.retention, pgjobs.workers, pgjobs.queues, pgjobs.limits,
     pgjobs.tenants, pgjobs.buckets, pgjobs.breakers, pgjobs.dependencies, pgjobs.unique_keys, pgjobs.schedules,
     pgjobs.schedule_owners, pgjobs.paused_tasks, pgjobs.switch;

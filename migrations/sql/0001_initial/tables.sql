@@ -150,7 +150,7 @@ CREATE TABLE pgjobs.queues (
     concurrency    integer CHECK (concurrency >= 0),
     rate           double precision CHECK (rate > 0 AND rate < 'infinity'),
     period         interval CHECK (period > interval '0'),
-    burst          double precision CHECK (burst > 0 AND burst < 'infinity'),
+    burst          double precision CHECK (burst >= 1 AND burst < 'infinity'),
     aging          interval CHECK (aging > interval '0'),
     declared       jsonb,
     CONSTRAINT queues_period_with_rate CHECK ((rate IS NULL) = (period IS NULL))
@@ -168,7 +168,7 @@ CREATE TABLE pgjobs.limits (
     concurrency integer CHECK (concurrency >= 0),
     rate        double precision CHECK (rate > 0 AND rate < 'infinity'),
     period      interval CHECK (period > interval '0'),
-    burst       double precision CHECK (burst > 0 AND burst < 'infinity'),
+    burst       double precision CHECK (burst >= 1 AND burst < 'infinity'),
     set_by      text        NOT NULL DEFAULT 'operator' CHECK (set_by IN ('code', 'operator')),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     declared    jsonb,

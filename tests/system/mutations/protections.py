@@ -116,8 +116,8 @@ PROTECTIONS = (
     Protection(
         "a failed job and its dead letter are written together",
         f"{SQL}/acknowledge/fail.sql",
-        "FROM gone\n    ON CONFLICT",
-        "FROM gone WHERE gone.attempt < 0\n    ON CONFLICT",
+        " AS h\n    ON CONFLICT",
+        " AS h WHERE h.attempt < 0\n    ON CONFLICT",
         MODEL,
     ),
     # -- Dead workers ------------------------------------------------------------------------------------------------

@@ -35,7 +35,12 @@ class Hot:
     """Whether its plan is held too; else it may read a small table as it lies."""
 
 
-_ERRORS = {"errors": ["ValueError: no"] * BATCH, "tracebacks": [None] * BATCH, "host": "h"}
+_ERRORS = {
+    "errors": ["ValueError: no"] * BATCH,
+    "kinds": ["exception"] * BATCH,
+    "tracebacks": [None] * BATCH,
+    "host": "h",
+}
 BY_ID = ("id = ANY", "a.id")
 BY_IDS = ("id = ANY",)
 _ONE_JOB = {
@@ -66,7 +71,7 @@ HOT: dict[str, Hot] = {
         {"queue": "default", "demand": BATCH},
     ),
     "complete": Hot(LIVE, BY_IDS, returns=False),
-    "complete_controlled": Hot(LIVE, BY_IDS, returns=False),
+    "complete_with_flow": Hot(LIVE, BY_IDS, {"awaited": False}),
     "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
     "fail": Hot(LIVE, BY_ID, _ERRORS),
     "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),
@@ -116,7 +121,6 @@ RARE: dict[str, str] = {
         ),
         _TURNS,
     ),
-    "complete_awaited": "jobs that others wait for: by the primary key",
     "release_dependents": "the end of such a job: by its id",
     "cancel_dependents": "the end of such a job: by its id",
     "end_sequences": "the end of a sequence, by its name",

@@ -325,8 +325,8 @@ def test_what_has_expired_takes_no_tokens(conn: psycopg.Connection, database_url
 
 
 def test_what_costs_less_than_a_token_needs_no_whole_one(conn: psycopg.Connection, claim: Claim) -> None:
-    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 0.001, '1 hour', 0.5)")
-    jobs = [wait_in_lane(conn, limit_key="k", cost=0.2) for _ in range(3)]
+    conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 0.001, '1 hour', 1)")
+    jobs = [wait_in_lane(conn, limit_key="k", cost=0.4) for _ in range(3)]
     assert sorted(claim()) == jobs[:2]
 
 

@@ -1,31 +1,31 @@
-"""Whether a worker could not find the code of a job: it is not known before an attempt, but by its error."""
+"""Whether a worker could not find the code of a job: only the error of an attempt shows it."""
 
 from __future__ import annotations
 
 import re
 
 from pgjobs.diagnose.why.snapshot import JobSnapshot
+from pgjobs.jobs.outcome import ErrorKind
 
-# What `pgjobs.payload` says where a module or a name in it is not there.
-_NOT_FOUND = re.compile(r"PayloadError: the payload can not be loaded: ((?:ModuleNotFound|Import|Attribute)Error: .*)")
+_IMPORT_ERROR = re.compile(r"\b((?:ModuleNotFound|Import|Attribute)Error: .*?)(?:\. [A-Z]|$)")
 
 
 def cannot_import(job: JobSnapshot) -> bool:
-    """Say whether its last attempt ended because the worker could not import what it calls."""
-    return bool(job.error and _NOT_FOUND.match(job.error))
+    """Return True if its last attempt ended because the worker could not import what it calls."""
+    return job.error_kind in (ErrorKind.MODULE_MISSING, ErrorKind.NAME_MISSING)
 
 
 def cause(job: JobSnapshot) -> str:
-    """Give the error of the import, without the advice that follows it.
+    """Return the error of the import, without the advice that follows it in the message.
 
     >>> from datetime import UTC, datetime
-    >>> error = "PayloadError: the payload can not be loaded: ModuleNotFoundError: No module named 'a'. Is the code …?"
+    >>> error = "PayloadError: the payload cannot be loaded: ModuleNotFoundError: No module named 'a'. Is the code …?"
     >>> cause(JobSnapshot(1, "queued", "default", 5, "a:b", 1, 5, datetime.now(UTC), error=error))
     "ModuleNotFoundError: No module named 'a'"
 
     """
-    found = _NOT_FOUND.match(job.error or "")
-    return re.split(r"\. (?:Is|Was) ", found[1])[0] if found else ""
+    found = _IMPORT_ERROR.search(job.error or "")
+    return found[1] if found else job.error or ""
 
 
 def where(job: JobSnapshot) -> str:

@@ -29,6 +29,7 @@ class JobSnapshot:
     finished_at: datetime | None = None
     worker_id: int | None = None
     error: str | None = None
+    error_kind: str | None = None
     last_error: dict[str, Any] | None = None
     timeout: float | None = None
     expires_at: datetime | None = None
@@ -94,7 +95,7 @@ class WorkerSeen:
 
 @dataclass(frozen=True, slots=True)
 class LimitSnapshot:
-    """A limit, of a key or of the queue. `tokens`: as they were `tokens_age` seconds ago (None: all of them)."""
+    """A limit, of a key or of the queue. `tokens`: what its rate has left now (None: it has no rate)."""
 
     name: str
     concurrency: int | None = None
@@ -102,7 +103,6 @@ class LimitSnapshot:
     period: float | None = None
     burst: float | None = None
     tokens: float | None = None
-    tokens_age: float | None = None
     holders: tuple[int, ...] = ()
 
 

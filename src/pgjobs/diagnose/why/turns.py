@@ -147,8 +147,7 @@ def _rate(
     if found is None or found.rate is None or not found.period or found.tokens is None:
         return None
     full = max(1.0, found.rate if found.burst is None else found.burst)
-    tokens = min(full, found.tokens + max(0.0, found.tokens_age or 0.0) * found.rate / found.period)
-    missing = min(cost, full) - tokens
+    missing = min(cost, full) - found.tokens
     if missing <= 1e-6:
         return None
     seconds = missing * found.period / found.rate
@@ -160,7 +159,7 @@ def _rate(
         f"Wait, or raise the rate: {_doubled(found, command, 'rate')}.",
         {
             "limit": found.name,
-            "tokens": tokens,
+            "tokens": found.tokens,
             "cost": cost,
             "next_at": next_at,
         },

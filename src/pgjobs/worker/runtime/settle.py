@@ -78,7 +78,7 @@ def complete(
     if not keep:
         cursor.execute(statement("complete_without_history"), values)
     elif controlled:
-        cursor.execute(statement("complete_controlled"), values)
+        cursor.execute(statement("complete_with_flow"), {**values, "awaited": False})
     else:
         cursor.execute(statement("complete"), values)
     if cursor.rowcount == len(ids):
@@ -98,7 +98,7 @@ def complete(
 def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> set[int]:
     """Do the same for those that others wait for, and let these go on."""
     with cursor.connection.transaction():
-        done = {row[0] for row in cursor.execute(statement("complete_awaited"), values).fetchall()}
+        done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
         release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True)
     return done
 
@@ -150,9 +150,9 @@ def _plainly(outcome: Outcome, error: str) -> Outcome:
     match outcome:
         case Retried():
             delay = outcome.delay if isinstance(outcome.delay, float) else DELAY_FOR_WANT_OF_ONE
-            return Retried(error, delay, isolate=outcome.isolate)
+            return Retried(error, delay, isolate=outcome.isolate, kind=outcome.kind)
         case Failed():
-            return Failed(error)
+            return Failed(error, kind=outcome.kind)
         case Cancelled():
             return outcome if outcome is _AS_ASKED else Cancelled(error)
         case Snoozed():
@@ -176,6 +176,7 @@ def _execute(
             "delays": [o.delay for o in outcomes],
             "isolates": [o.isolate for o in outcomes],
             "errors": [o.error for o in outcomes],
+            "kinds": [o.kind.value for o in outcomes],
             "tracebacks": [o.traceback for o in outcomes],
             "host": host,
         }
@@ -183,6 +184,7 @@ def _execute(
         name = "fail"
         values |= {
             "errors": [o.error for o in outcomes],
+            "kinds": [o.kind.value for o in outcomes],
             "tracebacks": [o.traceback for o in outcomes],
             "host": host,
         }

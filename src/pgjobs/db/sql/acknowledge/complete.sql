@@ -1,10 +1,10 @@
 -- Acknowledge: running → completed, for a whole flush. The rows move from the live partition into history.
--- Worker and claim are the fence: a worker that was thought dead can not overwrite what came after.
+-- Worker and claim are the fence: a worker that was considered dead cannot overwrite what came after.
 --
 -- One index scan finds all ids; the claims are then looked up in a hash table (CASE keeps the planner from turning that
--- into a join, which would descend the index for each id by itself). Nothing is returned: see not_completed.sql.
--- Jobs that others wait for are left to complete_awaited.sql, and what had to wait for its turn is for
--- complete_controlled.sql: no column more than plain jobs have is moved here.
+-- into a join, which would descend the index once for each id). Nothing is returned: see not_completed.sql.
+-- Jobs that others wait for, and jobs that had to wait for their turn, are left to complete_with_flow.sql: only the
+-- columns that a plain job uses are moved here.
 WITH done AS (
     DELETE FROM pgjobs.jobs_live AS live
     WHERE live.id = ANY (%(ids)s::bigint[])

@@ -37,7 +37,7 @@ WITH lanes AS MATERIALIZED (
     ) AS l
     LIMIT %(most)s
 ), turns AS MATERIALIZED (
-    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, r.capacity, b.probes, row_number() OVER () AS n
+    SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, b.probes, row_number() OVER () AS n
     FROM lanes AS l
     -- What the limit leaves: slots and tokens. NULL: as many as there are.
     LEFT JOIN LATERAL (
@@ -47,17 +47,10 @@ WITH lanes AS MATERIALIZED (
                          WHERE v.limit_key = l.limit_key AND v.status = 'running'
                          LIMIT m.concurrency) AS running
                ) AS slots,
-               c.capacity,
-               CASE WHEN t.at IS NULL OR t.at > now() + interval '1 s' THEN c.capacity
-                    ELSE least(c.capacity, t.tokens + m.rate * greatest(extract(epoch FROM now() - t.at)::float8, 0)
-                                                      / extract(epoch FROM m.period)::float8)
-               END AS tokens
+               pgjobs.bucket_tokens(t.tokens, t.at, m.rate, m.period, m.burst) AS tokens
         FROM pgjobs.limits AS m
         LEFT JOIN pgjobs.buckets AS t ON t.kind = 'limit' AND t.name = l.limit_key
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.rate IS NOT NULL THEN coalesce(m.burst, greatest(m.rate, 1)) END AS capacity
-        ) AS c
-        WHERE m.name IN (l.limit_key, regexp_replace(l.limit_key, '[^:]*$', '*'))
+        WHERE m.name IN (l.limit_key, pgjobs.pattern_of(l.limit_key))
         ORDER BY m.name = l.limit_key DESC
         LIMIT 1
     ) AS r ON l.limit_key IS NOT NULL
@@ -78,7 +71,7 @@ WITH lanes AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT least(floor(%(quantum)s * coalesce(f.weight, 1) + CASE WHEN f.weight IS NULL THEN 0 ELSE random() END),
                      r.slots, b.probes,
-                     CASE WHEN r.tokens + 1e-9 >= least(l.cost, r.capacity, 1) THEN greatest(floor(r.tokens / l.cost), 1)
+                     CASE WHEN r.tokens + 1e-9 >= least(l.cost, 1) THEN greatest(floor(r.tokens / l.cost), 1)
                           WHEN r.tokens IS NOT NULL THEN 0 END)::bigint AS room
     ) AS x
     CROSS JOIN LATERAL (
@@ -123,7 +116,7 @@ WITH lanes AS MATERIALIZED (
     WHERE (slots IS NULL OR place <= slots)
       -- One token is enough to start with. What costs more leaves a debt, which the next ones wait for: else cheap jobs
       -- would take every token that a dear one waits for.
-      AND (tokens IS NULL OR tokens - spent + 1e-9 >= least(cost, capacity, 1))
+      AND (tokens IS NULL OR tokens - spent + 1e-9 >= least(cost, 1))
       AND (probes IS NULL OR probe <= probes)
 ), spending AS (
     INSERT INTO pgjobs.buckets AS t (kind, name, tokens, at)

@@ -1,5 +1,5 @@
--- What waits in a queue and is not worth running any more → cancelled, before turns are given: an expired job must not
--- take the tokens and slots of others.
+-- Waiting jobs of a queue that have expired → cancelled, before any job of it is claimed: an expired job must not use up
+-- the tokens and slots of others.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w
     WHERE w.ctid = ANY (ARRAY (
@@ -10,15 +10,9 @@ WITH gone AS (
         LIMIT 500
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING w.*
+    RETURNING w.id, w.dependents, w::pgjobs.jobs AS job
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history (
-        id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts,
-        timeout, priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, meta, lane,
-        limit_key, cost, sequence, on_failure, breaker)
-    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts,
-           timeout, priority, isolate, 'cancelled', queue, task, executor, summary, %(reason)s::text, signature, payload,
-           errors, meta, lane, limit_key, cost, sequence, on_failure, breaker
-    FROM gone
+    INSERT INTO pgjobs.jobs_history
+    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', %(reason)s::text) AS h
 )
 SELECT id, dependents AS awaited FROM gone

@@ -2,26 +2,7 @@
 --
 -- What has no index to be found by is read from the first %(scan)s rows of a table (0: not at all, where that takes too
 -- long). The queues are found by loose index scans, as in queue_depths.sql.
-WITH RECURSIVE live (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_live WHERE queue <> '' ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT j.queue FROM pgjobs.jobs_live AS j WHERE j.queue > live.queue AND j.queue <> '' ORDER BY j.queue LIMIT 1)
-    FROM live
-    WHERE live.queue IS NOT NULL
-), waiting (queue) AS (
-    (SELECT queue FROM pgjobs.jobs_waiting WHERE held IS NULL AND lane IS NOT NULL ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT j.queue FROM pgjobs.jobs_waiting AS j
-            WHERE j.queue > waiting.queue AND j.held IS NULL AND j.lane IS NOT NULL ORDER BY j.queue LIMIT 1)
-    FROM waiting
-    WHERE waiting.queue IS NOT NULL
-), names (name) AS (
-    SELECT queue FROM live WHERE queue IS NOT NULL
-    UNION
-    SELECT queue FROM waiting WHERE queue IS NOT NULL
-    UNION
-    SELECT name FROM pgjobs.queues
-), some_live AS MATERIALIZED (
+WITH some_live AS MATERIALIZED (
     SELECT id, status, worker_id, signature IS NOT NULL AS signed, task FROM pgjobs.jobs_live LIMIT %(scan)s
 ), some_waiting AS MATERIALIZED (
     SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) AS tenant, signature IS NOT NULL AS signed
@@ -55,22 +36,7 @@ SELECT
      WHERE t.relid IN ('pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass, 'pgjobs.queues'::regclass,
                        'pgjobs.workers'::regclass)) AS tables,
     (SELECT coalesce(jsonb_agg(s), '[]')
-     FROM (SELECT *
-           FROM (SELECT 'session' AS kind, a.pid, a.application_name AS name, a.usename AS user_name, a.state,
-                        extract(epoch FROM now() - a.xact_start) AS seconds,
-                        greatest(age(a.backend_xmin), age(a.backend_xid)) AS transactions
-                 FROM pg_stat_activity AS a
-                 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-                   AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
-                 UNION ALL
-                 SELECT 'prepared', NULL, x.gid, x.owner, NULL, extract(epoch FROM now() - x.prepared), age(x.transaction)
-                 FROM pg_prepared_xacts AS x WHERE x.database = current_database()
-                 UNION ALL
-                 SELECT 'slot', s.active_pid, s.slot_name, NULL, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL,
-                        age(s.xmin)
-                 FROM pg_replication_slots AS s WHERE s.xmin IS NOT NULL) AS holders
-           ORDER BY transactions DESC NULLS LAST
-           LIMIT 20) AS s) AS snapshots,
+     FROM (SELECT * FROM pgjobs.held_snapshots() ORDER BY transactions DESC NULLS LAST LIMIT 20) AS s) AS snapshots,
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
                                || jsonb_build_object('silent_for', extract(epoch FROM now() - w.heartbeat_at))), '[]')
      FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
@@ -78,7 +44,7 @@ SELECT
                 'name', names.name, 'paused', coalesce(q.paused, false), 'created', q.name IS NOT NULL,
                 'paused_for', extract(epoch FROM now() - q.paused_at),
                 'due_for', extract(epoch FROM now() - least(plain.run_at, turn.run_at)))), '[]')
-     FROM names
+     FROM pgjobs.queue_names AS names
      LEFT JOIN pgjobs.queues AS q ON q.name = names.name
      CROSS JOIN LATERAL (
          SELECT min(first.run_at) AS run_at
@@ -120,7 +86,7 @@ SELECT
      FROM (SELECT l.name FROM pgjobs.limits AS l
            WHERE l.updated_at < now() - interval '30 days'
              AND NOT EXISTS (SELECT FROM used AS u
-                             WHERE u.limit_key = l.name OR regexp_replace(u.limit_key, '[^:]*$', '*') = l.name)
+                             WHERE u.limit_key = l.name OR pgjobs.pattern_of(u.limit_key) = l.name)
            LIMIT 100) AS l) AS unused_limits,
     (SELECT coalesce(jsonb_agg(t.name ORDER BY t.name), '[]')
      FROM (SELECT t.name FROM pgjobs.tenants AS t

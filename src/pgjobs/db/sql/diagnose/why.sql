@@ -6,14 +6,14 @@
 WITH job AS MATERIALIZED (
     SELECT *
     FROM (SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-                 enqueued_at, started_at, finished_at, worker_id, error, timeout, expires_at, lane, limit_key, cost,
-                 sequence, breaker, held, needs, cancel_reason,
+                 enqueued_at, started_at, finished_at, worker_id, error, error_kind, timeout, expires_at, lane,
+                 limit_key, cost, sequence, breaker, held, needs, cancel_reason,
                  CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END AS last_error, NULL::timestamptz AS died_at
           FROM pgjobs.jobs WHERE id = %(id)s
           UNION ALL
           SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-                 enqueued_at, started_at, finished_at, worker_id, error, timeout, expires_at, lane, limit_key, cost,
-                 sequence, breaker, held, needs, cancel_reason,
+                 enqueued_at, started_at, finished_at, worker_id, error, error_kind, timeout, expires_at, lane,
+                 limit_key, cost, sequence, breaker, held, needs, cancel_reason,
                  CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END, died_at
           FROM pgjobs.dead_jobs WHERE id = %(id)s) AS found
     ORDER BY place, finished_at DESC NULLS FIRST
@@ -94,10 +94,10 @@ SELECT
     ) AS finished,
 -- Its limit: the one of this very key, or the one whose name ends in a star.
     (SELECT to_jsonb(l) || jsonb_build_object(
-                'period', extract(epoch FROM l.period), 'tokens', b.tokens,
-                'tokens_age', extract(epoch FROM now() - b.at), 'holders', holders.ids)
+                'period', extract(epoch FROM l.period), 'holders', holders.ids,
+                'tokens', pgjobs.bucket_tokens(b.tokens, b.at, l.rate, l.period, l.burst))
      FROM waits
-     JOIN pgjobs.limits AS l ON l.name IN (waits.limit_key, regexp_replace(waits.limit_key, '[^:]*$', '*'))
+     JOIN pgjobs.limits AS l ON l.name IN (waits.limit_key, pgjobs.pattern_of(waits.limit_key))
      LEFT JOIN LATERAL (SELECT tokens, at FROM pgjobs.buckets
                         WHERE kind = 'limit' AND name = waits.limit_key LIMIT 1) AS b ON true
      CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(r.id), '[]') AS ids
@@ -106,8 +106,10 @@ SELECT
                                LIMIT 1000) AS r) AS holders
      ORDER BY l.name = waits.limit_key DESC
      LIMIT 1) AS key_limit,
-    (SELECT jsonb_build_object('tokens', b.tokens, 'tokens_age', extract(epoch FROM now() - b.at), 'holders', holders.ids)
+    (SELECT jsonb_build_object('tokens', pgjobs.bucket_tokens(b.tokens, b.at, q.rate, q.period, q.burst),
+                               'holders', holders.ids)
      FROM waits
+     LEFT JOIN pgjobs.queues AS q ON q.name = waits.queue
      LEFT JOIN LATERAL (SELECT tokens, at FROM pgjobs.buckets
                         WHERE kind = 'queue' AND name = waits.queue LIMIT 1) AS b ON true
      CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(r.id), '[]') AS ids
@@ -166,21 +168,6 @@ SELECT
            LIMIT 5) AS s) AS writers,
 -- Who keeps VACUUM from taking dead rows away, for how long and over how many transactions.
     (SELECT coalesce(jsonb_agg(s), '[]')
-     FROM (SELECT *
-           FROM (SELECT 'session' AS kind, a.pid, a.application_name AS name, a.usename AS user_name, a.state,
-                        extract(epoch FROM now() - a.xact_start) AS seconds,
-                        greatest(age(a.backend_xmin), age(a.backend_xid)) AS transactions
-                 FROM pg_stat_activity AS a
-                 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-                   AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
-                 UNION ALL
-                 SELECT 'prepared', NULL, x.gid, x.owner, NULL, extract(epoch FROM now() - x.prepared), age(x.transaction)
-                 FROM pg_prepared_xacts AS x WHERE x.database = current_database()
-                 UNION ALL
-                 SELECT 'slot', s.active_pid, s.slot_name, NULL, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL,
-                        age(s.xmin)
-                 FROM pg_replication_slots AS s WHERE s.xmin IS NOT NULL) AS holders
-           ORDER BY transactions DESC NULLS LAST
-           LIMIT 5) AS s) AS snapshots,
+     FROM (SELECT * FROM pgjobs.held_snapshots() ORDER BY transactions DESC NULLS LAST LIMIT 5) AS s) AS snapshots,
     (SELECT coalesce(sum(pg_stat_get_dead_tuples(c)), 0)
      FROM unnest(ARRAY['pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass]) AS c) AS dead_rows

@@ -1,5 +1,5 @@
--- Jobs have failed, or were cancelled: who said that it is then to be cancelled too. Gives the cancelled, for whom the
--- same may be asked again.
+-- Jobs have failed, or were cancelled: cancels the jobs that wait for them and asked to be cancelled in that case.
+-- Returns those, whose own dependents come next.
 WITH lost AS MATERIALIZED (
     DELETE FROM pgjobs.dependencies AS d
     WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.on_failure = 'cancel'
@@ -10,16 +10,10 @@ WITH lost AS MATERIALIZED (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING reasons
     WHERE w.id = reasons.job_id AND w.held = 'needs'
-    RETURNING w.*, reasons.needs_id
+    RETURNING w.id, w.dependents, w::pgjobs.jobs AS job,
+              format('cancelled: job %%s, which it waited for, did not complete', reasons.needs_id) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history (
-        id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts,
-        timeout, priority, isolate, status, queue, task, executor, summary, error, signature, payload, errors, meta, lane,
-        limit_key, cost, sequence, on_failure, breaker)
-    SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts,
-           timeout, priority, isolate, 'cancelled', queue, task, executor, summary,
-           format('cancelled: job %%s, which it waited for, did not complete', needs_id), signature, payload, errors, meta,
-           lane, limit_key, cost, sequence, on_failure, breaker
-    FROM gone
+    INSERT INTO pgjobs.jobs_history
+    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', gone.reason) AS h
 )
 SELECT id, dependents AS awaited FROM gone

@@ -26,7 +26,7 @@ FROM keys
 CROSS JOIN LATERAL (
     SELECT *
     FROM pgjobs.limits AS l
-    WHERE l.name IN (keys.key, regexp_replace(keys.key, '[^:]*$', '*'))
+    WHERE l.name IN (keys.key, pgjobs.pattern_of(keys.key))
     ORDER BY l.name = keys.key DESC
     LIMIT 1
 ) AS m

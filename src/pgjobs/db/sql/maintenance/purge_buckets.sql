@@ -1,18 +1,17 @@
--- Forget buckets that are full again, which no row says as well, and those of limits that are gone. One that somebody
--- takes tokens from meanwhile is looked at again, and stays.
+-- Delete buckets that are full again (a missing row says the same), and those whose limit no longer exists. One that a
+-- claim takes tokens from meanwhile is checked again, and stays.
 DELETE FROM pgjobs.buckets AS b
 WHERE b.at < now() - interval '1 minute'
   AND coalesce(
-      (SELECT b.tokens + extract(epoch FROM now() - b.at)::float8 * m.rate / extract(epoch FROM m.period)::float8
-              >= coalesce(m.burst, greatest(m.rate, 1))
+      (SELECT pgjobs.bucket_tokens(b.tokens, b.at, m.rate, m.period, m.burst)
+              >= pgjobs.bucket_capacity(m.rate, m.burst)
        FROM (SELECT l.rate, l.period, l.burst
              FROM pgjobs.limits AS l
-             WHERE b.kind = 'limit' AND l.name IN (b.name, regexp_replace(b.name, '[^:]*$', '*'))
+             WHERE b.kind = 'limit' AND l.name IN (b.name, pgjobs.pattern_of(b.name))
              ORDER BY l.name = b.name DESC
-             LIMIT 1) AS m
-       WHERE m.rate IS NOT NULL),
-      (SELECT b.tokens + extract(epoch FROM now() - b.at)::float8 * q.rate / extract(epoch FROM q.period)::float8
-              >= coalesce(q.burst, greatest(q.rate, 1))
+             LIMIT 1) AS m),
+      (SELECT pgjobs.bucket_tokens(b.tokens, b.at, q.rate, q.period, q.burst)
+              >= pgjobs.bucket_capacity(q.rate, q.burst)
        FROM pgjobs.queues AS q
-       WHERE b.kind = 'queue' AND q.name = b.name AND q.rate IS NOT NULL),
+       WHERE b.kind = 'queue' AND q.name = b.name),
       true)

@@ -1,25 +1,8 @@
 -- Jobs that are due, by queue, up to the cap (one more than it means: there are more): index look-ups only. `queues`: only
 -- these (NULL: all). What is paused is not due. `turns`: so many of them wait for their turn, or will in a moment, where
 -- they were to run later until now; `turn` is the smallest id of these.
-WITH RECURSIVE busy (queue) AS (
-    SELECT ''
-    UNION ALL
-    SELECT least((SELECT live.queue FROM pgjobs.jobs_live AS live
-                  WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> ''
-                  ORDER BY live.queue LIMIT 1),
-                 (SELECT w.queue FROM pgjobs.jobs_waiting AS w
-                  WHERE w.held IS NULL AND w.lane IS NOT NULL AND w.queue > busy.queue ORDER BY w.queue LIMIT 1),
-                 (SELECT l.queue FROM pgjobs.jobs_waiting AS l
-                  WHERE l.held = 'later' AND l.queue > busy.queue ORDER BY l.queue LIMIT 1))
-    FROM busy
-    WHERE busy.queue IS NOT NULL
-), names (name) AS (
-    SELECT queue FROM busy WHERE queue <> ''
-    UNION
-    SELECT name FROM pgjobs.queues
-)
 SELECT names.name AS queue, least(due.n + turns.n, %(cap)s + 1) AS due, least(turns.n, %(cap)s + 1) AS turns, turns.id AS turn
-FROM names
+FROM pgjobs.queue_names AS names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
 CROSS JOIN LATERAL (
     SELECT count(*) AS n

@@ -5,27 +5,10 @@
 --
 -- What waits for its turn counts like what is queued. The oldest of these is the first of its lane, and a thousand lanes
 -- are looked at; those that were to run later and are due now have not been let into their lanes yet.
-WITH RECURSIVE busy (queue) AS (
-    SELECT ''
-    UNION ALL
-    SELECT least((SELECT live.queue FROM pgjobs.jobs_live AS live
-                  WHERE live.status = 'queued' AND live.queue > busy.queue AND live.queue <> ''
-                  ORDER BY live.queue LIMIT 1),
-                 (SELECT w.queue FROM pgjobs.jobs_waiting AS w
-                  WHERE w.held IS NULL AND w.lane IS NOT NULL AND w.queue > busy.queue ORDER BY w.queue LIMIT 1),
-                 (SELECT l.queue FROM pgjobs.jobs_waiting AS l
-                  WHERE l.held = 'later' AND l.queue > busy.queue ORDER BY l.queue LIMIT 1))
-    FROM busy
-    WHERE busy.queue IS NOT NULL
-), names (name) AS (
-    SELECT queue FROM busy WHERE queue <> ''
-    UNION
-    SELECT name FROM pgjobs.queues
-)
 SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
        due.n + turns.n + woken.n AS due, later.n + sleeping.n AS later,
        extract(epoch FROM now() - least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at))::float8 AS latency_seconds
-FROM names
+FROM pgjobs.queue_names AS names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
