@@ -5,7 +5,7 @@
 | ```` ```python ```` with `# shop/tasks.py` as its first line | written to that file, and imported |
 | any other ```` ```python ```` | run in the document's own namespace; `await` works |
 | ```` ```sql ```` | run; a ```` ```text ```` block right after it must have the columns that PostgreSQL gave |
-| ```` ```console ```` | every line `$ pgjobs …` and `$ python …` is run and must exit with 0 |
+| ```` ```console ```` | `$ pgjobs …`, `$ python …`: run, exit with 0; a ```` ```text ```` right after it is what they print |
 
 All share the current folder and PGJOBS_DATABASE_URL. `<!-- not run: REASON -->` before a block keeps it from being run.
 """
@@ -73,17 +73,21 @@ def blocks(markdown: str) -> Iterator[Block]:
 
 
 class Runner:
-    """The namespace, and the columns of the last SQL."""
+    """The namespace, the columns of the last SQL, and what the last commands printed."""
 
     def __init__(self) -> None:
         self.module = ModuleType("document")
         sys.modules["document"] = self.module  # so that what is defined in it can be pickled by name
         self.columns: list[str] = []
+        self.printed = ""
 
     def run(self, block: Block) -> None:
         """Run a block, or check the output that it shows."""
-        if block.language == "text" and block.before is not None and block.before.language == "sql":
+        shown_for = block.before.language if block.before is not None and block.before.not_run is None else None
+        if block.language == "text" and shown_for == "sql":
             self._check_columns(block)
+        elif block.language == "text" and shown_for == "console":
+            assert _stripped(block.text) in _stripped(self.printed), f"the commands print {self.printed}"
         elif block.not_run is None and block.language in RUN:
             getattr(self, f"_{block.language}")(block)
 
@@ -109,6 +113,7 @@ class Runner:
             self.columns = [column.name for column in cursor.description or ()]
 
     def _console(self, block: Block) -> None:
+        self.printed = ""
         for line in block.text.splitlines():
             if not line.startswith("$ "):
                 continue
@@ -116,10 +121,15 @@ class Runner:
             assert words[0] in PROGRAMS, f"line {block.line}: {line!r} is not run; say why"
             done = subprocess.run([*PROGRAMS[words[0]], *words[1:]], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            self.printed += done.stdout
 
     def _check_columns(self, block: Block) -> None:
         shown = [column.strip() for column in block.text.splitlines()[0].split("|")]
         assert shown == self.columns, f"the result shows {shown}, PostgreSQL gives {self.columns}"
+
+
+def _stripped(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def main(path: Path) -> None:

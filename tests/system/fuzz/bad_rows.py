@@ -1,4 +1,4 @@
-"""Rows that somebody writes by hand: payloads that are none, and nonsense in every column."""
+"""Rows written by hand: invalid payloads, and nonsense in every column."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def damaged(payload: bytes, examples: int) -> list[bytes]:
             some = _changed(some, dice.randrange(len(some)), dice.randrange(256))
         found.append(some)
     # Where 4 bytes of a place in the memo follow (`r`, LONG_BINPUT), CPython makes room for all places up to it: 16 GB
-    # that would be this machine's end, and are not ours to mend.
+    # that would be this machine's end, and are not ours to fix.
     return [each for each in found if b"r" not in each or each.count(b"r") == payload.count(b"r")]
 
 

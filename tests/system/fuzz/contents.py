@@ -32,6 +32,6 @@ _ALL = """
 
 
 def contents(conn: psycopg.Connection) -> list[str]:
-    """Give a line for every row of every table, and for every table."""
+    """Return a line for every row of every table, and for every table."""
     found: list[str] = scalar(conn, _ALL)
     return found

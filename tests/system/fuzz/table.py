@@ -12,17 +12,17 @@ PAGE = ROOT / "docs" / "how-it-is-tested" / "bad-input.md"
 INTRODUCTION = """\
 # Bad input
 
-What is refused, and how that is said. This page is written by `python -m tests.system.fuzz.table` from what really
-happens, and a test holds that it is up to date. Besides these, the tests in `tests/system/fuzz/` try values that nobody
-has thought of: a short run of them belongs to `make test`, and `make fuzz` goes on for some ten minutes.
+Inputs that are refused, with their messages. `python -m tests.system.fuzz.table` writes this page from what really
+happens, and a test checks that it is up to date. Besides these, the tests in `tests/system/fuzz/` try random values:
+`make test` runs them briefly, `make fuzz` for some ten minutes.
 
-- Nothing of what is refused is written, and the transaction of the caller can go on.
-- Python raises a `pgjobs.PgjobsError`; a command says one line and exits with 1 (a failure) or 2 (wrong usage).
-- What the connection itself is to blame for (closed, read-only, its transaction has failed) is said by its driver, with
-  the driver's own exceptions, and what the iterable of `enqueue_many` raises comes out as it is.
-- A row that gets into the table ends as a dead letter with an error, and the jobs beside it run on.
+- A refused call writes nothing, and the caller's transaction can continue.
+- Python raises a `pgjobs.PgjobsError`; a command prints one line and exits with 1 (a failure) or 2 (wrong usage).
+- Errors of the connection itself (closed, read-only, its transaction has failed) are the driver's own exceptions, and
+  exceptions from the iterable of `enqueue_many` are passed on unchanged.
+- A row that gets into the table ends as a dead letter with an error, and other jobs continue to run.
 
-Messages are shortened; … stands for what differs between systems.
+Messages are shortened; … replaces what differs between systems.
 """
 
 

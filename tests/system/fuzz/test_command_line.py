@@ -57,7 +57,7 @@ READING = st.sampled_from(
             ["tasks", "list"],
         ),
         *(["status"], ["why"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
-        ["tenants", "remove"],  # there is none: it says so, and that is no failure
+        ["tenants", "remove"],  # it does not exist: the command says so, and succeeds
     ]
 )
 # With what they are given here, these must find nothing to do.

@@ -16,7 +16,7 @@ def test_the_page_of_bad_input_is_up_to_date(database_url: str) -> None:
 
 
 def beginnings(text: str) -> list[str]:
-    """Give each line without the end of its message: other versions of libpq and of the command line's library have
+    """Return each line without the end of its message: other versions of libpq and of the command line's library have
     words of their own."""
     lines = []
     for line in text.splitlines():

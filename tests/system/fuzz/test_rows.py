@@ -1,4 +1,4 @@
-"""Rows of any content, as somebody could INSERT them: refused, or a dead letter with a clear error. Others go on."""
+"""Rows of any content, inserted by hand: refused, or a dead letter with a clear error. Other jobs continue."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_worker_ends_every_bad_row_and_completes_every_good_one(
         assert errors[-1]["error"] == error
 
 
-def test_what_somebody_wrote_by_hand_can_be_listed_and_shown(
+def test_rows_written_by_hand_can_be_listed_and_shown(
     conn: psycopg.Connection, database_url: str, payload: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PGJOBS_DATABASE_URL", database_url)

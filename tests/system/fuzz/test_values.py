@@ -58,13 +58,13 @@ OF_SETTINGS = [*Settings.__dataclass_fields__, "nonsense"]
 
 
 def is_clear(error: PgjobsError) -> bool:
-    """Say whether a message is one or two lines that a person can read."""
+    """Return True if a message is one or two lines that a person can read."""
     message = str(error)
     return 10 < len(message) <= LONGEST and len(message.splitlines()) <= 2 and message.isprintable()
 
 
 def tried(call: Callable[[], Any]) -> Any:
-    """Give the result, or None where it is refused in a clear line; any other exception is a failure of the test."""
+    """Return the result, or None where it is refused in a clear line; any other exception is a failure of the test."""
     try:
         return call()
     except PgjobsError as error:
@@ -207,7 +207,7 @@ def test_no_connection_and_no_items_are_too_odd(conn: psycopg.Connection) -> Non
 
 
 @pytest.mark.parametrize("item", [Mapping(a=1), Tuple((1,)), {1: 2}, 5, "ab"], ids=lambda item: type(item).__name__)
-def test_an_item_that_can_not_be_read_is_counted(item: Any, conn: psycopg.Connection) -> None:
+def test_an_item_that_cannot_be_read_is_counted(item: Any, conn: psycopg.Connection) -> None:
     with pytest.raises(UsageError, match="item 1 of enqueue_many is refused: ") as caught:
         enqueue_many(conn, tasks.healthy, [(1,), item])
     assert is_clear(caught.value)

@@ -64,7 +64,7 @@ PROTECTIONS = (
         FENCE,
     ),
     Protection(
-        "nothing is claimed for a worker that was taken for dead",
+        "nothing is claimed for a worker that is considered dead",
         f"{SQL}/claim/claim.sql",
         "\n      AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)",
         "",
@@ -130,7 +130,7 @@ PROTECTIONS = (
         ("tests/worker/supervisor/test_rescue.py", "-k", "locked"),
     ),
     Protection(
-        "after a restart of the server everybody has the time to be heard",
+        "after a restart of the server all workers get time for a heartbeat",
         f"{SQL}/workers/silent_workers.sql",
         "\n  AND pg_postmaster_start_time() < now() - %(timeout)s * interval '1 second'",
         "",

@@ -22,7 +22,7 @@ _BASE_TYPE = re.compile(r"\((\w+)\)::\w+(?: with time zone)?")
 
 
 def plan_of(tables: Tables, name: str, mode: str) -> list[Node]:
-    """Give all nodes of the plan that the statement gets where it is run, in this `plan_cache_mode`."""
+    """Return all nodes of the plan that the statement gets where it is run, in this `plan_cache_mode`."""
     return list(_nodes(_explain(tables, name, "", mode)["Plan"]))
 
 

@@ -101,9 +101,9 @@ HOT: dict[str, Hot] = {
 _ASKED = "somebody asks for it, once"
 _START = "once, when a worker starts"
 _RESCUE = "when a worker has died"
-_DAILY = "retention: a little work now and then, whoever comes first"
+_DAILY = "retention: a little work now and then, by the first supervisor"
 _TURNS = "where jobs wait for turns, or a queue has a limit: see worker/claim/test_lane_rotation.py"
-_LOOK = "a listing that somebody looks at"
+_LOOK = "a listing for a person"
 _BREAKER = "some times a second while jobs with breakers end: by the key of a table with a row for each breaker"
 _FIRE = "when a schedule fires: reads the table of schedules"
 _BEAT = "at the start of a supervisor that imports code with schedules, and every 20 s: reads both tables of schedules"
@@ -124,8 +124,8 @@ RARE: dict[str, str] = {
     "release_dependents": "the end of such a job: by its id",
     "cancel_dependents": "the end of such a job: by its id",
     "end_sequences": "the end of a sequence, by its name",
-    "mark_awaited": "when somebody waits for a job of another transaction: by an index of those alone",
-    "settle_dependencies": "when somebody waits for a job of another transaction: by an index of those alone",
+    "mark_awaited": "when a job waits for one of another transaction: by an index of those alone",
+    "settle_dependencies": "when a job waits for one of another transaction: by an index of those alone",
     "return_to_waiting": "a controlled job that is to run again: by the primary key",
     "any_schedule": "once a heartbeat, where no schedule is known: reads the table of schedules",
     "next_schedule": "once a second, where there are schedules: reads the table of schedules",
@@ -152,7 +152,7 @@ RARE: dict[str, str] = {
     "lock_unique_keys": "only inserts and locks, by the primary key",
     "claims_of_worker": "after a lost connection: reads the live table once for each queue",
     "server_timeline": "after a lost connection: reads no table",
-    "not_completed": "when an acknowledgement was not this worker's any more: by the index of history",
+    "not_completed": "when an acknowledgement no longer belonged to this worker: by the index of history",
     "register_worker": _START,
     "schema_revision": _START,
     "terminate_backends": _RESCUE,
@@ -230,5 +230,5 @@ RARE: dict[str, str] = {
     "queue_depths": _LOOK,
     "wall_clock": _LOOK,
     "doctor": "a look at the installation: it reads up to 100,000 rows of the tables of jobs",
-    "why": "a question that somebody asks about one job: index look-ups, and counts that end at a cap",
+    "why": "a question about one job: index look-ups, and counts that end at a cap",
 }

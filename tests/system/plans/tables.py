@@ -1,4 +1,4 @@
-"""Tables in the states that have led planners astray, or could make every look-up dear."""
+"""Tables in the states that have led planners astray, or could make every look-up expensive."""
 
 from __future__ import annotations
 
