@@ -5,7 +5,7 @@
 | ```` ```python ```` with `# shop/tasks.py` as its first line | written to that file, and imported |
 | any other ```` ```python ```` | run in the document's own namespace; `await` works |
 | ```` ```sql ```` | run; a ```` ```text ```` block right after it must have the columns that PostgreSQL gave |
-| ```` ```console ```` | `$ pgjobs …`, `$ python …`: run, exit with 0; a ```` ```text ```` right after it is what they print |
+| ```` ```console ```` | `$ pgjobs …`, `$ python …`: run, exit with 0; a ```` ```text ```` right after it is printed |
 
 All share the current folder and PGJOBS_DATABASE_URL. `<!-- not run: REASON -->` before a block keeps it from being run.
 """
