@@ -32,7 +32,7 @@ from benchmarks.kill_loop import children
 
 from pgjobs import enqueue_many
 from pgjobs.admin import cancel_jobs, set_limit
-from pgjobs.flow.limits import Limit
+from pgjobs.flow.limits import LimitSettings
 
 RESCUE_AFTER = 2.0  # seconds
 SUPERVISORS, PROCESSES, SLOTS = 4, 2, 4
@@ -144,7 +144,7 @@ def play(url: str, directory: Path, seconds: float, seed: int, *, supervisors: i
     """Let it go on for so many seconds."""
     os.environ[limit_tasks.DIRECTORY] = str(directory)
     with psycopg.connect(url, autocommit=True) as conn, ExitStack() as stack:
-        set_limit(conn, limit_tasks.KEY, Limit(1))
+        set_limit(conn, limit_tasks.KEY, LimitSettings(1))
         game = Play(url, conn, stack, seed, supervisors)
         game.fill()
         log = directory / "log"

@@ -22,7 +22,7 @@ def note(text: str) -> None:
         os.close(log)
 
 
-@job(limit_key=KEY, max_attempts=1000, backoff=0.05, summary=False)
+@job(limit=KEY, max_attempts=1000, backoff=0.05, summary=False)
 def hold(seconds: float, fate: str) -> None:
     """Take the one mark there is, for so many seconds, and give it back; or die with it.
 
@@ -49,13 +49,13 @@ def hold(seconds: float, fate: str) -> None:
         os.close(mark)
 
 
-@job(limit_key=KEY, max_attempts=1000, backoff=0.05, summary=False, executor="process", timeout=0.5)
+@job(limit=KEY, max_attempts=1000, backoff=0.05, summary=False, executor="process", timeout=0.5)
 def hold_in_child(seconds: float, fate: str) -> None:
     """Do the same in a child process; the fate `hangs` is longer than the timeout."""
     hold(600 if fate == "hangs" and current_job().attempt == 1 else seconds, fate)
 
 
-@job(limit_key=KEY, max_attempts=1000, backoff=0.05, summary=False)
+@job(limit=KEY, max_attempts=1000, backoff=0.05, summary=False)
 async def hold_async(seconds: float, fate: str) -> None:
     """Do the same on the event loop, which it blocks for a moment."""
     hold(seconds, fate)

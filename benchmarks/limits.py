@@ -8,9 +8,9 @@ counts is the median of the rounds' ratios: that stands on a noisy machine where
 
 | kind | what |
 | --- | --- |
-| concurrency | `limit("key:*", concurrency=1000)`, which is never reached: what looking costs |
-| tight | `limit("key:*", concurrency=10)`, which is: of one key ten run at once |
-| rate | `limit("key:*", rate="1000000/s")` |
+| concurrency | `declare_limit("key:*", concurrency=1000)`, which is never reached: what looking costs |
+| tight | `declare_limit("key:*", concurrency=10)`, which is: of one key ten run at once |
+| rate | `declare_limit("key:*", rate="1000000/s")` |
 | sequence | `sequence="{key}"`: of one key one runs after another, so it is measured with fewer jobs there |
 | fairness | `fair_by="key"` |
 """
@@ -28,7 +28,7 @@ from benchmarks.limit_tasks import noop
 
 from pgjobs import enqueue_many
 from pgjobs.admin import remove_limit, set_limit
-from pgjobs.flow.limits import Limit
+from pgjobs.flow.limits import LimitSettings
 from pgjobs.flow.rates import Rate
 
 SLOTS = 20
@@ -46,14 +46,14 @@ class Kind(NamedTuple):
     """What is measured: the options of its jobs, and the limit that is set meanwhile."""
 
     options: dict[str, Any]
-    limit: Limit | None = None
+    limit: LimitSettings | None = None
 
 
 PLAIN = Kind({})
 KINDS = {
-    "concurrency": Kind({"limit_key": "key:{key}"}, Limit(1000)),
-    "tight": Kind({"limit_key": "key:{key}"}, Limit(10)),
-    "rate": Kind({"limit_key": "key:{key}"}, Limit(None, Rate(1_000_000, 1))),
+    "concurrency": Kind({"limit": "key:{key}"}, LimitSettings(1000)),
+    "tight": Kind({"limit": "key:{key}"}, LimitSettings(10)),
+    "rate": Kind({"limit": "key:{key}"}, LimitSettings(None, Rate(1_000_000, 1))),
     "sequence": Kind({"sequence": "{key}"}),
     "fairness": Kind({"fair_by": "key"}),
 }

@@ -19,14 +19,14 @@ from pgjobs.core.errors import (
 from pgjobs.core.version import VERSION
 from pgjobs.enqueue import enqueue, enqueue_many
 from pgjobs.flow.breaker import Breaker
-from pgjobs.flow.limits import limit, queue_limit
-from pgjobs.flow.unique import by
+from pgjobs.flow.limits import declare_limit, declare_queue_limit
+from pgjobs.flow.values import Limit, Sequence, Unique
 from pgjobs.jobs.context import CurrentJob, current_job
-from pgjobs.jobs.handle import JobHandle
+from pgjobs.jobs.handle import ExistingJob, JobHandle
 from pgjobs.jobs.job import Job, job
-from pgjobs.jobs.options import JobOptions
+from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges
 from pgjobs.jobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
-from pgjobs.jobs.retry import Exponential
+from pgjobs.jobs.retry import Backoff, ExponentialBackoff, RetryPolicy
 from pgjobs.jobs.wire import job_by_name as job_by_name  # not in __all__: payloads name these three
 from pgjobs.jobs.wire import job_from_function as job_from_function
 from pgjobs.jobs.wire import job_with_options as job_with_options
@@ -39,41 +39,48 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "Backoff",
     "Breaker",
     "Cancel",
     "ConfigurationError",
     "CurrentJob",
     "DuplicateJobError",
     "EnqueueError",
-    "Exponential",
+    "ExistingJob",
+    "ExponentialBackoff",
     "Job",
+    "JobArguments",
     "JobCancelled",
     "JobHandle",
     "JobOptions",
     "JobTimeout",
+    "Limit",
     "NotFoundError",
+    "OptionChanges",
     "PayloadError",
     "PgjobsError",
     "Retry",
+    "RetryPolicy",
     "Schedule",
     "SchemaError",
+    "Sequence",
     "Settings",
     "SignatureError",
     "Snooze",
+    "Unique",
     "UsageError",
     "Why",
     "__version__",
-    "by",
     "configure",
     "connect",
     "connect_async",
     "current_job",
     "database_url",
+    "declare_limit",
+    "declare_queue_limit",
     "enqueue",
     "enqueue_many",
     "job",
-    "limit",
-    "queue_limit",
     "schedule",
     "settings",
     "why",

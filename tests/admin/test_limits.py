@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import admin, limit, queue_limit
+from pgjobs import admin, declare_limit, declare_queue_limit
 from pgjobs.admin import list_limits, list_tenants, remove_limit, remove_tenant_weight, set_limit, set_tenant_weight
 from pgjobs.admin.limits import MAX_HOLDERS, MAX_KEYS
 from pgjobs.core.errors import UsageError
 from pgjobs.db.limits import Declared
 from pgjobs.db.statements import statement
-from pgjobs.flow.limits import NO_LIMIT, Limit, declared_limits, declared_queue_limits, forget_declared
+from pgjobs.flow.limits import NO_LIMIT, LimitSettings, declared_limits, declared_queue_limits, forget_declared
 from pgjobs.flow.rates import Rate
 from tests.support.rows import put_job
 
@@ -44,9 +44,9 @@ def limits(conn: Connection) -> list[tuple[Any, ...]]:
 
 
 def test_a_limit_that_is_set_replaces_the_whole_one_before(conn: Connection) -> None:
-    set_limit(conn, "stripe", Limit(2, Rate(10, 30), 5))
+    set_limit(conn, "stripe", LimitSettings(2, Rate(10, 30), 5))
     assert limits(conn) == [("stripe", 2, 10, 30, 5)]
-    set_limit(conn, "stripe", Limit(3))
+    set_limit(conn, "stripe", LimitSettings(3))
     assert limits(conn) == [("stripe", 3, None, None, None)]
     set_limit(conn, "stripe", NO_LIMIT)
     assert limits(conn) == [("stripe", None, None, None, None)]
@@ -57,15 +57,15 @@ def test_a_limit_that_is_set_replaces_the_whole_one_before(conn: Connection) -> 
 def test_what_is_no_name_is_refused(conn: Connection) -> None:
     for name in ("", "a*", "x" * 101):
         with pytest.raises(UsageError):
-            set_limit(conn, name, Limit(1))
+            set_limit(conn, name, LimitSettings(1))
         with pytest.raises(UsageError):
             remove_limit(conn, name)
 
 
 def test_a_listing_has_holders_waiting_jobs_and_tokens_of_each_key(conn: Connection) -> None:
-    set_limit(conn, "tenant:*", Limit(2, Rate(60, 60), 10))
-    set_limit(conn, "tenant:vip", Limit(5))
-    set_limit(conn, "idle", Limit(1))
+    set_limit(conn, "tenant:*", LimitSettings(2, Rate(60, 60), 10))
+    set_limit(conn, "tenant:vip", LimitSettings(5))
+    set_limit(conn, "idle", LimitSettings(1))
     first, second = (put(conn, "tenant:1", status="running") for _ in range(2))
     third = put(conn, "tenant:vip", status="running")
     for key in ("tenant:1", "tenant:1", "tenant:2", "unlimited"):
@@ -85,7 +85,7 @@ def test_a_listing_has_holders_waiting_jobs_and_tokens_of_each_key(conn: Connect
 
 
 def test_a_listing_has_a_bounded_number_of_keys_and_holders(conn: Connection) -> None:
-    set_limit(conn, "tenant:*", Limit(100))
+    set_limit(conn, "tenant:*", LimitSettings(100))
     for number in range(MAX_KEYS + 2):
         put(conn, f"tenant:{number}")
     for _ in range(MAX_HOLDERS + 3):
@@ -105,14 +105,14 @@ def write(conn: Connection) -> None:
 
 
 def test_what_code_declares_follows_the_code(conn: Connection) -> None:
-    limit("tenant:*", concurrency=2, rate="100/min", burst=20)
-    queue_limit("mail", rate="0.1/s")
+    declare_limit("tenant:*", concurrency=2, rate="100/min", burst=20)
+    declare_queue_limit("mail", rate="0.1/s")
     for _ in range(2):
         write(conn)
         assert limits(conn) == [("tenant:*", 2, 100, 60, 20)]
         assert [(each.name, each.set_by) for each in list_limits(conn)] == [("tenant:*", "code")]
         assert [(q.name, q.concurrency, q.rate, q.period) for q in admin.list_queues(conn)] == [("mail", None, 0.1, 1)]
-    declared_limits["tenant:*"], declared_queue_limits["mail"] = Limit(7), Limit(9)
+    declared_limits["tenant:*"], declared_queue_limits["mail"] = LimitSettings(7), LimitSettings(9)
     write(conn)
     assert limits(conn) == [("tenant:*", 7, None, None, None)]
     assert [(q.concurrency, q.rate, q.period) for q in admin.list_queues(conn)] == [(9, None, None)]
@@ -131,12 +131,12 @@ def test_what_code_declares_follows_the_code(conn: Connection) -> None:
 def test_what_an_operator_has_set_stays_whatever_code_declares(
     conn: Connection, change: str, declared_before: bool
 ) -> None:
-    limit("a", concurrency=1)
+    declare_limit("a", concurrency=1)
     if declared_before or change.startswith("UPDATE"):
         write(conn)
     conn.execute(change.encode())
     for concurrency in (1, 2):
-        declared_limits["a"] = Limit(concurrency)
+        declared_limits["a"] = LimitSettings(concurrency)
         write(conn)
         assert limits(conn) == [("a", 9, None, None, None)]
         assert [each.set_by for each in list_limits(conn)] == ["operator"]
@@ -145,13 +145,13 @@ def test_what_an_operator_has_set_stays_whatever_code_declares(
 def test_what_an_operator_has_set_for_a_queue_stays_whatever_code_declares(conn: Connection) -> None:
     conn.execute("INSERT INTO pgjobs.queues (name, concurrency) VALUES ('before', 9)")
     for name in ("before", "sql", "cli", "none"):
-        queue_limit(name, concurrency=1)
+        declare_queue_limit(name, concurrency=1)
     write(conn)
     conn.execute("UPDATE pgjobs.queues SET concurrency = 9 WHERE name = 'sql'")
-    admin.set_queue_limit(conn, "cli", Limit(9))
+    admin.set_queue_limit(conn, "cli", LimitSettings(9))
     admin.set_queue_limit(conn, "none", NO_LIMIT)
     for concurrency in (1, 2):
-        declared_queue_limits.update(dict.fromkeys(declared_queue_limits, Limit(concurrency)))
+        declared_queue_limits.update(dict.fromkeys(declared_queue_limits, LimitSettings(concurrency)))
         write(conn)
         assert {q.name: q.concurrency for q in admin.list_queues(conn)} == {
             "before": 9,
@@ -162,7 +162,7 @@ def test_what_an_operator_has_set_for_a_queue_stays_whatever_code_declares(conn:
 
 
 def test_a_declared_limit_that_was_removed_comes_back_and_one_that_was_lifted_does_not(conn: Connection) -> None:
-    limit("a", concurrency=1)
+    declare_limit("a", concurrency=1)
     write(conn)
     assert remove_limit(conn, "a") is True
     write(conn)
@@ -175,7 +175,7 @@ def test_a_declared_limit_that_was_removed_comes_back_and_one_that_was_lifted_do
 def test_what_is_declared_later_is_news() -> None:
     declared = Declared()
     assert not declared.has_news()
-    queue_limit("mail", concurrency=1)
+    declare_queue_limit("mail", concurrency=1)
     assert declared.has_news()
 
 
@@ -202,10 +202,10 @@ def test_tenants_have_weights(conn: Connection) -> None:
 
 
 def test_buckets_that_are_full_again_are_forgotten_and_no_others(conn: Connection) -> None:
-    set_limit(conn, "slow:*", Limit(rate=Rate(10, 3600)))
-    set_limit(conn, "fast:*", Limit(rate=Rate(10, 60)))
+    set_limit(conn, "slow:*", LimitSettings(rate=Rate(10, 3600)))
+    set_limit(conn, "fast:*", LimitSettings(rate=Rate(10, 60)))
     set_limit(conn, "slow:off", NO_LIMIT)
-    admin.set_queue_limit(conn, "mail", Limit(rate=Rate(10, 3600), burst=5))
+    admin.set_queue_limit(conn, "mail", LimitSettings(rate=Rate(10, 3600), burst=5))
     old = datetime.now(UTC) - timedelta(minutes=10)
     for kind, name, tokens, at in (
         ("limit", "slow:1", 2, old),

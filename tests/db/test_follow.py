@@ -93,7 +93,7 @@ def test_a_cancelled_job_that_is_put_back_waits_again(conn: psycopg.Connection) 
 def test_who_waits_for_work_is_woken_for_what_goes_on(conn: psycopg.Connection, limit_key: str | None) -> None:
     with conn.transaction():
         needed = enqueue(conn, add, 1).id
-        enqueue(conn, add.options(after=[needed], limit_key=limit_key), 2)
+        enqueue(conn, add.options(after=[needed], limit=limit_key), 2)
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 min')")
     conn.execute(f'LISTEN "{doorbell_channel("default")}"')
     with conn.transaction(), conn.cursor() as cursor:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgjobs import enqueue, enqueue_many
+from pgjobs import Limit, Unique, enqueue, enqueue_many
 from pgjobs.admin import keep_history
 from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
@@ -58,10 +58,12 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
         enqueue(conn, functions.add, 1)
         enqueue_many(conn, functions.add.options(queue="mail", delay=5), [(1,), (2,)])
         conn.execute("SELECT pgjobs.enqueue('tests.support.functions:tell', '[1]')")
-        turns = functions.add.options(limit_key="a", sequence="b", fair_by="left", breaker="c", cost=2, expires=60)
+        turns = functions.add.options(limit=Limit("a", cost=2), sequence="b", fair_by="left", breaker="c", expires=60)
         first, *_ = enqueue(conn, turns, 1), *enqueue_many(conn, turns.options(delay=5), [(1,)])
         enqueue_many(
-            conn, functions.add.options(unique="{left}", on_conflict="replace"), [(n % 3,) for n in range(2_500)]
+            conn,
+            functions.add.options(unique=Unique("{left}", on_conflict="replace")),
+            [(n % 3,) for n in range(2_500)],
         )
         enqueue(conn, functions.add.options(after=[first], expires=60), 1)
         conn.execute("SELECT pgjobs.enqueue('tests.support.functions:tell', '[1]', unique_key => 'x', sequence => 'y')")

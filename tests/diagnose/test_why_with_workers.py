@@ -118,8 +118,8 @@ def test_jobs_that_share_something_hold_each_other_up(database_url: str, conn: p
         return [enqueue(conn, each, *arguments).id for each in (first, second or first)]
 
     held = {
-        "limit": two(nap.options(limit_key="api:acme"), 600),
-        "rate": two(nothing.options(limit_key="slow:acme")),
+        "limit": two(nap.options(limit="api:acme"), 600),
+        "rate": two(nothing.options(limit="slow:acme")),
         "sequence": two(nap.options(sequence="account:1"), 600),
         "breaker_half_open": two(nap.options(breaker="mail"), 600),
         "queue_limit": two(nap.options(queue="one"), 600),

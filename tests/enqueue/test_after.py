@@ -32,7 +32,7 @@ def test_those_of_the_same_transaction_know_at_once(conn: psycopg.Connection) ->
     before = enqueue(conn, add, 0)
     with conn.transaction():
         first = enqueue(conn, add, 1)
-        many = enqueue_many(conn, add.options(after=(first, before), limit_key="a", delay=60), [(2,), (3,)])
+        many = enqueue_many(conn, add.options(after=(first, before), limit="a", delay=60), [(2,), (3,)])
         last = enqueue(conn, add.options(after=many), 4)
     assert edges(conn) == [
         *((needed.id, handle.id, "wait", needed is first) for handle in many for needed in (before, first)),

@@ -17,7 +17,7 @@ def send(tenant: str, order: int) -> None:
     pass
 
 
-@job(limit_key="tenant:{tenant}", fair_by="tenant", breaker=Breaker("crm"), unique="order:{order}")
+@job(limit="tenant:{tenant}", fair_by="tenant", breaker=Breaker("crm"), unique="order:{order}")
 def sync(tenant: str, order: int) -> None:
     pass
 

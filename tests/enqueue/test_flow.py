@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgjobs import EnqueueError, JobHandle, UsageError, enqueue, enqueue_many, job
+from pgjobs import EnqueueError, JobHandle, Limit, Sequence, Unique, UsageError, enqueue, enqueue_many, job
 from pgjobs.flow.options import NO_FLOW, FlowOptions
 from tests.support.callers import KINDS, settled
 from tests.support.functions import add
@@ -31,19 +31,17 @@ class Named:
 
 
 @job(
-    limit_key="tenant:{tenant}",
+    limit=Limit("tenant:{tenant}", cost="units"),
     fair_by="tenant",
-    sequence="account:{account}/{kind}",
-    on_failure="skip",
+    sequence=Sequence("account:{account}/{kind}", on_failure="skip"),
     breaker=Named(),
-    cost="units",
     expires=60,
 )
 def bill(tenant: str, account: int = 7, *, kind: str = "eur", units: float = 1) -> None:
     """Bill."""
 
 
-@job(limit_key="mail")
+@job(limit="mail")
 def send(to: str) -> None:
     """Send."""
 
@@ -57,12 +55,12 @@ class Mailer:
     def __init__(self, host: str) -> None:
         self.host = host
 
-    @job(limit_key="mail:{to}")
+    @job(limit="mail:{to}")
     def send(self, to: str) -> None:
         """Send."""
 
     @classmethod
-    @job(limit_key="class:{to}")
+    @job(limit="class:{to}")
     def send_for_all(cls, to: str) -> None:
         """Send."""
 
@@ -99,25 +97,22 @@ def test_what_is_missing_is_empty_in_the_lane(conn: psycopg.Connection) -> None:
 
 
 def test_a_plain_job_stays_one(conn: psycopg.Connection) -> None:
-    unordered = add.options(sequence="s", on_failure="end").options(sequence=None)
+    unordered = add.options(sequence=Sequence("s", on_failure="end")).options(sequence=None)
     alone = add.options(after=[], if_failed="run")
-    jobs: list[Any] = [add, unordered, alone, send.options(limit_key=None), report.options(expires=None)]
+    jobs: list[Any] = [add, unordered, alone, send.options(limit=None), report.options(expires=None)]
     for one in jobs:
         args = () if one.__name__ == "report" else ("1",)
         assert keys_of(conn, enqueue(conn, one, *args)) == PLAIN
-    assert send.options(limit_key=None).job_options.flow == NO_FLOW
+    assert send.options(limit=None).job_options.flow == NO_FLOW
 
 
-def test_one_that_expires_takes_turns_and_one_that_costs_something_is_queued_like_any_other(
-    conn: psycopg.Connection,
-) -> None:
+def test_one_that_expires_takes_turns(conn: psycopg.Connection) -> None:
     expiring = PLAIN | {"status": "waiting", "lane": "\x1f\x1f\x1f", "expires_at": AT}
     assert keys_of(conn, enqueue(conn, report)) == expiring
-    assert keys_of(conn, enqueue(conn, add.options(limit_key="a", cost=3).options(limit_key=None), 1)) == PLAIN | {
-        "cost": 3
-    }
     later = row_of(conn, enqueue(conn, add.options(delay=100, expires=5), 1).id)
     assert later["expires_at"] - later["run_at"] == timedelta(seconds=5)
+    soon = row_of(conn, enqueue(conn, add.options(expires=timedelta(minutes=1)), 1).id)
+    assert soon["expires_at"] - soon["run_at"] == timedelta(minutes=1)
     assert keys_of(conn, enqueue_many(conn, report, [()])[0]) == expiring
 
 
@@ -162,9 +157,9 @@ def test_it_is_the_same_on_every_connection(database_url: str, conn: psycopg.Con
 def test_an_argument_that_makes_no_key_is_refused_and_nothing_is_written(conn: psycopg.Connection) -> None:
     value: Any = object()
     with conn.transaction():
-        with pytest.raises(EnqueueError, match=r"test_flow:send_to is refused: limit_key=.*'to'.*object"):
+        with pytest.raises(EnqueueError, match=r"test_flow:send_to is refused: limit=.*'to'.*object"):
             enqueue(conn, send_to, value)
-        with pytest.raises(EnqueueError, match=r"item 1 of enqueue_many is refused: .*send_to.*limit_key="):
+        with pytest.raises(EnqueueError, match=r"item 1 of enqueue_many is refused: .*send_to.*limit="):
             enqueue_many(conn, send_to, [("a",), ("a\n",)])
         with pytest.raises(EnqueueError, match=r"bill is refused: cost=0"):
             enqueue(conn, bill, "acme", units=0)
@@ -172,12 +167,12 @@ def test_an_argument_that_makes_no_key_is_refused_and_nothing_is_written(conn: p
     assert conn.execute("SELECT count(*) FROM pgjobs.jobs").fetchone() == (1,)
 
 
-@job(limit_key="mail:{to}")
+@job(limit="mail:{to}")
 def send_to(to: str) -> None:
     """Send."""
 
 
-@pytest.mark.parametrize("option", ["limit_key", "sequence", "fair_by"])
+@pytest.mark.parametrize("option", ["limit", "sequence", "fair_by"])
 def test_a_template_that_names_no_parameter_is_refused_when_the_job_is_made(option: str) -> None:
     changes: Any = {option: "x:{nonsense}"}
 
@@ -188,63 +183,69 @@ def test_a_template_that_names_no_parameter_is_refused_when_the_job_is_made(opti
     with pytest.raises(UsageError, match=rf"^{option}=.*add takes the value of 'nonsense'.*these are left, right\.$"):
         add.options(**changes)
     with pytest.raises(UsageError, match="cost='nonsense'"):
-        add.options(cost="nonsense")
+        add.options(limit=Limit("a", cost="nonsense"))
 
 
 @pytest.mark.parametrize(
     ("option", "values"),
     [
-        ("limit_key", ["", "x" * 101, "a\n", 7, b"x", "{", "{0}"]),
+        ("limit", ["", "x" * 101, "a\n", 7, b"x", "{", "{0}", Sequence("a")]),
         ("sequence", ["", "x" * 101, "a\n", 7, "{left.x}"]),
         ("fair_by", ["", "a b", 7, "{"]),
-        ("cost", [0, -1, float("nan"), 1e7, True, "", "a b", 1e-30]),
-        ("on_failure", ["", "stop", None, 1]),
         ("breaker", ["", "x" * 101, 7, object()]),
         ("expires", [0, -1, "soon", True, datetime(2040, 1, 1), 10**9, timedelta(0)]),  # noqa: DTZ001 (the subject)
     ],
     ids=lambda value: value if isinstance(value, str) else "values",
 )
-def test_values_that_can_not_be_used_are_refused_in_one_line(option: str, values: list[Any]) -> None:
+def test_options_refuse_a_value_that_cannot_be_used_in_one_line(option: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(UsageError, match=f"^{option}=") as caught:
             add.options(**{option: value})
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "other", "others_value"),
-    [
-        ("cost", 2.0, "limit_key", "k"),
-        ("on_failure", "skip", "sequence", "s"),
-        ("unique_until", "started", "unique", "u"),
-        ("on_conflict", "raise", "unique", "u"),
-        ("if_failed", "run", "after", [1]),
-    ],
-)
-def test_an_option_that_does_nothing_without_another_one_is_refused(
-    option: str, value: Any, other: str, others_value: Any
-) -> None:
-    half: Any = {option: value}
-    whole: Any = {other: others_value}
-    with pytest.raises(UsageError, match=rf"^{option}={value!r} does nothing without {other}=: .*\.$"):
-        add.options(**half)
-    less: Any = {other: None}
-    default: Any = {option: getattr(NO_FLOW, option)}
-    changed = add.options(**whole).options(**half)
-    assert changed.job_options == add.options(**half, **whole).job_options
-    assert getattr(pickle.loads(pickle.dumps(changed.options(**less))).job_options.flow, option) == value
-    assert add.options(**default).job_options.flow == NO_FLOW
-    if other != "after":
-        with pytest.raises(UsageError, match=rf"^{option}={value!r} does nothing without {other}="):
-            job(**half)(plain)
-        assert getattr(job(**half, **whole)(plain).job_options.flow, option) == value
+def test_values_refuse_a_part_that_cannot_be_used_in_one_line() -> None:
+    costs: list[Any] = [0, -1, float("nan"), 1e7, True, "", "a b", 1e-30]
+    for cost in costs:
+        with pytest.raises(UsageError, match=r"^cost=") as caught:
+            Limit("a", cost=cost)
+        assert "\n" not in str(caught.value)
+    ends: list[Any] = ["", "stop", None, 1]
+    for on_failure in ends:
+        with pytest.raises(UsageError, match=r"^Sequence\(on_failure="):
+            Sequence("a", on_failure=on_failure)
 
 
-def test_who_waits_and_who_is_in_a_sequence_are_told_of_the_others_option() -> None:
-    with pytest.raises(UsageError, match="on_failure="):
-        add.options(if_failed="cancel")
-    with pytest.raises(UsageError, match="if_failed="):
-        add.options(on_failure="end")
+def test_a_text_is_short_for_a_value_with_the_defaults() -> None:
+    short = add.options(limit="a", sequence="b", unique="c")
+    assert short.job_options == add.options(limit=Limit("a"), sequence=Sequence("b"), unique=Unique("c")).job_options
+
+
+def test_if_failed_without_after_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"^if_failed='run' does nothing without after=: .*Sequence\(on_failure=…\)\.$"
+    ):
+        add.options(if_failed="run")
+    assert add.options(if_failed="wait").job_options.flow == NO_FLOW
+    changed = add.options(after=[1]).options(if_failed="run")
+    assert changed.job_options == add.options(after=[1], if_failed="run").job_options
+    assert pickle.loads(pickle.dumps(changed.options(after=None))).job_options.flow.if_failed == "run"
+
+
+def test_a_limit_that_no_worker_would_know_is_refused_at_enqueue() -> None:
+    with pytest.raises(UsageError, match=r"^options\(limit='a'\) has 2 at once, which is not part of one enqueue: "):
+        add.options(limit=Limit("a", concurrency=2))
+
+
+def test_a_part_of_a_value_is_refused_as_an_option_with_the_way_to_give_it() -> None:
+    for part, said in (("cost", "limit=Limit"), ("until", "unique=Unique"), ("on_failure", "sequence=Sequence")):
+        changes: Any = {part: 1}
+        with pytest.raises(
+            UsageError, match=rf"^options\({part}=…\) is part of another option: give {said}\(…, {part}=…\)"
+        ):
+            add.options(**changes)
+        with pytest.raises(UsageError, match=rf"^@job\({part}=…\) is part of another option"):
+            job(**changes)
 
 
 def test_one_that_would_expire_before_it_is_due_is_refused() -> None:
@@ -256,4 +257,4 @@ def test_changed_options_survive_as_an_argument_of_another_job() -> None:
     for changed in (send.options(sequence="s"), bill.options(breaker=None, expires=AT), send.options(delay=3)):
         back = pickle.loads(pickle.dumps(changed))
         assert back.job_options == changed.job_options
-    assert send.options(sequence="s").job_options.flow == FlowOptions(limit_key="mail", sequence="s")
+    assert send.options(sequence="s").job_options.flow == FlowOptions(limit=Limit("mail"), sequence=Sequence("s"))

@@ -7,12 +7,13 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 
-from pgjobs import DuplicateJobError, EnqueueError, JobHandle, UsageError, by, enqueue, enqueue_many, job
+from pgjobs import DuplicateJobError, EnqueueError, JobHandle, Unique, UsageError, enqueue, enqueue_many, job
 from pgjobs.payload.pickling import load
 from tests.support.callers import KINDS, settled
 from tests.support.functions import add
@@ -26,7 +27,7 @@ def send(number: int, text: str = "") -> str:
     return f"{number} {text}"
 
 
-@job(unique=by("args"))
+@job(unique=Unique.by("args"))
 def same(left: object, right: object = 1, **more: object) -> None:
     """Do nothing."""
 
@@ -35,13 +36,13 @@ def same(left: object, right: object = 1, **more: object) -> None:
 class Box:
     size: int
 
-    @job(unique=by("args"))
+    @job(unique=Unique.by("args"))
     def weigh(self, by_hand: bool = False) -> None:
         """Do nothing."""
 
 
-REPLACE = send.options(on_conflict="replace")
-RAISE = send.options(on_conflict="raise")
+REPLACE = send.options(unique=Unique("invoice:{number}", on_conflict="replace"))
+RAISE = send.options(unique=Unique("invoice:{number}", on_conflict="raise"))
 
 
 def jobs(conn: psycopg.Connection) -> int:
@@ -115,7 +116,7 @@ HELD: list[tuple[Any, str, int, bool]] = [
 
 def test_a_key_is_held_for_as_long_as_was_said(conn: psycopg.Connection) -> None:
     for number, (until, status, claims, is_held) in enumerate(HELD):
-        one = send.options(unique_until=until)
+        one = send.options(unique=Unique("invoice:{number}", until=until))
         first = enqueue(conn, one, number)
         set_state(conn, first, status, claims)
         conn.execute("SELECT pg_sleep(0.002)")
@@ -134,7 +135,7 @@ def test_replace_changes_one_that_has_not_started(conn: psycopg.Connection) -> N
     assert (row["run_at"], row["priority"], row["queue"], row["timeout"]) == (at, 1, "vip", 7)
     assert (row["summary"], call_of(conn, first)) == ("send(1, 'new')", "1 new")
     assert row["enqueued_at"] == before["enqueued_at"]
-    third = enqueue(conn, REPLACE.options(limit_key="mail", delay=60), 1, "turns")
+    third = enqueue(conn, REPLACE.options(limit="mail", delay=60), 1, "turns")
     row = row_of(conn, third.id)
     assert (third, row["status"], row["held"], row["lane"]) == (first, "waiting", "later", "\x1fmail\x1f\x1f")
     enqueue(conn, REPLACE, 1, "plain")
@@ -146,7 +147,9 @@ def test_replace_leaves_one_that_has_started_as_it_is(conn: psycopg.Connection) 
     first = enqueue(conn, REPLACE, 1, "old")
     for status in ("running", "queued", "completed"):
         set_state(conn, first, status)
-        second = enqueue(conn, REPLACE.options(unique_until=3600), 1, "new")
+        second = enqueue(
+            conn, REPLACE.options(unique=Unique("invoice:{number}", until=3600, on_conflict="replace")), 1, "new"
+        )
         if status != "completed":
             assert (second, second.conflict, call_of(conn, first)) == (first, True, "1 old")
     assert not second.conflict
@@ -154,7 +157,7 @@ def test_replace_leaves_one_that_has_started_as_it_is(conn: psycopg.Connection) 
 
 
 def test_until_started_and_replace_debounce(conn: psycopg.Connection) -> None:
-    debounced = send.options(unique_until="started", on_conflict="replace", delay=60)
+    debounced = send.options(unique=Unique("invoice:{number}", until="started", on_conflict="replace"), delay=60)
     first = enqueue(conn, debounced, 1, "a")
     assert enqueue(conn, debounced, 1, "b") == first
     set_state(conn, first, "running")
@@ -238,11 +241,11 @@ def test_by_compares_the_arguments_by_value(conn: psycopg.Connection) -> None:
     assert enqueue(conn, same, datetime(2030, 1, 1, 5, tzinfo=east)).conflict
     assert not enqueue(conn, same, 1, x=2).conflict
     assert enqueue(conn, same.options(queue="vip"), 1).conflict
-    queue = same.options(unique=by("args", "queue"))
+    queue = same.options(unique=Unique.by("args", "queue"))
     assert not enqueue(conn, queue, 1).conflict
     assert not enqueue(conn, queue.options(queue="vip"), 1).conflict
     assert enqueue(conn, queue.options(queue="vip"), 1).conflict
-    task = same.options(unique=by("task"))
+    task = same.options(unique=Unique.by("task"))
     assert not enqueue(conn, task, 1).conflict
     assert enqueue(conn, task, 2).conflict
 
@@ -254,7 +257,7 @@ def test_by_compares_the_object_of_a_method_too(conn: psycopg.Connection) -> Non
 
 
 def test_what_can_not_be_compared_is_refused(conn: psycopg.Connection) -> None:
-    for value, said in ((object(), "a object can not be compared"), ([len], "can not be compared")):
+    for value, said in ((object(), "a object cannot be compared"), ([len], "cannot be compared")):
         with pytest.raises(EnqueueError, match=f"test_unique:same is refused: .*{said}"):
             enqueue(conn, same, value)
     assert jobs(conn) == 0
@@ -262,26 +265,46 @@ def test_what_can_not_be_compared_is_refused(conn: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("parts", [(), ("nonsense",), (1,), ("args", None)], ids=["none", "nonsense", "number", "null"])
 def test_by_nothing_or_nonsense_is_refused(parts: Any) -> None:
-    with pytest.raises(UsageError, match=r"^by\("):
-        by(*parts)
+    with pytest.raises(UsageError, match=r"^Unique\.by\("):
+        Unique.by(*parts)
 
 
 @pytest.mark.parametrize(
     ("option", "values"),
     [
         ("unique", ["", 7, "{nonsense}", "{0}", "x" * 101, ("args",)]),
-        ("unique_until", ["", "never", 0, -1, None, float("nan"), 10**10, True]),
-        ("on_conflict", ["", "ignore", None]),
         ("if_failed", ["", "stop", None]),
         ("after", ["1", 1, [0], [-1], ["1"], [None], [2**63], [True], range(10_001)]),
     ],
-    ids=["unique", "unique_until", "on_conflict", "if_failed", "after"],
+    ids=["unique", "if_failed", "after"],
 )
 def test_values_that_can_not_be_used_are_refused_in_one_line(option: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(UsageError, match=f"^{option}=") as caught:
             send.options(**{option: value})
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("until", ["", "never", 0, -1, None, float("nan"), 10**10, True, timedelta(0)]),
+        ("on_conflict", ["", "ignore", None]),
+    ],
+    ids=["until", "on_conflict"],
+)
+def test_unique_refuses_a_part_that_cannot_be_used_in_one_line(part: str, values: list[Any]) -> None:
+    for value in values:
+        changes: Any = {part: value}
+        for make in (partial(Unique, "key"), partial(Unique.by, "args")):
+            with pytest.raises(UsageError, match=rf"^Unique\({part}=") as caught:
+                make(**changes)
+            assert "\n" not in str(caught.value)
+
+
+def test_unique_keeps_a_timedelta_as_seconds() -> None:
+    assert Unique("key", until=timedelta(minutes=1)) == Unique("key", until=60)
+    assert Unique.by("args", until=timedelta(minutes=1)).until == 60.0
 
 
 def test_who_has_keys_in_a_snapshot_of_its_own_is_told_to_try_again(
@@ -316,7 +339,7 @@ def test_no_statement_of_it_reads_a_table_as_a_whole(conn: psycopg.Connection) -
 def test_replace_waits_for_who_claims_it_and_then_leaves_it_as_it_is(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    controlled = REPLACE.options(limit_key="mail")
+    controlled = REPLACE.options(limit="mail")
     first = enqueue(conn, controlled, 1, "old")
     with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url) as claimer:
         claimer.execute(

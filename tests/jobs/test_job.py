@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pgjobs import Exponential, Job, UsageError, job
+from pgjobs import ExponentialBackoff, Job, UsageError, job
 from pgjobs.jobs.job import is_async, options_of, task_name
 from pgjobs.jobs.options import JobOptions
 from tests.support import functions
@@ -52,7 +52,7 @@ def test_options_leave_the_job_as_it_was() -> None:
 
 
 def test_options_that_do_not_exist_or_belong_to_the_decorator_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"backoff=…\) can not be changed"):
+    with pytest.raises(UsageError, match=r"backoff=…\) cannot be changed"):
         add.options(backoff=3)  # type: ignore[call-arg]  # wrong on purpose
     with pytest.raises(UsageError, match="priority=10"):
         add.options(priority=10)
@@ -66,7 +66,10 @@ def test_options_that_do_not_exist_or_belong_to_the_decorator_are_refused() -> N
             lambda: add.options(**of("back_off")),
             "options(back_off=…): there is no such option; did you mean backoff=, which is given to @job?",
         ),
-        (lambda: add.options(**of("rate")), "options(rate=…) can not be changed at enqueue: give it to @job(rate=…)."),
+        (
+            lambda: add.options(**of("payload")),
+            "options(payload=…) cannot be changed at enqueue: give it to @job(payload=…).",
+        ),
         (lambda: job(**of("after")), "@job(after=…) is for one enqueue: give it to .options(after=…)."),
         (lambda: job(**of("if_failed")), "@job(if_failed=…) is for one enqueue: give it to .options(if_failed=…)."),
         (lambda: job(**of("quue")), "@job(quue=…): there is no such option; did you mean queue=?"),
@@ -171,11 +174,11 @@ def test_options_are_checked_when_it_is_decorated(wrong: Any, said: str) -> None
 
 
 def test_the_retry_policy_is_kept() -> None:
-    @job(backoff=Exponential(base=1), retry_on=OSError, give_up_on=(FileNotFoundError,))
+    @job(backoff=ExponentialBackoff(base=1), retry_on=OSError, give_up_on=(FileNotFoundError,))
     def inner() -> None: ...
 
     policy = inner.job_options.policy
-    assert policy.backoff == Exponential(base=1)
+    assert policy.backoff == ExponentialBackoff(base=1)
     assert policy.retry_on == (OSError,)
     assert policy.give_up_on == (FileNotFoundError,)
     assert inner.options(queue="x").job_options.policy is policy

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs import Cancel, Exponential, Retry, Snooze, UsageError
+from pgjobs import Cancel, ExponentialBackoff, Retry, Snooze, UsageError
 from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import MAX_DELAY
@@ -48,14 +48,14 @@ def test_full_jitter_uses_the_whole_range() -> None:
 
 
 def test_without_jitter_it_is_the_ceiling() -> None:
-    backoff = Exponential(base=1, factor=3, maximum=20, jitter=False)
+    backoff = ExponentialBackoff(base=1, factor=3, maximum=20, jitter=False)
     assert [backoff(attempt) for attempt in (1, 2, 3, 4, 5)] == [1, 3, 9, 20, 20]
 
 
 @pytest.mark.parametrize("wrong", [{"base": -1}, {"factor": 0.5}, {"maximum": -1}, {"base": math.nan}])
 def test_a_backoff_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match=r"^Exponential\((base|factor|maximum)="):
-        Exponential(**wrong)  # type: ignore[arg-type]  # floats all
+    with pytest.raises(UsageError, match=r"^ExponentialBackoff\((base|factor|maximum)="):
+        ExponentialBackoff(**wrong)  # type: ignore[arg-type]  # floats all
 
 
 def broken(attempt: int) -> float:

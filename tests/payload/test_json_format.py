@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs import configure, enqueue, enqueue_many, job
+from pgjobs import Limit, Sequence, configure, enqueue, enqueue_many, job
 from pgjobs.core.allowlist import AllowList
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, UsageError
 from pgjobs.payload.json_format import JsonDumper, load_json
@@ -194,7 +194,12 @@ def test_sql_enqueues_what_waits_like_python(conn: psycopg.Connection) -> None:
     )
     rows = [row_of(conn, in_sql(conn, options))]
     changed = functions.tell.options(
-        limit_key="a", fair_by="{a}", sequence="s", breaker="b", cost=2, on_failure="end", expires=60, delay=3600
+        limit=Limit("a", cost=2),
+        fair_by="{a}",
+        sequence=Sequence("s", on_failure="end"),
+        breaker="b",
+        expires=60,
+        delay=3600,
     )
     rows.append(row_of(conn, enqueue(conn, changed, "t").id))
     for row in rows:

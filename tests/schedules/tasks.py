@@ -24,7 +24,7 @@ def sync(number: int) -> None:
     """Synchronise."""
 
 
-@job(limit_key="scheduled:{number}")
+@job(limit="scheduled:{number}")
 def one_at_a_time(number: int) -> None:
     """Take longer than it takes until the next one is due, if there are two."""
     time.sleep(0.4)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from pgjobs import admin, by, configure, enqueue, job
+from pgjobs import Limit, Sequence, Unique, admin, configure, enqueue, job
 from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.schedules.firing import fire_due
 from tests.schedules import tasks
@@ -48,17 +48,17 @@ def refire(conn: Connection) -> int:
 @pytest.mark.parametrize(
     ("options", "arrives"),
     [
-        ({"limit_key": "t:{tenant}"}, {"limit_key": "t:acme", "lane": "\x1ft:acme\x1f\x1f"}),
-        ({"sequence": "{tenant}", "on_failure": "end"}, {"sequence": "acme", "on_failure": "end"}),
+        ({"limit": "t:{tenant}"}, {"limit_key": "t:acme", "lane": "\x1ft:acme\x1f\x1f"}),
+        ({"sequence": Sequence("{tenant}", on_failure="end")}, {"sequence": "acme", "on_failure": "end"}),
         ({"breaker": "bank"}, {"breaker": "bank"}),
         ({"fair_by": "tenant"}, {"lane": "acme\x1f\x1f\x1f"}),
-        ({"limit_key": "k", "cost": "size"}, {"cost": 3.0, "status": "waiting"}),
-        ({"limit_key": "k", "cost": 0.5}, {"limit_key": "k", "cost": 0.5}),
+        ({"limit": Limit("k", cost="size")}, {"cost": 3.0, "status": "waiting"}),
+        ({"limit": Limit("k", cost=0.5)}, {"limit_key": "k", "cost": 0.5}),
         ({"expires": ENDS}, {"expires_at": ENDS}),
-        ({"unique": "u", "limit_key": "k", "expires": ENDS}, {"limit_key": "k", "expires_at": ENDS}),
+        ({"unique": "u", "limit": "k", "expires": ENDS}, {"limit_key": "k", "expires_at": ENDS}),
     ],
     ids=[
-        "limit_key",
+        "limit",
         "sequence",
         "breaker",
         "fair_by",
@@ -94,7 +94,7 @@ def test_a_firing_whose_key_is_held_is_done_with_the_job_that_has_it(
     caplog.set_level(logging.INFO, "pgjobs.scheduler")
     first = enqueue(conn, send.options(unique="{tenant}"), "acme")
 
-    assert fire(conn, unique="{tenant}", on_conflict=on_conflict)["id"] == first.id
+    assert fire(conn, unique=Unique("{tenant}", on_conflict=on_conflict))["id"] == first.id
     assert refire(conn) == first.id
 
     assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == 1
@@ -112,7 +112,7 @@ def test_a_firing_whose_key_is_held_is_done_with_the_job_that_has_it(
 def test_a_firing_replaces_what_has_not_started(conn: Connection) -> None:
     first = enqueue(conn, send.options(unique="u", priority=1), "other")
 
-    row = fire(conn, unique="u", on_conflict="replace", priority=8)
+    row = fire(conn, unique=Unique("u", on_conflict="replace"), priority=8)
 
     assert (row["id"], row["priority"], row["summary"]) == (first.id, 8, "send('acme')")
     assert row["run_at"] == admin.show_schedule(conn, "send").last_at
@@ -133,7 +133,7 @@ def test_overlap_skip_waits_for_the_job_that_has_the_key(conn: Connection) -> No
 
 
 def test_a_queue_that_is_given_instead_is_part_of_the_key(conn: Connection) -> None:
-    unique = send.options(unique=by("args", "queue"))
+    unique = send.options(unique=Unique.by("args", "queue"))
     first = enqueue(conn, unique.options(queue="slow"), "acme")
     for name in ("slow", "default"):
         admin.add_schedule(conn, name, "0 0 1 1 *", unique, ("acme",), queue=name)
@@ -142,7 +142,7 @@ def test_a_queue_that_is_given_instead_is_part_of_the_key(conn: Connection) -> N
     assert not admin.run_schedule(conn, "default").conflict
 
 
-@pytest.mark.parametrize("options", [{"limit_key": "k"}, {"unique": "u"}], ids=["controlled", "checked"])
+@pytest.mark.parametrize("options", [{"limit": "k"}, {"unique": "u"}], ids=["controlled", "checked"])
 def test_the_signature_arrives(conn: Connection, options: Any) -> None:
     configure(signing_keys=(KEY,))
 

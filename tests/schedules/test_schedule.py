@@ -135,7 +135,7 @@ def test_values_that_can_not_be_used_are_refused_in_one_line(call: Any, says: st
         (lambda: schedule("0 9 * * *", tasks.tidy, kwargs={"x": 1}), "unexpected"),
         (lambda: schedule("0 9 * * *", tasks.sync.options(delay=5), args=(1,)), "a schedule itself says when"),
         (lambda: schedule("0 9 * * *", tasks.sync.options(after=[1]), args=(1,)), "after="),
-        (lambda: schedule("0 9 * * *", tasks.one_at_a_time, args=("\n",)), "key"),  # type: ignore[arg-type]  # wrong
+        (lambda: schedule("0 9 * * *", tasks.one_at_a_time, args=("\n",)), "limit="),  # type: ignore[arg-type]  # wrong
         (lambda: schedule("0 9 * * *", None), "not callable"),  # type: ignore[call-overload]  # wrong
         (lambda: schedule("0 9 * * *", lambda: open), "lambda"),
         (lambda: schedule("0 9 * * *", tasks.report, args=(b"x",)), "JSON"),  # type: ignore[arg-type]  # wrong

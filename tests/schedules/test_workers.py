@@ -14,7 +14,7 @@ import pytest
 
 from pgjobs import admin
 from pgjobs.admin import set_limit
-from pgjobs.flow.limits import Limit
+from pgjobs.flow.limits import LimitSettings
 from tests.schedules import tasks
 from tests.schedules.firings import firings, lateness, record_firings
 from tests.support.worker import QUICK, Work, scalar, wait_for, work
@@ -78,7 +78,7 @@ def test_workers_that_import_nothing_fire_what_an_operator_adds_and_have_no_conn
 
 
 def test_what_code_declares_keeps_to_its_limit(conn: Connection, database_url: str) -> None:
-    set_limit(conn, "scheduled:7", Limit(concurrency=1))
+    set_limit(conn, "scheduled:7", LimitSettings(concurrency=1))
     env = {"TEST_CRON": "* * * * * *", "TEST_LIMITED": "a b"}
     with work(database_url, *IMPORT, env=env, ready=False):
         wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed') >= 3")

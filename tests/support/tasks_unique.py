@@ -9,7 +9,7 @@ from importlib import import_module
 
 import psycopg
 
-from pgjobs import enqueue, enqueue_many, job
+from pgjobs import Unique, enqueue, enqueue_many, job
 
 KEYS = 60
 
@@ -28,7 +28,8 @@ def main(url: str, rounds: int, seed: int) -> None:
     with psycopg.connect(url) as conn:
         for _ in range(rounds):
             numbers = order.sample(range(KEYS), 50)
-            changed = job.options(on_conflict=order.choice(["skip", "replace"]))
+            key = Unique("touched:{number}", on_conflict="skip" if order.random() < 0.5 else "replace")
+            changed = job.options(unique=key)
             handles = enqueue_many(conn, changed, [(number,) for number in numbers])
             assert len({handle.id for handle in handles}) == 50
             if order.random() < 0.2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_type
 
 import psycopg
@@ -12,7 +12,20 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from pgjobs import DuplicateJobError, Exponential, Job, JobHandle, Schedule, by, enqueue, enqueue_many, job, schedule
+from pgjobs import (
+    DuplicateJobError,
+    ExponentialBackoff,
+    Job,
+    JobHandle,
+    Limit,
+    Schedule,
+    Sequence,
+    Unique,
+    enqueue,
+    enqueue_many,
+    job,
+    schedule,
+)
 
 
 @job
@@ -20,7 +33,14 @@ def bare(number: int) -> str:
     return str(number)
 
 
-@job(queue="mail", priority=3, max_attempts=5, timeout=30, backoff=Exponential(base=1), retry_on=(OSError,))
+@job(
+    queue="mail",
+    priority=3,
+    max_attempts=5,
+    timeout=timedelta(minutes=1),
+    backoff=ExponentialBackoff(base=1),
+    retry_on=(OSError,),
+)
 def send_receipt(order_id: int, *, copy: bool = False) -> str:
     return f"{order_id} {copy}"
 
@@ -35,12 +55,16 @@ class Named:
 
 
 @job(
-    limit_key="a:{number}", cost="number", fair_by="number", sequence="s", on_failure="skip", breaker=Named(), expires=5
+    limit=Limit("a:{number}", cost="number"),
+    fair_by="number",
+    sequence=Sequence("s", on_failure="skip"),
+    breaker=Named(),
+    expires=5,
 )
 def controlled(number: int) -> None: ...
 
 
-@job(unique=by("args", "queue"), unique_until="started", on_conflict="replace", expires=1.5, breaker="stripe")
+@job(unique=Unique.by("args", "queue", until="started", on_conflict="replace"), expires=1.5, breaker="stripe")
 def once(number: int) -> None: ...
 
 
@@ -98,9 +122,9 @@ def callables(conn: psycopg.Connection, at: datetime, mailer: Mailer) -> None:
 
 
 def flow(conn: psycopg.Connection, at: datetime) -> None:
-    first = enqueue(conn, controlled.options(limit_key=None, expires=at, unique="x", unique_until=60), 1)
+    first = enqueue(conn, controlled.options(limit=None, expires=at, unique=Unique("x", until=60)), 1)
     assert_type(first.conflict, bool)
-    enqueue(conn, once.options(after=[first, 7], if_failed="cancel", on_conflict="raise"), 1)
+    enqueue(conn, once.options(after=[first, 7], if_failed="cancel", unique=Unique("x", on_conflict="raise")), 1)
     enqueue(conn, once.options(after=enqueue_many(conn, once, [(1,)])), 1)
 
 
@@ -112,7 +136,7 @@ def still_the_function() -> None:
     assert_type(send_receipt(42, copy=True), str)
     assert_type(bare(1), str)
     as_a_job: Job[[int], str] = bare
-    assert_type(as_a_job.options(delay=1)(1), str)
+    assert_type(as_a_job.options(delay=timedelta(seconds=1))(1), str)
 
 
 async def still_the_coroutine_function() -> None:

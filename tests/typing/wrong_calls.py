@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import JobHandle, by, enqueue, enqueue_many, job, schedule
+from pgjobs import JobHandle, Sequence, Unique, enqueue, enqueue_many, job, schedule
 
 
 @job(queue="mail")
@@ -60,13 +60,19 @@ def options() -> None:
     send_receipt.options(backoff=3)  # wrong
     send_receipt.options(executor="gpu")  # wrong
     send_receipt.options(unique=3)  # wrong
-    send_receipt.options(on_conflict="ignore")  # wrong
+    send_receipt.options(unique=Unique("x", on_conflict="ignore"))  # wrong
+    send_receipt.options(on_conflict="skip")  # wrong
     send_receipt.options(after=3)  # wrong
     send_receipt.options(breaker=3)  # wrong
-    send_receipt.options(cost=None, expires="soon")  # wrong
-    by("nonsense")  # wrong
+    send_receipt.options(limit=None, expires="soon")  # wrong
+    send_receipt.options(limit=3)  # wrong
+    send_receipt.options(dely=3)  # wrong
+    Sequence("a", on_failure="stop")  # wrong
+    Unique.by("nonsense")  # wrong
     job("mail")  # wrong
     job(priority="high")  # wrong
+    job(limit_key="a")  # wrong
+    job(delay=3)  # wrong
 
 
 def connections(engine: Engine, cursor: psycopg.Cursor[tuple[int]]) -> None:

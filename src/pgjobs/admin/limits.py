@@ -10,7 +10,7 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_number, check_printable
 from pgjobs.db.query import fetch, fetch_dicts
-from pgjobs.flow.limits import NO_LIMIT, Limit, check_limit_name, check_no_template
+from pgjobs.flow.limits import NO_LIMIT, LimitSettings, check_limit_name, check_no_template
 from pgjobs.flow.rates import Rate, refill
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def list_limits(conn: psycopg.Connection) -> list[KeyLimit]:
     return [_limit(list(of_one)) for _, of_one in groupby(rows, key=lambda row: row["name"])]
 
 
-def set_limit(conn: psycopg.Connection, name: str, limit: Limit) -> None:
+def set_limit(conn: psycopg.Connection, name: str, limit: LimitSettings) -> None:
     """Set the limit of a key (`tenant:7`) or of all keys of a pattern (`tenant:*`). It replaces what the code declares.
 
     What `limit` leaves out is not limited. Jobs that run already are not stopped.
@@ -90,11 +90,11 @@ def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
     return bool(rows[0]["declared"]) if rows else None
 
 
-def limit_of(concurrency: int | None, rate: float | None, period: float | None, burst: float | None) -> Limit:
+def limit_of(concurrency: int | None, rate: float | None, period: float | None, burst: float | None) -> LimitSettings:
     """Return the limit that the columns describe."""
     if rate is None or period is None:
-        return NO_LIMIT if concurrency is None else Limit(concurrency)
-    return Limit(concurrency, Rate(rate, period), burst)
+        return NO_LIMIT if concurrency is None else LimitSettings(concurrency)
+    return LimitSettings(concurrency, Rate(rate, period), burst)
 
 
 def _limit(rows: list[dict[str, Any]]) -> KeyLimit:

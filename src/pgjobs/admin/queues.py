@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.flow.limits import Limit
+    from pgjobs.flow.limits import LimitSettings
 
 MIN_AGING = 0.1  # seconds
 MAX_AGING = 366 * 86_400.0
@@ -87,7 +87,7 @@ def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
     return bool(fetch_dicts(conn, "set_keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
 
 
-def set_queue_limit(conn: psycopg.Connection, queue: str, limit: Limit) -> None:
+def set_queue_limit(conn: psycopg.Connection, queue: str, limit: LimitSettings) -> None:
     """Set the limit of a queue over all workers: what it leaves out is not limited. What runs already is not stopped.
 
     Workers follow within a second.

@@ -18,7 +18,7 @@ from pgjobs.flow.limits import NO_LIMIT, make_limit
 
 if TYPE_CHECKING:
     from pgjobs.admin import KeyLimit
-    from pgjobs.flow.limits import Limit
+    from pgjobs.flow.limits import LimitSettings
 
 app = command_group()
 tenants = command_group()
@@ -114,7 +114,7 @@ def remove_tenant(name: Tenant) -> None:
     say(f"{name} gets as many turns as the others." if done else f"{name} had no weight of its own.")
 
 
-def chosen(concurrency: int | None, rate: str | None, burst: float | None, none: bool) -> Limit:
+def chosen(concurrency: int | None, rate: str | None, burst: float | None, none: bool) -> LimitSettings:
     """Return the limit that the options describe.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`Breaker`: what a circuit breaker is told in code. Plain values, no SQL; what it decides is in `circuit`."""
+"""`Breaker`: a circuit breaker as code declares it. Its decisions are in `breaker_state`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.validate import (
+    Seconds,
     as_number,
     check_exceptions,
     check_name,
@@ -20,46 +21,53 @@ MAX_CALLS = 1_000_000
 MAX_PROBES = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Breaker:
-    """A circuit breaker for what jobs depend on; those with the same name share it, over all workers.
+    """A circuit breaker for what jobs depend on. Breakers of one name are one, over all workers.
 
     `name`: up to 100 characters. It opens when `failures` (a share, above 0, up to 1) of the calls of the last `window`
-    seconds (1 to a day) failed, and there were `min_calls` at least; also when so many in a row failed that it is no
-    chance (20 with `failures=0.5`, and `min_calls` at least). Open, it lets no job through for `cooldown`
-    seconds (0.1 to 30 days), then `probes` at a time; it closes when so many of them succeed, and opens again when
-    one fails. `on`: the exceptions that are failures of the dependency (none given: all).
+    (a second to a day) failed, and there were at least `min_calls`; also when so many in a row failed that it cannot be
+    chance (20 with `failures=0.5`, and at least `min_calls`). Open, it lets no job through for `cooldown` (0.1 seconds
+    to 30 days), then `probes` at a time; it closes when `probes` of them succeed, and opens again when one fails. `on`:
+    the exceptions that are failures of the dependency (none given: all). Durations are given in seconds or as
+    timedeltas, and kept in seconds.
 
     Raises:
-        UsageError: a value that can not be used.
+        UsageError: a value that cannot be used.
 
     """
 
     name: str
-    failures: float = 0.5
-    window: float = 30.0
-    min_calls: int = 20
-    cooldown: float = 60.0
-    probes: int = 3
-    on: type[BaseException] | tuple[type[BaseException], ...] = ()
+    failures: float
+    window: float
+    min_calls: int
+    cooldown: float
+    probes: int
+    on: tuple[type[BaseException], ...]
 
-    def __post_init__(self) -> None:
-        self._keep("name", check_breaker_name(self.name))
-        share = as_number(self.failures)
+    def __init__(
+        self,
+        name: str,
+        failures: float = 0.5,
+        window: Seconds = 30.0,
+        min_calls: int = 20,
+        cooldown: Seconds = 60.0,
+        probes: int = 3,
+        on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    ) -> None:
+        share = as_number(failures)
         if share is None or not 0 < share <= 1:
-            raise UsageError(f"{shown('Breaker.failures', self.failures)}: give a share above 0, up to 1, as in 0.5.")
-        self._keep("failures", float(share))
-        self._keep("window", check_seconds("Breaker.window", self.window, least=1.0, most=MAX_WINDOW))
-        self._keep("min_calls", check_whole("Breaker.min_calls", self.min_calls, 1, MAX_CALLS))
-        self._keep("cooldown", check_seconds("Breaker.cooldown", self.cooldown, least=0.1, most=MAX_COOLDOWN))
-        self._keep("probes", check_whole("Breaker.probes", self.probes, 1, MAX_PROBES))
-        self._keep("on", check_exceptions("Breaker.on", self.on))
-
-    def _keep(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
+            raise UsageError(f"{shown('Breaker.failures', failures)}: give a share above 0, up to 1, as in 0.5.")
+        object.__setattr__(self, "name", check_breaker_name(name))
+        object.__setattr__(self, "failures", float(share))
+        object.__setattr__(self, "window", check_seconds("Breaker.window", window, least=1.0, most=MAX_WINDOW))
+        object.__setattr__(self, "min_calls", check_whole("Breaker.min_calls", min_calls, 1, MAX_CALLS))
+        object.__setattr__(self, "cooldown", check_seconds("Breaker.cooldown", cooldown, least=0.1, most=MAX_COOLDOWN))
+        object.__setattr__(self, "probes", check_whole("Breaker.probes", probes, 1, MAX_PROBES))
+        object.__setattr__(self, "on", check_exceptions("Breaker.on", on))
 
     def is_failure(self, error: BaseException) -> bool:
-        """Say whether the exception is a failure of the dependency."""
+        """Return True if the exception is a failure of the dependency."""
         on = self.on
         return not on or isinstance(error, on)
 

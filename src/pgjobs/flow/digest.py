@@ -66,7 +66,7 @@ def _written(value: Any) -> bytes:
     if issubclass(kind, type):
         return _field("class", f"{value.__module__}:{value.__qualname__}".encode())
     raise UsageError(
-        f"a {kind.__name__} can not be compared with another one, so by('args') has no key for it: name one, as in "
+        f"a {kind.__name__} cannot be compared with another one, so Unique.by('args') has no key for it: name one, as in "
         "unique='invoice:{id}'."
     )
 

@@ -19,10 +19,10 @@ _FIELD = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """`concurrency`: so many jobs at once over all workers; `rate`, with `burst`: so many starts per period.
+class LimitSettings:
+    """`concurrency`: jobs that run at once, over all workers; `rate`, with `burst`: starts per period.
 
-    None: not limited in that way. A concurrency of 0 lets nothing start.
+    None: not limited in that way. With a concurrency of 0 nothing starts.
     """
 
     concurrency: int | None = None
@@ -30,11 +30,11 @@ class Limit:
     burst: float | None = None
 
     def __str__(self) -> str:
-        """Say it in words.
+        """Write it for people.
 
-        >>> str(Limit(2, Rate(100, 60), 20))
+        >>> str(LimitSettings(2, Rate(100, 60), 20))
         '2 at once, 100/min with a burst of 20'
-        >>> str(Limit())
+        >>> str(LimitSettings())
         'no limit'
 
         """
@@ -44,7 +44,7 @@ class Limit:
         return ", ".join(parts) or "no limit"
 
     def columns(self) -> dict[str, float | None]:
-        """Give it as the columns of `limits` and `queues`; `period` is in seconds."""
+        """Return it as the columns of `limits` and `queues`; `period` is in seconds."""
         rate = self.rate
         return {
             "concurrency": self.concurrency,
@@ -54,74 +54,71 @@ class Limit:
         }
 
 
-NO_LIMIT = Limit()
+NO_LIMIT = LimitSettings()
 
-declared_limits: dict[str, Limit] = {}
-"""By name of a limit; what `limit` was called with in this process."""
-declared_queue_limits: dict[str, Limit] = {}
-"""By name of a queue; what `queue_limit` was called with in this process."""
+declared_limits: dict[str, LimitSettings] = {}
+"""By name of a limit; what was declared in this process."""
+declared_queue_limits: dict[str, LimitSettings] = {}
+"""By name of a queue; what was declared in this process."""
 
 
-def limit(name: str, *, concurrency: int | None = None, rate: str | None = None, burst: float | None = None) -> None:
-    """Declare the limit of a key (`@job(limit_key=…)`); to be called where a module is imported.
+def declare_limit(
+    name: str, *, concurrency: int | None = None, rate: str | None = None, burst: float | None = None
+) -> None:
+    """Declare the limit of a key (`@job(limit=…)`), apart from any job. Call it where a module is imported.
 
-    `name`: a key such as "stripe", or a pattern that ends in `*`: "tenant:*" holds for "tenant:7", "tenant:8" and each
-    other one by itself. `concurrency`: so many jobs at once over all workers. `rate`: so many starts per period, such
-    as "100/min"; `burst`: so many of them may come at once (default: those of one period).
+    `name`: a key such as "stripe", or a pattern that ends in `*`: "tenant:*" applies to "tenant:7", "tenant:8" and each
+    other one by itself. `concurrency`: jobs that run at once, over all workers. `rate`: starts per period, such as
+    "100/min"; `burst`: how many of them may come at once (None: those of one period).
 
     Workers write it into the table `limits` when they start. What an operator has set there stays.
 
     Raises:
-        UsageError: a value that can not be used, or the name was declared otherwise before.
+        UsageError: a value that cannot be used, or the name was declared otherwise before.
 
     """
     name = check_no_template(check_limit_name(name))
-    _declare(declared_limits, name, make_limit(concurrency, rate, burst), f"limit({shorten_repr(name)}, …)")
+    _declare(declared_limits, name, make_limit(concurrency, rate, burst), f"the limit {shorten_repr(name)}")
 
 
-def queue_limit(
+def declare_queue_limit(
     queue: str, *, concurrency: int | None = None, rate: str | None = None, burst: float | None = None
 ) -> None:
-    """Declare the limit of a queue over all workers, as `limit` does for a key.
+    """Declare the limit of a queue over all workers, as `declare_limit` does for a key.
 
     Raises:
-        UsageError: a value that can not be used, or the queue's limit was declared otherwise before.
+        UsageError: a value that cannot be used, or the queue's limit was declared otherwise before.
 
     """
     name = check_queue(queue)
-    _declare(declared_queue_limits, name, make_limit(concurrency, rate, burst), f"queue_limit({shorten_repr(name)}, …)")
+    _declare(
+        declared_queue_limits, name, make_limit(concurrency, rate, burst), f"the limit of queue {shorten_repr(name)}"
+    )
 
 
-def declare_limit_of(
-    limit_key: str | None, *, concurrency: int | None = None, rate: str | None = None, burst: float | None = None
-) -> None:
-    """Declare the limit that `@job(limit_key=…, concurrency=…)` has beside its key; nothing where it has none.
-
-    Of the key "tenant:{tenant_id}" it is the limit "tenant:*".
+def declare_limit_of(key: str, settings: LimitSettings) -> None:
+    """Declare the limit that a job has beside its key; of the key "tenant:{tenant_id}" it is the limit "tenant:*".
 
     Raises:
-        UsageError: a value that can not be used, or a key that no pattern stands for.
+        UsageError: no pattern matches all keys of the template, or the limit was declared otherwise before.
+
+    """
+    name = check_no_template(check_limit_name(name_of_template(key)))
+    _declare(declared_limits, name, settings, f"the limit {shorten_repr(name)}")
+
+
+def make_limit(concurrency: object = None, rate: object = None, burst: object = None) -> LimitSettings:
+    """Return the limit that was given.
+
+    Raises:
+        UsageError: a value that cannot be used, or nothing was given.
 
     """
     if concurrency is None and rate is None and burst is None:
-        return
-    if limit_key is None:
-        raise UsageError("concurrency=, rate= and burst= of @job are those of its limit_key=: give that too.")
-    limit(name_of_template(limit_key), concurrency=concurrency, rate=rate, burst=burst)
-
-
-def make_limit(concurrency: object = None, rate: object = None, burst: object = None) -> Limit:
-    """Check and put together what was given.
-
-    Raises:
-        UsageError: a value that can not be used, or nothing was given.
-
-    """
-    if concurrency is None and rate is None and burst is None:
-        raise UsageError("a limit of nothing: give concurrency=, rate= or both.")
+        raise UsageError("a limit without concurrency= and rate= limits nothing: give one of them, or both.")
     number = None if concurrency is None else check_whole("concurrency", concurrency, 0, MAX_CONCURRENCY)
     parsed = None if rate is None else parse_rate(rate)
-    return Limit(number, parsed, check_burst(burst, parsed))
+    return LimitSettings(number, parsed, check_burst(burst, parsed))
 
 
 def check_limit_name(name: object) -> str:
@@ -139,7 +136,7 @@ def check_limit_name(name: object) -> str:
 
 
 def check_no_template(name: str) -> str:
-    """Give the name of a limit that is to be set, or refuse a template, whose limit would hold for no key.
+    """Return the name of a limit that is to be set; a template is refused, because its limit would apply to no key.
 
     Raises:
         UsageError: it has braces.
@@ -157,7 +154,7 @@ def check_no_template(name: str) -> str:
 
 
 def pattern_of(key: str) -> str:
-    """Give the pattern that holds for a key if no limit has its very name: the part behind the last ':' replaced.
+    """Return the pattern that applies to a key that has no limit of its own: the part behind the last ':' replaced.
 
     >>> pattern_of("tenant:7"), pattern_of("shop:3:mail"), pattern_of("stripe")
     ('tenant:*', 'shop:3:*', '*')
@@ -167,24 +164,23 @@ def pattern_of(key: str) -> str:
     return f"{head}{colon}*"
 
 
-def name_of_template(limit_key: str) -> str:
-    """Give the name of the limit of all keys that a template makes.
+def name_of_template(key: str) -> str:
+    """Return the name of the limit of all keys that a template makes.
 
     >>> name_of_template("tenant:{tenant_id}"), name_of_template("stripe")
     ('tenant:*', 'stripe')
 
     Raises:
-        UsageError: no one pattern stands for them.
+        UsageError: no one pattern matches them.
 
     """
-    if not _FIELD.search(limit_key):
-        return limit_key
-    head, colon, _ = limit_key.rpartition(":")
+    if not _FIELD.search(key):
+        return key
+    head, colon, _ = key.rpartition(":")
     if not colon or _FIELD.search(head):
         raise UsageError(
-            f"limit_key={shorten_repr(limit_key)}: no one limit stands for its keys. Give it the form "
-            f"'tenant:{{tenant_id}}', "
-            "or declare limits with limit('…')."
+            f"{shown('limit', key)}: no one pattern matches its keys. Give it the form 'tenant:{{tenant_id}}', or "
+            "declare limits with declare_limit('…')."
         )
     return f"{head}:*"
 
@@ -195,7 +191,7 @@ def forget_declared() -> None:
     declared_queue_limits.clear()
 
 
-def _declare(declared: dict[str, Limit], name: str, new: Limit, call: str) -> None:
+def _declare(declared: dict[str, LimitSettings], name: str, new: LimitSettings, what: str) -> None:
     before = declared.setdefault(name, new)
     if before != new:
-        raise UsageError(f"{call} was declared before with {before}, and now with {new}: keep one of them.")
+        raise UsageError(f"{what} was declared before with {before}, and now with {new}: keep one of them.")

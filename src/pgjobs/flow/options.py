@@ -1,223 +1,228 @@
-"""The options that hold jobs up: whose turn it is, what a job counts for, and when it is not worth running any more."""
+"""The options that hold jobs up: which turn a job waits for, what it waits for, and until when it is worth running."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol, TypedDict
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import (
     MIN_SECONDS,
-    as_number,
+    Seconds,
+    as_int,
     as_seconds,
     as_str,
     check_choice,
     check_datetime,
     check_seconds,
     is_exactly,
+    shown,
 )
 from pgjobs.flow.keys import Template, check_key
-from pgjobs.flow.unique import IfFailed, OnConflict, UniqueBy, UniqueUntil, check_after, check_until
+from pgjobs.flow.values import Limit, OnConflict, Sequence, Unique
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from typing import Protocol
-
-    class NamedBreaker(Protocol):
-        """A circuit breaker, as far as it is known here."""
-
-        @property
-        def name(self) -> str:
-            """What its jobs know it by."""
+IfFailed = Literal["wait", "run", "cancel"]
+MAX_NEEDED = 10_000
+_MAX_ID = 2**63 - 1
 
 
-OnFailure = Literal["block", "skip", "end"]
-MAX_COST = 1_000_000.0
+class Handle(Protocol):
+    """What `after=` takes: a handle of a job, or anything else that has its `id`."""
+
+    @property
+    def id(self) -> int:
+        """The id of the job."""
+
+
+class NamedBreaker(Protocol):
+    """What `breaker=` takes beside a name: a `Breaker`, or anything else that has its `name`."""
+
+    @property
+    def name(self) -> str:
+        """The name of the breaker."""
+
+
+class FlowArguments(TypedDict, total=False):
+    """The options of `@job` and `Job.options` that hold jobs up."""
+
+    limit: str | Limit | None
+    """The key that limits look at, or the key with its limit."""
+    fair_by: str | None
+    """The parameter whose value says whose job it is, or a template: these take turns."""
+    sequence: str | Sequence | None
+    """A key whose jobs run one after another, in the order of their enqueues."""
+    breaker: str | NamedBreaker | None
+    """A circuit breaker, or the name of one."""
+    expires: Seconds | datetime | None
+    """When the job is no longer worth running: a duration from when it is due, or a datetime with a time zone."""
+    unique: str | Unique | None
+    """A key that one job has at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowOptions:
-    """How a job is held up. Nothing of it is set for most jobs, and then it costs nothing.
+    """What holds a job up: `FlowArguments`, checked. For most jobs nothing is set, and then it costs nothing.
 
-    `limit_key`: the key that limits look at. `cost`: tokens that it takes from a limit's rate (None: 1), or the name of
-    the parameter that says how many. `fair_by`: the parameter whose value is the tenant, or a template. `sequence`: the
-    jobs of one key run one after another. `on_failure`: what a failed job does to its sequence: block, skip or end.
-    `breaker`: the name of a circuit breaker. `expires`: when it is not worth running any more, as an aware datetime or
-    in seconds after it is due.
-
-    `unique`: a key that one job has at a time, or `by(…)`. `unique_until`: how long it has it: until it has finished,
-    or started; or until it has finished, and for so many seconds from when it was enqueued. `on_conflict`: what happens
-    to another one: skip it, replace the job that is there, or raise. `after`: the ids of the jobs that have to end
-    before. `if_failed`: what it does when one of them fails or is cancelled: wait, run or cancel.
-
-    Keys have 1 to 100 printable characters; with braces they are templates, as in `tenant:{tenant_id}`.
+    A text is kept as the value that it is short for, `breaker` as its name, `expires` in seconds or as a datetime.
+    `after`: the ids of the jobs that have to end before. `if_failed`: what the job does when one of these fails or is
+    cancelled: wait, run, or cancel itself.
 
     Raises:
-        UsageError: a value that can not be used.
+        UsageError: a value that cannot be used.
 
     """
 
-    limit_key: str | None = None
-    cost: float | str | None = None
+    limit: Limit | None = None
     fair_by: str | None = None
-    sequence: str | None = None
-    on_failure: OnFailure = "block"
+    sequence: Sequence | None = None
     breaker: str | None = None
     expires: float | datetime | None = None
-    unique: str | UniqueBy | None = None
-    unique_until: UniqueUntil = "finished"
-    on_conflict: OnConflict = "skip"
+    unique: Unique | None = None
     after: tuple[int, ...] | None = None
     if_failed: IfFailed = "wait"
 
     def __post_init__(self) -> None:
-        for name in ("limit_key", "sequence"):
-            self._keep_template(name, getattr(self, name))
+        for name, kind in (("limit", Limit), ("sequence", Sequence), ("unique", Unique)):
+            value = getattr(self, name)
+            if value is not None and not is_exactly(value, kind):
+                if as_str(value) is None:
+                    expected = f"give a key, such as 'tenant:{{id}}', or a {kind.__name__}"
+                    raise UsageError(f"{shown(name, value)}: {expected}.")
+                self._keep(name, kind(value))
         if self.fair_by is not None:
-            fair_by = as_str(self.fair_by)
-            if fair_by is None or not ("{" in fair_by or "}" in fair_by or fair_by.isidentifier()):
-                raise UsageError(
-                    f"fair_by={shorten_repr(self.fair_by)}: give the name of the parameter that says whose job it is, "
-                    "or a "
-                    "template such as '{country}:{tenant_id}'."
-                )
-            self._keep("fair_by", fair_by)
-            if not fair_by.isidentifier():
-                Template("fair_by", fair_by)
-        if self.cost is not None:
-            self._keep("cost", _checked_cost(self.cost))
-        self._keep("on_failure", check_choice("on_failure", self.on_failure, ("block", "skip", "end")))
+            self._keep("fair_by", _checked_fair_by(self.fair_by))
         if self.breaker is not None:
             self._keep("breaker", _breaker_name(self.breaker))
         if self.expires is not None:
             self._keep("expires", _checked_expires(self.expires))
-        if not is_exactly(self.unique, UniqueBy):
-            self._keep_template("unique", self.unique)
-        self._keep("unique_until", check_until(self.unique_until))
-        self._keep("on_conflict", check_choice("on_conflict", self.on_conflict, ("skip", "replace", "raise")))
         self._keep("if_failed", check_choice("if_failed", self.if_failed, ("wait", "run", "cancel")))
         if self.after is not None:
             self._keep("after", check_after(self.after))
-            if self.after and self.unique is not None and self.on_conflict == "replace":
-                raise UsageError("after= and on_conflict='replace' were both given: use one of them.")
+            if self.after and self.on_conflict == "replace":
+                raise UsageError("after= and Unique(on_conflict='replace') were both given: use one of them.")
 
     def _keep(self, name: str, value: object) -> None:
-        """Put the plain value in the place of a subclass's."""
-        if getattr(self, name) is not value:
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, name, value)
 
-    def _keep_template(self, name: str, value: object) -> None:
-        if value is None:
-            return
-        text = as_str(value)
-        Template(name, check_key(name, value) if text is None else text)
-        self._keep(name, text)
+    @property
+    def cost(self) -> float | str | None:
+        """What a job takes from the rate of its limit, or the name of the parameter that is the cost."""
+        return None if self.limit is None else self.limit.cost
+
+    @property
+    def on_conflict(self) -> OnConflict:
+        """What an enqueue does where another job has the unique key."""
+        return "skip" if self.unique is None else self.unique.on_conflict
 
     @property
     def has_lane(self) -> bool:
-        """Say whether its jobs take turns with others.
+        """Whether its jobs take turns with others.
 
         Those that expire do, because claims of plain jobs look at no more than when these are due.
         """
-        return any(x is not None for x in (self.fair_by, self.limit_key, self.sequence, self.breaker, self.expires))
+        return any(x is not None for x in (self.fair_by, self.limit, self.sequence, self.breaker, self.expires))
 
     @property
     def is_used(self) -> bool:
-        """Say whether its jobs are inserted by another statement than plain ones."""
-        return self.has_lane or bool(self.after) or self.unique is not None or self.cost is not None
+        """Whether its jobs are inserted by another statement than plain ones."""
+        return self.has_lane or bool(self.after) or self.unique is not None
 
     @property
     def is_checked(self) -> bool:
-        """Say whether its jobs, if it is used, are inserted by the function that looks at other jobs.
+        """Whether its jobs, if it is used, are inserted by the function that looks at other jobs.
 
         Those that do not wait for a turn are, too: they are few.
         """
         return self.unique is not None or bool(self.after) or not self.has_lane
 
     def templates(self) -> Iterator[Template]:
-        """Give what is made from a call's arguments, as far as it is set."""
+        """Yield what is made from a call's arguments, as far as it is set; `option` is the option's name."""
         if self.fair_by is not None:
             yield Template("fair_by", f"{{{self.fair_by}}}" if self.fair_by.isidentifier() else self.fair_by)
-        if self.limit_key is not None:
-            yield Template("limit_key", self.limit_key)
+        if self.limit is not None:
+            yield Template("limit", self.limit.key)
         if self.sequence is not None:
-            yield Template("sequence", self.sequence)
-        if isinstance(self.unique, str):
-            yield Template("unique", self.unique)
+            yield Template("sequence", self.sequence.key)
+        if self.unique is not None and self.unique.key is not None:
+            yield Template("unique", self.unique.key)
 
     def named(self) -> Iterator[tuple[str, str]]:
-        """Give each option that names parameters, with each of the names."""
+        """Yield each option that names parameters, as it was given, with each of the names."""
         for template in self.templates():
-            yield from ((template.option, name) for name in template.names)
+            text = self.fair_by if template.option == "fair_by" else template.text
+            yield from ((shown(template.option, text), name) for name in template.names)
         if isinstance(self.cost, str):
-            yield "cost", self.cost
+            yield shown("cost", self.cost), self.cost
+
+    def columns(self, *, checked: bool) -> dict[str, Any]:
+        """Return the parameters of an enqueue's statement that are the same for all calls.
+
+        `checked`: whether the statement is `enqueue_checked`, which looks at other jobs.
+        """
+        seconds = self.expires if isinstance(self.expires, float) else None
+        columns: dict[str, Any] = {
+            "on_failure": None if self.sequence is None else self.sequence.on_failure,
+            "expires_at": None if seconds is not None else self.expires,
+            "expires_after": seconds,
+        }
+        if checked:
+            columns |= {
+                "until_started": self.unique is not None and self.unique.until == "started",
+                "period": None if self.unique is None else self.unique.period,
+                "on_conflict": self.on_conflict,
+                "needed": list(self.after) if self.after else None,
+                "if_failed": self.if_failed,
+            }
+        return columns
 
 
 NO_FLOW = FlowOptions()
 FLOW_OPTIONS = frozenset(field.name for field in fields(FlowOptions))
 
-# What an option is for, by its name, and the other one without which it does nothing.
-_HALVES = {
-    "cost": ("limit_key", "it is what a job takes from the rate of its limit."),
-    "on_failure": (
-        "sequence",
-        "it is what a failed job does to its sequence. What a job does when one that it waits for fails is if_failed=.",
-    ),
-    "unique_until": ("unique", "it is how long a job has its unique key."),
-    "on_conflict": ("unique", "it is what happens to another job with the same unique key."),
-    "if_failed": (
-        "after",
-        "it is what a job does when one that it waits for fails. What it does to its sequence is on_failure=.",
-    ),
-}
 
-
-def check_dependent_options(flow: FlowOptions, given: Collection[str]) -> None:
-    """Refuse an option that was given, and has no effect without another one that is not there.
-
-    Those that a job has from before may lose the other one: `limit_key=None` is how one of its jobs is not limited.
+def check_after(after: Any) -> tuple[int, ...]:
+    """Return the ids of the jobs that one waits for, each once.
 
     Raises:
-        UsageError: there is one.
+        UsageError: they are neither handles nor ids, or more than 10,000.
 
     """
-    for option, (other, meaning) in _HALVES.items():
-        value = getattr(flow, option)
-        if option in given and value != getattr(NO_FLOW, option) and getattr(flow, other) is None:
-            raise UsageError(f"{option}={shorten_repr(value)} does nothing without {other}=: {meaning}")
-
-
-def _checked_cost(cost: object) -> float | str:
-    name = as_str(cost)
-    if name is not None and name.isidentifier():
-        return name
-    return check_cost(cost)
-
-
-def check_cost(cost: object) -> float:
-    """Give the tokens that a job takes from a rate.
-
-    Raises:
-        UsageError: it is no number above 0, or too large.
-
-    """
-    number = as_number(cost)
-    # A cost is stored with 32 bits: what becomes 0 there is none.
-    if number is None or not 1e-6 <= number <= MAX_COST:
+    try:
+        if is_exactly(after, str) or is_exactly(after, bytes) or not issubclass(type(after), Iterable):
+            raise TypeError
+        ids = {as_int(job if as_int(job) is not None else job.id) for job in after}
+    except Exception:  # an object of any class, which may raise anything
+        raise UsageError(f"after={shorten_repr(after)}: give a list of what enqueue returned, or of ids.") from None
+    known = sorted(job for job in ids if job is not None and 1 <= job <= _MAX_ID)
+    if len(known) != len(ids):
+        raise UsageError(f"after={shorten_repr(after)}: give a list of what enqueue returned, or of ids from 1 on.")
+    if len(known) > MAX_NEEDED:
         raise UsageError(
-            f"cost={shorten_repr(cost)}: give a number from 0.000001 to {MAX_COST:,.0f}, or the name of the parameter "
-            "that is one."
+            f"after= has {len(known):,} jobs, the maximum is {MAX_NEEDED:,}: let one job wait for some of them."
         )
-    return float(number)
+    return tuple(known)
+
+
+def _checked_fair_by(value: object) -> str:
+    fair_by = as_str(value)
+    if fair_by is None or not ("{" in fair_by or "}" in fair_by or fair_by.isidentifier()):
+        raise UsageError(
+            f"{shown('fair_by', value)}: give the name of the parameter that says whose job it is, or a template such "
+            "as '{country}:{tenant_id}'."
+        )
+    if not fair_by.isidentifier():
+        Template("fair_by", fair_by)
+    return fair_by
 
 
 def _breaker_name(breaker: Any) -> str:
     if as_str(breaker) is None:
         try:
             breaker = breaker.name
-        except Exception:  # it is no breaker, or an object that answers nonsense
+        except Exception:  # not a breaker, or an object whose attributes raise
             raise UsageError(f"breaker={shorten_repr(breaker)}: give a Breaker, or the name of one.") from None
     return check_key("breaker", breaker)
 

@@ -1,7 +1,12 @@
-"""The options of a job: their defaults, and what is refused. Plain values, no SQL."""
+"""The options of a job: what `@job` and `Job.options` take, and the checked values that they become. No SQL.
+
+A new option is a line of one of the TypedDicts and a field of `JobOptions` (or of `FlowOptions`, if it holds jobs up),
+with its check; `job`, `Job.options` and the help for misspelled names follow from these.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -22,31 +27,75 @@ from pgjobs.core.validate import (
     check_whole,
     is_exactly,
 )
-from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowOptions
+from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowArguments, FlowOptions, Handle, IfFailed
 from pgjobs.jobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
 MAX_ATTEMPTS = 1_000_000
 Executor = Literal["thread", "async", "process"]
-_EXECUTORS = ("thread", "async", "process")
 PayloadKind = Literal["pickle", "json"]
+ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
+_EXECUTORS = ("thread", "async", "process")
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 DEFAULT_MAX_ATTEMPTS = 5
 
 
+class _BothOptions(FlowArguments, total=False):
+    """The options that `@job` gives and `Job.options` changes."""
+
+    queue: str
+    """Where its jobs go, up to 100 characters. Default: "default"."""
+    priority: int
+    """0 (first) to 9 (last). Default: 5."""
+    max_attempts: int
+    """How often a job may be tried. Default: 5."""
+    timeout: Seconds | None
+    """What an attempt may take. None, the default: no limit."""
+    executor: Executor | None
+    """Where it runs. None, the default: "async" for `async def`, "thread" for all else."""
+    summary: bool
+    """Whether a readable form of the call is stored with the job. Default: True."""
+
+
+class JobArguments(_BothOptions, total=False):
+    """The options of `@job`."""
+
+    name: str | None
+    """What rows call the job, so that it is found after its function has moved. None: `module:qualname`."""
+    aliases: Iterable[str]
+    """Older names: rows that have one of them still find the job, once a worker has imported its module."""
+    backoff: Backoff | Seconds | None
+    """The time between attempts, or a function from the attempt (1, 2, …) to seconds. None: `ExponentialBackoff()`."""
+    retry_on: ExceptionTypes
+    """The exceptions that are worth another attempt. None given: all of them."""
+    give_up_on: ExceptionTypes
+    """The exceptions that are not, even if `retry_on` has them."""
+    payload: PayloadKind
+    """How the arguments travel: "pickle", the default, or "json", which SQL and other languages can write as well."""
+
+
+class OptionChanges(_BothOptions, total=False):
+    """The options of `Job.options`, for one enqueue."""
+
+    delay: Seconds
+    """When the job is due, from now. Replaces `run_at`."""
+    run_at: datetime | None
+    """When the job is due, with a time zone. Replaces `delay`."""
+    after: Iterable[int | Handle] | None
+    """The jobs that have to end before, as handles or ids."""
+    if_failed: IfFailed
+    """What the job does when one of these fails or is cancelled: "wait", the default, "run", or "cancel" itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """How a job is to be run.
+    """How a job is to be run: the options that `@job` and `Job.options` were given, checked. Durations are in seconds.
 
-    `queue`: up to 100 characters. `priority`: 0 (first) to 9. `max_attempts`: how often it may be tried. `timeout`:
-    seconds that an attempt may take (None: no limit). `delay`: seconds from now; `run_at`: an aware datetime, from 1970
-    to 9998; only one of them. `executor`: thread, async or process (None: async for `async def`, thread for all else).
-    `summary`: store a readable form of the call. `payload`: how the arguments travel, pickle or json. `policy`:
-    backoff, retry_on, give_up_on; read from the code when the job runs, all else is stored with the job. `flow`: what
-    holds it up.
+    `policy`: backoff, retry_on and give_up_on; it is read from the code when the job runs, all else is stored with the
+    job. `flow`: the options that hold it up.
 
     Raises:
-        UsageError: a value that can not be used.
+        UsageError: a value that cannot be used.
 
     """
 
@@ -87,7 +136,7 @@ class JobOptions:
 
     def _check_flow(self) -> None:
         if not is_exactly(self.flow, FlowOptions):
-            raise UsageError(f"flow={shorten_repr(self.flow)}: give a Flow, or its options by their names.")
+            raise UsageError(f"flow={shorten_repr(self.flow)}: give FlowOptions, or its options by their names.")
         expires = self.flow.expires
         if isinstance(expires, datetime) and self.run_at is not None and expires <= self.run_at:
             raise UsageError(
@@ -96,15 +145,15 @@ class JobOptions:
             )
 
     def _keep(self, name: str, value: object) -> None:
-        """Put the plain value in the place of a subclass's."""
+        """Store the plain value instead of a subclass's."""
         if getattr(self, name) is not value:
             object.__setattr__(self, name, value)
 
     def changed(self, **changes: Any) -> JobOptions:
-        """Give these options with some changed; `delay` and `run_at` replace one another.
+        """Return these options with some changed; `delay` and `run_at` replace one another.
 
         Raises:
-            UsageError: a value that can not be used.
+            UsageError: a value that cannot be used.
 
         """
         if changes.get("run_at") is not None and "delay" not in changes:
@@ -117,15 +166,24 @@ class JobOptions:
         return replace(self, **changes)
 
 
-def make_policy(
-    backoff: Backoff | Seconds | None,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...],
-    give_up_on: type[BaseException] | tuple[type[BaseException], ...],
-) -> RetryPolicy:
-    """Check and put together what decides about retries; a number as backoff is that many seconds, always.
+def make_options(given: JobArguments) -> JobOptions:
+    """Return the options of a job that is decorated with these arguments.
 
     Raises:
-        UsageError: the backoff is neither seconds nor callable, or a type is no exception.
+        UsageError: a value that cannot be used.
+
+    """
+    rest: dict[str, Any] = {**given}
+    policy = make_policy(rest.pop("backoff", None), rest.pop("retry_on", ()), rest.pop("give_up_on", ()))
+    flow = FlowOptions(**{name: rest.pop(name) for name in FLOW_OPTIONS.intersection(rest)})
+    return JobOptions(policy=policy, flow=NO_FLOW if flow == NO_FLOW else flow, **rest)
+
+
+def make_policy(backoff: Backoff | Seconds | None, retry_on: ExceptionTypes, give_up_on: ExceptionTypes) -> RetryPolicy:
+    """Return what decides about retries. A duration as backoff is the same after every attempt.
+
+    Raises:
+        UsageError: the backoff is neither a duration nor callable, or a type is not an exception.
 
     """
     if backoff is None:
@@ -134,6 +192,7 @@ def make_policy(
         backoff = Constant(seconds)
     elif not callable(backoff):
         raise UsageError(
-            f"backoff={shorten_repr(backoff)}: give seconds, or a function from the attempt (1, 2, …) to seconds."
+            f"backoff={shorten_repr(backoff)}: give seconds, a timedelta, or a function from the attempt (1, 2, …) to "
+            "seconds."
         )
     return RetryPolicy(backoff, check_exceptions("retry_on", retry_on), check_exceptions("give_up_on", give_up_on))

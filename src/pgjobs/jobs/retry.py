@@ -36,7 +36,7 @@ Backoff: TypeAlias = Callable[[int], float]
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Exponential:
+class ExponentialBackoff:
     """Exponential backoff: `base` after the first attempt, times `factor` after each, `maximum` at most.
 
     `base` and `maximum` are given in seconds or as timedeltas, and kept in seconds. With `jitter` (the default) the
@@ -57,11 +57,11 @@ class Exponential:
     ) -> None:
         number = as_number(factor)
         if number is None or number < 1:
-            raise UsageError(f"{shown('Exponential.factor', factor)}: give a number from 1 on.")
-        object.__setattr__(self, "base", check_seconds("Exponential.base", base))
+            raise UsageError(f"{shown('ExponentialBackoff.factor', factor)}: give a number from 1 on.")
+        object.__setattr__(self, "base", check_seconds("ExponentialBackoff.base", base))
         object.__setattr__(self, "factor", float(number))
-        object.__setattr__(self, "maximum", check_seconds("Exponential.maximum", maximum))
-        object.__setattr__(self, "jitter", check_bool("Exponential.jitter", jitter))
+        object.__setattr__(self, "maximum", check_seconds("ExponentialBackoff.maximum", maximum))
+        object.__setattr__(self, "jitter", check_bool("ExponentialBackoff.jitter", jitter))
 
     def ceiling(self, attempt: int) -> float:
         """Give the longest delay that may follow the attempt, in seconds."""
@@ -90,7 +90,7 @@ class Constant:
         return self.seconds
 
 
-DEFAULT_BACKOFF = Exponential()
+DEFAULT_BACKOFF = ExponentialBackoff()
 
 
 @dataclass(frozen=True, slots=True)

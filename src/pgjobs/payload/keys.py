@@ -11,8 +11,7 @@ from pgjobs.core.callables import parameters_of, unwrap
 from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.flow.keys import text_of
-from pgjobs.flow.options import check_cost
-from pgjobs.flow.unique import UniqueBy
+from pgjobs.flow.values import check_cost
 from pgjobs.jobs.handle import JobHandle, as_handle, as_handles
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pgjobs.flow.options import FlowOptions
 
 SEPARATOR = "\x1f"  # of the keys in a lane: it cannot be printed, so no key contains it
-_LANE_OPTIONS = ("fair_by", "limit_key", "sequence")
+_LANE_OPTIONS = ("fair_by", "limit", "sequence")
 
 
 class CallKeys(NamedTuple):
@@ -78,7 +77,7 @@ class FlowKeys:
         if self._same_lane and flow.has_lane:
             self._lane = SEPARATOR.join((*("" if part is None else part.render({}) for part in parts), self._breaker))
         self._unique: Template | None = templates.get("unique")
-        self._by = flow.unique if isinstance(flow.unique, UniqueBy) else None
+        self._by = None if flow.unique is None else flow.unique.parts
         self._cost = None if isinstance(flow.cost, str) else flow.cost
         self._cost_argument = _argument(self._parameters, "cost", flow.cost) if isinstance(flow.cost, str) else None
         named: dict[str, _Argument] = {}
@@ -92,7 +91,7 @@ class FlowKeys:
         self.statement = "enqueue_checked" if flow.is_checked else "enqueue_controlled"
         """The name of the statement that inserts one job."""
         self.batch_statement = "enqueue_checked" if flow.is_checked else "enqueue_many_controlled"
-        self.common = _common(flow)
+        self.common = flow.columns(checked=flow.is_checked)
         """The parameters of these statements that are the same for all calls."""
 
     def call_keys(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallKeys:
@@ -134,7 +133,7 @@ class FlowKeys:
                 cost = check_cost(value)
             if self._unique is not None:
                 key = self._unique.render(texts)
-            elif self._by is not None:
+            elif self._by:
                 key = self._digest(self._by, args, kwargs)
         except EnqueueError:
             raise
@@ -220,13 +219,13 @@ class FlowKeys:
             "known which argument that is: give it by name."
         )
 
-    def _digest(self, by: UniqueBy, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    def _digest(self, by: frozenset[str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         from pgjobs.flow.digest import digest  # imported lazily: hashlib is slow to import
 
         same: dict[str, Any] = {"task": self._task}
-        if "queue" in by.parts:
+        if "queue" in by:
             same["queue"] = self._queue
-        if "args" in by.parts:
+        if "args" in by:
             method = getattr(self._function, "function", None)
             same["self"] = method.__self__ if isinstance(method, MethodType) else None
             same["args"] = dict(self._parameters.bound(args, kwargs))
@@ -240,21 +239,3 @@ def _argument(parameters: Parameters, option: str, name: str) -> _Argument:
     except LookupError:
         default = _MISSING
     return _Argument(name, option, position, default)
-
-
-def _common(flow: FlowOptions) -> dict[str, Any]:
-    seconds = flow.expires if isinstance(flow.expires, float) else None
-    common: dict[str, Any] = {
-        "on_failure": None if flow.sequence is None else flow.on_failure,
-        "expires_at": None if seconds is not None else flow.expires,
-        "expires_after": seconds,
-    }
-    if flow.is_checked:
-        common |= {
-            "until_started": flow.unique_until == "started",
-            "period": flow.unique_until if isinstance(flow.unique_until, float) else None,
-            "on_conflict": flow.on_conflict,
-            "needed": list(flow.after) if flow.after else None,
-            "if_failed": flow.if_failed,
-        }
-    return common

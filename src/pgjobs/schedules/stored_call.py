@@ -8,18 +8,16 @@ from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.errors import EnqueueError, UsageError
+from pgjobs.flow.options import NO_FLOW
 
 if TYPE_CHECKING:
     from pgjobs.payload.keys import FlowKeys
 
 # The statements of such jobs, and what each needs beside the columns of a schedule. No other one is ever run, whatever
 # a row says.
-_COMMON = ("on_failure", "expires_at", "expires_after")
 _CELLS = {
-    "enqueue_controlled": (*_COMMON, "lane", "cost"),
-    "enqueue_checked": (
-        *(*_COMMON, "lanes", "costs", "keys", "until_started", "period", "on_conflict", "needed", "if_failed"),
-    ),
+    "enqueue_controlled": (*NO_FLOW.columns(checked=False), "lane", "cost"),
+    "enqueue_checked": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
 }
 
 

@@ -13,7 +13,19 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import create_engine
 
-from pgjobs import Exponential, PgjobsError, Retry, Snooze, configure, enqueue, enqueue_many, job
+from pgjobs import (
+    ExponentialBackoff,
+    Limit,
+    PgjobsError,
+    Retry,
+    Sequence,
+    Snooze,
+    Unique,
+    configure,
+    enqueue,
+    enqueue_many,
+    job,
+)
 from pgjobs.cli.main import main
 from pgjobs.core.config import Settings, forget_settings
 from pgjobs.core.text import shorten_repr
@@ -71,17 +83,18 @@ OPTIONS = {
     "run_at": ["a naive datetime", "a date", "the year 1", "the year 9999 in UTC-14", "a time zone that raises"],
     "executor": ["''", "a million characters", "an object that raises when it is asked anything"],
     "summary": ["None", "''", "an object that raises when it is asked anything"],
-    "limit_key": ["''", "'a\\0b'", "a million characters", "b'x'"],
-    "cost": ["0", "-1", "NaN", "''"],
+    "limit": ["''", "'a\\0b'", "a million characters", "b'x'"],
     "fair_by": ["' '", "0"],
-    "on_failure": ["None", "''"],
     "breaker": ["''", "an object that raises when it is asked anything"],
     "expires": ["0", "a naive datetime"],
     "unique": ["''", "0"],
-    "unique_until": ["0", "None", "infinity"],
-    "on_conflict": ["None"],
     "after": ["0", "'a\\0b'", "an object that raises when it is asked anything"],
     "nonsense": ["0"],
+}
+PARTS: dict[str, tuple[Any, list[str]]] = {
+    "Limit": (Limit, ["concurrency -1", "rate ''", "burst 0", "cost 0", "cost NaN"]),
+    "Unique": (Unique, ["until 0", "until None", "until infinity", "on_conflict None"]),
+    "Sequence": (Sequence, ["on_failure None", "on_failure ''"]),
 }
 SETTINGS = {
     "database_url": ["0", "b'x'"],
@@ -141,14 +154,17 @@ def of_options(_: str) -> Iterator[Tried]:
     for name, values in OPTIONS.items():
         for value in values:
             yield refusal(f"`options({name}=…)` with {value}", partial(tasks.healthy.options, **{name: VALUES[value]}))
+    for name, (kind, parts) in PARTS.items():
+        for part, value in (each.split(" ", 1) for each in parts):
+            yield refusal(f"`{name}('a', {part}=…)` with {value}", partial(kind, "a", **{part: VALUES[value]}))
     for name in ("backoff", "retry_on", "give_up_on", "payload"):
         make: Any = partial(job, **{name: VALUES["'\\x1b[31m'"]})
         yield refusal(f"`@job({name}=…)` with '\\x1b[31m'", make)
     for value in ("0", "'a\\0b'", "object", "an object that raises when it is asked anything"):
         yield refusal(f"`@job` of {value}", partial(job, VALUES[value]))
-    for name, kind in (("Snooze", Snooze), ("Retry", Retry), ("Exponential", Exponential)):
+    for name, make in (("Snooze", Snooze), ("Retry", Retry), ("ExponentialBackoff", ExponentialBackoff)):
         for value in ("-1", "NaN", "Decimal(5)"):
-            yield refusal(f"`{name}` with {value}", partial(kind, VALUES[value]))
+            yield refusal(f"`{name}` with {value}", partial(make, VALUES[value]))
 
 
 def of_settings(_: str) -> Iterator[Tried]:

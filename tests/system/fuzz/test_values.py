@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from pgjobs import (
     Breaker,
     Cancel,
-    Exponential,
+    ExponentialBackoff,
     JobOptions,
+    Limit,
     PgjobsError,
     Retry,
+    Sequence,
     Settings,
     Snooze,
+    Unique,
     UsageError,
-    by,
     configure,
     enqueue,
     enqueue_many,
@@ -52,8 +54,12 @@ VALUE = st.one_of(
 )
 OF_JOB = ["queue", "priority", "max_attempts", "timeout", "executor", "backoff", "retry_on", "give_up_on", "summary"]
 OF_ENQUEUE = ["queue", "priority", "max_attempts", "timeout", "delay", "run_at", "executor", "summary"]
-OF_FLOW = ["limit_key", "cost", "fair_by", "sequence", "on_failure", "breaker", "expires"]
-OF_FLOW += ["unique", "unique_until", "on_conflict"]
+OF_FLOW = ["limit", "fair_by", "sequence", "breaker", "expires", "unique"]
+PARTS: dict[Any, list[str]] = {
+    Limit: ["concurrency", "rate", "burst", "cost"],
+    Unique: ["until", "on_conflict"],
+    Sequence: ["on_failure"],
+}
 OF_SETTINGS = [*Settings.__dataclass_fields__, "nonsense"]
 
 
@@ -95,9 +101,13 @@ def test_no_value_is_too_odd_for_an_option_a_setting_or_an_outcome(which: str) -
     for name in (*OF_ENQUEUE, *OF_FLOW, "after", "if_failed"):
         tried(lambda name=name: tasks.healthy.options(**{name: value}))  # type: ignore[misc]
     tried(lambda: tasks.healthy.options(after=[value]))
-    tried(lambda: by(value))
+    tried(lambda: Unique.by(value))
+    for kind, parts in PARTS.items():
+        tried(lambda kind=kind: kind(value))  # type: ignore[misc]
+        for name in parts:
+            tried(lambda kind=kind, name=name: kind("key", **{name: value}))  # type: ignore[misc]
     for name in ("base", "factor", "maximum", "jitter"):
-        tried(lambda name=name: Exponential(**{name: value}))  # type: ignore[misc]
+        tried(lambda name=name: ExponentialBackoff(**{name: value}))  # type: ignore[misc]
     for name in ("name", "failures", "window", "min_calls", "cooldown", "probes", "on"):
         tried(lambda name=name: Breaker(**{"name": "x", name: value}))  # type: ignore[misc]
     for name in OF_SETTINGS:

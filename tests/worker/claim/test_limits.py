@@ -15,7 +15,7 @@ from benchmarks.limit_check import play
 from pgjobs import enqueue_many
 from pgjobs.admin import list_limits, set_limit
 from pgjobs.db.statements import statement
-from pgjobs.flow.limits import Limit
+from pgjobs.flow.limits import LimitSettings
 from pgjobs.flow.rates import Rate, refill
 from tests.support import tasks
 from tests.support.worker import QUICK, drain, scalar, wait_for, work
@@ -31,12 +31,12 @@ AT_ONCE = """
     FROM seen AS a
 """
 DECLARES = """
-from pgjobs import job, limit, queue_limit
-limit("a:*", concurrency=3)
-queue_limit("slow", rate="5/min")
+from pgjobs import declare_limit, declare_queue_limit, job
+declare_limit("a:*", concurrency=3)
+declare_queue_limit("slow", rate="5/min")
 @job
 def later():
-    limit("b", concurrency=1)
+    declare_limit("b", concurrency=1)
 """
 
 
@@ -50,10 +50,10 @@ def test_each_key_has_its_own_slots_and_a_killed_worker_gives_them_back(
     database_url: str, conn: psycopg.Connection
 ) -> None:
     tasks.make_seen(conn)
-    set_limit(conn, "tenant:*", Limit(2))
-    set_limit(conn, "tenant:c", Limit(1))
+    set_limit(conn, "tenant:*", LimitSettings(2))
+    set_limit(conn, "tenant:c", LimitSettings(1))
     for key in "abc":
-        enqueue_many(conn, tasks.note.options(limit_key=f"tenant:{key}"), [(key, 0.1)] * 8)
+        enqueue_many(conn, tasks.note.options(limit=f"tenant:{key}"), [(key, 0.1)] * 8)
     env = {tasks.URL: database_url}
     with work(database_url, "-q", "default:4", *QUICK, "--processes", 4, env=env, ready=False) as running:
         wait_for(conn, "(SELECT count(*) FROM seen) > 4", log=lambda: running.output)
@@ -66,7 +66,7 @@ def test_each_key_has_its_own_slots_and_a_killed_worker_gives_them_back(
 
 def test_a_limit_that_is_set_while_jobs_run_holds_within_a_second(database_url: str, conn: psycopg.Connection) -> None:
     tasks.make_seen(conn)
-    enqueue_many(conn, tasks.note.options(limit_key="k"), [("k", 0.05)] * 400)
+    enqueue_many(conn, tasks.note.options(limit="k"), [("k", 0.05)] * 400)
     with work(database_url, "-q", "default:4", env={tasks.URL: database_url}) as running:
         wait_for(conn, "(SELECT count(*) FROM seen) > 10", log=lambda: running.output)
         conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k', 1)")
@@ -85,8 +85,8 @@ def test_a_limit_that_is_set_while_jobs_run_holds_within_a_second(database_url: 
 
 def test_a_rate_lets_the_burst_through_and_then_so_many_per_period(database_url: str, conn: psycopg.Connection) -> None:
     tasks.make_seen(conn)
-    set_limit(conn, "k", Limit(None, Rate(10, 1), 5))
-    enqueue_many(conn, tasks.mark_job.options(limit_key="k"), [("k",)] * 20)
+    set_limit(conn, "k", LimitSettings(None, Rate(10, 1), 5))
+    enqueue_many(conn, tasks.mark_job.options(limit="k"), [("k",)] * 20)
     env = {tasks.URL: database_url}
     with work(database_url, "-q", "default:4", "--processes", 2, env=env, ready=False) as running:
         wait_for(conn, "(SELECT count(*) FROM seen) = 20", log=lambda: running.output)

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from pgjobs import JobHandle, enqueue, enqueue_many
+from pgjobs import JobHandle, Sequence, enqueue, enqueue_many
 from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
-from pgjobs.flow.unique import IfFailed
+from pgjobs.flow.options import IfFailed
 from tests.support import tasks_flow as tasks
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, Work, drain, scalar, states, wait_for, work
@@ -114,9 +114,9 @@ def test_a_failed_job_blocks_its_sequence_until_it_is_discarded_or_succeeds(
 def test_a_failed_job_that_says_skip_is_skipped_and_one_that_says_end_ends_its_sequence(
     conn: psycopg.Connection, database_url: str, notes: Notes
 ) -> None:
-    enqueue(conn, tasks.refuse.options(on_failure="skip"), 1)
+    enqueue(conn, tasks.refuse.options(sequence=Sequence("account:{account}", on_failure="skip")), 1)
     skipped = enqueue(conn, tasks.post, 1, 1).id
-    bad = enqueue(conn, tasks.refuse.options(on_failure="end"), 2).id
+    bad = enqueue(conn, tasks.refuse.options(sequence=Sequence("account:{account}", on_failure="end")), 2).id
     ended = [enqueue(conn, tasks.post, 2, 1).id for _ in range(3)]
     after_it = enqueue(conn, tasks.step.options(after=ended[-1:], if_failed="run"), "after").id
     drain(database_url, env=notes.env)

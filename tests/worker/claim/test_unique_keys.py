@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from pgjobs import enqueue, enqueue_many
+from pgjobs import Unique, enqueue, enqueue_many
 from pgjobs.worker.supervisor import retention
 from pgjobs.worker.supervisor.retention import Retention
 from tests.support import tasks_unique
@@ -62,8 +62,8 @@ def test_keys_that_nobody_has_any_more_go_in_steps_and_the_others_stay(
     database_url: str, conn: psycopg.Connection
 ) -> None:
     enqueue_many(conn, touch, [(n,) for n in range(2 * retention.KEYS + 10)])
-    enqueue_many(conn, touch.options(unique="started:{number}", unique_until="started"), [(n,) for n in range(3)])
-    enqueue_many(conn, touch.options(unique="held:{number}", unique_until=3600), [(n,) for n in range(2)])
+    enqueue_many(conn, touch.options(unique=Unique("started:{number}", until="started")), [(n,) for n in range(3)])
+    enqueue_many(conn, touch.options(unique=Unique("held:{number}", until=3600)), [(n,) for n in range(2)])
     conn.execute("UPDATE pgjobs.jobs SET status = 'cancelled', finished_at = now() WHERE id % 2 = 0 OR id > 1013")
     with psycopg.connect(database_url) as other:
         again = enqueue(other, touch, 1)
