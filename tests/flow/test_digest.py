@@ -100,8 +100,8 @@ def test_what_can_not_be_compared_or_is_nested_too_deeply_is_refused() -> None:
     for _ in range(5_000):
         deep = [deep]
     for value, said in (
-        (object(), "a object can not"),
-        ([lambda: 1], "a function can not"),
+        (object(), "a object cannot"),
+        ([lambda: 1], "a function cannot"),
         (deep, "nested too deeply"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -1,7 +1,7 @@
 """A digest of values that is the same for equal ones, in every process and version of Python.
 
 A pickle is not: it depends on which of two equal strings are one object. So plain values are written down here with
-their kind, and what has no order gets one. What else there is can not be compared, and is refused.
+their kind, and what has no order gets one. Everything else cannot be compared, and is refused.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def _written(value: Any) -> bytes:
     if issubclass(kind, type):
         return _field("class", f"{value.__module__}:{value.__qualname__}".encode())
     raise UsageError(
-        f"a {kind.__name__} cannot be compared with another one, so Unique.by('args') has no key for it: name one, as in "
-        "unique='invoice:{id}'."
+        f"a {kind.__name__} cannot be compared with another one, so Unique.by('args') has no key for it: name one, as "
+        "in unique='invoice:{id}'."
     )
 
 
