@@ -22,7 +22,7 @@ from pgjobs.flow.limits import declare_limit_of
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.checks import check_changes, check_function, check_parameters, no_option
 from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges, make_options
-from pgjobs.jobs.registry import check_names, find_job
+from pgjobs.jobs.registry import check_names, find_job, register
 from pgjobs.jobs.wire import job_by_name, job_from_function, job_with_options
 
 P = ParamSpec("P")
