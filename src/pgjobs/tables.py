@@ -1,12 +1,12 @@
-"""The tables as SQLAlchemy objects, to ask about jobs in one's own SQL; nothing else in pgjobs needs them.
+"""The tables as SQLAlchemy objects, for an application's own queries; nothing else in pgjobs needs them.
 
     from pgjobs.tables import jobs
 
     waiting = select(jobs.c.queue, func.count()).where(jobs.c.status == "queued").group_by(jobs.c.queue)
     mine = select(Order, jobs.c.status).join(jobs, jobs.c.id == Order.receipt_job_id)
 
-They describe what `pgjobs migrate` makes; they are not meant to create it, and belong to a `metadata` of their own, so
-that an alembic autogenerate of the application does not see them. `make_tables` gives them for another schema.
+They describe what `pgjobs migrate` creates, and are not meant to create it. They belong to a `metadata` of their own,
+so that an alembic autogenerate of the application does not see them. `make_tables` describes those of another schema.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Tables(NamedTuple):
     workers: Table
     """The workers that are alive."""
     queues: Table
-    """The switches of queues."""
+    """The settings and switches of queues."""
     retention: Table
-    """One row: how long what has finished is kept."""
+    """One row: how long finished jobs and dead letters are kept."""
     schedules: Table
-    """What is to be enqueued when."""
+    """What is enqueued when."""
     schedule_owners: Table
     """The supervisors whose code declares schedules."""
     limits: Table
-    """How many jobs of a key may run at once, and how many in a period."""
+    """Limits of keys: how many jobs run at once, and how many start in a period."""
     tenants: Table
-    """How many turns a tenant gets, where it is not one."""
+    """The weights of tenants, where they are not 1."""
     buckets: Table
-    """What is left of rates."""
+    """The token buckets of rates."""
     dependencies: Table
-    """Who waits for whom."""
+    """Which job waits for which."""
     unique_keys: Table
     """Which job has a unique key, or had it last."""
     breakers: Table
@@ -75,175 +75,131 @@ class Tables(NamedTuple):
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
-    """Describe the tables of a schema, in `metadata` (default: one of their own).
+    """Describe the tables of a schema, in `metadata` (default: a new one).
 
     Raises:
-        UsageError: the schema's name can not be used.
+        UsageError: the schema's name cannot be used.
 
     """
-    schema = Settings(schema=schema).schema  # it gets into the SQL of a default
+    schema = Settings(schema=schema).schema  # checked: it is part of the SQL of a default
     metadata = MetaData() if metadata is None else metadata
-    jobs = Table("jobs", metadata, *_job_columns(schema), *_flow_columns(), schema=schema)
-    dead_jobs = Table(
-        "dead_jobs",
-        metadata,
-        *_job_columns(None),
-        *_flow_columns(),
-        Column("died_at", _MOMENT, nullable=False, server_default=text("now()")),
-        schema=schema,
-    )
-    workers = Table(
-        "workers",
-        metadata,
-        Column("id", BigInteger, Identity(), primary_key=True),
-        Column("host", Text, nullable=False),
-        Column("pid", Integer, nullable=False),
-        Column("queues", JSONB, nullable=False),
-        Column("version", Text, nullable=False),
-        Column("state", Text, nullable=False, server_default=text("'running'")),
-        Column("started_at", _MOMENT, nullable=False, server_default=text("now()")),
-        Column("heartbeat_at", _MOMENT, nullable=False, server_default=text("now()")),
-        Column("rescue_after", REAL),
-        Column("signs", Boolean),
-        Column("pooled", Boolean),
-        Column("clock_ahead", REAL),
-        schema=schema,
-    )
-    queues = Table(
-        "queues",
-        metadata,
-        Column("name", Text, primary_key=True),
-        Column("paused", Boolean, nullable=False, server_default=text("false")),
-        Column("paused_at", _MOMENT),
-        Column("doorbell_until", _MOMENT),
-        Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
-        Column("keep_completed", Boolean, nullable=False, server_default=text("true")),
-        Column("concurrency", Integer),
-        *_rate_columns(),
-        Column("aging", Interval),
-        Column("declared", JSONB),
-        schema=schema,
-    )
-    retention = Table(
-        "retention",
-        metadata,
-        Column("history_days", Integer, server_default=text("7")),
-        Column("dead_letter_days", Integer),
-        Column("applied_at", _MOMENT),
-        schema=schema,
-    )
-    schedules = Table("schedules", metadata, *_schedule_columns(), schema=schema)
-    schedule_owners = Table(
-        "schedule_owners",
-        metadata,
-        Column("id", UUID, primary_key=True),
-        Column("role", Text, nullable=False),
-        Column("names", ARRAY(Text), nullable=False),
-        Column("started_at", _MOMENT, nullable=False, server_default=text("clock_timestamp()")),
-        Column("seen_at", _MOMENT, nullable=False, server_default=text("clock_timestamp()")),
-        Column("ended_at", _MOMENT),
-        schema=schema,
-    )
-    limits = Table(
-        "limits",
-        metadata,
-        Column("name", _KEY, primary_key=True),
-        Column("concurrency", Integer),
-        *_rate_columns(),
-        Column("set_by", Text, nullable=False, server_default=text("'operator'")),
-        Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
-        Column("declared", JSONB),
-        schema=schema,
-    )
-    tenants = Table(
-        "tenants",
-        metadata,
-        Column("name", _KEY, primary_key=True),
-        Column("weight", Double, nullable=False),
-        Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
-        schema=schema,
-    )
-    buckets = Table(
-        "buckets",
-        metadata,
-        Column("kind", Text, primary_key=True),
-        Column("name", _KEY, primary_key=True),
-        Column("tokens", Double, nullable=False),
-        Column("at", _MOMENT, nullable=False),
-        schema=schema,
-    )
-    dependencies = Table(
-        "dependencies",
-        metadata,
-        Column("needs_id", BigInteger, primary_key=True, autoincrement=False),
-        Column("job_id", BigInteger, primary_key=True),
-        Column("on_failure", Text, nullable=False, server_default=text("'wait'")),
-        Column("settled", Boolean, nullable=False, server_default=text("false")),
-        schema=schema,
-    )
-    unique_keys = Table(
-        "unique_keys",
-        metadata,
-        Column("key", Text, primary_key=True),
-        Column("job_id", BigInteger),
-        Column("until_started", Boolean, nullable=False, server_default=text("false")),
-        Column("held_until", _MOMENT),
-        schema=schema,
-    )
-    breakers = Table("breakers", metadata, *_breaker_columns(), schema=schema)
-    paused_tasks = Table(
-        "paused_tasks",
-        metadata,
-        Column("task", Text, primary_key=True),
-        Column("patterns", ARRAY(Text), nullable=False),
-        Column("paused_at", _MOMENT, nullable=False, server_default=text("now()")),
-        schema=schema,
-    )
-    switch = Table(
-        "switch",
-        metadata,
-        Column("one", Boolean, primary_key=True, server_default=text("true")),
-        Column("paused", Boolean, nullable=False, server_default=text("false")),
-        Column("paused_at", _MOMENT),
-        schema=schema,
-    )
-    return Tables(
-        jobs,
-        dead_jobs,
-        workers,
-        queues,
-        retention,
-        schedules,
-        schedule_owners,
-        limits,
-        tenants,
-        buckets,
-        dependencies,
-        unique_keys,
-        breakers,
-        paused_tasks,
-        switch,
-    )
+    columns: dict[str, list[Column[Any]]] = {
+        "jobs": [*_job_columns(schema), *_flow_columns()],
+        "dead_jobs": [
+            *_job_columns(None),
+            *_flow_columns(),
+            _required("died_at", _MOMENT, "now()"),
+        ],
+        "workers": [
+            Column("id", BigInteger, Identity(), primary_key=True),
+            _required("host", Text),
+            _required("pid", Integer),
+            _required("queues", JSONB),
+            _required("version", Text),
+            _required("state", Text, "'running'"),
+            _required("started_at", _MOMENT, "now()"),
+            _required("heartbeat_at", _MOMENT, "now()"),
+            Column("rescue_after", REAL),
+            Column("signs", Boolean),
+            Column("pooled", Boolean),
+            Column("clock_ahead", REAL),
+        ],
+        "queues": [
+            Column("name", Text, primary_key=True),
+            _required("paused", Boolean, "false"),
+            Column("paused_at", _MOMENT),
+            Column("doorbell_until", _MOMENT),
+            _required("created_at", _MOMENT, "now()"),
+            _required("keep_completed", Boolean, "true"),
+            Column("concurrency", Integer),
+            *_rate_columns(),
+            Column("aging", Interval),
+            Column("declared", JSONB),
+        ],
+        "retention": [
+            Column("history_days", Integer, server_default=text("7")),
+            Column("dead_letter_days", Integer),
+            Column("applied_at", _MOMENT),
+        ],
+        "schedules": _schedule_columns(),
+        "schedule_owners": [
+            Column("id", UUID, primary_key=True),
+            _required("role", Text),
+            _required("names", ARRAY(Text)),
+            _required("started_at", _MOMENT, "clock_timestamp()"),
+            _required("seen_at", _MOMENT, "clock_timestamp()"),
+            Column("ended_at", _MOMENT),
+        ],
+        "limits": [
+            Column("name", _KEY, primary_key=True),
+            Column("concurrency", Integer),
+            *_rate_columns(),
+            _required("set_by", Text, "'operator'"),
+            _required("updated_at", _MOMENT, "now()"),
+            Column("declared", JSONB),
+        ],
+        "tenants": [
+            Column("name", _KEY, primary_key=True),
+            _required("weight", Double),
+            _required("updated_at", _MOMENT, "now()"),
+        ],
+        "buckets": [
+            Column("kind", Text, primary_key=True),
+            Column("name", _KEY, primary_key=True),
+            _required("tokens", Double),
+            _required("at", _MOMENT),
+        ],
+        "dependencies": [
+            Column("needs_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("job_id", BigInteger, primary_key=True),
+            _required("on_failure", Text, "'wait'"),
+            _required("settled", Boolean, "false"),
+        ],
+        "unique_keys": [
+            Column("key", Text, primary_key=True),
+            Column("job_id", BigInteger),
+            _required("until_started", Boolean, "false"),
+            Column("held_until", _MOMENT),
+        ],
+        "breakers": _breaker_columns(),
+        "paused_tasks": [
+            Column("task", Text, primary_key=True),
+            _required("patterns", ARRAY(Text)),
+            _required("paused_at", _MOMENT, "now()"),
+        ],
+        "switch": [
+            Column("one", Boolean, primary_key=True, server_default=text("true")),
+            _required("paused", Boolean, "false"),
+            Column("paused_at", _MOMENT),
+        ],
+    }
+    tables = {name: Table(name, metadata, *columns[name], schema=schema) for name in Tables._fields}
+    return Tables(**tables)
+
+
+def _required(name: str, kind: Any, default: str | None = None) -> Column[Any]:
+    """Return a column that is never NULL, with its default as SQL."""
+    return Column(name, kind, nullable=False, server_default=None if default is None else text(default))
 
 
 def _breaker_columns() -> list[Column[Any]]:
     return [
         Column("name", _KEY, primary_key=True),
-        Column("state", Text, nullable=False, server_default=text("'closed'")),
+        _required("state", Text, "'closed'"),
         Column("until", _MOMENT),
-        Column("probes", Integer, nullable=False, server_default=text("3")),
-        Column("forced", Boolean, nullable=False, server_default=text("false")),
-        Column("failures", Double, nullable=False, server_default=text("0.5")),
-        Column("period", Interval, nullable=False, server_default=text("'30 s'")),
-        Column("min_calls", Integer, nullable=False, server_default=text("20")),
-        Column("cooldown", Interval, nullable=False, server_default=text("'60 s'")),
-        Column("passed", Integer, nullable=False, server_default=text("0")),
-        Column("calls", JSONB, nullable=False, server_default=text("'[]'")),
-        Column("streak", Integer, nullable=False, server_default=text("0")),
+        _required("probes", Integer, "3"),
+        _required("forced", Boolean, "false"),
+        _required("failures", Double, "0.5"),
+        _required("period", Interval, "'30 s'"),
+        _required("min_calls", Integer, "20"),
+        _required("cooldown", Interval, "'60 s'"),
+        _required("passed", Integer, "0"),
+        _required("calls", JSONB, "'[]'"),
+        _required("streak", Integer, "0"),
         Column("changed_at", _MOMENT),
         Column("changed_by", Text),
         Column("reason", Text),
-        Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
+        _required("created_at", _MOMENT, "now()"),
     ]
 
 
@@ -251,70 +207,70 @@ def _schedule_columns() -> list[Column[Any]]:
     return [
         Column("name", Text, primary_key=True),
         Column("app", Text),
-        Column("cron", Text, nullable=False),
-        Column("tz", Text, nullable=False, server_default=text("'UTC'")),
-        Column("missed", Text, nullable=False, server_default=text("'once'")),
-        Column("overlap", Text, nullable=False, server_default=text("'allow'")),
+        _required("cron", Text),
+        _required("tz", Text, "'UTC'"),
+        _required("missed", Text, "'once'"),
+        _required("overlap", Text, "'allow'"),
         Column("paused_at", _MOMENT),
         Column("retired_at", _MOMENT),
         Column("next_at", _MOMENT),
         Column("last_at", _MOMENT),
         Column("last_job_id", BigInteger),
         Column("error", Text),
-        Column("created_at", _MOMENT, nullable=False, server_default=text("now()")),
-        Column("updated_at", _MOMENT, nullable=False, server_default=text("now()")),
+        _required("created_at", _MOMENT, "now()"),
+        _required("updated_at", _MOMENT, "now()"),
         Column("digest", LargeBinary),
-        Column("queue", Text, nullable=False, server_default=text("'default'")),
-        Column("priority", SmallInteger, nullable=False, server_default=text("5")),
-        Column("max_attempts", Integer, nullable=False, server_default=text("5")),
+        _required("queue", Text, "'default'"),
+        _required("priority", SmallInteger, "5"),
+        _required("max_attempts", Integer, "5"),
         Column("timeout", REAL),
         Column("executor", Text),
-        Column("task", Text, nullable=False),
+        _required("task", Text),
         Column("summary", Text),
-        Column("options", JSONB, nullable=False, server_default=text("'{}'")),
+        _required("options", JSONB, "'{}'"),
         Column("signature", LargeBinary),
-        Column("payload", LargeBinary, nullable=False),
+        _required("payload", LargeBinary),
     ]
 
 
 def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
     """Describe a job's columns: with the defaults of `jobs` in that schema, or without any, as in `dead_jobs`."""
 
-    def default(sql: str) -> Any:
-        return None if defaults_in is None else text(sql)
+    def required(name: str, kind: Any, default: str) -> Column[Any]:
+        return _required(name, kind, None if defaults_in is None else default)
 
-    sequence = f"nextval('{defaults_in}.jobs_id_seq')"
+    sequence = None if defaults_in is None else text(f"nextval('{defaults_in}.jobs_id_seq')")
     return [
         # Unique among the live jobs and in dead_jobs; in the history an index.
-        Column("id", BigInteger, primary_key=True, autoincrement=False, server_default=default(sequence)),
-        Column("run_at", _MOMENT, nullable=False, server_default=default("statement_timestamp()")),
-        Column("enqueued_at", _MOMENT, nullable=False, server_default=default("statement_timestamp()")),
+        Column("id", BigInteger, primary_key=True, autoincrement=False, server_default=sequence),
+        required("run_at", _MOMENT, "statement_timestamp()"),
+        required("enqueued_at", _MOMENT, "statement_timestamp()"),
         Column("started_at", _MOMENT),
         Column("finished_at", _MOMENT),
         Column("worker_id", BigInteger),
-        Column("claims", Integer, nullable=False, server_default=default("0")),
-        Column("attempt", Integer, nullable=False, server_default=default("0")),
-        Column("max_attempts", Integer, nullable=False, server_default=default("5")),
+        required("claims", Integer, "0"),
+        required("attempt", Integer, "0"),
+        required("max_attempts", Integer, "5"),
         Column("prior_attempts", Integer),
         Column("timeout", REAL),
-        Column("priority", SmallInteger, nullable=False, server_default=default("5")),
+        required("priority", SmallInteger, "5"),
         Column("isolate", Boolean),
-        Column("status", Text, nullable=False, server_default=default("'queued'")),
-        Column("queue", Text, nullable=False, server_default=default("'default'")),
-        Column("task", Text, nullable=False),
+        required("status", Text, "'queued'"),
+        required("queue", Text, "'default'"),
+        _required("task", Text),
         Column("executor", Text),
         Column("summary", Text),
         Column("error", Text),
         Column("error_kind", Text),
         Column("signature", LargeBinary),
-        Column("payload", LargeBinary, nullable=False),
+        _required("payload", LargeBinary),
         Column("errors", JSONB),
         Column("meta", JSONB),
     ]
 
 
 def _flow_columns() -> list[Column[Any]]:
-    """Describe what holds a job up; NULL for most."""
+    """Describe the columns of flow control, NULL for most jobs."""
     return [
         Column("expires_at", _MOMENT),
         Column("lane", _KEY),
