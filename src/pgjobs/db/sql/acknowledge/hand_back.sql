@@ -1,6 +1,6 @@
--- Hand back: running → queued, at its old place in the queue. The attempt does not count: the job was claimed and
--- not started, or its worker was stopped before it could finish.
--- What was asked to be cancelled is left: see cancel.sql.
+-- Hand back: running → queued, at its old place in the queue. The attempt does not count: the job was claimed and not
+-- started, or its worker was stopped before it could finish. A job that was asked to be cancelled is left to
+-- cancel.sql.
 UPDATE pgjobs.jobs_live AS live
 SET status = 'queued', attempt = greatest(live.attempt - 1, 0), worker_id = NULL, started_at = NULL
 FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)

@@ -1,4 +1,4 @@
--- Queued again → waiting, for jobs that have to wait for their turn: behind retry, snooze and release, in the same
+-- Queued again → waiting, for jobs that have to wait for their turn: after retry, snooze and hand_back, in the same
 -- transaction.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live

@@ -1,5 +1,5 @@
--- Acknowledge: running → queued, later, because the job asked to be run another time. The attempt does not count.
--- What was asked to be cancelled is left: see cancel.sql.
+-- Acknowledge: running → queued, later, because the job asked to run at another time. The attempt does not count. A
+-- job that was asked to be cancelled is left to cancel.sql.
 UPDATE pgjobs.jobs_live AS live
 SET status = 'queued', attempt = greatest(live.attempt - 1, 0), run_at = now() + a.delay * interval '1 second',
     worker_id = NULL, started_at = NULL

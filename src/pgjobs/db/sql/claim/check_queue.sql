@@ -1,5 +1,5 @@
--- What a producer has to know of its queue beside the jobs that it claims: asked about once a second. `waiting`: jobs wait
--- for their turns, or will in a moment; `unsettled`: somebody waits for a job that does not know of it.
+-- What a producer has to know about its queue besides the jobs that it claims; asked once a second. `waiting`: jobs
+-- wait for their turn, or will in a moment; `unsettled`: a job waits for one whose row does not show it yet.
 SELECT q.concurrency, q.rate, extract(epoch FROM q.aging)::float8 AS aging,
        EXISTS (SELECT FROM pgjobs.jobs_waiting AS w
                WHERE w.queue = %(queue)s AND w.held IS NULL AND w.lane IS NOT NULL)

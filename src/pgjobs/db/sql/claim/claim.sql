@@ -1,12 +1,11 @@
 -- Claim up to %(demand)s due jobs of one queue: queued → running.
 --
--- The arrays say for each priority where to start: where the producer left off, and not at the beginning of the index,
--- because what lies before is mostly dead entries. A sweep looks at some of those, until a time. The lateral join stops
--- once the batch is full, so nothing is locked in vain, and a lower priority is looked at only when the higher ones are
--- used up.
--- A paused queue yields nothing, nor does anything while everything is paused, nor does a worker get anything that was
--- taken for dead (one-time filters: one look-up per batch). `queue <> ''` is always true; the index has it as its
--- condition, so that no other statement can use it.
+-- The arrays say where to start for each priority: where the producer left off, and not at the beginning of the index,
+-- because the entries before are mostly dead. A sweep reads some of those, up to a time. The lateral join stops once
+-- the batch is full, so nothing is locked in vain, and a lower priority is read only when the higher ones are used up.
+-- A paused queue returns nothing, nor does any queue while everything is paused; a worker that was considered dead
+-- gets nothing either (one-time filters: one look-up per batch). `queue <> ''` is always true; it is the condition of
+-- the index, so that no other statement can use it.
 WITH picked AS MATERIALIZED (
     SELECT j.ctid
     FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[], %(untils)s::timestamptz[])

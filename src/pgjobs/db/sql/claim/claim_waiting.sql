@@ -1,14 +1,14 @@
--- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Run under the lock of lock_lanes.sql, in
--- the same transaction and after it, so that what others have claimed is seen: slots are counted from rows that run.
+-- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Runs under the lock of lock_lanes.sql,
+-- in the same transaction and after it, so that it sees what others have claimed: slots are counted from running rows.
 --
--- Lanes take turns, in the order of the pieces that are given: lanes of one priority, from one up to another. All jobs of
--- a lane are held up by the same things, so a lane without room is passed over by one look, however many jobs lie in it,
--- and no more than %(most)s lanes are looked at. A lane gives %(quantum)s jobs in its turn, times the weight of its
--- tenant; what is left of a whole job then is given by chance. Of a sequence only its first job can have the turn: the
--- one with the smallest id, wherever and until whenever it waits.
+-- Lanes take turns, in the order of the given ranges: lanes of one priority, from one lane up to another. All jobs of
+-- a lane wait for the same things, so a lane without room costs one look-up, however many jobs it holds, and at most
+-- %(most)s lanes are read. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant; a fraction of a
+-- job is given by chance. Of a sequence only the first job can run: the one with the smallest id, wherever and until
+-- whenever it waits.
 --
--- Where the walk ended before its time, the last row says so: it has no id, but the number of the piece in the place of
--- the priority, and the last lane that was looked at.
+-- Where the scan ended early, the last row says so: it has no id, but the number of the range in place of the
+-- priority, and the last lane that was read.
 WITH lanes AS MATERIALIZED (
     SELECT s.piece, s.priority, s.due, l.lane, l.limit_key, l.sequence, l.breaker, coalesce(l.cost, 1) AS cost
     FROM unnest(%(priorities)s::smallint[], %(sinces)s::text[], %(untils)s::text[], %(dues)s::timestamptz[])
@@ -39,7 +39,7 @@ WITH lanes AS MATERIALIZED (
 ), turns AS MATERIALIZED (
     SELECT j.ctid, j.cost, l.limit_key, l.breaker, r.slots, r.tokens, b.probes, row_number() OVER () AS n
     FROM lanes AS l
-    -- What the limit leaves: slots and tokens. NULL: as many as there are.
+    -- What the limit leaves: slots and tokens. NULL: no limit.
     LEFT JOIN LATERAL (
         SELECT m.concurrency - (
                    SELECT count(*)
@@ -54,8 +54,8 @@ WITH lanes AS MATERIALIZED (
         ORDER BY m.name = l.limit_key DESC
         LIMIT 1
     ) AS r ON l.limit_key IS NOT NULL
-    -- What a breaker lets through: nothing while it is open, then a few at a time until it is closed. Those that have run
-    -- since before it opened are no probes; and one that takes longer than a cooldown does not hold up others.
+    -- What a breaker lets through: nothing while it is open, then a few probes at a time until it is closed. Jobs that
+    -- started before it opened are not probes, and a probe that takes longer than a cooldown does not hold up others.
     LEFT JOIN LATERAL (
         SELECT CASE WHEN k.until > now() THEN 0
                     ELSE k.probes - (SELECT count(*)
@@ -103,8 +103,8 @@ WITH lanes AS MATERIALIZED (
       AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
     LIMIT %(demand)s
 ), ranked AS (
-    -- Several lanes may share a limit or a breaker: what is left of it is theirs together. With aging a job may have been
-    -- met twice.
+    -- Several lanes may share a limit or a breaker, and then share what is left of it. With aging a job may come up
+    -- twice.
     SELECT once.*,
            row_number() OVER same_limit AS place, sum(cost) OVER same_limit - cost AS spent,
            row_number() OVER (PARTITION BY breaker ORDER BY n) AS probe
@@ -114,8 +114,8 @@ WITH lanes AS MATERIALIZED (
     SELECT ctid, limit_key, cost, tokens
     FROM ranked
     WHERE (slots IS NULL OR place <= slots)
-      -- One token is enough to start with. What costs more leaves a debt, which the next ones wait for: else cheap jobs
-      -- would take every token that a dear one waits for.
+      -- One token is enough to start. A job that costs more leaves a debt, and the next jobs wait until it is paid:
+      -- otherwise cheap jobs would take every token that an expensive one waits for.
       AND (tokens IS NULL OR tokens - spent + 1e-9 >= least(cost, 1))
       AND (probes IS NULL OR probe <= probes)
 ), spending AS (

@@ -1,5 +1,5 @@
--- Ask enqueuers to ring (NOTIFY) for this queue, for a while. One waiting producer does it for all. Where somebody holds
--- the queue's row (a transaction that changes its settings), nobody waits for that: there are polls.
+-- Ask enqueuers to NOTIFY for this queue, for a while. One waiting producer does it for all. If another transaction
+-- holds the queue's row (to change its settings), this does not wait: producers poll as well.
 UPDATE pgjobs.queues
 SET doorbell_until = clock_timestamp() + %(seconds)s * interval '1 second'
 WHERE name = (SELECT q.name

@@ -1,6 +1,6 @@
--- In how many seconds the next job of a queue is due, so that an idle producer looks again just then.
--- One index look-up for each priority, each behind all that is due (and dead) already. Infinity is never due, and
--- PostgreSQL before 17 does not subtract from it.
+-- In how many seconds the next job of a queue is due, so that an idle producer looks again just then. One index
+-- look-up for each priority, each after all entries that are due (or dead) already. Infinity is never due, and
+-- PostgreSQL before 17 cannot subtract from it.
 SELECT extract(epoch FROM min(j.run_at) - clock_timestamp())::float8
 FROM generate_series(0, 9) AS p (priority)
 CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- Waiting jobs that were to run later and are due now: from here on they take turns.
+-- Waiting jobs whose time has come: from here on they take turns.
 UPDATE pgjobs.jobs_waiting AS w
 SET held = NULL
 WHERE w.ctid = ANY (ARRAY (

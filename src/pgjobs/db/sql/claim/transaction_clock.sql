@@ -1,2 +1,2 @@
--- The clock that decides.
+-- PostgreSQL's clock, which decides what is due.
 SELECT now()

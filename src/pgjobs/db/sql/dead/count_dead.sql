@@ -1,5 +1,5 @@
--- How many dead letters a replay or a discard would find, and PostgreSQL's clock: letters that are written later are
--- none of its business, so that a job which dies again is not put back for ever.
+-- How many dead letters a replay or a discard would find, and PostgreSQL's clock. Letters written later are excluded,
+-- so that a job which fails again is not replayed in a loop.
 SELECT count(*) AS letters, clock_timestamp() AS until
 FROM pgjobs.dead_jobs
 WHERE (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))

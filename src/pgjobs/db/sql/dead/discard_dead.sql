@@ -1,4 +1,4 @@
--- A batch of dead letters is thrown away. The jobs stay in history as failed.
+-- Delete a batch of dead letters. The jobs stay in history as failed.
 WITH picked AS MATERIALIZED (
     SELECT id, died_at
     FROM pgjobs.dead_jobs

@@ -1,4 +1,4 @@
--- Remove a batch of the dead letters that died too long ago, oldest first. What somebody replays at this moment is his.
+-- Delete a batch of the dead letters that are too old, oldest first. One that is being replayed is left alone.
 DELETE FROM pgjobs.dead_jobs
 WHERE id = ANY (ARRAY (
     SELECT id

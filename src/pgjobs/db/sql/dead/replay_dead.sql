@@ -1,9 +1,9 @@
--- A batch of dead letters → queued, due now, in the order in which they died; the doorbell rings by the INSERT.
--- Several may do this at once: a letter that another one has locked is left to it, and letters are locked before
--- history, as requeue_jobs.sql does. The number of the attempt goes on, and `claims` too, the fencing token;
--- `prior_attempts` says where the fresh budget begins. Near the largest number of attempts the budget gets smaller,
--- down to one. The job's failed row leaves history; `finished_at` is in both, and saves looking through every day.
--- Where the job is live (somebody has changed its status by hand), only the letter goes.
+-- A batch of dead letters → queued, due now, in the order in which they died; the INSERT rings the doorbell. Several
+-- transactions may do this at once: a letter that another one has locked is left to it, and letters are locked before
+-- history, as in requeue_jobs.sql. The number of the attempt continues, and so does `claims`, the fencing token;
+-- `prior_attempts` says where the fresh budget begins. Near the largest number of attempts the budget shrinks, down to
+-- one. The job's failed row leaves history; `finished_at` is in both, which saves a search of every day. If the job is
+-- live (its status was changed by hand), only the letter goes.
 WITH picked AS MATERIALIZED (
     SELECT id, died_at
     FROM pgjobs.dead_jobs

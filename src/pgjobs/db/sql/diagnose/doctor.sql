@@ -1,7 +1,6 @@
--- What can be wrong with an installation, in one look: one row, an object or a list for each part.
+-- What can be wrong with an installation, in one statement: one row, an object or a list for each part.
 --
--- What has no index to be found by is read from the first %(scan)s rows of a table (0: not at all, where that takes too
--- long). The queues are found by loose index scans, as in queue_depths.sql.
+-- What no index can find is read from the first %(scan)s rows of a table (0: not at all, where that takes too long).
 WITH some_live AS MATERIALIZED (
     SELECT id, status, worker_id, signature IS NOT NULL AS signed, task FROM pgjobs.jobs_live LIMIT %(scan)s
 ), some_waiting AS MATERIALIZED (
@@ -71,7 +70,7 @@ SELECT
      WHERE s.status = 'running' AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = s.worker_id)) AS orphans,
     (SELECT jsonb_build_object('signed', count(*) FILTER (WHERE s.signed), 'unsigned', count(*) FILTER (WHERE NOT s.signed))
      FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s) AS signatures,
--- Who waits for a job that is not there any more, or was cancelled or has failed for good where only its success counts.
+-- Jobs that wait for one that no longer exists, or was cancelled or has failed for good where only its success counts.
     (SELECT coalesce(jsonb_agg(n), '[]')
      FROM (SELECT d.job_id, d.needs_id, coalesce(found.status, 'gone') AS status
            FROM (SELECT needs_id, job_id, on_failure FROM pgjobs.dependencies LIMIT %(scan)s) AS d

@@ -1,8 +1,9 @@
--- All that can keep one job from running, in one look, so that its parts fit together: one row, an object for each part.
+-- All that can keep one job from running, in one statement, so that the parts fit together: one row, an object for
+-- each.
 --
--- Index look-ups only, and counts that end at %(cap)s (0: nothing is counted, where dead rows make that take long).
--- What an order is written for is an index that has it, so that a LIMIT ends the scan. The finished of the last minute
--- are found by the BRIN index of history, and %(seen)s of them are enough for a rate.
+-- Index look-ups only, and counts that end at %(cap)s (0: nothing is counted, where dead rows make that slow). Each
+-- ORDER BY is that of an index, so that a LIMIT ends the scan. Jobs that finished in the last minute are found by the
+-- BRIN index of history, and %(seen)s of them are enough for a rate.
 WITH job AS MATERIALIZED (
     SELECT *
     FROM (SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
@@ -29,11 +30,11 @@ SELECT
                  THEN coalesce(pg_sequence_last_value('pgjobs.jobs_id_seq'), 0) END) AS last_id,
     (SELECT to_jsonb(q) || jsonb_build_object('period', extract(epoch FROM q.period), 'aging', extract(epoch FROM q.aging))
      FROM job JOIN pgjobs.queues AS q ON q.name = job.queue) AS queue,
--- Who works: all of them, because who does not listen to this queue listens to others.
+-- All workers, because one that does not serve this queue serves others.
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
                                || jsonb_build_object('silent_for', extract(epoch FROM now() - w.heartbeat_at))), '[]')
      FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
--- What of this queue was started, among the first jobs of each priority: claims take them in this order.
+-- The running jobs among the first of each priority: claims take them in this order.
     (SELECT jsonb_build_object('jobs', count(*), 'ids', coalesce(jsonb_agg(r.id) FILTER (WHERE r.n <= 10), '[]'),
                                'last_start', extract(epoch FROM now() - max(r.started_at)))
      FROM (SELECT j.id, j.started_at, row_number() OVER () AS n
@@ -46,7 +47,7 @@ SELECT
                ORDER BY live.run_at, live.id
                LIMIT least(%(cap)s, 1000)) AS j
            WHERE j.status = 'running') AS r) AS running,
--- How many are before a plain job: those that are due in a higher priority, and those of its own that were due sooner.
+-- How many are ahead of a plain job: due jobs of higher priorities, and those of its own that were due sooner.
     (SELECT count(*) FILTER (WHERE j.status = 'queued')
      FROM (SELECT live.status
            FROM waits
@@ -60,7 +61,7 @@ SELECT
                ORDER BY live.run_at, live.id
                LIMIT %(cap)s) AS live
            LIMIT %(cap)s) AS j) AS ahead,
--- How many of its own lane are before a waiting job, and how many other lanes take turns with it.
+-- How many of its own lane are ahead of a waiting job, and how many other lanes take turns with it.
     (SELECT jsonb_build_object('before', before.jobs, 'lanes', others.lanes)
      FROM waits
      CROSS JOIN LATERAL (
@@ -92,7 +93,7 @@ SELECT
      LEFT JOIN LATERAL (SELECT f.queue, f.finished_at FROM pgjobs.jobs_history AS f
                          WHERE f.finished_at > now() - interval '60 s' AND f.finished_at <= now() LIMIT %(seen)s) AS h ON true
     ) AS finished,
--- Its limit: the one of this very key, or the one whose name ends in a star.
+-- Its limit: the one of this key, or the one of its pattern.
     (SELECT to_jsonb(l) || jsonb_build_object(
                 'period', extract(epoch FROM l.period), 'holders', holders.ids,
                 'tokens', pgjobs.bucket_tokens(b.tokens, b.at, l.rate, l.period, l.burst))
@@ -116,7 +117,7 @@ SELECT
                          FROM (SELECT id FROM pgjobs.jobs_live
                                WHERE slot = waits.queue AND slot IS NOT NULL AND status = 'running' LIMIT 1000) AS r
                          ) AS holders) AS queue_limit,
--- Its sequence: who runs, who is the first to wait, and the dead letter that blocks it.
+-- Its sequence: the job that runs, the first that waits, and the dead letter that blocks it.
     (SELECT jsonb_build_object(
          'before', (SELECT count(*)
                     FROM (SELECT FROM pgjobs.jobs_waiting AS w
@@ -149,7 +150,7 @@ SELECT
     (SELECT to_jsonb(t) FROM waits JOIN pgjobs.paused_tasks AS t ON waits.task LIKE ANY (t.patterns)
      ORDER BY t.paused_at LIMIT 1) AS task_pause,
     (SELECT to_jsonb(s) FROM waits CROSS JOIN pgjobs.switch AS s WHERE s.paused) AS everything_pause,
--- Whose transaction may hold a job that nobody sees yet: who has inserted something, and is still at it.
+-- Open transactions that have inserted jobs, which are not visible yet.
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT DISTINCT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END AS kind, l.pid,
                   coalesce(a.application_name, x.gid, '') AS name, coalesce(a.usename, x.owner) AS user_name, a.state,
@@ -166,7 +167,7 @@ SELECT
              AND NOT starts_with(coalesce(a.application_name, ''), %(workers)s)
            ORDER BY seconds DESC NULLS LAST
            LIMIT 5) AS s) AS writers,
--- Who keeps VACUUM from taking dead rows away, for how long and over how many transactions.
+-- What keeps VACUUM from removing dead rows, for how long and over how many transactions.
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT * FROM pgjobs.held_snapshots() ORDER BY transactions DESC NULLS LAST LIMIT 5) AS s) AS snapshots,
     (SELECT coalesce(sum(pg_stat_get_dead_tuples(c)), 0)

@@ -1,5 +1,5 @@
--- One job that waits for its turn. Its lane has its keys: tenant, limit key, sequence and breaker. It goes into its
--- partition by name, where the status is what it has to be: who may only enqueue can not choose one.
+-- One job that waits for its turn. Its lane holds its keys: tenant, limit key, sequence and breaker. It goes into its
+-- partition by name, where the status has a default: a role that may only enqueue cannot choose one.
 INSERT INTO pgjobs.jobs_waiting
     (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload,
      held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)

@@ -1,5 +1,6 @@
--- Many jobs of one callable, in the caller's transaction; the ids come back in the order of the arguments. When they are
--- due is worked out once, and the arrays are read as they go: in FROM, unnest would first write them down as a table.
+-- Many jobs of one callable, in the caller's transaction; the ids come back in the order of the arguments. When they
+-- are due is computed once. The arrays are unnested in the select list: in FROM they would first be written out as a
+-- table.
 INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload)
 SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint),
        (SELECT coalesce(CAST(%(run_at)s AS timestamptz),

@@ -1,4 +1,4 @@
--- Write down the settings that a breaker has in the code; its state is left alone, and so is a row that has them.
+-- Write the settings that code declares for a breaker. Its state is left alone, and so is a row that has them already.
 INSERT INTO pgjobs.breakers AS b (name, failures, period, min_calls, cooldown, probes)
 VALUES (%(name)s, %(failures)s, make_interval(secs => %(period)s), %(min_calls)s, make_interval(secs => %(cooldown)s),
         %(probes)s)

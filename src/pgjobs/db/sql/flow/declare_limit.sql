@@ -1,4 +1,4 @@
--- Write the limit of a key that code declares. What is not as the code left it belongs to an operator, and stays.
+-- Write the limit that code declares for a key. A limit that an operator has changed stays as it is.
 INSERT INTO pgjobs.limits AS l (name, concurrency, rate, period, burst, set_by, declared)
 VALUES (%(name)s, %(concurrency)s::integer, %(rate)s::float8, make_interval(secs => %(period)s::float8),
         %(burst)s::float8, 'code',

@@ -1,4 +1,4 @@
--- Write the limit of a queue that code declares. What is not as the code left it belongs to an operator, and stays.
+-- Write the limit that code declares for a queue. A limit that an operator has changed stays as it is.
 INSERT INTO pgjobs.queues AS q (name, concurrency, rate, period, burst, declared)
 VALUES (%(name)s, %(concurrency)s::integer, %(rate)s::float8, make_interval(secs => %(period)s::float8),
         %(burst)s::float8,

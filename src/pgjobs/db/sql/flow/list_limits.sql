@@ -1,5 +1,5 @@
--- The limits, and the keys that run or wait now, or are the name of a limit, with what is left of their rates. Who runs
--- is counted by an index, and of what waits no more than so many rows are looked at: `counted` says whether that was all.
+-- The limits, and the keys that run or wait now, or are the name of a limit, with what is left of their rates. Running
+-- jobs are counted by an index; of waiting ones at most %(most)s rows are read: `counted` says whether that was all.
 WITH running AS (
     SELECT v.limit_key AS key, count(*) AS running, (array_agg(v.id ORDER BY v.id))[:%(holders)s::integer] AS holders
     FROM pgjobs.jobs_live AS v

@@ -1,5 +1,5 @@
--- After a job that waits for others was committed: let those others know, as far as they have not ended. A row that
--- somebody holds is left for the next time.
+-- After a job that waits for others was committed: mark those others, as far as they have not ended. A row that
+-- another transaction holds is left for the next time.
 WITH wanted AS MATERIALIZED (
     SELECT DISTINCT d.needs_id
     FROM (SELECT u.needs_id FROM pgjobs.dependencies AS u WHERE NOT u.settled ORDER BY u.needs_id LIMIT 1000) AS d

@@ -1,7 +1,7 @@
--- Jobs have ended: those that waited for them need one less, and go on when they need nothing more: to `queued`, or to
--- where turns are taken. %(completed)s: how they ended; who waits for one that failed or was cancelled goes on only if
--- it said so. In the transaction that writes the end, so that it is never forgotten. Rows are locked in their order,
--- because several may end at once that the same jobs wait for.
+-- Jobs have ended: the jobs that wait for them need one less, and continue when they need none: to `queued`, or to
+-- waiting for their turn. %(completed)s: how they ended; a job that waits for one that failed or was cancelled
+-- continues only if its options say so. Runs in the transaction that writes the end, so that it is never lost. Rows
+-- are locked in the order of their ids, because several jobs that the same job waits for may end at once.
 WITH met AS (
     DELETE FROM pgjobs.dependencies AS d
     WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND (%(completed)s OR d.on_failure = 'run')

@@ -1,2 +1,2 @@
--- Forget a breaker: what is not there lets all jobs through, and the next worker that meets it writes it down anew.
+-- Delete a breaker: a missing one lets all jobs through, and the next worker that meets it writes it anew.
 DELETE FROM pgjobs.breakers WHERE name = %(breaker)s RETURNING state

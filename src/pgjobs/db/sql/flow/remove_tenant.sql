@@ -1,2 +1,2 @@
--- Let a tenant have as many turns as the others.
+-- Give a tenant the weight of the others again.
 DELETE FROM pgjobs.tenants WHERE name = %(tenant)s RETURNING name

@@ -1,4 +1,4 @@
--- Set the limit of a key, or of a pattern of keys, as an operator does: code that declares it leaves it alone then.
+-- Set the limit of a key, or of a pattern of keys, as an operator: code that declares it then leaves it alone.
 INSERT INTO pgjobs.limits AS l (name, concurrency, rate, period, burst)
 VALUES (%(key)s, %(concurrency)s::integer, %(rate)s::float8, make_interval(secs => %(period)s::float8),
         %(burst)s::float8)

@@ -1,5 +1,5 @@
--- After mark_awaited.sql, with a newer snapshot: what knows of it is settled. Gives the jobs that have ended meanwhile,
--- and how; one of which nothing is kept has completed, as far as anybody knows.
+-- After mark_awaited.sql, with a newer snapshot: dependencies whose needed job is marked are settled. Returns the jobs
+-- that have ended meanwhile, and how; one that left no row counts as completed.
 WITH wanted AS MATERIALIZED (
     SELECT d.needs_id, d.job_id
     FROM pgjobs.dependencies AS d
@@ -13,7 +13,7 @@ WITH wanted AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM pgjobs.jobs AS j
                       WHERE j.id = w.needs_id AND j.status IN ('waiting', 'queued', 'running'))
 ), letters AS MATERIALIZED (
-    -- Locked, because somebody may be about to have it run again: then it is told then, like any other.
+    -- Locked: a transaction may be about to requeue the job, whose row is then marked like any other.
     SELECT h.id, h.status
     FROM pgjobs.jobs_history AS h
     WHERE h.id = ANY (ARRAY (SELECT needs_id FROM ends)) AND h.status <> 'completed'

@@ -1,4 +1,4 @@
--- How many jobs a filter finds, and the largest id: what is enqueued later is none of its business.
+-- How many jobs a filter finds, and the largest id: jobs that are enqueued later are excluded.
 SELECT count(*) AS jobs, coalesce(max(id), 0) AS until
 FROM pgjobs.jobs
 WHERE status = ANY (%(statuses)s::text[])

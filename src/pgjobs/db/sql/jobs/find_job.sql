@@ -1,6 +1,6 @@
--- All about one job: its row, its dead letter and its worker, if there are any, and the first of those that it waits for
--- and that wait for it. A lane begins with the tenant. Where retention has dropped the row,
--- the dead letter speaks for it.
+-- All about one job: its row, its dead letter and its worker, if there are any, and the first of the jobs that it
+-- waits for and that wait for it. A lane begins with the tenant. If retention has dropped the row, the dead letter
+-- stands in.
 WITH found AS (
     SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
            enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors,

@@ -1,4 +1,4 @@
--- What became of these jobs: for the line that says why one of them was left alone.
+-- The states of these jobs, for the line that says why one of them was left alone.
 SELECT DISTINCT ON (id) id, status, run_at <= now() AS due
 FROM pgjobs.jobs
 WHERE id = ANY (%(ids)s::bigint[])

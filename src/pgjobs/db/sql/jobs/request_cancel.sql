@@ -1,5 +1,5 @@
--- Ask running jobs to end. The request stands in the row of this very claim: who settles it in any other way than
--- `completed` makes it cancelled, and it never outlives the attempt. Supervisors listen; `force` is never taken back.
+-- Ask running jobs to end. The request is in the row of this very claim: any outcome but `completed` then makes the
+-- job cancelled, and the request never outlives the attempt. Supervisors listen; `force` is never taken back.
 WITH asked AS (
     UPDATE pgjobs.jobs_live AS live
     SET cancel_reason = %(reason)s::text, cancel_force = live.cancel_force OR nullif(%(force)s::boolean, false)

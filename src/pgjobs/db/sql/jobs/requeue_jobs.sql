@@ -1,7 +1,7 @@
--- Finished → queued, due now, under the same id. The number of the attempt goes on, and `claims` too, the fencing token;
--- `prior_attempts` says where the fresh budget begins. Near the largest number of attempts it gets smaller, down to one.
--- A dead letter goes, and what it knows of errors is kept. Letters are locked before history, as replay_dead.sql does:
--- otherwise each could wait for the other. The count is what makes history wait for the locks.
+-- Finished → queued, due now, under the same id. The number of the attempt continues, and so does `claims`, the
+-- fencing token; `prior_attempts` says where the fresh budget begins. Near the largest number of attempts it shrinks,
+-- down to one. A dead letter goes, and its errors are kept. Letters are locked before history, as in replay_dead.sql:
+-- otherwise two transactions could wait for each other. The count makes history wait for the locks.
 WITH locked AS MATERIALIZED (
     SELECT id FROM pgjobs.dead_jobs WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id FOR UPDATE
 ), gone AS (
@@ -27,7 +27,7 @@ SELECT DISTINCT ON (gone.id)
 FROM gone
 LEFT JOIN letters ON letters.id = gone.id
 CROSS JOIN LATERAL (
-    -- One that was cancelled before the others had ended waits for them again.
+    -- A job that was cancelled before the others had ended waits for them again.
     SELECT nullif(count(*), 0)::int AS needs FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
 ) AS n
 ORDER BY gone.id, gone.attempt DESC

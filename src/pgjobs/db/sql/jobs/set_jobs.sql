@@ -1,6 +1,6 @@
--- Change jobs that have not started; what is NULL stays. What somebody else has locked is left, so nobody waits.
--- A job that takes turns with others is held until it is due, if nothing else holds it up. A signed one changes its
--- queue only with a new signature.
+-- Change jobs that have not started; NULL leaves a column as it is. Rows that another transaction has locked are
+-- skipped, so this never waits. A job that takes turns is held until it is due, if nothing else holds it. A signed job
+-- changes its queue only with a new signature.
 WITH picked AS MATERIALIZED (
     SELECT j.id, a.signature
     FROM pgjobs.jobs AS j

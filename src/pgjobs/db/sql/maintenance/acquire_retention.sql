@@ -1,5 +1,5 @@
--- Take the turn at applying retention, and learn what is to be kept; no row where it was somebody's a while ago. So
--- there is one attempt at a time, however many workers there are.
+-- Take the turn at applying retention, and read what to keep; no row if another worker took it a while ago. So there
+-- is one attempt at a time, however many workers there are.
 UPDATE pgjobs.retention
 SET applied_at = now()
 WHERE ctid = (SELECT r.ctid

@@ -1,2 +1,2 @@
--- Make the partition of a day. Safe for every worker to try at once: false where it is there already.
+-- Create the partition of a day. Safe for every worker to try at once: false if it exists already.
 SELECT pgjobs.create_history_partition(%(day)s::date)

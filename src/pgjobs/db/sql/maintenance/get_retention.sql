@@ -1,4 +1,4 @@
--- How long things are kept. There is one row; where somebody has deleted it, nothing is ever removed.
+-- How long finished jobs and dead letters are kept. One row; without it nothing is ever removed.
 SELECT history_days, dead_letter_days, applied_at
 FROM (SELECT) AS one
 LEFT JOIN pgjobs.retention AS r ON true

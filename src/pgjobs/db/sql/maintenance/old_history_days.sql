@@ -1,4 +1,4 @@
--- The days of history that are over for so many days, the oldest first.
+-- The days of history that ended more than a number of days ago, the oldest first.
 SELECT day
 FROM (SELECT CASE WHEN c.relname ~ '^jobs_history_\d{8}$' THEN to_date(right(c.relname, 8), 'YYYYMMDD') END AS day
       FROM pg_inherits AS i

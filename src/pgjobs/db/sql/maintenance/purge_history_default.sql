@@ -1,5 +1,5 @@
--- Remove what is older than the oldest day that is kept from some pages of the default partition. Rows that somebody
--- has locked are left for the next time.
+-- Delete what is older than the oldest day that is kept from some pages of the default partition. Rows that another
+-- transaction has locked are left for the next time.
 DELETE FROM pgjobs.jobs_history_default
 WHERE ctid = ANY (ARRAY (
     SELECT ctid

@@ -1,4 +1,4 @@
--- Remove keys that nothing holds. Between the look and this somebody may have taken one: then it has another job, or is
+-- Delete keys that nothing holds. A transaction may have taken one since the look: then it has another job, or is
 -- locked, and stays.
 DELETE FROM pgjobs.unique_keys
 WHERE ctid = ANY (ARRAY (

@@ -1,6 +1,6 @@
--- Jobs that are due, by queue, up to the cap (one more than it means: there are more): index look-ups only. `queues`: only
--- these (NULL: all). What is paused is not due. `turns`: so many of them wait for their turn, or will in a moment, where
--- they were to run later until now; `turn` is the smallest id of these.
+-- Jobs that are due, by queue, up to the cap (one more means: there are more): index look-ups only. `queues`: only
+-- these (NULL: all). What is paused is not due. `turns`: how many of them wait for their turn, or will in a moment,
+-- because their time has just come; `turn` is the smallest id of these.
 SELECT names.name AS queue, least(due.n + turns.n, %(cap)s + 1) AS due, least(turns.n, %(cap)s + 1) AS turns, turns.id AS turn
 FROM pgjobs.queue_names AS names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name

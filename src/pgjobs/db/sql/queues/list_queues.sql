@@ -1,5 +1,4 @@
--- Every queue that has a row of settings, or a job that is queued or waits for its turn or its time. Those with jobs are
--- found by a loose index scan: three look-ups per queue, however many jobs lie in it.
+-- Every queue of the view queue_names, with its settings.
 SELECT names.name, coalesce(q.paused, false) AS paused, q.paused_at,
        coalesce(q.keep_completed, true) AS keep_completed, q.created_at,
        EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.queues ? names.name) AS worked_on,

@@ -1,4 +1,4 @@
--- The tasks whose jobs are parked and that nothing pauses any more: a loose index scan, one look-up per task.
+-- The tasks whose jobs are parked and that are no longer paused: a loose index scan, one look-up per task.
 WITH RECURSIVE parked (task) AS (
     (SELECT task FROM pgjobs.jobs_waiting WHERE held = 'task' ORDER BY task LIMIT 1)
     UNION ALL

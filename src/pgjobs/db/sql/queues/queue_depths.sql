@@ -1,10 +1,9 @@
--- What lies in each queue, and for how long: index look-ups only, so that it takes as long with a million jobs as with
--- a hundred thousand. The queues are found by a loose index scan, the counts end at the cap (one more than it means:
--- there are more), and the oldest due job is the first entry of one of ten priorities (behind minus infinity, which
--- PostgreSQL before 17 does not subtract).
+-- How many jobs each queue holds, and for how long: index look-ups only, so that it takes as long with a million jobs
+-- as with a hundred thousand. The counts end at the cap (one more means: there are more), and the oldest due job is
+-- the first entry of one of ten priorities (after minus infinity, which PostgreSQL before 17 cannot subtract).
 --
--- What waits for its turn counts like what is queued. The oldest of these is the first of its lane, and a thousand lanes
--- are looked at; those that were to run later and are due now have not been let into their lanes yet.
+-- A job that waits for its turn counts like a queued one. The oldest of these is the first of its lane, and a thousand
+-- lanes are read; those whose time has just come are not in their lanes yet.
 SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
        due.n + turns.n + woken.n AS due, later.n + sleeping.n AS later,
        extract(epoch FROM now() - least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at))::float8 AS latency_seconds

@@ -1,2 +1,2 @@
--- Let workers claim again. Queues and tasks that are paused themselves stay so.
+-- Resume claims. Queues and tasks that are paused themselves stay paused.
 UPDATE pgjobs.switch SET paused = false, paused_at = NULL WHERE paused RETURNING one

@@ -1,2 +1,2 @@
--- Let a paused queue go on.
+-- Resume a paused queue.
 UPDATE pgjobs.queues SET paused = false, paused_at = NULL WHERE name = %(queue)s AND paused RETURNING name

@@ -1,2 +1,2 @@
--- Let a paused task go on. It waits for who parks jobs for it at this moment: see park_task.sql.
+-- Resume a paused task. It waits for transactions that are parking jobs of the task: see park_task.sql.
 DELETE FROM pgjobs.paused_tasks WHERE task = %(task)s RETURNING task

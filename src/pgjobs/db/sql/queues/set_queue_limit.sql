@@ -1,4 +1,4 @@
--- Set the limit of a queue, also of one that has not been seen yet. Code that declares one leaves it alone then.
+-- Set the limit of a queue, even of one that does not exist yet. Code that declares one then leaves it alone.
 INSERT INTO pgjobs.queues AS q (name, concurrency, rate, period, burst)
 VALUES (%(queue)s, %(concurrency)s::integer, %(rate)s::float8, make_interval(secs => %(period)s::float8),
         %(burst)s::float8)

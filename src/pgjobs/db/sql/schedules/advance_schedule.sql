@@ -1,4 +1,4 @@
--- Go on to the next firing, in the transaction that enqueued the one before (or said why not).
+-- Move on to the next firing, in the transaction that enqueued the one before (or recorded why not).
 UPDATE pgjobs.schedules
 SET next_at = %(next_at)s,
     last_at = coalesce(%(last_at)s, last_at),

@@ -1,4 +1,4 @@
--- A supervisor says what its code declares, and that it is there; also one that others have forgotten meanwhile.
+-- A supervisor reports what its code declares, and that it is alive, even if its row was purged meanwhile.
 INSERT INTO pgjobs.schedule_owners AS d (id, role, names, started_at)
 VALUES (%(id)s, %(role)s, %(names)s::text[], coalesce(%(started_at)s, clock_timestamp()))
 ON CONFLICT (id) DO UPDATE

@@ -1,5 +1,5 @@
--- The schedule that has been due for the longest time, locked for who fires it; what others have locked is theirs.
--- `done`: those that had their turn in this round.
+-- The schedule that has been due for the longest time, locked for its firing; schedules that others have locked are
+-- skipped. `done`: those that had their turn in this round.
 SELECT name, cron, tz, missed, overlap, next_at, last_at, last_job_id, statement_timestamp() AS now,
        queue, priority, max_attempts, timeout, executor, task, summary, options, signature, payload
 FROM pgjobs.schedules

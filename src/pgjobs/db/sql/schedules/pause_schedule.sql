@@ -1,2 +1,2 @@
--- Let a schedule enqueue nothing until it is resumed.
+-- Pause a schedule: it enqueues nothing until it is resumed.
 UPDATE pgjobs.schedules SET paused_at = now() WHERE name = %(schedule)s AND paused_at IS NULL RETURNING name

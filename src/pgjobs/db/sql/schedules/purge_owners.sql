@@ -1,2 +1,2 @@
--- Those that do not count any more.
+-- Delete owners that no longer count.
 DELETE FROM pgjobs.schedule_owners WHERE id = ANY (%(ids)s::uuid[])

@@ -1,2 +1,2 @@
--- A supervisor ends in order. What it declared counts until somebody takes its place.
+-- A supervisor ends in order. What it declared counts until another one takes its place.
 UPDATE pgjobs.schedule_owners SET ended_at = clock_timestamp() WHERE id = %(id)s

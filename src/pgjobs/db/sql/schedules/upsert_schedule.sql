@@ -1,4 +1,4 @@
--- Write a schedule; one that is there is changed if it is of the same application. A pause stays what it is.
+-- Write a schedule; an existing one is changed if it is of the same application. A pause is kept.
 INSERT INTO pgjobs.schedules AS s
     (name, app, cron, tz, missed, overlap, next_at, digest, queue, priority, max_attempts, timeout, executor, task,
      summary, options, signature, payload)

@@ -1,4 +1,4 @@
--- The workers, and how long ago each was heard from, by PostgreSQL's clock.
+-- The workers, and how long ago the last heartbeat of each was, by PostgreSQL's clock.
 SELECT id, host, pid, queues, version, state, started_at, heartbeat_at,
        extract(epoch FROM now() - heartbeat_at)::float8 AS heartbeat_age_seconds
 FROM pgjobs.workers

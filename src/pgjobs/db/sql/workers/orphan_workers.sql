@@ -1,4 +1,4 @@
--- Workers that own running jobs but have no row any more (it was deleted by hand, or by a rescuer that then died).
+-- Workers that own running jobs but have no row (it was deleted by hand, or by a rescuer that then died).
 SELECT DISTINCT live.worker_id
 FROM pgjobs.jobs_live AS live
 WHERE live.status = 'running'
