@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_origin, is_typeddict
 
 from sqlalchemy import MetaData
 from sqlalchemy.dialects import postgresql
@@ -27,7 +29,7 @@ HEAD = """\
 What programs may import, from the docstrings of the source (`make docs-api` writes this page). Everything else in the
 package may change without notice. The guides in the [index](index.md) show how the parts work together.
 
-A duration is a number of seconds, or a `timedelta` where the signature says so. Every error below is a `PgjobsError`.
+`Seconds` in a signature is a number of seconds or a `timedelta`. Every error below is a `PgjobsError`.
 """
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -36,7 +38,7 @@ def page() -> str:
     """Return the text of docs/api.md."""
     names = [name for name in pgjobs.__all__ if not name.startswith("_")]
     errors = [name for name in names if is_error(getattr(pgjobs, name))]
-    classes = [name for name in names if name not in errors and isinstance(getattr(pgjobs, name), type)]
+    classes = [name for name in names if name not in errors and is_type(getattr(pgjobs, name))]
     functions = [name for name in names if name not in errors and name not in classes]
     parts = [
         HEAD,
@@ -62,13 +64,49 @@ def is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, pgjobs.PgjobsError)
 
 
+def is_type(value: object) -> bool:
+    """Return True if the value is a class, or an alias of a type."""
+    return isinstance(value, type) or get_origin(value) is not None
+
+
 def entry(module: ModuleType, name: str) -> str:
     """Return the section of a public name. One that another section describes refers to it."""
     value = getattr(module, name)
     if module is admin and getattr(pgjobs, name, None) is value:
         return f"### admin.{name}\n\nThe same as `pgjobs.{name}`."
     title = f"### {'admin.' if module is admin else ''}{name}"
+    if get_origin(value) is not None:
+        return "\n\n".join([title, *alias(name)])
     return "\n\n".join([title, *described(value.__module__, name)])
+
+
+def alias(name: str) -> list[str]:
+    """Return the definition and the docstring of an alias of a type that pgjobs exports."""
+    imports = [node for node in parsed("pgjobs").body if isinstance(node, ast.ImportFrom)]
+    module = next(node.module for node in imports if any(each.name == name for each in node.names))
+    assert module is not None
+    fields = documented(parsed(module).body)
+    value, meaning = next((each.value, text) for each, text in fields if ast.unparse(each.target) == name)
+    assert value is not None
+    return [code(f"{name} = {ast.unparse(value)}"), prose(meaning)]
+
+
+def documented(body: list[ast.stmt]) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Yield the annotated names of a module or class that have a docstring behind them, with it."""
+    for each, behind in pairwise(body):
+        if isinstance(each, ast.AnnAssign) and isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant):
+            yield each, inspect.cleandoc(str(behind.value.value))
+
+
+def options(kind: Any) -> Iterator[str]:
+    """Yield the keys of a TypedDict with their docstrings, those of its bases first."""
+    found = definitions(kind.__module__, kind.__name__)[-1]
+    assert isinstance(found, ast.ClassDef)
+    for base in map(ast.unparse, found.bases):
+        if base != "TypedDict":
+            yield from options(getattr(import_module(kind.__module__), base))
+    for each, text in documented(found.body):
+        yield f"- `{ast.unparse(each.target)}: {ast.unparse(each.annotation)}`: {' '.join(text.split())}"
 
 
 def described(module: str, name: str) -> list[str]:
@@ -78,10 +116,15 @@ def described(module: str, name: str) -> list[str]:
     shown = [each for each in found if is_overload(each)] or [last]
     if not isinstance(last, ast.ClassDef):
         return [code("\n".join(signature(each) for each in shown)), prose(ast.get_docstring(last))]
+    if is_typeddict(kind := getattr(import_module(module), name)):
+        return [code(f"class {name}(TypedDict): ..."), prose(ast.get_docstring(last)), "\n".join(options(kind))]
     fields = [ast.unparse(each) for each in last.body if isinstance(each, ast.AnnAssign) and is_public(each.target)]
     base = ", ".join(ast.unparse(each) for each in last.bases)
     title = f"class {name}({base}):" if base else f"class {name}:"
     parts = [code("\n    ".join([title, *fields]) if fields else f"{title} ...")]
+    made = next((each for each in last.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
+    if made is not None and any("init=False" in ast.unparse(each) for each in last.decorator_list):
+        parts = [code(signature(made).replace("def __init__", name, 1).removesuffix(" -> None"))]
     parts.append(prose(ast.get_docstring(last)))
     for method in last.body:
         if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and ast.get_docstring(method):
