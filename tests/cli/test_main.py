@@ -15,9 +15,6 @@ from psycopg import sql
 from pgjobs import __version__
 from pgjobs.cli.commands import COMMANDS, load
 from pgjobs.cli.main import hoist
-from pgjobs.core.errors import ConfigurationError
-from pgjobs.embedded.binaries import find_binaries
-from pgjobs.embedded.server import delete_server
 from tests.support.processes import ROOT
 from tests.support.rows import put_job
 
@@ -263,19 +260,20 @@ def test_a_password_in_the_environment_is_never_shown(cli: Cli, monkeypatch: pyt
     assert "sekret" not in result.err
 
 
-def test_without_a_database_an_embedded_one_is_started_and_one_line_says_so(command: Command, tmp_path: Path) -> None:
-    try:
-        find_binaries()
-    except ConfigurationError:
-        pytest.skip("there is no PostgreSQL here to embed")
-    try:
-        result = command("jobs", "list", "--json")
-        assert (result.code, result.out) == (0, "[]\n")
+def test_no_database_is_refused_and_both_ways_out_are_named(command: Command, tmp_path: Path) -> None:
+    for arguments in (["status"], ["migrate"], ["work", "--drain"], ["doctor"]):
+        result = command(*arguments)
+        assert (result.code, result.out) == (1, "")
         assert len(result.err.splitlines()) == 1
-        assert "./.pgjobs/" in result.err
-        assert (tmp_path / ".pgjobs").is_dir()
-    finally:
-        delete_server(tmp_path / ".pgjobs")  # as root its data may lie elsewhere
+        for way in ("PGJOBS_DATABASE_URL", "--database-url", "`pgjobs db start`", "--embedded"):
+            assert way in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_embedded_and_a_url_exclude_one_another(command: Command) -> None:
+    result = command("status", "--embedded", "--database-url", "postgresql://x")
+    assert (result.code, result.out) == (2, "")
+    assert "use one of them" in result.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pgjobs.embedded import stop_server
 from tests.support.processes import children, environment, is_alive, wait_until
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def place(binaries: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pgjobs-test-"))
     folder.chmod(0o711)
     yield folder
+    stop_server(folder / ".pgjobs")
     shutil.rmtree(folder)
 
 
@@ -146,6 +148,7 @@ def test_with_keep_the_database_stays_and_the_next_demo_starts_anew(place: Path)
         out, err = demo.communicate(timeout=240)
         assert demo.returncode == 0, err
         assert "pgjobs dead list" in out
+        assert "`pgjobs db stop`" in out
 
     listed = subprocess.run(
         [sys.executable, "-m", "pgjobs", "dead", "list"],

@@ -27,19 +27,23 @@ def test_the_option_goes_before_the_setting(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
-def test_without_a_database_an_embedded_one_is_announced_and_has_the_tables(
+def test_embedded_database_is_started_with_tables_and_found_while_it_runs(
     embedded_directory: Path, binaries: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     embedded_directory.mkdir(mode=0o711)
     monkeypatch.chdir(embedded_directory)
     monkeypatch.setenv("PATH", str(binaries), prepend=":")
     for _ in range(2):  # the second time the tables are there
-        with database() as url, psycopg.connect(url) as conn:
+        with database(embedded=True) as url, psycopg.connect(url) as conn:
             check_schema(conn)
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "./.pgjobs/" in line
-        assert "PGJOBS_DATABASE_URL" in line
-        assert "://" not in line, "no URL, for it holds the password"
+            assert capsys.readouterr().err == ""
+            with database() as found:
+                assert found == url
+            (line,) = capsys.readouterr().err.splitlines()
+            assert "./.pgjobs/" in line
+            assert "://" not in line, "a URL would show the password"
+    with pytest.raises(ConfigurationError, match="no database is configured"), database():
+        pass
     assert (embedded_directory / ".pgjobs" / ".gitignore").read_text() == "*\n"
     delete_server(embedded_directory / ".pgjobs")
 
@@ -90,7 +94,7 @@ def test_the_package_is_not_imported() -> None:
 @pytest.mark.parametrize(
     ("log", "line"),
     [
-        ("", "it says nothing about the reason."),
+        ("", "the log gives no reason."),
         ("a\n\nb\n", "b"),
         (
             "2026-11-21 18:00:00.000 UTC [1] LOG:  x\n2026-11-21 18:00:00.000 UTC [1] FATAL:  no room\n"

@@ -50,7 +50,7 @@ def test_a_folder_that_somebody_owns_has_its_server_run_as_that_user(embedded_di
     embedded_directory.mkdir()
     os.chown(embedded_directory, 65534, 65534)
     with embedded_server(embedded_directory, binaries=binaries, durable=False):
-        for name in ("data", "url", "password", "server.log", "start.lock", "users.lock", "keeper.lock", "server.lock"):
+        for name in ("data", "url", "password", "server.log", "start.lock", "users.lock", "daemon.lock", "server.lock"):
             assert (embedded_directory / name).stat().st_uid == 65534, name
 
 

@@ -65,7 +65,7 @@ def directory(embedded_directory: Path) -> Path:
     return embedded_directory
 
 
-def keeper_of(directory: Path) -> int:
+def daemon_of(directory: Path) -> int:
     (pid,) = processes.find("pgjobs.embedded.daemon", str(directory))
     return pid
 
@@ -128,12 +128,12 @@ def test_a_killed_user_leaves_no_server_behind(directory: Path, binaries: Path) 
         os.kill(seen["child"], signal.SIGKILL)
 
 
-def test_a_killed_keeper_leaves_no_server_behind(directory: Path, binaries: Path) -> None:
+def test_a_killed_daemon_leaves_no_server_behind(directory: Path, binaries: Path) -> None:
     with embedded_server(directory, binaries=binaries) as server:
         ask(server.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         (postmaster,) = servers_of(directory)
         backends = children(postmaster)
-        os.kill(keeper_of(directory), signal.SIGKILL)
+        os.kill(daemon_of(directory), signal.SIGKILL)
         wait_until(lambda: not any(is_alive(pid) for pid in (postmaster, *backends)))
         with embedded_server(directory, binaries=binaries) as second:
             assert second.started
@@ -145,7 +145,7 @@ def test_it_starts_again_after_everything_was_killed(directory: Path, binaries: 
         seen = user.enter()
         ask(seen["url"], "CREATE TABLE kept AS SELECT 42 AS answer")
         (postmaster,) = servers_of(directory)
-        everything = (user.process.pid, keeper_of(directory), postmaster, *children(postmaster), seen["child"])
+        everything = (user.process.pid, daemon_of(directory), postmaster, *children(postmaster), seen["child"])
         for pid in everything:
             with suppress(ProcessLookupError):  # gone with the ones before it
                 os.kill(pid, signal.SIGKILL)
@@ -191,7 +191,7 @@ def test_a_stale_process_number_that_now_is_a_stranger_does_not_matter(directory
 def test_a_port_that_was_taken_meanwhile_is_left_to_its_new_owner(directory: Path, binaries: Path) -> None:
     with embedded_server(directory, binaries=binaries, durable=False) as server:
         port = urlsplit(server.url).port
-        os.kill(keeper_of(directory), signal.SIGKILL)
+        os.kill(daemon_of(directory), signal.SIGKILL)
         wait_until(lambda: not servers_of(directory))
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -205,7 +205,7 @@ def test_a_port_that_was_taken_meanwhile_is_left_to_its_new_owner(directory: Pat
 def test_it_is_out_of_reach_of_the_terminal(directory: Path, binaries: Path) -> None:
     with embedded_server(directory, binaries=binaries, durable=False):
         (postmaster,) = servers_of(directory)
-        for pid in (keeper_of(directory), postmaster):
+        for pid in (daemon_of(directory), postmaster):
             assert os.getsid(pid) != os.getsid(0), "a process group of the terminal gets its Ctrl-C"
 
 

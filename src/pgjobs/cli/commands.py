@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-EPILOG = "Global options: --database-url URL, --schema NAME, --debug (see pgjobs --help)."
+EPILOG = "Global options: --database-url URL, --schema NAME, --embedded, --debug (see pgjobs --help)."
 
 
 class Entry(NamedTuple):
@@ -37,6 +37,7 @@ COMMANDS = {
     "drain": Entry("pgjobs.cli.pause:drain", "Wait until no job is due and none runs."),
     "breakers": Entry("pgjobs.cli.breakers:app", "Show circuit breakers, and open or close them by hand."),
     "history": Entry("pgjobs.cli.history:app", "Show the days of history, and set how long they are kept."),
+    "db": Entry("pgjobs.cli.db:app", "Start and stop an embedded PostgreSQL in ./.pgjobs/."),
     "demo": Entry("pgjobs.demo.command:demo", "Show the whole story in a minute."),
 }
 

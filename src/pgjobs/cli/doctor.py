@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from pgjobs.cli.invocation import invocation
 from pgjobs.cli.output import print_json, say
 from pgjobs.cli.params import Json
-from pgjobs.core.config import settings
 from pgjobs.core.text import plural
 from pgjobs.db.connection import connect
 from pgjobs.db.database import database
@@ -19,7 +19,7 @@ def doctor(as_json: Json = False) -> None:
     Each finding has a next step. Exits with 1 if a finding is an error.
     """
     # Not `session`, which refuses tables of another revision: here that is a finding.
-    with database(settings().database_url) as url, connect(url, application_name="pgjobs doctor") as conn:
+    with database(embedded=invocation.embedded) as url, connect(url, application_name="pgjobs doctor") as conn:
         diagnosis = examine(conn)
     if as_json:
         print_json(diagnosis)

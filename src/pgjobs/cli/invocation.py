@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Invocation:
-    """`alone`: the process runs this command and nothing else, so the command may replace it."""
+    """`alone`: the process runs this command and nothing else, so the command may replace it.
+
+    `embedded`: `--embedded` was given.
+    """
 
     alone: bool = False
+    embedded: bool = False
 
 
 invocation = Invocation()

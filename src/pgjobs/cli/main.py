@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 INTERRUPTED = 128 + signal.SIGINT
 
 # Options of all commands, which may also follow the command, and whether they take a value.
-GLOBAL_OPTIONS = {"--database-url": True, "--schema": True, "--debug": False}
+GLOBAL_OPTIONS = {"--database-url": True, "--schema": True, "--embedded": False, "--debug": False}
 
 # No rich in help texts: importing it would take as long as everything else together.
 app = typer.Typer(
     name="pgjobs",
     cls=CommandTable,
-    help="Run background jobs from PostgreSQL. The database is --database-url or PGJOBS_DATABASE_URL; without either, "
-    "an embedded PostgreSQL is started under ./.pgjobs/.",
+    help="Run background jobs from PostgreSQL. The database is --database-url or PGJOBS_DATABASE_URL, or the "
+    "embedded PostgreSQL that `pgjobs db start` runs in ./.pgjobs/.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -57,12 +57,18 @@ def root(
         str | None,
         typer.Option(metavar="NAME", help="The schema of the tables (default pgjobs). [env: PGJOBS_SCHEMA]"),
     ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Use an embedded PostgreSQL in ./.pgjobs/, started for this command.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Apply the global options to the settings of this process."""
+    if embedded and database_url is not None:
+        raise UsageError("--embedded and --database-url were both given: use one of them.")
+    invocation.embedded = embedded
     given = {"database_url": database_url, "schema": schema}
     configure(**{name: value for name, value in given.items() if value is not None})
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pgjobs.cli.invocation import invocation
 from pgjobs.cli.output import say
 from pgjobs.cli.params import Yes, confirm
 from pgjobs.core.config import settings
@@ -45,7 +46,7 @@ def migrate(
             say("\n".join(f"{statement};" for statement in role_statements()))
         return
 
-    with database(settings().database_url) as url:
+    with database(embedded=invocation.embedded) as url:
         if downgrade is not None:
             what = (
                 "drops all tables, with every job in them" if downgrade == "base" else "may drop what was added since"

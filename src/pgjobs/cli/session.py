@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pgjobs.core.config import settings
+from pgjobs.cli.invocation import invocation
 from pgjobs.db.connection import connect
 from pgjobs.db.database import database
 from pgjobs.db.revision import check_schema
@@ -24,7 +24,7 @@ def session(command: str) -> Iterator[psycopg.Connection]:
         ConfigurationError: there is no database, it cannot be reached, or its tables have another revision.
 
     """
-    with database(settings().database_url) as url:
+    with database(embedded=invocation.embedded) as url:
         with connect(url, application_name=f"pgjobs {command}") as conn:
             check_schema(conn)
             yield conn

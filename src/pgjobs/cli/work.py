@@ -84,7 +84,7 @@ def work(
     """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish running jobs; a second signal exits at once."""
     allowed = parse_allow(allow) if allow else settings().allow
     slots = tuple(parse_queue(text) for text in queue or ["default:10"])
-    with database(settings().database_url) as url:
+    with database(embedded=invocation.embedded) as url:
         config = WorkerConfig(
             database_url=url,
             queues=slots,
@@ -103,7 +103,8 @@ def work(
             allow=None if allowed is None else allowed.patterns,
             payload=payload or settings().payload,
         )
-        if invocation.alone and settings().database_url and not drain:
+        # An embedded server runs as long as this process, so it stays.
+        if invocation.alone and settings().database_url and not (drain or invocation.embedded):
             become_supervisor(config)
         # Imported here: a process that is replaced above needs neither.
         from pgjobs.telemetry.logs import configure_logging

@@ -2,7 +2,7 @@
 
 | setting | variable | default |
 | --- | --- | --- |
-| database_url | PGJOBS_DATABASE_URL | none: the command line starts an embedded PostgreSQL |
+| database_url | PGJOBS_DATABASE_URL | none: the embedded PostgreSQL that runs in `./.pgjobs/` |
 | schema | PGJOBS_SCHEMA | pgjobs |
 | signing_keys | PGJOBS_SIGNING_KEY | none; several are separated by commas, the first one signs |
 | max_payload | PGJOBS_MAX_PAYLOAD | 1 MiB, in bytes |
@@ -36,8 +36,8 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 class Settings:
     """Settings of this process.
 
-    `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the command line starts an embedded one). `schema`:
-    where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
+    `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the embedded one in `./.pgjobs/`, if it runs).
+    `schema`: where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies (none:
     payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
     of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what workers take,
     "any" or "json". `app`: the name of this application, which owns the schedules that its code declares.

@@ -114,5 +114,5 @@ def _configured_url() -> str:
     except OSError:
         raise ConfigurationError(
             "No database is configured: set PGJOBS_DATABASE_URL or call pgjobs.configure(database_url=…), or start an "
-            f"embedded PostgreSQL, which runs in ./{EMBEDDED_DIRECTORY}/ as long as a `pgjobs` command does."
+            f"embedded PostgreSQL in ./{EMBEDDED_DIRECTORY}/ with `pgjobs db start`."
         ) from None

@@ -1,4 +1,4 @@
-"""Which database a command uses: the one that is named, or an embedded one."""
+"""Which database a command uses: the configured one, or an embedded one that was asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
+from pgjobs.core.errors import ConfigurationError
+from pgjobs.db import migrations
+from pgjobs.db.revision import EXPECTED_REVISION
 from pgjobs.db.url import libpq_url
 
 if TYPE_CHECKING:
@@ -17,35 +20,46 @@ EMBEDDED_DIRECTORY = ".pgjobs"  # below the current one
 
 
 @contextmanager
-def database(url: str | None = None) -> Iterator[str]:
-    """Give the libpq URL of the database: the option, else PGJOBS_DATABASE_URL, else an embedded PostgreSQL.
+def database(url: str | None = None, *, embedded: bool = False) -> Iterator[str]:
+    """Find the database for the block, which gets its libpq URL.
 
-    The embedded one lies in `./.pgjobs/`, has its tables made or upgraded, and is announced on stderr. It runs as long
-    as this block, or another process's, lasts.
+    It is `url`, else the configured one, else the embedded PostgreSQL that runs in `./.pgjobs/`. No server is started,
+    so that a worker with a forgotten URL never works on an empty database. `embedded=True` is for that: it uses the
+    server in `./.pgjobs/` whatever is configured, starts it if need be, and creates or upgrades its tables.
 
     Raises:
-        ConfigurationError: the URL is none, or there is no PostgreSQL to start.
+        ConfigurationError: there is no database, or its URL is not a PostgreSQL URL, or no server can be started.
         SchemaError: the embedded database has tables that this version of pgjobs does not know.
 
     """
     named = url or settings().database_url
-    if named:
+    if named and not embedded:
         yield libpq_url(named)
         return
-    from pgjobs.embedded import embedded_server
+    # Imported lazily: most commands have a URL, and this imports subprocess and socket.
+    from pgjobs.embedded import embedded_server, running_server
 
-    with embedded_server(Path.cwd() / EMBEDDED_DIRECTORY) as server:
-        sys.stderr.write(
-            f"No database was named: using an embedded PostgreSQL in ./{EMBEDDED_DIRECTORY}/ "
-            "(set PGJOBS_DATABASE_URL to use your own).\n"
-        )
-        _make_tables(server.url)
-        yield server.url
+    if embedded:
+        with embedded_server(embedded_directory()) as server:
+            make_tables(server.url)
+            yield server.url
+        return
+    with running_server(embedded_directory()) as running:
+        if running is None:
+            raise ConfigurationError(
+                "no database is configured: set PGJOBS_DATABASE_URL or give --database-url; or start an embedded "
+                f"PostgreSQL in ./{EMBEDDED_DIRECTORY}/ with `pgjobs db start`, or for one command with --embedded."
+            )
+        sys.stderr.write(f"Using the embedded PostgreSQL in ./{EMBEDDED_DIRECTORY}/.\n")
+        yield running.url
 
 
-def _make_tables(url: str) -> None:
-    from pgjobs.db import migrations as migrate
-    from pgjobs.db.revision import EXPECTED_REVISION
+def embedded_directory() -> Path:
+    """Return the folder of the embedded PostgreSQL: `.pgjobs` in the current one."""
+    return Path.cwd() / EMBEDDED_DIRECTORY
 
-    if migrate.current(url) != EXPECTED_REVISION:  # alembic takes a while to import, so it is asked only then
-        migrate.upgrade(url)
+
+def make_tables(url: str) -> None:
+    """Create or upgrade the tables, if they need it."""
+    if migrations.current(url) != EXPECTED_REVISION:  # migrating imports alembic, which is slow
+        migrations.upgrade(url)

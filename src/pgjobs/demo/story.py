@@ -59,7 +59,7 @@ def run_demo(*, keep: bool = False) -> int:
     configure(**{name: getattr(Settings(), name) for name in Settings.__dataclass_fields__})
     with _stopping_on_signals() as cleaning, _folder(keep) as folder:
         began = time.monotonic()
-        with embedded_server(folder / "server" if not keep else folder) as server:
+        with embedded_server(folder if keep else folder / "server", keep=keep) as server:
             try:
                 _tell(stage, server.url, folder, began)
             finally:
@@ -286,10 +286,8 @@ def _say_how_to_look_around(stage: Stage) -> None:
         "pgjobs status",
         f"pgjobs jobs list --queue {QUEUE} --limit 10",
         "pgjobs dead list",
+        "pgjobs db psql",
         f"pgjobs dead replay --all && pgjobs work -q {QUEUE} --drain",
     ):
         stage.say(f"    {command}")
-    stage.say(
-        "The server runs while somebody uses it. For psql, leave `pgjobs work` running in another terminal, then:"
-    )
-    stage.say(f'    psql "$(cat {here}/url)"')
+    stage.say("It keeps running until `pgjobs db stop`.")

@@ -14,23 +14,23 @@ from pgjobs.core.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user and its group. `switched`: another one than this process has."""
+    """A user and its group. `switched`: they differ from those of this process."""
 
     uid: int
     gid: int
     switched: bool
 
     def popen_options(self) -> dict[str, Any]:
-        """Give the arguments of `subprocess.Popen` that start a program as this user."""
+        """Return the arguments of `subprocess.Popen` that start a program as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switched else {}
 
     def own(self, path: Path) -> None:
-        """Give a file or folder to this user."""
+        """Make this user the owner of a file or folder."""
         if self.switched:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def can(self, path: Path, bits: int) -> bool:
-        """Say whether this user may use `path` with these bits of one `rwx` digit, and pass through its parents."""
+        """Return True if this user has these bits of one `rwx` digit on `path`, and can pass through its parents."""
         if not self.switched:
             return True
         path = path.resolve()
@@ -46,10 +46,10 @@ class Account:
 
 
 def choose_account(*folders: Path) -> Account:
-    """Choose: this process's own user; for root the first owner of a folder who is not root, else an unprivileged one.
+    """Choose this process's user. For root: the first owner of a folder that is not root, else an unprivileged account.
 
     Raises:
-        ConfigurationError: this is root, and there is nobody else on this machine.
+        ConfigurationError: this is root, and the machine has no other account.
 
     """
     if os.geteuid() != 0:

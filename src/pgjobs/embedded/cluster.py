@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 USER = "postgres"
 START_LIMIT = 60.0  # seconds; recovery after a crash may take a while
 STOP_LIMIT = 20.0  # seconds for an orderly shutdown, before it is a hard one
-LEFTOVER_LIMIT = 30.0  # seconds for the processes of a killed server to notice and go; some need ten
+LEFTOVER_LIMIT = 30.0  # seconds for the processes of a killed server to exit; some need ten
 LOG_LIMIT = 4 * 1024 * 1024  # bytes; the log before that is kept as server.log.1
 _ADDRESS_TAKEN = "could not create any TCP/IP sockets"
 _SHARED_MEMORY_TAKEN = "pre-existing shared memory block"
 
 
 class Cluster:
-    """A data directory and the server on it, for the keeper."""
+    """A data directory and its server, for the daemon."""
 
     def __init__(self, server_directory: ServerDirectory, binaries: Path, *, durable: bool) -> None:
         self._directory = server_directory
@@ -46,10 +46,10 @@ class Cluster:
         self.process: subprocess.Popen[Any] | None = None
 
     def start(self) -> None:
-        """Start the server, making the data directory if there is none; `url` is set when it is ready.
+        """Start the server, and set `url` when it is ready. A data directory is made if there is none.
 
         Raises:
-            ConfigurationError: it does not start; the message has the log's last useful line.
+            ConfigurationError: the server does not start; the message has the log's last useful line.
 
         """
         server_directory = self._directory
@@ -76,7 +76,7 @@ class Cluster:
         server_directory.write_secret(server_directory.url, self.url)
 
     def stop(self) -> None:
-        """Stop the server: orderly, and if it does not obey, hard."""
+        """Stop the server, by stronger signals if it does not exit in time."""
         if self.process is None:
             return
         for number, seconds in ((signal.SIGINT, STOP_LIMIT), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
@@ -92,19 +92,19 @@ class Cluster:
             self._directory.url.unlink()
 
     def trim_log(self) -> None:
-        """Keep the log bounded."""
+        """Move a log that has grown too large to server.log.1."""
         log = self._directory.log
         try:
             if log.stat().st_size > LOG_LIMIT:
                 shutil.copyfile(log, log.with_name("server.log.1"))
-                os.truncate(log, 0)  # the server appends, so it goes on at the new end
+                os.truncate(log, 0)  # the server appends, so it continues at the new end
         except OSError:
-            return  # a full disk or a removed folder is no reason to stop the server
+            return  # a full disk or a removed folder must not stop the server
 
     def _wait_for_leftovers(self, lock: int) -> None:
-        """Wait until no process of an earlier server has the data directory open, and clear away what it left."""
+        """Wait until no process of an earlier server has the data directory open, and remove its postmaster.pid."""
         if not wait_for_lock(lock, exclusive=True, seconds=1.0):
-            # Without PR_SET_PDEATHSIG a server outlives its keeper. It holds the lock, so this is its number.
+            # Without PR_SET_PDEATHSIG a server outlives its daemon. It holds the lock, so this is its process id.
             pid = self._directory.server_pid()
             if pid:
                 send_signal(pid, signal.SIGQUIT)
@@ -113,8 +113,8 @@ class Cluster:
                     f"Processes of an earlier server still use {self._directory.data} (server process: {pid}): end "
                     "them."
                 )
-        # No process of ours is left. Whatever has that number now, it is a stranger, and postgres would shy away from
-        # it; unless somebody started a server on this folder by hand.
+        # No process of ours is left. A process that has this id now is unrelated, unless a server was started on this
+        # folder by hand; postgres would refuse to start because of either.
         pid = self._directory.server_pid()
         if pid and self._is_server_by_hand(pid):
             raise ConfigurationError(
@@ -139,7 +139,7 @@ class Cluster:
         parent = server_directory.choose_data_parent(self._account)
         password = secrets.token_urlsafe(24)
         server_directory.write_secret(server_directory.password, password)
-        for left in parent.glob("data.new-*"):  # of an initdb that was interrupted
+        for left in parent.glob("data.new-*"):  # left by an interrupted initdb
             shutil.rmtree(left, ignore_errors=True)
         draft = parent / f"data.new-{secrets.token_hex(4)}"
         draft.mkdir(mode=0o700)
@@ -178,7 +178,7 @@ class Cluster:
             stderr=subprocess.STDOUT,
             env=clean_environment(),
             cwd="/",
-            preexec_fn=dying_with_daemon(signal.SIGKILL),  # the keeper has one thread, so this is safe
+            preexec_fn=dying_with_daemon(signal.SIGKILL),  # safe: the daemon has one thread
             check=False,
             **self._account.popen_options(),
         )
@@ -197,7 +197,7 @@ class Cluster:
             )
         if not server_directory.password.exists():
             raise ConfigurationError(
-                f"{server_directory.password} is missing, so nobody can enter the server: remove "
+                f"{server_directory.password} is missing, so no one can log in to the server: remove "
                 f"{server_directory.directory} with all "
                 "that is in it."
             )
@@ -232,7 +232,7 @@ class Cluster:
                 env=clean_environment(),
                 cwd="/",
                 pass_fds=(lock,),  # held by the server and all its children, until the last of them is gone
-                preexec_fn=dying_with_daemon(signal.SIGQUIT),  # the keeper has one thread, so this is safe
+                preexec_fn=dying_with_daemon(signal.SIGQUIT),  # safe: the daemon has one thread
                 **self._account.popen_options(),
             )
         finally:
@@ -250,10 +250,10 @@ class Cluster:
 
 
 def useful_line(log: str) -> str:
-    """Pick the line of a server's log that says why it did not start."""
+    """Return the line of a server's log that says why it did not start."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for mark in ("FATAL:", "PANIC:", "error:", "ERROR:"):
         for line in reversed(lines):
             if mark in line:
                 return line[line.index(mark) + len(mark) :].strip()
-    return lines[-1] if lines else "it says nothing about the reason."
+    return lines[-1] if lines else "the log gives no reason."

@@ -1,4 +1,4 @@
-"""The folder of an embedded server: what lies where in it, and where its data directory is."""
+"""The folder of an embedded server: its files, and where its data directory is."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ class ServerDirectory:
         self.directory = directory.resolve()
         self.start_lock = self.directory / "start.lock"
         self.users_lock = self.directory / "users.lock"
-        self.keeper_lock = self.directory / "keeper.lock"
+        self.daemon_lock = self.directory / "daemon.lock"
         self.server_lock = self.directory / "server.lock"
         self.data = self.directory / "data"
         self.url = self.directory / "url"
+        self.keep = self.directory / "keep"
         self.password = self.directory / "password"
         self.log = self.directory / "server.log"
 
@@ -36,14 +37,14 @@ class ServerDirectory:
         """Make the folder.
 
         Raises:
-            ConfigurationError: that is not possible.
+            ConfigurationError: the folder cannot be made.
 
         """
         root = os.geteuid() == 0
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o711 if root else 0o700)
-            # Root's server runs as somebody else, who must pass through this folder (never mind its parents, they are
-            # not ours). What is secret in here is 0600 or, the data directory, 0700.
+            # Root's server runs as another user, who needs to pass through this folder (its parents are not ours to
+            # change). Secrets in it are 0600; the data directory is 0700.
             if root and (self.start_lock.exists() or not any(self.directory.iterdir())):
                 self.directory.chmod(self.directory.stat().st_mode & 0o7777 | 0o011)
             ignore = self.directory / ".gitignore"
@@ -51,12 +52,12 @@ class ServerDirectory:
                 ignore.write_text("*\n")
         except OSError as error:
             raise ConfigurationError(
-                f"No embedded PostgreSQL in {self.directory}: {error.strerror}. Run pgjobs in a folder that you may "
+                f"No embedded PostgreSQL in {self.directory}: {error.strerror}. Run pgjobs in a folder that you can "
                 "write to, or set PGJOBS_DATABASE_URL."
             ) from error
 
     def status(self) -> str:
-        """Say what postgres itself wrote about its state: `starting`, `ready`, `stopping`, or nothing."""
+        """Return the state in postmaster.pid: `starting`, `ready`, `stopping`, or an empty string."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -64,7 +65,7 @@ class ServerDirectory:
         return lines[7].strip() if len(lines) > 7 else ""
 
     def answers(self) -> bool:
-        """Say whether somebody listens at the URL; a server that was killed leaves its last state behind as it was."""
+        """Return True if a server listens at the URL. The `status` of a killed server stays as it was."""
         try:
             address = urlsplit(self.url.read_text())
             with socket.create_connection((address.hostname, address.port), timeout=1.0):
@@ -73,14 +74,14 @@ class ServerDirectory:
             return False
 
     def server_pid(self) -> int | None:
-        """Give the process number that the data directory names as its server, which may be long dead."""
+        """Return the process id in postmaster.pid, or None. The process may have exited long ago."""
         try:
             return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
         except (OSError, ValueError):
             return None
 
     def write_secret(self, path: Path, text: str) -> None:
-        """Write a file that only its owner can read, at once and whole."""
+        """Write a file that only its owner can read, atomically."""
         draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w") as file:
@@ -91,10 +92,10 @@ class ServerDirectory:
         draft.rename(path)
 
     def choose_data_parent(self, account: Account) -> Path:
-        """Give the folder for a new data directory: this one, or one that the account can reach.
+        """Return the folder for a new data directory: this one, or one that the account can reach.
 
-        The latter is named after this one, so that it is found again; what an earlier server left there is removed,
-        because its folder here, with the password, is gone.
+        The name of the latter is derived from this one. Data of an earlier server in it is removed: its folder here,
+        with the password, is gone.
         """
         if account.can(self.directory, 1):
             return self.directory
@@ -108,7 +109,7 @@ class ServerDirectory:
         return shared_place(account) / f"data-{sha256(os.fsencode(self.directory)).hexdigest()[:16]}"
 
     def delete(self) -> None:
-        """Remove the folder, and the data directory where that lies elsewhere."""
+        """Remove the folder, and the data directory if that is elsewhere."""
         if self.data.is_symlink():
             shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)

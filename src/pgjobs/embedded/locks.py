@@ -1,4 +1,4 @@
-"""File locks (flock): the kernel takes them back from a process that dies, however it dies."""
+"""File locks (flock). The kernel releases the locks of a process that dies."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PAUSE = 0.01  # seconds between two tries; flock itself can not wait for a limited time
+_PAUSE = 0.01  # seconds between two tries; flock itself has no time limit
 
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[int]:
-    """Open a lock file, which takes no lock yet. Closing it gives the lock up.
+    """Open a lock file, without taking the lock. At the end of the block it is closed, which releases the lock.
 
-    Programs that are started do not inherit it (Python opens files that way).
+    Child programs do not inherit it, as for any file that Python opens.
 
     Raises:
-        OSError: it can not be opened.
+        OSError: the file cannot be opened.
 
     """
     fd = open_private(path)
@@ -33,16 +33,16 @@ def lock_file(path: Path) -> Iterator[int]:
 
 
 def open_private(path: Path, flags: int = 0) -> int:
-    """Open a file that only its owner can read, and make it if it is not there."""
+    """Open a file that only its owner can read. It is created if it does not exist."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
-    if os.geteuid() == 0:  # root in a folder of somebody else's: who owns the folder must be able to use it later
+    if os.geteuid() == 0:  # root in the folder of another user, who must be able to use the file later
         owner = path.parent.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
 
 
 def try_lock(fd: int, *, exclusive: bool) -> bool:
-    """Take the lock if nobody stands in the way."""
+    """Take the lock if it is free, and return True; else return False."""
     try:
         fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -51,7 +51,7 @@ def try_lock(fd: int, *, exclusive: bool) -> bool:
 
 
 def wait_for_lock(fd: int, *, exclusive: bool, seconds: float) -> bool:
-    """Take the lock within so many seconds."""
+    """Wait up to `seconds` for the lock. Return True if it was taken."""
     deadline = time.monotonic() + seconds
     while not try_lock(fd, exclusive=exclusive):
         if time.monotonic() > deadline:
@@ -61,6 +61,6 @@ def wait_for_lock(fd: int, *, exclusive: bool, seconds: float) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Say whether somebody holds the lock exclusively."""
+    """Return True if another process holds the lock exclusively."""
     with lock_file(path) as fd:
         return not try_lock(fd, exclusive=False)

@@ -1,4 +1,4 @@
-"""Processes and ports: what the operating system does for the keeper."""
+"""Processes and ports of the operating system, for the daemon."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what a server leaves behind that is killed, so that it can be ended. Linux only."""
+    """Become the parent of the processes that a killed server leaves behind, so that they can be ended. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_orphans() -> None:
-    """End the children of this process: without a server they are what a killed one has left behind."""
+    """Kill the children of this process. Without a server, they are left from a killed one."""
     if sys.platform != "linux":
         return
     for process in Path("/proc").glob("[0-9]*"):
@@ -36,7 +36,7 @@ def end_orphans() -> None:
                 os.kill(int(process.name), signal.SIGKILL)
                 os.waitpid(int(process.name), 0)
         except OSError:
-            continue  # gone by itself
+            continue  # it has exited already
 
 
 def dying_with_daemon(number: signal.Signals) -> Callable[[], None] | None:
@@ -47,21 +47,21 @@ def dying_with_daemon(number: signal.Signals) -> Callable[[], None] | None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Give an environment in which no PG* variable and no locale changes what happens."""
+    """Return an environment without PG* variables, in the C locale."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TZ") if name in os.environ}
     return {**kept, "LC_ALL": "C"}
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process that may be gone."""
+    """Send a signal to a process that may have exited."""
     try:
         os.kill(pid, number)
     except OSError:
-        return  # gone by itself
+        return  # it has exited already
 
 
 def free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -69,7 +69,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Say whether nobody listens on the port at this moment."""
+    """Return True if the port is free at this moment."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

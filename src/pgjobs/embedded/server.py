@@ -1,4 +1,4 @@
-"""The user's side of an embedded server: ask for it, use it, let go."""
+"""The user's side of an embedded server: start it or join it, and leave it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_PATIENCE = 120.0  # seconds for another process's start or stop, on the slowest machine
-STOP_PATIENCE = 30.0  # seconds that the last one out waits for the server to stop
+STOP_PATIENCE = 30.0  # seconds that the last user waits for the server to stop
 _PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """A running server. `started`: by this process, and not found running."""
+    """A running server. `started`: by this process; it was not running before."""
 
     url: str
     directory: Path
@@ -34,49 +34,97 @@ class EmbeddedServer:
 
 
 @contextmanager
-def embedded_server(directory: Path, *, binaries: Path | None = None, durable: bool = True) -> Iterator[EmbeddedServer]:
-    """Use the server in the directory: the one that runs there, or a new one; the last one out stops it.
+def embedded_server(
+    directory: Path, *, binaries: Path | None = None, durable: bool = True, keep: bool = False
+) -> Iterator[EmbeddedServer]:
+    """Use the server in the directory. It is started if it does not run, and stops with its last user.
 
-    `binaries`: a folder with `initdb` and `postgres` (default: `find_binaries()`). `durable=False` is for the servers
-    of tests: fsync is off, and nothing survives a crash of the machine.
+    `binaries`: a folder with `initdb` and `postgres` (default: `find_binaries()`). `durable=False`: without fsync, for
+    tests; data does not survive a crash of the machine. `keep`: the server runs until `stop_server`.
 
     Raises:
-        ConfigurationError: there are no binaries, or it does not start; the message has the log's last useful line.
+        ConfigurationError: there are no binaries, or the server does not start; the message has the log's last useful
+            line.
 
     """
     server_directory = ServerDirectory(directory)
     server_directory.prepare()
+
+    def start() -> None:
+        server_directory.keep.unlink(missing_ok=True)  # left by a daemon that was killed
+        _start(server_directory, binaries or find_binaries(), durable=durable)
+
     try:
         with lock_file(server_directory.users_lock) as users_lock:
-            yield _enter(server_directory, users_lock, binaries, durable=durable)
+            with _only_one(server_directory, users_lock):
+                started = not _is_running(server_directory)
+                if started:
+                    start()
+                if keep:
+                    server_directory.keep.touch(mode=0o600)
+                server = EmbeddedServer(server_directory.url.read_text(), server_directory.directory, started)
+            yield server
     finally:
         _wait_if_last(server_directory)
 
 
+@contextmanager
+def running_server(directory: Path) -> Iterator[EmbeddedServer | None]:
+    """Use the server in the directory if it runs; else the block gets None.
+
+    Raises:
+        ConfigurationError: the server has been starting or stopping for too long.
+
+    """
+    server_directory = ServerDirectory(directory)
+    if not server_directory.daemon_lock.exists():
+        yield None
+        return
+    try:
+        with lock_file(server_directory.users_lock) as users_lock:
+            with _only_one(server_directory, users_lock):
+                server = None
+                if _is_running(server_directory):
+                    server = EmbeddedServer(server_directory.url.read_text(), server_directory.directory, started=False)
+            yield server
+    finally:
+        _wait_if_last(server_directory)
+
+
+def stop_server(directory: Path) -> bool:
+    """Stop a server that was started with `keep`, and wait for that.
+
+    Return False if other processes still use the server. It then stops with the last of them.
+    """
+    server_directory = ServerDirectory(directory)
+    if not server_directory.daemon_lock.exists():
+        return True
+    server_directory.keep.unlink(missing_ok=True)
+    _wait_if_last(server_directory)
+    return not is_held(server_directory.daemon_lock)
+
+
 def delete_server(directory: Path) -> None:
-    """Remove a server that nobody uses, with its data, wherever that lies."""
+    """Remove an unused server with its data, wherever that is."""
     ServerDirectory(directory).delete()
 
 
-def _enter(
-    server_directory: ServerDirectory, users_lock: int, binaries: Path | None, *, durable: bool
-) -> EmbeddedServer:
+@contextmanager
+def _only_one(server_directory: ServerDirectory, users_lock: int) -> Iterator[None]:
+    """Take users.lock, and for the length of the block start.lock: no other process starts the server meanwhile."""
     with lock_file(server_directory.start_lock) as start_lock:
         if not wait_for_lock(start_lock, exclusive=True, seconds=LOCK_PATIENCE):
             raise ConfigurationError(f"Another process has been starting {server_directory.directory} for too long.")
-        # A keeper that is stopping holds users.lock until it is done.
+        # A daemon that is stopping holds users.lock until it is done.
         if not wait_for_lock(users_lock, exclusive=False, seconds=LOCK_PATIENCE):
             raise ConfigurationError(f"The server in {server_directory.directory} has been stopping for too long.")
-        started = not _is_running(server_directory)
-        if started:
-            _start(server_directory, binaries or find_binaries(), durable=durable)
-        return EmbeddedServer(server_directory.url.read_text(), server_directory.directory, started)
+        yield
 
 
 def _is_running(server_directory: ServerDirectory) -> bool:
-    """Say whether a keeper has the server ready, waiting for one that is about to."""
+    """Return True if a daemon has the server ready. Wait for a daemon that is starting it."""
     deadline = time.monotonic() + LOCK_PATIENCE
-    while is_held(server_directory.keeper_lock):
+    while is_held(server_directory.daemon_lock):
         if server_directory.status() == "ready" and server_directory.answers():
             return True
         if time.monotonic() > deadline:
@@ -95,7 +143,7 @@ def _start(server_directory: ServerDirectory, binaries: Path, *, durable: bool) 
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as answers:
         try:
-            # It splits itself in two at once, so this waits for next to nothing.
+            # The daemon forks at once, so this returns at once.
             subprocess.run(
                 [
                     *(sys.executable, "-P", "-m", "pgjobs.embedded.daemon"),
@@ -115,19 +163,21 @@ def _start(server_directory: ServerDirectory, binaries: Path, *, durable: bool) 
         answer = answers.readline().decode().strip()
     if answer != "ready":
         raise ConfigurationError(
-            answer.removeprefix("error: ") or f"The keeper of the server died: see {server_directory.log}."
+            answer.removeprefix("error: ") or f"The daemon of the server has died: see {server_directory.log}."
         )
 
 
 def _wait_if_last(server_directory: ServerDirectory) -> None:
-    """Wait until the server has stopped, unless others use it."""
+    """Wait until the server has stopped, unless it is kept or other processes use it."""
     deadline = time.monotonic() + STOP_PATIENCE
     try:
-        while is_held(server_directory.keeper_lock) and time.monotonic() < deadline:
+        while not server_directory.keep.exists() and is_held(server_directory.daemon_lock):
+            if time.monotonic() > deadline:
+                return
             with lock_file(server_directory.users_lock) as users_lock:
-                # Not exclusively, but shared: somebody else uses it. Neither: the keeper is stopping it.
+                # Shared, but not exclusively: another process uses it. Neither: the daemon is stopping it.
                 if not try_lock(users_lock, exclusive=True) and try_lock(users_lock, exclusive=False):
                     return
             time.sleep(_PAUSE)
     except FileNotFoundError:
-        return  # the folder has been removed meanwhile
+        return  # the folder was removed
