@@ -38,9 +38,10 @@ class Settings:
 
     `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the embedded one in `./.pgjobs/`, if it runs).
     `schema`: where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies
-    (none: payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a readable form
-    of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what workers take,
-    "any" or "json". `app`: the name of this application, which owns the schedules that its code declares.
+    (none: payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a
+    readable form of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what
+    workers take, "any" or "json". `app`: the name of this application, which owns the schedules that its code
+    declares.
 
     Raises:
         UsageError: a value that can not be used.
