@@ -9,14 +9,15 @@ from psycopg import Connection
 
 from pgjobs import admin
 from pgjobs.core.errors import UsageError
-from pgjobs.schedules.schedule import Schedule, make
+from pgjobs.schedules.schedule import make
+from pgjobs.schedules.stored_call import StoredSchedule
 from pgjobs.schedules.sync import Declaration
 from tests.schedules import tasks
 
 pytestmark = pytest.mark.xdist_group("schedules")  # one database for all
 
 
-def of(app: str, **crons: str) -> dict[str, Schedule]:
+def of(app: str, **crons: str) -> dict[str, StoredSchedule]:
     return {name: make(cron, tasks.tidy, name=name, app=app) for name, cron in crons.items()}
 
 

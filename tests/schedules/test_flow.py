@@ -175,4 +175,4 @@ def test_options_that_can_not_be_read_are_written_beside_the_schedule(conn: Conn
 
     assert fire_due(conn) == 0
 
-    assert "can not be read" in (admin.show_schedule(conn, "send").error or "")
+    assert "cannot be read" in (admin.show_schedule(conn, "send").error or "")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pgjobs import EnqueueError, Schedule, UsageError, configure, schedule
+from pgjobs import EnqueueError, UsageError, configure, schedule
 from pgjobs.payload.signing import signed_fields, verify
-from pgjobs.schedules.schedule import _declared, columns_of, declared
+from pgjobs.schedules.schedule import _declared, declared
+from pgjobs.schedules.stored_call import StoredSchedule, columns_of
 from tests.schedules import tasks
 
 KEY = b"for the tests alone"
@@ -35,19 +36,24 @@ def test_a_declaration_holds_the_job_that_is_enqueued() -> None:
         "0 9 * * MON-FRI",
         "Europe/Berlin",
     )
-    assert (made.missed, made.overlap, made.queue, made.max_attempts) == ("once", "allow", "reports", 2)
-    assert (made.payload, made.summary) == (b"[]", "report()")
-    assert declared() == [made]
+    assert (made.missed, made.overlap, made.task) == ("once", "allow", "tests.schedules.tasks:report")
+    (stored,) = declared()
+    assert (stored.name, stored.cron, stored.queue, stored.max_attempts) == (made.name, made.cron, "reports", 2)
+    assert (stored.payload, stored.summary) == (b"[]", "report()")
 
 
 def test_arguments_and_options_travel_with_it() -> None:
     made = schedule("* * * * *", tasks.sync.options(queue="slow", priority=9), args=(7,), name="sync all")
 
-    assert (made.name, made.queue, made.priority, made.summary) == ("sync all", "slow", 9, "sync(7)")
-    assert pickle.loads(made.payload) == (tasks.sync, (7,), {})
+    assert (made.name, made.args, made.kwargs) == ("sync all", (7,), {})
+    (stored,) = declared()
+    assert (stored.name, stored.queue, stored.priority, stored.summary) == ("sync all", "slow", 9, "sync(7)")
+    assert pickle.loads(stored.payload) == (tasks.sync, (7,), {})
     by_name = schedule("* * * * *", tasks.report, kwargs={"kind": "x", "copy": True})
-    assert by_name.payload == b'{"kind":"x","copy":true}'
-    assert pickle.loads(schedule("* * * * *", partial(tasks.sync, 7)).payload)[0].args == (7,)
+    assert by_name.kwargs == {"kind": "x", "copy": True}
+    assert declared()[-1].payload == b'{"kind":"x","copy":true}'
+    schedule("* * * * *", partial(tasks.sync, 7))
+    assert pickle.loads(declared()[-1].payload)[0].args == (7,)
 
 
 def test_it_comes_back_from_a_message_as_it_was() -> None:
@@ -55,22 +61,23 @@ def test_it_comes_back_from_a_message_as_it_was() -> None:
     schedule("* * * * *", tasks.sync, args=(7,))
     (made,) = declared()
 
-    assert Schedule.from_message(made.to_message()) == made
+    assert StoredSchedule.from_message(made.to_message()) == made
     assert made.signature is not None
     verify([KEY], made.signature, signed_fields(made), made.payload)
 
 
 def test_it_is_signed_with_the_key_of_when_it_is_written() -> None:
-    made = schedule("* * * * *", tasks.tidy)
+    schedule("* * * * *", tasks.tidy)
+    assert declared()[0].signature is None
     configure(signing_keys=(KEY,))
 
-    assert made.signature is None
     assert declared()[0].signature is not None
 
 
 def test_the_columns_of_a_job_are_those_that_enqueue_would_have_used() -> None:
-    made = schedule("* * * * *", tasks.sync.options(timeout=5), args=(7,))
-    row = {**made.__class__.from_message(made.to_message()).to_message(), "options": {}}
+    schedule("* * * * *", tasks.sync.options(timeout=5), args=(7,))
+    (made,) = declared()
+    row = {**StoredSchedule.from_message(made.to_message()).to_message(), "options": {}}
 
     columns = columns_of(row)
 

@@ -20,8 +20,9 @@ from pgjobs.db.statements import statement
 from pgjobs.jobs.handle import JobHandle
 from pgjobs.jobs.options import JobOptions
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
-from pgjobs.schedules.schedule import Schedule, check_schedule_name, make, signed
+from pgjobs.schedules.schedule import check_schedule_name, make
 from pgjobs.schedules.scheduled import enqueue_scheduled
+from pgjobs.schedules.stored_call import StoredSchedule, signed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -120,7 +121,7 @@ def _json_schedule(
     tz: str,
     missed: Missed,
     overlap: Overlap,
-) -> Schedule:
+) -> StoredSchedule:
     """Return a schedule of a task that is not imported here, with arguments in JSON."""
     module, colon, function = task.partition(":")
     if not (module and bool(colon) == bool(function) and task.isprintable()):
@@ -135,7 +136,7 @@ def _json_schedule(
         payload = json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise EnqueueError(f"arguments={shorten_repr(arguments)} cannot be written in JSON: {error}.") from error
-    return Schedule(
+    return StoredSchedule(
         name=check_schedule_name(name),
         app=None,
         cron=when.expression,
@@ -156,7 +157,7 @@ def _json_schedule(
 
 
 def _add(
-    conn: psycopg.Connection, made: Schedule, queue: str | None, priority: int | None, *, replacing: bool
+    conn: psycopg.Connection, made: StoredSchedule, queue: str | None, priority: int | None, *, replacing: bool
 ) -> ScheduleRow:
     if queue is not None:
         made = replace(made, queue=check_queue(queue))

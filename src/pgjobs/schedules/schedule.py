@@ -7,76 +7,44 @@ modules were imported; nothing else here touches a database.
 from __future__ import annotations
 
 import sys
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVarTuple, overload
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_name, check_queue, is_exactly
-from pgjobs.db.job_columns import JobColumns
 from pgjobs.jobs.job import options_of
 from pgjobs.payload.encoder import encoder_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
-from pgjobs.schedules.stored_call import kept_options
+from pgjobs.schedules.stored_call import OWN_COLUMNS, StoredSchedule, kept_options, signed
 
 Ts = TypeVarTuple("Ts")
 MAX_SCHEDULE_NAME = 200  # characters
-_OWN = {"queue", "priority", "max_attempts", "timeout", "executor", "task"}  # columns of `schedules`
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule as it is declared.
+    """A schedule that the code declares. `schedule` returns it, and a worker that imports the code writes it.
 
-    `name`: one of its own in the database. `cron`, `tz`: when. `missed`, `overlap`: see `schedule`. `app`: whose it is
-    (None: an operator's). The rest is the job that each firing enqueues; `options`: what holds it up, as JSON.
+    `name`: once in the database. `cron`, `tz`: when it fires. `task`: the name of the job; `args`, `kwargs`: its
+    arguments. `missed`, `overlap`: see `schedule`. `app`: the application that it belongs to. Whether it is paused is
+    in the database: see `pgjobs.admin.list_schedules`.
     """
 
     name: str
-    app: str | None
     cron: str
+    task: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
     tz: str
     missed: Missed
     overlap: Overlap
-    queue: str
-    priority: int
-    max_attempts: int
-    timeout: float | None
-    executor: str | None
-    task: str
-    summary: str | None
-    options: str
-    signature: bytes | None
-    payload: bytes
-
-    def digest(self) -> bytes:
-        """Give what tells two declarations apart."""
-        from hashlib import sha256  # it takes its time to load
-
-        return sha256(repr(self).encode()).digest()
-
-    def to_message(self) -> dict[str, Any]:
-        """Write it as plain values of JSON."""
-        return {**asdict(self), **{name: _encode(getattr(self, name)) for name in ("signature", "payload")}}
-
-    @classmethod
-    def from_message(cls, values: Mapping[str, Any]) -> Schedule:
-        """Read what `to_message` wrote."""
-        return cls(**{**values, **{name: _decode(values[name]) for name in ("signature", "payload")}})
+    app: str
 
 
-def _encode(data: bytes | None) -> str | None:
-    return None if data is None else b64encode(data).decode()
-
-
-def _decode(text: str | None) -> bytes | None:
-    return None if text is None else b64decode(text)
-
-
-_declared: dict[str, Schedule] = {}
+_declared: dict[str, StoredSchedule] = {}
 
 
 @overload
@@ -131,7 +99,7 @@ def schedule(
     overlap: Overlap = "allow",
     app: str | None = None,
 ) -> Schedule:
-    """Declare that a call is to be enqueued whenever a cron expression comes true; to be called at import time.
+    """Declare that a call is enqueued whenever a cron expression comes true. Call it where a module is imported.
 
         schedule("0 9 * * MON-FRI", report, tz="Europe/Berlin")
         schedule("*/30 * * * * *", probe.options(queue="net"), args=("db1",), overlap="skip")
@@ -148,14 +116,14 @@ def schedule(
         kwargs: its keyword arguments.
         tz: the time zone of `cron`.
         name: what it is called, once in the database; None: the task's name.
-        missed: what becomes of firings that nobody enqueued within a minute: "skip" leaves them out, "once" enqueues
-            one job for all of them, "all" enqueues each.
+        missed: what happens to firings that no worker enqueued within a minute: "skip" leaves them out, "once"
+            enqueues one job for all of them, "all" enqueues each.
         overlap: "skip" enqueues nothing while the job of the firing before waits or runs.
         app: whose it is; None: PGJOBS_APP, or else the top-level package of the module that calls this.
 
     Raises:
-        UsageError: a value that can not be used, or another schedule of this process has that name.
-        EnqueueError: the call is refused, as `enqueue` would do it; or it has `delay`, `run_at` or `after`.
+        UsageError: a value that cannot be used, or another schedule of this process has that name.
+        EnqueueError: the call is refused, as `enqueue` would refuse it; or it has `delay`, `run_at` or `after`.
 
     """
     owner = app if app is not None else settings().app or _package(sys._getframe(1).f_globals)
@@ -167,25 +135,14 @@ def schedule(
             "of its own, name=…."
         )
     _declared[made.name] = made
-    return made
+    return Schedule(
+        made.name, made.cron, made.task, args, dict(kwargs or {}), made.tz, made.missed, made.overlap, check_app(owner)
+    )
 
 
-def declared() -> list[Schedule]:
+def declared() -> list[StoredSchedule]:
     """Give what was declared in this process, signed with the key that it has now."""
     return [signed(made) for made in _declared.values()]
-
-
-def signed(made: Schedule) -> Schedule:
-    """Sign the jobs of a schedule, with the key that this process has now."""
-    keys = settings().signing_keys
-    if not keys:
-        return replace(made, signature=None)
-    from pgjobs.payload.signing import (
-        sign,
-        signed_fields,
-    )  # imported lazily: most have no key, hashlib is slow to import
-
-    return replace(made, signature=sign(keys[0], signed_fields(made), made.payload))
 
 
 def make(
@@ -200,7 +157,7 @@ def make(
     overlap: str = "allow",
     app: str | None = None,
     queue: str | None = None,
-) -> Schedule:
+) -> StoredSchedule:
     """Make a schedule without declaring it; it is not `signed` yet. `queue`: instead of the job's.
 
     Raises:
@@ -219,14 +176,14 @@ def make(
     if columns["run_at"] is not None or columns["delay"]:
         raise EnqueueError(f"{encoder.columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
     payload, summary = encoder.encode(args, kwargs or {})
-    own, keys = {key: columns[key] for key in _OWN}, encoder.keys
+    own, keys = {key: columns[key] for key in OWN_COLUMNS}, encoder.keys
     if queue is not None:
         own["queue"] = check_queue(queue)
         if keys is not None:  # the queue may be part of the unique key
             from pgjobs.payload.keys import FlowKeys  # most jobs have none
 
             keys = FlowKeys(callable, own["task"], own["queue"], options_of(callable).flow)
-    return Schedule(
+    return StoredSchedule(
         name=check_schedule_name(encoder.columns.task[:MAX_SCHEDULE_NAME] if name is None else name),
         app=app,
         cron=when.expression,
@@ -239,11 +196,6 @@ def make(
         signature=None,
         payload=payload,
     )
-
-
-def columns_of(row: Mapping[str, Any]) -> JobColumns:
-    """Give the columns of a job, from a row of `schedules`; `run_at` is left open."""
-    return JobColumns(run_at=None, delay=0.0, **{key: row[key] for key in _OWN})
 
 
 def check_schedule_name(name: object) -> str:

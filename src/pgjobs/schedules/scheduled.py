@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.jobs.handle import JobHandle, as_handle
-from pgjobs.schedules.schedule import columns_of
-from pgjobs.schedules.stored_call import statement_of
+from pgjobs.schedules.stored_call import columns_of, statement_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,17 +1,22 @@
-"""What a schedule keeps of the options that hold its jobs up: made from the arguments once, and kept as JSON."""
+"""A schedule as a stored row: its job, signed, and the options that hold the job up, made once and kept as JSON."""
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
+from pgjobs.db.job_columns import JobColumns
 from pgjobs.flow.options import NO_FLOW
 
 if TYPE_CHECKING:
     from pgjobs.payload.keys import FlowKeys
+    from pgjobs.schedules.cron import Missed, Overlap
 
 # The statements of such jobs, and what each needs beside the columns of a schedule. No other one is ever run, whatever
 # a row says.
@@ -19,13 +24,82 @@ _CELLS = {
     "enqueue_controlled": (*NO_FLOW.columns(checked=False), "lane", "cost"),
     "enqueue_checked": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
 }
+OWN_COLUMNS = frozenset({"queue", "priority", "max_attempts", "timeout", "executor", "task"})
+"""The columns of a job that a schedule has columns for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchedule:
+    """A schedule as a row of `schedules`, without its state.
+
+    `app`: None for the schedules of operators. From `queue` on these are the columns of the job that each firing
+    enqueues; `options`: what holds the job up, as JSON.
+    """
+
+    name: str
+    app: str | None
+    cron: str
+    tz: str
+    missed: Missed
+    overlap: Overlap
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout: float | None
+    executor: str | None
+    task: str
+    summary: str | None
+    options: str
+    signature: bytes | None
+    payload: bytes
+
+    def digest(self) -> bytes:
+        """Return what differs between two declarations."""
+        from hashlib import sha256  # imported lazily: hashlib is slow to import
+
+        return sha256(repr(self).encode()).digest()
+
+    def to_message(self) -> dict[str, Any]:
+        """Return it as plain values of JSON."""
+        return {**asdict(self), **{name: _encode(getattr(self, name)) for name in ("signature", "payload")}}
+
+    @classmethod
+    def from_message(cls, values: Mapping[str, Any]) -> StoredSchedule:
+        """Return the schedule that `to_message` wrote."""
+        return cls(**{**values, **{name: _decode(values[name]) for name in ("signature", "payload")}})
+
+
+def _encode(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
+
+
+def _decode(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)
+
+
+def signed(made: StoredSchedule) -> StoredSchedule:
+    """Sign the jobs of a schedule with the key that this process has now."""
+    keys = settings().signing_keys
+    if not keys:
+        return replace(made, signature=None)
+    from pgjobs.payload.signing import (
+        sign,
+        signed_fields,
+    )  # imported lazily: most have no key, hashlib is slow to import
+
+    return replace(made, signature=sign(keys[0], signed_fields(made), made.payload))
+
+
+def columns_of(row: Mapping[str, Any]) -> JobColumns:
+    """Give the columns of a job, from a row of `schedules`; `run_at` is left open."""
+    return JobColumns(run_at=None, delay=0.0, **{key: row[key] for key in OWN_COLUMNS})
 
 
 def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Write what holds the jobs of a schedule up; `keys`: None for plain jobs.
+    """Return what holds the jobs of a schedule up, as JSON; `keys`: None for plain jobs.
 
     Raises:
-        EnqueueError: they are to wait for other jobs, or an argument can not be part of a key.
+        EnqueueError: they wait for other jobs, or an argument cannot be part of a key.
 
     """
     if keys is None:
@@ -36,23 +110,23 @@ def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs
     cells = {name: made[name] for name in _CELLS[keys.statement]}
     if cells["expires_at"] is not None:
         cells["expires_at"] = cells["expires_at"].astimezone(UTC).isoformat()
-    if cells.get("on_conflict") == "raise":  # there is nobody to raise it to
+    if cells.get("on_conflict") == "raise":  # no caller could catch it
         cells["on_conflict"] = "skip"
     return dumps({"statement": keys.statement, "cells": cells}, sort_keys=True, allow_nan=False)
 
 
 def has_unique_key(row: Mapping[str, Any]) -> bool:
-    """Say whether the jobs of a row of `schedules` have a unique key."""
+    """Return True if the jobs of a row of `schedules` have a unique key."""
     options = row["options"]
     cells = options.get("cells") if isinstance(options, dict) else None
     return isinstance(cells, dict) and bool(cells.get("keys"))
 
 
 def statement_of(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name the statement that enqueues the job of a row of `schedules`, and give what it needs beside the columns.
+    """Return the name of the statement that enqueues the job of a row of `schedules`, and its own parameters.
 
     Raises:
-        UsageError: somebody has written options into the row that can not be read.
+        UsageError: the row has options that cannot be read.
 
     """
     own = {name: row[name] for name in ("summary", "signature", "payload")}
@@ -65,7 +139,7 @@ def statement_of(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             cells["expires_at"] = datetime.fromisoformat(cells["expires_at"])
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"the options of this schedule can not be read ({type(error).__name__}: {error}): declare it, or add it, "
+            f"the options of this schedule cannot be read ({type(error).__name__}: {error}): declare it, or add it, "
             "anew."
         ) from error
     if name == "enqueue_checked":

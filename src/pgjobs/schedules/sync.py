@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.schedules.schedule import Schedule
+    from pgjobs.schedules.stored_call import StoredSchedule
 
 log = logging.getLogger("pgjobs.scheduler")
 
@@ -33,7 +33,7 @@ class Declaration:
         self._started_at: datetime | None = None  # by PostgreSQL's clock
         self._complained: set[str] = set()
 
-    def send_heartbeat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, Schedule]) -> None:
+    def send_heartbeat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule]) -> None:
         """Say what is declared, and that this supervisor is there.
 
         Raises:
@@ -68,7 +68,7 @@ class Declaration:
         """Say that this supervisor ends."""
         conn.execute(statement("remove_owner"), {"id": self._id})
 
-    def _write(self, cursor: psycopg.Cursor[dict[str, Any]], schedules: Mapping[str, Schedule]) -> None:
+    def _write(self, cursor: psycopg.Cursor[dict[str, Any]], schedules: Mapping[str, StoredSchedule]) -> None:
         if not schedules:
             return
         names = sorted(schedules)
@@ -96,7 +96,7 @@ class Declaration:
             )
             log.info("schedule %s: %s (%s)", name, schedule.cron, schedule.tz)
 
-    def _complain(self, schedule: Schedule, owner: str | None) -> None:
+    def _complain(self, schedule: StoredSchedule, owner: str | None) -> None:
         if schedule.name not in self._complained:
             self._complained.add(schedule.name)
             log.error(

@@ -17,7 +17,7 @@ from pgjobs.schedules.ownership import EVERY
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
-    from pgjobs.schedules.schedule import Schedule
+    from pgjobs.schedules.stored_call import StoredSchedule
     from pgjobs.schedules.sync import Declaration
 
 log = logging.getLogger("pgjobs.scheduler")
@@ -39,7 +39,7 @@ class Scheduler(threading.Thread):
             lambda: connect(database_url, application_name="pgjobs scheduler", answer_within=ANSWER_WITHIN),
             self._stopping,
         )
-        self._schedules: dict[str, Schedule] | None = None  # None: no worker has reported them yet
+        self._schedules: dict[str, StoredSchedule] | None = None  # None: no worker has reported them yet
         self._declaration: Declaration | None = None
         self._next_beat = 0.0  # monotonic seconds
         self._idle_since: float | None = None
@@ -47,9 +47,9 @@ class Scheduler(threading.Thread):
 
     def sync_schedules(self, messages: list[dict[str, Any]]) -> None:
         """Take the schedules that a worker process has imported. Called by the supervisor's loop."""
-        from pgjobs.schedules.schedule import Schedule
+        from pgjobs.schedules.stored_call import StoredSchedule
 
-        found = {schedule.name: schedule for schedule in map(Schedule.from_message, messages)}
+        found = {schedule.name: schedule for schedule in map(StoredSchedule.from_message, messages)}
         if self._schedules is None or found != self._schedules:
             self._schedules = found
             self._next_beat = 0.0
