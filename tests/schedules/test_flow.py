@@ -98,7 +98,7 @@ def test_a_firing_whose_key_is_held_is_done_with_the_job_that_has_it(
     assert refire(conn) == first.id
 
     assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == 1
-    assert f"there is job {first.id}, which has the unique key" in caplog.text
+    assert f"because job {first.id} has the unique key" in caplog.text
     schedule = admin.show_schedule(conn, "send")
     assert schedule.next_at is not None
     assert schedule.last_at is not None

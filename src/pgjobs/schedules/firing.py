@@ -1,7 +1,7 @@
-"""Fire the schedules that are due: each firing is enqueued by the transaction that moves its schedule on.
+"""Fires due schedules: the transaction that enqueues a firing also advances its schedule.
 
-There is no leader. Who has locked the row fires; the others pass it by, and find it moved on when they look again. Who
-dies in between leaves nothing behind.
+There is no leader. The supervisor that has locked the row fires it; others skip the row, and find it advanced later. A
+supervisor that dies in between leaves no trace.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _KEY_WITHIN = "200ms"  # for a unique key that a transaction has locked; the sch
 
 
 def fire_due(conn: psycopg.Connection[Any], interrupted: Callable[[], bool] = lambda: False) -> int:
-    """Give each schedule that is due its turn, one step of at most `cron.STEP` firings, and count these.
+    """Fire each due schedule, at most `cron.STEP` firings each, and return the number of firings.
 
     Raises:
-        psycopg.Error: the connection broke. What is wrong with a single schedule is written beside it.
+        psycopg.Error: the connection broke. An error of a single schedule is stored in its row.
 
     """
-    conn.isolation_level = IsolationLevel.READ_COMMITTED  # who waited must see that the row has moved on
+    conn.isolation_level = IsolationLevel.READ_COMMITTED  # after a wait the advanced row must be visible
     done: list[str] = []
     count = 0
     while not interrupted():
@@ -47,7 +47,7 @@ def fire_due(conn: psycopg.Connection[Any], interrupted: Callable[[], bool] = la
 
 
 def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
-    """Fire the schedule that has been due longest, and add it to `done`; None: there is none."""
+    """Fire the schedule that has been due longest, and add it to `done`; None: nothing is due."""
     import psycopg
 
     row: dict[str, Any] | None = None
@@ -61,14 +61,14 @@ def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
     except psycopg.errors.LockNotAvailable:
         if row is None or not has_unique_key(row):
             raise
-        log.debug("somebody's transaction has locked the unique key of the schedule %s: it fires later", row["name"])
+        log.debug("another transaction has locked the unique key of the schedule %s: it fires later", row["name"])
         return 0
     except (psycopg.OperationalError, psycopg.ProgrammingError, ConfigurationError):
-        raise  # the server, the rights, the tables: nothing that this schedule is to blame for, and no firing is lost
+        raise  # the server, the rights, the tables: the schedule is not the cause, and no firing is lost
     except Exception as error:  # a row that was changed by hand, a job that the table refuses
         if row is None or conn.closed:
             raise
-        log.error("the schedule %s could not fire: %s", row["name"], one_line(str(error)))
+        log.error("schedule %s could not fire, and skips to its next time: %s", row["name"], one_line(str(error)))
         _skip(conn, row, one_line(f"{type(error).__name__}: {error}"))
         return 0
 
@@ -80,19 +80,19 @@ def _fire(conn: psycopg.Connection[Any], row: dict[str, Any]) -> int:
     fire = [firing for firing in step.fire if last is None or firing > last]
     if row["overlap"] == "skip" and fire:
         fire = [] if _is_busy(conn, row["last_job_id"]) else fire[-1:]
-    if fire and has_unique_key(row):  # somebody's long transaction must not hold up the other schedules
+    if fire and has_unique_key(row):  # another long transaction must not hold up other schedules
         conn.execute("SELECT set_config('lock_timeout', %s, true)", [_KEY_WITHIN])
     job: int | None = None
     for firing in fire:
         made = enqueue_scheduled(conn, row, firing)
         job = None if made is None else made.id
         if made is not None and made.conflict:
-            log.info("schedule %s: for %s there is job %s, which has the unique key", row["name"], firing, job)
+            log.info("schedule %s: no new job for %s, because job %s has the unique key", row["name"], firing, job)
         else:
             log.debug("schedule %s: job %s for %s", row["name"], job, firing)
     _advance(conn, row, step.next_at, last_at=fire[-1] if fire else None, job=job)
     if fire and fire[0] != due and row["missed"] == "once":
-        log.info("schedule %s: job %s stands for all firings since %s", row["name"], job, due)
+        log.info("schedule %s: job %s is the only one for all firings since %s", row["name"], job, due)
     return len(fire)
 
 
@@ -106,7 +106,7 @@ def _is_busy(conn: psycopg.Connection[Any], job: int | None) -> bool:
 def _skip(conn: psycopg.Connection[Any], row: dict[str, Any], error: str) -> None:
     try:
         next_at = parse(row["cron"], row["tz"]).next(row["now"])
-    except Exception:  # until somebody mends it
+    except Exception:  # until the schedule is fixed
         next_at = None
     _advance(conn, row, next_at, error=error)
 

@@ -1,13 +1,13 @@
-"""Whose declarations of schedules count. Pure; the rows are those of `schedule_owners`.
+"""Which supervisors' declarations of schedules count. Pure; the rows are those of `schedule_owners`.
 
-A declarer is a supervisor that imports code. A schedule lives as long as a declarer that counts names it:
+An owner is a supervisor that imports code. A schedule is kept as long as an owner that counts names it:
 
-- who is alive counts, so two versions of an application side by side, as in a rolling deployment, have the schedules
-  of both, and two kinds of workers of one application those of each kind;
-- who has ended counts on, until another one that imports the same has started after it: this one has taken its place.
-  With nobody in its place it counts for a week, so a service that is down keeps its schedules.
+- a live owner counts, so two versions of an application side by side, as in a rolling deployment, have the schedules of
+  both, and two kinds of workers of one application the schedules of each kind;
+- an owner that has ended counts until another one that imports the same code starts after it and takes its place.
+  Without a successor it counts for a week, so a service that is down keeps its schedules.
 
-How a schedule looks that several declare, the one says that was started last, of those alive.
+If several owners declare a schedule, the live one that was started last defines it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-EVERY = 20.0  # seconds between two beats of a declarer
-ALIVE_FOR = timedelta(seconds=90)  # after its last beat
+EVERY = 20.0  # seconds between two heartbeats of an owner
+ALIVE_FOR = timedelta(seconds=90)  # after its last heartbeat
 COUNTS_FOR = timedelta(days=7)
 
 
@@ -34,16 +34,16 @@ class ScheduleOwner:
     ended_at: datetime | None = None
 
     def is_alive(self, now: datetime) -> bool:
-        """Say whether it works."""
+        """Return True if it is alive."""
         return self.ended_at is None and now - self.seen_at < ALIVE_FOR
 
     def is_before(self, other: ScheduleOwner) -> bool:
-        """Say whether the other one was started later."""
+        """Return True if `other` was started later."""
         return (self.started_at, self.id) < (other.started_at, other.id)
 
 
 def counting(owners: Collection[ScheduleOwner], now: datetime) -> list[ScheduleOwner]:
-    """Give those that count."""
+    """Return the owners that count."""
     alive = [owner for owner in owners if owner.is_alive(now)]
     return alive + [
         ended
@@ -55,12 +55,12 @@ def counting(owners: Collection[ScheduleOwner], now: datetime) -> list[ScheduleO
 
 
 def kept(owners: Collection[ScheduleOwner], now: datetime) -> set[str]:
-    """Give the names of the schedules that stay."""
+    """Return the names of the schedules that are kept."""
     return {name for owner in counting(owners, now) for name in owner.names}
 
 
 def decided_by(me: UUID, owners: Collection[ScheduleOwner], now: datetime) -> set[str]:
-    """Give the names of the schedules of which this one says how they look."""
+    """Return the names of the schedules that owner `me` defines."""
     newest: dict[str, ScheduleOwner] = {}
     for owner in owners:
         if owner.is_alive(now):

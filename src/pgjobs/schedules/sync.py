@@ -1,4 +1,4 @@
-"""Write the schedules that code declares, and retire those that no code declares any more."""
+"""Writes the schedules that code declares, and retires those that no code declares."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Declaration:
         self._complained: set[str] = set()
 
     def send_heartbeat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule]) -> None:
-        """Say what is declared, and that this supervisor is there.
+        """Write the declared schedules and this supervisor's heartbeat.
 
         Raises:
             psycopg.Error: it could not be written.
@@ -58,14 +58,14 @@ class Declaration:
             self._write(cursor, {name: schedule for name, schedule in schedules.items() if name in mine})
             cursor.execute(statement("disable_undeclared_schedules"), {"kept": sorted(kept(owners, now))})
             for row in cursor.fetchall():
-                log.info("the schedule %s is not in the code of %s any more: it is retired", row["name"], row["app"])
+                log.info("schedule %s is no longer in the code of %s: it is retired", row["name"], row["app"])
             cursor.execute(statement("purge_schedules"))
             gone = {each.id for each in owners} - {each.id for each in counting(owners, now)}
             if gone:
                 cursor.execute(statement("purge_owners"), {"ids": sorted(gone)})
 
     def end(self, conn: psycopg.Connection[Any]) -> None:
-        """Say that this supervisor ends."""
+        """Record that this supervisor ends."""
         conn.execute(statement("remove_owner"), {"id": self._id})
 
     def _write(self, cursor: psycopg.Cursor[dict[str, Any]], schedules: Mapping[str, StoredSchedule]) -> None:
@@ -75,7 +75,7 @@ class Declaration:
         rows = cursor.execute(statement("lock_schedules"), {"names": names}).fetchall()
         there = {row["name"]: row for row in rows}
         (now,) = (row["now"] for row in cursor.execute(statement("transaction_clock")).fetchall())
-        for name in names:  # in one order, so that nobody waits for each other
+        for name in names:  # in one order, so that supervisors do not deadlock
             schedule, row, digest = schedules[name], there.get(name), schedules[name].digest()
             if row is not None and row["app"] != schedule.app:
                 self._complain(schedule, row["app"])
@@ -90,7 +90,7 @@ class Declaration:
                 and row["retired_at"] is None
                 and (row["cron"], row["tz"]) == (schedule.cron, schedule.tz)
             ):
-                next_at = row["next_at"]  # what was missed while nobody worked is made up for
+                next_at = row["next_at"]  # firings that were missed while no worker ran are made up for
             cursor.execute(
                 statement("upsert_schedule"), {**asdict(schedule), "next_at": next_at, "digest": digest}, binary=False
             )
@@ -100,7 +100,7 @@ class Declaration:
         if schedule.name not in self._complained:
             self._complained.add(schedule.name)
             log.error(
-                "the schedule %s of %s is not declared: %s has one of that name; give one of them another name",
+                "schedule %s of %s is not written: %s has one of that name; rename one of them",
                 schedule.name,
                 schedule.app,
                 f"the application {owner}" if owner is not None else "an operator (`pgjobs schedules`)",

@@ -1,7 +1,7 @@
-"""In a worker process: takes requests to cancel jobs from the supervisor, and carries them out.
+"""Carries out requests to cancel jobs, in a worker process. The supervisor sends them.
 
-A request may come more than once, and for what has ended, or not arrived yet: then it changes nothing, and comes again
-as long as the job runs. What comes of it is an outcome like others.
+A request may come more than once, and for a job that has ended or not arrived yet: then it changes nothing, and comes
+again as long as the job runs. The job ends with an outcome like any other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_MESSAGE_BYTES = 1 << 17  # bytes of a message
 
 
 class Cancellations(CriticalThread):
-    """One thread for all queues of a worker process. `requests`: where `Member.cancel` writes."""
+    """One thread for all queues of a worker process. `requests`: where `WorkerHandle.cancel` writes."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Cancellations(CriticalThread):
         self._outbox = outbox
 
     def work(self) -> None:
-        """Wait for requests, until the supervisor is gone."""
+        """Wait for requests until the supervisor is gone."""
         while message := self._receive():
             self._cancel([(job, claim, force) for job, claim, force in json.loads(message)])
 

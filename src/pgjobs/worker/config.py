@@ -1,4 +1,4 @@
-"""What a worker is told: queues and slots, processes, times. Plain values that travel to its processes as JSON."""
+"""The configuration of a worker: queues and slots, processes, times. It is sent to its processes as JSON."""
 
 from __future__ import annotations
 
@@ -38,15 +38,14 @@ class WorkerConfig:
     """How `pgjobs work` runs. Times are seconds.
 
     `imports`: modules to import at the start, so that the first job does not pay for it. `processes`: worker
-    processes, each with all the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may go on
-    after SIGTERM. `heartbeat`: how often the supervisor beats. `rescue_after`: after how long without a beat a worker
-    counts as dead, and its jobs are taken back. `allow`: what its jobs may call (None: anything).
-    `payload`: what it takes, "any" or "json".
-    `max_jobs`, `max_memory` (megabytes): after so many, or with so much, a process is replaced by a fresh one.
-    `job_memory` (megabytes): what a process job may have.
+    processes, each with all the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may
+    continue after SIGTERM. `heartbeat`: between two heartbeats. `rescue_after`: without a heartbeat, until a worker is
+    considered dead and its jobs are taken back. `allow`: what its jobs may call (None: anything). `payload`: the
+    formats that it accepts, "any" or "json". `max_jobs`, `max_memory` (megabytes): after that many jobs, or with that
+    much memory, a process is replaced by a fresh one. `job_memory` (megabytes): the limit of a process job.
 
     Raises:
-        UsageError: a value that can not be used.
+        UsageError: a value that cannot be used.
 
     """
 
@@ -90,7 +89,7 @@ class WorkerConfig:
             )
 
     def to_json(self) -> str:
-        """Write it for a worker process."""
+        """Return the JSON for a worker process."""
         return json.dumps(asdict(self))
 
     def role(self, app: str | None) -> str:
@@ -98,7 +97,7 @@ class WorkerConfig:
         return json.dumps([app, *sorted(self.imports)]) if self.imports else ""
 
     def settings(self) -> dict[str, Any]:
-        """Give those that are settings of the processes in which jobs run."""
+        """Return the settings of the processes in which jobs run."""
         return {name: getattr(self, name) for name in ("schema", "database_url", "allow", "payload")}
 
     @classmethod

@@ -234,8 +234,8 @@ def test_two_with_one_name_are_told_of(database_url: str, caplog: pytest.LogCapt
     with recorder(database_url) as told:
         told.start()
     assert [r.getMessage() for r in caplog.records if "more than once" in r.message] == [
-        "breaker stripe is made more than once in the code, with different window, min_calls, probes: the last one "
-        "counts; make one, and give it to all jobs that share it"
+        "breaker stripe is defined more than once, with different window, min_calls, probes: the last definition "
+        "counts; define it once, and give it to all jobs that share it"
     ]
 
 

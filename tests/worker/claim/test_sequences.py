@@ -262,5 +262,5 @@ def test_what_has_expired_when_its_turn_comes_is_cancelled_and_not_run(
     time.sleep(0.3)
     drain(database_url, env=notes.env)
     assert row_of(conn, late)["status"] == "cancelled"
-    assert row_of(conn, late)["error"] == "expired: it was not worth running any more when its turn came"
+    assert row_of(conn, late)["error"] == "expired before its turn came"
     assert row_of(conn, in_time)["status"] == "completed"

@@ -81,7 +81,7 @@ def test_a_worker_does_not_unpickle_what_a_job_s_process_answers(
     drain(database_url)
     assert not (tmp_path / "loaded").exists()
     for number in (job, late):
-        assert "gave an answer that makes no sense" in row_of(conn, number)["error"]
+        assert "sent an invalid answer" in row_of(conn, number)["error"]
 
 
 def test_a_job_in_a_thread_does_not_choose_what_sql_its_worker_reads(

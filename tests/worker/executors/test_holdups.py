@@ -66,7 +66,7 @@ def test_an_outcome_that_can_not_be_stored_spoils_neither_the_others_nor_its_job
     with conn.cursor() as cursor:
         assert settle(cursor, worker, "here", zip(claims, outcomes, strict=True)) == []
     assert [row_of(conn, job)["status"] for job in jobs] == ["queued"] * 3
-    assert "can not be stored" in row_of(conn, jobs[1])["error"]
+    assert "cannot be stored" in row_of(conn, jobs[1])["error"]
 
 
 # -- jobs ------------------------------------------------------------------------------------------------------------

@@ -202,5 +202,5 @@ def test_an_error_that_the_database_can_not_store_is_an_outcome(server: Server) 
         drain(url)
         assert states(conn) == {"failed": 3}
         assert row_of(conn, jobs[0].id)["error"] == "ValueError: no"
-        assert row_of(conn, jobs[1].id)["error"] == "Failed; its error can not be stored: UntranslatableCharacter"
+        assert row_of(conn, jobs[1].id)["error"] == "Failed; its error cannot be stored: UntranslatableCharacter"
     server.drop(url)

@@ -85,7 +85,7 @@ def test_a_worker_that_starts_works_fails_and_loses_its_server_tells_nobody_its_
         assert running.stop() == 0
         output = running.output
     assert states(conn) == {"completed": 2, "failed": 1}
-    assert "does not answer as it should" in output
+    assert "PostgreSQL cannot be used now" in output
     assert "Traceback" in refused
     shown = "\n".join([*lines, output, refused, all_that_is_shown(conn, env)])
     for secret in (SECRET, PLAIN, "sekret9"):

@@ -1,8 +1,7 @@
-"""What a worker process tells the circuit breakers, and does when one opens.
+"""Records calls for circuit breakers, and hands claimed jobs back when a breaker opens.
 
-Calls are told in batches: at once when there was none for a while, else several times a second, in one short
-transaction for each breaker. The thread and its connection are made for the first job that has a breaker; without any
-there are none.
+Calls are written in batches: at once after a quiet time, else several times a second, in one short transaction for each
+breaker. The thread and its connection are made for the first job that has a breaker.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ SHUTDOWN_PATIENCE = 5.0  # seconds that the last batch may take, when the worker
 
 
 class BreakerRecorder:
-    """Notes how jobs with breakers ended, and hands their claimed jobs back when a breaker opens.
+    """Records how jobs with breakers ended, and hands claimed jobs back when their breaker opens.
 
-    `who`: what stands in the row as who changed it. `lanes`: where claimed jobs wait. `link` makes the connection with
-    the given stop, when the first job with a breaker has ended.
+    `who`: the name of this worker in the breaker's row. `local_queues`: where claimed jobs wait. `link` makes the
+    connection, with the given stop, when the first job with a breaker has ended.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class BreakerRecorder:
         self._thread: threading.Thread | None = None
 
     def note(self, job: ClaimedJob, outcome: Outcome, seconds: float | None) -> None:
-        """Take in how a job ended that has a breaker; `seconds`: how long it ran. Only ever from one thread."""
+        """Record how a job with a breaker ended; `seconds`: how long it ran. From the acknowledger's thread alone."""
         if outcome is COMPLETED:
             succeeded: bool | None = True
         else:
@@ -70,25 +69,28 @@ class BreakerRecorder:
         self._woken.set()
 
     def start(self) -> None:
-        """Start the thread, if it is not there: to write down what jobs that were imported declare, to begin with."""
+        """Start the thread if it does not run. It first writes the breakers that imported modules declare."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="pgjobs-breakers", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # the limit of threads is reached; the next job tries again
-                log.warning("breakers are not told how jobs end: %s", error)
+                log.warning(
+                    "calls are not recorded for circuit breakers; the next job tries to start the thread again: %s",
+                    error,
+                )
             else:
                 self._thread = thread
 
     def stop(self) -> None:
-        """Tell what is left, and end."""
+        """Write what is left, then end."""
         self._stopping.set()
         self._woken.set()
         if self._thread is not None:
             self._thread.join(SHUTDOWN_PATIENCE)
 
     def _run(self) -> None:
-        """Work until told to stop; nothing unexpected stops it, for breakers are a help and not a condition."""
+        """Work until stopped. No error ends the thread: jobs run without breakers, too."""
         link = self._make_link(self._stopping)
         try:
             while True:
@@ -98,8 +100,8 @@ class BreakerRecorder:
                 except Stopped:
                     return
                 except Exception:
-                    log.exception("writing circuit breakers failed; they are written again in a moment")
-                    self._pending.clear()  # it may be what it stumbles over
+                    log.exception("writing circuit breakers failed; retrying in 1 s without the last calls")
+                    self._pending.clear()  # they may be the cause
                     if self._stopping.wait(1.0):
                         return
         finally:
@@ -116,7 +118,7 @@ class BreakerRecorder:
             self._woken.clear()
 
     def _claimed(self) -> set[str]:
-        """Name the breakers of the jobs that were claimed and have not started."""
+        """Return the breakers of claimed jobs that have not started."""
         return {
             job.breaker
             for local_queue in self._local_queues
@@ -125,13 +127,13 @@ class BreakerRecorder:
         }
 
     def _flush(self, link: ReconnectingConnection) -> None:
-        """Write down new settings, tell breakers their calls, and hand back the claimed jobs of those that are open."""
+        """Write new settings and recorded calls, and hand back the claimed jobs of open breakers."""
         for breaker in declared().values():
             if self._written.get(breaker.name) != breaker:
                 self._declare(link, breaker)
         self._gather()
         for name in list(self._pending):
-            self._tell(link, name, self._pending[name])
+            self._record_calls(link, name, self._pending[name])
             del self._pending[name]
         if claimed := self._claimed():
             with link.hot_cursor() as cursor:
@@ -144,7 +146,7 @@ class BreakerRecorder:
         self._written[breaker.name] = breaker
         if different := contradictions().get(breaker.name):
             log.warning(
-                "breaker %s is made more than once in the code, with different %s: the last one counts; make one, "
+                "breaker %s is defined more than once, with different %s: the last definition counts; define it once, "
                 "and give it to all jobs that share it",
                 breaker.name,
                 ", ".join(different),
@@ -157,7 +159,7 @@ class BreakerRecorder:
             pending[name].append((began, succeeded))
         self._pending = dict(pending)
 
-    def _tell(self, link: ReconnectingConnection, name: str, noted: list[tuple[float, bool]]) -> None:
+    def _record_calls(self, link: ReconnectingConnection, name: str, noted: list[tuple[float, bool]]) -> None:
         with link.hot_cursor() as cursor, cursor.connection.transaction():
             here = time.monotonic()
             before, breaker, now = lock_breaker(cursor, name, declared().get(name))

@@ -27,7 +27,7 @@ from pgjobs.worker.runtime.settle import array
 log = logging.getLogger("pgjobs.producer")
 CLOCK_EVERY = 30.0  # seconds
 FULL_POLL = 0.05  # seconds until the next look at whether a queue is still at its limit
-EXPIRED = "expired: it was not worth running any more when its turn came"
+EXPIRED = "expired before its turn came"
 _SMALLINTS = array(PRIORITIES)
 _ORDER = attrgetter("priority", "run_at", "id")
 
@@ -195,7 +195,7 @@ class Claimer:
         return self._record_pass(found, wanted, began)
 
     def _execute_pass(self, cursor: Any, wanted: int, slot: str | None = None) -> _Pass:
-        """Give up to `wanted` waiting jobs their turn."""
+        """Claim up to `wanted` waiting jobs whose turn it is."""
         queue = self._local_queue.name
         look = self.lanes.start(wanted, self._level, self._clock_zero + timedelta(seconds=time.monotonic()))
         cursor.execute(statement("release_due_waiting"), {"queue": queue})

@@ -1,7 +1,7 @@
-"""Where the next claim of a queue starts, for each priority, and when to look at what lies behind: pure decisions.
+"""Where the next claim of a queue starts, for each priority, and when to look behind that: pure decisions.
 
-A claim remembers where it left off, because what lies before is mostly dead entries of the index. That place is a
-shortcut, not a truth: rows that commit late, are released or are rescued lie behind it. So
+A claim remembers where it left off, because the index before that place has mostly dead entries. The place is a
+shortcut, not a truth: rows that commit late, are released or are rescued are behind it. So
 
 - no claim starts later than `NEAR` before now: transactions that run side by side commit out of order;
 - *sweeps* look behind: all at once where that is quick. Where a long transaction elsewhere keeps millions of dead
@@ -29,7 +29,7 @@ NEAR = timedelta(seconds=0.1)
 SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
 SLOW_SWEEP = 0.05  # seconds: no look at everything takes that by chance
 MIN_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
-MIN_RECENT = 2.0  # seconds that every sweep looks back: who commits late is hardly ever later
+MIN_RECENT = 2.0  # seconds that every sweep looks back: late commits are hardly ever later
 FIRST_WIDTH = 64.0  # seconds of run_at in a slice, when slices become necessary
 MAX_WIDTH = 1e6  # seconds; slices that might be wider have no end
 SWEEP_EVERY = 0.5  # seconds, while claims come back full
@@ -40,7 +40,7 @@ SWEEP_SHARE = 20  # the next sweep is no sooner than this many times what the la
 class ScanRange:
     """What a claim looks at: each priority from its place on, until a time.
 
-    `order`: with aging, where a claimed job stands in it; priorities may be there several times then.
+    `order`: with aging, the position of a claimed job; priorities may be there several times then.
     """
 
     places: list[Place]
@@ -70,12 +70,12 @@ class ClaimCursor:
         self._seen = 0.0  # by this pass; 0: a new one begins
         self._deep = False  # whether the last sweep was one of the second kind
         self._usual = 0.0  # seconds that any claim takes, of late
-        self._dear = 0  # looks at everything in a row that took too long
+        self._slow = 0  # full sweeps in a row that took too long
         self._pass_began = 0.0
         self._found = False  # something, since this pass began
 
     def start(self, now: float, clock: datetime) -> ScanRange:
-        """Say what the next claim looks at."""
+        """Return what the next claim looks at."""
         look = self._look(now, clock)
         if self.aging is None:
             self._aged = None
@@ -144,9 +144,9 @@ class ClaimCursor:
             self._width = max(_adapted(self._width, cost), self._seen / MIN_SHARE)
         elif self._recent == math.inf:
             self._seen = math.inf
-            self._dear = self._dear + 1 if cost > 2 * SLICE else 0
-            if self._dear > 1 or cost > SLOW_SWEEP:  # not only once, when the machine was busy
-                self._recent, self._dear = FIRST_WIDTH, 0
+            self._slow = self._slow + 1 if cost > 2 * SLICE else 0
+            if self._slow > 1 or cost > SLOW_SWEEP:  # not only once, when the machine was busy
+                self._recent, self._slow = FIRST_WIDTH, 0
                 self.next_sweep = min(self.next_sweep, now + SWEEP_SHARE * SLICE)  # what comes next is cheap
         else:
             if not self._seen:
@@ -165,7 +165,7 @@ def _before(place: Place, seconds: float) -> Place:
 
 
 def _adapted(width: float, cost: float) -> float:
-    """Give the width of the next slice, from what the last one cost."""
+    """Return the width of the next slice, from what the last one cost."""
     if cost > SLICE:
         return max(width / 2, 0.01)
     width *= 4 if cost < SLICE / 4 else 1.3 if cost < SLICE / 2 else 1

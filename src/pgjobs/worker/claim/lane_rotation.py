@@ -1,8 +1,8 @@
-"""Whose turn it is, of the jobs that wait for one, and when to look: pure decisions.
+"""Which lanes may start jobs next, and when to look: pure decisions.
 
-Jobs with a limit, a sequence, a tenant or a breaker wait in lanes, and lanes take turns. A *pass* gives turns to as
-many as are asked for. It goes through the lanes in their order, begins behind the lane that had the last turn, and asks
-each for `quantum` jobs.
+Jobs with a limit, a sequence, a tenant or a breaker wait in lanes, and lanes take turns. A *pass* claims as many jobs
+as are wanted. It goes through the lanes in their order, starts after the lane that had the last turn, and takes up to
+`quantum` jobs from each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LaneRange(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What a pass looks at: pieces in their order, `quantum` jobs for each lane, and `most` lanes at most."""
+    """What a pass looks at: ranges in their order, `quantum` jobs of each lane, and at most `most` lanes."""
 
     ranges: list[LaneRange]
     quantum: int
@@ -44,7 +44,7 @@ class Pass(NamedTuple):
 
 
 class LaneRotation:
-    """The turns of one queue, as far as one worker process gives them. `now`: seconds of a monotonic clock."""
+    """The rotation of one queue's lanes in one worker process. `now`: seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self.next_check = 0.0
@@ -68,34 +68,34 @@ class LaneRotation:
             self.empty_since = now
 
     def active(self, now: float) -> bool:
-        """Say whether anything waits for its turn in this queue, or did a moment ago."""
+        """Return True if anything waits for its turn in this queue, or did a moment ago."""
         return now - self._waiting_since < IDLE_AFTER
 
     def is_due(self, now: float) -> bool:
-        """Say whether to make a pass."""
+        """Return True if it is time for a pass."""
         return self.active(now) and now >= self._next_pass
 
     def seconds_left(self, now: float) -> float:
-        """Give the seconds until the next pass; infinity: none is needed."""
+        """Return the seconds until the next pass; infinity: no pass is needed."""
         return max(0.0, self._next_pass - now) if self.active(now) else math.inf
 
     def wake_now(self, freed: Iterable[tuple[int, str]] = (), *, look: bool = False) -> None:
-        """Make the next pass at once: something has ended, in these lanes, or was added. `look`: and look before."""
+        """Make the next pass at once: jobs of these lanes ended, or jobs were added. `look`: check the queue before."""
         self._next_pass = 0.0
         if look:
             self.next_check = 0.0
         self._freed.update(dict.fromkeys(freed))
 
     def back_off(self, now: float) -> None:
-        """Wait a moment: another worker makes a pass."""
+        """Wait a moment, because another worker makes a pass."""
         self._next_pass = now + MIN_PASS_PAUSE
 
     def start(self, demand: int, worst: int, clock: datetime) -> Pass:
-        """Say what the next pass looks at, to give turns to so many jobs, of priorities up to `worst`.
+        """Return what the next pass looks at, to claim `demand` jobs of priorities up to `worst`.
 
-        A walk through all lanes goes on where it ended, after a look at those where something has ended meanwhile; or
-        it begins: better priorities first, and with aging a priority comes several times, first with what has waited so
-        long that it counts as a better one.
+        An unfinished walk through all lanes continues where it ended, after a look at the lanes where jobs have ended
+        since. A new walk takes better priorities first; with aging a priority comes several times, first with jobs that
+        have waited so long that they count as a better one.
         """
         freed, self._freed = sorted(self._freed)[:MAX_FREED], {}
         if self._left:
@@ -121,9 +121,9 @@ class LaneRotation:
         *,
         ended_at: tuple[int, str] | None = None,
     ) -> None:
-        """Remember a pass that gave turns to these (priority and lane of each job), of so many that were asked for.
+        """Remember a pass that claimed these jobs (priority and lane of each) when `demand` were wanted.
 
-        `ended_at`: the number of the piece (from 1) and the lane at which the walk ended before its time.
+        `ended_at`: the number of the range (from 1) and the lane at which the walk stopped early.
         """
         lanes: dict[int, set[str]] = {}
         jobs = 0
@@ -143,18 +143,18 @@ class LaneRotation:
 
 
 def behind(lane: str) -> str:
-    """Give the first text that comes behind a lane: there is no character before U+0001 in PostgreSQL."""
+    """Return the first text after a lane: PostgreSQL has no character before U+0001."""
     return lane if lane == FIRST else lane + "\x01"
 
 
 def rest_of(ranges: list[LaneRange], number: int, lane: str) -> list[LaneRange]:
-    """Give what is left of a walk that ended at this lane of this piece (the first is 1)."""
+    """Return what is left of a walk that stopped at this lane of this range (the first is 1)."""
     here = ranges[number - 1]
     return [here._replace(since=behind(lane)), *ranges[number:]]
 
 
 def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[int, datetime]]:
-    """Give the priorities in the order in which they are served, each with the time since when a job has to be due."""
+    """Return the priorities in the order of service, each with the time by which a job has to be due."""
     if aging is None:
         return [(priority, END_OF_TIME) for priority in PRIORITIES[: worst + 1]]
     return [
@@ -165,16 +165,16 @@ def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[in
 
 
 def last_in_turn(lanes: Iterable[str], behind: str) -> str:
-    """Give the lane that had its turn last: a pass begins behind `behind`, and ends with it."""
+    """Return the lane that had the last turn of a pass, which starts after `behind` and ends with it."""
     ordered = sorted(lanes)
     before = [lane for lane in ordered if lane <= behind]
     return (before or ordered)[-1]
 
 
 def next_quantum(quantum: int, demand: int, given: int, lanes: int) -> int:
-    """Give how many jobs to take from each lane in the next pass.
+    """Return how many jobs to take from each lane in the next pass.
 
-    With more than are needed every lane should come to its turn, with fewer one lane should do.
+    If there are more jobs than wanted, every lane should get a turn; if there are fewer, one lane may give them all.
 
     >>> next_quantum(100, demand=100, given=100, lanes=1)  # others may not have come to their turn
     50

@@ -1,5 +1,5 @@
 """Where jobs run: threads for plain functions, an event loop for coroutines, child processes for the rest.
 
-Every way is the same from outside: a job and a slot go in, `(job, outcome, seconds)` comes out into the outbox, and
-the slot goes back to its lane.
+All three look the same from outside: a job and a slot go in, `(job, outcome, seconds)` is put into the outbox, and
+the slot goes back to its queue.
 """

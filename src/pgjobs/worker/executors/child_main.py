@@ -1,6 +1,6 @@
 """The child process's side: `python -m pgjobs.worker.executors.child_main FD BOX_FD PARENT`.
 
-It takes a job, runs it as its only work, and answers with the outcome. It dies with its worker.
+It runs one job at a time, and answers with the outcome. It dies with its worker.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def main(fd: int, box_fd: int, parent: int) -> None:
     """Serve jobs until the worker closes the connection."""
     die_with_parent(parent)
     write_crash_report_to(box_fd)
-    # Stopping is the supervisor's business, also when a signal goes to every process. No SIG_IGN: programs that a job
-    # starts would inherit it.
+    # The supervisor decides when to stop, also when a signal goes to every process. SIG_IGN is not used, because
+    # programs that a job starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     undo_signals = keep_signals()

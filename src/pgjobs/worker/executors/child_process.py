@@ -1,4 +1,4 @@
-"""A child process that runs jobs for a consumer thread: for CPU-heavy work, and for what can not be trusted to end.
+"""A child process that runs jobs for an executor thread: for CPU-heavy work, and for jobs that may not end.
 
 The child is started at first use and serves one job after another. When a job's time is up, or when it dies, the
 whole process group is killed, so that nothing a job started is left behind.
@@ -45,7 +45,7 @@ _HOME = _working_directory()  # a job in a thread may change the worker's, and r
 
 
 class ChildProcess:
-    """One child. `hello` is what it is told at its start: modules to import, how to log, the schema."""
+    """One child. `hello` is sent to it when it starts: modules to import, log format, settings."""
 
     def __init__(self, hello: dict[str, Any]) -> None:
         self._hello = hello
@@ -57,15 +57,15 @@ class ChildProcess:
         self._lock = threading.Lock()  # for that
 
     def run(self, job: ClaimedJob, begin: Callable[[], None]) -> Outcome:
-        """Run the job in the child, and give its outcome, whatever happens to the child.
+        """Run the job in the child, and return its outcome, whatever happens to the child.
 
-        `begin` is called when the job is about to start: a child may have to be started before, which takes its time.
+        `begin` is called when the job is about to start; before that a child may have to be started, which is slow.
         """
         self._job = job
         try:
             return self._run(job, begin)
         finally:
-            with self._lock:  # who cancels it kills no other job's process
+            with self._lock:  # a late `cancel` must not kill another job's process
                 self._job = None
 
     def cancel(self, id: int, claim: int) -> bool:
@@ -105,7 +105,7 @@ class ChildProcess:
             )
         except ValueError as error:
             self._kill()
-            return after_loss(f"its process gave an answer that makes no sense: {error}", attempt, most)
+            return after_loss(f"its process sent an invalid answer: {error}", attempt, most)
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -113,7 +113,7 @@ class ChildProcess:
             self._kill()
 
     def abandon(self) -> None:
-        """Kill the child and all it started, from another thread; whoever waits for its answer gets none."""
+        """Kill the child and all it started, from another thread; `run` then gets no answer."""
         process = self._process
         if process is not None and not has_exited(process):
             with suppress(ProcessLookupError):
@@ -149,7 +149,7 @@ class ChildProcess:
         return ours
 
     def _kill(self) -> str:
-        """Kill the child and all it started, and say how it had died (if it was still alive: that it was killed)."""
+        """Kill the child and all it started, and return how it had died, or that it was killed."""
         process, self._process = self._process, None
         channel, self._socket = self._socket, None
         box, self._box = self._box, None
@@ -176,12 +176,12 @@ class ChildProcess:
 
 
 def late(job: ClaimedJob) -> JobTimeout:
-    """Give what a job that runs too long in a child process fails with."""
+    """Return the error of a job that ran too long in a child process."""
     return JobTimeout(f"ran longer than its {job.timeout or 0:g} s, and was killed")
 
 
 def _outcome_when_late(job: ClaimedJob, answer: bytes | None) -> Outcome:
-    """Give what the child has said before it began, by the job's own policy; by the default one, if it said nothing."""
+    """Return the outcome that the child sent before it began, by the job's policy; else the default policy's."""
     try:
         return outcome_of(job, late(job)) if answer is None else from_bytes(answer)
     except ValueError:
@@ -205,8 +205,8 @@ def receive(
 ) -> bytes:
     """Receive one message of `most` bytes, until the deadline (monotonic seconds).
 
-    `alive` says whether the other side still lives: a closed connection alone does not tell, when a process that it
-    forked has the connection too.
+    `alive` returns whether the other side still lives. A closed connection does not tell, if a process that it forked
+    has the connection too.
 
     Raises:
         TimeoutError: it did not come in time.

@@ -47,7 +47,7 @@ class EventLoopExecutor:
         self._woken = False
 
     def submit(self, job: ClaimedJob, call: Call, slot: int) -> None:
-        """Run the job on the loop; its slot's token goes back to the lane afterwards. From any thread."""
+        """Run the job on the loop; its slot's token goes back to the queue afterwards. From any thread."""
         loop = self._loop or self._start()
         alarm = None
         if job.timeout is not None:  # from here on, because the loop may not get round to it
@@ -71,7 +71,7 @@ class EventLoopExecutor:
                 self._loop.call_soon(task.cancel)  # after its first step: a task that never began would settle nothing
 
     def blocker(self, job: ClaimedJob) -> ClaimedJob:
-        """Give the job that is to blame when `job` does not stop: another one, if that blocks the loop it waits for."""
+        """Return the job to blame when `job` does not stop: another one, if that blocks the loop."""
         loop = self._loop
         here = [*self._jobs.copy().values(), *(submission[0] for submission in self._submitted.copy())]
         if loop is None or job not in here:
@@ -84,7 +84,7 @@ class EventLoopExecutor:
         return job if task is None else self._jobs.get(task, job)
 
     def ping(self) -> threading.Event:
-        """Give an event that is set when the loop comes round, which it does not while a job blocks it."""
+        """Return an event that the loop sets at its next iteration; a job that blocks the loop delays that."""
         answered = threading.Event()
         if self._loop is None:
             answered.set()
@@ -98,25 +98,27 @@ class EventLoopExecutor:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                # A forked child shares the loop's wake-up pipe: it must not go on reading from it.
+                # A forked child shares the loop's wake-up pipe, and must not read from it.
                 in_fork(loop.stop)
                 threading.Thread(target=self._serve, args=(loop,), name="pgjobs-loop", daemon=True).start()
                 self._loop = loop
             return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run the loop for ever: a job may stop it, and a SystemExit in a task that a job made gets out of it."""
+        """Run the loop forever: a job may stop it, and SystemExit in a task that a job made leaves `run_forever`."""
         while True:
             try:
                 loop.run_forever()
             except BaseException as error:
-                log.warning("a task of a job raised %s in the event loop, which goes on", type(error).__name__)
+                log.warning(
+                    "a task that a job started raised %s in the event loop; the loop continues", type(error).__name__
+                )
             if forked():
-                os._exit(0)  # a job forked, and its child came back to us: this process is nobody's worker
+                os._exit(0)  # a job forked, and its child returned here: it is not a worker
 
     def _take(self) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
-        self._woken = False  # before looking: whoever comes now wakes us again
+        self._woken = False  # before looking: a job that is submitted now wakes the loop again
         while self._submitted:
             self._create(*self._submitted.popleft())
 
@@ -138,7 +140,7 @@ class EventLoopExecutor:
                 outcome = COMPLETED
         except BaseException as error:
             # Also CancelledError (by the job itself, or by `cancel`), SystemExit and KeyboardInterrupt: they are this
-            # job's outcome, and none of the loop's business.
+            # job's outcome, and must not reach the loop.
             outcome = outcome_of(job, error, call.callable)
         if forked():
             os._exit(0)
@@ -146,12 +148,12 @@ class EventLoopExecutor:
             alarm.end()
             self._scoreboard.take_back_deadline(slot)
         self._outbox.put((job, outcome, time.monotonic() - began))
-        self._go_on(job.local_queue, slot)
+        self._start_next(job.local_queue, slot)
 
-    def _go_on(self, local_queue: LocalQueue, slot: int) -> None:
-        """Start the lane's next job in this slot, if it is one for the loop as well; else give the slot back.
+    def _start_next(self, local_queue: LocalQueue, slot: int) -> None:
+        """Start the queue's next job in this slot if it is one for the loop too; else give the slot back.
 
-        Without the way through a thread: waking one for every few jobs took a third of the time of quick ones.
+        It does not go through a thread: waking one for every few jobs took a third of the time of quick jobs.
         """
         waiting = local_queue.inbox.jobs
         while waiting:
@@ -165,7 +167,7 @@ class EventLoopExecutor:
                 or job.isolate
                 or job.timeout is not None
             ):
-                waiting.appendleft(job)  # a thread has to look at it
+                waiting.appendleft(job)  # a thread has to run it
                 local_queue.inbox.wake_another()
                 break
             began = time.monotonic()

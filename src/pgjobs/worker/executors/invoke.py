@@ -1,4 +1,4 @@
-"""From a claimed job to a call, and from the call's end to an outcome. Shared by all consumers."""
+"""From a claimed job to a call, and from the call's end to an outcome. Shared by all executors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _verify(job: ClaimedJob, keys: tuple[bytes, ...]) -> None:
 
 
 def call_now(job: ClaimedJob, call: Call) -> Outcome:
-    """Run a call in this thread, in a context of its own, and give its outcome."""
+    """Run a call in this thread, in a context of its own, and return its outcome."""
     try:
         result = copy_context().run(_bound, job, call)
     except BaseException as error:
@@ -84,7 +84,7 @@ def _finish(job: ClaimedJob, call: Call, coroutine: CoroutineType[Any, Any, Any]
 
 
 async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
-    """Await it, and cancel it after so many seconds (None: never).
+    """Await a coroutine, and cancel it after `seconds` (None: never).
 
     Raises:
         JobTimeout: it was cancelled.
@@ -104,23 +104,23 @@ async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
 
 
 def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> Outcome:
-    """Decide what follows from an exception, by the retry policy of what raised it."""
+    """Decide the outcome of an exception, by the retry policy of the job that raised it."""
     attempt, most = job.budget()
     try:
         if isinstance(error, JobTimeout) and not error.args:
             error.args = (f"ran longer than its {job.timeout or 0:g} s",)
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
         outcome = after_exception(error, attempt, most, policy)
-        return outcome if job.breaker is None else _judged(outcome, error, job.breaker)
+        return outcome if job.breaker is None else _with_breaker(outcome, error, job.breaker)
     except BaseException as second:  # an exception whose class lies about itself
         line = f"{_name(error)}, and looking at it raised {_name(second)}"
         return after_loss(line, attempt, most, kind=ErrorKind.EXCEPTION)
 
 
-def _judged(outcome: Outcome, error: BaseException, name: str) -> Outcome:
-    """Add to a failure whether it is one of the dependency behind the breaker.
+def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
+    """Add to a failure whether the dependency behind the breaker caused it.
 
-    A timeout is one in any case: whoever waits in vain was not answered. A payload that can not be loaded says nothing.
+    A timeout always counts: the dependency did not answer in time. A payload that cannot be loaded says nothing.
     """
     if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
         return outcome
@@ -130,14 +130,14 @@ def _judged(outcome: Outcome, error: BaseException, name: str) -> Outcome:
 
 
 def _name(error: BaseException) -> str:
-    name: str = type.__dict__["__name__"].__get__(type(error))  # past whatever its metaclass makes of it
+    name: str = type.__dict__["__name__"].__get__(type(error))  # past what its metaclass may answer
     return name
 
 
 def refused(job: ClaimedJob, error: PayloadError) -> Outcome:
-    """Decide what follows when a payload can not be loaded. It may be a deployment under way, so it is retried.
+    """Decide the outcome of a payload that cannot be loaded. A deployment may be under way, so it is retried.
 
-    What is unsigned, wrongly signed or not allowed stays so: it fails at once.
+    A job that is unsigned, wrongly signed or not allowed stays so: it fails at once.
     """
     from pgjobs.core.errors import NotAllowedError, SignatureError
 
@@ -152,7 +152,7 @@ _NEVER_AGAIN: Any = Job(_never_again, options_of(_never_again).changed(policy=Re
 
 
 def runs_on_loop(job: ClaimedJob, call: Call) -> bool:
-    """Say whether the call belongs on the event loop: it is async, and no other executor was asked for."""
+    """Return True if the call belongs on the event loop: it is async, and no other executor was asked for."""
     if job.executor == "thread":
         return False
     function = call.callable

@@ -1,7 +1,7 @@
-"""What a child process says of its job, as bytes: JSON, and no pickle.
+"""The outcome that a child process reports, as bytes: JSON, not a pickle.
 
-The child runs the job, so the job decides what comes from there. The worker takes nothing but an outcome with fields of
-the types that they should have.
+The child runs the job, so the job controls what the child sends. The worker accepts only an outcome whose fields have
+the right types.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def from_bytes(answer: bytes) -> Outcome:
     """Read an outcome.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an outcome.
 
     """
     try:
@@ -47,9 +47,9 @@ def from_bytes(answer: bytes) -> Outcome:
         wrong = [field for field, value in values.items() if not _fits(field, value)]
         outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
     except (TypeError, ValueError, KeyError, RecursionError, AttributeError) as error:
-        raise ValueError(f"it is no outcome: {type(error).__name__}") from None
+        raise ValueError(f"not an outcome: {type(error).__name__}") from None
     if wrong:
-        raise ValueError(f"it is no outcome: {', '.join(wrong)} can not be so")
+        raise ValueError(f"not an outcome: wrong type or value of {', '.join(wrong)}")
     return COMPLETED if type(outcome) is Completed else outcome
 
 

@@ -1,8 +1,8 @@
-"""Where a thread's job can be found, to be asked to end, or to have `JobCancelled` raised in it.
+"""Lets another thread ask a thread's job to end, or raise `JobCancelled` in it.
 
-The exception must never reach the thread outside of the job that it is meant for, and jobs that nobody cancels must not
-pay for that with a lock. So the thread says what it runs, and looks afterwards whether somebody was after it; who is
-after it says so before looking what it runs. Whichever comes first, one of the two sees the other.
+The exception must never reach the thread outside of the job that it is meant for, and jobs that are not cancelled must
+not pay for that with a lock. So the thread first publishes its job, and checks for an interrupt afterwards; `cancel`
+first announces the interrupt, and then reads the job. Whichever comes first, one of the two sees the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
 class ThreadInterrupt:
-    """One thread of a consumer. `job`: what it runs, in this thread; `hunted`: `leave` has to be called."""
+    """One executor thread. `job`: what it runs; `interrupt_pending`: `leave` has to be called after the job."""
 
     __slots__ = ("_lock", "_thread", "interrupt_pending", "job")
 
@@ -40,7 +40,7 @@ class ThreadInterrupt:
         return True
 
     def leave(self) -> None:
-        """Say that the job has ended. What was raised and has not arrived yet is taken back."""
+        """Record that the job has ended. An exception that has not arrived yet is taken back."""
         self.job = None
         if self.interrupt_pending:
             with self._lock:

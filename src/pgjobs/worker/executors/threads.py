@@ -1,7 +1,7 @@
-"""The consumers of one queue: threads that take jobs from its inbox.
+"""The threads of one queue, which take jobs from its inbox.
 
-A thread holds a slot's token while it runs a job. What belongs on the event loop is passed on with its token, and
-what belongs in a child process is run there while the thread waits for it. Threads are made when all others are busy.
+A thread holds a slot's token while it runs a job. A coroutine is passed on to the event loop with its token, and a
+process job runs in a child while the thread waits for it. A thread is added when all others are busy.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("pgjobs.executor")
 
 
 class ThreadExecutor:
-    """All threads of one lane."""
+    """All threads of one local queue."""
 
     def __init__(
         self,
@@ -51,21 +51,21 @@ class ThreadExecutor:
         self._lock = threading.Lock()
         self._threads = 0
         self._children: list[ChildProcess] = []
-        self._seats: list[ThreadInterrupt] = []
+        self._interrupts: list[ThreadInterrupt] = []
 
     def start(self) -> None:
         """Start the first thread."""
         self._add()
 
     def stop(self) -> None:
-        """Let every thread end after the job that it runs."""
+        """Have every thread end after the job that it runs."""
         self._local_queue.inbox.close(self._threads)
 
     def cancel(self, id: int, claim: int, *, force: bool) -> bool:
         """Ask a job to end, or kill its process; False: none of these threads runs it. `force`: raise in its thread."""
-        children, seats = self._children.copy(), self._seats.copy()
+        children, interrupts = self._children.copy(), self._interrupts.copy()
         return any(child.cancel(id, claim) for child in children) or any(
-            interrupt.cancel(id, claim, force=force) for interrupt in seats
+            interrupt.cancel(id, claim, force=force) for interrupt in interrupts
         )
 
     def kill_children(self) -> None:
@@ -84,7 +84,12 @@ class ThreadExecutor:
         except RuntimeError as error:  # the limit of threads is reached
             with self._lock:
                 self._threads -= 1
-            log.warning("queue %s goes on with %d threads: %s", self._local_queue.name, self._threads, error)
+            log.warning(
+                "queue %s: no more threads can be started; %d continue: %s",
+                self._local_queue.name,
+                self._threads,
+                error,
+            )
 
     def _consume(self) -> None:
         local_queue, inbox, begin, slots = (
@@ -97,7 +102,7 @@ class ThreadExecutor:
         claims, ends = local_queue.claims, local_queue.ends
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
         interrupt = ThreadInterrupt()
-        self._seats.append(interrupt)
+        self._interrupts.append(interrupt)
         slot = local_queue.tokens.get()
         child: ChildProcess | None = None
         job: ClaimedJob | None = None
@@ -131,35 +136,35 @@ class ThreadExecutor:
                 outcome = (
                     self._run(job, slot, interrupt) if job.timeout is None else self._run_in_time(job, slot, interrupt)
                 )
-                if outcome is None:  # it goes on on the event loop, with this slot
+                if outcome is None:  # it continues on the event loop, with this slot
                     coroutines.add(job.task)
                     slot = local_queue.tokens.get()
                     continue
                 if forked():
-                    os._exit(0)  # the job forked, and its child came back to us: this process is nobody's worker
+                    os._exit(0)  # the job forked, and its child returned here: it is not a worker
                 if job.timeout is not None:
                     self._scoreboard.take_back_deadline(slot)
                 put((job, outcome, clock() - began))
                 job = None  # an idle thread keeps nothing of a finished job alive
         except BaseException as error:
-            # Not the job's own doing (its exceptions are outcomes by now): out of memory, or a mistake of ours.
-            log.exception("a consumer of queue %s broke; another one takes its place", local_queue.name)
+            # Not raised by the job, whose exceptions are outcomes by now: out of memory, or a bug in pgjobs.
+            log.exception("an executor thread of queue %s broke; a new one takes its place", local_queue.name)
             if job is not None:
                 put((job, outcome_of(job, error), None))
             with self._lock:
                 self._threads -= 1
             self._add()
             if not self._threads:
-                os._exit(BROKEN)  # no thread can be had: a lane without any would be deaf
+                os._exit(BROKEN)  # no thread can be started: the queue would never run a job again
         finally:
-            self._seats.remove(interrupt)
+            self._interrupts.remove(interrupt)
             if child is not None:
                 self._children.remove(child)
                 child.close()
             local_queue.tokens.put(slot)
 
     def _run(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
-        """Run a job here, or pass it on to the event loop and give None."""
+        """Run a job here, or pass it on to the event loop and return None."""
         try:
             call = open_payload(job)
         except PayloadError as error:

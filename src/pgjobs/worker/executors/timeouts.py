@@ -1,7 +1,7 @@
-"""The watchdog: one thread that knows when a job's time is up, and what then happens to it.
+"""The watchdog: one thread that ends jobs whose time is up.
 
-A thread gets `JobTimeout` raised in it. That works between two steps of Python code, not inside a blocking C call; a
-job that is still there some seconds later is *stuck*, and its worker process will be replaced.
+It raises `JobTimeout` in the job's thread. That works between two steps of Python code, not inside a blocking C call: a
+job that still runs `STUCK_AFTER` seconds later is *stuck*, and its worker process will be replaced.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _NOTHING = ctypes.py_object()  # NULL, which takes an exception back that has no
 
 
 def raise_in_thread(thread: int, error: type[BaseException]) -> None:
-    """Have a thread raise it, between two steps of Python code."""
+    """Raise an exception in another thread, between two steps of Python code."""
     _raise_in_thread(thread, ctypes.py_object(error))
 
 
 def take_back(thread: int) -> None:
-    """Have a thread not raise what has not arrived yet."""
+    """Take back an exception that has not arrived in the thread yet."""
     _raise_in_thread(thread, _NOTHING)
 
 
@@ -55,7 +55,7 @@ class Alarm:
                 raise_in_thread(self._thread, JobTimeout)
 
     def end(self) -> None:
-        """Say that the job has ended. What was raised and has not arrived yet is taken back."""
+        """Record that the job has ended. An exception that has not arrived yet is taken back."""
         with self._lock:
             self.over = True
             self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
@@ -64,7 +64,7 @@ class Alarm:
 
 
 class Watchdog(CriticalThread):
-    """Fires alarms. `stuck(job)` is called for a job that goes on after its alarm."""
+    """Fires alarms. `stuck(job)` is called for a job that continues after its alarm."""
 
     def __init__(self, stuck: Callable[[ClaimedJob], None]) -> None:
         super().__init__(name="pgjobs-watchdog", daemon=True)
@@ -76,7 +76,7 @@ class Watchdog(CriticalThread):
         self._running = False
 
     def watch(self, alarm: Alarm, seconds: float) -> None:
-        """Fire the alarm after so many seconds."""
+        """Fire the alarm after `seconds`."""
         with self._changed:
             if not self._running:  # the thread exists only where timeouts are used
                 self._running = True
@@ -91,7 +91,7 @@ class Watchdog(CriticalThread):
                 self._changed.notify()
 
     def work(self) -> None:
-        """Wait for the next deadline, for ever."""
+        """Wait for the next deadline, forever."""
         while True:
             with self._changed:
                 while not self._heap or self._heap[0][0] > time.monotonic():

@@ -1,7 +1,7 @@
 """How many jobs to fetch, and when to look again: pure functions.
 
 A worker asks for what it can start now, plus a prefetch: about a quarter of a second of work, measured by how long
-the queue's jobs take, and nothing for long jobs, so that what lies in an inbox never starves an idle neighbour.
+the queue's jobs take, and nothing for long jobs, so that waiting jobs never starve an idle neighbour.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-INBOX_SECONDS = 0.25  # of work that may lie in an inbox
-INBOX_BYTES = 32 * 1024 * 1024  # of payloads that may lie in an inbox
+INBOX_SECONDS = 0.25  # of work that may wait in an inbox
+INBOX_BYTES = 32 * 1024 * 1024  # of payloads that may wait in an inbox
 MAX_PREFETCHED = 2_000  # jobs
 MAX_BATCH = 1_000  # rows a claim
 STALE_INBOX = 1.0  # seconds after which a claimed job that no slot took is handed back
-QUICK_JOB = 0.0001  # seconds: jobs that take less are run by one thread, as long as it gets on with them
-STALL = 0.005  # seconds without a start after which it does not
+QUICK_JOB = 0.0001  # seconds: quicker jobs are run by one thread, as long as it does not stall
+STALL = 0.005  # seconds without a start that are a stall
 
 QUICK_POLLS = (0.002, 0.004, 0.008)  # seconds: while work keeps coming, poll; NOTIFY is for the idle
 MAX_POLL = 0.1  # seconds: after waits that doubled until here, only the doorbell counts
@@ -23,7 +23,7 @@ ARMED_SECONDS = 1.0  # how long a doorbell stays armed
 
 
 def prefetch(mean_seconds: float | None, slots: int, mean_bytes: float | None = None) -> int:
-    """Give how many jobs may wait in the inbox, from the mean time and payload of a job (None: not known yet)."""
+    """Return how many jobs may wait in the inbox, from the mean time and payload of a job (None: not known yet)."""
     if mean_seconds is None or mean_seconds > INBOX_SECONDS:
         return 0
     bound = min(MAX_PREFETCHED, int(INBOX_BYTES / max(mean_bytes or 1.0, 1.0)))
@@ -31,7 +31,7 @@ def prefetch(mean_seconds: float | None, slots: int, mean_bytes: float | None = 
 
 
 def demand(outstanding: int, slots: int, mean_seconds: float | None, mean_bytes: float | None = None) -> int:
-    """Give how many jobs to claim now; 0 as long as a claim would not be worth a statement.
+    """Return how many jobs to claim now; 0 as long as a claim would not be worth a statement.
 
     `outstanding`: claimed and not yet ended.
     """
@@ -42,17 +42,17 @@ def demand(outstanding: int, slots: int, mean_seconds: float | None, mean_bytes:
 
 
 def surplus(waiting: int, slots: int, mean_seconds: float | None, mean_bytes: float | None = None) -> int:
-    """Give how many of the jobs that wait in the inbox are too many by now.
+    """Return how many of the jobs in the inbox are too many by now.
 
-    They were claimed when jobs took less time than they do now. Twice of what would be fetched today is not too many:
-    what is handed back has to be claimed again.
+    They were claimed when jobs took less time than they do now. Up to twice what would be claimed today is kept,
+    because a job that is handed back has to be claimed again.
     """
     fits = slots + prefetch(mean_seconds, slots, mean_bytes)
     return waiting - fits if waiting > 2 * fits else 0
 
 
 def room_left(wanted: int, slots: int | None, tokens: float | None) -> int:
-    """Give how many jobs may be claimed of those that are wanted, within limits (None: there is none).
+    """Return how many of the wanted jobs may be claimed within limits (None: no limit).
 
     >>> room_left(10, slots=3, tokens=2.5)
     2
@@ -65,7 +65,7 @@ def room_left(wanted: int, slots: int | None, tokens: float | None) -> int:
 
 
 def moving_mean(old: float | None, seconds: float, jobs: int) -> float:
-    """Give the new mean time of a job after `jobs` more took `seconds` in all; about the last 20 count."""
+    """Return the new mean time of a job after `jobs` more took `seconds` in all; about the last 20 count."""
     new = seconds / jobs
     if old is None:
         return new
@@ -82,7 +82,7 @@ class Wait:
 
 
 def wait_after(misses: int, *, doorbell: bool) -> Wait:
-    """Interrupt when idle, poll when busy: what to do after so many empty claims in a row (1, 2, …).
+    """Poll when busy, wait for the doorbell when idle: how to wait after `misses` empty claims in a row (1, 2, …).
 
     Without a doorbell (LISTEN does not work behind a pooler) polls slow down to a tenth of a second.
     """

@@ -12,7 +12,7 @@ A producer is in one of four states:
     polling → listening             after a few empty claims
     any wait → claiming             `wake()`, the doorbell, a job that is due, or the time is over
 
-Who sends what:
+The senders:
 
     Freed      acknowledger   running jobs ended that others may have waited for
     LookAhead  acknowledger   a job was queued for later: it may be due sooner than the next look

@@ -1,4 +1,4 @@
-"""Threads that a worker process can not do without."""
+"""Threads without which a worker process cannot work."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BROKEN = 70  # exit code: a mistake inside pgjobs (EX_SOFTWARE)
 
 
 class CriticalThread(threading.Thread):
-    """A thread whose unexpected end ends the process, so that its supervisor starts a sound one.
+    """A thread whose unexpected end ends the process, so that its supervisor starts a new one.
 
-    A worker that lives on without its producer or its acknowledger would be silently deaf.
+    Without its producer or acknowledger a worker would stay alive and do nothing.
     """
 
     def run(self) -> None:
@@ -24,7 +24,7 @@ class CriticalThread(threading.Thread):
             self.work()
         except BaseException:
             log.critical(
-                "%s broke: this worker process ends, and another one takes its place", self.name, exc_info=True
+                "%s failed: this worker process exits, and a new one takes its place", self.name, exc_info=True
             )
             os._exit(BROKEN if intact() else FILES_CLOSED)
 

@@ -27,7 +27,7 @@ class Stop(Protocol):
     """What ends the tries: a `threading.Event`, or something that waits like one."""
 
     def wait(self, timeout: float, /) -> bool:
-        """Wait so many seconds, or less when the stop was asked for, and say whether it was."""
+        """Wait up to `timeout` seconds for the stop, and return True if it was asked for."""
         ...
 
 
@@ -59,10 +59,10 @@ class ReconnectingConnection:
 
     @property
     def connection(self) -> DeadlineConnection:
-        """The connection, made if there is none.
+        """The connection, made if necessary.
 
         Raises:
-            ConfigurationError, psycopg.OperationalError: it can not be made now.
+            ConfigurationError, psycopg.OperationalError: it cannot be made now.
 
         """
         if self._connection is None or self._connection.closed:
@@ -82,7 +82,7 @@ class ReconnectingConnection:
 
     @contextmanager
     def hot_cursor(self) -> Iterator[psycopg.Cursor[Any]]:
-        """Give the cursor for statements of the hot path; their plans are pinned here, if not by the session."""
+        """Return the cursor for statements of the hot path. Behind a pooler their plans are pinned for this block."""
         connection, cursor = self.connection, self.cursor
         if self.pooled:
             with pinned(connection, async_commit=self._async_commit):
@@ -91,13 +91,13 @@ class ReconnectingConnection:
             yield cursor
 
     def run(self, work: Callable[[ReconnectingConnection], T], *, patience: float | None = None) -> T:
-        """Do `work` with this link; when the connection breaks, connect again and do it again.
+        """Run `work` with this connection; when it breaks, reconnect and run `work` again.
 
-        `work` must be safe to repeat: whether a statement was carried out is not known when its answer is cut off.
-        `patience`: seconds after which to give up once the stop was asked for (None: at once).
+        `work` must be safe to repeat: if an answer is lost, the statement may have been executed. `patience`: seconds
+        after which to give up once the stop was asked for (None: at once).
 
         Raises:
-            Stopped: the worker stops, and the server still can not be reached.
+            Stopped: the worker stops, and the server still cannot be reached.
 
         """
         import psycopg
@@ -107,11 +107,11 @@ class ReconnectingConnection:
             try:
                 result = work(self)
             except (psycopg.Error, ConfigurationError) as error:
-                # Whatever it is (an outage, a disk that is full, a migration under way), it is not ours to give up.
+                # An outage, a full disk, a migration under way: all of them pass, so the worker keeps trying.
                 if not began:
                     began = time.monotonic()
                     reason = mask(str(error).strip().partition("\n")[0]) or type(error).__name__
-                    log.warning("%s: PostgreSQL does not answer as it should, trying on: %s", self._name, reason)
+                    log.warning("%s: PostgreSQL cannot be used now; retrying until it can: %s", self._name, reason)
                 self.close()
                 if self._stop.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (spreads a herd, no secret)
                     if patience is None or time.monotonic() - began > patience:

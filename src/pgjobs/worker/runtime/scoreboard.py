@@ -1,8 +1,8 @@
 """What each slot of a worker process runs, and whether its main thread lives: shared memory that outlives the process.
 
 A worker writes a slot when it starts a job; when the process dies, its supervisor reads which jobs were running and
-which were only claimed. Entries are not cleared: a job that has been acknowledged is not `running` in the database any
-more, and an entry only counts beside a row that is. Only deadlines are taken back.
+which were only claimed. Entries are not cleared, because an entry counts only if its job is still `running` in the
+database. Only deadlines are taken back.
 
 Times are seconds of the machine's monotonic clock, which all its processes share.
 """
@@ -36,7 +36,7 @@ class Scoreboard:
         self._memory = mmap.mmap(fd, size)
 
     def writer(self) -> Callable[[int, int, int, float], None]:
-        """Give the function `write(slot, id, claim, deadline)`; it is called once a job, so it is bare."""
+        """Return the function `write(slot, id, claim, deadline)`, which is called for every job."""
         pack, memory, size = _ENTRY.pack_into, self._memory, _ENTRY.size
 
         def write(slot: int, id: int, claim: int, deadline: float) -> None:
@@ -45,15 +45,15 @@ class Scoreboard:
         return write
 
     def take_back_deadline(self, slot: int) -> None:
-        """Say that the job of the slot has ended in time, or has been dealt with."""
+        """Record that the job of the slot has ended, or that its timeout was handled."""
         _DEADLINE.pack_into(self._memory, slot * _ENTRY.size + _DEADLINE_AT, 0.0)
 
     def started(self) -> set[tuple[int, int]]:
-        """Give the (id, claim) of the jobs that were started last in each slot."""
+        """Return the (id, claim) of the last job of each slot."""
         return {(job, claim) for job, claim, _ in self._entries() if job}
 
     def overdue(self, seconds: float) -> set[tuple[int, int]]:
-        """Give the (id, claim) of the jobs whose deadline passed so many seconds ago."""
+        """Return the (id, claim) of the jobs whose deadline passed at least `seconds` ago."""
         latest = time.monotonic() - seconds
         return {(job, claim) for job, claim, deadline in self._entries() if job and 0 < deadline < latest}
 
@@ -61,15 +61,15 @@ class Scoreboard:
         return [_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self.slots)]
 
     def tick(self) -> None:
-        """Say that the main thread has looked up."""
+        """Record that the main thread is alive."""
         _PULSE.pack_into(self._memory, self.slots * _ENTRY.size, time.monotonic())
 
     def silence(self) -> float:
-        """Give the seconds since the main thread has looked up; 0 before it does for the first time."""
+        """Return the seconds since the last `tick` of the main thread; 0 before the first."""
         last: float = _PULSE.unpack_from(self._memory, self.slots * _ENTRY.size)[0]
         return time.monotonic() - last if last else 0.0
 
     def close(self) -> None:
-        """Give the memory and the file back."""
+        """Free the memory and close the file."""
         self._memory.close()
         os.close(self.fd)

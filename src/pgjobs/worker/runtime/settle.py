@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.acknowledger")
-DELAY_FOR_WANT_OF_ONE = 60.0  # seconds
+DEFAULT_DELAY = 60.0  # seconds
 
 
 class Claim(NamedTuple):
@@ -33,16 +33,16 @@ class Claim(NamedTuple):
 
 
 Settlement = tuple[Claim, Outcome]
-_AS_ASKED = Cancelled("")  # for no other reason than that of the request
+_AS_ASKED = Cancelled("")  # with the reason of the request
 
 
 def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Iterable[Settlement]) -> list[Claim]:
-    """Write outcomes of jobs that `worker_id` runs, and give the claims that were not its own any more.
+    """Write outcomes of jobs that `worker_id` runs, and return the claims that it no longer owns.
 
-    A job that was asked to be cancelled is cancelled, whatever its outcome here: only `complete` comes before that.
+    A job with a request to cancel it is cancelled, whatever its outcome here; only `complete` takes precedence.
 
-    An outcome that PostgreSQL refuses (it is no outage: a value that can not be stored, say) is written on its own,
-    as plainly as possible, so that it spoils neither the batch nor its job.
+    If PostgreSQL rejects one outcome, for example because its error text contains a character that it cannot store,
+    that outcome is written separately in a reduced form, so the rest of the batch is not affected.
     """
     groups: dict[type[Outcome], list[Settlement]] = defaultdict(list)
     for settlement in outcomes:
@@ -69,10 +69,10 @@ def complete(
     controlled: bool = False,
     awaited: set[int] | None = None,
 ) -> list[int]:
-    """Write that jobs completed (the hot one), and give the ids of those that were not this worker's any more.
+    """Write that jobs completed (on the hot path), and return the ids of those that this worker no longer owns.
 
-    `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Those that others wait for
-    are kept in any case, and added to `awaited`.
+    `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Jobs that others wait for
+    are always kept, and added to `awaited`.
     """
     values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
     if not keep:
@@ -96,7 +96,7 @@ def complete(
 
 
 def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> set[int]:
-    """Do the same for those that others wait for, and let these go on."""
+    """Complete jobs that others wait for, and release those."""
     with cursor.connection.transaction():
         done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
         release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True)
@@ -104,7 +104,7 @@ def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> se
 
 
 def array(numbers: Iterable[int]) -> str:
-    """Give PostgreSQL's text form of an array of numbers; far cheaper than adapting each of them."""
+    """Return PostgreSQL's text form of an array of numbers; far cheaper than adapting each of them."""
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
@@ -124,7 +124,9 @@ def _settle_group(
         if len(group) > 1:
             return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
         claim, outcome = group[0]
-        log.exception("its outcome %r can not be stored as it is", outcome, extra={"job_id": claim.id})
+        log.exception(
+            "PostgreSQL rejected the outcome %r; it is stored without its text", outcome, extra={"job_id": claim.id}
+        )
         return _settle_plainly(cursor, worker_id, host, claim, outcome, error)
 
 
@@ -133,7 +135,7 @@ def _settle_plainly(
 ) -> list[Claim]:
     import psycopg
 
-    plain = _plainly(outcome, f"{type(outcome).__name__}; its error can not be stored: {type(error).__name__}")
+    plain = _plainly(outcome, f"{type(outcome).__name__}; its error cannot be stored: {type(error).__name__}")
     try:
         with cursor.connection.transaction():
             return _execute(cursor, worker_id, host, type(plain), [(claim, plain)])
@@ -142,21 +144,24 @@ def _settle_plainly(
     except psycopg.Error:
         if cursor.connection.closed:
             raise
-        log.exception("its outcome can not be stored at all; its row needs a look", extra={"job_id": claim.id})
+        log.exception(
+            "PostgreSQL rejected the outcome without its text too; the job stays running until this worker ends",
+            extra={"job_id": claim.id},
+        )
         return [claim]
 
 
 def _plainly(outcome: Outcome, error: str) -> Outcome:
     match outcome:
         case Retried():
-            delay = outcome.delay if isinstance(outcome.delay, float) else DELAY_FOR_WANT_OF_ONE
+            delay = outcome.delay if isinstance(outcome.delay, float) else DEFAULT_DELAY
             return Retried(error, delay, isolate=outcome.isolate, kind=outcome.kind)
         case Failed():
             return Failed(error, kind=outcome.kind)
         case Cancelled():
             return outcome if outcome is _AS_ASKED else Cancelled(error)
         case Snoozed():
-            return Snoozed(DELAY_FOR_WANT_OF_ONE)
+            return Snoozed(DEFAULT_DELAY)
         case _:
             return outcome
 

@@ -1,8 +1,8 @@
-"""Retention: makes the days of history ahead, and lets go of what is older than the table `retention` allows.
+"""Retention: makes history partitions ahead of time, and removes what is older than the table `retention` allows.
 
-Every supervisor may do it; there is no leader. Making a day takes an advisory lock, and the rest is for whoever takes
-the turn, which is written down in that table. It is done in short steps, so that nobody waits for it: neither those
-who acknowledge, nor a dead worker whose jobs the same thread has to settle.
+Every supervisor may do it; there is no leader. Making a day takes an advisory lock; the rest is done by the supervisor
+that acquires the turn in that table. It works in short steps, so that acknowledgements do not wait for it, nor dead
+workers whose jobs the same thread has to settle.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.retention")
 EVERY = 60.0  # seconds between two looks of one supervisor
-TURN = 600.0  # seconds between two turns, whoever has them
-AFTER_TROUBLE = 3600.0  # seconds until the next look, where the last one met what a person has to mend
+TURN = 600.0  # seconds between two turns, of any supervisor
+AFTER_TROUBLE = 3600.0  # seconds until the next look after an error that an operator has to fix
 BUDGET = 1.0  # seconds that one call may take, and one step more
 DAYS_AHEAD = 3
 PAGES = 200  # of the default partition, in one step
@@ -31,7 +31,7 @@ Steps = Iterator[None]  # one short transaction before each of them
 
 
 class Retention:
-    """The work of one supervisor, as far as it has come."""
+    """The retention work of one supervisor, and how far it has come."""
 
     def __init__(self) -> None:
         self._next_look = 0.0  # monotonic seconds
@@ -39,7 +39,7 @@ class Retention:
         self._steps: Steps | None = None
 
     def work(self, connection: psycopg.Connection, interrupted: Callable[[], bool]) -> None:
-        """Do what is due, for about a second and until `interrupted()`; the next call goes on.
+        """Do what is due, for about a second or until `interrupted()`; the next call continues.
 
         Raises:
             psycopg.Error: the connection broke. What the server refuses is logged, and tried again later.
@@ -87,13 +87,13 @@ class Retention:
         yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
 
     def _try(self, connection: psycopg.Connection, what: str, steps: Steps) -> Generator[None, None, bool]:
-        """Take the steps; an error ends these only. False: a lock was waited for, and there is no use in trying on."""
+        """Take the steps; an error ends only these. False: a lock was not available, so the rest would wait too."""
         import psycopg
 
         try:
             yield from steps
         except psycopg.errors.LockNotAvailable:
-            log.info("%s yet, because somebody uses it; later", what)
+            log.info("%s yet, because another transaction uses it; the next turn tries again", what)
             return False
         except psycopg.Error as error:
             self._complain(connection, what, error)
@@ -116,7 +116,10 @@ def _drop_day(connection: psycopg.Connection, day: object) -> Steps:
     if dropped:
         log.info("dropped the day %s of history", day)
     else:
-        log.info("the day %s of history is not dropped yet, because somebody uses it; later", day)
+        log.info(
+            "the day %s of history is not dropped yet, because another transaction uses it; the next turn tries again",
+            day,
+        )
     yield
 
 
@@ -162,7 +165,7 @@ def _trim_keys(connection: psycopg.Connection) -> Steps:
             removed += _count(connection, "purge_unique_keys", keys=list(keys), job_ids=list(jobs))
         yield
     if removed:
-        log.info("removed %d unique keys that no job has any more", removed)
+        log.info("removed %d unique keys that no job has", removed)
 
 
 def _rows(connection: psycopg.Connection, name: str, **values: object) -> list[tuple[Any, ...]]:

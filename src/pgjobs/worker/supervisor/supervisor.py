@@ -231,7 +231,7 @@ class Supervisor:
                 self._restarts.append(time.monotonic())
             return
         if worker.left and self._config.drain:
-            return  # nothing was due any more
+            return  # nothing more was due
         # A process that ran jobs was ended by one of them. That job waits for its own backoff; the others need not.
         self._short_lives = self._short_lives + 1 if worker.age() < SHORT_LIFE and not has_worked else 0
         pause = restart_pause(self._short_lives)
@@ -243,7 +243,7 @@ class Supervisor:
     def _reap(self, worker: WorkerHandle) -> str | None:
         how = worker.exit_reason()
         if worker.worker_id is not None:
-            self._maintenance.worker_exited(worker.death(how))
+            self._maintenance.worker_exited(worker.exit_record(how))
         worker.close()
         return how
 

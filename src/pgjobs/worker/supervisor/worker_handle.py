@@ -32,23 +32,23 @@ class WorkerHandle:
         self.settled = 0
         self.retired = False
         self._stuck: dict[Claim, str] = {}
-        self.left = False  # it said that it leaves
+        self.left = False  # it announced its end
         self._killed_on_purpose = False
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
         self._scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues))
-        self._black_box = CrashReport()
+        self._crash_report = CrashReport()
         self._peak: int | None = None  # KiB
         with ExitStack() as unless_started:
             unless_started.callback(self._scoreboard.close)
-            unless_started.callback(self._black_box.close)
+            unless_started.callback(self._crash_report.close)
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
-            # A line of its own for these: they may come at any time, from another thread, and none must ever wait.
+            # A channel of its own for cancel requests: another thread sends them at any time, and must never wait.
             self._requests, heard = socket.socketpair(type=socket.SOCK_DGRAM)
             unless_started.callback(self._requests.close)
             with theirs, heard:
-                fds = [theirs.fileno(), heard.fileno(), self._scoreboard.fd, self._black_box.fd]
+                fds = [theirs.fileno(), heard.fileno(), self._scoreboard.fd, self._crash_report.fd]
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
                     pass_fds=fds,
@@ -61,7 +61,7 @@ class WorkerHandle:
         self.control.send("config", config=config.to_json())
 
     def receive(self) -> list[Message]:
-        """Take what it says, and keep what concerns itself."""
+        """Return its messages, and keep what they tell about itself."""
         messages = self.control.receive(0)
         for message in messages:
             match message["type"]:
@@ -78,9 +78,9 @@ class WorkerHandle:
         return messages
 
     def cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
-        """Pass on which of its jobs are to be cancelled: id, claim, and whether by force. From any thread.
+        """Pass on which of its jobs to cancel: id, claim, and whether by force. From any thread.
 
-        What does not get through is passed on again, with the next look.
+        A request that does not get through comes again with the next look.
         """
         for start in range(0, len(requests), REQUESTS):
             message = json.dumps(requests[start : start + REQUESTS]).encode()
@@ -90,11 +90,11 @@ class WorkerHandle:
                 return
 
     def has_worked(self) -> bool:
-        """Say whether it has started a job."""
+        """Return True if it has started a job."""
         return bool(self._scoreboard.started())
 
     def age(self) -> float:
-        """Give the seconds since it was started."""
+        """Return the seconds since it was started."""
         return time.monotonic() - self._started_at
 
     def drain(self, grace: float) -> None:
@@ -108,44 +108,44 @@ class WorkerHandle:
         self._process.send_signal(signal.SIGKILL)
 
     def check_heartbeat(self) -> None:
-        """Kill a process that a job holds up past its timeout, by not letting the interpreter run anything else.
+        """Kill a process whose job holds the interpreter's lock past its timeout.
 
-        No watchdog inside can do that: it does not get to run either. Jobs without a timeout may take what they want.
+        The watchdog inside cannot do that, because it does not get to run either. Jobs without a timeout may hold it.
         """
         if self._killed_on_purpose or self._scoreboard.silence() < STUCK_AFTER:
             return
         for entry in self._scoreboard.overdue(STUCK_AFTER):
             self._stuck[Claim(*entry)] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
         if self._stuck:
-            log.error("worker process %d is held up by a job past its timeout, and is killed", self.pid)
+            log.error("worker process %d is blocked by a job past its timeout: it is killed and replaced", self.pid)
             self.kill()
 
     def has_ended(self) -> bool:
-        """Say whether the process is gone."""
+        """Return True if the process is gone."""
         if has_exited(self._process):
             return True
         if self._kill_at is not None and time.monotonic() > self._kill_at:
-            log.error("worker process %d does not end, and is killed", self.pid)
+            log.error("worker process %d did not end within its grace: it is killed", self.pid)
             self.kill()
         return False
 
     def exit_reason(self) -> str | None:
-        """Wait for its end, and say how it came; None if it was meant to end."""
+        """Wait for its end, and return how it died; None if it was meant to end."""
         self._peak = wait_for_exit(self._process)
         if self.left or self._killed_on_purpose:
             return None
         return exit_reason(self._process.returncode)
 
-    def death(self, how: str | None) -> WorkerExit:
-        """Sum up what its jobs' rescue needs to know."""
-        assert self.worker_id is not None  # noqa: S101 (only who has registered can have claimed)
+    def exit_record(self, how: str | None) -> WorkerExit:
+        """Return what the rescue of its jobs needs to know."""
+        assert self.worker_id is not None  # noqa: S101 (only a registered worker claims)
         started = frozenset(Claim(*entry) for entry in self._scoreboard.started())
-        report = None if how is None else self._black_box.report(self._peak)
+        report = None if how is None else self._crash_report.report(self._peak)
         return WorkerExit(self.worker_id, how, started, self._stuck, report)
 
     def close(self) -> None:
-        """Let go of what it shared."""
+        """Close what it shared."""
         self.control.close()
         self._requests.close()
         self._scoreboard.close()
-        self._black_box.close()
+        self._crash_report.close()
