@@ -100,6 +100,16 @@ class WorkerConfig:
         """Return the settings of the processes in which jobs run."""
         return {name: getattr(self, name) for name in ("schema", "database_url", "allow", "payload")}
 
+    def for_child(self) -> dict[str, Any]:
+        """Return what a child process of a worker is told at its start."""
+        return {
+            "imports": self.imports,
+            "log_level": self.log_level,
+            "log_format": self.log_format,
+            "settings": self.settings(),
+            "memory": self.job_memory,
+        }
+
     @classmethod
     def from_json(cls, text: str) -> WorkerConfig:
         """Read what `to_json` wrote."""

@@ -158,13 +158,7 @@ class WorkerProcess:
         )
         watchdog = Watchdog(self._on_stuck)
         self._loop = loop = EventLoopExecutor(self._outbox, watchdog, self._scoreboard)
-        hello = {
-            "imports": config.imports,
-            "log_level": config.log_level,
-            "log_format": config.log_format,
-            "settings": config.settings(),
-            "memory": config.job_memory,
-        }
+        hello = config.for_child()
         producers, executors, first_slot = [], [], 0
         for queue in config.queues:
             local_queue = LocalQueue(queue.name, queue.concurrency, first_slot)

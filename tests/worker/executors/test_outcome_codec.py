@@ -63,14 +63,14 @@ def test_an_outcome_comes_back_as_it_was(outcome: Outcome) -> None:
     ],
     ids=json.dumps,
 )
-def test_what_is_no_outcome_is_refused(answer: object) -> None:
-    with pytest.raises(ValueError, match="no outcome"):
+def test_from_bytes_what_is_not_an_outcome_is_refused(answer: object) -> None:
+    with pytest.raises(ValueError, match="not an outcome"):
         from_bytes(json.dumps(answer).encode())
 
 
 @pytest.mark.parametrize("answer", [b"", b"[", b"\xff", b"[" * 100_000, pickle.dumps(Completed())], ids=range(5))
 def test_bytes_that_are_no_json_are_refused(answer: bytes) -> None:
-    with pytest.raises(ValueError, match="no outcome"):
+    with pytest.raises(ValueError, match="not an outcome"):
         from_bytes(answer)
 
 
