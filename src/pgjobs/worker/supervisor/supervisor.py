@@ -236,7 +236,7 @@ class Supervisor:
         self._short_lives = self._short_lives + 1 if worker.age() < SHORT_LIFE and not has_worked else 0
         pause = restart_pause(self._short_lives)
         if how is not None:
-            log.error("worker process %d died (%s); a new one starts in %.1f s", worker.pid, how, pause)
+            log.error("worker process %d died: %s; a new one starts in %.1f s", worker.pid, how, pause)
         self._restarts.append(time.monotonic() + pause)
         self._restarts.sort()
 
