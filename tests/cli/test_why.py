@@ -20,7 +20,7 @@ def test_why_says_the_reason_the_next_step_and_what_holds_it_up_besides(cli: Cli
     assert (result.code, result.err) == (0, "")
     first, step, besides = result.out.splitlines()
     assert first.startswith(f"Job {job} is not claimed, because its queue mail was paused ")
-    assert step == "Next: Let the queue go on: `pgjobs queues resume mail`."
+    assert step == "Next: Resume the queue: `pgjobs queues resume mail`."
     assert besides.startswith(f"Also: Job {job} waits because no worker listens to its queue mail; no worker runs")
 
 
@@ -41,7 +41,7 @@ def test_a_job_that_is_not_there_is_an_error_in_one_line(cli: Cli, conn: Connect
 def test_a_job_that_was_rolled_back_is_an_error_in_one_line(cli: Cli, conn: Connection) -> None:
     with conn.transaction(force_rollback=True):
         job = put_job(conn)
-    assert cli("why", job).err.startswith(f"pgjobs: There is no job {job} any more: the transaction")
+    assert cli("why", job).err.startswith(f"pgjobs: Job {job} no longer exists: the transaction")
 
 
 def test_the_doctor_says_each_finding_with_what_to_do(cli: Cli, conn: Connection) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pgjobs.diagnose.doctor import Finding, Installation, examine
+from pgjobs.diagnose.doctor import Installation, examine
 from pgjobs.diagnose.doctor.installation import QueueState, TableState
-from pgjobs.diagnose.why.snapshot import Holder, WorkerSeen
+from pgjobs.diagnose.finding import Finding
+from pgjobs.diagnose.rows import Holder, WorkerSnapshot
 from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "doctor.md"
@@ -26,7 +27,7 @@ SETTINGS = {
     "default_transaction_read_only": "off",
     "max_connections": "100",
 }
-WORKER = WorkerSeen(7, "web1", 4711, 1.0, {"mail": 2}, version="0.1.0", rescue_after=30.0, pooled=False, signs=True)
+WORKER = WorkerSnapshot(7, "web1", 4711, 1.0, {"mail": 2}, version="0.1.0", rescue_after=30.0, pooled=False, signs=True)
 WELL = Installation(
     version="0.1.0",
     revision="0002",
@@ -104,13 +105,13 @@ SAMPLES = {
 
 
 def finding_of(name: str) -> Finding:
-    """Give what is found in the sample, which is one thing alone."""
+    """Return what is found in the sample, which is one thing alone."""
     (finding,) = examine(SAMPLES[name]).findings
     return finding
 
 
 def page() -> str:
-    """Give docs/doctor.md with the table of all findings in it."""
+    """Return docs/doctor.md with the table of all findings in it."""
     text = PAGE.read_text()
     head, begin, rest = text.partition("| finding |")
     assert begin

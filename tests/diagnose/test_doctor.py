@@ -18,7 +18,7 @@ from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
 from pgjobs.diagnose.doctor.installation import QueueState
-from pgjobs.diagnose.why.snapshot import Holder
+from pgjobs.diagnose.rows import Holder
 from tests.diagnose.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
 from tests.support.rows import put_dead, put_job, put_worker
 

@@ -160,7 +160,7 @@ def test_what_is_paused_is_said(database_url: str, conn: psycopg.Connection) -> 
         wait_for(conn, f"(SELECT held = 'task' FROM pgjobs.jobs WHERE id = {job})", log=lambda: running.output)
         assert why(conn, job).next_step == "Let the task go on: `pgjobs tasks resume tests.support.tasks:nothing`."
         pause_everything(conn)
-        assert [why(conn, job).reason, why(conn, job).also[0].reason] == ["everything_paused", "task_paused"]
+        assert [why(conn, job).reason, why(conn, job).also[0].name] == ["everything_paused", "task_paused"]
 
 
 def test_while_four_workers_work_and_all_are_killed_there_is_always_an_answer(

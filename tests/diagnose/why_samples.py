@@ -9,26 +9,25 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pgjobs.diagnose.rows import Holder, WorkerSnapshot
 from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import (
-    BreakerSeen,
-    Holder,
+    BreakerSnapshot,
     JobSnapshot,
     LimitSnapshot,
-    NeedSeen,
-    PauseSeen,
-    QueueSeen,
-    SequenceSeen,
+    NeedSnapshot,
+    PauseSnapshot,
+    QueueSnapshot,
+    SequenceSnapshot,
     Snapshot,
-    WorkerSeen,
 )
 from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "why.md"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 JOB = JobSnapshot(42, "queued", "mail", 5, "shop.tasks:send_receipt", 0, 5, NOW - timedelta(seconds=1))
-WORKER = WorkerSeen(7, "web1", 4711, 1.0, {"mail": 2}, rescue_after=30.0)
-OTHER = WorkerSeen(8, "web2", 4712, 1.0, {"default": 4}, rescue_after=30.0)
+WORKER = WorkerSnapshot(7, "web1", 4711, 1.0, {"mail": 2}, rescue_after=30.0)
+OTHER = WorkerSnapshot(8, "web2", 4712, 1.0, {"default": 4}, rescue_after=30.0)
 NOT_THERE = (
     "PayloadError: the payload can not be loaded: ModuleNotFoundError: No module named 'shop'. Is the code of this job "
     "installed where the worker runs, and at the same version?"
@@ -42,7 +41,7 @@ def ago(seconds: float) -> datetime:
 
 def seen(job: dict[str, Any] | None = None, **parts: Any) -> Snapshot:
     """A queued job, with one worker that has free slots, changed by what is given."""
-    values: dict[str, Any] = {"job": replace(JOB, **(job or {})), "last_id": 100, "queue": QueueSeen("mail")}
+    values: dict[str, Any] = {"job": replace(JOB, **(job or {})), "last_id": 100, "queue": QueueSnapshot("mail")}
     return Snapshot(**{"id": 42, "now": NOW, "workers": (WORKER, OTHER), **values, **parts})
 
 
@@ -73,19 +72,21 @@ SAMPLES = {
     "retried": seen({"attempt": 2, "run_at": NOW + timedelta(seconds=8), "error": "ValueError: no"}),
     "later": seen({"run_at": NOW + timedelta(hours=3)}),
     "needs": seen(
-        {**WAITS, "held": "needs", "needs": 2}, needs=(NeedSeen(40, "running"), NeedSeen(41, "failed", "wait"))
+        {**WAITS, "held": "needs", "needs": 2}, needs=(NeedSnapshot(40, "running"), NeedSnapshot(41, "failed", "wait"))
     ),
-    "everything_paused": seen(everything_pause=PauseSeen(paused_at=ago(600))),
-    "queue_paused": seen(queue=QueueSeen("mail", paused=True, paused_at=ago(600))),
-    "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSeen("shop.tasks:*", ago(600))),
+    "everything_paused": seen(everything_pause=PauseSnapshot(paused_at=ago(600))),
+    "queue_paused": seen(queue=QueueSnapshot("mail", paused=True, paused_at=ago(600))),
+    "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSnapshot("shop.tasks:*", ago(600))),
     "no_worker": seen(workers=(OTHER,)),
     "workers_silent": seen(workers=(replace(WORKER, silent_for=21.0), OTHER)),
-    "sequence_blocked": seen({**WAITS, "sequence": "account:1"}, sequence=SequenceSeen(dead=38)),
+    "sequence_blocked": seen({**WAITS, "sequence": "account:1"}, sequence=SequenceSnapshot(dead=38)),
     "sequence": seen(
-        {**WAITS, "sequence": "account:1"}, sequence=SequenceSeen(before=3, head={"id": 39, "held": None})
+        {**WAITS, "sequence": "account:1"}, sequence=SequenceSnapshot(before=3, head={"id": 39, "held": None})
     ),
-    "breaker_open": seen(WAITS, breaker=BreakerSeen("stripe", "open", NOW + timedelta(seconds=40))),
-    "breaker_half_open": seen(WAITS, breaker=BreakerSeen("stripe", "half_open", ago(1), probes=2, probing=(39, 40))),
+    "breaker_open": seen(WAITS, breaker=BreakerSnapshot("stripe", "open", NOW + timedelta(seconds=40))),
+    "breaker_half_open": seen(
+        WAITS, breaker=BreakerSnapshot("stripe", "half_open", ago(1), probes=2, probing=(39, 40))
+    ),
     "limit": seen(
         {**WAITS, "limit_key": "api:acme"}, key_limit=LimitSnapshot("api:*", concurrency=2, holders=(38, 39))
     ),
@@ -105,7 +106,7 @@ SAMPLES = {
 
 
 def page() -> str:
-    """Give docs/why.md with this table in it."""
+    """Return docs/why.md with this table in it."""
     text = PAGE.read_text()
     head, begin, rest = text.partition("| reason |")
     assert begin
@@ -113,7 +114,7 @@ def page() -> str:
 
 
 def table() -> str:
-    """Give the table of all reasons: the sentence that is said of the sample, and the next step."""
+    """Return the table of all reasons: the sentence that is said of the sample, and the next step."""
     lines = ["| reason | sentence | next step |", "| --- | --- | --- |"]
     for sample in SAMPLES.values():
         why = decide(sample)

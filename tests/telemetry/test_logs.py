@@ -217,9 +217,9 @@ def test_a_value_that_can_not_be_printed_is_a_line_and_no_error(log: Log, error:
     logging.getLogger("shop").info("sent %s", Unprintable(error))
     logging.getLogger("shop").info(Unprintable(error))
     first, second, third = log.lines
-    assert first["value"] == "<Unprintable that can not be printed>"
+    assert first["value"] == "<Unprintable that cannot be printed>"
     assert "do not fit" in second["event"]
-    assert "can not be printed" in third["event"]
+    assert "cannot be printed" in third["event"]
 
 
 def test_a_value_that_no_renderer_knows_is_still_a_line(log: Log) -> None:

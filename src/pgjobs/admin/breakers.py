@@ -1,4 +1,4 @@
-"""Circuit breakers: list them, open, close or set them going by hand, and remove them."""
+"""Circuit breakers: list them, open and close them by hand, and remove them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 class BreakerInfo:
     """A circuit breaker, as it is now.
 
-    `state`: an open one whose time is over is half_open. `until`: one that is open lets nothing through before (the
-    year 9999: until somebody says otherwise). `forced`: an operator wants it so. `calls` and `failed`: of the last
-    `window` seconds, counted while it is closed. `passed`: probes that have succeeded. `running`: its jobs that run.
-    The rest is as in `Breaker`.
+    `state`: closed, open or half_open; an open one whose time is over is half_open. `until`: an open breaker lets no
+    job through before that (the year 9999: until it is closed by hand). `forced`: an operator has set the state.
+    `calls`, `failed`: jobs of the last `window` seconds, counted while it is closed. `passed`: probes that succeeded.
+    `running`: its jobs that run. The rest is as in `Breaker`.
     """
 
     name: str
@@ -53,16 +53,16 @@ class BreakerInfo:
 
 
 def list_breakers(conn: psycopg.Connection) -> list[BreakerInfo]:
-    """List all breakers that a worker has met, or an operator has named, by name."""
+    """List the breakers that a worker has seen or an operator has set, by name."""
     return [_state_of(row) for row in fetch_dicts(conn, "list_breakers", only=None)]
 
 
 def show_breaker(conn: psycopg.Connection, name: str) -> BreakerInfo:
-    """Give one breaker.
+    """Return one breaker.
 
     Raises:
-        UsageError: it is no name of a breaker.
-        NotFoundError: there is none of that name.
+        UsageError: the name cannot be one of a breaker.
+        NotFoundError: there is no breaker of that name.
 
     """
     found = fetch_dicts(conn, "list_breakers", only=check_breaker_name(name))
@@ -72,12 +72,13 @@ def show_breaker(conn: psycopg.Connection, name: str) -> BreakerInfo:
 
 
 def open_breaker(conn: psycopg.Connection, name: str, seconds: float | None = None, *, by: str = "operator") -> None:
-    """Let no job of a breaker be claimed for so many seconds, or (None) until it is told otherwise.
+    """Open a breaker: none of its jobs is claimed for `seconds`, or (None) until it is closed by hand.
 
-    After the seconds probes decide. One that nobody has met yet can be opened too.
+    After the seconds, probes decide. A breaker that no worker has seen yet can be opened, too. `by`: the name that
+    `pgjobs breakers` shows for the change.
 
     Raises:
-        UsageError: it is no name of a breaker, or the seconds are none.
+        UsageError: the name cannot be one of a breaker, or the seconds are not from 0 to 30 days.
 
     """
     number = math.inf if seconds is None else as_number(seconds)
@@ -89,33 +90,33 @@ def open_breaker(conn: psycopg.Connection, name: str, seconds: float | None = No
 
 
 def close_breaker(conn: psycopg.Connection, name: str, *, stay: bool = False, by: str = "operator") -> None:
-    """Let all jobs of a breaker through; from here on it decides by itself, with nothing counted.
+    """Close a breaker: all its jobs are let through, and it decides by itself again, with all counts at 0.
 
-    `stay`: no; it stays closed, whatever fails, until it is told otherwise.
+    `stay`: it stays closed whatever fails, until `auto_breaker` or `open_breaker`.
 
     Raises:
-        UsageError: it is no name of a breaker.
+        UsageError: the name cannot be one of a breaker.
 
     """
     _write(conn, name, lambda locked: closed_by_hand(locked.now, stay=stay), by)
 
 
 def auto_breaker(conn: psycopg.Connection, name: str, *, by: str = "operator") -> None:
-    """Let a breaker decide by itself again: one that is not closed tries probes at once.
+    """Return a breaker to deciding by itself. One that is not closed lets probes through at once.
 
     Raises:
-        UsageError: it is no name of a breaker.
+        UsageError: the name cannot be one of a breaker.
 
     """
     _write(conn, name, lambda locked: by_itself(locked.circuit, locked.now), by)
 
 
 def remove_breaker(conn: psycopg.Connection, name: str) -> None:
-    """Remove a breaker: its jobs go on. With the next of them that ends it comes back, closed.
+    """Remove a breaker: its jobs continue. When the next of them ends, the breaker comes back, closed.
 
     Raises:
-        UsageError: it is no name of a breaker.
-        NotFoundError: there is none of that name.
+        UsageError: the name cannot be one of a breaker.
+        NotFoundError: there is no breaker of that name.
 
     """
     name = check_breaker_name(name)
@@ -128,9 +129,7 @@ def remove_breaker(conn: psycopg.Connection, name: str) -> None:
 
 
 def _unknown(name: str) -> NotFoundError:
-    return NotFoundError(
-        f"There is no breaker {name!r}: `pgjobs breakers list` shows those that a worker has met so far."
-    )
+    return NotFoundError(f"There is no breaker {name!r}: `pgjobs breakers list` shows those that a worker has seen.")
 
 
 def _write(conn: psycopg.Connection, name: str, decide: Callable[[Locked], BreakerState], by: str) -> None:

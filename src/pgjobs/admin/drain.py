@@ -1,4 +1,4 @@
-"""Wait until nothing is left to do: no job is due, and none runs."""
+"""Wait until no job is due and none runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SLOWEST_LOOK = 3.0  # seconds: counting what runs reads all live jobs
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What is left in a queue. `due`: 10,001 means more than 10,000; what is paused is not due.
+    """The jobs of a queue that are due or running. `due`: 10,001 means more than 10,000; paused jobs are not due.
 
-    `turns`: so many of those that are due wait for their turn, which may never come, as behind a dead letter that
-    blocks a sequence; `turn`: one of them.
+    `turns`: due jobs that wait for their turn, which may never come, as behind a dead letter that blocks a sequence.
+    `turn`: the id of one of them.
     """
 
     queue: str
@@ -34,12 +34,12 @@ class Unfinished:
 
 
 def count_unfinished(conn: psycopg.Connection, queues: Sequence[str] | None = None) -> list[Unfinished]:
-    """Count what is due and what runs, in these queues (None: in all); queues with nothing are left out.
+    """Count the jobs that are due and that run, in these queues (None: in all). Queues without any are left out.
 
-    To be called outside of a transaction.
+    Call it outside of a transaction.
     """
     with conn.transaction():
-        # Of one moment: what is claimed, or handed back, between two counts would be in neither.
+        # In one snapshot: a job claimed between two counts could be in neither.
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         due = {left.queue: left for left in _due(conn, queues)}
         rows = fetch_dicts(conn, "count_running")
@@ -55,16 +55,16 @@ def wait_until_idle(
     timeout: float | None = None,
     on_progress: Callable[[list[Unfinished]], None] | None = None,
 ) -> list[Unfinished]:
-    """Wait until nothing is due and nothing runs, and give what is left: nothing, unless `timeout` seconds passed.
+    """Wait until no job is due and none runs. Return what is left: an empty list, unless `timeout` seconds passed.
 
-    Jobs that wait for their turn count. Jobs for later do not, nor do those of a paused queue that have not started. To
-    be called outside of a transaction.
+    Jobs that wait for their turn count. Jobs for later do not, nor do jobs of a paused queue that have not started.
+    `on_progress`: called at each check, with what is left. Call it outside of a transaction.
     """
     began = time.monotonic()
     pause = POLL_EVERY
     while True:
         left = _due(conn, queues)
-        if not left:  # only then it is worth to count what runs
+        if not left:  # counting the running jobs is slower, and pointless before
             asked = time.monotonic()
             left = count_unfinished(conn, queues)
             pause = min(SLOWEST_LOOK, max(POLL_EVERY, 20 * (time.monotonic() - asked)))

@@ -141,7 +141,9 @@ def list_tenants(conn: psycopg.Connection) -> list[Tenant]:
 
 
 def set_tenant_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
-    """Give a tenant `weight` turns while a tenant without a weight gets one. Workers follow at once.
+    """Set the weight of a tenant: it gets `weight` turns while a tenant without one gets one turn.
+
+    Workers follow at once.
 
     Raises:
         UsageError: the name cannot be one of a tenant, or the weight is not from 0.001 to 1,000.
@@ -154,7 +156,7 @@ def set_tenant_weight(conn: psycopg.Connection, name: str, weight: float) -> Non
 
 
 def remove_tenant_weight(conn: psycopg.Connection, name: str) -> bool:
-    """Give a tenant as many turns as the others; return False if it had no weight of its own.
+    """Remove the weight of a tenant, so that it gets as many turns as others. Return False if it had none.
 
     Raises:
         UsageError: the name cannot be one of a tenant.

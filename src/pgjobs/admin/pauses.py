@@ -29,14 +29,15 @@ class PausedTask:
 
 
 def list_paused_tasks(conn: psycopg.Connection) -> list[PausedTask]:
-    """List what is paused, by name."""
+    """List the paused tasks, by name."""
     return fetch(conn, "list_tasks", PausedTask, cap=MAX_COUNTED)
 
 
 def pause_task(conn: psycopg.Connection, task: str) -> bool:
-    """Let workers start no more jobs of a task (a module, a glob); False if it was paused already.
+    """Pause a task, a module or a glob: workers start no more of its jobs. Return False if it was paused already.
 
-    Workers follow within a second. What runs ends. What they claim is *parked*: it waits, its attempt does not count.
+    Workers follow within a second. Running jobs are not stopped. Jobs that workers claim nevertheless are parked: they
+    wait, and the attempt does not count.
 
     Raises:
         UsageError: it is no name of a task.
@@ -47,9 +48,10 @@ def pause_task(conn: psycopg.Connection, task: str) -> bool:
 
 
 def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[int], None] | None = None) -> bool:
-    """Let a paused task go on: its parked jobs are put back, in batches; False if it was not paused.
+    """Resume a task: its parked jobs are put back, in batches. Return False if it was not paused.
 
-    What was parked and is paused no longer goes back in any case, also what somebody else's resuming has left.
+    Parked jobs that no pause holds are put back in any case, so a resume that was interrupted can be repeated.
+    `on_progress`: called after each batch, with the number of jobs put back so far.
 
     Raises:
         UsageError: it is no name of a task.
@@ -62,12 +64,12 @@ def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[i
 
 
 def pause_everything(conn: psycopg.Connection) -> bool:
-    """Let workers claim nothing at all; False if it was so already. What runs ends."""
+    """Pause everything: workers claim nothing. Return False if it was paused already. Running jobs are not stopped."""
     return bool(fetch_dicts(conn, "pause_everything"))
 
 
 def resume_everything(conn: psycopg.Connection) -> bool:
-    """Let workers claim again; False if nothing was paused. Queues and tasks that are paused themselves stay so."""
+    """End `pause_everything`; return False if it was not in effect. Queues and tasks that were paused stay so."""
     resumed = bool(fetch_dicts(conn, "resume_everything"))
     if resumed:
         fetch_dicts(conn, "notify_all_queues")

@@ -1,4 +1,4 @@
-"""Queues: list, pause, resume, whether they keep what completed, their limits and their aging."""
+"""Queues: list, pause and resume them, set whether they keep completed jobs, their limit and their aging."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MAX_AGING = 366 * 86_400.0
 class Queue:
     """A queue's settings. `created_at` is None while it has jobs and no row; `worked_on`: a worker serves it.
 
-    `keep_completed`: whether its completed jobs go to history; if not, they are deleted. `concurrency`: so many at once
-    over all workers; `rate`: so many starts per `period` (seconds), and `burst` of them at once; `aging`: seconds after
-    which a job counts as one of the next higher priority. None: there is no such limit, or no aging.
+    `keep_completed`: whether its completed jobs go to history; if not, they are deleted. `concurrency`: jobs that may
+    run at once, over all workers. `rate`: starts per `period` (seconds), `burst` of them at once. `aging`: seconds
+    after which a waiting job counts as one of the next higher priority. None: there is no such limit, or no aging.
     """
 
     name: str
@@ -50,10 +50,12 @@ def list_queues(conn: psycopg.Connection) -> list[Queue]:
 
 
 def pause_queue(conn: psycopg.Connection, queue: str) -> bool:
-    """Let workers claim nothing more from a queue; False if it was paused already. What runs ends.
+    """Pause a queue: workers claim nothing from it. Return False if it was paused already.
+
+    Running jobs are not stopped.
 
     Raises:
-        UsageError: it is no name of a queue.
+        UsageError: the name cannot be one of a queue.
 
     """
     check_queue(queue)
@@ -61,10 +63,10 @@ def pause_queue(conn: psycopg.Connection, queue: str) -> bool:
 
 
 def resume_queue(conn: psycopg.Connection, queue: str) -> bool:
-    """Let workers claim from a queue again; False if it was not paused.
+    """Resume a queue; return False if it was not paused.
 
     Raises:
-        UsageError: it is no name of a queue.
+        UsageError: the name cannot be one of a queue.
 
     """
     check_queue(queue)
@@ -75,12 +77,12 @@ def resume_queue(conn: psycopg.Connection, queue: str) -> bool:
 
 
 def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
-    """Keep the completed jobs of a queue in history, or delete them as they complete; False if it was so already.
+    """Keep the completed jobs of a queue, or delete them as they complete. Return False if it was so already.
 
     Failed and cancelled jobs are kept in any case. Workers follow within some seconds.
 
     Raises:
-        UsageError: it is no name of a queue.
+        UsageError: the name cannot be one of a queue.
 
     """
     check_queue(queue)
@@ -88,12 +90,12 @@ def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
 
 
 def set_queue_limit(conn: psycopg.Connection, queue: str, limit: LimitSettings) -> None:
-    """Set the limit of a queue over all workers: what it leaves out is not limited. What runs already is not stopped.
+    """Set the limit of a queue, over all workers. What `limit` leaves out is not limited.
 
-    Workers follow within a second.
+    Workers follow within a second. Jobs that run already are not stopped.
 
     Raises:
-        UsageError: it is no name of a queue.
+        UsageError: the name cannot be one of a queue.
 
     """
     fetch_dicts(conn, "set_queue_limit", queue=check_queue(queue), **limit.columns())
@@ -101,12 +103,12 @@ def set_queue_limit(conn: psycopg.Connection, queue: str, limit: LimitSettings) 
 
 
 def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> None:
-    """Lift a job by one priority for each time that it has waited so many seconds; None: priorities are strict.
+    """Raise a waiting job by one priority for each `seconds` that it has been due; None: priorities are strict.
 
     Workers follow within a second.
 
     Raises:
-        UsageError: it is no name of a queue, or no number of seconds.
+        UsageError: the name cannot be one of a queue, or the seconds are not from 0.1 to a year.
 
     """
     if seconds is not None:

@@ -1,4 +1,4 @@
-"""History: how long what has finished is kept, and the days that are there."""
+"""History: how long finished jobs and dead letters are kept, and the days that are there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MAX_DAYS = 36_500
 
 @dataclass(frozen=True)
 class Retention:
-    """For how many days finished jobs and dead letters are kept (None: for ever), the same for all workers.
+    """For how many days finished jobs and dead letters are kept (None: forever), the same for all workers.
 
-    `applied_at`: when a worker last looked for what is older (None: the next one to look will).
+    `applied_at`: when a worker last removed what is older (None: not since the last change).
     """
 
     history_days: int | None
@@ -30,10 +30,10 @@ class Retention:
 
 @dataclass(frozen=True)
 class HistoryDay:
-    """A partition of history: a `day` (UTC), or what belongs to none that was made (None).
+    """A partition of history. `day`: in UTC (None: the default partition, for jobs of a day without one).
 
-    `bytes`: on disk, with indexes. `jobs`: how many PostgreSQL believes to be in it (None: it has not counted yet).
-    `until`: when it may be dropped (None: never).
+    `bytes`: on disk, with indexes. `jobs`: PostgreSQL's estimate (None: it has none yet). `until`: when it may be
+    dropped (None: never).
     """
 
     name: str
@@ -44,7 +44,7 @@ class HistoryDay:
 
 
 def show_retention(conn: psycopg.Connection) -> Retention:
-    """Say how long what has finished is kept."""
+    """Return how long finished jobs and dead letters are kept."""
     return fetch(conn, "get_retention", Retention)[0]
 
 
@@ -54,43 +54,43 @@ def list_history(conn: psycopg.Connection) -> list[HistoryDay]:
 
 
 def list_expired_days(conn: psycopg.Connection, days: int) -> list[date]:
-    """List the days that would be dropped if finished jobs were kept for so many days."""
+    """List the days that would be dropped if finished jobs were kept for `days`."""
     return [row["day"] for row in fetch_dicts(conn, "old_history_days", days=check_days(days))]
 
 
 def count_expired_dead(conn: psycopg.Connection, days: int) -> int:
-    """Count the dead letters that would be removed if they were kept for so many days."""
+    """Count the dead letters that would be removed if they were kept for `days`."""
     letters: int = fetch_dicts(conn, "count_dead_before", days=check_days(days))[0]["letters"]
     return letters
 
 
 def keep_history(conn: psycopg.Connection, days: int | None) -> None:
-    """Keep finished jobs for so many days (None: for ever). Workers do the rest within about a minute.
+    """Keep finished jobs for `days` (None: forever). Workers remove what is older, from about a minute on.
 
     Raises:
-        UsageError: it is no number of days.
+        UsageError: the number is not from 1 to 36,500.
 
     """
     fetch_dicts(conn, "set_history_retention", days=check_days(days))
 
 
 def keep_dead(conn: psycopg.Connection, days: int | None) -> None:
-    """Keep dead letters for so many days after their death (None: for ever), as `keep_history` does for jobs.
+    """Keep dead letters for `days` after the job died (None: forever), as `keep_history` does for jobs.
 
     Raises:
-        UsageError: it is no number of days.
+        UsageError: the number is not from 1 to 36,500.
 
     """
     fetch_dicts(conn, "set_dead_retention", days=check_days(days))
 
 
 def check_days(days: int | None) -> int | None:
-    """Give the number of days back, or None.
+    """Return the number of days, or None.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is not from 1 to 36,500.
 
     """
     if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS):
-        raise UsageError(f"{days!r} is no number of days to keep: give 1 to {MAX_DAYS:,}, or forever.")
+        raise UsageError(f"days={days!r}: give a whole number from 1 to {MAX_DAYS:,}, or None for forever.")
     return days

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class ScheduleRow:
     """A schedule as it is listed.
 
-    `app`: whose code declares it (None: an operator added it). `state`: active, paused, or retired, when no code
-    declares it any more. `next_at`: its next firing (None: it has none); `last_at`: the last one that was enqueued, as
+    `app`: whose code declares it (None: an operator's). `state`: active, paused, or retired: no code
+    declares it now. `next_at`: its next firing, if it has one. `last_at`: the last one that was enqueued, as
     `last_job_id`. `error`: why it could not fire.
     """
 
@@ -66,10 +66,10 @@ def list_schedules(conn: psycopg.Connection) -> list[ScheduleRow]:
 
 
 def show_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
-    """Give one schedule.
+    """Return one schedule.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no schedule of that name.
 
     """
     found = fetch(conn, "list_schedules", ScheduleRow, schedule=check_schedule_name(name))
@@ -175,15 +175,15 @@ def _add(
         after = now if row is None or row["last_at"] is None else max(now, row["last_at"])
         values = {**asdict(made), "next_at": parse(made.cron, made.tz).next(after), "digest": made.digest()}
         if conn.execute(statement("upsert_schedule"), values).rowcount == 0:
-            raise UsageError(f"somebody else has just declared {made.name!r}: give this one another name.")
+            raise UsageError(f"another transaction has just declared {made.name!r}: give this one another name.")
         return show_schedule(conn, made.name)
 
 
 def pause_schedule(conn: psycopg.Connection, name: str) -> bool:
-    """Let a schedule enqueue nothing until it is resumed; False if it was paused already.
+    """Pause a schedule; return False if it was paused already. A deployment does not resume it.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no schedule of that name.
 
     """
     show_schedule(conn, name)
@@ -191,19 +191,19 @@ def pause_schedule(conn: psycopg.Connection, name: str) -> bool:
 
 
 def resume_schedule(conn: psycopg.Connection, name: str) -> bool:
-    """Let a schedule go on with its next firing from now; False if it was not paused.
+    """Resume a schedule with its next firing from now; return False if it was not paused.
 
-    What would have fired during the pause is not made up for.
+    Firings during the pause are not made up for.
 
     Raises:
-        NotFoundError: there is none of that name.
-        UsageError: its expression can not be used.
+        NotFoundError: there is no schedule of that name.
+        UsageError: its expression cannot be used.
 
     """
     with conn.transaction():
         show_schedule(conn, name)
         row = _lock(conn, name)
-        assert row is not None  # noqa: S101 (just seen; who removed it since has got an error of ours at most)
+        assert row is not None  # noqa: S101 (it was there a moment ago)
         if row["paused_at"] is None and row["next_at"] is not None:
             return False
         after = row["now"] if row["last_at"] is None else max(row["now"], row["last_at"])
@@ -216,8 +216,8 @@ def remove_schedule(conn: psycopg.Connection, name: str) -> None:
     """Remove a schedule that an operator added, or a retired one. Its jobs stay.
 
     Raises:
-        NotFoundError: there is none of that name.
-        UsageError: it is declared in code, which would declare it again.
+        NotFoundError: there is no schedule of that name.
+        UsageError: code declares it, and would declare it again.
 
     """
     row = show_schedule(conn, name)
@@ -229,13 +229,13 @@ def remove_schedule(conn: psycopg.Connection, name: str) -> None:
 
 
 def run_schedule(conn: psycopg.Connection, name: str) -> JobHandle:
-    """Enqueue the call of a schedule now, once, and give the job's handle. It is no firing: nothing else changes.
+    """Enqueue the call of a schedule now, once, and return the job's handle. The schedule itself does not change.
 
-    Where another job has its unique key, the handle is that one's, with `conflict` set.
+    If another job has its unique key, the handle is that of the other job, with `conflict` set.
 
     Raises:
-        NotFoundError: there is none of that name.
-        UsageError: somebody has written options into the row that can not be read.
+        NotFoundError: there is no schedule of that name.
+        UsageError: the row has options that cannot be read.
 
     """
     show_schedule(conn, name)

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     import psycopg
 
-MAX_COUNTED = 100_000  # no count goes further
+MAX_COUNTED = 100_000  # counts end here
 RATE_WINDOW = 60.0  # seconds
 SCAN_TIMEOUT_MS = 2_000  # milliseconds that each of the two scans may take
 
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """A queue now. Counts end at the cap of the status; None where counting took too long.
+    """A queue now. Counts end at the `cap` of `show_status`, as `due_capped` says; None: counting took too long.
 
-    `due`: queued jobs, and those that wait for their turn. `later`: not due yet.
-    `latency_seconds`: how long the oldest due job has been due (None: none is). `rate_per_second`: finished jobs,
-    over the last minute; None also where the queue does not keep those that complete, so that nobody can count them.
+    `due`: queued jobs, and those that wait for their turn. `later`: jobs that are not due yet. `latency_seconds`: how
+    long the oldest due job has been due (None: no job is due). `rate_per_second`: jobs that finished, over the last
+    minute (None also if the queue does not keep completed jobs: they cannot be counted).
     """
 
     queue: str
@@ -43,7 +43,7 @@ class QueueStatus:
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker, by its row; `queues` as the worker wrote it: concurrency by queue."""
+    """A worker process. `queues`: concurrency by queue. `heartbeat_age_seconds`: since its last heartbeat."""
 
     id: int
     host: str
@@ -58,7 +58,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Status:
-    """All queues, all workers. `dead_capped`: there are more dead letters than were counted."""
+    """All queues and workers at the time `at`. `dead_capped`: there are more dead letters than were counted."""
 
     at: datetime
     queues: tuple[QueueStatus, ...]
@@ -68,9 +68,9 @@ class Status:
 
 
 def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS) -> Status:
-    """Look at everything, in a fraction of a second also with millions of jobs.
+    """Return the state of all queues and workers, in a fraction of a second even with millions of jobs.
 
-    `cap`: where counting ends. `patience`: the milliseconds that a scan may take, before its figure is left out.
+    `cap`: counts end here. `patience`: milliseconds that each of two scans may take; after that its figure is None.
     """
     # Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 100 times
     # slower.

@@ -63,10 +63,6 @@ class BreakerState:
     passed: int = 0
     reason: str = ""
 
-    def lets_through(self, now: float) -> bool:
-        """Say whether jobs are claimed now: all of them, or some probes."""
-        return self.state == "closed" or self.until <= now
-
 
 def after_calls(circuit: BreakerState, breaker: Breaker, calls: Iterable[Call], now: float) -> BreakerState:
     """Give the state after calls that ended just now."""

@@ -105,11 +105,6 @@ def _same(back: object, value: object) -> bool:
     return bool(back == value)
 
 
-def is_json(payload: bytes) -> bool:
-    """Say whether a payload is JSON: no pickle begins like this."""
-    return payload[:1] in (b"[", b"{")
-
-
 def load_json(
     payload: bytes, task: str, allow: AllowList | None
 ) -> tuple[Job[..., Any], tuple[Any, ...], dict[str, Any]]:

@@ -79,13 +79,13 @@ def configure_logging(
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Give a logger: `get_logger(__name__).info("worker started", worker=7)`."""
+    """Return a logger: `get_logger(__name__).info("worker started", worker=7)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes each record as one line; one that can not be rendered becomes a line that says so.
+    """Writes each record as one line; one that cannot be rendered becomes a line that says so.
 
     It takes no lock. A line is one call of `write`, and a timeout that is raised in a job's thread just after a lock
     was taken would leave it locked: every thread that logs would stop there.
@@ -192,7 +192,7 @@ def _add_origin(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def _add_job(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Say which job this is, if one is running here."""
+    """Add the job that runs here, if there is one."""
     job = current.get()
     if job is not None:
         event.setdefault("job_id", job.id)
@@ -249,7 +249,7 @@ def _text(value: object, convert: Any = str) -> str:
     except JobTimeout:
         raise
     except BaseException:  # also SystemExit, out of a job's own __repr__
-        text = f"<{type(value).__name__} that can not be printed>"
+        text = f"<{type(value).__name__} that cannot be printed>"
     if len(text) <= VALUE_LIMIT:
         return _masked(text)
     # Twice the limit is masked, so that a password which lies across the cut is not half shown.

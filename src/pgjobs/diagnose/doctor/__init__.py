@@ -13,19 +13,22 @@ from pgjobs.db.connection import behind_pooler
 from pgjobs.db.query import fetch_dicts, local_settings
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
 from pgjobs.diagnose.doctor.examine import examine
-from pgjobs.diagnose.doctor.finding import Diagnosis, Finding
 from pgjobs.diagnose.doctor.installation import Installation, read
+from pgjobs.diagnose.finding import Diagnosis, Finding
 
 if TYPE_CHECKING:
     import psycopg
 
 SCAN = 100_000  # rows of a table that are read for what no index finds
 SCAN_TIMEOUT_MS = 5_000  # milliseconds, before it is done without reading them
-_PLANS = {"enable_sort": "off", "jit": "off"}  # index scans for what has an order: a LIMIT ends them
+_PLANS = {"enable_sort": "off", "jit": "off"}  # index scans where there is an order: a LIMIT ends them
 
 
 def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosis:
-    """Look at an installation, and say what is wrong with it, the worst first. `version`: of pgjobs, here."""
+    """Check an installation, and return what is wrong with it, the worst first. It reads only.
+
+    `version`: of pgjobs on this machine. The same is `pgjobs doctor`; docs/doctor.md lists all findings.
+    """
     return examine(look(conn, version=version))
 
 
@@ -35,7 +38,7 @@ def look(
     """Gather what the doctor looks at.
 
     The tables' revision comes first and by itself: if it is another one, the rest may not be there. The clocks come by
-    themselves too, because a statement that takes long tells no time.
+    themselves too, because a slow statement would distort them.
     """
     ahead, error = _clock(conn)
     known: dict[str, Any] = {
@@ -59,7 +62,7 @@ def look(
 
 
 def _clock(conn: psycopg.Connection[Any]) -> tuple[float, float]:
-    """Give by how many seconds our clock is ahead of PostgreSQL's, and by how many that may be wrong."""
+    """Return by how many seconds our clock is ahead of PostgreSQL's, and the error of that."""
     best = (0.0, float("inf"))
     for _ in range(3):
         began = time.time()

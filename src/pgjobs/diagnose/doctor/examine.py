@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from pgjobs.diagnose.doctor import server, tables, workers
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
-from pgjobs.diagnose.doctor.finding import LEVELS, Diagnosis, Finding
 from pgjobs.diagnose.doctor.installation import Installation
+from pgjobs.diagnose.finding import LEVELS, Diagnosis, Finding
 
 Check = Callable[[Installation], Iterator[Finding]]
 
 
-def uncounted(i: Installation) -> Iterator[Finding]:
-    """Look whether everything was looked at."""
-    if not i.counted:
+def uncounted(installation: Installation) -> Iterator[Finding]:
+    """Check whether everything was read."""
+    if not installation.counted:
         yield Finding(
             "not_counted",
-            "note",
             "Reading the tables of jobs took too long, so that lost jobs, signatures and unused settings were not "
-            "looked at.",
+            "checked.",
             "Look at the findings about dead rows and snapshots, and ask again.",
+            level="note",
         )
 
 
@@ -55,9 +55,9 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def examine(i: Installation) -> Diagnosis:
-    """Give all findings about an installation, the worst first. Without its tables there is nothing else to look at."""
-    checks = CHECKS if i.revision == i.expected else {"schema": tables.revision}
-    findings = [finding for check in checks.values() for finding in check(i)]
+def examine(installation: Installation) -> Diagnosis:
+    """Return all findings about an installation, the worst first. Without its tables only those are checked."""
+    checks = CHECKS if installation.revision == installation.expected else {"schema": tables.revision}
+    findings = [finding for check in checks.values() for finding in check(installation)]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return Diagnosis(tuple(findings), tuple(checks))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgjobs.diagnose.why.snapshot import Holder, WorkerSeen, read_holders, read_workers
+from pgjobs.diagnose.rows import Holder, WorkerSnapshot, read_holders, read_workers
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue with jobs or settings. `due_for`: seconds for which its oldest due job has been due (None: none is)."""
+    """A queue with jobs or settings. `due_for`: seconds since its oldest due job became due (None: no job is due)."""
 
     name: str
     paused: bool = False
@@ -34,10 +34,10 @@ class Installation:
     """Everything that the doctor looks at, at one moment.
 
     `revision`, `expected`: of the tables. `clock_ahead`: seconds by which this machine's clock is ahead of that of
-    PostgreSQL, give or take `clock_error`. `pooled`: a pooler stands between. `has_key`: this process has a signing
+    PostgreSQL, give or take `clock_error`. `pooled`: a pooler is in between. `has_key`: this process has a signing
     key. `counted`: whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`,
-    `unsigned`: jobs that wait, among the first ones. `paused_for`: everything is, for so long.
-    `hopeless`: (job, the job it waits for, what became of that).
+    `unsigned`: jobs that wait, among the first ones. `paused_for`: seconds for which everything has been paused.
+    `unsatisfiable`: (job, the job it waits for, how that ended).
     """
 
     version: str
@@ -55,7 +55,7 @@ class Installation:
     has_key: bool = False
     tables: tuple[TableState, ...] = ()
     snapshots: tuple[Holder, ...] = ()
-    workers: tuple[WorkerSeen, ...] = ()
+    workers: tuple[WorkerSnapshot, ...] = ()
     queues: tuple[QueueState, ...] = ()
     missing_days: tuple[str, ...] = ()
     in_default: int = 0
@@ -73,8 +73,8 @@ class Installation:
     paused_tasks: tuple[dict[str, Any], ...] = ()
     paused_for: float | None = None
 
-    def heard(self) -> list[WorkerSeen]:
-        """Give the workers that are heard from."""
+    def heard(self) -> list[WorkerSnapshot]:
+        """Return the workers that are heard from."""
         return [worker for worker in self.workers if worker.is_heard]
 
 

@@ -7,36 +7,41 @@ from collections.abc import Iterator
 from pgjobs.core.text import duration as span
 from pgjobs.core.text import listed
 from pgjobs.core.text import plural as count
-from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
+from pgjobs.diagnose.finding import Finding
 
 OLD_SNAPSHOT = 300.0  # seconds: a report, a dump; what is longer than that makes claims wade through dead rows
-MANY_TRANSACTIONS = 100_000  # of slots and where nobody tells the time
+MANY_TRANSACTIONS = 100_000  # of slots, and where the time is not known
 MANY_DEAD_ROWS = 50_000
-LATE_RETENTION = 2 * 3600.0  # seconds since anybody last looked
+LATE_RETENTION = 2 * 3600.0  # seconds since a worker last looked
 
 
-def revision(i: Installation) -> Iterator[Finding]:
-    """Look whether the tables are those that this version works with."""
-    if i.revision == i.expected:
+def revision(installation: Installation) -> Iterator[Finding]:
+    """Check whether the tables are those that this version works with."""
+    if installation.revision == installation.expected:
         return
-    if i.revision is None:
+    if installation.revision is None:
         what, step = (
             "There are no tables of pgjobs here.",
             "Run `pgjobs migrate`, or name the right database and schema.",
         )
-    elif i.revision < i.expected:
-        what = f"The tables are at revision {i.revision}, and this pgjobs needs {i.expected}."
+    elif installation.revision < installation.expected:
+        what = f"The tables are at revision {installation.revision}, and this pgjobs needs {installation.expected}."
         step = "Run `pgjobs migrate`."
     else:
-        what = f"The tables are at revision {i.revision}, and this pgjobs knows them up to {i.expected}."
+        what = (
+            f"The tables are at revision {installation.revision}, and this pgjobs knows them up to "
+            f"{installation.expected}."
+        )
         step = "Upgrade pgjobs-runner here."
-    yield Finding("schema", "error", what, step, {"revision": i.revision, "expected": i.expected})
+    yield Finding(
+        "schema", what, step, {"revision": installation.revision, "expected": installation.expected}, level="error"
+    )
 
 
-def snapshots(i: Installation) -> Iterator[Finding]:
-    """Look who keeps VACUUM from taking dead rows away."""
-    for holder in i.snapshots:
+def snapshots(installation: Installation) -> Iterator[Finding]:
+    """Look for snapshots that keep VACUUM from removing dead rows."""
+    for holder in installation.snapshots:
         many = (holder.transactions or 0) >= MANY_TRANSACTIONS
         if not many and (holder.seconds is None or holder.seconds < OLD_SNAPSHOT):
             continue
@@ -45,7 +50,6 @@ def snapshots(i: Installation) -> Iterator[Finding]:
         parts += [f"over {count(holder.transactions, 'transaction')}"] if holder.transactions else []
         yield Finding(
             "held_snapshot",
-            "warning",
             f"{str(holder)[0].upper()}{str(holder)[1:]} has kept VACUUM from removing dead rows {', '.join(parts)}: "
             "all queries of the queues get slower.",
             f"End it, if it may end: {holder.end}.{forgotten}",
@@ -56,77 +60,79 @@ def snapshots(i: Installation) -> Iterator[Finding]:
                 "seconds": holder.seconds,
                 "transactions": holder.transactions,
             },
+            level="warning",
         )
 
 
-def dead_rows(i: Installation) -> Iterator[Finding]:
-    """Look whether dead rows pile up."""
-    for table in i.tables:
+def dead_rows(installation: Installation) -> Iterator[Finding]:
+    """Check whether dead rows pile up."""
+    for table in installation.tables:
         if table.dead < MANY_DEAD_ROWS or table.dead < table.live:
             continue
         last = f"{span(table.vacuumed)} ago" if table.vacuumed is not None else "never, as far as is known"
         yield Finding(
             "dead_rows",
-            "warning",
             f"{table.name} has {count(table.dead, 'dead row')} beside {table.live:,} live ones, and was vacuumed "
             f"{last}.",
-            f"If somebody holds a snapshot (see there), end that first; then VACUUM pgjobs.{table.name}.",
+            f"If a snapshot is held (see there), end that first; then VACUUM pgjobs.{table.name}.",
             {"table": table.name, "dead": table.dead, "live": table.live},
+            level="warning",
         )
 
 
-def autovacuum(i: Installation) -> Iterator[Finding]:
-    """Look whether autovacuum is on."""
-    if i.settings.get("autovacuum") == "off" or i.settings.get("track_counts") == "off":
+def autovacuum(installation: Installation) -> Iterator[Finding]:
+    """Check whether autovacuum is on."""
+    if installation.settings.get("autovacuum") == "off" or installation.settings.get("track_counts") == "off":
         yield Finding(
             "autovacuum",
-            "error",
             "Autovacuum is off, for all tables: every job leaves dead rows, and claims get slower until they stand "
             "still.",
             "Set autovacuum = on and track_counts = on.",
+            level="error",
         )
-    for table in i.tables:
+    for table in installation.tables:
         if table.off:
             yield Finding(
                 "autovacuum_of_table",
-                "error" if table.name.startswith("jobs") else "warning",
                 f"Autovacuum is switched off for {table.name}: every job leaves dead rows there.",
                 f"ALTER TABLE pgjobs.{table.name} RESET (autovacuum_enabled).",
                 {"table": table.name},
+                level="error" if table.name.startswith("jobs") else "warning",
             )
 
 
-def history(i: Installation) -> Iterator[Finding]:
-    """Look whether the days of history are there, and whether retention is done."""
-    if i.missing_days:
+def history(installation: Installation) -> Iterator[Finding]:
+    """Check whether the days of history are there, and whether retention is done."""
+    if installation.missing_days:
         step = (
             "Look into the logs of the workers: one of them makes the days, every minute."
-            if i.heard()
+            if installation.heard()
             else ("Start a worker: it makes them.")
         )
         yield Finding(
             "missing_days",
-            "warning",
-            f"History has no partition for {listed(i.missing_days)}: what finishes then goes to the default partition, "
-            "and is removed row by row.",
+            f"History has no partition for {listed(installation.missing_days)}: what finishes then goes to the "
+            "default partition, and is removed row by row.",
             step,
-            {"days": list(i.missing_days)},
+            {"days": list(installation.missing_days)},
+            level="warning",
         )
-    if i.in_default:
+    if installation.in_default:
         yield Finding(
             "history_default",
-            "note",
-            f"{count(i.in_default, 'finished job', cap=1000)} {'lies' if i.in_default == 1 else 'lie'} in "
-            "jobs_history_default, because its day was not there.",
+            f"{count(installation.in_default, 'finished job', cap=1000)} "
+            f"{'is' if installation.in_default == 1 else 'are'} in jobs_history_default, because its day was not "
+            "there.",
             "Nothing: workers move or remove them; `pgjobs history list` shows how much it is.",
-            {"jobs": i.in_default},
+            {"jobs": installation.in_default},
+            level="note",
         )
-    if i.retention_age is not None and i.retention_age > LATE_RETENTION and i.heard():
+    if installation.retention_age is not None and installation.retention_age > LATE_RETENTION and installation.heard():
         yield Finding(
             "retention",
-            "warning",
-            f"Nobody has looked for what is older than is to be kept for {span(i.retention_age)}, although workers "
-            "run.",
+            f"No worker has looked for jobs past retention for {span(installation.retention_age)}, although "
+            "workers run.",
             "Look into their logs: an error of retention is written there.",
-            {"seconds": i.retention_age},
+            {"seconds": installation.retention_age},
+            level="warning",
         )

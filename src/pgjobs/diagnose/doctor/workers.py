@@ -1,4 +1,4 @@
-"""What can be wrong with workers: silent, of several versions, missing, or gone with jobs in their hands."""
+"""What can be wrong with workers: silent, of several versions, missing, or gone while they ran jobs."""
 
 from __future__ import annotations
 
@@ -7,79 +7,79 @@ from collections.abc import Iterator
 from pgjobs.core.text import duration as span
 from pgjobs.core.text import listed
 from pgjobs.core.text import plural as count
-from pgjobs.diagnose.doctor.finding import Finding
 from pgjobs.diagnose.doctor.installation import Installation
+from pgjobs.diagnose.finding import Finding
 
 DUE_FOR = 60.0  # seconds
 
 
-def silent(i: Installation) -> Iterator[Finding]:
+def silent(installation: Installation) -> Iterator[Finding]:
     """Look for workers that are not heard from."""
-    found = [worker for worker in i.workers if not worker.is_heard]
+    found = [worker for worker in installation.workers if not worker.is_heard]
     if not found:
         return
     shown = listed([f"{worker}, {span(worker.silent_for)}" for worker in found], 3)
-    if i.heard():
+    if installation.heard():
         step = "Wait: others take their jobs back; if those machines are up, look whether they reach PostgreSQL."
     else:
         step = "Start a worker: it takes their jobs back. If those machines are up, look whether they reach PostgreSQL."
     yield Finding(
         "silent_workers",
-        "warning",
         f"{count(len(found), 'worker')} {'is' if len(found) == 1 else 'are'} not heard from: {shown}.",
         step,
         {"workers": {worker.id: worker.silent_for for worker in found}},
+        level="warning",
     )
 
 
-def versions(i: Installation) -> Iterator[Finding]:
-    """Look whether all run the same version."""
-    found = sorted({worker.version for worker in i.heard()} - {i.version})
+def versions(installation: Installation) -> Iterator[Finding]:
+    """Check whether all run the same version."""
+    found = sorted({worker.version for worker in installation.heard()} - {installation.version})
     if found:
         yield Finding(
             "versions",
-            "note",
-            f"Workers run other versions of pgjobs ({listed(found)}) than this machine ({i.version}).",
+            f"Workers run other versions of pgjobs ({listed(found)}) than this machine ({installation.version}).",
             "Deploy one version; while a deployment is under way, nothing.",
-            {"versions": sorted({worker.version for worker in i.heard()}), "here": i.version},
+            {"versions": sorted({worker.version for worker in installation.heard()}), "here": installation.version},
+            level="note",
         )
 
 
-def orphans(i: Installation) -> Iterator[Finding]:
+def orphans(installation: Installation) -> Iterator[Finding]:
     """Look for jobs that run nowhere."""
-    if not i.orphans:
+    if not installation.orphans:
         return
     yield Finding(
         "orphans",
-        "warning",
-        f"{count(i.orphans, 'job')} {'is' if i.orphans == 1 else 'are'} running according to the table, for workers "
-        f"that are not in it any more ({listed(i.orphan_workers)}).",
+        f"{count(installation.orphans, 'job')} {'is' if installation.orphans == 1 else 'are'} running according to "
+        f"the table, for workers that are no longer in it ({listed(installation.orphan_workers)}).",
         "Wait: supervisors look for such jobs every ten minutes"
-        + ("." if i.heard() else ", and one that starts at once."),
-        {"jobs": i.orphans, "workers": list(i.orphan_workers)},
+        + ("." if installation.heard() else ", and one that starts at once."),
+        {"jobs": installation.orphans, "workers": list(installation.orphan_workers)},
+        level="warning",
     )
 
 
-def unserved(i: Installation) -> Iterator[Finding]:
-    """Look for queues with due jobs that nobody works on."""
-    served = {name for worker in i.heard() for name in worker.queues}
-    for queue in i.queues:
+def unserved(installation: Installation) -> Iterator[Finding]:
+    """Look for queues with due jobs and no worker."""
+    served = {name for worker in installation.heard() for name in worker.queues}
+    for queue in installation.queues:
         if queue.due_for is None or queue.paused:
             continue
         if queue.name not in served:
             yield Finding(
                 "no_worker",
-                "warning",
                 f"Queue {queue.name} has jobs that are due, for {span(queue.due_for)}, and no worker listens to it.",
                 f"Start one: `pgjobs work -q {queue.name}`; or correct the name of the queue where jobs are enqueued.",
                 {"queue": queue.name, "due_seconds": queue.due_for},
+                level="warning",
             )
         elif queue.due_for >= DUE_FOR:
             yield Finding(
                 "latency",
-                "note",
                 f"The oldest due job of queue {queue.name} has been due for {span(queue.due_for)}.",
                 f"Start more workers or slots (`pgjobs work -q {queue.name}:N`); `pgjobs why` says what holds a job "
                 "up.",
                 {"queue": queue.name, "due_seconds": queue.due_for},
+                level="note",
             )

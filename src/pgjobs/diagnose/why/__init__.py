@@ -1,4 +1,4 @@
-"""Why a job does not run: one statement gathers what could be the reason, pure functions decide which one it is."""
+"""Why a job does not run: one statement gathers possible reasons, and pure functions decide which one applies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from psycopg.errors import QueryCanceled
 
 from pgjobs.core.config import settings
 from pgjobs.db.query import check_ids, fetch_dicts, local_settings
-from pgjobs.diagnose.why.answer import Finding, Why
+from pgjobs.diagnose.finding import Finding, Why
 from pgjobs.diagnose.why.connection import psycopg_connection
 from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import Snapshot, read
@@ -32,13 +32,14 @@ PLANS = {
 
 
 def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connection, id: int) -> Why:
-    """Say why a job does not run now, or what became of it, in one sentence, with what to do next.
+    """Return why a job does not run now, or how it ended, in one sentence, and what to do next.
 
-    It reads in the caller's transaction, by one statement that does not take longer with more jobs. What it says is of
-    that moment, and times are PostgreSQL's.
+    It reads in the caller's transaction, by one statement that takes no longer with more jobs. `conn`: a psycopg
+    connection, or a SQLAlchemy session or connection of an engine with psycopg. Times are PostgreSQL's. docs/why.md
+    lists all reasons.
 
     Raises:
-        UsageError: it is no id, or a connection of another library than psycopg.
+        UsageError: the id cannot be one, or the connection is not one of psycopg.
 
     """
     check_ids([id])

@@ -1,4 +1,4 @@
-"""The psycopg connection of whatever connection or session somebody has."""
+"""The psycopg connection behind a caller's connection or session."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def psycopg_connection(conn: Any) -> psycopg.Connection[Any]:
-    """Give the psycopg connection behind a SQLAlchemy session or connection, or the connection itself.
+    """Return the psycopg connection behind a SQLAlchemy session or connection, or the connection itself.
 
     Raises:
-        UsageError: it is of another library.
+        UsageError: it is not a connection of psycopg.
 
     """
     import psycopg
@@ -30,7 +30,7 @@ def psycopg_connection(conn: Any) -> psycopg.Connection[Any]:
             conn = conn.connection.driver_connection
     if not isinstance(conn, psycopg.Connection):
         raise UsageError(
-            f"can not ask on a {type(conn).__module__.partition('.')[0]} {type(conn).__name__}: pass a psycopg "
+            f"cannot ask on a {type(conn).__module__.partition('.')[0]} {type(conn).__name__}: pass a psycopg "
             "Connection, or a SQLAlchemy Session or Connection of an engine for postgresql+psycopg."
         )
     return conn

@@ -1,16 +1,16 @@
 """The order in which reasons are looked at: the first that holds is the answer.
 
-First what ends the matter, then what the job itself waits for (time, others, somebody who resumes it), then whether
-anybody is there to run it, then what shares things with it, and last its place in the queue. Of the reasons that hold
-a job up several can hold at once; the others are told beside the first.
+First the final reasons, then what the job itself waits for (time, other jobs, a resume), then whether
+there is a worker to run it, then what shares things with it, and last its place in the queue. Of the reasons that hold
+a job up several can hold at once; the others are listed beside the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from pgjobs.diagnose.finding import Finding, Why
 from pgjobs.diagnose.why import ended, queue, running, stopped, turns
-from pgjobs.diagnose.why.answer import Finding, Why
 from pgjobs.diagnose.why.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Finding | None]
@@ -48,16 +48,16 @@ HOLDS: tuple[Check, ...] = (
 PLACES: tuple[Check, ...] = (queue.snapshot_held, queue.deaf, queue.turn, queue.behind, queue.busy, queue.soon)
 
 
-def decide(s: Snapshot) -> Why:
-    """Say why the job does not run, or what became of it."""
+def decide(snapshot: Snapshot) -> Why:
+    """Return why the job does not run, or how it ended."""
     for check in ENDS:
-        if answer := check(s):
-            return _as_why(s, answer)
-    holding = [answer for check in HOLDS if (answer := check(s))]
+        if answer := check(snapshot):
+            return _as_why(snapshot, answer)
+    holding = [answer for check in HOLDS if (answer := check(snapshot))]
     if not holding:
-        holding = [next(answer for check in PLACES if (answer := check(s)))]
-    return _as_why(s, holding[0], tuple(holding[1:]))
+        holding = [next(answer for check in PLACES if (answer := check(snapshot)))]
+    return _as_why(snapshot, holding[0], tuple(holding[1:]))
 
 
-def _as_why(s: Snapshot, answer: Finding, also: tuple[Finding, ...] = ()) -> Why:
-    return Why(s.id, answer.reason, answer.sentence, answer.next_step, answer.facts, also)
+def _as_why(snapshot: Snapshot, answer: Finding, also: tuple[Finding, ...] = ()) -> Why:
+    return Why(snapshot.id, answer.name, answer.sentence, answer.next_step, answer.facts, also)

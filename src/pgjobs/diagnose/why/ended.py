@@ -1,103 +1,108 @@
-"""Reasons that end the matter: there is no such job, or nobody sees it yet, or it has finished."""
+"""Final reasons: there is no such job, it is not committed yet, or it has ended."""
 
 from __future__ import annotations
 
 from pgjobs.core.text import duration as span
 from pgjobs.core.text import listed
-from pgjobs.diagnose.why.answer import Finding
+from pgjobs.diagnose.finding import Finding
+from pgjobs.diagnose.text import at
 from pgjobs.diagnose.why.code import cannot_import, cause
 from pgjobs.diagnose.why.snapshot import Snapshot
-from pgjobs.diagnose.why.words import at
 
 
-def never(s: Snapshot) -> Finding | None:
-    """Tell that no job was given this id yet."""
-    if s.job is not None or s.last_id is None or s.id <= s.last_id:
+def never(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if no job was given this id yet."""
+    if snapshot.job is not None or snapshot.last_id is None or snapshot.id <= snapshot.last_id:
         return None
     return Finding(
         "never",
-        f"There is no job {s.id} yet: the newest id that was given out is {s.last_id}.",
+        f"There is no job {snapshot.id} yet: the newest id that was given out is {snapshot.last_id}.",
         "Look at the id, and whether this is the right database and schema.",
-        {"newest_id": s.last_id},
+        {"newest_id": snapshot.last_id},
     )
 
 
-def uncommitted(s: Snapshot) -> Finding | None:
-    """Tell that the id was given out, and somebody who has inserted jobs has not committed yet."""
-    if s.job is not None or not s.writers:
+def uncommitted(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if the id was given out, and a transaction that inserted jobs is still open."""
+    if snapshot.job is not None or not snapshot.writers:
         return None
     open_ones = [
-        f"{writer}{f', open for {span(writer.seconds)}' if writer.seconds is not None else ''}" for writer in s.writers
+        f"{writer}{f', open for {span(writer.seconds)}' if writer.seconds is not None else ''}"
+        for writer in snapshot.writers
     ]
     return Finding(
         "uncommitted",
-        f"Job {s.id} can not be seen: its id was given out, and a transaction that writes jobs is still open: "
+        f"Job {snapshot.id} cannot be seen: its id was given out, and a transaction that writes jobs is still open: "
         f"{listed(open_ones, 2)}.",
         "Commit that transaction: a job is there once the transaction that enqueues it is committed.",
         {
             "transactions": [
                 {"pid": w.pid, "application": w.name, "state": w.state, "seconds": w.seconds, "kind": w.kind}
-                for w in s.writers
+                for w in snapshot.writers
             ]
         },
     )
 
 
-def gone(s: Snapshot) -> Finding | None:
-    """Tell that the id was given out, and there is nothing under it."""
-    if s.job is not None:
+def gone(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if the id was given out, and there is nothing under it."""
+    if snapshot.job is not None:
         return None
     return Finding(
         "gone",
-        f"There is no job {s.id} any more: the transaction that enqueued it was rolled back, or it has finished and is "
-        "past retention.",
+        f"Job {snapshot.id} no longer exists: the transaction that enqueued it was rolled back, or it has "
+        "finished and is past retention.",
         "Look at the log of what enqueued it; `pgjobs history list` shows how far back finished jobs are kept.",
     )
 
 
-def completed(s: Snapshot) -> Finding | None:
-    """Tell that it has run."""
-    if s.job is None or s.job.status != "completed":
+def completed(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if it has run."""
+    if snapshot.job is None or snapshot.job.status != "completed":
         return None
     return Finding(
         "completed",
-        f"Job {s.id} has completed, {_ended(s)}.",
-        f"Nothing: it is done. `pgjobs jobs retry {s.id}` runs it once more.",
-        {"finished_at": s.job.finished_at},
+        f"Job {snapshot.id} has completed, {_ended(snapshot)}.",
+        f"Nothing: it is done. `pgjobs jobs retry {snapshot.id}` runs it once more.",
+        {"finished_at": snapshot.job.finished_at},
     )
 
 
-def failed(s: Snapshot) -> Finding | None:
-    """Tell that it has used up its attempts."""
-    job = s.job
+def failed(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if it has used up its attempts."""
+    job = snapshot.job
     if job is None or job.status != "failed":
         return None
-    what = f"Job {s.id} has failed for good, {_ended(s)}, after {job.tries}: {job.error or 'no error was recorded'}"
-    if s.died_at is None:
-        step = f"Its dead letter was discarded; `pgjobs jobs retry {s.id}` runs it once more."
+    error = job.error or "no error was recorded"
+    what = f"Job {snapshot.id} has failed for good, {_ended(snapshot)}, after {job.tries}: {error}"
+    if snapshot.died_at is None:
+        step = f"Its dead letter was discarded; `pgjobs jobs retry {snapshot.id}` runs it once more."
     elif cannot_import(job):
-        step = f"Install the code of {job.task} where the workers run ({cause(job)}), then `pgjobs dead replay {s.id}`."
+        step = (
+            f"Install the code of {job.task} where the workers run ({cause(job)}), then "
+            f"`pgjobs dead replay {snapshot.id}`."
+        )
     else:
-        step = f"See `pgjobs dead show {s.id}`; once the cause is mended, `pgjobs dead replay {s.id}`."
+        step = f"See `pgjobs dead show {snapshot.id}`; once the cause is fixed, `pgjobs dead replay {snapshot.id}`."
     return Finding("failed", f"{what.rstrip('.')}.", step, {"finished_at": job.finished_at, "error": job.error})
 
 
-def cancelled(s: Snapshot) -> Finding | None:
-    """Tell that somebody did not want it any more."""
-    job = s.job
+def cancelled(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if it was cancelled."""
+    job = snapshot.job
     if job is None or job.status != "cancelled":
         return None
-    what = f"Job {s.id} was cancelled, {_ended(s)}{f': {job.error}' if job.error else ''}"
+    what = f"Job {snapshot.id} was cancelled, {_ended(snapshot)}{f': {job.error}' if job.error else ''}"
     return Finding(
         "cancelled",
         f"{what.rstrip('.')}.",
-        f"Nothing, if that was meant. `pgjobs jobs retry {s.id}` queues it again.",
+        f"Nothing, if that was meant. `pgjobs jobs retry {snapshot.id}` queues it again.",
         {"finished_at": job.finished_at, "reason": job.error},
     )
 
 
-def _ended(s: Snapshot) -> str:
-    if s.job is None or s.job.finished_at is None:
-        return "nobody knows when"
-    ago = span((s.now - s.job.finished_at).total_seconds())
-    return f"{ago} ago, at {at(s.job.finished_at)}"
+def _ended(snapshot: Snapshot) -> str:
+    if snapshot.job is None or snapshot.job.finished_at is None:
+        return "at an unknown time"
+    ago = span((snapshot.now - snapshot.job.finished_at).total_seconds())
+    return f"{ago} ago, at {at(snapshot.job.finished_at)}"

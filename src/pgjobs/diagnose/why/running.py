@@ -1,34 +1,35 @@
-"""Reasons of a job that was claimed: it runs, or its worker is not there any more."""
+"""Reasons of a job that was claimed: it runs, or its worker is gone."""
 
 from __future__ import annotations
 
 from pgjobs.core.text import duration as span
-from pgjobs.diagnose.why.answer import Finding
-from pgjobs.diagnose.why.snapshot import Snapshot, WorkerSeen
+from pgjobs.diagnose.finding import Finding
+from pgjobs.diagnose.rows import WorkerSnapshot
+from pgjobs.diagnose.why.snapshot import Snapshot
 
 ORPHANS_WITHIN = 600.0  # seconds: how often supervisors look for jobs whose worker has no row
 
 
-def orphaned(s: Snapshot) -> Finding | None:
-    """Tell that its worker has no row any more."""
-    if s.job is None or s.job.status != "running" or _worker(s) is not None:
+def orphaned(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its worker has no row."""
+    if snapshot.job is None or snapshot.job.status != "running" or _worker(snapshot) is not None:
         return None
     return Finding(
         "orphaned",
-        f"Job {s.id} was claimed by worker {s.job.worker_id}, which is not in the table of workers any more; a "
-        f"supervisor takes it back within {span(ORPHANS_WITHIN)}.",
+        f"Job {snapshot.id} was claimed by worker {snapshot.job.worker_id}, which is not in the table of workers any "
+        f"more; a supervisor takes it back within {span(ORPHANS_WITHIN)}.",
         "Wait, or start a worker on any queue: it looks for such jobs at once.",
-        {"worker_id": s.job.worker_id},
+        {"worker_id": snapshot.job.worker_id},
     )
 
 
-def silent(s: Snapshot) -> Finding | None:
-    """Tell that its worker is not heard from."""
-    worker = _worker(s)
+def silent(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its worker is not heard from."""
+    worker = _worker(snapshot)
     if worker is None or worker.is_heard:
         return None
-    left = rescued_in(s, worker)
-    what = f"Job {s.id} was claimed by {worker}, which has not been heard from for {span(worker.silent_for)}"
+    left = rescued_in(snapshot, worker)
+    what = f"Job {snapshot.id} was claimed by {worker}, which has not been heard from for {span(worker.silent_for)}"
     facts = {"worker_id": worker.id, "silent_seconds": worker.silent_for, "rescued_in_seconds": left}
     if left is None:
         return Finding(
@@ -46,13 +47,13 @@ def silent(s: Snapshot) -> Finding | None:
     )
 
 
-def running(s: Snapshot) -> Finding | None:
-    """Tell that it runs, or is about to: who has claimed it has it in hand."""
-    job, worker = s.job, _worker(s)
+def running(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if it runs, or is about to."""
+    job, worker = snapshot.job, _worker(snapshot)
     if job is None or worker is None:
         return None
-    seconds = (s.now - job.started_at).total_seconds() if job.started_at else 0.0
-    what = f"Job {s.id} is running: claimed {span(seconds)} ago by {worker}, {job.tries}"
+    seconds = (snapshot.now - job.started_at).total_seconds() if job.started_at else 0.0
+    what = f"Job {snapshot.id} is running: claimed {span(seconds)} ago by {worker}, {job.tries}"
     facts = {"worker_id": worker.id, "since": job.started_at, "timeout": job.timeout}
     if job.timeout is None:
         limit = "it has no timeout"
@@ -64,16 +65,16 @@ def running(s: Snapshot) -> Finding | None:
         limit = f"its cancel was asked for ({job.cancel_reason.rstrip('.')})"
         step = "Wait: a process is killed, async code is cancelled; a thread ends when its code looks at `cancelled`."
         return Finding("running", f"{what}; {limit}.", step, {**facts, "cancel_reason": job.cancel_reason})
-    return Finding("running", f"{what}; {limit}.", f"Wait for its end, or `pgjobs jobs cancel {s.id}`.", facts)
+    return Finding("running", f"{what}; {limit}.", f"Wait for its end, or `pgjobs jobs cancel {snapshot.id}`.", facts)
 
 
-def _worker(s: Snapshot) -> WorkerSeen | None:
-    if s.job is None or s.job.status != "running":
+def _worker(snapshot: Snapshot) -> WorkerSnapshot | None:
+    if snapshot.job is None or snapshot.job.status != "running":
         return None
-    return next((worker for worker in s.workers if worker.id == s.job.worker_id), None)
+    return next((worker for worker in snapshot.workers if worker.id == snapshot.job.worker_id), None)
 
 
-def rescued_in(s: Snapshot, worker: WorkerSeen) -> float | None:
-    """Give the seconds until somebody takes a silent worker's jobs back; None: nobody is there to do it."""
-    patience = [other.rescue_after or 30.0 for other in s.workers if other.is_heard]
+def rescued_in(snapshot: Snapshot, worker: WorkerSnapshot) -> float | None:
+    """Return the seconds until a silent worker's jobs are taken back; None if there is no worker to do it."""
+    patience = [other.rescue_after or 30.0 for other in snapshot.workers if other.is_heard]
     return max(0.0, min(patience) - worker.silent_for) if patience else None

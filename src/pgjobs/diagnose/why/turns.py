@@ -7,34 +7,36 @@ from datetime import timedelta
 
 from pgjobs.core.text import duration as span
 from pgjobs.core.text import plural as count
-from pgjobs.diagnose.why.answer import Finding
+from pgjobs.diagnose.finding import Finding
+from pgjobs.diagnose.text import NEVER, at, jobs
 from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
-from pgjobs.diagnose.why.words import NEVER, at, jobs
 from pgjobs.flow.limits import MAX_CONCURRENCY
-from pgjobs.flow.rates import MAX_TOKENS, Rate, number
+from pgjobs.flow.rates import MAX_TOKENS, Rate, next_token_at, number, refill, suffices
 
-MAX_WAIT = 1e9  # seconds: what can be added to a date
+MAX_AGE = 1e9  # seconds: a bucket is full after less, and this can be subtracted from a date
+ROUNDING = 1e-6  # tokens
 KEY_COMMAND = "pgjobs limits set"
 QUEUE_COMMAND = "pgjobs queues limit"
 
 
-def blocked(s: Snapshot) -> Finding | None:
-    """Tell that a dead letter of its sequence has to be dealt with before."""
-    if s.job is None or s.sequence is None or s.sequence.dead is None:
+def blocked(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if a dead letter of its sequence has to be dealt with before."""
+    if snapshot.job is None or snapshot.sequence is None or snapshot.sequence.dead is None:
         return None
-    dead = s.sequence.dead
+    dead = snapshot.sequence.dead
     return Finding(
         "sequence_blocked",
-        f"Job {s.id} waits because job {dead} of its sequence {s.job.sequence} failed, which blocks the sequence.",
+        f"Job {snapshot.id} waits because job {dead} of its sequence {snapshot.job.sequence} failed, which blocks the "
+        "sequence.",
         f"Let it run again with `pgjobs dead replay {dead}`, or go on without it: `pgjobs dead discard {dead}`.",
-        {"sequence": s.job.sequence, "dead": dead, "before": s.sequence.before},
+        {"sequence": snapshot.job.sequence, "dead": dead, "before": snapshot.sequence.before},
     )
 
 
-def sequence(s: Snapshot) -> Finding | None:
-    """Tell that others of its sequence come before."""
-    found = s.sequence
-    if s.job is None or found is None:
+def sequence(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if others of its sequence come before."""
+    found = snapshot.sequence
+    if snapshot.job is None or found is None:
         return None
     before = found.before + (found.running is not None)
     if not before:
@@ -46,10 +48,10 @@ def sequence(s: Snapshot) -> Finding | None:
         head, state = waiting.get("id"), _held(waiting.get("held"), waiting.get("error"))
     return Finding(
         "sequence",
-        f"Job {s.id} is behind {count(before, 'job', cap=s.cap)} of its sequence {s.job.sequence}; the first of them "
-        f"is job {head} ({state}).",
+        f"Job {snapshot.id} is behind {count(before, 'job', cap=snapshot.cap)} of its sequence "
+        f"{snapshot.job.sequence}; the first of them is job {head} ({state}).",
         f"Wait for them; `pgjobs why {head}` says what holds up the first one.",
-        {"sequence": s.job.sequence, "before": before, "head": head, "head_state": state},
+        {"sequence": snapshot.job.sequence, "before": before, "head": head, "head_state": state},
     )
 
 
@@ -64,76 +66,93 @@ def _held(held: object, error: object) -> str:
     return "waiting for its turn"
 
 
-def breaker_open(s: Snapshot) -> Finding | None:
-    """Tell that its breaker lets nothing through."""
-    found = s.breaker
-    if s.job is None or found is None or found.state == "closed" or found.until is None or found.until <= s.now:
+def breaker_open(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its breaker lets nothing through."""
+    found = snapshot.breaker
+    if (
+        snapshot.job is None
+        or found is None
+        or found.state == "closed"
+        or found.until is None
+        or found.until <= snapshot.now
+    ):
         return None
     if found.until >= NEVER:
-        until, step = "until somebody closes it", f"Close it: `pgjobs breakers close {found.name}`."
+        until, step = "until it is closed by hand", f"Close it: `pgjobs breakers close {found.name}`."
     else:
-        until = f"for {span((found.until - s.now).total_seconds())} more, until {at(found.until)}"
-        step = f"Mend what fails; then wait, or `pgjobs breakers close {found.name}`."
+        until = f"for {span((found.until - snapshot.now).total_seconds())} more, until {at(found.until)}"
+        step = f"Fix what fails; then wait, or `pgjobs breakers close {found.name}`."
     return Finding(
         "breaker_open",
-        f"Job {s.id} waits because its breaker {found.name} is open {until}.",
+        f"Job {snapshot.id} waits because its breaker {found.name} is open {until}.",
         step,
         {"breaker": found.name, "until": found.until},
     )
 
 
-def breaker_half_open(s: Snapshot) -> Finding | None:
-    """Tell that its breaker lets only some through, and those run."""
-    found = s.breaker
-    if s.job is None or found is None or found.state == "closed" or len(found.probing) < found.probes:
+def breaker_half_open(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its breaker lets only some through, and those run."""
+    found = snapshot.breaker
+    if snapshot.job is None or found is None or found.state == "closed" or len(found.probing) < found.probes:
         return None
     return Finding(
         "breaker_half_open",
-        f"Job {s.id} waits because its breaker {found.name} is half-open: {count(len(found.probing), 'probe')} "
+        f"Job {snapshot.id} waits because its breaker {found.name} is half-open: {count(len(found.probing), 'probe')} "
         f"({jobs(found.probing)}) must succeed before others run.",
-        "Wait for the probes; `pgjobs breakers list` shows what becomes of them.",
+        "Wait for the probes; `pgjobs breakers list` shows what happens to them.",
         {"breaker": found.name, "probes": list(found.probing)},
     )
 
 
-def limit(s: Snapshot) -> Finding | None:
-    """Tell that as many of its limit run as may."""
-    if s.job is None:
+def limit(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if as many of its limit run as may."""
+    if snapshot.job is None:
         return None
-    return _concurrency(s, s.key_limit, f"its limit {s.job.limit_key}", "limit", KEY_COMMAND)
+    return _concurrency(snapshot, snapshot.key_limit, f"its limit {snapshot.job.limit_key}", "limit", KEY_COMMAND)
 
 
-def queue_limit(s: Snapshot) -> Finding | None:
-    """Tell that as many of its queue run as may, over all workers."""
-    if s.job is None:
+def queue_limit(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if as many of its queue run as may, over all workers."""
+    if snapshot.job is None:
         return None
-    return _concurrency(s, s.queue_limit, f"the limit of its queue {s.job.queue}", "queue_limit", QUEUE_COMMAND)
+    return _concurrency(
+        snapshot, snapshot.queue_limit, f"the limit of its queue {snapshot.job.queue}", "queue_limit", QUEUE_COMMAND
+    )
 
 
-def rate(s: Snapshot) -> Finding | None:
-    """Tell that its limit has no token left."""
-    if s.job is None:
+def rate(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its limit has no token left."""
+    if snapshot.job is None:
         return None
-    return _rate(s, s.key_limit, f"its limit {s.job.limit_key}", "rate", KEY_COMMAND, s.job.cost or 1.0)
+    return _rate(
+        snapshot,
+        snapshot.key_limit,
+        f"its limit {snapshot.job.limit_key}",
+        "rate",
+        KEY_COMMAND,
+        snapshot.job.cost or 1.0,
+    )
 
 
-def queue_rate(s: Snapshot) -> Finding | None:
-    """Tell that its queue has no token left."""
-    if s.job is None:
+def queue_rate(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its queue has no token left."""
+    if snapshot.job is None:
         return None
-    return _rate(s, s.queue_limit, f"its queue {s.job.queue}", "queue_rate", QUEUE_COMMAND, 1.0)
+    return _rate(snapshot, snapshot.queue_limit, f"its queue {snapshot.job.queue}", "queue_rate", QUEUE_COMMAND, 1.0)
 
 
-def _concurrency(s: Snapshot, found: LimitSnapshot | None, what: str, reason: str, command: str) -> Finding | None:
+def _concurrency(
+    snapshot: Snapshot, found: LimitSnapshot | None, what: str, reason: str, command: str
+) -> Finding | None:
     if found is None or found.concurrency is None or len(found.holders) < found.concurrency:
         return None
     facts = {"limit": found.name, "concurrency": found.concurrency, "holders": list(found.holders)}
     if found.concurrency == 0:
-        sentence = f"Job {s.id} waits because {what} lets none run at all."
+        sentence = f"Job {snapshot.id} waits because {what} lets none run at all."
         return Finding(reason, sentence, f"Raise it: {_doubled(found, command, 'concurrency')}.", facts)
     return Finding(
         reason,
-        f"Job {s.id} waits because {what} is reached: {found.concurrency:,} may run at once, and the place"
+        f"Job {snapshot.id} waits because {what} is reached: {found.concurrency:,} may run at once, and the place"
         f"{'s are' if found.concurrency > 1 else ' is'} held by {jobs(found.holders)}.",
         f"Wait for one of them to end (`pgjobs why {found.holders[0]}`), or raise it: "
         f"{_doubled(found, command, 'concurrency')}.",
@@ -142,24 +161,25 @@ def _concurrency(s: Snapshot, found: LimitSnapshot | None, what: str, reason: st
 
 
 def _rate(
-    s: Snapshot, found: LimitSnapshot | None, what: str, reason: str, command: str, cost: float
+    snapshot: Snapshot, found: LimitSnapshot | None, what: str, reason: str, command: str, cost: float
 ) -> Finding | None:
     if found is None or found.rate is None or not found.period or found.tokens is None:
         return None
-    full = max(1.0, found.rate if found.burst is None else found.burst)
-    missing = min(cost, full) - found.tokens
-    if missing <= 1e-6:
+    rate, now = Rate(found.rate, found.period), snapshot.now
+    stored_at = now - timedelta(seconds=min(found.tokens_age or 0.0, MAX_AGE))
+    tokens = refill(found.tokens, stored_at, now, rate, found.burst)
+    if suffices(tokens + ROUNDING, cost, rate, found.burst):
         return None
-    seconds = missing * found.period / found.rate
-    next_at = s.now + timedelta(seconds=min(seconds, MAX_WAIT))
+    next_at = next_token_at(found.tokens, stored_at, now, rate, found.burst, cost)
+    seconds = (next_at - now).total_seconds()
     return Finding(
         reason,
-        f"Job {s.id} waits because {what} has used up its rate of {found.rate:g} in {span(found.period)}; the next "
-        f"{'token is' if cost == 1 else f'{cost:g} tokens are'} there in {span(seconds)}, at {at(next_at)}.",
+        f"Job {snapshot.id} waits because {what} has used up its rate of {found.rate:g} in {span(found.period)}; the "
+        f"next token is there in {span(seconds)}, at {at(next_at)}.",
         f"Wait, or raise the rate: {_doubled(found, command, 'rate')}.",
         {
             "limit": found.name,
-            "tokens": found.tokens,
+            "tokens": tokens,
             "cost": cost,
             "next_at": next_at,
         },
@@ -167,7 +187,7 @@ def _rate(
 
 
 def _doubled(found: LimitSnapshot, command: str, what: str) -> str:
-    """Give the command that doubles a limit's concurrency or rate. It replaces the limit, so it says the rest, too."""
+    """Return the command that doubles a limit's concurrency or rate. It replaces the limit, so it repeats the rest."""
     words = [command, shlex.quote(found.name)]
     if found.concurrency is not None:
         more = max(1, min(2 * found.concurrency, MAX_CONCURRENCY)) if what == "concurrency" else found.concurrency
