@@ -92,5 +92,5 @@ def check_days(days: int | None) -> int | None:
 
     """
     if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS):
-        raise UsageError(f"days={days!r}: give a whole number from 1 to {MAX_DAYS:,}, or None for forever.")
+        raise UsageError(f"{days!r} is not a number of days to keep: give 1 to {MAX_DAYS:,}, or forever.")
     return days

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from datetime import timedelta
 
 from pgjobs.core.text import duration as span
 from pgjobs.core.text import plural as count
@@ -11,9 +10,8 @@ from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.text import NEVER, at, jobs
 from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
 from pgjobs.flow.limits import MAX_CONCURRENCY
-from pgjobs.flow.rates import MAX_TOKENS, Rate, next_token_at, number, refill, suffices
+from pgjobs.flow.rates import MAX_TOKENS, Rate, next_token_at, number, suffices
 
-MAX_AGE = 1e9  # seconds: a bucket is full after less, and this can be subtracted from a date
 ROUNDING = 1e-6  # tokens
 KEY_COMMAND = "pgjobs limits set"
 QUEUE_COMMAND = "pgjobs queues limit"
@@ -166,11 +164,9 @@ def _rate(
     if found is None or found.rate is None or not found.period or found.tokens is None:
         return None
     rate, now = Rate(found.rate, found.period), snapshot.now
-    stored_at = now - timedelta(seconds=min(found.tokens_age or 0.0, MAX_AGE))
-    tokens = refill(found.tokens, stored_at, now, rate, found.burst)
-    if suffices(tokens + ROUNDING, cost, rate, found.burst):
+    if suffices(found.tokens + ROUNDING, cost, rate, found.burst):
         return None
-    next_at = next_token_at(found.tokens, stored_at, now, rate, found.burst, cost)
+    next_at = next_token_at(found.tokens, now, now, rate, found.burst, cost)
     seconds = (next_at - now).total_seconds()
     return Finding(
         reason,
@@ -179,7 +175,7 @@ def _rate(
         f"Wait, or raise the rate: {_doubled(found, command, 'rate')}.",
         {
             "limit": found.name,
-            "tokens": tokens,
+            "tokens": found.tokens,
             "cost": cost,
             "next_at": next_at,
         },
