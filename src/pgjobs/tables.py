@@ -227,6 +227,7 @@ def _schedule_columns() -> list[Column[Any]]:
         Column("executor", Text),
         _required("task", Text),
         Column("summary", Text),
+        Column("meta", JSONB),
         _required("options", JSONB, "'{}'"),
         Column("signature", LargeBinary),
         _required("payload", LargeBinary),

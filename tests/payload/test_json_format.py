@@ -236,7 +236,7 @@ def test_sql_and_python_meet_at_the_same_unique_key(conn: psycopg.Connection) ->
     ("arguments", "message"),
     [
         ("NULL", "NULL is no name of a function"),
-        ("'send'", "'send' is no name of a function"),
+        ("'two words'", "'two words' is no name of a function"),
         ("'a:b', '1'", "neither an array nor an object"),
         ("'a:b', NULL", "neither an array nor an object"),
         ("'a:b', '{\"*\": 1}'", "are no array"),

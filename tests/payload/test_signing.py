@@ -18,6 +18,7 @@ JOB: dict[str, Any] = {
     "task": "shop.tasks:send",
     "executor": "process",
     "timeout": 0.1,
+    "meta": None,
     "payload": b"payload",
 }
 
@@ -60,6 +61,7 @@ def test_an_unsigned_job_is_refused() -> None:
         {"timeout": None},
         {"payload": b"payloae"},
         {"payload": b""},
+        {"meta": {"a": 1}},
         {"queue": "mails", "task": "hop.tasks:send"},  # the same bytes, cut elsewhere
         {"task": "shop.tasks:sen", "executor": "dprocess"},
     ],
@@ -80,3 +82,6 @@ def test_a_timeout_is_signed_as_a_real_column_gives_it_back(timeout: float) -> N
 def test_the_signature_stays_the_same_between_versions() -> None:
     """Jobs that are in the database when pgjobs is upgraded must still be accepted."""
     assert sign(b"key", **JOB).hex() == "f33051ad0d4417bbba2b3ea63d056a63525c6caefa341ff33756d239549a91d2"
+    signed = sign(b"key", **{**JOB, "meta": {"b": 1.0, "a": "x"}})
+    assert signed.hex() == "0ae8aacb28668e6c468b14f14375641c206557fdc18c0a527bf8824ce56bb157"
+    assert signed == sign(b"key", **{**JOB, "meta": '{"a":"x","b":1}'})

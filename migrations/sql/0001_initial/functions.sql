@@ -145,7 +145,7 @@ END $$;
 -- once in a session: for each call again took more than half of its time.
 CREATE FUNCTION pgjobs.enqueue_checked(
     new_queue text, new_priority smallint, new_run_at timestamptz, new_max_attempts integer, new_timeout real,
-    new_executor text, new_task text, new_on_failure text, new_expires_at timestamptz, lanes text[],
+    new_executor text, new_task text, new_meta jsonb, new_on_failure text, new_expires_at timestamptz, lanes text[],
     costs real[], summaries text[], signatures bytea[], payloads bytea[], keys text[], new_until_started boolean,
     period float8, on_conflict text, needed bigint[], if_failed text
 ) RETURNS SETOF bigint LANGUAGE plpgsql
@@ -186,7 +186,7 @@ BEGIN
                     UPDATE pgjobs.jobs AS j
                     SET queue = new_queue, priority = new_priority, run_at = new_run_at,
                         max_attempts = new_max_attempts, timeout = new_timeout, executor = new_executor,
-                        task = new_task, summary = a.summary, signature = a.signature, payload = a.payload,
+                        task = new_task, meta = new_meta, summary = a.summary, signature = a.signature, payload = a.payload,
                         status = CASE WHEN a.lane IS NULL AND coalesce(j.held, '') <> 'task'
                                       THEN 'queued' ELSE 'waiting' END,
                         held = CASE WHEN j.held = 'task' THEN j.held
@@ -254,11 +254,11 @@ BEGIN
             FROM pgjobs.queues AS q WHERE q.name = new_queue AND q.doorbell_until > clock_timestamp();
         END IF;
     END IF;
-    INSERT INTO pgjobs.jobs (id, queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature,
+    INSERT INTO pgjobs.jobs (id, queue, priority, run_at, max_attempts, timeout, executor, task, meta, summary, signature,
                              payload, status, held, needs, lane, limit_key, sequence, breaker, cost, on_failure,
                              expires_at)
     SELECT a.id, new_queue, new_priority, new_run_at, new_max_attempts, new_timeout, new_executor, new_task,
-           a.summary, a.signature, a.payload,
+           new_meta, a.summary, a.signature, a.payload,
            CASE WHEN a.lane IS NULL AND needed IS NULL THEN 'queued' ELSE 'waiting' END,
            CASE WHEN needed IS NOT NULL THEN 'needs' WHEN a.lane IS NOT NULL AND is_later THEN 'later' END,
            cardinality(needed), a.lane, nullif(split_part(a.lane, chr(31), 2), ''),
@@ -291,7 +291,7 @@ CREATE FUNCTION pgjobs.enqueue(
     limit_key text DEFAULT NULL, sequence text DEFAULT NULL, on_failure text DEFAULT 'block',
     breaker text DEFAULT NULL, cost double precision DEFAULT NULL, expires interval DEFAULT NULL,
     unique_key text DEFAULT NULL, unique_until text DEFAULT 'finished', unique_for interval DEFAULT NULL,
-    on_conflict text DEFAULT 'skip', after bigint[] DEFAULT NULL, if_failed text DEFAULT 'wait'
+    on_conflict text DEFAULT 'skip', after bigint[] DEFAULT NULL, if_failed text DEFAULT 'wait', meta jsonb DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -304,9 +304,9 @@ DECLARE
     given text;
     found bigint[];
 BEGIN
-    IF task IS NULL OR task !~ '^[^\s:]+:[^\s:]+$' THEN
+    IF task IS NULL OR task !~ '^[^\s:]+(:[^\s:]+)?$' THEN
         RAISE EXCEPTION 'task % is no name of a function', coalesce(quote_literal(task), 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give module:function, such as shop.tasks:send.';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give module:function, such as shop.tasks:send, or the name of a job.';
     ELSIF args IS NULL OR jsonb_typeof(args) NOT IN ('array', 'object') THEN
         RAISE EXCEPTION 'the arguments of % are neither an array nor an object', task
             USING ERRCODE = 'invalid_parameter_value',
@@ -314,6 +314,8 @@ BEGIN
     ELSIF jsonb_typeof(args) = 'object' AND coalesce(jsonb_typeof(args -> '*'), 'array') <> 'array' THEN
         RAISE EXCEPTION 'the arguments of % by position ("*") are no array', task
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give {"*": [42], "copy": true}.';
+    ELSIF jsonb_typeof(meta) <> 'object' OR octet_length(meta::text) > 4096 THEN
+        RAISE EXCEPTION 'meta is not an object of 4096 bytes at most' USING ERRCODE = 'invalid_parameter_value';
     ELSIF run_at IS NOT NULL AND delay IS NOT NULL THEN
         RAISE EXCEPTION 'run_at and delay were both given: use one' USING ERRCODE = 'invalid_parameter_value';
     ELSIF delay < interval '0' THEN
@@ -347,11 +349,11 @@ BEGIN
                    WHEN a.key ~* 'passw|secret|token|api_?key|credential' THEN '***' ELSE a.value::text END, ', ')
         INTO shown FROM jsonb_each(args) AS a;
     END IF;
-    shown := left(format('%s(%s)', split_part(task, ':', 2), shown), 200);
+    shown := left(format('%s(%s)', coalesce(nullif(split_part(task, ':', 2), ''), task), shown), 200);
     IF coalesce(lane, cost::text, expires::text, unique_key, nullif(after, '{}')::text) IS NOT NULL THEN
         SELECT array_agg(e.id) INTO found
         FROM pgjobs.enqueue_checked(
-            queue, priority::smallint, due, max_attempts, extract(epoch FROM timeout)::real, executor, task,
+            queue, priority::smallint, due, max_attempts, extract(epoch FROM timeout)::real, executor, task, meta,
             CASE WHEN sequence IS NOT NULL THEN on_failure END, due + expires, ARRAY[lane], ARRAY[cost]::real[],
             ARRAY[shown], NULL, ARRAY[convert_to(args::text, 'UTF8')],
             CASE WHEN unique_key IS NOT NULL THEN ARRAY[unique_key] END, unique_until = 'started',
@@ -365,9 +367,9 @@ BEGIN
         END IF;
         RETURN abs(found[1]);
     END IF;
-    INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, summary,
-                             payload)
-    VALUES (queue, priority, due, max_attempts, extract(epoch FROM timeout), executor, task, shown,
+    INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, meta,
+                             summary, payload)
+    VALUES (queue, priority, due, max_attempts, extract(epoch FROM timeout), executor, task, meta, shown,
             convert_to(args::text, 'UTF8'))
     RETURNING id INTO job;
     RETURN job;

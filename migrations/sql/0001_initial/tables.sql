@@ -256,6 +256,7 @@ CREATE TABLE pgjobs.schedules (
     executor     text,
     task         text        NOT NULL,
     summary      text,
+    meta         pgjobs.job_meta,
     options      jsonb       NOT NULL DEFAULT '{}',
     signature    bytea,
     payload      bytea       NOT NULL

@@ -37,6 +37,7 @@ class JobRow:
     finished_at: datetime | None
     worker_id: int | None
     error: str | None
+    meta: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

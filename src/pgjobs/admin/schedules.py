@@ -149,6 +149,7 @@ def _json_schedule(
         timeout=None,
         executor=None,
         task=task,
+        meta=None,
         summary=None,
         options="{}",
         signature=None,

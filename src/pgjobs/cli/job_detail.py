@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def print_job(job: JobDetail) -> None:
             ("awaited by", _ids(job.awaited_by)),
             ("timeout", None if job.timeout is None else f"{job.timeout:g} s"),
             ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
+            ("meta", None if job.meta is None else json.dumps(job.meta, ensure_ascii=False)),
             ("error", job.error),
         ]
     )

@@ -19,3 +19,4 @@ class JobColumns(NamedTuple):
     timeout: float | None
     executor: str | None
     task: str
+    meta: str | None

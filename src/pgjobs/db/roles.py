@@ -27,7 +27,7 @@ class Roles(NamedTuple):
 _MAX_ROLE_PREFIX = 63 - len("_enqueue")
 
 # What `enqueue` writes. The state of a job is not among it: who may only enqueue can not make one that has finished.
-_ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, summary, signature, payload"
+_ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, meta, summary, signature, payload"
 _CONTROLLED = "held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at"
 
 # What `work` changes.

@@ -6,7 +6,7 @@ with its check; `job`, `Job.options` and the help for misspelled names follow fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from pgjobs.core.validate import (
     is_exactly,
 )
 from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowArguments, FlowOptions, Handle, IfFailed
+from pgjobs.jobs.meta import check_meta
 from pgjobs.jobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
 MAX_ATTEMPTS = 1_000_000
@@ -55,6 +56,8 @@ class _BothOptions(FlowArguments, total=False):
     """Where it runs. None, the default: "async" for `async def`, "thread" for all else."""
     summary: bool
     """Whether a readable form of the call is stored with the job. Default: True."""
+    meta: Mapping[str, Any] | None
+    """A JSON object of up to 4 kB that travels with the job: `current_job().meta`. Changes are merged into it."""
 
 
 class JobArguments(_BothOptions, total=False):
@@ -110,6 +113,7 @@ class JobOptions:
     payload: PayloadKind = "pickle"
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
     flow: FlowOptions = NO_FLOW
+    meta: dict[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         self._keep("queue", check_queue(self.queue))
@@ -131,6 +135,8 @@ class JobOptions:
             raise UsageError(
                 f"policy={shorten_repr(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on."
             )
+        if self.meta is not None:
+            self._keep("meta", check_meta(self.meta))
         if self.flow is not NO_FLOW:
             self._check_flow()
 
@@ -160,6 +166,8 @@ class JobOptions:
             changes["delay"] = 0.0
         if changes.get("delay") is not None and "run_at" not in changes:
             changes["run_at"] = None
+        if self.meta is not None and changes.get("meta") is not None:
+            changes["meta"] = {**self.meta, **(check_meta(changes["meta"]) or {})}
         if not FLOW_OPTIONS.isdisjoint(changes):
             flow = {name: changes.pop(name) for name in FLOW_OPTIONS.intersection(changes)}
             changes["flow"] = replace(self.flow, **flow)

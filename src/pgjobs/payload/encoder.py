@@ -15,6 +15,7 @@ from pgjobs.db.job_columns import JobColumns
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, options_of, task_name
+from pgjobs.jobs.meta import meta_text
 from pgjobs.payload.fast_pickle import (
     MAX_FAST_BYTES,
     Dump,
@@ -74,6 +75,7 @@ class CallEncoder:
             options.timeout,
             options.executor,
             _task_of(callable),
+            meta_text(options.meta),
         )
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)

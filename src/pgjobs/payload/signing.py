@@ -1,7 +1,7 @@
 """Signatures of payloads: a pickle is code, so a worker with a key runs only what was enqueued with that key.
 
-Signed is all that decides what runs and where: queue, task, executor, timeout and the payload. Priority, run_at and the
-number of attempts are not signed: an operator may change them by SQL.
+Signed is all that decides what runs and where: queue, task, executor, timeout, meta and the payload. Priority, run_at
+and the number of attempts are not signed: an operator may change them by SQL.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.errors import SignatureError
+from pgjobs.jobs.meta import meta_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _VERSION = b"pgjobs-1"
+_VERSION_WITH_META = b"pgjobs-1-meta"  # of its own: else a payload could begin with what looks like one
 _FIELD = struct.Struct("<Q").pack  # length of a field, so that two different jobs never give the same bytes
 _REAL = struct.Struct("<f").pack
 
@@ -28,6 +30,8 @@ class SignedFields(NamedTuple):
     task: str
     executor: str | None
     timeout: float | None
+    meta: dict[str, Any] | str | None
+    """As `meta_text` writes it, or as it is read from the row."""
 
 
 def signed_fields(row: object, **changes: Any) -> SignedFields:
@@ -72,13 +76,17 @@ def verify(keys: Sequence[bytes], signature: bytes | None, fields: SignedFields,
         )
 
 
-def _head(queue: str, task: str, executor: str | None, timeout: float | None) -> bytes:
+def _head(
+    queue: str, task: str, executor: str | None, timeout: float | None, meta: dict[str, Any] | str | None
+) -> bytes:
+    text = meta if isinstance(meta, str) else meta_text(meta)
     # `timeout` is signed as the worker reads it back from a `real` column: with 32 bits.
     values = (
-        _VERSION,
+        _VERSION if text is None else _VERSION_WITH_META,
         queue.encode("utf-8", "surrogatepass"),
         task.encode("utf-8", "surrogatepass"),
         b"" if executor is None else executor.encode(),
         b"" if timeout is None else _REAL(timeout),
+        *(() if text is None else (text.encode(),)),
     )
     return b"".join([_FIELD(len(value)) + value for value in values])

@@ -13,6 +13,7 @@ from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.db.job_columns import JobColumns
 from pgjobs.flow.options import NO_FLOW
+from pgjobs.jobs.meta import meta_text
 
 if TYPE_CHECKING:
     from pgjobs.payload.keys import FlowKeys
@@ -24,7 +25,7 @@ _CELLS = {
     "enqueue_controlled": (*NO_FLOW.columns(checked=False), "lane", "cost"),
     "enqueue_checked": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
 }
-OWN_COLUMNS = frozenset({"queue", "priority", "max_attempts", "timeout", "executor", "task"})
+OWN_COLUMNS = frozenset({"queue", "priority", "max_attempts", "timeout", "executor", "task", "meta"})
 """The columns of a job that a schedule has columns for."""
 
 
@@ -48,6 +49,7 @@ class StoredSchedule:
     timeout: float | None
     executor: str | None
     task: str
+    meta: str | None
     summary: str | None
     options: str
     signature: bytes | None
@@ -82,17 +84,15 @@ def signed(made: StoredSchedule) -> StoredSchedule:
     keys = settings().signing_keys
     if not keys:
         return replace(made, signature=None)
-    from pgjobs.payload.signing import (
-        sign,
-        signed_fields,
-    )  # imported lazily: most have no key, hashlib is slow to import
+    from pgjobs.payload.signing import sign, signed_fields  # imported lazily: hashlib is slow to import
 
     return replace(made, signature=sign(keys[0], signed_fields(made), made.payload))
 
 
 def columns_of(row: Mapping[str, Any]) -> JobColumns:
     """Give the columns of a job, from a row of `schedules`; `run_at` is left open."""
-    return JobColumns(run_at=None, delay=0.0, **{key: row[key] for key in OWN_COLUMNS})
+    own = {key: row[key] for key in OWN_COLUMNS}
+    return JobColumns(run_at=None, delay=0.0, **{**own, "meta": meta_text(own["meta"])})
 
 
 def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -107,7 +107,11 @@ def _shape(sql: str, columns: JobColumns, values: Mapping[str, Any]) -> tuple[st
 
 def _is_plain(columns: JobColumns) -> bool:
     """Say whether they are the same bytes for every connection, whatever its encoding, and more than once of use."""
-    return columns.run_at is None and all(value.isascii() for value in columns if isinstance(value, str))
+    return (
+        columns.run_at is None
+        and columns.meta is None
+        and all(value.isascii() for value in columns if isinstance(value, str))
+    )
 
 
 def _prepared_name(conn: Any, learnt: _Learnt, values: Mapping[str, Any]) -> bytes | None:

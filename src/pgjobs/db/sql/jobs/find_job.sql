@@ -3,19 +3,19 @@
 -- stands in.
 WITH found AS (
     SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors,
+           enqueued_at, started_at, finished_at, worker_id, error, meta, timeout, executor, signature, payload, errors,
            expires_at, lane, limit_key, cost, sequence, on_failure, breaker, held
     FROM pgjobs.jobs
     WHERE id = %(id)s
     UNION ALL
     SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-           enqueued_at, started_at, finished_at, worker_id, error, timeout, executor, signature, payload, errors,
+           enqueued_at, started_at, finished_at, worker_id, error, meta, timeout, executor, signature, payload, errors,
            expires_at, lane, limit_key, cost, sequence, on_failure, breaker, held
     FROM pgjobs.dead_jobs
     WHERE id = %(id)s
 )
 SELECT f.id, f.status, f.queue, f.priority, f.task, f.summary, f.attempt, f.max_attempts, f.prior_attempts,
-       f.run_at, f.enqueued_at, f.started_at, f.finished_at, f.worker_id, f.error,
+       f.run_at, f.enqueued_at, f.started_at, f.finished_at, f.worker_id, f.error, f.meta,
        f.timeout, f.executor, f.signature IS NOT NULL AS signed, length(f.payload) AS payload_bytes,
        f.limit_key, nullif(split_part(f.lane, chr(31), 1), '') AS tenant, f.sequence, f.on_failure, f.breaker, f.cost,
        f.expires_at, f.held,
