@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.embedded import delete_server
 from tests.docs.document import RUN, blocks
 from tests.support.processes import ROOT, environment
 
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from tests.support.postgres import Server
 
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-WITH_EXAMPLES = [path for path in DOCUMENTS if any(block.language in RUN for block in blocks(path.read_text()))]
+QUICKSTART = ROOT / "docs" / "quickstart.md"
+WITH_EXAMPLES = [
+    path
+    for path in DOCUMENTS
+    if path != QUICKSTART and any(block.language in RUN for block in blocks(path.read_text()))
+]
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -87,6 +93,27 @@ def test_the_examples_of_a_document_run(document: Path, shop: dict[str, str], tm
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(300)
+def test_quickstart_from_an_empty_folder_runs_as_written(tmp_path: Path) -> None:
+    env = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.docs.document", str(QUICKSTART)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"shop.py", ".pgjobs"}
+    finally:
+        stop = [sys.executable, "-m", "pgjobs", "db", "stop"]
+        subprocess.run(stop, cwd=tmp_path, env=env, capture_output=True, check=False)
+        delete_server(tmp_path / ".pgjobs")
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_of_a_document_lead_to_files_and_headings(document: Path) -> None:
     links = [
@@ -121,6 +148,7 @@ def test_a_broken_example_is_noticed(shop: dict[str, str], tmp_path: Path) -> No
         "```console\n$ pgjobs jobs show 99999999\n```",
         "```console\n$ curl example.com\n```",
         "```sql\nSELECT 1 AS a\n```\n\n```text\nb\n---\n1\n```",
+        "```console\n$ python -c 'print(1)'\n```\n\n```text\n2\n```",
     ):
         (tmp_path / "broken.md").write_text(broken)
         done = subprocess.run(
