@@ -73,7 +73,7 @@ def test_the_version_of_the_package_is_the_one_that_is_built() -> None:
         (["work", "-q", "mail:x"], "'mail:x': give NAME:CONCURRENCY"),
         (["work", "-q", ":3"], "queue"),
         (["work", "-q", "a:1", "-q", "a:2"], "named twice"),
-        (["status", "--schema", "No Name"], "schema 'No Name' can not be used"),
+        (["status", "--schema", "No Name"], "schema 'No Name' cannot be used"),
         (["dead", "replay"], "say which dead letters"),
         (["migrate", "--sql", "--downgrade", "base"], "use one of them"),
         (["jobs", "retry", "99999999999999999999"], "is no id of a job"),

@@ -17,9 +17,9 @@ KEY = "0123456789abcdef"
     [
         ("database_url", b"postgresql://bob:hunter2@db/shop", "database_url is a bytes: give a URL as a string"),
         ("database_url", 5432, "database_url is a int"),
-        ("schema", None, "schema None can not be used"),
-        ("schema", b"jobs", "schema b'jobs' can not be used"),
-        ("schema", "Jobs", "schema 'Jobs' can not be used"),
+        ("schema", None, "schema None cannot be used"),
+        ("schema", b"jobs", "schema b'jobs' cannot be used"),
+        ("schema", "Jobs", "schema 'Jobs' cannot be used"),
         ("signing_keys", KEY, r"signing_keys is a str: give a tuple of keys, also when there is but one: \(key,\)"),
         ("signing_keys", KEY.encode(), "signing_keys is a bytes: give a tuple of keys"),
         ("signing_keys", None, "signing_keys is a NoneType"),

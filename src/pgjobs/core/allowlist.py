@@ -20,7 +20,7 @@ class AllowList:
     it define) or `shop.tasks:send` (this one and, if it is a class, what belongs to it).
 
     Raises:
-        UsageError: a pattern is none of these.
+        UsageError: a pattern has another form.
 
     """
 
@@ -30,12 +30,12 @@ class AllowList:
         for pattern in self.patterns:
             if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
                 raise UsageError(
-                    f"allow: {shorten_repr(pattern)} can not be used: give MODULE, PACKAGE.* or MODULE:NAME, such as "
+                    f"allow: {shorten_repr(pattern)} cannot be used: give MODULE, PACKAGE.* or MODULE:NAME, such as "
                     "shop.*."
                 )
 
     def permits(self, module: str, name: str) -> bool:
-        """Say whether the name is on the list."""
+        """Return True if the name is on the list."""
         return any(_matches(pattern, module, name) for pattern in self.patterns)
 
     def permits_task(self, task: str) -> bool:
@@ -57,7 +57,7 @@ def _matches(pattern: str, module: str, name: str) -> bool:
 
 
 def not_allowed(what: str) -> str:
-    """Say that this may not be used, and what to do."""
+    """Return the message for what may not be used, with the next step."""
     return f"{what} may not be used by this worker: add it to --allow (PGJOBS_ALLOW), if it should be."
 
 
@@ -65,7 +65,7 @@ def parse_allow(texts: Iterable[str]) -> AllowList:
     """Read patterns, each of which may be several that are separated by commas.
 
     Raises:
-        UsageError: one of them can not be used, or there is none: then every job would be refused.
+        UsageError: one of them cannot be used, or there are no patterns: then every job would be refused.
 
     """
     patterns = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())

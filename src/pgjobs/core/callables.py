@@ -76,7 +76,7 @@ class Parameters:
             self.most = -1  # arguments by position alone never do
 
     def mismatch(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-        """Say why the callable can not be called with these arguments; None: it can."""
+        """Return why the callable cannot be called with these arguments; None if it can."""
         if not kwargs and self.least <= len(args) <= self.most:  # nearly all calls, without the cost of `bind`
             return None
         if self.signature is None:
@@ -88,7 +88,7 @@ class Parameters:
         return None
 
     def value(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Give what the parameter of this name gets in a call that fits, its default included.
+        """Return what the parameter of this name gets in a call that fits, its default included.
 
         Raises:
             LookupError: there is no such parameter, as far as is known.
@@ -106,7 +106,7 @@ class Parameters:
         return default
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Give all arguments of a call that fits, by the names of their parameters, with the defaults filled in."""
+        """Return all arguments of a call that fits, by the names of their parameters, with the defaults filled in."""
         if self.signature is None:
             return {"*": args, **kwargs}
         bound = self.signature.bind(*args, **kwargs)
@@ -118,7 +118,7 @@ _seen: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()
 
 
 def parameters_of(callable: Callable[..., Any]) -> Parameters:
-    """Give the parameters of any callable; those of functions, and of jobs made from them, are remembered."""
+    """Return the parameters of a callable; those of functions, and of jobs made from them, are remembered."""
     function = callable if type(callable) is FunctionType else getattr(callable, "__wrapped__", None)
     if type(function) is not FunctionType:
         return _parameters(callable)
@@ -131,5 +131,5 @@ def parameters_of(callable: Callable[..., Any]) -> Parameters:
 def _parameters(callable: Callable[..., Any]) -> Parameters:
     try:
         return Parameters(inspect.signature(callable))
-    except Exception:  # no signature, or an object that answers nonsense: then it is not checked
+    except Exception:  # no signature, or an object whose attributes raise: then it is not checked
         return Parameters(None)

@@ -44,7 +44,7 @@ class Settings:
     declares.
 
     Raises:
-        UsageError: a value that can not be used.
+        UsageError: a value that cannot be used.
 
     """
 
@@ -66,7 +66,7 @@ class Settings:
             )
         if schema is None or not _SCHEMA_NAME.fullmatch(schema) or schema.startswith("pg_"):
             raise UsageError(
-                f"schema {shorten_repr(self.schema)} can not be used: give a lower-case name of letters, digits and "
+                f"schema {shorten_repr(self.schema)} cannot be used: give a lower-case name of letters, digits and "
                 "underscores that does not start with a digit or with pg_ (PGJOBS_SCHEMA)."
             )
         object.__setattr__(self, "database_url", url)
@@ -91,10 +91,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the variables of the table above.
+        """Return the settings that the variables of the table above contain.
 
         Raises:
-            UsageError: a variable has a value that can not be used.
+            UsageError: a variable has a value that cannot be used.
 
         """
         env = os.environ if environ is None else environ
@@ -136,7 +136,7 @@ def _keys(keys: object) -> tuple[bytes, ...]:
         if not is_exactly(key, bytes):
             raise UsageError(f"signing_keys has a {type(key).__name__} in it: keys are bytes, so give key.encode().")
         if not key:
-            raise UsageError("signing_keys has an empty key in it: anybody could sign with that one.")
+            raise UsageError("signing_keys has an empty key in it: everyone could sign with that one.")
     return tuple(items)
 
 
@@ -144,10 +144,10 @@ _current: Settings | None = None
 
 
 def settings() -> Settings:
-    """Give the settings of this process, read from the environment at first use.
+    """Return the settings of this process, read from the environment at first use.
 
     Raises:
-        UsageError: a variable has a value that can not be used.
+        UsageError: a variable has a value that cannot be used.
 
     """
     global _current
@@ -160,7 +160,7 @@ def configure(**changes: Any) -> Settings:
     """Change settings of this process, by the names of `Settings`, and give the new ones: `configure(schema="mail")`.
 
     Raises:
-        UsageError: there is no such setting, or its value can not be used.
+        UsageError: there is no such setting, or its value cannot be used.
 
     """
     global _current

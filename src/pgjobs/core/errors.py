@@ -8,7 +8,7 @@ class PgjobsError(Exception):
 
 
 class UsageError(PgjobsError, ValueError):
-    """A value that can not be used: refused before anything is written. The command line exits with 2."""
+    """A value that cannot be used: refused before anything is written. The command line exits with 2."""
 
 
 class ConfigurationError(PgjobsError):
@@ -39,7 +39,7 @@ class DuplicateJobError(EnqueueError):
 
 
 class PayloadError(PgjobsError):
-    """A payload that a worker can not load, or must not."""
+    """A payload that a worker cannot load, or must not."""
 
 
 class SignatureError(PayloadError):

@@ -34,7 +34,7 @@ class Range(NamedTuple):
 
 
 def level(priority: int, run_at: datetime, clock: datetime, aging: timedelta) -> int:
-    """Give the level of a job that is due since `run_at`."""
+    """Return the level of a job that is due since `run_at`."""
     return max(0, priority - max(timedelta(0), clock - run_at) // aging)
 
 
@@ -46,7 +46,7 @@ def ranges(
     untils: Sequence[datetime] = (END_OF_TIME,) * LEVELS,
     turn: int = 0,
 ) -> list[Range]:
-    """Give what a claim looks at, in its order: the levels, each without what lies before `starts` or after `untils`.
+    """Return the ranges that a claim scans, in order: the levels, without what is before `starts` or after `untils`.
 
     `starts`, `untils`: for each priority. `turn`: a number that grows with every claim. Ranges do not overlap, and
     together they are all from the starts to the untils; those of one priority come in the order of time.
@@ -58,7 +58,7 @@ def ranges(
             first = turn % LEVELS
             order = [*priorities[first:], *priorities[:first]]
         else:
-            order = [*reversed(priorities)]  # who waited longest first
+            order = [*reversed(priorities)]  # the longest wait first
         for priority in order:
             steps = priority - served
             until = untils[priority]
@@ -83,7 +83,7 @@ class Order:
             self._positions[priority].append(position)
 
     def position(self, priority: int, run_at: datetime) -> int:
-        """Give the position of the range that a claimed job came from."""
+        """Return the position of the range that a claimed job came from."""
         at = bisect_left(self._untils[priority], run_at)
         return self._positions[priority][at]
 

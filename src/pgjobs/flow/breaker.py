@@ -98,7 +98,7 @@ def declare(breaker: Breaker) -> None:
 
 
 def declared() -> dict[str, Breaker]:
-    """Give the breakers of this program's jobs, by name."""
+    """Return the breakers of this program's jobs, by name."""
     return _declared.copy()  # a job in another thread may import one more
 
 

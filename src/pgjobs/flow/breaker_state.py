@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pgjobs.flow.breaker import Breaker
 
-CHANCE = 1e-6  # of so many failures in a row, at which they are taken for an outage
+CHANCE = 1e-6  # the probability of that many failures in a row, below which they are an outage
 BY_ITSELF = "told by an operator to decide by itself"
 BUCKETS = 10  # parts of the window; with them it slides
 BreakerStatus: TypeAlias = Literal["closed", "open", "half_open"]
@@ -65,7 +65,7 @@ class BreakerState:
 
 
 def after_calls(circuit: BreakerState, breaker: Breaker, calls: Iterable[Call], now: float) -> BreakerState:
-    """Give the state after calls that ended just now."""
+    """Return the state after calls that ended just now."""
     circuit = after_time(circuit, now)
     if circuit.state == "open":
         return circuit  # they were under way when it opened
@@ -92,7 +92,7 @@ def after_calls(circuit: BreakerState, breaker: Breaker, calls: Iterable[Call], 
 
 
 def streak_of(breaker: Breaker) -> int:
-    """Give how many failures in a row open a breaker, whatever the share in its window.
+    """Return how many failures in a row open a breaker, whatever the share in its window.
 
     As many as would come by chance once in a million, where just the share fails that is still borne; and no fewer than
     `min_calls`.
@@ -107,24 +107,24 @@ def streak_of(breaker: Breaker) -> int:
 
 
 def after_time(circuit: BreakerState, now: float) -> BreakerState:
-    """Give the state at this time: an open one whose time is over is half-open."""
+    """Return the state at this time: an open one whose time is over is half-open."""
     if circuit.state != "open" or circuit.until > now:
         return circuit
     return BreakerState("half_open", until=circuit.until, since=circuit.until, reason="it was open for long enough")
 
 
 def open_by_hand(seconds: float, now: float) -> BreakerState:
-    """Give the state of one that an operator opens for so many seconds, or until told otherwise (infinity)."""
+    """Return the state of one that an operator opens for some seconds, or until told otherwise (infinity)."""
     return BreakerState("open", until=now + seconds, forced=True, since=now, reason="opened by an operator")
 
 
 def closed_by_hand(now: float, *, stay: bool = False) -> BreakerState:
-    """Give the state of one that an operator closes. `stay`: whatever fails, until told otherwise."""
+    """Return the state of one that an operator closes. `stay`: whatever fails, until told otherwise."""
     return BreakerState("closed", forced=stay, since=now, reason="closed by an operator")
 
 
 def by_itself(circuit: BreakerState, now: float) -> BreakerState:
-    """Give the state of one that is to decide by itself again: if it is not closed, it tries probes at once."""
+    """Return the state of one that is to decide by itself again: if it is not closed, it tries probes at once."""
     state: BreakerStatus = "closed" if circuit.state == "closed" else "half_open"
     return BreakerState(state, until=now if state == "half_open" else -math.inf, since=now, reason=BY_ITSELF)
 
@@ -154,13 +154,13 @@ def counted(window: Sequence[Bucket], seconds: float, succeeded: int, failed: in
 
 
 def within(window: Sequence[Bucket], seconds: float, now: float) -> list[Bucket]:
-    """Give the parts of the window that still count: a part is forgotten when all of it is too old."""
+    """Return the parts of the window that still count: a part is forgotten when all of it is too old."""
     width = seconds / BUCKETS
     return [bucket for bucket in window if now - seconds - width < bucket.began <= now + width]
 
 
 def totals(window: Iterable[Bucket]) -> tuple[int, int]:
-    """Give how many calls ended, and how many of them failed."""
+    """Return how many calls ended, and how many of them failed."""
     ended = bad = 0
     for _, succeeded, failed in window:
         ended += succeeded + failed

@@ -21,7 +21,7 @@ _BY_TEXT = (Decimal, UUID, date, time)
 
 
 def digest(value: object) -> str:
-    """Give 40 hexadecimal digits for a value made of plain ones, collections, dataclasses and enums.
+    """Return 40 hexadecimal digits for a value made of plain ones, collections, dataclasses and enums.
 
     Raises:
         UsageError: there is something else in it.

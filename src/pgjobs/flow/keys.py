@@ -53,7 +53,7 @@ class Template:
                 names.append(name)
         except ValueError as error:
             raise UsageError(
-                f"{option}={shorten_repr(text)} can not be read ({error}): between braces goes the name of a parameter "
+                f"{option}={shorten_repr(text)} cannot be read ({error}): between braces goes the name of a parameter "
                 "and "
                 "nothing else, as in 'tenant:{tenant_id}'; write {{ and }} for braces."
             ) from None
@@ -75,10 +75,10 @@ class Template:
 
 
 def text_of(option: str, name: str, value: object) -> str:
-    """Give the text of an argument's value: the same for the same value.
+    """Return the text of an argument's value: the same for the same value.
 
     Raises:
-        UsageError: it is no plain value.
+        UsageError: it is not a plain value.
 
     """
     text = as_str(value)
@@ -96,9 +96,9 @@ def text_of(option: str, name: str, value: object) -> str:
             return str(value.isoformat())  # type: ignore[attr-defined]  # both have it
         if type(value) in _WITH_A_TEXT:
             return str(value)
-    except Exception as error:  # a number of 5,000 digits, or a time zone of somebody's
+    except Exception as error:  # a number of 5,000 digits, or a time zone that raises
         raise UsageError(
-            f"{option}= takes the value of {shorten_repr(name)}, which can not be written as text "
+            f"{option}= takes the value of {shorten_repr(name)}, which cannot be written as text "
             f"({type(error).__name__}): "
             "use another parameter."
         ) from error

@@ -69,7 +69,7 @@ def parse_rate(text: object) -> Rate:
     Rate(count=10.0, period=30.0)
 
     Raises:
-        UsageError: it is none.
+        UsageError: it has another form, or is out of range.
 
     """
     plain = as_str(text)
@@ -90,10 +90,10 @@ def parse_rate(text: object) -> Rate:
 
 
 def check_burst(burst: object, rate: Rate | None) -> float | None:
-    """Give the tokens that a bucket may hold, or None for those of one period.
+    """Return the tokens that a bucket may hold; None: those of one period.
 
     Raises:
-        UsageError: it is no number from 1, or there is no rate.
+        UsageError: it is not a number from 1 on, or there is no rate.
 
     """
     if burst is None:
@@ -109,15 +109,15 @@ def check_burst(burst: object, rate: Rate | None) -> float | None:
 
 
 def capacity(rate: Rate, burst: float | None) -> float:
-    """Give how many tokens the bucket holds when it is full: the burst, or else those of one period; one at least."""
+    """Return the tokens of a full bucket: the burst, or else those of one period; at least one."""
     return max(1.0, rate.count if burst is None else burst)
 
 
 def refill(tokens: float | None, at: datetime, now: datetime, rate: Rate, burst: float | None) -> float:
-    """Give the tokens that there are now, of a bucket that had `tokens` (None: nothing is stored, it is full) `at`.
+    """Return the tokens of now, of a bucket that had `tokens` (None: nothing is stored, it is full) `at`.
 
     Where the clock was set back no time has passed, and nothing is taken away. By more than a second: what is stored
-    says nothing any more, and the bucket is full, or else nothing would start until the clock is there again.
+    no longer means anything, and the bucket is full: otherwise nothing would start until the clock is there again.
     """
     full = capacity(rate, burst)
     if tokens is None or at - now > _SET_BACK:
@@ -126,9 +126,9 @@ def refill(tokens: float | None, at: datetime, now: datetime, rate: Rate, burst:
 
 
 def suffices(tokens: float, cost: float, rate: Rate, burst: float | None) -> bool:
-    """Say whether a job of this cost may start: one token is enough, and what it costs more is a debt.
+    """Return True if a job of this cost may start: one token is enough, and the rest of its cost is a debt.
 
-    Else cheap jobs would take every token that a dear one waits for.
+    Otherwise cheap jobs would take every token that an expensive one waits for.
     """
     return tokens >= min(cost, 1.0, capacity(rate, burst))
 
@@ -136,7 +136,7 @@ def suffices(tokens: float, cost: float, rate: Rate, burst: float | None) -> boo
 def next_token_at(
     tokens: float | None, at: datetime, now: datetime, rate: Rate, burst: float | None, cost: float = 1.0
 ) -> datetime:
-    """Give when there will be enough for a job of this cost if nobody takes any before; `now`: there is already."""
+    """Return when there are enough tokens for a job of this cost, if no other job starts; `now` if there are."""
     have = refill(tokens, at, now, rate, burst)
     missing = min(cost, 1.0, capacity(rate, burst)) - have
     if missing <= 0:

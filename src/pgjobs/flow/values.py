@@ -132,8 +132,8 @@ class Unique:
 class Sequence:
     """Jobs of one key that run one after another, in the order of their enqueues: `Sequence("account:{account}")`.
 
-    `on_failure`: what a failed job does to the jobs behind it: "block" them until somebody decides, let them "skip" it,
-    or "end" the sequence, which cancels them.
+    `on_failure`: what a failed job does to the jobs behind it: "block" them until an operator decides, let them "skip"
+    it, or "end" the sequence, which cancels them.
 
     Raises:
         UsageError: a value that cannot be used.

@@ -228,7 +228,7 @@ def task_name(callable: Callable[..., object]) -> str:
 
 
 def is_async(callable: object) -> bool:
-    """Say whether calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
+    """Return True if calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
     inner = unwrap(callable).function
     if isinstance(inner, Job):
         return inner.is_async

@@ -5,7 +5,7 @@ The state machine of a job: an attempt turns `running` into the next state by ex
     Completed ─▶ completed          Snoozed ─▶ queued, later; the attempt does not count
     Retried   ─▶ queued, later      Released ─▶ queued, now; the attempt does not count
     Failed    ─▶ failed + dead letter           Cancelled ─▶ cancelled
-                                    Parked   ─▶ waiting, until its task goes on; it does not count
+                                    Parked   ─▶ waiting, until its task is resumed; it does not count
 
 What was asked to be cancelled ends as completed, if the callable returns all the same, and else as cancelled.
 """
@@ -20,7 +20,7 @@ from pgjobs.core.validate import Seconds, check_seconds
 
 
 class Snooze(Exception):
-    """Raise it in a job to be run again after so many seconds, without using up an attempt."""
+    """Raise it in a job that is to run again after a delay, without using up an attempt."""
 
     def __init__(self, seconds: Seconds) -> None:
         self.seconds = check_seconds("Snooze.seconds", seconds)
@@ -32,7 +32,7 @@ class Snooze(Exception):
 
 
 class Retry(Exception):
-    """Raise it in a job to be run again after so many seconds (default: the job's backoff); it uses up an attempt."""
+    """Raise it in a job that is to run again after a delay (default: the job's backoff); it uses up an attempt."""
 
     def __init__(self, in_seconds: Seconds | None = None, reason: str = "the job asked to be retried") -> None:
         self.in_seconds = None if in_seconds is None else check_seconds("Retry.in_seconds", in_seconds)
@@ -104,7 +104,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last attempt failed, or the error is one that no retry can mend."""
+    """The last attempt failed, or the error is one that no retry can fix."""
 
     error: str
     traceback: str | None = None

@@ -91,7 +91,7 @@ def import_job(name: str, module: str) -> Job[..., Any]:
 def missing(name: str, cause: str) -> PayloadError:
     """Return the error for a name that no job has here."""
     return PayloadError(
-        f"the payload can not be loaded: this worker knows no job {shorten_repr(name)}: {cause}. Start it with "
+        f"the payload cannot be loaded: this worker knows no job {shorten_repr(name)}: {cause}. Start it with "
         "--import MODULE, the module that declares it; if it was renamed, add the old name to its aliases=."
     )
 

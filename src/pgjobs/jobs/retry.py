@@ -64,16 +64,16 @@ class ExponentialBackoff:
         object.__setattr__(self, "jitter", check_bool("ExponentialBackoff.jitter", jitter))
 
     def ceiling(self, attempt: int) -> float:
-        """Give the longest delay that may follow the attempt, in seconds."""
+        """Return the longest delay that may follow the attempt, in seconds."""
         try:
             return min(self.maximum, self.base * self.factor ** max(0, attempt - 1))
         except OverflowError:
             return self.maximum
 
     def __call__(self, attempt: int) -> float:
-        """Give the delay after the attempt, in seconds."""
+        """Return the delay after the attempt, in seconds."""
         ceiling = self.ceiling(attempt)
-        return random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter is no secret)
+        return random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 (jitter needs no secrecy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Constant:
         check_seconds("backoff", self.seconds)
 
     def __call__(self, attempt: int) -> float:
-        """Give the delay after the attempt, in seconds."""
+        """Return the delay after the attempt, in seconds."""
         return self.seconds
 
 
@@ -105,13 +105,13 @@ class RetryPolicy:
     give_up_on: tuple[type[BaseException], ...] = field(default=())
 
     def worth_retrying(self, error: BaseException) -> bool:
-        """Say whether another attempt could help."""
+        """Return True if another attempt could help."""
         if self.give_up_on and isinstance(error, self.give_up_on):
             return False
         return not self.retry_on or isinstance(error, self.retry_on)
 
     def delay(self, attempt: int) -> float:
-        """Give the seconds until the next attempt; a backoff that raises or gives nonsense counts as the default."""
+        """Return the seconds until the next attempt. The default replaces a backoff that raises or is out of range."""
         try:
             seconds = float(self.backoff(attempt))
         except Exception:
@@ -125,7 +125,7 @@ DEFAULT_POLICY = RetryPolicy()
 
 
 def since_replay(attempt: int, max_attempts: int, prior_attempts: int | None) -> tuple[int, int]:
-    """Give the attempt and the most there may be, as counted since the last replay, which came with a fresh budget."""
+    """Return the attempt and the maximum as counted since the last replay, which came with a fresh budget."""
     prior = prior_attempts or 0
     return attempt - prior, max_attempts - prior
 
@@ -167,13 +167,13 @@ def kind_of(error: BaseException) -> ErrorKind:
 
 
 def _delay(policy: RetryPolicy, attempt: int) -> float:
-    """Ask the policy; a class of somebody's own may answer anything, and what is stored is a number of seconds."""
+    """Ask the policy. A subclass may return anything, and what is stored is a number of seconds."""
     seconds: object = policy.delay(attempt)
     return seconds if type(seconds) is float and 0 <= seconds <= MAX_DELAY else DEFAULT_BACKOFF(attempt)
 
 
 def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:
-    """Give the outcome that the job asked for by raising `error`; None if it is an error as others are."""
+    """Return the outcome that the job asked for by raising `error`; None if it is an ordinary error."""
     if isinstance(error, Snooze):
         return Snoozed(check_seconds("Snooze.seconds", error.seconds))
     if isinstance(error, Cancel):

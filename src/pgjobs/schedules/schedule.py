@@ -141,7 +141,7 @@ def schedule(
 
 
 def declared() -> list[StoredSchedule]:
-    """Give what was declared in this process, signed with the key that it has now."""
+    """Return what was declared in this process, signed with the key that it has now."""
     return [signed(made) for made in _declared.values()]
 
 

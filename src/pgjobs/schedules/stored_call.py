@@ -90,7 +90,7 @@ def signed(made: StoredSchedule) -> StoredSchedule:
 
 
 def columns_of(row: Mapping[str, Any]) -> JobColumns:
-    """Give the columns of a job, from a row of `schedules`; `run_at` is left open."""
+    """Return the columns of a job, from a row of `schedules`; `run_at` is left open."""
     own = {key: row[key] for key in OWN_COLUMNS}
     return JobColumns(run_at=None, delay=0.0, **{**own, "meta": meta_text(own["meta"])})
 
