@@ -49,11 +49,12 @@ test-docker: $(STAMP) ## run the tests on the image postgres:18 (needs a Docker 
 test-matrix: $(STAMP) ## run the tests on PostgreSQL 14 to 18, as far as they can be had
 	@$(BIN)/python -m tests.system.matrix $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy, and who may import whom
+lint: $(STAMP) ## ruff, mypy, which package may import which, and plain English
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.docs.prose
 
 docs-api: $(STAMP) ## write docs/api.md, the API reference, from the docstrings
 	@$(BIN)/python -m tests.docs.api

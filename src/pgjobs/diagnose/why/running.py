@@ -16,8 +16,8 @@ def orphaned(snapshot: Snapshot) -> Finding | None:
         return None
     return Finding(
         "orphaned",
-        f"Job {snapshot.id} was claimed by worker {snapshot.job.worker_id}, which is not in the table of workers any "
-        f"more; a supervisor takes it back within {span(ORPHANS_WITHIN)}.",
+        f"Job {snapshot.id} was claimed by worker {snapshot.job.worker_id}, which is no longer in the table of "
+        f"workers; a supervisor takes it back within {span(ORPHANS_WITHIN)}.",
         "Wait, or start a worker on any queue: it looks for such jobs at once.",
         {"worker_id": snapshot.job.worker_id},
     )
