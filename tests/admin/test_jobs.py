@@ -315,7 +315,7 @@ def test_numbers_of_attempts_end_at_the_largest_that_is_allowed(
 
 @pytest.mark.parametrize("id", [-1, 2**63, True])
 def test_an_id_that_can_be_none_is_refused(conn: Connection, id: int) -> None:
-    with pytest.raises(UsageError, match="is no id of a job"):
+    with pytest.raises(UsageError, match="is not the id of a job"):
         retry_jobs(conn, [id])
 
 

@@ -76,7 +76,7 @@ def test_the_version_of_the_package_is_the_one_that_is_built() -> None:
         (["status", "--schema", "No Name"], "schema 'No Name' cannot be used"),
         (["dead", "replay"], "say which dead letters"),
         (["migrate", "--sql", "--downgrade", "base"], "use one of them"),
-        (["jobs", "retry", "99999999999999999999"], "is no id of a job"),
+        (["jobs", "retry", "99999999999999999999"], "is not the id of a job"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exits_with_2(cli: Cli, arguments: list[str], line: str) -> None:

@@ -469,7 +469,7 @@ def test_it_can_be_asked_on_any_connection_with_psycopg_below(conn: Connection, 
     engine.dispose()
     with pytest.raises(UsageError, match="cannot ask on a builtins str: pass a psycopg Connection"):
         pgjobs.why("postgresql:///", 1)  # type: ignore[arg-type]  # that is the subject
-    with pytest.raises(UsageError, match="is no id of a job"):
+    with pytest.raises(UsageError, match="is not the id of a job"):
         why(conn, -1)
 
 

@@ -186,14 +186,14 @@ class _Pool:
     pass
 
 
-_Pool.__module__ = "psycopg_pool.pool"
-_Pool.__name__ = "ConnectionPool"
+_Pool.__module__ = "psycopg_pool.base"
+_Pool.__name__ = "BasePool"
 
 
 @pytest.mark.parametrize(
     ("wrong", "advice"),
     [
-        (None, "can not enqueue on None: pass a SQLAlchemy Session"),
+        (None, "cannot enqueue on None: pass a SQLAlchemy Session"),
         (create_engine("postgresql+psycopg://"), "with engine.begin"),
         (create_async_engine("postgresql+psycopg://"), "async with engine.begin"),
         (sessionmaker(), "with make_session.begin"),
@@ -202,7 +202,7 @@ _Pool.__name__ = "ConnectionPool"
         ("postgresql://localhost/shop", "a URL is not enough"),
         (add, "the connection goes first: enqueue\\(conn, add, …\\)"),
         (len, "the connection goes first: enqueue\\(conn, len, …\\)"),
-        (sqlite3, "can not enqueue on a module: pass a SQLAlchemy Session"),
+        (sqlite3, "cannot enqueue on a module: pass a SQLAlchemy Session"),
     ],
 )
 def test_what_to_pass_instead_is_said(wrong: Any, advice: str) -> None:
@@ -213,11 +213,9 @@ def test_what_to_pass_instead_is_said(wrong: Any, advice: str) -> None:
         enqueue_many(wrong, add, [(1,)])
 
 
-def test_a_cursor_or_a_transaction_is_refused_with_what_to_pass(conn: psycopg.Connection) -> None:
+def test_a_cursor_is_refused_with_what_to_pass(conn: psycopg.Connection) -> None:
     with conn.cursor() as cursor, pytest.raises(EnqueueError, match=r"cursor\.connection"):
         enqueue(cursor, add, 1)  # type: ignore[call-overload]  # wrong on purpose
-    with conn.transaction() as transaction, pytest.raises(EnqueueError, match=r"transaction\.connection"):
-        enqueue(transaction, add, 1)  # type: ignore[call-overload]  # wrong on purpose
 
 
 def test_a_forgotten_await_is_reported_under_the_callers_word(database_url: str) -> None:

@@ -235,11 +235,11 @@ def test_sql_and_python_meet_at_the_same_unique_key(conn: psycopg.Connection) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("NULL", "NULL is no name of a function"),
-        ("'two words'", "'two words' is no name of a function"),
+        ("NULL", "NULL is not the name of a function"),
+        ("'two words'", "'two words' is not the name of a function"),
         ("'a:b', '1'", "neither an array nor an object"),
         ("'a:b', NULL", "neither an array nor an object"),
-        ("'a:b', '{\"*\": 1}'", "are no array"),
+        ("'a:b', '{\"*\": 1}'", "are not an array"),
         ("'a:b', run_at => now(), delay => '1 s'", "both given"),
         ("'a:b', delay => '-1 s'", "delay is negative"),
         ("'a:b', priority => 10", "job_priority"),
@@ -247,7 +247,7 @@ def test_sql_and_python_meet_at_the_same_unique_key(conn: psycopg.Connection) ->
         ("'a:b', max_attempts => 0", "job_max_attempts"),
         ("'a:b', timeout => '0 s'", "job_timeout"),
         ("'a:b', executor => 'gpu'", "job_executor"),
-        ("'a:b', limit_key => ''", "key '' can not be used"),
+        ("'a:b', limit_key => ''", "key '' cannot be used"),
         ("'a:b', sequence => repeat('x', 101)", "can not be used"),
         ("'a:b', unique_key => E'a\\x1f'", "can not be used"),
         ("'a:b', tenant => E'a\\n'", "can not be used"),

@@ -1,10 +1,10 @@
--- Functions run with the rights of the caller, and look names up on the caller's search_path: somebody who may create
+-- Functions run with the rights of the caller, and look names up on the caller's search_path: a user who may create
 -- functions in one of its schemas could have others run them (CVE-2018-1058). So what runs for each row of an INSERT
 -- names everything in full, which costs nothing. SET search_path costs 0.14 microseconds a call: 3 to 7 % of an INSERT
 -- of 1,000 rows while the doorbell is armed. It is for the functions that are called once in a while. Those of
 -- history need it: with roles they run with the rights of the owner.
 --
--- Make one day of history (UTC). LIKE and ATTACH instead of PARTITION OF, because that takes no lock that a worker
+-- Create one day of history (UTC). LIKE and ATTACH instead of PARTITION OF, because that takes no lock that a worker
 -- would wait for, but for a moment on the default partition. Rows of that day which the default partition has taken
 -- move into the new one: most of them while others go on, the rest under the lock that ATTACH takes anyway. If the day
 -- is today, statements that finish jobs wait for the last step: an INSERT that had chosen the default partition already
@@ -74,7 +74,7 @@ CREATE FUNCTION pgjobs.doorbell_channel(queue text) RETURNS text
 $$;
 
 -- NOTIFY takes a database-wide lock at commit, until the commit is written. So an INSERT of jobs rings only where
--- somebody waits, and only if nobody else is about to ring for the same queue:
+-- a producer waits, and only if no other transaction is about to ring for the same queue:
 -- - The sequence `doorbell` says until when the bell of any queue is armed. It is read without a snapshot or a query,
 --   so while all queues are busy an INSERT looks no further. Set too far ahead it costs time, set too low it costs a
 --   ring: the truth is in queues.doorbell_until.
@@ -138,7 +138,7 @@ BEGIN
 END $$;
 
 -- Enqueue jobs that have unique keys or wait for others, and check both.
--- It gives the ids of the jobs, in their order; one below 0 is that of a job which has the key already. Nothing is
+-- It returns the ids of the jobs, in their order; one below 0 is that of a job which has the key already. Nothing is
 -- inserted, and no transaction ends, when on_conflict is 'raise' and there is such a job (the others are 0 then), or
 -- when a needed job does not exist (0 comes first then, and the ids that do not exist after it).
 -- Plans are pinned: right after the tables have been filled, statistics would have them read as a whole. They are made
@@ -179,7 +179,7 @@ BEGIN
         made := ids;
     ELSE
         PERFORM pgjobs.lock_unique_keys(keys);
-        -- What follows has a snapshot of its own: whoever had a key before has committed by now.
+        -- What follows has a snapshot of its own: the transaction that had a key before has committed by now.
         WHILE on_conflict = 'replace' LOOP
             BEGIN
                 WITH changed AS (
@@ -268,8 +268,8 @@ BEGIN
          AS a (id, lane, cost, summary, signature, payload)
     WHERE a.id IS NOT NULL;
     IF needed IS NOT NULL THEN
-        -- Those that this transaction has inserted nobody else sees: their rows can be told at once. The rows of
-        -- the others are not touched, so that nobody waits for this transaction; a worker tells them.
+        -- Jobs that this transaction has inserted are visible to no other, so their rows are marked at once. The rows
+        -- of other jobs are not touched, so that no one waits for this transaction; a worker marks them.
         SELECT coalesce(array_agg(j.id), '{}') INTO own FROM pgjobs.jobs AS j
         WHERE j.id = ANY (needed) AND j.status IN ('queued', 'waiting') AND j.claims = 0
           AND j.xmin = pg_current_xact_id()::xid;
@@ -305,14 +305,14 @@ DECLARE
     found bigint[];
 BEGIN
     IF task IS NULL OR task !~ '^[^\s:]+(:[^\s:]+)?$' THEN
-        RAISE EXCEPTION 'task % is no name of a function', coalesce(quote_literal(task), 'NULL')
+        RAISE EXCEPTION 'task % is not the name of a function', coalesce(quote_literal(task), 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give module:function, such as shop.tasks:send, or the name of a job.';
     ELSIF args IS NULL OR jsonb_typeof(args) NOT IN ('array', 'object') THEN
         RAISE EXCEPTION 'the arguments of % are neither an array nor an object', task
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give [42] for arguments by position, {"order_id": 42} by name.';
     ELSIF jsonb_typeof(args) = 'object' AND coalesce(jsonb_typeof(args -> '*'), 'array') <> 'array' THEN
-        RAISE EXCEPTION 'the arguments of % by position ("*") are no array', task
+        RAISE EXCEPTION 'the arguments of % by position ("*") are not an array', task
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give {"*": [42], "copy": true}.';
     ELSIF jsonb_typeof(meta) <> 'object' OR octet_length(meta::text) > 4096 THEN
         RAISE EXCEPTION 'meta is not an object of 4096 bytes at most' USING ERRCODE = 'invalid_parameter_value';
@@ -338,7 +338,7 @@ BEGIN
     END IF;
     FOREACH given IN ARRAY ARRAY[tenant, limit_key, sequence, breaker, unique_key] LOOP
         IF given = '' OR length(given) > 100 OR given ~ '[[:cntrl:]]' THEN
-            RAISE EXCEPTION 'the key % can not be used', quote_literal(left(given, 100))
+            RAISE EXCEPTION 'the key % cannot be used', quote_literal(left(given, 100))
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give 1 to 100 printable characters.';
         END IF;
     END LOOP;

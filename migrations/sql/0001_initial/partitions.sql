@@ -1,6 +1,6 @@
 -- What runs or can be claimed. It stays small and is vacuumed early, because it is all that claims ever read. VACUUM
 -- runs at the pace of the server: without pauses it took one of two cores, and half of the runs are in vain while
--- somebody holds a snapshot. At 20,000 jobs/s the p99 of the pick-up latency was 15 to 38 ms without pauses, and 12 to
+-- a session holds a snapshot. At 20,000 jobs/s the p99 of the pick-up latency was 15 to 38 ms without pauses, and 12 to
 -- 13 with.
 -- A claimed row is as long as a queued one, plus worker and time: each page has room for such versions (fillfactor).
 CREATE TABLE pgjobs.jobs_live PARTITION OF pgjobs.jobs (

@@ -1,5 +1,5 @@
 -- The columns of jobs are checked, because a row that a statement chokes on fails its whole batch, again and again. So
--- no such row gets in, also by hand. No number may overflow when it is counted up, and no time may be one that Python
+-- no such row gets in, not even by hand. No number may overflow when it is counted up, and no time may be one that Python
 -- does not have (infinity; NaN is above all numbers). Workers look for jobs from 1970 on. `errors` is not checked:
 -- every claim would have to read all of them, so the statements that add an error look for themselves.
 -- The types check, because a CHECK constraint is parsed and planned again by every statement, one of a domain once by
@@ -116,7 +116,7 @@ CREATE TABLE pgjobs.dead_jobs (
     died_at        timestamptz NOT NULL DEFAULT now()
 );
 
--- How long things are kept: one row, the same for all workers. NULL is for ever.
+-- How long things are kept: one row, the same for all workers. NULL is forever.
 CREATE TABLE pgjobs.retention (
     history_days     integer DEFAULT 7 CHECK (history_days BETWEEN 1 AND 36500),
     dead_letter_days integer CHECK (dead_letter_days BETWEEN 1 AND 36500),
@@ -133,9 +133,9 @@ CREATE TABLE pgjobs.workers (
     state        text        NOT NULL DEFAULT 'running',
     started_at   timestamptz NOT NULL DEFAULT now(),
     heartbeat_at timestamptz NOT NULL DEFAULT now(),
-    rescue_after real,     -- seconds of silence after which its supervisor takes another worker for dead
+    rescue_after real,     -- seconds of silence after which its supervisor considers another worker dead
     signs        boolean,  -- it has a signing key
-    pooled       boolean,  -- a connection pooler stands between it and PostgreSQL
+    pooled       boolean,  -- a connection pooler is between it and PostgreSQL
     clock_ahead  real      -- seconds by which its machine's clock was ahead of PostgreSQL's
 ) WITH (fillfactor = 50);
 
@@ -161,8 +161,8 @@ CREATE SEQUENCE pgjobs.doorbell MINVALUE 0;
 
 GRANT SELECT ON SEQUENCE pgjobs.doorbell TO PUBLIC;
 
--- `declared`: [concurrency, rate, seconds of the period, burst] as the code wrote them last, so that what somebody has
--- changed since is told from it; NULL: the code never did.
+-- `declared`: [concurrency, rate, seconds of the period, burst] as the code wrote them last, so that a later change by
+-- an operator can be told from it; NULL: the code never did.
 CREATE TABLE pgjobs.limits (
     name        text COLLATE "C" PRIMARY KEY CHECK (name <> '' AND length(name) <= 100),
     concurrency integer CHECK (concurrency >= 0),

@@ -1,4 +1,4 @@
-"""The rows of `breakers`: read one under its lock, and write what became of it."""
+"""The rows of `breakers`: read one under its lock, and write its new state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Locked(NamedTuple):
 
 
 def declare_breaker(cursor: psycopg.Cursor[Any], breaker: Breaker) -> None:
-    """Write down the settings of a breaker; what it is in stays."""
+    """Write the settings of a breaker; its state is kept."""
     cursor.execute(
         statement("declare_breaker"),
         {
@@ -40,7 +40,7 @@ def declare_breaker(cursor: psycopg.Cursor[Any], breaker: Breaker) -> None:
 def lock_breaker(cursor: psycopg.Cursor[Any], name: str, code: Breaker | None = None) -> Locked:
     """Lock a breaker until the transaction ends, and read it.
 
-    One that is not there (nobody has declared it, or it was removed) gets the settings of `code`, or the default ones.
+    A missing one (never declared, or removed) gets the settings of `code`, or the default ones.
     """
     row = cursor.execute(statement("lock_breaker"), {"name": name}).fetchone()
     if row is None:

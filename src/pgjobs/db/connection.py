@@ -29,7 +29,7 @@ _LINK: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
-# For a worker's statements, in seconds. The server gives up first, so that nothing goes on there that nobody waits for.
+# For a worker's statements, in seconds. The server gives up first, so that no statement runs on without its client.
 ANSWER_WITHIN = 30.0
 STATEMENT_TIMEOUT = 20.0
 
@@ -56,8 +56,8 @@ def connect(
     connection is closed; it is also the most that connecting may take (None: statements have no limit).
 
     Raises:
-        ConfigurationError: the URL is none.
-        ConnectError: the server can not be reached, or does not let us in; the line says why.
+        ConfigurationError: the URL cannot be used.
+        ConnectError: the server cannot be reached, or rejects the login; the message says why.
 
     """
     import psycopg
@@ -93,12 +93,12 @@ def translated_errors(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise ConnectError(f"can not connect to {describe(url)}: {_reason(error, url)}{hint(url)}") from error
+        raise ConnectError(f"cannot connect to {describe(url)}: {_reason(error, url)}{hint(url)}") from error
     except psycopg.ProgrammingError as error:
-        raise ConfigurationError(f"the database URL can not be used: {_reason(error, url)}{hint(url)}") from None
-    except ValueError:  # what can not be encoded, a NUL, the name of a host that is longer than any
+        raise ConfigurationError(f"the database URL cannot be used: {_reason(error, url)}{hint(url)}") from None
+    except ValueError:  # characters that cannot be encoded, a NUL, a host name that is too long
         raise ConfigurationError(
-            "the database URL can not be used: it has characters that are no text, or the name of a host that is too "
+            "the database URL cannot be used: it contains characters that are not text, or a host name that is too "
             f"long{hint(url)}."
         ) from None
 
@@ -137,7 +137,7 @@ def _set(verb: LiteralString, *, async_commit: bool) -> LiteralString:
 
 
 def behind_pooler(connection: psycopg.Connection) -> bool:
-    """Say whether a pooler stands between: it tells a process number of its own instead of the backend's.
+    """Return True if a pooler is in between: it reports a process number of its own instead of the backend's.
 
     Behind a transaction pooler neither LISTEN nor prepared statements nor SET outlive a transaction.
     """
@@ -152,11 +152,11 @@ def _link(answer_within: float | None) -> dict[str, Any]:
 
 
 def _reason(error: Exception, url: str) -> str:
-    """Give libpq's reason in one line, without its question whether the server is running."""
+    """Return libpq's reason in one line, without its question whether the server is running."""
     lines = [line.strip() for line in redact(str(error), url).splitlines()]
     said = [line.removeprefix("connection failed: ") for line in lines if line and not line.startswith("Is the server")]
     return one_line("; ".join(said) or type(error).__name__)
 
 
 class ConnectError(ConfigurationError):
-    """The server can not be reached, or does not let us in."""
+    """The server cannot be reached, or rejects the login."""

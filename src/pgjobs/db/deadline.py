@@ -1,7 +1,9 @@
 """Connections on which a statement that gets no answer in time is an error.
 
 TCP notices when the other machine is gone. It does not notice when something in between (a proxy, a firewall, a pooler
-that hangs) takes bytes and says nothing. So there is a deadline for each statement.
+that hangs) accepts bytes and never answers. So there is a deadline for each statement.
+
+This is apart from `connection`, because a subclass of psycopg's needs psycopg, which is slow to import.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ import psycopg
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """A connection that waits `answer_within` seconds for each answer (None: for ever), and is closed after that."""
+    """A connection that waits `answer_within` seconds for each answer (None: forever), and is closed after that."""
 
     answer_within: float | None = None
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
-        """Do what psycopg does, within the time.
+        """Wait as psycopg does, until the deadline.
 
         Raises:
             psycopg.OperationalError: there was no answer.

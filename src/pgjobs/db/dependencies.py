@@ -1,7 +1,7 @@
 """What follows from the end of a job that others wait for, or whose sequence ends with it.
 
-All of it happens in the transaction that writes the end. It costs a statement only where there is somebody to tell:
-the statements that write an end say who that is.
+All of it happens in the transaction that writes the end. It costs a statement only if another job depends on
+it: the statements that write an end return those jobs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class EndedJob(NamedTuple):
     """A job that has ended.
 
-    `awaited`: others wait for it. `sequence`: the sequence that ends with it (None: none does).
+    `awaited`: others wait for it. `sequence`: the sequence that ends with it (None: no sequence ends).
     """
 
     id: int
@@ -28,9 +28,9 @@ class EndedJob(NamedTuple):
 
 
 def release_dependents(cursor: psycopg.Cursor[Any], ended_jobs: Iterable[EndedJob], *, completed: bool) -> None:
-    """Release, or cancel, what waits for these jobs, and what waits for that; wake those who can run it.
+    """Release or cancel the jobs that wait for these, and those that wait for them in turn; wake their workers.
 
-    `completed`: how they ended; False: they failed, or were cancelled. To be called in the transaction of their end.
+    `completed`: how they ended; False: they failed, or were cancelled. Call it in the transaction of their end.
     """
     queues: set[str] = set()
     ended_jobs = list(ended_jobs)
@@ -48,15 +48,15 @@ def release_dependents(cursor: psycopg.Cursor[Any], ended_jobs: Iterable[EndedJo
             values = {"sequences": list(ended_by_sequence), "ids": list(ended_by_sequence.values())}
             cancelled += cursor.execute(statement("end_sequences"), values).fetchall()
         ended_jobs, completed = [EndedJob(*row) for row in cancelled], False
-    if queues:  # what goes on to where turns are taken is no INSERT, which would ring
+    if queues:  # jobs that now wait for their turn were updated, and only an INSERT rings
         cursor.execute(statement("notify_queues"), {"queues": sorted(queues)})
 
 
 def settle_dependencies(cursor: psycopg.Cursor[Any]) -> None:
-    """Tell jobs that somebody waits for them, where that was enqueued by another transaction than they were.
+    """Mark the jobs that a job of another transaction waits for.
 
-    Who enqueues locks nothing that others see, so it is done after the commit, by any worker that comes by. Some of
-    those jobs have ended meanwhile: what waits for them is released here. To be called in a transaction.
+    An enqueue locks no rows of others, so a worker does this after its commit. If a needed job has ended meanwhile, its
+    dependents are released here. Call it in a transaction.
     """
     cursor.execute(statement("mark_awaited"))
     rows: Sequence[tuple[int, bool]] = cursor.execute(statement("settle_dependencies")).fetchall()

@@ -23,7 +23,7 @@ JOBS_PER_TRANSACTION = 500  # jobs in one transaction
 
 
 def requeue_parked(conn: psycopg.Connection, *, on_progress: Callable[[int], None] | None = None) -> int:
-    """Put back all jobs that are parked and whose task is not paused, and give their number. Safe for all at once."""
+    """Put back all parked jobs whose task is no longer paused, and return their number. Safe to run concurrently."""
     total = 0
     for row in fetch_dicts(conn, "parked_tasks"):
         while moved := fetch_dicts(conn, "requeue_parked", task=row["task"], batch=JOBS_PER_TRANSACTION):

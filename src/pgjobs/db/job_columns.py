@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class JobColumns(NamedTuple):
-    """What is the same in all rows of a recipe. `run_at` goes before `delay` (seconds)."""
+    """The values that all rows of a call have in common. `run_at` wins over `delay` (seconds)."""
 
     queue: str
     priority: int

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class Declared:
-    """What was declared in this process, and how much of that was written."""
+    """The limits declared in this process, and how many of them were written."""
 
     def __init__(self) -> None:
         self._written = (0, 0)
 
     def has_news(self) -> bool:
-        """Say whether more was declared since the last time: nothing is ever taken back."""
+        """Return True if more was declared since the last `write`; declarations are never removed."""
         return self._written != (len(declared_limits), len(declared_queue_limits))
 
     def write(self, connection: psycopg.Connection) -> None:
-        """Write all that was declared; what an operator has changed stays. Safe to repeat, and for all at once.
+        """Write all declared limits, but not over an operator's changes. Safe to repeat, and to run concurrently.
 
         Raises:
             psycopg.Error: the connection broke, or the role may not write it.

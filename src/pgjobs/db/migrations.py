@@ -4,7 +4,7 @@ Everything happens in one transaction that takes an advisory lock before it read
 processes may ask for an upgrade at once: one does it, the others find it done. The version table is
 `pgjobs.migrations`, in the schema of the tables; an alembic history of the application's own is never looked at.
 
-alembic and SQLAlchemy are imported only when they are needed: they take a quarter of a second.
+alembic and SQLAlchemy are imported lazily: they take a quarter of a second.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def upgrade(url: str, revision: str = "head", *, schema: str | None = None) -> N
 
     Raises:
         SchemaError: the tables are newer than this version of pgjobs, or could not be changed.
-        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+        ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
     with _alembic(url, schema) as config:
@@ -67,7 +67,7 @@ def downgrade(url: str, revision: str, *, schema: str | None = None) -> None:
 
     Raises:
         SchemaError: the tables are newer than this version of pgjobs, or could not be changed.
-        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+        ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
     with _alembic(url, schema) as config:
@@ -77,10 +77,10 @@ def downgrade(url: str, revision: str, *, schema: str | None = None) -> None:
 
 
 def current(url: str, *, schema: str | None = None) -> str | None:
-    """Give the revision that the tables in the schema have, None when there are none.
+    """Return the revision of the tables in the schema, or None if there are no tables.
 
     Raises:
-        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+        ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
     with connect(url) as connection:
@@ -92,7 +92,7 @@ def sql(url: str | None = None, *, schema: str | None = None, output: TextIO | N
 
     Raises:
         SchemaError: the tables are newer than this version of pgjobs.
-        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+        ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
     start = current(url, schema=schema) if url else None
@@ -107,10 +107,10 @@ def sql(url: str | None = None, *, schema: str | None = None, output: TextIO | N
 
 @contextmanager
 def connect(url: str) -> Iterator[psycopg.Connection]:
-    """Open a connection for a migration, and say in one line why there is none.
+    """Open a connection for a migration, or explain in one line why that failed.
 
     Raises:
-        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+        ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
     with connect_to_server(url, application_name="pgjobs migrate", autocommit=False) as connection:
@@ -127,7 +127,7 @@ def sqlalchemy_connection(url: str) -> Iterator[Connection]:
     """Open the same connection for alembic, whatever libpq URL it is.
 
     Raises:
-        ConfigurationError: there is no such database, or its PostgreSQL is too old.
+        ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
     from sqlalchemy import create_engine

@@ -1,4 +1,4 @@
-"""How statements of `db/sql/` are run, and their rows made into dataclasses."""
+"""Run statements of `db/sql/`, and read their rows as dataclasses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Timestamps(TimestamptzLoader):
 
 
 def fetch(conn: psycopg.Connection, name: str, kind: type[T], **parameters: object) -> list[T]:
-    """Run the named statement, and give its rows as instances of the dataclass."""
+    """Run the named statement, and return its rows as instances of the dataclass."""
     with conn.cursor(row_factory=class_row(kind)) as cursor:
         cursor.adapters.register_loader("timestamptz", _Timestamps)
         # Planned for these values and no others: a filter that is not used must cost nothing.
@@ -54,7 +54,7 @@ def fetch(conn: psycopg.Connection, name: str, kind: type[T], **parameters: obje
 
 
 def fetch_dicts(conn: psycopg.Connection, name: str, **parameters: object) -> list[dict[str, Any]]:
-    """Run the named statement, and give its rows as dictionaries."""
+    """Run the named statement, and return its rows as dictionaries."""
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.adapters.register_loader("timestamptz", _Timestamps)
         return cursor.execute(statement(name), parameters, prepare=False).fetchall()
@@ -76,7 +76,7 @@ def local_settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator
 
 
 def clock(conn: psycopg.Connection) -> datetime:
-    """Give PostgreSQL's time."""
+    """Return PostgreSQL's time."""
     now: datetime = fetch_dicts(conn, "transaction_clock")[0]["now"]
     return now
 
@@ -88,10 +88,10 @@ def settled(
     then: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
     **parameters: object,
 ) -> list[dict[str, Any]]:
-    """Run a statement that locks jobs as workers do; where it gets in their way, it is tried again, some times.
+    """Run a statement that locks jobs as workers do, and retry it a few times if it conflicts with theirs.
 
-    Two that lock the same rows in another order, or a row that another one moves between the partitions of `jobs`, are
-    errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's; `then` is called in it.
+    Two transactions that lock the same rows in different orders, or a row that moves between the partitions of `jobs`,
+    are errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's; `then` is called in it.
     """
     for attempt in range(TRIES + 1):
         try:
@@ -107,14 +107,14 @@ def settled(
 
 
 def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:
-    """Give status and whether it is due for each of these jobs that is there."""
+    """Return the status, and whether it is due, of each of these jobs that exists."""
     if not ids:
         return {}
     return {row["id"]: (row["status"], row["due"]) for row in fetch_dicts(conn, "job_states", ids=ids)}
 
 
 def task_patterns(task: str | None) -> list[str] | None:
-    r"""Make LIKE patterns of what a user asks for: a task, a module or package, or a glob with `*` and `?`.
+    r"""Return LIKE patterns for what a user asks for: a task, a module or package, or a glob with `*` and `?`.
 
     >>> task_patterns("shop.tasks")
     ['shop.tasks', 'shop.tasks:%', 'shop.tasks.%']
@@ -131,24 +131,24 @@ def task_patterns(task: str | None) -> list[str] | None:
 
 
 def check_ids(ids: Iterable[int]) -> list[int]:
-    """Give the ids once each, in their order.
+    """Return each id once, in their order.
 
     Raises:
-        UsageError: one is none.
+        UsageError: one of them is not an id.
 
     """
     unique = list(dict.fromkeys(ids))
     for each in unique:
         if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= MAX_ID:
-            raise UsageError(f"{each!r} is no id of a job: give whole numbers from 0.")
+            raise UsageError(f"{each!r} is not the id of a job: give whole numbers from 0.")
     return unique
 
 
 def check_limit(limit: int) -> int:
-    """Give the limit of a listing.
+    """Return the limit of a listing.
 
     Raises:
-        UsageError: it is no number of rows.
+        UsageError: it is not a number of rows.
 
     """
     if not 1 <= limit <= MAX_ID:

@@ -15,7 +15,7 @@ EXPECTED_REVISION = "0001"  # the newest file in migrations/versions; revisions 
 
 
 def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:
-    """Give the revision of the tables in the schema (default: the setting), None when there are none."""
+    """Return the revision of the tables in the schema (default: the setting), or None if there are no tables."""
     from psycopg import errors
 
     try:

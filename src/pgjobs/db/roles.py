@@ -1,6 +1,6 @@
 """Database roles with the least rights, as statements: to enqueue, to work, and to look.
 
-They are group roles that nobody can log in as; yours become members of them (`GRANT pgjobs_work TO worker`). Roles
+They are group roles without a login; yours become members of them (`GRANT pgjobs_work TO worker`). Roles
 belong to the whole server, so with tables in another schema their names begin with that schema's.
 """
 
@@ -26,7 +26,7 @@ class Roles(NamedTuple):
 
 _MAX_ROLE_PREFIX = 63 - len("_enqueue")
 
-# What `enqueue` writes. The state of a job is not among it: who may only enqueue can not make one that has finished.
+# What `enqueue` writes. The status is not among it: a role that may only enqueue cannot insert a finished job.
 _ENQUEUED = "queue, priority, run_at, max_attempts, timeout, executor, task, meta, summary, signature, payload"
 _CONTROLLED = "held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at"
 
@@ -41,16 +41,16 @@ _CHANGED = [
 
 _GRANTS = [
     'GRANT USAGE ON SCHEMA "{schema}" TO "{enqueue}", "{work}", "{read}"',
-    # The trigger that rings the doorbell runs with the rights of who enqueues.
+    # The trigger that rings the doorbell runs with the rights of the role that enqueues.
     f'GRANT INSERT ({_ENQUEUED}), SELECT (id) ON pgjobs.jobs TO "{{enqueue}}"',
-    # What waits for its turn goes into its partition by name, because its status is not for who enqueues to say.
+    # A job that waits for its turn goes into its partition by name, because this role cannot choose its status.
     f'GRANT INSERT ({_ENQUEUED}, {_CONTROLLED}), SELECT (id) ON pgjobs.jobs_waiting TO "{{enqueue}}"',
     'GRANT SELECT (name, doorbell_until) ON pgjobs.queues TO "{enqueue}"',
     'GRANT USAGE ON SEQUENCE pgjobs.jobs_id_seq TO "{enqueue}"',
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     *(f'GRANT INSERT, UPDATE, DELETE ON pgjobs.{table} TO "{{work}}"' for table in _CHANGED),
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
-    # These look at other jobs, and at keys; who may only enqueue can not.
+    # These read other jobs and keys, which a role that may only enqueue cannot.
     *(
         statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
         for name in ("enqueue_checked", "lock_unique_keys")
@@ -60,7 +60,7 @@ _GRANTS = [
             'GRANT EXECUTE ON FUNCTION {function} TO "{enqueue}", "{work}"',
         )
     ),
-    # Days of history are made and dropped by workers, with the rights of the owner, and by nobody else.
+    # Only workers create and drop days of history, with the rights of the owner.
     *(
         statement.format(function=f"pgjobs.{name}(date)", work="{work}")
         for name in ("create_history_partition", "drop_history_partition")
@@ -72,7 +72,7 @@ _GRANTS = [
     ),
 ]
 
-# Somebody else may do the same at this moment: one of the two is told that the role is there.
+# Another transaction may create the role at the same moment: one of the two gets an error that it exists.
 _CREATE = """
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
@@ -87,7 +87,7 @@ def roles_of(schema: str) -> Roles:
     """Name the roles for the tables in a schema.
 
     Raises:
-        UsageError: the schema's name can not be used, or is too long: PostgreSQL cuts names after 63 bytes, and what is
+        UsageError: the schema's name cannot be used, or is too long: PostgreSQL cuts names after 63 bytes, and what is
             left of the three would be one and the same role.
 
     """
@@ -101,7 +101,7 @@ def roles_of(schema: str) -> Roles:
 
 
 def role_statements(schema: str | None = None) -> list[str]:
-    """Give the statements that make the roles, and give them their rights; they can be run again."""
+    """Return the statements that create the roles and grant their rights; they can be run again."""
     schema = schema or settings().schema
     roles = roles_of(schema)
     create = [_CREATE.format(role=role).strip() for role in roles]
@@ -109,10 +109,10 @@ def role_statements(schema: str | None = None) -> list[str]:
 
 
 def make_roles(connection: psycopg.Connection, schema: str | None = None) -> Roles:
-    """Make the roles, or give those that are there the rights that this version needs, in one transaction.
+    """Create the roles, or grant existing ones the rights that this version needs, in one transaction.
 
     Raises:
-        ConfigurationError: who is connected may not do that.
+        ConfigurationError: the connected role may not do that.
 
     """
     import psycopg

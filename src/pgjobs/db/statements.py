@@ -23,7 +23,7 @@ def rename_schema(sql: str, schema: str) -> str:
     """Put another schema's name where `sql` says `pgjobs.` or `'pgjobs'`.
 
     Raises:
-        UsageError: the name is none (see `Settings`), so nothing but a plain identifier ever gets into SQL.
+        UsageError: it is not a plain identifier (see `Settings`): nothing else ever gets into SQL.
 
     """
     if Settings(schema=schema).schema == DEFAULT_SCHEMA:
@@ -49,7 +49,7 @@ def _statement(name: str, schema: str) -> LiteralString:
 
 
 def statement(name: str, schema: str | None = None) -> LiteralString:
-    """Give the statement `sql/*/{name}.sql` for the schema (default: the setting), with psycopg's placeholders."""
+    """Return the statement `sql/*/{name}.sql` for the schema (default: the setting), with psycopg's placeholders."""
     return _statement(name, schema or settings().schema)
 
 
@@ -65,7 +65,7 @@ def _named(name: str, schema: str) -> str:
 
 
 def named_statement(name: str, schema: str | None = None) -> str:
-    """Give the same statement with `:name` placeholders, as `sqlalchemy.text` reads them."""
+    """Return the same statement with `:name` placeholders, as `sqlalchemy.text` reads them."""
     return _named(name, schema or settings().schema)
 
 

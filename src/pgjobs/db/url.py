@@ -22,12 +22,12 @@ _TOO_SHORT = 4  # characters of a password that would be found in any text
 
 
 def libpq_url(url: str) -> str:
-    """Give what psycopg and libpq take: `postgresql+asyncpg://…` becomes `postgresql://…`; `key=value` stays.
+    """Return the URL for psycopg and libpq: `postgresql+asyncpg://…` becomes `postgresql://…`; `key=value` stays.
 
     Several servers may be named as libpq does it (`postgresql://a:5432,b:5432/…`), or SQLAlchemy (`?host=a&host=b`).
 
     Raises:
-        ConfigurationError: it is no PostgreSQL URL.
+        ConfigurationError: it is not a PostgreSQL URL.
 
     """
     match = _SCHEME.match(url)
@@ -36,16 +36,16 @@ def libpq_url(url: str) -> str:
     if "://" not in url and "=" in url:
         return url
     raise ConfigurationError(
-        f"{shorten_repr(_shown(url))} is no PostgreSQL URL: give one like postgresql://user@host:5432/database "
+        f"{shorten_repr(_shown(url))} is not a PostgreSQL URL: give one like postgresql://user@host:5432/database "
         "(PGJOBS_DATABASE_URL or --database-url)."
     )
 
 
 def sqlalchemy_url(url: str, driver: str = "psycopg") -> str:
-    """Give what `sqlalchemy.create_engine` takes, for the driver.
+    """Return the form that `sqlalchemy.create_engine` takes, for the driver.
 
     Raises:
-        ConfigurationError: it is no PostgreSQL URL.
+        ConfigurationError: it is not a PostgreSQL URL.
 
     """
     libpq = libpq_url(url)
@@ -109,7 +109,7 @@ def redact(text: str, url: str) -> str:
 
 
 def hint(url: str) -> str:
-    """Say what to do about a password that libpq can not have read as it was meant; else nothing."""
+    """Return advice about a password that libpq cannot have read as it was meant, or an empty string."""
     if "://" in url and any(map(_NOT_QUOTED.search, _secrets(url))):
         return ". A password in a URL has to be percent-encoded: / is %2F, @ is %40, % is %25, a space is %20."
     return ""
@@ -147,7 +147,7 @@ def _secrets(url: str) -> list[str]:
 
 
 def _rest_of_pairs(url: str) -> list[str]:
-    """Give what follows a password in `key=value` pairs, up to the next pair: its words, if it was not quoted."""
+    """Return the words after a password in `key=value` pairs, up to the next pair: the rest of one without quotes."""
     if "://" in url:
         return []
     found = re.search(r"(?i)\bpassword\s*=\s*[^'\s]\S*((?:\s+[^\s=]+(?=\s|$))+)", url)

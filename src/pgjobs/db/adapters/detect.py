@@ -34,24 +34,24 @@ _KINDS = "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or 
 
 
 def runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
-    """Give what runs a statement in the caller's transaction: the first of the pair for sync, the second for async.
+    """Return what runs a statement in the caller's transaction: the first of the pair for sync, the second for async.
 
     Raises:
-        EnqueueError: it is nothing that can be enqueued on.
+        EnqueueError: jobs cannot be enqueued on it.
 
     """
     try:
         return _runner_of(conn)
     except EnqueueError:
         raise
-    except Exception as error:  # a proxy that stands for nothing now, or an object that answers nonsense
+    except Exception as error:  # an unbound proxy, or an object whose attributes raise
         raise EnqueueError(
             f"{_described(conn)}: it raises {type(error).__name__} when it is asked what it is: pass {_KINDS}."
         ) from error
 
 
 def _runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
-    # Whoever holds an object of a library has imported it, so there is no need to import it to ask.
+    # A caller that holds an object of a library has imported it, so it is not imported here only to ask.
     if _is(conn, "psycopg", "Connection"):
         from pgjobs.db.adapters import psycopg as on_psycopg
 
@@ -103,7 +103,7 @@ async def _on_async_session(session: AsyncSession, name: str, columns: JobColumn
     return await _on_async_connection(await session.connection(), name, columns, values)
 
 
-# -- What can not be enqueued on -------------------------------------------------------------------------------------
+# -- What jobs cannot be enqueued on -----------------------------------------------------------------------------------
 
 
 def _bind_of(session: Session) -> Any:
@@ -138,35 +138,23 @@ _ADVICE = {
     ("sqlalchemy", "async_sessionmaker"): (
         "make a session and pass that: `async with make_session.begin() as session: await enqueue(session, …)`."
     ),
-    ("sqlalchemy", "SessionTransaction"): "pass the session whose transaction it is.",
-    ("sqlalchemy", "AsyncSessionTransaction"): "pass the session whose transaction it is.",
-    ("sqlalchemy", "Transaction"): "pass the connection whose transaction it is.",
-    ("sqlalchemy", "AsyncTransaction"): "pass the connection whose transaction it is.",
-    ("sqlalchemy", "PoolProxiedConnection"): "pass the SQLAlchemy Connection that it comes from.",
     ("psycopg", "BaseCursor"): "pass its connection: enqueue(cursor.connection, …).",
-    ("psycopg", "Transaction"): "pass its connection: enqueue(transaction.connection, …).",
-    ("psycopg", "AsyncTransaction"): "pass its connection: await enqueue(transaction.connection, …).",
-    ("psycopg_pool", "ConnectionPool"): (
-        "take a connection and pass that: `with pool.connection() as conn: enqueue(conn, …)`."
-    ),
-    ("psycopg_pool", "AsyncConnectionPool"): (
-        "take a connection and pass that: `async with pool.connection() as conn: await enqueue(conn, …)`."
-    ),
+    (
+        "psycopg_pool",
+        "BasePool",
+    ): "take a connection and pass that: `with pool.connection() as conn: enqueue(conn, …)`.",
     ("asyncpg", "Connection"): 'use asyncpg through SQLAlchemy: create_async_engine("postgresql+asyncpg://…").',
-    ("asyncpg", "Pool"): 'use asyncpg through SQLAlchemy: create_async_engine("postgresql+asyncpg://…").',
     ("psycopg2", "connection"): 'use psycopg2 through SQLAlchemy: create_engine("postgresql+psycopg2://…").',
-    ("psycopg2", "cursor"): 'use psycopg2 through SQLAlchemy: create_engine("postgresql+psycopg2://…").',
     ("builtins", "str"): f"a URL is not enough, because the job is part of your transaction: pass {_KINDS}.",
-    ("builtins", "coroutine"): "it has not been awaited: await it first, and pass what it gives.",
 }
 
 
 def _described(conn: object) -> str:
     kind = type(conn)
     if conn is None:
-        return "can not enqueue on None"
+        return "cannot enqueue on None"
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} "
-    return f"can not enqueue on a {module}{kind.__name__}"
+    return f"cannot enqueue on a {module}{kind.__name__}"
 
 
 def _advice(conn: object) -> str:

@@ -1,7 +1,7 @@
 """Which characters a connection can carry to its database: asked of the driver, without a query.
 
-Not every database is in UTF-8. What nobody needs to the letter, a summary, is stored in characters that the database
-has, so that it never fails an enqueue.
+Not every database is in UTF-8. A summary, which need not be exact, is stored in characters that the database has, so
+that it never fails an enqueue.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _COMMON_ENCODING = "ascii"  # every encoding of PostgreSQL has it
 
 
 def with_storable_summaries(values: Mapping[str, Any], driver_connection: Any) -> Mapping[str, Any]:
-    """Give the parameters of an enqueue with summaries that the connection can carry; the rest is escaped.
+    """Return the parameters of an enqueue with summaries that the connection can carry; the rest is escaped.
 
-    Where all is ASCII, which most is, nothing is asked and nothing copied.
+    If all of it is ASCII, as most is, nothing is asked and nothing copied.
     """
     if "summaries" in values:
         summaries = values["summaries"]

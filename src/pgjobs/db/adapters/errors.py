@@ -1,4 +1,4 @@
-"""What an error of an enqueue means, where it is for us to say."""
+"""Errors of an enqueue that pgjobs can explain."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema
 
 
 def translate_error(error: Exception) -> NoReturn:
-    """Raise the error again; if the tables are missing, say so.
+    """Raise the error again, as a SchemaError if the tables are missing.
 
     Raises:
-        SchemaError: they are.
+        SchemaError: the tables are missing.
         Exception: the error, whatever it is.
 
     """

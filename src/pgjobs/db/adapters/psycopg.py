@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(conn: psycopg.Connection[Any], name: str, columns: JobColumns, values: Mapping[str, Any]) -> list[int]:
-    """Run a statement in the connection's transaction, and give the ids that it returns."""
+    """Run a statement in the connection's transaction, and return its ids."""
     sql = binary(statement(name))
     try:
         if name == "enqueue" and (job := prepared.insert(conn, sql, columns, values)) is not None:
@@ -58,7 +58,7 @@ async def run_async(
 
 
 def parameters(driver_connection: Any, columns: JobColumns, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give all parameters of a statement as psycopg sends them best, on a connection of its own or SQLAlchemy's."""
+    """Return all parameters of a statement in the form that psycopg sends best, on its connection or SQLAlchemy's."""
     values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
     if "payloads" in values:
         register(driver_connection.adapters)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from pgjobs.db.job_columns import JobColumns
 
-# A caller may read with server-side cursors; an INSERT can not be run through one.
+# A caller may read with server-side cursors; an INSERT cannot run through one.
 _STREAMING = ("stream_results", "yield_per")
 _NOT_STREAMING = {"stream_results": False, "yield_per": None}
 
 
 def run(connection: Connection, name: str, columns: JobColumns, values: Mapping[str, Any]) -> list[int]:
-    """Run a statement in the connection's transaction, and give the ids that it returns."""
+    """Run a statement in the connection's transaction, and return its ids."""
     result: CursorResult[Any]
     try:
         driver_connection = connection.connection.driver_connection
