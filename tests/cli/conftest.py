@@ -49,7 +49,7 @@ def cli(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """Give the environment for a process of its own, without a database."""
+    """The environment of a process without a configured database."""
     return {**os.environ, "PYTHONPATH": str(SOURCE)}
 
 

@@ -73,7 +73,7 @@ def test_which_jobs_must_be_said_in_one_way(cli: Cli, command: str, arguments: l
 @pytest.mark.parametrize(
     "arguments", [[], ["--priority", "10"], ["--run-at", "soon"], ["--delay", "1", "--run-at", "2030-01-01"]]
 )
-def test_a_change_that_is_none_is_refused(cli: Cli, conn: Connection, arguments: list[str]) -> None:
+def test_set_with_invalid_value_is_refused(cli: Cli, conn: Connection, arguments: list[str]) -> None:
     job = put_job(conn)
     result = cli("jobs", "set", job, *arguments)
     assert result.code == 2
@@ -178,7 +178,7 @@ def test_which_letters_must_be_said_in_one_way(cli: Cli, conn: Connection, comma
     assert count(conn, "dead_jobs") == 1
 
 
-def test_discarding_all_needs_a_yes_where_nobody_can_be_asked(cli: Cli, conn: Connection) -> None:
+def test_discard_all_without_terminal_needs_yes(cli: Cli, conn: Connection) -> None:
     put_dead(conn)
     result = cli("dead", "discard", "--all")
     assert (result.code, result.err) == (
@@ -209,7 +209,7 @@ def test_pausing_and_resuming_can_be_repeated(cli: Cli, conn: Connection) -> Non
     assert (result.code, result.out) == (0, "mail was not paused.\n")
 
 
-def test_pausing_a_queue_that_nobody_has_seen_works_and_is_remarked(cli: Cli) -> None:
+def test_pause_of_unknown_queue_works_with_a_note(cli: Cli) -> None:
     result = cli("queues", "pause", "mial")
     assert (result.code, result.out) == (0, "mial is paused.\n")
     assert "queue 'mial' has no jobs and no workers" in result.err
@@ -231,7 +231,7 @@ def test_what_a_queue_keeps_can_be_said_and_is_seen(cli: Cli, conn: Connection) 
     assert "queue 'mial' has no jobs" in cli("queues", "keep", "mial", "nothing").err
 
 
-def test_a_name_that_is_none_is_wrong_usage(cli: Cli) -> None:
+def test_pause_of_invalid_name_is_wrong_usage(cli: Cli) -> None:
     result = cli("queues", "pause", " mail")
     assert result.code == 2
     assert result.err.startswith("pgjobs: queue=' mail' ")

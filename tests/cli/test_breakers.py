@@ -84,7 +84,7 @@ def test_json_has_all_of_a_breaker(cli: Cli, conn: Connection) -> None:
         "separator",
     ],
 )
-def test_what_can_not_be_done_is_said_in_a_line(
+def test_breakers_with_invalid_arguments_print_one_line(
     cli: Cli, conn: Connection, arguments: tuple[object, ...], code: int
 ) -> None:
     result = cli("breakers", *arguments)

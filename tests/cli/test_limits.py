@@ -25,7 +25,7 @@ def test_a_limit_is_set_listed_and_removed(cli: Cli) -> None:
     assert cli("limits", "list").err == "No limit is set.\n"
 
 
-def test_a_template_that_somebody_wrote_in_sql_can_be_removed(cli: Cli, conn: Connection) -> None:
+def test_remove_of_limit_written_in_sql_removes_it(cli: Cli, conn: Connection) -> None:
     conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('tenant:{tenant}', 1)")
     assert cli("limits", "remove", "tenant:{tenant}").out == "tenant:{tenant} is removed.\n"
 
@@ -72,7 +72,7 @@ def test_removing_what_code_declares_says_that_it_comes_back(cli: Cli, conn: Con
     ],
     ids=lambda arguments: " ".join(map(str, arguments)),
 )
-def test_what_can_not_be_used_is_wrong_usage_in_a_line(cli: Cli, conn: Connection, arguments: list[object]) -> None:
+def test_limits_with_invalid_arguments_are_wrong_usage(cli: Cli, conn: Connection, arguments: list[object]) -> None:
     result = cli(*arguments)
     assert (result.code, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1

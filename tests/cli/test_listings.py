@@ -126,7 +126,7 @@ def test_what_holds_a_job_up_is_shown_where_it_is_set(cli: Cli, conn: Connection
     assert (empty["tenant"], empty["waits_for"], empty["awaited_by"]) == (None, [], [job])
 
 
-def test_what_a_job_has_in_its_arguments_can_not_move_the_cursor(cli: Cli, conn: Connection) -> None:
+def test_list_with_control_characters_escapes_them(cli: Cli, conn: Connection) -> None:
     put_dead(conn, summary="f('\x1b[2J\r\n')", error="E: \x1b]0;x\x07")
     for arguments in (["jobs", "list"], ["dead", "list"], ["jobs", "show", 1]):
         out = cli(*arguments).out

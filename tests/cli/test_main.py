@@ -143,7 +143,7 @@ def test_debug_shows_the_traceback_without_the_password(command: Command) -> Non
     assert "sekret" not in result.err
 
 
-def test_an_error_that_nobody_expected_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgjobs.admin.jobs.list_jobs", lambda *_, **__: 1 / 0)
     result = cli("jobs", "list")
     assert (result.code, result.out) == (1, "")

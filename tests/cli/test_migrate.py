@@ -32,7 +32,7 @@ def test_migrate_sql_needs_no_database_and_makes_the_same_tables(command: Comman
     assert command("jobs", "list", "--json", url=empty_database_url).out == "[]\n"
 
 
-def test_going_back_needs_a_yes_where_nobody_can_be_asked(cli: Cli, conn: psycopg.Connection) -> None:
+def test_downgrade_without_terminal_needs_yes(cli: Cli, conn: psycopg.Connection) -> None:
     result = cli("migrate", "--downgrade", "base")
     assert result.code == 2
     assert "drops all tables, with every job in them" in result.err
@@ -43,7 +43,7 @@ def test_going_back_needs_a_yes_where_nobody_can_be_asked(cli: Cli, conn: psycop
     assert cli("status").code == 1
 
 
-def test_a_revision_that_is_none_is_one_line(cli: Cli) -> None:
+def test_downgrade_to_unknown_revision_is_one_line(cli: Cli) -> None:
     result = cli("migrate", "--downgrade", "0815", "--yes")
     assert result.code == 1
     assert len(result.err.splitlines()) == 1

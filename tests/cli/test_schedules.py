@@ -66,7 +66,7 @@ def test_json_is_added_without_an_import(cli: Cli, conn: Connection) -> None:
     )
 
 
-def test_what_can_not_be_used_is_refused_in_one_line_and_nothing_is_written(cli: Cli, conn: Connection) -> None:
+def test_schedules_with_invalid_arguments_are_refused(cli: Cli, conn: Connection) -> None:
     for code, says, arguments in (
         (2, "five fields", ("add", "x", "0 9 * *", REPORT)),
         (2, "tz='Mars'", ("add", "x", "0 9 * * *", REPORT, "--tz", "Mars")),

@@ -39,7 +39,7 @@ def test_logs_are_json_lines_where_there_is_no_terminal(command: Command, conn: 
     assert (retried["task"], retried["queue"], retried["attempt"]) == ("builtins:len", "default", 1)
 
 
-def test_a_module_that_can_not_be_imported_is_one_explained_line(command: Command, database_url: str) -> None:
+def test_work_with_missing_module_is_one_line(command: Command, database_url: str) -> None:
     result = command("work", "--import", "no_such_module", "--drain", "--log-level", "error", url=database_url)
     assert result.code == 1
     assert "no_such_module" in result.err.splitlines()[-1]

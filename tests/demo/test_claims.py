@@ -42,7 +42,7 @@ def test_a_document_that_is_indexed_and_one_that_is_dead_are_right(conn: psycopg
     assert wrong(conn, EVERY_DOCUMENT, Facts(2, 0, 0)) is None
 
 
-def test_a_document_that_nobody_indexed_is_noticed(conn: psycopg.Connection) -> None:
+def test_claim_with_unindexed_document_fails(conn: psycopg.Connection) -> None:
     put_document(conn)
 
     assert wrong(conn, EVERY_DOCUMENT) == "1 documents are indexed and dead, or neither."

@@ -53,7 +53,7 @@ def start(place: Path, *arguments: str, most: int = 250) -> subprocess.Popen[str
 
 
 def supervisor_of(demo: subprocess.Popen[str]) -> int | None:
-    """Give `pgjobs work`, once it has started its two workers."""
+    """Return the process id of `pgjobs work` once it has started its two workers."""
     return next((child for child in children(demo.pid) if len(children(child)) >= 2), None)
 
 
@@ -118,7 +118,7 @@ def test_a_demo_that_is_killed_takes_its_workers_along(place: Path) -> None:
 
     assert supervisor is not None
     wait_until(lambda: not is_alive(supervisor), 30)
-    # Its files stay, as nobody is there to remove them; its server and its workers go by themselves.
+    # Its files stay, since the demo cannot remove them; its server and its workers exit by themselves.
     wait_until(lambda: not processes_of(place), 60)
 
 

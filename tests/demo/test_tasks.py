@@ -46,7 +46,7 @@ def test_a_file_with_a_byte_order_mark_is_read() -> None:
 
 
 @pytest.mark.parametrize(("name", "error"), [("python2.txt", SyntaxError), ("latin1.txt", UnicodeDecodeError)])
-def test_the_two_files_that_the_demo_brings_can_not_be_read(name: str, error: type[Exception]) -> None:
+def test_unreadable_files_of_demo_raise(name: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         examine((UNREADABLE / name).read_bytes())
 

@@ -1,4 +1,4 @@
-"""The embedded server for root: PostgreSQL refuses to be root, so it runs as somebody else, who sees less."""
+"""The embedded server for root: PostgreSQL refuses to run as root, so it runs as another user with fewer rights."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_server_runs_as_an_unprivileged_user(embedded_directory: Path, binar
         assert (embedded_directory / "data").stat().st_uid != 0
 
 
-def test_a_folder_that_somebody_owns_has_its_server_run_as_that_user(embedded_directory: Path, binaries: Path) -> None:
+def test_server_of_root_runs_as_owner_of_folder(embedded_directory: Path, binaries: Path) -> None:
     embedded_directory.mkdir()
     os.chown(embedded_directory, 65534, 65534)
     with embedded_server(embedded_directory, binaries=binaries, durable=False):
@@ -102,9 +102,7 @@ def test_programs_below_a_closed_folder_are_copied_once(closed_directory: Path, 
         shutil.rmtree(copy.parents[2])
 
 
-def test_a_shared_place_that_somebody_else_has_put_there_is_not_used(
-    monkeypatch: pytest.MonkeyPatch, embedded_directory: Path
-) -> None:
+def test_shared_place_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch, embedded_directory: Path) -> None:
     server_directory = shared_place(choose_account())
     owner = server_directory.stat().st_uid
     other = embedded_directory.parent / "tmp"

@@ -174,7 +174,7 @@ def test_a_killed_server_comes_back_under_its_url_while_it_is_used(directory: Pa
 def test_a_stale_process_number_that_now_is_a_stranger_does_not_matter(directory: Path, binaries: Path) -> None:
     with embedded_server(directory, binaries=binaries, durable=False):
         stale = (directory / "data" / "postmaster.pid").read_text().split("\n", 1)[1]
-    # As after a reboot: the number is in use again, by somebody who is no server (here: a process of postgres's user).
+    # As after a reboot: the process id is in use again, by another program (here: of postgres's user).
     owner = (directory / "data").stat().st_uid
     stranger = subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None)
     try:
@@ -247,7 +247,7 @@ def test_a_failing_start_shows_what_the_server_said(directory: Path, binaries: P
     wait_until(lambda: nothing_left(directory))
 
 
-def test_a_folder_that_is_none_is_refused(directory: Path, binaries: Path) -> None:
+def test_directory_that_is_a_file_is_refused(directory: Path, binaries: Path) -> None:
     directory.write_text("a file")
     with pytest.raises(ConfigurationError, match="No embedded PostgreSQL in"):
         with embedded_server(directory, binaries=binaries):

@@ -100,7 +100,7 @@ def set_tenant(
     name: Tenant,
     weight: Annotated[float, typer.Argument(metavar="WEIGHT", help="Turns for one of the others.", show_default=False)],
 ) -> None:
-    """Give a tenant more or fewer turns than the others: 2 is twice as many, 0.5 half as many."""
+    """Set how many turns a tenant gets for one of the others: 2 is twice as many, 0.5 half as many."""
     with session("tenants set") as conn:
         admin.set_tenant_weight(conn, name, weight)
     say(f"{name} gets {weight:g} turns for one of the others.")
@@ -108,7 +108,7 @@ def set_tenant(
 
 @tenants.command("remove")
 def remove_tenant(name: Tenant) -> None:
-    """Give a tenant as many turns as the others."""
+    """Remove a weight: the tenant gets as many turns as the others."""
     with session("tenants remove") as conn:
         done = admin.remove_tenant_weight(conn, name)
     say(f"{name} gets as many turns as the others." if done else f"{name} had no weight of its own.")

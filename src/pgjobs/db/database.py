@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import ConfigurationError
-from pgjobs.db import migrations
-from pgjobs.db.revision import EXPECTED_REVISION
 from pgjobs.db.url import libpq_url
 
 if TYPE_CHECKING:
@@ -61,5 +59,9 @@ def embedded_directory() -> Path:
 
 def make_tables(url: str) -> None:
     """Create or upgrade the tables, if they need it."""
+    # Imported lazily: workers and most commands do not create tables.
+    from pgjobs.db import migrations
+    from pgjobs.db.revision import EXPECTED_REVISION
+
     if migrations.current(url) != EXPECTED_REVISION:  # migrating imports alembic, which is slow
         migrations.upgrade(url)

@@ -1,4 +1,4 @@
-"""What the demo claims at its end: a sentence, the SQL that shows it, and what must be true of the rows."""
+"""The claims at the end of the demo: a sentence, the SQL that shows it, and a check of the rows."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ PINGS = 100
 
 
 class DemoError(PgjobsError):
-    """Something that the demo claims is not true here."""
+    """A claim of the demo is not true here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a query gave."""
+    """The result of a query."""
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
 
     def __getitem__(self, column: str) -> Any:
-        """Give a value of the first row."""
+        """Return a value of the first row."""
         return self.rows[0][self.columns.index(column)]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`wrong` says what is wrong with the rows, from what the demo knows that it did; None: nothing."""
+    """`wrong` returns what is wrong with the rows, given what the demo has done, or None."""
 
     sentence: str
     sql: str
@@ -47,7 +47,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the demo did: documents that it committed, jobs that it rolled back, and mistaken dead letters."""
+    """What the demo has done: documents committed, jobs rolled back, and dead letters of readable files."""
 
     committed: int
     rolled_back: int
@@ -126,8 +126,8 @@ CLAIMS = tuple(
             _all_ended,
         ),
         (
-            "What the SIGKILL cost: attempts that were lost, and taken again.\n"
-            "Jobs that had written their row and could not say so any more ran twice; the key kept it at one row.",
+            "What the SIGKILL cost: attempts that were lost and repeated.\n"
+            "Jobs that had written their row but not completed ran twice; the key kept it at one row.",
             """
             SELECT count(*) AS attempts_lost,
                    count(*) FILTER (WHERE j.status = 'completed') AS completed_later,

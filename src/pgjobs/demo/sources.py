@@ -5,19 +5,19 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-# Two files that no Python 3 reads, for machines whose library came without its tests. They do not end in .py, so that
-# no tool takes them for code.
+# Two files that Python 3 cannot read, for machines whose library has no tests. They do not end in .py, so that tools do
+# not treat them as code.
 UNREADABLE = Path(__file__).with_name("unreadable")
 _NOT_THE_LIBRARY = {"site-packages", "dist-packages", "__pycache__"}
 
 
 def standard_library() -> Path:
-    """Give its folder."""
+    """Return the folder of the standard library."""
     return Path(sysconfig.get_paths()["stdlib"])
 
 
 def source_files() -> list[Path]:
-    """List what is to be indexed, in a stable order."""
+    """List the files to index, in a stable order."""
     root = standard_library()
     files = sorted(
         path

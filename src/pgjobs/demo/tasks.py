@@ -1,8 +1,7 @@
 """The demo's jobs, as an application would write them: functions of a module that the workers import.
 
-How an effect happens exactly once although a job may run more than once: the job writes all that it found in one
-transaction of the same database, under a key that is the same in every run (the document's). The second run finds
-the row, and only counts itself.
+A job may run more than once, but its effect happens exactly once: the job writes its findings in one transaction, under
+a key that is the same in every run (the document's id). A second run finds the row and only increments `runs`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgjobs import ConfigurationError, job, settings
+from pgjobs import connect, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,7 @@ _thread = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is counted in a source file: its lines, its functions and classes, and the modules that it imports."""
+    """Counts of a source file: lines, functions and classes, imported modules."""
 
     lines: int
     definitions: int
@@ -42,8 +41,8 @@ def examine(source: bytes) -> Findings:
     """Count what is in a source file.
 
     Raises:
-        UnicodeDecodeError: it is not UTF-8.
-        SyntaxError: it is not Python, or not of this version.
+        UnicodeDecodeError: the file is not UTF-8.
+        SyntaxError: the file is not Python, or not of this version.
 
     """
     text = source.decode("utf-8-sig")
@@ -61,7 +60,7 @@ def examine(source: bytes) -> Findings:
 
 @job(queue=QUEUE, max_attempts=3, backoff=0.2, give_up_on=SyntaxError, timeout=60)
 def index_document(document_id: int, path: str) -> None:
-    """Write down what is in a source file. A file that does not parse never will: it is not tried again."""
+    """Record what is in a source file. A file that does not parse is not tried again: it never will."""
     found = examine(Path(path).read_bytes())
     with connection() as conn:
         conn.execute(
@@ -76,7 +75,7 @@ def index_document(document_id: int, path: str) -> None:
 
 @job(queue=PING_QUEUE)
 def ping(number: int, sent_at: datetime) -> None:
-    """Write down when it was sent, and when it ran."""
+    """Record when the job was sent, and when it ran."""
     ran_at = datetime.now(UTC)
     with connection() as conn:
         conn.execute(
@@ -87,28 +86,18 @@ def ping(number: int, sent_at: datetime) -> None:
 
 @contextmanager
 def connection() -> Iterator[psycopg.Connection]:
-    """Give this thread's connection, in a transaction that is committed at the end.
-
-    Raises:
-        ConfigurationError: the worker has no PGJOBS_DATABASE_URL.
-
-    """
-    import psycopg
-
+    """Lend this thread's connection for a transaction, which is committed at the end of the block."""
     conn: psycopg.Connection | None = getattr(_thread, "connection", None)
     if conn is None or conn.closed:
-        url = settings().database_url
-        if url is None:
-            raise ConfigurationError("the demo's jobs do not know their database: set PGJOBS_DATABASE_URL.")
-        conn = _thread.connection = psycopg.connect(url, autocommit=True, application_name="pgjobs demo job")
+        conn = _thread.connection = connect(autocommit=True)
     try:
         with conn.transaction():
             yield conn
     except BaseException:
-        conn.close()  # whatever happened, the next job starts with a new one
+        conn.close()  # the next job opens a new one
         raise
 
 
-# The library's tests have invalid escapes on purpose; hundreds of warnings about them would help nobody.
+# The library's tests have invalid escapes on purpose, and would cause hundreds of warnings.
 warnings.filterwarnings("ignore", category=SyntaxWarning)
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="<unknown>")

@@ -23,7 +23,7 @@ ARGUMENTS = [
     *("-q", f"{QUEUE}:4", "-q", f"{PING_QUEUE}:1", "--processes", "2"),
     *("--import", "pgjobs.demo.tasks", "--grace", "5"),
 ]
-STOP_PATIENCE = 10.0  # seconds that they may take to stop
+STOP_PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 class Killed(NamedTuple):
@@ -35,7 +35,7 @@ class Killed(NamedTuple):
 
 
 class Workers:
-    """`pgjobs work` on a database; its logs go to a file, its folder is where the file is."""
+    """A process `pgjobs work` on a database. It logs to a file, and runs in the folder of that file."""
 
     def __init__(self, url: str, log: Path) -> None:
         self._log = log
@@ -51,24 +51,24 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                process_group=0,  # Ctrl-C on a terminal is for the demo, which then stops them
+                process_group=0,  # Ctrl-C on a terminal reaches only the demo, which then stops the workers
             )
 
     def are_alive(self) -> bool:
-        """Say whether `pgjobs work` still runs."""
+        """Return True if `pgjobs work` still runs."""
         return self._process.poll() is None
 
     def last_words(self) -> str:
-        """Give the last line of the log."""
+        """Return the last line of the log."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else "it has said nothing"
+        last = lines[-1] if lines else "nothing was logged"
         try:
             return str(json.loads(last)["event"])
         except (ValueError, KeyError, TypeError):
             return last
 
     def kill_one(self, conn: psycopg.Connection) -> Killed | None:
-        """Kill the worker process that has the most jobs, by SIGKILL; None if none of them has any just now."""
+        """Kill the worker process with the most jobs by SIGKILL. Return None if no worker has a job at the moment."""
         busiest = conn.execute(
             "SELECT w.id, w.pid FROM pgjobs.workers AS w JOIN pgjobs.jobs AS j ON j.worker_id = w.id "
             "WHERE j.status = 'running' AND j.queue = %s AND w.queues ? %s "
@@ -79,7 +79,7 @@ class Workers:
             return None
         worker_id, pid = busiest
         try:
-            os.kill(pid, signal.SIGSTOP)  # so that the jobs that we count are the jobs that it has when it dies
+            os.kill(pid, signal.SIGSTOP)  # so that it finishes no job between the count and the kill
         except ProcessLookupError:
             return None
         jobs = 0
@@ -93,7 +93,7 @@ class Workers:
         return Killed(worker_id, pid, jobs) if jobs else None
 
     def stop(self) -> None:
-        """Stop them, gently if they let us."""
+        """Stop the workers: by SIGTERM, and by SIGKILL if they do not exit in time."""
         if self.are_alive():
             self._process.terminate()
         try:
@@ -104,7 +104,7 @@ class Workers:
 
 
 def main() -> None:
-    """Be `pgjobs work`, and end with the demo, even if that is killed: `python -m pgjobs.demo.workers PARENT ARGS`."""
+    """Run `pgjobs work` until the demo ends, even by SIGKILL: `python -m pgjobs.demo.workers PARENT ARGS`."""
     die_with_parent(int(sys.argv[1]))
     sys.argv = ["pgjobs", *sys.argv[2:]]
     runpy.run_module("pgjobs", run_name="__main__")

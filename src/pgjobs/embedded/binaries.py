@@ -126,7 +126,7 @@ def shared_place(account: Account) -> Path:
     """Return a folder that the account can reach and that only this process's user can write to.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: no such folder can be made.
 
     """
     for parent in SHARED_PARENTS:

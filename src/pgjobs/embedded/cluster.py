@@ -46,7 +46,7 @@ class Cluster:
         self.process: subprocess.Popen[Any] | None = None
 
     def start(self) -> None:
-        """Start the server, and set `url` when it is ready. A data directory is made if there is none.
+        """Start the server, and set `url` when it is ready. The data directory is made if it does not exist.
 
         Raises:
             ConfigurationError: the server does not start; the message has the log's last useful line.
