@@ -81,13 +81,13 @@ def test_one_that_was_removed_comes_back_with_the_settings_of_the_code(conn: Con
     assert (found.circuit, found.breaker) == (BreakerState(), STRIPE)
 
 
-def test_one_whose_time_is_over_is_half_open_though_nobody_has_written_it(conn: Connection) -> None:
+def test_open_breaker_whose_time_is_over_is_half_open(conn: Connection) -> None:
     put(conn, BreakerState("open", until=time.time() - 1, forced=True, since=time.time() - 9))
     found = show_breaker(conn, "stripe")
     assert (found.state, found.forced) == ("half_open", False)
 
 
-def test_one_is_opened_for_a_time_or_until_somebody_says_otherwise(conn: Connection) -> None:
+def test_open_breaker_stays_open_for_a_time_or_until_closed(conn: Connection) -> None:
     open_breaker(conn, "new", 60, by="ada")
     found = show_breaker(conn, "new")
     assert (found.state, found.forced, found.changed_by, found.reason) == ("open", True, "ada", "opened by an operator")
@@ -130,7 +130,7 @@ def test_seconds_that_are_none_are_refused(conn: Connection, seconds: Any) -> No
     assert list_breakers(conn) == []
 
 
-def test_a_name_that_is_none_or_that_nobody_knows_is_refused(conn: Connection) -> None:
+def test_breaker_of_an_unusable_or_unknown_name_is_refused(conn: Connection) -> None:
     with pytest.raises(NotFoundError, match=r"no breaker 'stripe'.*breakers list"):
         show_breaker(conn, "stripe")
     with pytest.raises(NotFoundError, match=r"no breaker 'stripe'.*breakers list"):

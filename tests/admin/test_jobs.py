@@ -64,7 +64,7 @@ def test_tasks_are_named_whole_by_module_or_by_glob(conn: Connection, task: str,
     assert sorted(job.task for job in list_jobs(conn, task=task)) == found
 
 
-def test_a_status_that_is_none_is_refused(conn: Connection) -> None:
+def test_list_jobs_of_an_unknown_status_is_refused(conn: Connection) -> None:
     with pytest.raises(UsageError, match="status='done': give one of waiting, queued"):
         list_jobs(conn, status="done")
 
@@ -168,7 +168,7 @@ def test_a_retried_job_rings_the_armed_doorbell(conn: Connection, database_url: 
         assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
 
 
-def test_a_retry_of_what_can_not_be_retried_says_why_and_does_the_rest(conn: Connection) -> None:
+def test_retry_of_some_unsuitable_jobs_says_why_and_retries_the_rest(conn: Connection) -> None:
     due, running = put_job(conn), put_job(conn, status="running", worker_id=1)
     waiting, finished = put_job(conn, status="waiting"), put_job(conn, status="completed")
     change = retry_jobs(conn, [due, running, waiting, finished, 4711])

@@ -169,7 +169,7 @@ def test_a_clock_that_is_not_ours(conn: Connection, monkeypatch: pytest.MonkeyPa
     assert found(conn)["clock"].facts["seconds_ahead"] == pytest.approx(60, abs=2)
 
 
-def test_jobs_that_run_nowhere_and_queues_that_nobody_works_on(conn: Connection) -> None:
+def test_doctor_finds_orphaned_jobs_and_queues_without_workers(conn: Connection) -> None:
     put_job(conn, status="running", worker_id=99)
     put_job(conn, queue="mail")
     put_job(conn, queue="turns", status="waiting", lane="a\x1f\x1f\x1f")
@@ -220,7 +220,7 @@ def test_schedules_that_do_not_fire(conn: Connection) -> None:
     assert found(conn)["retired_schedules"].facts["schedules"] == ["retired"]
 
 
-def test_jobs_that_wait_for_what_can_not_come(conn: Connection) -> None:
+def test_doctor_finds_jobs_whose_needs_never_complete(conn: Connection) -> None:
     letter, failed, running = put_dead(conn), put_job(conn, status="failed"), put_job(conn, run_at="2999-01-01")
     cancelled = put_job(conn, status="cancelled")
     needs = (letter, failed, running, 10_000, cancelled)

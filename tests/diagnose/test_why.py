@@ -85,7 +85,7 @@ def test_of_several_reasons_the_first_is_the_answer_and_the_others_are_told() ->
         ({"key_limit": LimitSnapshot("k", rate=10.0, period=1.0, tokens=0.5)}, "rate"),
         ({"ahead": 5, "rate": 3.0, "last_start": 0.0}, "behind"),
         ({"ahead": 5, "rate": None}, "behind"),
-        ({"cap": 0, "running": 0, "dead_rows": 0}, "next"),  # counting took too long, and nobody knows why
+        ({"cap": 0, "running": 0, "dead_rows": 0}, "next"),  # counting took too long, for an unknown reason
     ],
     ids=str,
 )
@@ -134,7 +134,7 @@ def test_an_error_that_only_mentions_an_import_is_no_missing_code() -> None:
     error = "ImportError: no driver"
     later = NOW + timedelta(seconds=9)
     assert decide(seen({"error": error, "error_kind": "exception", "run_at": later})).reason == "retried"
-    damaged = "PayloadError: the payload can not be loaded, it is damaged or was made by other code: EOFError"
+    damaged = "PayloadError: the payload cannot be loaded, it is damaged or was made by other code: EOFError"
     assert decide(seen({"error": damaged, "error_kind": "payload", "run_at": later})).reason == "retried"
 
 
@@ -212,7 +212,7 @@ def test_a_job_that_runs_and_one_whose_worker_is_gone(conn: Connection) -> None:
     assert why(conn, job).reason == "orphaned"
 
 
-def test_a_silent_worker_and_when_somebody_takes_its_jobs_back(conn: Connection) -> None:
+def test_silent_worker_and_when_its_jobs_are_taken_back(conn: Connection) -> None:
     worker = put_worker(conn, {"mail": 1}, silent_for=20)
     job = put_job(conn, status="running", worker_id=worker, started_at=_now(conn))
     answer = why(conn, job)
@@ -240,7 +240,7 @@ def test_what_the_row_itself_waits_for(conn: Connection, columns: dict[str, Any]
     assert why(conn, put_job(conn, **QUEUE, **columns)).reason == reason
 
 
-def test_the_jobs_that_it_waits_for_and_what_became_of_them(conn: Connection) -> None:
+def test_needs_are_listed_with_their_status(conn: Connection) -> None:
     job = put_job(conn, status="waiting", held="needs", needs=3)
     others = [put_job(conn), put_dead(conn), 10_000]
     conn.cursor().executemany(
@@ -408,7 +408,7 @@ def test_all_slots_are_taken(conn: Connection) -> None:
     assert (answer.reason, answer.facts["ids"]) == ("busy", taken)
 
 
-def test_nobody_claims_though_slots_are_free(conn: Connection) -> None:
+def test_no_worker_claims_although_slots_are_free(conn: Connection) -> None:
     put_worker(conn, {"mail": 2})
     job = put_job(conn, **QUEUE, run_at=_now(conn) - timedelta(seconds=20))
     answer = why(conn, job)
@@ -417,7 +417,7 @@ def test_nobody_claims_though_slots_are_free(conn: Connection) -> None:
     assert "behind a connection pooler" in why(conn, job).sentence
 
 
-def test_whatever_somebody_wrote_by_hand_there_is_an_answer(conn: Connection) -> None:
+def test_rows_written_by_hand_get_an_answer(conn: Connection) -> None:
     for queues_ in ('["mail"]', '"mail"', "7", '{"mail": "x"}', "{}"):
         conn.execute("INSERT INTO pgjobs.workers (host, pid, queues, version) VALUES ('h', 1, %s, '')", [queues_])
     conn.execute("UPDATE pgjobs.workers SET heartbeat_at = 'infinity' WHERE id = 1") if _server(conn) >= 17 else None

@@ -44,7 +44,7 @@ def late() -> datetime:
     return datetime.now(UTC) - timedelta(seconds=20)
 
 
-def test_workers_take_it_and_can_not_import_it(database_url: str, conn: psycopg.Connection) -> None:
+def test_workers_claim_a_job_and_cannot_import_it(database_url: str, conn: psycopg.Connection) -> None:
     job = put_job(conn, task="nowhere:send", payload=NOWHERE)
     with work(database_url) as running:
         answer = until(conn, job, "cannot_import", running)

@@ -29,7 +29,7 @@ JOB = JobSnapshot(42, "queued", "mail", 5, "shop.tasks:send_receipt", 0, 5, NOW 
 WORKER = WorkerSnapshot(7, "web1", 4711, 1.0, {"mail": 2}, rescue_after=30.0)
 OTHER = WorkerSnapshot(8, "web2", 4712, 1.0, {"default": 4}, rescue_after=30.0)
 NOT_THERE = (
-    "PayloadError: the payload can not be loaded: ModuleNotFoundError: No module named 'shop'. Is the code of this job "
+    "PayloadError: the payload cannot be loaded: ModuleNotFoundError: No module named 'shop'. Is the code of this job "
     "installed where the worker runs, and at the same version?"
 )
 SESSION = Holder("session", "psql", 815, "idle in transaction", 7200.0, 250_000)

@@ -130,7 +130,7 @@ def test_a_console_line_in_a_file_has_no_colours() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_a_console_line_can_not_move_the_cursor() -> None:
+def test_console_line_does_not_move_the_cursor() -> None:
     stream = io.StringIO()
     configure_logging("info", "console", stream)
     logging.getLogger("x").info("a\x1b[2J\nb %s", "\x07")
@@ -211,7 +211,7 @@ def test_arguments_that_do_not_fit_their_text_are_a_line_and_no_error(log: Log, 
 @pytest.mark.parametrize(
     "error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()], ids=lambda e: type(e).__name__
 )
-def test_a_value_that_can_not_be_printed_is_a_line_and_no_error(log: Log, error: BaseException) -> None:
+def test_unprintable_value_is_logged_without_an_error(log: Log, error: BaseException) -> None:
     without_pytest()
     get_logger("shop").info("sent", value=Unprintable(error))
     logging.getLogger("shop").info("sent %s", Unprintable(error))
