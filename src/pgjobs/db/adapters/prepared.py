@@ -4,8 +4,9 @@ psycopg takes more time for an execution (a cursor, the placeholders, the dumper
 waiting. So what it has made of the statement, and of the columns that stay the same, is kept, and the next row is sent
 under the name that the statement has on that connection. When it is prepared, and when that is forgotten
 (`prepare_threshold`, DISCARD ALL, a rollback), psycopg decides as before: its table of names is looked into. Where
-anything is not as expected there is no short way, and the cursor is used. CPU of the client for one enqueue in
-autocommit mode: with a cursor 26 µs, this way 17 µs, and `connection.execute` of a bare INSERT 21 µs.
+anything is not as expected there is no short way, and the cursor is used. It pays: in one transaction, one enqueue
+after another, an enqueue takes half of the client's CPU time (21 µs and not 44) and a third less time in all, against
+the cursor with psycopg's own prepared statements (medians of 40 paired runs of 500, two busy cores).
 """
 
 from __future__ import annotations
