@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 class JobColumns(NamedTuple):
-    """The values that all rows of a call have in common. `run_at` wins over `delay` (seconds)."""
+    """The columns that all rows of one callable share. `run_at` wins over `delay` (seconds).
+
+    All but `task` and `meta`, the last two, are options of the job by their names.
+    """
 
     queue: str
     priority: int

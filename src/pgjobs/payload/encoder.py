@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pgjobs.payload.keys import CallKeys, FlowKeys
 
 _CACHEABLE = frozenset({Job, FunctionType, BuiltinFunctionType})
+_option_columns = attrgetter(*(name for name in JobColumns._fields if name not in ("task", "meta")))
 _MAX_CACHED = 1_000  # encoders
 
 
@@ -66,17 +68,7 @@ class CallEncoder:
         self._settings = current
         dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
         self._dumper: Dumper = dumper(callable, current.max_payload)
-        self.columns = columns = JobColumns(
-            options.queue,
-            options.priority,
-            options.run_at,
-            options.delay,
-            options.max_attempts,
-            options.timeout,
-            options.executor,
-            _task_of(callable),
-            meta_text(options.meta),
-        )
+        self.columns = columns = JobColumns(*_option_columns(options), _task_of(callable), meta_text(options.meta))
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
         self.statement = "enqueue"

@@ -25,7 +25,7 @@ _CELLS = {
     "enqueue_controlled": (*NO_FLOW.columns(checked=False), "lane", "cost"),
     "enqueue_checked": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
 }
-OWN_COLUMNS = frozenset({"queue", "priority", "max_attempts", "timeout", "executor", "task", "meta"})
+OWN_COLUMNS = frozenset(JobColumns._fields) - {"run_at", "delay"}
 """The columns of a job that a schedule has columns for."""
 
 
