@@ -68,7 +68,9 @@ class CallEncoder:
         self._settings = current
         dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
         self._dumper: Dumper = dumper(callable, current.max_payload)
-        self.columns = columns = JobColumns(*_option_columns(options), _task_of(callable), meta_text(options.meta))
+        self.columns = columns = JobColumns._make(
+            (*_option_columns(options), _task_of(callable), meta_text(options.meta))
+        )
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
         self.statement = "enqueue"
