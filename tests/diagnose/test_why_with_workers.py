@@ -158,7 +158,7 @@ def test_what_is_paused_is_said(database_url: str, conn: psycopg.Connection) -> 
     with work(database_url) as running:
         job = enqueue(conn, tasks.nothing).id
         wait_for(conn, f"(SELECT held = 'task' FROM pgjobs.jobs WHERE id = {job})", log=lambda: running.output)
-        assert why(conn, job).next_step == "Let the task go on: `pgjobs tasks resume tests.support.tasks:nothing`."
+        assert why(conn, job).next_step == "Resume the task: `pgjobs tasks resume tests.support.tasks:nothing`."
         pause_everything(conn)
         assert [why(conn, job).reason, why(conn, job).also[0].name] == ["everything_paused", "task_paused"]
 
