@@ -69,7 +69,7 @@ def test_others_and_operators_keep_theirs(conn: Connection) -> None:
     assert states(conn) == {"letters": "active", "mine": "active"}
 
 
-def test_a_name_of_somebody_else_is_not_taken(conn: Connection, caplog: pytest.LogCaptureFixture) -> None:
+def test_schedule_of_another_owner_is_not_taken_over(conn: Connection, caplog: pytest.LogCaptureFixture) -> None:
     admin.add_schedule(conn, "a", "0 9 * * *", tasks.tidy)
     Declaration("mail").send_heartbeat(conn, of("mail", b="0 9 * * *"))
     shop = Declaration("shop")
@@ -78,8 +78,8 @@ def test_a_name_of_somebody_else_is_not_taken(conn: Connection, caplog: pytest.L
 
     assert {row.cron for row in admin.list_schedules(conn)} == {"0 9 * * *"}
     assert [record.message.partition(" is not")[0] for record in caplog.records if record.levelname == "ERROR"] == [
-        "the schedule a of shop",
-        "the schedule b of shop",
+        "schedule a of shop",
+        "schedule b of shop",
     ]
 
 
