@@ -50,7 +50,7 @@ def enqueue(
 
     Raises:
         EnqueueError: the job is refused, and nothing was written: `conn` is of another kind, the arguments do not fit
-            the callable, can not be pickled, are too large, or make no key; or it is to wait for a job that there is
+            the callable, cannot be pickled, are too large, or make no key; or it is to wait for a job that there is
             not.
         DuplicateJobError: another job has its unique key, and `on_conflict="raise"`; nothing was written.
         SchemaError: the database has no tables of pgjobs.
@@ -139,7 +139,7 @@ async def _enqueue_many_async(
 
 
 def _steps(encoder: CallEncoder, chunks: Iterator[RowValues]) -> Iterator[Step]:
-    """Give the statements, by their names, with their cells."""
+    """Return the statements, by their names, with their cells."""
     keys = encoder.keys
     if keys is not None and keys.is_unique:
         # Two callers with the same keys in different orders would wait for each other, from one statement to another.
@@ -163,7 +163,7 @@ _enqueue_many_async.__qualname__ = "enqueue_many"
 
 
 def _chunks(encoder: CallEncoder, items: Iterator[Any]) -> Iterator[RowValues]:
-    """Give the cells of one statement after another.
+    """Return the cells of one statement after another.
 
     Each item is pickled before the next one is read: a generator may yield the same object again, changed.
 
@@ -224,8 +224,8 @@ def _arguments(item: object) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
             return (), {**item}
         if type(item).__name__ == "Row" and isinstance(item, Sequence):  # SQLAlchemy's, which is not quite a tuple
             return tuple(item), {}
-    except Exception as error:  # a class of somebody's may raise whatever it likes
-        raise EnqueueError(f"its {type(item).__name__} can not be read, it raises {type(error).__name__}.") from error
+    except Exception as error:  # the caller's class may raise anything
+        raise EnqueueError(f"its {type(item).__name__} cannot be read, it raises {type(error).__name__}.") from error
     raise EnqueueError(
         f"it is a {type(item).__name__}, and each item is a tuple of arguments, also when there is but one: (42,)."
     )

@@ -110,7 +110,7 @@ def test_arguments_that_do_not_fit_the_callable_are_refused(
     conn: psycopg.Connection, args: Any, kwargs: Any, reason: str
 ) -> None:
     said = refusal(lambda: enqueue(conn, send_receipt, *args, **kwargs))
-    assert said == f"tests.support.functions:send_receipt can not be called with these arguments: {reason}."
+    assert said == f"tests.support.functions:send_receipt cannot be called with these arguments: {reason}."
 
 
 @pytest.mark.parametrize(

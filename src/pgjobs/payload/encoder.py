@@ -130,7 +130,7 @@ class CallEncoder:
         """Return what `encode` does, for arguments that `fast_path` does not take."""
         mismatch = self._parameters.mismatch(args, kwargs)
         if mismatch:
-            raise EnqueueError(f"{self.columns.task} can not be called with these arguments: {mismatch}.")
+            raise EnqueueError(f"{self.columns.task} cannot be called with these arguments: {mismatch}.")
         payload = self._dumper.dump(args, kwargs)
         return payload, None if self._summarizer is None else self._summarizer(args, kwargs)
 
@@ -214,7 +214,7 @@ def _options_of(function: Callable[..., object]) -> JobOptions:
         raise
     except Exception as error:  # an unbound proxy, or an object whose attributes raise
         raise EnqueueError(
-            f"a {type(function).__name__} can not be enqueued, it raises {type(error).__name__} when it is asked what "
+            f"a {type(function).__name__} cannot be enqueued, it raises {type(error).__name__} when it is asked what "
             "it is: pass a function."
         ) from error
 
@@ -224,7 +224,7 @@ def _task_of(function: Callable[..., object]) -> str:
     name = task_name(function)
     if not name.isprintable():  # NUL and halves of surrogate pairs are not
         raise EnqueueError(
-            f"the name of this callable, {shorten_repr(name)}, has characters that can not be printed, so no worker "
+            f"the name of this callable, {shorten_repr(name)}, has characters that cannot be printed, so no worker "
             "finds it and no table shows it: give it another __module__ and __qualname__."
         )
     return name

@@ -6,7 +6,7 @@ They are for SQL, for other languages, and for those who want no pickles. Such a
     {"order_id": 1}              by name
     {"*": [1], "copy": true}     both
 
-What is called is the job's `task`. It has to be a function that declares it, so a row can not call anything else.
+What is called is the job's `task`. It has to be a function that declares it, so a row cannot call anything else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class JsonDumper:
     """Makes the payloads of one job's calls, of at most `limit` bytes.
 
     Raises:
-        EnqueueError: the job can not be found by its name, so a worker could not either.
+        EnqueueError: the job cannot be found by its name, so a worker could not either.
 
     """
 
@@ -111,8 +111,8 @@ def load_json(
     """Find the job of this name, and its arguments.
 
     Raises:
-        NotAllowedError: it is not on the allow-list; or it is no job that takes JSON.
-        PayloadError: the payload can not be read, or the arguments do not fit.
+        NotAllowedError: it is not on the allow-list; or it is not a job that takes JSON.
+        PayloadError: the payload cannot be read, or the arguments do not fit.
 
     """
     found: Any = find_job(task)
@@ -124,7 +124,7 @@ def load_json(
     args, kwargs = (whole, {}) if isinstance(whole, list) else (whole.pop(POSITIONAL, []), whole)
     if not isinstance(args, list):
         raise PayloadError(
-            f'the payload can not be loaded: "{POSITIONAL}" is a list of arguments, not {shorten_repr(args)}.'
+            f'the payload cannot be loaded: "{POSITIONAL}" is a list of arguments, not {shorten_repr(args)}.'
         )
     if found is None:
         module, _, name = task.partition(":")
@@ -137,5 +137,5 @@ def load_json(
         )
     mismatch = parameters_of(found).mismatch(tuple(args), kwargs)
     if mismatch:
-        raise PayloadError(f"{task} can not be called with these arguments: {mismatch}.")
+        raise PayloadError(f"{task} cannot be called with these arguments: {mismatch}.")
     return found, tuple(args), kwargs

@@ -51,7 +51,7 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     Options that were changed for this enqueue are left out: they are stored in the job's row.
 
     Raises:
-        EnqueueError: something in it can not be pickled, a worker could not import it, or it is too large.
+        EnqueueError: something in it cannot be pickled, a worker could not import it, or it is too large.
 
     """
     target: Callable[..., Any] = callable.base if isinstance(callable, Job) else callable
@@ -90,7 +90,7 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
     only what is on it is imported and called, and `task` has to be on it as well. `pickles`: whether there may be any.
 
     Raises:
-        PayloadError: it can not be read here, for whatever reason: one line that says why.
+        PayloadError: it cannot be read here, for whatever reason: one line that says why.
 
     """
     try:
@@ -164,17 +164,17 @@ def _why_not_loaded(error: BaseException) -> str:
     reason = _reason(error)
     if isinstance(error, ModuleNotFoundError):
         return (
-            f"the payload can not be loaded: {reason}. Is the code of this job installed where the worker runs, and "
+            f"the payload cannot be loaded: {reason}. Is the code of this job installed where the worker runs, and "
             "at the same version?"
         )
     if isinstance(error, ImportError | AttributeError):
         return (
-            f"the payload can not be loaded: {reason}. Was it moved or renamed after the job was enqueued? Then add "
+            f"the payload cannot be loaded: {reason}. Was it moved or renamed after the job was enqueued? Then add "
             "the old name to its aliases=, and start workers with --import."
         )
     if isinstance(error, pickle.UnpicklingError | EOFError | ValueError | IndexError | KeyError | TypeError):
-        return f"the payload can not be loaded, it is damaged or was made by other code: {reason}"
-    return f"the payload can not be loaded: {reason}"
+        return f"the payload cannot be loaded, it is damaged or was made by other code: {reason}"
+    return f"the payload cannot be loaded: {reason}"
 
 
 # -- What is refused, and why ----------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _dump_by_value(call: _Parts, error: Exception) -> bytes:
 
 @cache
 def _by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
-    """Give cloudpickle's `dumps`, for functions and classes: open files are refused, where it would copy them."""
+    """Return cloudpickle's `dumps`, for functions and classes: open files are refused, where it would copy them."""
     pickler: Any = cloudpickle.Pickler
 
     class Pickler(pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -211,7 +211,7 @@ def _by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
 
 
 def _advice(error: Exception) -> str:
-    """Say how what has no name could travel; for other errors there is no such way."""
+    """Return how a function without a name could travel; empty for other errors."""
     text = str(error)
     if "<locals>" in text or "<lambda>" in text or "local object" in text:
         return " Define it at the top level of a module, or install pgjobs-runner[cloudpickle] to send it by value."
@@ -229,8 +229,8 @@ def _refusal(
         try:
             dumps(value, PROTOCOL)
         except Exception as own:
-            return EnqueueError(f"{what} of {name} can not be pickled: {_reason(own)}.{advice}")
-    return EnqueueError(f"{name} and its arguments can not be pickled: {_reason(error)}.{advice}")
+            return EnqueueError(f"{what} of {name} cannot be pickled: {_reason(own)}.{advice}")
+    return EnqueueError(f"{name} and its arguments cannot be pickled: {_reason(error)}.{advice}")
 
 
 def _parts(
@@ -292,7 +292,7 @@ def _globals(payload: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _reason(error: BaseException) -> str:
-    """Give another library's message in one line, with its kind."""
+    """Return another library's message in one line, with its kind."""
     try:
         text = " ".join(str(error).split())
     except BaseException:  # the __str__ of a foreign exception may raise anything

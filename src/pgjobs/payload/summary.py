@@ -58,7 +58,7 @@ class Summarizer:
         """Whether a summary is the name and the arguments by position as they are given, and nothing else."""
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-        """Give the summary of a call, in one line of 200 characters at most; it never raises."""
+        """Return the summary of a call, in one line of 200 characters at most; it never raises."""
         try:
             if self._args or self._kwargs:
                 args, kwargs = self._args + args, {**self._kwargs, **kwargs}
@@ -82,7 +82,7 @@ def _is_secret(name: str) -> bool:
 
 
 def is_secret(name: str) -> bool:
-    """Say whether something of this name is better not shown: `password`, `api_key`, `authToken`, `X-Api-Key`."""
+    """Return True if something of this name is better not shown: `password`, `api_key`, `authToken`, `X-Api-Key`."""
     return _is_secret(name[:100])
 
 

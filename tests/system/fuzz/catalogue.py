@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 LIMIT = 200  # characters of a message on the page
 # What differs between machines, and between versions of Python, of PostgreSQL and of libpq.
 DIFFERS = [
-    (re.compile(r"(can not be pickled|can not be loaded, it is damaged or was made by other code): .*"), r"\1: …"),
-    (re.compile(r"(the payload can not be loaded): (?!ModuleNotFound).*"), r"\1: …"),
+    (re.compile(r"(cannot be pickled|cannot be loaded, it is damaged or was made by other code): .*"), r"\1: …"),
+    (re.compile(r"(the payload cannot be loaded): (?!ModuleNotFound).*"), r"\1: …"),
     (re.compile(r"(cannot connect to [^:]+:1/d): .*?(\. A password.*)?$"), r"\1: …\2"),
     (re.compile(r" object at 0x[0-9a-f]+"), " object"),
     (re.compile(r"(Invalid value for [^:]+): .*?(\. See )"), r"\1: …\2"),

@@ -316,7 +316,7 @@ def test_a_coroutine_can_not_end_the_event_loop(ended: Ended, name: str) -> None
 def test_a_payload_that_can_not_be_loaded_is_an_outcome(ended: Ended, executor: str, name: str, reason: str) -> None:
     row = ended.row(executor, name)
     assert row["status"] == "failed"
-    assert row["error"].startswith("PayloadError: the payload can not be loaded")
+    assert row["error"].startswith("PayloadError: the payload cannot be loaded")
     assert reason in row["error"]
 
 

@@ -107,7 +107,7 @@ def _shape(sql: str, columns: JobColumns, values: Mapping[str, Any]) -> tuple[st
 
 
 def _is_plain(columns: JobColumns) -> bool:
-    """Say whether they are the same bytes for every connection, whatever its encoding, and more than once of use."""
+    """Return True if they are the same bytes for every connection, whatever its encoding, and more than once of use."""
     return (
         columns.run_at is None
         and columns.meta is None
@@ -116,7 +116,7 @@ def _is_plain(columns: JobColumns) -> bool:
 
 
 def _prepared_name(conn: Any, learnt: _Learnt, values: Mapping[str, Any]) -> bytes | None:
-    """Give the name of the prepared statement; None: the cursor has to be used."""
+    """Return the name of the prepared statement; None: the cursor has to be used."""
     name, summary = _names(conn).get(learnt.key), values["summary"]
     if name is None or not (summary is None or summary.isascii()):
         return None
@@ -133,7 +133,7 @@ def _send(conn: Any, name: bytes, learnt: _Learnt, values: Mapping[str, Any]) ->
 
 
 def _names(conn: Any) -> dict[Any, bytes]:
-    """Give psycopg's table of the statements that are prepared on this connection."""
+    """Return psycopg's table of the statements that are prepared on this connection."""
     if not _NEEDED or conn.prepare_threshold is None or not hasattr(conn, "_start_query"):
         return {}
     names: dict[Any, bytes] = getattr(getattr(conn, "_prepared", None), "_names", {})

@@ -41,7 +41,7 @@ def find(module: str, name: str, may_look_into: Callable[[type, str], bool]) -> 
 
 
 def is_dunder(name: str) -> bool:
-    """Say whether it is a name of Python's own, such as `__class__`."""
+    """Return True if it is a name of Python's own, such as `__class__`."""
     return name.startswith("__") and name.endswith("__")
 
 
@@ -60,7 +60,7 @@ def may_run(task: str, allow: AllowList) -> bool:
 
 
 def home_of(found: Any) -> str:
-    """Give `module:qualname` of what was found by another name, perhaps."""
+    """Return `module:qualname` of what was found by another name, perhaps."""
     if isinstance(found, ModuleType):
         return f"{found.__name__}:"
     named = found if hasattr(found, "__qualname__") else type(found)

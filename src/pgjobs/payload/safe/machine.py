@@ -71,7 +71,7 @@ class Machine(pickle._Unpickler):
                 _, below, more = self._nested.get(id(item), (None, 1, len(item)))
                 depth, weight = max(depth, below + 1), weight + more
         if depth > _DEEPEST or weight > _HEAVIEST:
-            raise PayloadError("the payload can not be loaded: its tuples are too deep in one another.")
+            raise PayloadError("the payload cannot be loaded: its tuples are too deep in one another.")
         if nested:
             self._nested[id(made)] = (made, depth, weight)
 
@@ -155,7 +155,7 @@ class Machine(pickle._Unpickler):
 
     @abstractmethod
     def set_state(self, target: Any, state: Any) -> None:
-        """Give an object its state, or refuse it; this payload has made it."""
+        """Return an object its state, or refuse it; this payload has made it."""
 
     # For each of the 256 bytes.
     dispatch: ClassVar[Any] = (

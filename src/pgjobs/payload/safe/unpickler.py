@@ -5,8 +5,8 @@ stack. With an allow-list each of these steps is looked at before it is taken:
 
 - A name is resolved if it is on the list, or a plain type of values (see `values`).
 - Called is what was resolved so; a type of values only with the arguments that `pickle` itself gives it.
-- Changed is what this payload has made, and nobody else holds: never a class, a function, a job, or what was found in a
-  module, for others use that too.
+- Changed is what this payload has made, and nothing else refers to: never a class, a function, a job, or what was found
+  in a module, for others use that too.
 
 What a list does not do: it says what may be called, not with which arguments, nor how much memory or time it takes. For
 that there are signatures, and child processes with a limit.
@@ -47,9 +47,9 @@ def loads(payload: bytes, allow: AllowList) -> tuple[Any, Any, Any]:
     """
     whole = _Unpickler(payload, allow).load()
     if type(whole) is not tuple or len(whole) != 3 or type(whole[1]) is not tuple or type(whole[2]) is not dict:
-        raise PayloadError("the payload can not be loaded: it is no callable with its arguments.")
+        raise PayloadError("the payload cannot be loaded: it is no callable with its arguments.")
     if any(type(name) is not str for name in whole[2]):
-        raise PayloadError("the payload can not be loaded: the name of an argument is no string.")
+        raise PayloadError("the payload cannot be loaded: the name of an argument is no string.")
     called = unwrap(whole[0], methods=False).function
     if not is_permitted(called, allow):  # a type of values, for example
         raise NotAllowedError(not_allowed(home_of(called)))
@@ -173,7 +173,7 @@ class _Unpickler(Machine):
         return self._keep(kind, *_make(kind.__new__, (kind, *args), kwargs))
 
     def _keep(self, maker: Any, made: Any, holders: int) -> Any:
-        """Note a new object that nobody else holds: it may be given its state and its items."""
+        """Note a new object that nothing else refers to: it may be given its state and its items."""
         if isinstance(made, tuple):
             self.measure(made)
         if not isinstance(made, _NEVER_CHANGED) and (_makes_new_ones(maker) or holders <= _ALONE):
@@ -212,11 +212,11 @@ def _make(make: Callable[..., Any], args: _Args, kwargs: dict[str, Any]) -> tupl
     return made, sys.getrefcount(made)
 
 
-_ALONE = _make(object, (), {})[1]  # what is counted when nobody else does
+_ALONE = _make(object, (), {})[1]  # the count if nothing else refers to it
 
 
 def _makes_new_ones(maker: Any) -> bool:
-    """Say whether each call gives a new object, for sure: a class whose `__new__` is that of a built-in type.
+    """Return True if each call gives a new object, for sure: a class whose `__new__` is that of a built-in type.
 
     Others may give one that is there already: a member of an Enum, or one out of a cache.
     """

@@ -64,12 +64,12 @@ def _path(args: tuple[Any, ...]) -> bool:
 
 
 def is_zone(args: tuple[Any, ...]) -> bool:
-    """Say whether `ZoneInfo._unpickle` may be called so."""
+    """Return True if `ZoneInfo._unpickle` may be called so."""
     return _of(str, (int, bool))(args) and _ZONE.fullmatch(args[0]) is not None
 
 
 def is_uuid_state(state: object) -> bool:
-    """Say whether a UUID may be given this state."""
+    """Return True if a UUID may be given this state."""
     return (
         type(state) is dict
         and state.keys() <= {"int", "is_safe"}
@@ -80,7 +80,7 @@ def is_uuid_state(state: object) -> bool:
 
 
 def is_partial_state(state: object, func: object) -> bool:
-    """Say whether a partial of `func` may be given this state: arguments alone, no other function, no attributes."""
+    """Return True if a partial of `func` may be given this state: arguments alone, no other function, no attributes."""
     return (
         type(state) is tuple
         and len(state) == 4
