@@ -70,7 +70,7 @@ def test_a_worker_may_be_killed_at_any_statement(
     env = environment(database_url, f"worker:{when}:{number}:{mark}")
     with work(database_url, "-q", "default:4", *QUICK, ready=False, env=env) as running:
         finish(conn)
-        # One that dies right after it has registered is known to nobody, until it is found silent.
+        # One that dies right after it has registered is unknown to all others, until it is found silent.
         wait_until(lambda: scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 1)
         assert running.stop() == 0
     check(conn)

@@ -63,6 +63,6 @@ def test_a_configuration_survives_the_way_to_the_worker_process(
         {"rescue_after": 9},
     ],
 )
-def test_a_configuration_that_can_not_work_is_refused(changes: dict[str, Any]) -> None:
+def test_configuration_that_cannot_work_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         WorkerConfig("postgresql://a", **changes)

@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker holds after it claimed: good for one outcome, as long as nobody has taken the job back."""
+    """What a worker holds after it claimed: valid for one outcome, as long as the job was not rescued."""
 
     job: int
     claims: int
@@ -40,12 +40,12 @@ class Model:
         return sorted(number for number, job in self.jobs.items() if job.status == "queued" and job.due)
 
     def holds(self, claim: Claim) -> bool:
-        """Say whether an outcome of this claim counts."""
+        """Return True if an outcome of this claim counts."""
         job = self.jobs[claim.job]
         return job.status == "running" and (job.claims, job.worker) == (claim.claims, claim.worker)
 
     def completed(self, claim: Claim) -> bool:
-        """Say whether it was this claim that completed the job: to say so again does no harm."""
+        """Return True if it was this claim that completed the job: a repetition does no harm."""
         job = self.jobs[claim.job]
         return job.status == "completed" and (job.claims, job.worker) == (claim.claims, claim.worker)
 

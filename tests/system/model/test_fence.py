@@ -19,7 +19,7 @@ from tests.support.rows import row_of
 
 
 def settled(outcome: Outcome) -> Any:
-    """Give what writes this outcome, and tells of what it did not match."""
+    """Return what writes this outcome, and tells of what it did not match."""
 
     def answer(cursor: psycopg.Cursor[Any], worker: int, claim: Claim) -> list[int]:
         return [stale.id for stale in settle(cursor, worker, "here", [(claim, outcome)])]
@@ -94,7 +94,7 @@ def test_a_claim_does_not_wait_for_another_one(database_url: str, conn: psycopg.
         assert (len(taken), others) == (2, jobs - taken)
 
 
-def test_a_worker_that_was_taken_for_dead_claims_nothing(conn: psycopg.Connection) -> None:
+def test_worker_considered_dead_claims_nothing(conn: psycopg.Connection) -> None:
     worker = register(conn, [QueueSlots("default")])
     enqueue(conn, tasks.nothing)
     conn.execute("DELETE FROM pgjobs.workers")

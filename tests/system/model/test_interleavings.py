@@ -1,8 +1,8 @@
-"""Two transactions on one job, stepped by hand, in both orders: whoever comes second sees what the first has done.
+"""Two transactions on one job, stepped by hand, in both orders: the second sees what the first has done.
 
 For each pair of actions, from each state that a job can be in: the first acts and does not commit, the second acts (and
 waits, if it has to), then the first commits or rolls back. What is in the tables in the end has to be what one of the
-two orders gives when nobody runs beside the other. Who passes over what is locked may be left without anything to do.
+two orders gives when neither runs beside the other. A statement that skips locked rows may find nothing to do.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Stage:
         self.look.execute(STATES[state].encode())
 
     def state(self) -> State:
-        """Give what matters of the tables; when something happened does not."""
+        """Return what matters of the tables; when something happened does not."""
         jobs = self.look.execute(
             "SELECT status, attempt, claims, max_attempts, CASE status WHEN 'running' THEN worker_id END, "
             "jsonb_array_length(errors), cancel_reason FROM pgjobs.jobs ORDER BY id"
@@ -118,11 +118,11 @@ class Stage:
             "SELECT id FROM pgjobs.jobs AS j WHERE status = 'running' "
             "AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = j.worker_id)"
         ).fetchall()
-        assert not stranded, "it runs, and nobody will look for it"
+        assert not stranded, "it runs, and no worker will look for it"
         return (*jobs, "letters", *letters)
 
     def alone(self, state: str, *actions: Action) -> State:
-        """Give what these actions lead to, one after the other."""
+        """Return what these actions lead to, one after the other."""
         self.set(state)
         for action in actions:
             with self.one.transaction():
@@ -130,7 +130,7 @@ class Stage:
         return self.state()
 
     def side_by_side(self, state: str, first: Action, second: Action, *, commit: bool) -> State:
-        """Give what they lead to when the second acts before the first has committed, or has rolled back."""
+        """Return what they lead to when the second acts before the first has committed, or has rolled back."""
         self.set(state)
         errors: list[BaseException] = []
 
@@ -150,7 +150,7 @@ class Stage:
             if not commit:
                 raise psycopg.Rollback
         thread.join(10)
-        assert not thread.is_alive(), "the second one waits for ever"
+        assert not thread.is_alive(), "the second one waits forever"
         assert not errors, errors[0]
         return self.state()
 

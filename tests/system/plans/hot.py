@@ -26,7 +26,7 @@ class Hot:
     """What must narrow the index scan, in EXPLAIN's words: what is left to a filter is read in vain."""
     parameters: dict[str, Any] = field(default_factory=dict)
     connection: str = "hot"
-    """Who runs it: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
+    """The connection it runs on: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
     rows: int = BATCH
     """So many rows it gives, where the table is not empty."""
     returns: bool = True

@@ -33,7 +33,7 @@ STRAGGLERS = timedelta(seconds=0.5)
 
 @pytest.fixture
 def dependency(tmp_path: Path) -> Path:
-    """Give the file with what the dependency does: well."""
+    """Return the file with what the dependency does: well."""
     path = tmp_path / "dependency"
     path.write_text("well")
     return path

@@ -1,4 +1,4 @@
-"""A queue may keep nothing of what completes; whatever else becomes of its jobs is kept."""
+"""A queue may keep nothing of what completes; other outcomes of its jobs are kept."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def aging_frontier(aging: float) -> ClaimCursor:
 
 
 @given(CHANGES, COSTS, st.sampled_from([0.5, 10, 70, 1e6]))
-def test_no_due_row_is_overlooked_for_ever(
+def test_no_due_row_is_overlooked_forever(
     changes: list[tuple[str, int, Any]], costs: list[float], aging: float
 ) -> None:
     table, cursor, now, cost = AgingTable(), aging_frontier(aging), 0.0, cycle(costs)
@@ -94,7 +94,7 @@ def test_an_aging_that_is_set_and_taken_back_all_the_time_loses_nothing(
 
 @pytest.mark.parametrize("aging", [None, 10.0])
 def test_a_flood_of_the_first_priority_lets_the_last_one_through_only_with_aging(aging: float | None) -> None:
-    """More comes than can be done, for ever: ten a second, of which five are claimed."""
+    """More comes than can be done, forever: ten a second, of which five are claimed."""
     table, cursor = AgingTable(), ClaimCursor()
     cursor.aging = None if aging is None else timedelta(seconds=aging)
     late = (9, NOW, 0)

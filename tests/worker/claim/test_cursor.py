@@ -52,7 +52,7 @@ COSTS = st.lists(st.sampled_from([SLICE / 10, SLICE / 2, SLICE * 3]), min_size=1
 
 
 @given(CHANGES, COSTS)
-def test_no_due_row_is_overlooked_for_ever(changes: list[tuple[str, int, Any]], costs: list[float]) -> None:
+def test_no_due_row_is_overlooked_forever(changes: list[tuple[str, int, Any]], costs: list[float]) -> None:
     """Rows may come in any place, also behind the frontier; claims find them all, whatever the sweeps cost."""
     table, cursor, now, cost = Table(), ClaimCursor(), 0.0, cycle(costs)
     for kind, first, second in changes:
@@ -84,7 +84,7 @@ def test_where_sweeps_are_quick_each_takes_the_first_rows_of_all(changes: list[t
             assert claimed == min(first, len(before))
 
 
-def test_sweeps_look_back_two_seconds_however_dear_they_are() -> None:
+def test_sweeps_look_back_two_seconds_however_slow_they_are() -> None:
     """Each costs more than a slice should, as on a busy machine; a row that commits a second late must not wait."""
     table, cursor, now = Table(), ClaimCursor(), 0.0
     for _ in range(200):
@@ -175,7 +175,7 @@ def test_sweeps_take_a_twentieth_of_the_time(cost: float) -> None:
 
 def test_among_dead_rows_sweeps_go_back_slice_by_slice_and_every_second_one_looks_at_what_is_recent() -> None:
     """Ten minutes of dead rows, each second of which costs a sweep a millisecond."""
-    cursor, now, deepest, recent, dear = ClaimCursor(), 1.0, 0.0, 0, []
+    cursor, now, deepest, recent, costly = ClaimCursor(), 1.0, 0.0, 0, []
     for _ in range(1_500):
         clock = NOW + timedelta(seconds=now)
         look = cursor.start(now, clock)
@@ -185,11 +185,11 @@ def test_among_dead_rows_sweeps_go_back_slice_by_slice_and_every_second_one_look
         if cursor.sweeping:
             deepest = max(deepest, (clock - look.places[5][0]).total_seconds())
             recent += not until
-            dear.append(cost)
+            costly.append(cost)
         cursor.claimed({}, full=False, began=now, now=now + cost, clock=clock)
         now = max(now + cost, cursor.next_sweep) + 1e-6
     assert deepest > 86_400 * 365, "it got to the end"
-    assert 0.4 < recent / len(dear) < 0.6
-    settled = dear[50:]
+    assert 0.4 < recent / len(costly) < 0.6
+    settled = costly[50:]
     assert median(settled) <= 2 * SLICE
     assert max(settled) < 6 * SLICE, "all at once it would be 300"

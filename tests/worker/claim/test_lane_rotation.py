@@ -78,7 +78,7 @@ def test_a_walk_that_ended_before_its_time_goes_on_there_after_a_look_at_what_wa
     assert turns.start(1, worst=1, clock=NOW).ranges == first.ranges  # it was out of turn, and moved nothing
 
 
-def test_what_is_worse_than_plain_jobs_that_can_not_all_be_run_is_left_out() -> None:
+def test_what_is_worse_than_plain_jobs_that_cannot_all_be_run_is_left_out() -> None:
     assert [lane_range.priority for lane_range in LaneRotation().start(1, worst=3, clock=NOW).ranges] == [0, 1, 2, 3]
 
 
@@ -136,7 +136,7 @@ Claim = Callable[..., list[int]]
 
 @pytest.fixture
 def claim(database_url: str, worker: int) -> Iterator[Claim]:
-    """Give turns, and say which jobs got one."""
+    """Run the rotation once, and return the jobs that got one."""
     with connect_hot(database_url, application_name="turns") as hot:
 
         def claim(demand: int = 100, *, queue: str = "default", quantum: int = 100, last: str = FIRST) -> list[int]:
@@ -254,12 +254,12 @@ def test_what_a_job_costs_is_taken_from_the_tokens(conn: psycopg.Connection, cla
     assert conn.execute("SELECT round(tokens) FROM pgjobs.buckets").fetchall() == [(2.0,)]
 
 
-def test_a_dear_job_starts_with_one_token_and_the_others_wait_for_what_it_owes(
+def test_expensive_job_starts_with_one_token_and_others_wait_for_its_debt(
     conn: psycopg.Connection, claim: Claim
 ) -> None:
     conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 1, '1 second', 10)")
-    dear, cheap = wait_in_lane(conn, limit_key="k", cost=25), wait_in_lane(conn, limit_key="k")
-    assert claim() == [dear]
+    expensive, cheap = wait_in_lane(conn, limit_key="k", cost=25), wait_in_lane(conn, limit_key="k")
+    assert claim() == [expensive]
     assert conn.execute("SELECT round(tokens) FROM pgjobs.buckets").fetchall() == [(-15.0,)]
     conn.execute("UPDATE pgjobs.buckets SET at = at - interval '14 s'")
     assert claim() == []
@@ -267,14 +267,14 @@ def test_a_dear_job_starts_with_one_token_and_the_others_wait_for_what_it_owes(
     assert claim() == [cheap]
 
 
-def test_cheap_jobs_do_not_starve_a_dear_one_of_the_same_limit(conn: psycopg.Connection, claim: Claim) -> None:
+def test_cheap_jobs_do_not_starve_an_expensive_one_of_the_same_limit(conn: psycopg.Connection, claim: Claim) -> None:
     conn.execute("INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('k', 10, '1 second', 10)")
     for _ in range(30):
         wait_in_lane(conn, limit_key="k", tenant="cheap", priority=5)
     assert len(claim()) == 10
-    dear = wait_in_lane(conn, limit_key="k", tenant="dear", priority=0, cost=5)
+    expensive = wait_in_lane(conn, limit_key="k", tenant="expensive", priority=0, cost=5)
     conn.execute("UPDATE pgjobs.buckets SET at = at - interval '0.1 s'")
-    assert claim() == [dear]
+    assert claim() == [expensive]
 
 
 def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: str, conn: psycopg.Connection) -> None:
@@ -376,7 +376,7 @@ def test_a_first_job_that_is_held_holds_up_its_sequence(
     assert claim() == []
 
 
-def test_a_first_job_that_somebody_has_locked_is_not_passed_over(
+def test_a_first_job_that_another_transaction_locks_is_not_passed_over(
     database_url: str, conn: psycopg.Connection, claim: Claim
 ) -> None:
     first = wait_in_lane(conn, sequence="s")

@@ -1,4 +1,4 @@
-"""Limits with real workers: never more than they say, whoever is killed, and what code declares."""
+"""Limits with real workers: never exceeded, whatever is killed, and what code declares."""
 
 from __future__ import annotations
 

@@ -124,9 +124,7 @@ def test_what_was_fetched_ahead_and_takes_longer_than_before_is_shared(
     assert scalar(conn, "SELECT max(attempt) FROM pgjobs.jobs") == 1
 
 
-def test_what_was_fetched_ahead_and_can_not_start_is_left_to_others(
-    database_url: str, conn: psycopg.Connection
-) -> None:
+def test_prefetched_jobs_that_cannot_start_are_left_to_others(database_url: str, conn: psycopg.Connection) -> None:
     with work(database_url, "-q", "default:1", "--grace", 0) as hoarder:
         enqueue_many(conn, tasks.nothing, [(n,) for n in range(300)])
         wait_done(conn, log=lambda: hoarder.output)

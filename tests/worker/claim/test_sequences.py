@@ -92,7 +92,7 @@ def test_the_jobs_of_a_sequence_run_one_after_another_in_order_over_retries_and_
         ended = [each.job for each in found if each.what == "end"]
         assert set(ended) == set(begun)
         for before, after in pairwise(found):
-            assert before.what == "end" or after.job == before.job  # nobody begins while another one runs
+            assert before.what == "end" or after.job == before.job  # none begins while another one runs
 
 
 def test_a_failed_job_blocks_its_sequence_until_it_is_discarded_or_succeeds(
@@ -136,7 +136,7 @@ def test_a_cancelled_job_lets_its_sequence_go_on(conn: psycopg.Connection, datab
 # -- Jobs that wait for others ---------------------------------------------------------------------------------------
 
 
-def test_whoever_waits_runs_when_all_it_waits_for_have_completed_through_kills(
+def test_waiting_job_runs_when_all_it_waits_for_have_completed_through_kills(
     conn: psycopg.Connection, running: Work, notes: Notes
 ) -> None:
     with conn.transaction():
@@ -196,9 +196,7 @@ def _payload() -> bytes:
     return dump(len, ("x",), {})
 
 
-def test_a_job_that_has_ended_long_ago_is_waited_for_by_nobody(
-    conn: psycopg.Connection, database_url: str, notes: Notes
-) -> None:
+def test_job_that_ended_long_ago_is_not_waited_for(conn: psycopg.Connection, database_url: str, notes: Notes) -> None:
     done = enqueue(conn, tasks.step, "first")
     drain(database_url, env=notes.env)
     enqueue(conn, tasks.step.options(after=[done]), "second")
@@ -243,7 +241,7 @@ def test_a_queue_runs_no_more_than_its_limit_over_all_workers_through_kills(
 
 
 def _lives(begun: Note, running: Work) -> bool:
-    """Say whether the process that began it was not killed: what it ran ended with it."""
+    """Return True if the process that began it was not killed: what it ran ended with it."""
     return begun.pid in running.members()
 
 

@@ -1,4 +1,4 @@
-"""Unique keys while many enqueue the same, workers run, and some are killed; and what becomes of old keys."""
+"""Unique keys while many enqueue the same, workers run, and some are killed; and what happens to old keys."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ TWICE = """
 """
 
 
-def test_a_key_never_has_two_jobs_and_nobody_who_enqueues_many_is_in_a_deadlock(
-    database_url: str, conn: psycopg.Connection
-) -> None:
+def test_key_never_has_two_jobs_and_enqueue_many_never_deadlocks(database_url: str, conn: psycopg.Connection) -> None:
     command = [sys.executable, "-m", tasks_unique.__name__, database_url]
     looks = 0
     with work(database_url, "-q", "default:4", "--processes", "4", *QUICK) as running:
@@ -58,9 +56,7 @@ def test_a_key_never_has_two_jobs_and_nobody_who_enqueues_many_is_in_a_deadlock(
     assert told == len(printed), "what was told to be new is there, and has run"
 
 
-def test_keys_that_nobody_has_any_more_go_in_steps_and_the_others_stay(
-    database_url: str, conn: psycopg.Connection
-) -> None:
+def test_unused_keys_are_deleted_in_steps_and_others_stay(database_url: str, conn: psycopg.Connection) -> None:
     enqueue_many(conn, touch, [(n,) for n in range(2 * retention.KEYS + 10)])
     enqueue_many(conn, touch.options(unique=Unique("started:{number}", until="started")), [(n,) for n in range(3)])
     enqueue_many(conn, touch.options(unique=Unique("held:{number}", until=3600)), [(n,) for n in range(2)])

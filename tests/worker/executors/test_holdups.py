@@ -57,7 +57,7 @@ def test_the_answer_of_a_snoozed_attempt_repeated_does_not_match_the_next_one(co
             assert settle(cursor, worker, "here", [(second, RELEASED)]) == []
 
 
-def test_an_outcome_that_can_not_be_stored_spoils_neither_the_others_nor_its_job(conn: psycopg.Connection) -> None:
+def test_outcome_that_cannot_be_stored_affects_neither_others_nor_its_job(conn: psycopg.Connection) -> None:
     worker = register(conn, [QueueSlots("default")])
     jobs = [handle.id for handle in enqueue_many(conn, tasks.nothing, [()] * 3)]
     claims = [Claim(*claim_one(conn, worker)[0][:2]) for _ in jobs]
@@ -151,7 +151,7 @@ def test_a_lock_on_the_row_of_a_queue_holds_up_none_of_its_jobs(database_url: st
             wait_done(conn, 2.0, log=lambda: running.output)
 
 
-def test_nobody_is_taken_for_dead_before_the_server_has_been_up_for_long_enough(embedded_directory: Path) -> None:
+def test_no_worker_is_considered_dead_before_the_server_has_been_up_long_enough(embedded_directory: Path) -> None:
     with embedded_server(embedded_directory, durable=False) as server:
         migrate.upgrade(server.url)
         with psycopg.connect(server.url, autocommit=True) as conn:

@@ -74,7 +74,7 @@ def test_bytes_that_are_no_json_are_refused(answer: bytes) -> None:
         from_bytes(answer)
 
 
-def test_text_that_can_not_be_stored_is_mended() -> None:
+def test_text_that_cannot_be_stored_is_escaped() -> None:
     outcome = from_bytes(
         json.dumps(["Failed", {"error": "a\0b\nc" + "x" * 9999, "traceback": "\ud800" * 99_999}]).encode()
     )

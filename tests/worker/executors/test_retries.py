@@ -50,18 +50,18 @@ class Ran:
         }
 
     def row(self, name: str) -> dict[str, Any]:
-        """Give the job's row."""
+        """Return the job's row."""
         return row_of(self.conn, self.jobs[name].id)
 
     def letter(self, name: str) -> list[dict[str, Any]]:
-        """Give the errors of its dead letter."""
+        """Return the errors of its dead letter."""
         errors: list[dict[str, Any]] = scalar(
             self.conn, "SELECT errors FROM pgjobs.dead_jobs WHERE id = %s", [self.jobs[name].id]
         )
         return errors
 
     def delay(self, name: str) -> float:
-        """Give the seconds from the failure to the next attempt."""
+        """Return the seconds from the failure to the next attempt."""
         row = self.row(name)
         assert row["status"] == "queued"
         failed_at = datetime.fromisoformat(row["errors"][-1]["at"])
@@ -128,7 +128,7 @@ def test_with_one_attempt_the_first_failure_is_the_last(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("name", ["given up", "given up, a subclass", "not worth it"])
-def test_an_error_that_no_retry_can_mend_fails_at_once(ran: Ran, name: str) -> None:
+def test_error_that_no_retry_can_fix_fails_at_once(ran: Ran, name: str) -> None:
     row = ran.row(name)
     assert (row["status"], row["attempt"], row["max_attempts"]) == ("failed", 1, 5)
     assert len(ran.letter(name)) == 1
@@ -189,7 +189,7 @@ def test_what_is_due_again_at_once_is_run_again_by_the_same_worker(database_url:
     assert states(conn) == {"completed": 80}
 
 
-def test_an_error_that_the_database_can_not_store_is_an_outcome(server: Server) -> None:
+def test_error_that_the_database_cannot_store_is_an_outcome(server: Server) -> None:
     url = server.create(migrated=False)
     name = url.rpartition("/")[2].partition("?")[0]
     with psycopg.connect(server.url, autocommit=True) as admin:

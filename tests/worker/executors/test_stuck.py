@@ -1,4 +1,4 @@
-"""Jobs that do not stop when their time is up: their worker process is replaced, and nobody else suffers."""
+"""Jobs that do not stop when their time is up: their worker process is replaced, and no other job suffers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ONCE: dict[str, Any] = {"max_attempts": 1, "timeout": 0.3}
 
 @dataclass
 class Stuck:
-    """What became of the jobs of two workers: one with a stuck thread, one whose event loop was blocked."""
+    """What happened to the jobs of two workers: one with a stuck thread, one whose event loop was blocked."""
 
     conn: psycopg.Connection
     jobs: dict[str, int]
 
     def row(self, name: str) -> dict[str, Any]:
-        """Give the job's row."""
+        """Return the job's row."""
         return row_of(self.conn, self.jobs[name])
 
 

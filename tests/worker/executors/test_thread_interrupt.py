@@ -75,7 +75,7 @@ def test_who_comes_too_late_raises_in_no_other_job() -> None:
     first, second = claimed_job(1), claimed_job(2)
 
     class Late(ThreadInterrupt):
-        """Whose job ends just when somebody wants to raise in it."""
+        """A thread whose job ends just when another thread raises in it."""
 
         looks = 0
 

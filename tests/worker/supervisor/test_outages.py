@@ -72,7 +72,7 @@ def test_what_a_claim_took_whose_answer_was_lost_is_handed_back(database_url: st
 def test_what_is_claimed_under_another_number_than_it_runs_is_handed_back(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    """A failover may forget a retry and the claim after it: nobody would ever acknowledge the claim before."""
+    """A failover may forget a retry and the claim after it: no worker would ever acknowledge the claim before."""
     job = enqueue(conn, tasks.nap, 1.0).id
     with work(database_url, "-q", "default:2") as running:
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'running')", log=lambda: running.output)
@@ -197,7 +197,7 @@ def test_after_a_failover_a_job_is_not_taken_for_the_lost_one_that_had_its_id(bi
 
 
 def test_what_ended_during_a_failover_is_acknowledged_however_long_that_took(binaries: Path) -> None:
-    """A worker process that is replaced for it has more time than the grace, because nobody asked it to hurry."""
+    """A worker process that is replaced for it has more time than the grace, because it was not asked to hurry."""
     with folder() as (place, account):
         cluster = make_template(binaries, place, account)
         options = ("-q", "default:1", "--processes", 4, "--grace", 0.5)

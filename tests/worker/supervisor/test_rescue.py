@@ -73,7 +73,7 @@ def test_without_its_supervisor_a_worker_finishes_what_it_can_and_stops(
         running.signal(signal.SIGKILL)
         wait_until(lambda: not is_alive(member), 10)
         assert row_of(conn, short)["status"] == "completed"
-        assert row_of(conn, long)["status"] == "running"  # nobody could give it back after the process's end
+        assert row_of(conn, long)["status"] == "running"  # no process could give it back after the end of this one
         assert scalar(conn, "SELECT count(*) FROM seen WHERE ended IS NOT NULL") == 1
 
 
@@ -148,7 +148,7 @@ def test_a_job_that_left_a_forked_process_does_not_hold_up_the_replacement_of_it
         assert states(conn) == {"completed": 2}
 
 
-def test_a_supervisor_that_can_not_start_a_process_tries_again(database_url: str, conn: psycopg.Connection) -> None:
+def test_supervisor_that_cannot_start_a_process_tries_again(database_url: str, conn: psycopg.Connection) -> None:
     with work(database_url) as running:
         limits = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
@@ -169,7 +169,7 @@ def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: ps
     assert row["errors"][0]["error"] == "its worker 4711 is no longer known"
 
 
-SOON = 0.1  # seconds: nobody is taken for dead before the server has been up for so long
+SOON = 0.1  # seconds that the server must be up before a worker is considered dead
 
 
 def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
@@ -186,7 +186,7 @@ def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(
     assert count(conn, "workers") == 0
 
 
-def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
+def test_no_worker_is_considered_dead_until_the_heartbeat_is_connected_again(
     database_url: str, conn: psycopg.Connection
 ) -> None:
     """The heart and the caretaker each find out for themselves that an outage is over."""
@@ -216,10 +216,10 @@ def test_nobody_is_taken_for_dead_until_the_heart_is_connected_again(
     proxy.close()
 
 
-def test_when_the_servers_clock_leaps_only_who_stays_silent_is_taken_for_dead(
+def test_when_the_servers_clock_jumps_only_silent_workers_are_considered_dead(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    """Until the next beat everybody has been silent for as long as it leapt."""
+    """Until the next heartbeat all workers seem silent for as long as it jumped."""
     ours, gone = put_worker(conn, {"default": 1}), list[int]()
     stranger = put_worker(conn, {"default": 1})
     leap = "UPDATE pgjobs.workers SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE id = %s"

@@ -1,4 +1,4 @@
-"""History is made ahead and let go by days, by whoever comes first, and nobody waits for it."""
+"""History is created ahead and dropped by days, by the first supervisor, and no other waits for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TODAY = "(now() AT TIME ZONE 'UTC')::date"
 
 
 def make_days(conn: Connection, *ago: int) -> None:
-    """Make days of history, each with a job in it, and leave it to retention what becomes of them."""
+    """Make days of history, each with a job in it, and leave the rest to retention."""
     for days in ago:
         conn.execute(f"SELECT pgjobs.create_history_partition({TODAY} - {days})".encode())
         put_finished(conn, days)
@@ -59,14 +59,14 @@ def keep(conn: Connection, days: int | None, *, letters: int | None = None) -> N
 
 
 def apply(conn: Connection) -> None:
-    """Take a turn, whoever had the last one."""
+    """Take a turn, whichever worker had the last one."""
     conn.execute("UPDATE pgjobs.retention SET applied_at = NULL")
     Retention().work(conn, lambda: False)
 
 
 @contextmanager
 def another(url: str) -> Iterator[Connection]:
-    """A connection of somebody else, in a transaction."""
+    """Another connection, in a transaction."""
     with psycopg.connect(url) as connection:
         yield connection
         connection.rollback()
@@ -80,7 +80,7 @@ def test_whole_days_go_when_all_in_them_is_older_than_what_is_kept(conn: Connect
     assert count(conn, "jobs") == 2
 
 
-def test_for_ever_is_for_ever_and_so_it_is_where_nothing_is_said(conn: Connection) -> None:
+def test_history_without_a_setting_or_set_to_forever_is_kept(conn: Connection) -> None:
     make_days(conn, 400, 40)
     old = put_finished(conn, 399)
     keep(conn, None)
@@ -116,7 +116,7 @@ def test_many_at_once_do_it_once(conn: Connection, database_url: str, caplog: py
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_a_turn_is_taken_once_in_a_while_by_whoever_comes_first(conn: Connection) -> None:
+def test_turn_is_taken_once_in_a_while_by_the_first_worker(conn: Connection) -> None:
     apply(conn)
     make_days(conn, 9)
     Retention().work(conn, lambda: False)
@@ -135,9 +135,7 @@ def test_who_looks_again_at_once_finds_nothing_to_do(conn: Connection) -> None:
     assert days_of(conn)[0] == 9
 
 
-def test_a_day_that_somebody_reads_is_left_for_later_and_does_not_stop_the_others(
-    conn: Connection, database_url: str
-) -> None:
+def test_day_that_is_being_read_is_left_for_later_and_does_not_stop_others(conn: Connection, database_url: str) -> None:
     make_days(conn, 11, 10, 9)
     with another(database_url) as reader:
         reader.execute(f"SELECT FROM {part(conn, 10)}".encode())
@@ -147,9 +145,7 @@ def test_a_day_that_somebody_reads_is_left_for_later_and_does_not_stop_the_other
     assert days_of(conn)[0] == 0
 
 
-def test_while_somebody_reads_all_of_history_acknowledgements_wait_for_a_moment_only(
-    conn: Connection, database_url: str
-) -> None:
+def test_while_all_of_history_is_read_acknowledgements_wait_only_briefly(conn: Connection, database_url: str) -> None:
     make_days(conn, 12, 11, 10, 9)
     stop, waits = threading.Event(), []
 
@@ -165,7 +161,7 @@ def test_while_somebody_reads_all_of_history_acknowledgements_wait_for_a_moment_
         thread = threading.Thread(target=acknowledge)
         thread.start()
         try:
-            apply(conn)  # not those days, but the lock on all of history can not be had
+            apply(conn)  # not those days, but the lock on all of history is not available
         finally:
             stop.set()
             thread.join(20)
@@ -176,7 +172,7 @@ def test_while_somebody_reads_all_of_history_acknowledgements_wait_for_a_moment_
     assert days_of(conn)[0] == 0
 
 
-def test_what_can_not_be_dropped_is_told_and_does_not_stop_the_others(
+def test_day_that_cannot_be_dropped_is_logged_and_does_not_stop_others(
     conn: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_days(conn, 11, 10, 9)

@@ -39,7 +39,7 @@ def secret_url(database_url: str, conn: psycopg.Connection) -> Iterator[str]:
 
 
 def command_lines(pids: list[int]) -> list[str]:
-    """Give the command line of each process, as everybody on the machine can read it."""
+    """Return the command line of each process, as all users of the machine can read it."""
     return [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids]
 
 
@@ -51,7 +51,7 @@ def pgjobs(*arguments: str, env: dict[str, str]) -> str:
 
 
 def all_that_is_shown(conn: psycopg.Connection, env: dict[str, str]) -> str:
-    """Give what commands and tables show of all jobs and workers."""
+    """Return what commands and tables show of all jobs and workers."""
     ids = [str(row[0]) for row in conn.execute("SELECT id FROM pgjobs.jobs UNION SELECT id FROM pgjobs.dead_jobs")]
     shown = [pgjobs("status", "--json", env=env), pgjobs("dead", "list", "--json", env=env)]
     shown += [pgjobs("jobs", "show", job, "--json", env=env) for job in ids]
@@ -61,7 +61,7 @@ def all_that_is_shown(conn: psycopg.Connection, env: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("by", ["the environment", "the option"])
-def test_a_worker_that_starts_works_fails_and_loses_its_server_tells_nobody_its_password(
+def test_worker_that_starts_works_fails_and_loses_its_server_shows_no_password(
     by: str, secret_url: str, conn: psycopg.Connection
 ) -> None:
     env = {**environment(), "PGJOBS_DATABASE_URL": secret_url}
@@ -72,7 +72,7 @@ def test_a_worker_that_starts_works_fails_and_loses_its_server_tells_nobody_its_
         assert len(running.remains()) >= 3
         lines = command_lines(running.remains())
         name = urlsplit(secret_url).username
-        # The role may not log in any more, and what it has is cut: an outage, with libpq's own words.
+        # The role may no longer log in, and what it has is cut: an outage, with libpq's own words.
         conn.execute(sql.SQL("ALTER ROLE {} PASSWORD 'another'").format(sql.Identifier(str(name))))
         conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [name])
         wait_for(conn, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename LIKE 'worker_pg%' AND state = 'active')")

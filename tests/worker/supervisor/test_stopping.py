@@ -143,7 +143,7 @@ def test_a_drain_goes_on_with_what_the_jobs_enqueue_also_in_other_queues(
     assert states(conn) == {"completed": 13}
 
 
-def test_a_module_that_can_not_be_imported_ends_the_worker_with_one_line(database_url: str) -> None:
+def test_module_that_cannot_be_imported_ends_the_worker_with_one_line(database_url: str) -> None:
     with work(database_url, "--import", "shop.missing", ready=False) as running:
         assert running.wait() == 1
         told = [line for line in running.output.splitlines() if not line.startswith("{")]

@@ -47,7 +47,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 def through(opened: Door, url: str, mode: str, **files: Path) -> str:
-    """Give the URL through the door, with these files, and the host by the name that the certificate has."""
+    """Return the URL through the door, with these files, and the host by the name that the certificate has."""
     parts = urlsplit(url)
     user = parts.netloc.rpartition("@")[0]
     query = "&".join([f"sslmode={mode}", *(f"{name}={path}" for name, path in files.items())])
