@@ -28,7 +28,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def described(columns: list[Any]) -> dict[str, tuple[str, bool]]:
-    """Give type and nullability by name; in order, because a dict keeps it. A domain is what is below its checks."""
+    """Return type and nullability by name; in order, because a dict keeps it. A domain is what is below its checks."""
     found = {}
     for column in columns:
         c = column if isinstance(column, dict) else vars(column)

@@ -42,7 +42,7 @@ KEY = "0123456789abcdef"
     ],
     ids=shorten_repr,
 )
-def test_a_value_that_can_not_be_used_is_refused_at_once_and_changes_nothing(name: str, value: Any, said: str) -> None:
+def test_a_value_that_cannot_be_used_is_refused_at_once_and_changes_nothing(name: str, value: Any, said: str) -> None:
     before = settings()
     with pytest.raises(UsageError, match=said) as caught:
         configure(**{name: value})
@@ -51,7 +51,7 @@ def test_a_value_that_can_not_be_used_is_refused_at_once_and_changes_nothing(nam
     assert settings() is before
 
 
-def test_keys_may_be_a_list_which_can_not_be_changed_behind_our_back() -> None:
+def test_keys_may_be_a_list_which_cannot_be_changed_behind_our_back() -> None:
     keys = [b"new", b"old"]
     configure(signing_keys=keys)
     keys.clear()

@@ -1,4 +1,4 @@
-"""The doorbell: who inserts rings where somebody waits, once, and nowhere else; whatever they insert with."""
+"""The doorbell: an INSERT rings once, where a worker waits and nowhere else, whatever its form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSERT = "INSERT INTO pgjobs.jobs (queue, task, payload) VALUES (%s, 'm:f', '')"
 
 @pytest.fixture
 def conn(conn: psycopg.Connection) -> psycopg.Connection:
-    """A connection that listens to three queues. They are there, and nobody waits."""
+    """A connection that listens to three queues. They exist, and no worker waits."""
     for queue in ("mail", "vip", "bulk"):
         conn.execute("INSERT INTO pgjobs.queues (name) VALUES (%s)", [queue])
         conn.execute(f'LISTEN "{doorbell_channel(queue)}"')
@@ -41,7 +41,7 @@ def rung(conn: psycopg.Connection) -> list[str]:
     return [names[notify.channel] for notify in conn.notifies(timeout=0.05)]
 
 
-def test_an_insert_rings_where_somebody_waits_and_nowhere_else(conn: psycopg.Connection) -> None:
+def test_an_insert_rings_where_a_worker_waits_and_nowhere_else(conn: psycopg.Connection) -> None:
     conn.execute(INSERT, ["mail"])
     assert rung(conn) == []
     arm(conn, "mail")
@@ -70,7 +70,7 @@ def test_a_bell_that_was_armed_rings_until_its_time_is_over(conn: psycopg.Connec
         "INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('new', {})",
     ],
 )
-def test_whoever_writes_that_a_bell_is_armed_has_armed_it(conn: psycopg.Connection, how: str, until: str) -> None:
+def test_writing_that_a_bell_is_armed_arms_it(conn: psycopg.Connection, how: str, until: str) -> None:
     """By hand, or an older worker, or one that begins while the schema is upgraded."""
     conn.execute(f'LISTEN "{doorbell_channel("new")}"')
     conn.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('short', now() + interval '1 s')")
@@ -127,7 +127,7 @@ def test_who_is_about_to_ring_rings_for_all(database_url: str, conn: psycopg.Con
     arm(conn, "mail", "vip")
     with psycopg.connect(database_url) as other:
         other.execute(INSERT, ["mail"])
-        other.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as in a commit that takes its time
+        other.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as in a slow commit
         conn.execute(INSERT, ["mail"])
         assert rung(conn) == []
         conn.execute(INSERT, ["vip"])
@@ -232,7 +232,7 @@ def test_who_may_only_enqueue_rings_too(conn: psycopg.Connection, enqueuer: psyc
     assert rung(conn) == ["mail"]
 
 
-def test_nobody_can_use_what_the_owner_may_do_on_a_table_of_their_own(conn: psycopg.Connection) -> None:
+def test_no_role_can_use_the_rights_of_the_owner_on_its_own_table(conn: psycopg.Connection) -> None:
     """The function that opens the gate runs with the owner's rights: on another table those would be anybody's."""
     role = sql.Identifier(f"test_nobody_{conn.info.backend_pid}")
     conn.execute("CREATE TEMP TABLE mine (doorbell_until timestamptz)")

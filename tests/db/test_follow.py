@@ -1,4 +1,4 @@
-"""Who waits for whom: what is told after the commit, whatever others do at that moment."""
+"""Which job waits for which: what is recorded after the commit, whatever others do meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settle(conn: psycopg.Connection) -> None:
         settle_dependencies(cursor)
 
 
-def test_a_job_of_another_transaction_is_told_that_somebody_waits_for_it(conn: psycopg.Connection) -> None:
+def test_a_job_of_another_transaction_is_told_that_a_job_waits_for_it(conn: psycopg.Connection) -> None:
     needed = enqueue(conn, add, 1).id
     waits = enqueue(conn, add.options(after=[needed]), 2).id
     assert conn.execute(EDGES).fetchall() == [(needed, waits, False)]
@@ -48,9 +48,7 @@ def test_a_job_of_which_only_the_dead_letter_is_left_has_not_completed(conn: psy
     assert row_of(conn, waits)["status"] == "waiting"
 
 
-def test_a_row_that_somebody_holds_keeps_nobody_waiting_and_is_told_later(
-    database_url: str, conn: psycopg.Connection
-) -> None:
+def test_locked_row_delays_no_transaction_and_is_told_later(database_url: str, conn: psycopg.Connection) -> None:
     needed = enqueue(conn, add, 1).id
     enqueue(conn, add.options(after=[needed]), 2)
     conn.execute("SET lock_timeout = '1s'")

@@ -1,4 +1,4 @@
-"""Migrations: repeatable, one at a time, in a schema of their own, and nobody else's business."""
+"""Migrations: repeatable, one at a time, in a schema of their own, without effect on others."""
 
 from __future__ import annotations
 

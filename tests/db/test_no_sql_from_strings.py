@@ -69,7 +69,7 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def _is_from_file(node: ast.expr) -> bool:
-    """Say whether it is the text of a file, by its name and perhaps a schema."""
+    """Return True if it is the text of a file, by its name and perhaps a schema."""
     return (
         isinstance(node, ast.Call)
         and _name_of(node.func) in FROM_FILES
@@ -83,7 +83,7 @@ def test_all_that_is_run_is_a_literal_or_a_file() -> None:
         name = str(path.relative_to(ROOT))
         found.update({(name, expression): line for line, expression in suspects(path.read_text("utf-8"))})
     assert {place: line for place, line in found.items() if place not in ALLOWED} == {}
-    assert set(ALLOWED) <= set(found), "some of these are not there any more"
+    assert set(ALLOWED) <= set(found), "some of these no longer exist"
 
 
 @pytest.mark.parametrize(

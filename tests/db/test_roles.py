@@ -1,4 +1,4 @@
-"""`pgjobs migrate --roles`: what each role can do, and what it can not."""
+"""`pgjobs migrate --roles`: what each role can do, and what it cannot."""
 
 from __future__ import annotations
 
@@ -143,13 +143,13 @@ def test_who_may_read_can_look_and_nothing_else(with_roles: psycopg.Connection) 
 
 
 def test_who_is_no_member_can_do_nothing(with_roles: psycopg.Connection) -> None:
-    nobody = f"test_nobody_{with_roles.info.backend_pid}"
-    with_roles.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(nobody)))
+    stranger = f"test_stranger_{with_roles.info.backend_pid}"
+    with_roles.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(stranger)))
     try:
-        with login(with_roles, nobody) as url, psycopg.connect(url, autocommit=True) as conn:
+        with login(with_roles, stranger) as url, psycopg.connect(url, autocommit=True) as conn:
             refused(conn, "SELECT 1 FROM pgjobs.jobs", "SELECT pgjobs.enqueue('a:b')")
     finally:
-        with_roles.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(nobody)))
+        with_roles.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(stranger)))
 
 
 def test_who_may_not_create_roles_is_told_what_to_do(with_roles: psycopg.Connection) -> None:

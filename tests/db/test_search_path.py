@@ -1,4 +1,4 @@
-"""No function of the schema looks names up where somebody else may have made some (CVE-2018-1058)."""
+"""No function of the schema looks names up where another role may have created some (CVE-2018-1058)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_every_statement_is_one_that_postgresql_can_parse(conn: psycopg.Connecti
         prepare = f"PREPARE checked_{name} AS {query.replace('%%', '%')}"
         try:
             with conn.transaction(force_rollback=True):
-                conn.execute((query if query.startswith("LOCK ") else prepare).encode())  # a lock can not be prepared
+                conn.execute((query if query.startswith("LOCK ") else prepare).encode())  # a lock cannot be prepared
         except psycopg.Error as error:
             refused[name] = str(error)
     assert refused == {}

@@ -82,10 +82,10 @@ def test_sqlalchemy_gets_several_servers(given_url: str, driver: str) -> None:
 
 
 def test_the_server_that_can_be_written_to_is_found_in_either_form(empty_database_url: str) -> None:
-    with psycopg.connect(empty_database_url) as conn, socket.create_server(("127.0.0.1", 0)) as nobody:
+    with psycopg.connect(empty_database_url) as conn, socket.create_server(("127.0.0.1", 0)) as unused:
         port, user, database = conn.info.port, conn.info.user, conn.info.dbname
-        closed = nobody.getsockname()[1]
-        nobody.close()
+        closed = unused.getsockname()[1]
+        unused.close()
         hosts = f"127.0.0.1:{closed},127.0.0.1:{port}"
         url = f"postgresql://{user}@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=5"
         if conn.info.password:

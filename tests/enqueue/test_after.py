@@ -1,4 +1,4 @@
-"""Jobs that wait for others: how many, for whom, and nobody else's rows are touched."""
+"""Jobs that wait for others: how many, for which, and no other rows are touched."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_it_is_the_same_on_every_connection(database_url: str, conn: psycopg.Con
     assert count(conn, "jobs") == 2
 
 
-def test_nobody_waits_for_who_depends_on_a_row_that_others_see(database_url: str, conn: psycopg.Connection) -> None:
+def test_no_transaction_waits_for_a_dependency_on_a_visible_row(database_url: str, conn: psycopg.Connection) -> None:
     first = enqueue(conn, add, 1)
     with psycopg.connect(database_url) as other:
         enqueue(other, add.options(after=[first]), 2)
@@ -68,7 +68,7 @@ def test_nobody_waits_for_who_depends_on_a_row_that_others_see(database_url: str
         conn.execute("SELECT FROM pgjobs.jobs WHERE id = %s FOR UPDATE NOWAIT", [first.id])
 
 
-def test_finished_and_dead_ones_can_be_waited_for_and_others_can_not(
+def test_finished_and_dead_ones_can_be_waited_for_and_others_cannot(
     database_url: str, conn: psycopg.Connection
 ) -> None:
     dead = 77
@@ -96,5 +96,5 @@ def test_of_one_that_is_there_already_nothing_changes(conn: psycopg.Connection) 
     assert row_of(conn, last.id)["needs"] == 1
 
 
-def test_waiting_for_nobody_is_not_waiting(conn: psycopg.Connection) -> None:
+def test_waiting_for_no_job_is_not_waiting(conn: psycopg.Connection) -> None:
     assert row_of(conn, enqueue(conn, add.options(after=[]), 1).id)["status"] == "queued"

@@ -58,7 +58,7 @@ class Stubborn:
         ((Stubborn(ZeroDivisionError("own\nreason")),), {}, "argument 1 'order_id' .* ZeroDivisionError: own reason"),
     ],
 )
-def test_an_argument_that_can_not_be_pickled_is_named(
+def test_an_argument_that_cannot_be_pickled_is_named(
     conn: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
     args: Any,
@@ -123,7 +123,7 @@ def test_arguments_that_do_not_fit_the_callable_are_refused(
         {"queue": "q" * 101},
     ],
 )
-def test_options_that_can_not_be_used_are_refused_by_name(conn: psycopg.Connection, options: Any) -> None:
+def test_options_that_cannot_be_used_are_refused_by_name(conn: psycopg.Connection, options: Any) -> None:
     assert next(iter(options)) in refusal(lambda: enqueue(conn, add.options(**options), 1))
 
 
@@ -205,7 +205,7 @@ def test_a_lambda_of_main_travels_by_value(database_url: str, monkeypatch: pytes
         ([{"left": 1}, {"wrong": 1}], "item 1 .*'left'"),
     ],
 )
-def test_an_item_that_can_not_be_used_is_named(conn: psycopg.Connection, items: Any, said: str) -> None:
+def test_an_item_that_cannot_be_used_is_named(conn: psycopg.Connection, items: Any, said: str) -> None:
     with pytest.raises(EnqueueError, match=said):
         enqueue_many(conn, add, items)
 

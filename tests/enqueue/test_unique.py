@@ -1,4 +1,4 @@
-"""Unique keys: one job at a time, whoever enqueues, on whatever connection, and nothing that spoils the rest."""
+"""Unique keys: one job at a time, from any caller and connection, without effect on other jobs."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_until_started_and_replace_debounce(conn: psycopg.Connection) -> None:
 
 
 def test_one_that_waits_for_others_is_not_replaced(conn: psycopg.Connection) -> None:
-    """The end of those others has to change its row, and must not wait for whoever replaces."""
+    """The end of those others has to change its row, and must not wait for the replacing transaction."""
     needed = enqueue(conn, add, 1)
     first = enqueue(conn, send.options(after=[needed]), 1, "old")
     handle = enqueue(conn, REPLACE, 1, "new")
@@ -256,7 +256,7 @@ def test_by_compares_the_object_of_a_method_too(conn: psycopg.Connection) -> Non
     assert enqueue(conn, Box(2).weigh, False).conflict
 
 
-def test_what_can_not_be_compared_is_refused(conn: psycopg.Connection) -> None:
+def test_what_cannot_be_compared_is_refused(conn: psycopg.Connection) -> None:
     for value, said in ((object(), "a object cannot be compared"), ([len], "cannot be compared")):
         with pytest.raises(EnqueueError, match=f"test_unique:same is refused: .*{said}"):
             enqueue(conn, same, value)
@@ -278,7 +278,7 @@ def test_by_nothing_or_nonsense_is_refused(parts: Any) -> None:
     ],
     ids=["unique", "if_failed", "after"],
 )
-def test_values_that_can_not_be_used_are_refused_in_one_line(option: str, values: list[Any]) -> None:
+def test_values_that_cannot_be_used_are_refused_in_one_line(option: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(UsageError, match=f"^{option}=") as caught:
             send.options(**{option: value})
@@ -348,6 +348,6 @@ def test_replace_waits_for_who_claims_it_and_then_leaves_it_as_it_is(
         )
         second = pool.submit(enqueue, conn, controlled, 1, "new")
         wait_until(lambda: claimer.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
-        claimer.commit()  # into another partition, where the row can not be followed
+        claimer.commit()  # into another partition, where the row cannot be followed
         assert second.result() == first
     assert (row_of(conn, first.id)["status"], call_of(conn, first)) == ("running", "1 old")

@@ -34,7 +34,7 @@ NOW = 1_800_000_000.0
 
 
 def calls(succeeded: int, failed: int, began: float = NOW) -> list[Call]:
-    """Give calls, those that failed first: no streak goes on behind a success."""
+    """Return calls, failed ones first: no streak continues after a success."""
     return [Call(began, False)] * failed + [Call(began, True)] * succeeded
 
 
@@ -192,7 +192,7 @@ def test_calls_that_began_before_are_no_probes(good: int, bad: int, began: float
 # -- By hand ---------------------------------------------------------------------------------------------------------
 
 
-def test_one_that_was_opened_by_hand_stays_open_for_ever() -> None:
+def test_one_that_was_opened_by_hand_stays_open_forever() -> None:
     circuit = open_by_hand(math.inf, NOW)
     assert after_calls(circuit, STRIPE, calls(500, 0, NOW + 1e8), NOW + 1e9) == circuit
     assert not lets_through(circuit, NOW + 1e9)
@@ -301,7 +301,7 @@ def test_the_order_of_probes_in_a_batch_does_not_matter(batch: list[tuple[bool, 
     ],
     ids=str,
 )
-def test_settings_that_can_not_be_used_are_refused_in_a_line(wrong: dict[str, Any]) -> None:
+def test_settings_that_cannot_be_used_are_refused_in_a_line(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as refused:
         Breaker(**{"name": "stripe", **wrong})
     assert "\n" not in str(refused.value)

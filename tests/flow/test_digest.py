@@ -48,7 +48,7 @@ Pair = namedtuple("Pair", "left right")
 
 
 def kinds(value: Any) -> Any:
-    """Give what distinguishes a value: equal ones of different types are different here."""
+    """Return what distinguishes a value: equal ones of different types are different here."""
     if isinstance(value, list):
         return ("list", *map(kinds, value))
     if isinstance(value, dict):
@@ -95,7 +95,7 @@ def test_it_is_the_same_in_another_process() -> None:
     assert answer.stdout.strip() == digest([1, {"a": None, "b": {"z", "y", "x"}}])
 
 
-def test_what_can_not_be_compared_or_is_nested_too_deeply_is_refused() -> None:
+def test_what_cannot_be_compared_or_is_nested_too_deeply_is_refused() -> None:
     deep: list[Any] = []
     for _ in range(5_000):
         deep = [deep]

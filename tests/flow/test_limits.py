@@ -66,7 +66,7 @@ def test_the_same_again_is_no_contradiction_and_something_else_is() -> None:
     ],
     ids=str,
 )
-def test_values_that_can_not_be_used_are_refused_in_a_line(given: dict[str, Any]) -> None:
+def test_values_that_cannot_be_used_are_refused_in_a_line(given: dict[str, Any]) -> None:
     for declare in (declare_limit, declare_queue_limit):
         with pytest.raises(UsageError) as caught:
             declare("a", **given)

@@ -142,7 +142,7 @@ def test_when_the_next_token_is_there_the_job_may_start_and_not_before(
         assert not suffices(refill(tokens, NOON, now, rate, burst), cost, rate, burst)
 
 
-def test_a_dear_job_starts_with_one_token_and_leaves_a_debt() -> None:
+def test_an_expensive_job_starts_with_one_token_and_leaves_a_debt() -> None:
     rate = Rate(1, 1)
     assert next_token_at(0, NOON, NOON, rate, 5, cost=50) == NOON + timedelta(seconds=1)
     assert next_token_at(-49, NOON, NOON, rate, 5) == NOON + timedelta(seconds=50)

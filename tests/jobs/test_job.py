@@ -1,4 +1,4 @@
-"""`@job`: still the function, found by its name, and clear about what it can not decorate."""
+"""`@job`: still the function, found by its name, and clear about what it cannot decorate."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class _Class:
         (functions.numbers_async, "generator function"),
     ],
 )
-def test_what_can_not_be_decorated_is_refused_with_the_way_out(wrong: Any, said: str) -> None:
+def test_what_cannot_be_decorated_is_refused_with_the_way_out(wrong: Any, said: str) -> None:
     for decorate in (job, job(queue="mail")):
         with pytest.raises(UsageError, match=said):
             decorate(wrong)

@@ -100,7 +100,7 @@ def test_a_number_as_backoff_is_that_many_seconds() -> None:
 
 
 @pytest.mark.parametrize("backoff", ["soon", -1, math.nan, math.inf, True, [1, 2], 10**400, 10**5000], ids=shorten_repr)
-def test_a_backoff_that_can_not_be_used_is_refused(backoff: Any) -> None:
+def test_a_backoff_that_cannot_be_used_is_refused(backoff: Any) -> None:
     with pytest.raises(UsageError, match="backoff="):
         make_policy(backoff, (), ())
 

@@ -160,7 +160,7 @@ def test_what_a_job_raises_survives_the_way_back_from_a_process(asked: Any) -> N
     [-1, math.nan, math.inf, "5", True, None, timedelta(seconds=-5), 11 * 366 * 86400, 10**400, -(10**400), 10**5000],
     ids=shorten_repr,
 )
-def test_seconds_that_can_not_be_used_are_refused(seconds: Any) -> None:
+def test_seconds_that_cannot_be_used_are_refused(seconds: Any) -> None:
     with pytest.raises(UsageError, match="give seconds from 0 to ten years, or a timedelta"):
         Snooze(seconds)
     if seconds is not None:

@@ -1,4 +1,4 @@
-"""Payloads: what was enqueued is what runs, and what can not be loaded says why in one line."""
+"""Payloads: what was enqueued is what runs, and what cannot be loaded says why in one line."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_module_of_a_function_is_not_sent() -> None:
     assert len(dump(add, (1,), {})) < 80
 
 
-# -- What can not be loaded ------------------------------------------------------------------------------------------
+# -- What cannot be loaded -------------------------------------------------------------------------------------------
 
 
 def exits() -> None:
@@ -124,7 +124,7 @@ GONE = pickle.dumps((add, (1,), {}), PROTOCOL)
         (pickle.dumps((plain, (OnLoad(unprintable),), {})), "_Unprintable"),
     ],
 )
-def test_what_can_not_be_loaded_says_why_in_one_line(payload: bytes, said: str) -> None:
+def test_what_cannot_be_loaded_says_why_in_one_line(payload: bytes, said: str) -> None:
     with pytest.raises(PayloadError, match=said) as caught:
         load(payload)
     assert "\n" not in str(caught.value)

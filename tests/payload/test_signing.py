@@ -1,4 +1,4 @@
-"""Signatures: whatever decides what runs can not be changed without the key."""
+"""Signatures: whatever decides what runs cannot be changed without the key."""
 
 from __future__ import annotations
 

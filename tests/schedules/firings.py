@@ -1,4 +1,4 @@
-"""What was enqueued when, whatever becomes of the jobs: a retry, or a rescue, gives a job another `run_at`."""
+"""What was enqueued when, whatever happens to the jobs: a retry, or a rescue, gives a job another `run_at`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record_firings(conn: Connection) -> None:
 
 
 def firings(conn: Connection) -> dict[str, list[datetime]]:
-    """Give the firings of each schedule that were enqueued, in their order, by the summary of the call."""
+    """Return the firings of each schedule that were enqueued, in their order, by the summary of the call."""
     found: dict[str, list[datetime]] = {}
     for summary, run_at in conn.execute("SELECT summary, run_at FROM fired ORDER BY run_at, id").fetchall():
         found.setdefault(summary, []).append(run_at)
@@ -36,5 +36,5 @@ def firings(conn: Connection) -> dict[str, list[datetime]]:
 
 
 def lateness(conn: Connection) -> list[float]:
-    """Give the seconds by which each was enqueued after it was due."""
+    """Return the seconds by which each was enqueued after it was due."""
     return [row[0] for row in conn.execute("SELECT extract(epoch FROM at - run_at)::float8 FROM fired").fetchall()]

@@ -1,4 +1,4 @@
-"""What code declares is written, changed and retired; who declares nothing of it takes nothing away."""
+"""What code declares is written, changed and retired; a process that declares none of it removes nothing."""
 
 from __future__ import annotations
 

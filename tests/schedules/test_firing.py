@@ -171,7 +171,7 @@ def test_eight_at_once_enqueue_each_firing_once(conn: Connection, database_url: 
     assert scalar(conn, "SELECT count(*) FROM (SELECT DISTINCT summary, run_at FROM pgjobs.jobs) AS d") == 5 * 31
 
 
-def test_what_somebody_else_has_locked_is_passed_by(conn: Connection, database_url: str) -> None:
+def test_schedule_locked_by_another_transaction_is_skipped(conn: Connection, database_url: str) -> None:
     add(conn)
     due_since(conn, "sync", "0")
     with psycopg.connect(database_url) as other:
@@ -181,7 +181,7 @@ def test_what_somebody_else_has_locked_is_passed_by(conn: Connection, database_u
     assert fire_due(conn) == 1
 
 
-def test_whoever_dies_before_the_end_leaves_nothing_behind(conn: Connection, database_url: str) -> None:
+def test_process_that_dies_before_the_end_leaves_nothing_behind(conn: Connection, database_url: str) -> None:
     add(conn)
     due_since(conn, "sync", "0")
     conn.execute("""
@@ -203,7 +203,7 @@ def test_whoever_dies_before_the_end_leaves_nothing_behind(conn: Connection, dat
     [("cron = 'nonsense'", "five fields"), ("tz = 'Mars'", "tz="), ("priority = 77", "priority")],
     ids=["cron", "zone", "job"],
 )
-def test_a_row_that_can_not_fire_says_why_and_holds_up_nobody(conn: Connection, change: str, says: str) -> None:
+def test_row_that_cannot_fire_says_why_and_delays_no_other(conn: Connection, change: str, says: str) -> None:
     add(conn)
     admin.add_schedule(conn, "other", "* * * * *", tasks.tidy)
     due_since(conn, "sync", "1 min")

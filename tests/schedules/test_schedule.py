@@ -126,7 +126,7 @@ LATER = tasks.tidy
     ],
     ids=["cron", "tz", "no name", "name of two lines", "long name", "app", "missed", "overlap", "args", "kwargs"],
 )  # fmt: skip
-def test_values_that_can_not_be_used_are_refused_in_one_line(call: Any, says: str) -> None:
+def test_values_that_cannot_be_used_are_refused_in_one_line(call: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says) as refused:
         call()
 

@@ -48,7 +48,7 @@ def test_mypy_refuses_the_wrong_calls_and_nothing_else(tmp_path: Path) -> None:
 def test_pyright_refuses_the_wrong_calls_and_nothing_else() -> None:
     done = run("pyright", "--outputjson", "--pythonpath", sys.executable, str(RIGHT), str(WRONG))
     if not done.stdout.lstrip().startswith("{"):  # the package fetches pyright itself at its first use
-        pytest.skip(f"pyright can not be run here: {(done.stderr or done.stdout).strip()[-300:]}")
+        pytest.skip(f"pyright cannot be run here: {(done.stderr or done.stdout).strip()[-300:]}")
     report = json.loads(done.stdout)
     assert report["summary"]["filesAnalyzed"] == 2
     found = {

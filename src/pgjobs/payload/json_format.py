@@ -38,7 +38,7 @@ class JsonDumper:
 
     __slots__ = ("_job", "_limit", "_name", "is_found")
 
-    head = None  # of a pickle: there is none
+    head = None  # a pickle has one, JSON does not
 
     def __init__(self, job: Job[..., Any], limit: int) -> None:
         base: Any = job.base

@@ -86,7 +86,7 @@ def check_payload_size(target: Callable[..., Any], payload: bytes, limit: int) -
 def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pickles: bool = True) -> Call:
     """Read a payload, a pickle or JSON.
 
-    Whoever wrote a pickle decides what code this runs: verify its signature first (see `signing`). With an allow-list
+    The author of a pickle decides what code this runs: verify its signature first (see `signing`). With an allow-list
     only what is on it is imported and called, and `task` has to be on it as well. `pickles`: whether there may be any.
 
     Raises:

@@ -49,7 +49,7 @@ class Cron:
     tz: str
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Give the firings after a moment, in UTC; each is later than the one before."""
+        """Yield the firings after a moment, in UTC; each is later than the one before."""
         from cronsim import CronSim
 
         zone, last = _zone(self.tz), moment
@@ -66,7 +66,7 @@ class Cron:
             return
 
     def next(self, moment: datetime) -> datetime | None:
-        """Give the first firing after a moment, None when there is none in fifty years."""
+        """Return the first firing after a moment; None if there are no firings in fifty years."""
         return next(self.after(moment), None)
 
     def _is_fixed(self) -> bool:
@@ -78,7 +78,7 @@ def parse(expression: object, tz: object = "UTC") -> Cron:
     """Read a cron expression of five fields, or six with the seconds first, and the name of a time zone.
 
     Raises:
-        UsageError: it is none, it never comes true, or there is no such zone.
+        UsageError: it is not a cron expression, it never comes true, or there is no such zone.
 
     """
     text = as_str(expression)
@@ -97,7 +97,7 @@ def parse(expression: object, tz: object = "UTC") -> Cron:
     try:
         first = cron.next(datetime(2024, 1, 1, tzinfo=UTC))
     except Exception as error:  # mostly CronSimError, and what a field made it stumble over
-        raise UsageError(f"cron={text!r} can not be used: {_reason(error)}.") from error
+        raise UsageError(f"cron={text!r} cannot be used: {_reason(error)}.") from error
     if first is None:
         raise UsageError(f"cron={text!r} never comes true.")
     return cron
@@ -153,7 +153,7 @@ def _last(cron: Cron, due: datetime, until: datetime) -> datetime:
 
 
 def _resolve(naive: datetime, zone: tzinfo) -> datetime:
-    """Give the moment at which the clocks on the wall show this the first time, or the end of the gap that it is in."""
+    """Return the moment at which clocks show this time first, or the end of the gap that it is in."""
     while True:
         moment = naive.replace(tzinfo=zone).astimezone(UTC)
         if zone is UTC or moment.astimezone(zone).replace(tzinfo=None) == naive:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def enqueue_scheduled(
     conn: psycopg.Connection[Any], row: Mapping[str, Any], run_at: datetime | None
 ) -> JobHandle | None:
-    """Enqueue the call in the connection's transaction, as `enqueue` would, and give the job's handle.
+    """Enqueue the call in the connection's transaction, as `enqueue` would, and return the job's handle.
 
-    Where another job has its unique key, it is that one's, with `conflict` set, and nothing is raised. None: a trigger
-    of somebody's has kept the row out.
+    Where another job has its unique key, it is that one's, with `conflict` set, and nothing is raised. None: a
+    trigger of the application has kept the row out.
 
     `run_at`: the firing that it is for; None: now.
 
     Raises:
-        UsageError: the row can not be read.
+        UsageError: the row cannot be read.
         psycopg.Error: it could not be inserted.
 
     """

@@ -81,7 +81,7 @@ def test_any_text_is_enqueued_with_a_summary_in_the_characters_that_the_database
 def test_psycopg_keeps_the_characters_that_the_database_has(server: Server, encoding: str, expected: str) -> None:
     url = server.create(migrated=False, encoding=encoding)
     try:
-        migrate.sql(output=(statements := StringIO()))  # SQLAlchemy can not talk to all of them
+        migrate.sql(output=(statements := StringIO()))  # SQLAlchemy cannot talk to all of them
         with psycopg.connect(url) as conn:
             conn.execute(statements.getvalue().encode())
             enqueue(conn, plain, "Grüße, 世界")

@@ -1,4 +1,4 @@
-"""The short way to libpq: taken where psycopg has prepared the statement, and it can not be told from the long one."""
+"""The short way to libpq: taken where psycopg has prepared the statement, and not distinguishable from the long one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_what_is_not_the_same_for_all_connections_goes_the_long_way(conn: psycop
     assert last(conn)["summary"] == "plain('\u4e16')"
 
 
-def test_without_prepared_statements_there_is_none(conn: psycopg.Connection, ways: list[str]) -> None:
+def test_without_prepared_statements_it_is_not_taken(conn: psycopg.Connection, ways: list[str]) -> None:
     for _ in range(7):
         enqueue(conn, add, 1)
     conn.prepare_threshold = None
@@ -150,7 +150,7 @@ def test_transactions_are_begun_and_ended_as_psycopg_does(
     assert ways.count("short") >= 4
 
 
-def test_errors_are_those_of_the_cursor_and_the_next_row_is_none_the_worse(
+def test_errors_are_those_of_the_cursor_and_the_next_row_is_unaffected(
     conn: psycopg.Connection, ways: list[str]
 ) -> None:
     conn.prepare_threshold = 0
@@ -276,7 +276,7 @@ class Stranger:
     prepare_threshold = 5
 
 
-def test_where_psycopg_is_not_as_expected_there_is_none(conn: psycopg.Connection, ways: list[str]) -> None:
+def test_where_psycopg_is_not_as_expected_it_is_not_taken(conn: psycopg.Connection, ways: list[str]) -> None:
     conn.prepare_threshold = 0
     enqueue(conn, add, 1)
     [(sql, columns, *_)] = prepared._remembered

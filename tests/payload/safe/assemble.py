@@ -43,7 +43,7 @@ def dict_of(items: Iterable[tuple[str, Code]] = (), /, **more: Code) -> Code:
 
 
 def slots_of(**items: Code) -> Code:
-    """Give the state of an object with slots: its attributes are set."""
+    """Return the state of an object with slots: its attributes are set."""
     return NONE + dict_of(**items) + b"\x86"
 
 

@@ -1,4 +1,4 @@
-"""The allow-list under attack: pickles that nobody's `pickle` wrote change, call and import nothing."""
+"""The allow-list under attack: pickles that no `pickle` wrote change, call and import nothing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def refuse(data: bytes, match: str = ".") -> None:
 
 
 def shared_state() -> list[object]:
-    """Give all that attacks are after."""
+    """Return all that attacks are after."""
     jobs: list[Any] = [functions.add, functions.send_receipt, victims.note, victims.told]
     return [
         [
@@ -445,7 +445,7 @@ def _noted() -> victims.OutOfStock:
     return error
 
 
-# Before Python 3.11.4 two flags together are pickled as a call of `operator.or_`, which nobody has permitted.
+# Before Python 3.11.4 two flags together are pickled as a call of `operator.or_`, which is not permitted.
 BOTH = [both for both in [victims.Access.READ | victims.Access.WRITE] if b"or_" not in pickle.dumps(both)]
 OWN = {
     "object": victims.Config("db"),

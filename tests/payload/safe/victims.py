@@ -27,7 +27,7 @@ plain_names = ["real"]
 
 
 class Config:
-    """An object that everybody shares."""
+    """A shared object."""
 
     def __init__(self, host: str = "localhost") -> None:
         self.host = host
@@ -112,7 +112,7 @@ class Meta(type):
 
 
 class Inbox(lazy.Box):
-    """Has an `add` that it inherited from a class that nobody has permitted."""
+    """Has an `add` that it inherited from a class that is not permitted."""
 
 
 class Point(NamedTuple):

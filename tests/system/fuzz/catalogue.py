@@ -131,7 +131,7 @@ def of_enqueue(url: str) -> Iterator[Tried]:
         yield refusal("`enqueue` of a generator function", partial(enqueue, conn, of_enqueue, url))
         yield refusal("`enqueue` with an argument too few", partial(enqueue, conn, tasks.healthy))
         yield refusal("`enqueue` with an argument too many", partial(enqueue, conn, tasks.healthy, 1, 2))
-        yield refusal("`enqueue` with a keyword that is none", partial(enqueue, conn, tasks.healthy, 1, copy=True))
+        yield refusal("`enqueue` with an unknown keyword", partial(enqueue, conn, tasks.healthy, 1, copy=True))
         for name in ("a lock", "a generator", "an object that raises when it is asked anything"):
             yield refusal(f"`enqueue` with {name} as argument", partial(enqueue, conn, tasks.healthy, VALUES[name]))
         deep: list[Any] = []
@@ -227,7 +227,7 @@ COMMANDS: dict[str, list[str]] = {
     "history keep -5": ["history", "keep", "--", "-5"],
     "history keep soon": ["history", "keep", "soon"],
     "migrate --downgrade ''": ["migrate", "--downgrade", ""],
-    "migrate --downgrade base (nobody to ask)": ["migrate", "--downgrade", "base"],
+    "migrate --downgrade base (no terminal to ask)": ["migrate", "--downgrade", "base"],
     "work -q mail:x": ["work", "-q", "mail:x"],
     "work -q mail:0": ["work", "-q", "mail:0"],
     "work -q a -q a": ["work", "-q", "a", "-q", "a"],

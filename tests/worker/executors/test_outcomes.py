@@ -1,4 +1,4 @@
-"""Every way for a callable to end is an outcome, in each executor, and stops nobody else."""
+"""Every way for a callable to end is an outcome, in each executor, and stops no other job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLACK = 300  # characters that the cut in a traceback takes
 
 @dataclass
 class Ended:
-    """What became of all jobs of one run."""
+    """What happened to all jobs of one run."""
 
     conn: psycopg.Connection
     traces: Path
@@ -39,11 +39,11 @@ class Ended:
     log: str = ""
 
     def row(self, executor: str, name: str) -> dict[str, Any]:
-        """Give the row of the job that ended this way."""
+        """Return the row of the job that ended this way."""
         return row_of(self.conn, self.jobs[executor, name])
 
     def letter(self, executor: str, name: str) -> list[dict[str, Any]]:
-        """Give the errors of its dead letter."""
+        """Return the errors of its dead letter."""
         found = self.conn.execute(
             "SELECT errors FROM pgjobs.dead_jobs WHERE id = %s", [self.jobs[executor, name]]
         ).fetchone()
@@ -298,7 +298,7 @@ def test_a_coroutine_that_returns_although_it_was_cancelled_is_completed(ended: 
 
 
 @pytest.mark.parametrize("name", ["exit in a task", "stop the loop"])
-def test_a_coroutine_can_not_end_the_event_loop(ended: Ended, name: str) -> None:
+def test_a_coroutine_cannot_end_the_event_loop(ended: Ended, name: str) -> None:
     assert ended.row("async", name)["status"] == "completed"
 
 
@@ -313,7 +313,7 @@ def test_a_coroutine_can_not_end_the_event_loop(ended: Ended, name: str) -> None
         ("no call", "damaged"),
     ],
 )
-def test_a_payload_that_can_not_be_loaded_is_an_outcome(ended: Ended, executor: str, name: str, reason: str) -> None:
+def test_a_payload_that_cannot_be_loaded_is_an_outcome(ended: Ended, executor: str, name: str, reason: str) -> None:
     row = ended.row(executor, name)
     assert row["status"] == "failed"
     assert row["error"].startswith("PayloadError: the payload cannot be loaded")

@@ -29,8 +29,8 @@ _AS_THEY_ARE = (
 )
 
 
-# `pickle._Unpickler` is the same as `pickle.Unpickler`, in Python. It is private, but the other one, in C, lets nobody
-# look at BUILD, at items that are set, or at what is called. What is used of it here is reading (frames and scalars),
+# `pickle._Unpickler` is the same as `pickle.Unpickler`, in Python. It is private, but the other one, in C, does not
+# allow checking BUILD, items that are set, or calls. What is used of it here is reading (frames and scalars),
 # the stack, and `dispatch`, which are the same in Python 3.11 to 3.14; the tests would see if they were not.
 class Machine(pickle._Unpickler):
     """Reads one payload. Nothing is called or changed without a word of the methods at the end."""
@@ -54,7 +54,7 @@ class Machine(pickle._Unpickler):
         return made
 
     def check_own(self, target: Any, kind: Any = object) -> None:
-        """Refuse to change what this payload has not made, or is none of these types."""
+        """Refuse to change an object that this payload has not made, or that is not of this type."""
         if id(target) not in self._made or not issubclass(type(target), kind):
             raise NotAllowedError(
                 f"the payload wants to change a {home_of(type(target))} that it has not made, or that others may have."

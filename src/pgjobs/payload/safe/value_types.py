@@ -1,6 +1,6 @@
 """The plain types of values: which of them a pickle may name, and with which arguments it may make one.
 
-`pickle` writes each of them in one way, and what it does not write is refused: some calls take for ever
+`pickle` writes each of them in one way, and what it does not write is refused: some calls take forever
 (`list(range(10**12))`), some import something (`str(b"x", "idna")`), and no payload needs them.
 """
 
