@@ -237,10 +237,11 @@ def _schedule_columns() -> list[Column[Any]]:
 def _job_columns(defaults_in: str | None) -> list[Column[Any]]:
     """Describe a job's columns: with the defaults of `jobs` in that schema, or without any, as in `dead_jobs`."""
 
-    def required(name: str, kind: Any, default: str) -> Column[Any]:
-        return _required(name, kind, None if defaults_in is None else default)
+    def required(name: str, kind: Any, sql: str) -> Column[Any]:
+        return _required(name, kind, None if defaults_in is None else sql)
 
-    sequence = None if defaults_in is None else text(f"nextval('{defaults_in}.jobs_id_seq')")
+    default = f"nextval('{defaults_in}.jobs_id_seq')"
+    sequence = None if defaults_in is None else text(default)
     return [
         # Unique among the live jobs and in dead_jobs; in the history an index.
         Column("id", BigInteger, primary_key=True, autoincrement=False, server_default=sequence),

@@ -34,7 +34,7 @@ ALLOWED = {
         "conn.pgconn",
     ): "no SQL: libpq's connection, on which a prepared statement was sent",
     ("src/pgjobs/db/roles.py", "statement.encode()"): "constants of the same file and the checked schema",
-    ("src/pgjobs/tables.py", "sql"): "constants of the same file, the columns' defaults, and the checked schema",
+    ("src/pgjobs/tables.py", "default"): "constants of the same file, the columns' defaults, and the checked schema",
     (
         "src/pgjobs/worker/supervisor/cancel_listener.py",
         "sql.SQL('LISTEN {}').format(sql.Identifier(cancel_channel()))",

@@ -52,6 +52,7 @@ _ONE_JOB = {
     "timeout": None,
     "executor": None,
     "task": "shop:sell",
+    "meta": None,
 }
 
 _ONE = {**_ONE_JOB, "summary": "sell()", "signature": None, "payload": b"x"}
