@@ -60,7 +60,7 @@ docs-api: $(STAMP) ## write docs/api.md, the API reference, from the docstrings
 	@$(BIN)/python -m tests.docs.api
 
 typecheck: $(STAMP) ## pyright, which fetches a node of its own the first time
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(STAMP) ## put the code in order
 	@$(BIN)/ruff check --fix

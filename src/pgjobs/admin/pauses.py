@@ -40,7 +40,7 @@ def pause_task(conn: psycopg.Connection, task: str) -> bool:
     wait, and the attempt does not count.
 
     Raises:
-        UsageError: it is no name of a task.
+        UsageError: it is not the name of a task.
 
     """
     _check(task)
@@ -54,7 +54,7 @@ def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[i
     `on_progress`: called after each batch, with the number of jobs put back so far.
 
     Raises:
-        UsageError: it is no name of a task.
+        UsageError: it is not the name of a task.
 
     """
     _check(task)

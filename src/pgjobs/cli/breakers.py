@@ -127,7 +127,7 @@ def close(
 
 @app.command()
 def auto(name: Name) -> None:
-    """Let the breaker decide automatically again. If it is not closed, it tries probes at once."""
+    """Make the breaker decide automatically again. If it is not closed, it tries probes at once."""
     with session("breakers auto") as conn:
         known = _known(conn, name)
         admin.auto_breaker(conn, name, by=_who())

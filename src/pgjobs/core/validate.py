@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
@@ -36,7 +36,8 @@ def is_exactly(value: object, kind: type) -> bool:
 
 def as_str(value: object) -> str | None:
     """Return a string as a plain one; None if it is not a string."""
-    return str.__str__(value) if is_exactly(value, str) else None
+    # A subclass may lie in its own `__str__`, so the method of `str` itself is asked.
+    return str.__str__(cast("str", value)) if is_exactly(value, str) else None
 
 
 def as_int(value: object) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import one_line
@@ -43,7 +43,8 @@ _PINS: dict[LiteralString, LiteralString] = {
     "enable_sort": "off",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
-    "statement_timeout": f"{STATEMENT_TIMEOUT * 1000:.0f}",
+    # mypy takes a LiteralString for a str; pyright does not.
+    "statement_timeout": cast("LiteralString", f"{STATEMENT_TIMEOUT * 1000:.0f}"),  # type: ignore[redundant-cast]
 }
 
 

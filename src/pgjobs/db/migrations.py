@@ -153,7 +153,7 @@ def _alembic(url: str | None, schema: str | None, output: TextIO | None = None) 
         config = Config(output_buffer=output or sys.stdout)
         config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
         config.attributes["url"] = url
-        # Through Settings, which refuses what is no plain identifier.
+        # Through Settings, which refuses what is not a plain identifier.
         config.attributes["schema"] = Settings(schema=schema).schema if schema else settings().schema
         try:
             yield config

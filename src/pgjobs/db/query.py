@@ -98,12 +98,12 @@ def settled(
             with conn.transaction():
                 rows = fetch_dicts(conn, name, **parameters)
                 then(rows)
-                break
+            return rows
         except (errors.DeadlockDetected, errors.SerializationFailure):
             if attempt == TRIES:
                 raise
             time.sleep(random.uniform(0, 0.05))  # noqa: S311 (spreads them, no secret)
-    return rows
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:

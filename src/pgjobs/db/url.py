@@ -155,7 +155,7 @@ def _rest_of_pairs(url: str) -> list[str]:
 
 
 def _shown(url: str) -> str:
-    """Show what is no URL of ours, with nothing between a colon and an @."""
+    """Show what is not a URL of ours, with nothing between a colon and an @."""
     head, at, place = url.rpartition("@")
     scheme, slashes, user = head.rpartition("//") if "//" in head else ("", "", head)
     name, colon, _ = user.partition(":/") if ":/" in user else user.partition(":")

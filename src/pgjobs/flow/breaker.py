@@ -26,7 +26,7 @@ class Breaker:
     """A circuit breaker for what jobs depend on. Breakers of one name are one, over all workers.
 
     `name`: up to 100 characters. It opens when `failures` (a share, above 0, up to 1) of the calls of the last `window`
-    (a second to a day) failed, and there were at least `min_calls`; also when so many in a row failed that it cannot be
+    (a second to a day) failed, and there were at least `min_calls`; also when enough in a row failed that it cannot be
     chance (20 with `failures=0.5`, and at least `min_calls`). Open, it lets no job through for `cooldown` (0.1 seconds
     to 30 days), then `probes` at a time; it closes when `probes` of them succeed, and opens again when one fails. `on`:
     the exceptions that are failures of the dependency (none given: all). Durations are given in seconds or as

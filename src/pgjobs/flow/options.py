@@ -35,6 +35,7 @@ class Handle(Protocol):
     @property
     def id(self) -> int:
         """The id of the job."""
+        ...
 
 
 class NamedBreaker(Protocol):
@@ -43,6 +44,7 @@ class NamedBreaker(Protocol):
     @property
     def name(self) -> str:
         """The name of the breaker."""
+        ...
 
 
 class FlowArguments(TypedDict, total=False):

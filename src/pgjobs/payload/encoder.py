@@ -43,13 +43,17 @@ class Dumper(Protocol):
     @property
     def head(self) -> bytes | None:
         """The beginning of all payloads, if they are pickles of a callable that is found by its name."""
+        ...
 
     @property
     def dump(self) -> Dump:
         """Makes one payload."""
+        ...
 
-    def is_found(self) -> bool:
-        """Return True if the callable is found by its name, now."""
+    @property
+    def is_found(self) -> Callable[[], bool]:
+        """Tells whether the callable is found by its name, now."""
+        ...
 
 
 class CallEncoder:
@@ -67,7 +71,8 @@ class CallEncoder:
         self._options = options = _options_of(callable)
         self._settings = current
         dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
-        self._dumper: Dumper = dumper(callable, current.max_payload)
+        # pyright binds the functions that a dumper keeps in its slots as if they were methods.
+        self._dumper: Dumper = dumper(callable, current.max_payload)  # pyright: ignore[reportAttributeAccessIssue]
         self.columns = columns = JobColumns._make(
             (*_option_columns(options), _task_of(callable), meta_text(options.meta))
         )
@@ -112,7 +117,8 @@ class CallEncoder:
         """Return True if nothing that the encoder was made from has changed."""
         return (
             self._settings is current
-            and (type(callable) is not Job or callable.job_options is self._options)
+            # pyright takes a Job for a function here, and a cast would cost a call.
+            and (type(callable) is not Job or callable.job_options is self._options)  # pyright: ignore[reportFunctionMemberAccess]
             and self._dumper.is_found()
         )
 

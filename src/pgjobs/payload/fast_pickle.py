@@ -47,7 +47,7 @@ class PicklePrefixDumper:
 
     def __init__(self, callable: Callable[..., Any], limit: int) -> None:
         target: Any = callable.base if isinstance(callable, Job) else callable
-        self.is_found = finder(target)
+        self.is_found: Callable[[], bool] = finder(target)
         """Returns True if the callable is found by its name, now."""
         self.head = head = _head(target) if self.is_found() else None
         """The beginning of all payloads; None: the callable is not pickled as its name alone."""

@@ -12,7 +12,7 @@ What is called is the job's `task`. It has to be a function that declares it, so
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pgjobs.core.allowlist import AllowList, not_allowed
@@ -46,7 +46,7 @@ class JsonDumper:
         self._name: str = base.__qualname__
         if base.__module__ in MAIN_MODULES:
             raise EnqueueError(in_main(self._name))
-        self.is_found = finder(base)
+        self.is_found: Callable[[], bool] = finder(base)
         """Returns True if the job is found by its name, now."""
         if not self.is_found():
             raise EnqueueError(

@@ -261,7 +261,7 @@ def _masked(text: str) -> str:
 
 
 def _for_people(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Shorten the time (who watches a terminal knows what day it is), and let no text move the cursor."""
+    """Shorten the time (a terminal shows what happens today), and let no text move the cursor."""
     event["timestamp"] = datetime.fromisoformat(event["timestamp"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():

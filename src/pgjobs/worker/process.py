@@ -44,7 +44,7 @@ from pgjobs.worker.runtime.scoreboard import Scoreboard
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
 SOON = 0.03  # seconds until it looks at what producers that it has just woken have found
-REPLACE_ME = 75  # exit code: a job did not stop, so this process should not go on (EX_TEMPFAIL)
+REPLACE_ME = 75  # exit code: a job did not stop, so this process should not continue (EX_TEMPFAIL)
 
 
 class WorkerProcess:
@@ -64,7 +64,7 @@ class WorkerProcess:
         self._scoreboard = scoreboard
         self._stop_claiming = threading.Event()
         self._failed_over = threading.Event()
-        self._hurry = threading.Event()  # acknowledge within the grace; a worker that only retires may take its time
+        self._hurry = threading.Event()  # acknowledge within the grace; a worker that only retires has no deadline
         self._asked_to_drain = any(message["type"] == "drain" for message in heard)
         self._stuck: set[tuple[int, int]] = set()
         self._outbox: Outbox = SimpleQueue()

@@ -40,6 +40,7 @@ def run(connection: Connection, name: str, columns: JobColumns, values: Mapping[
         else:
             result = connection.execute(_text(named_statement(name)), values, execution_options=options)
         with closing(result):
+            assert result.cursor is not None  # noqa: S101 (statements that return rows have one)
             rows = result.cursor.fetchall()  # Rows of SQLAlchemy's would take five times as long
         return [int(row[0]) for row in rows]
     except Exception as error:

@@ -73,7 +73,7 @@ def isolation(installation: Installation) -> Iterator[Finding]:
 
 
 def activity(installation: Installation) -> Iterator[Finding]:
-    """Check whether PostgreSQL tells who does what."""
+    """Check whether PostgreSQL shows what each session does."""
     if installation.settings.get("track_activities") == "off":
         yield Finding(
             "track_activities",

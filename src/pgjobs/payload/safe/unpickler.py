@@ -47,9 +47,9 @@ def loads(payload: bytes, allow: AllowList) -> tuple[Any, Any, Any]:
     """
     whole = _Unpickler(payload, allow).load()
     if type(whole) is not tuple or len(whole) != 3 or type(whole[1]) is not tuple or type(whole[2]) is not dict:
-        raise PayloadError("the payload cannot be loaded: it is no callable with its arguments.")
+        raise PayloadError("the payload cannot be loaded: it is not a callable with its arguments.")
     if any(type(name) is not str for name in whole[2]):
-        raise PayloadError("the payload cannot be loaded: the name of an argument is no string.")
+        raise PayloadError("the payload cannot be loaded: the name of an argument is not a string.")
     called = unwrap(whole[0], methods=False).function
     if not is_permitted(called, allow):  # a type of values, for example
         raise NotAllowedError(not_allowed(home_of(called)))
@@ -84,7 +84,7 @@ class _Unpickler(Machine):
 
     # -- names -------------------------------------------------------------------------------------------------------
 
-    def find_class(self, module: str, name: str, /) -> Any:
+    def find_class(self, module: str, name: str) -> Any:
         """Resolve a name, if it may be."""
         check = VALUES.get(module, {}).get(name)
         if check is not None:
@@ -202,7 +202,7 @@ def _never(_: type, __: str) -> bool:
 
 def _with_options(job: Any, changes: Any) -> Any:
     if not isinstance(job, Job) or type(changes) is not dict:
-        raise NotAllowedError("the payload wants to change the options of what is no job.")
+        raise NotAllowedError("the payload wants to change the options of what is not a job.")
     return job.options(**changes)
 
 

@@ -25,7 +25,7 @@ def never(_: tuple[Any, ...]) -> bool:
 
 
 def _of(*kinds: type | tuple[type, ...], least: int | None = None) -> Check:
-    """Take arguments of exactly these types; `least`: so many have to be there (default: all)."""
+    """Take arguments of exactly these types; `least`: how many of them are required (default: all)."""
     sets = [frozenset(kind if isinstance(kind, tuple) else (kind,)) for kind in kinds]
     fewest = len(sets) if least is None else least
 

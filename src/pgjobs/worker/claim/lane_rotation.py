@@ -20,9 +20,9 @@ CHECK_EVERY = 1.0  # seconds between two looks at whether anything waits
 MIN_PASS_PAUSE = 0.005  # seconds until the next pass after one that gave nothing
 MAX_PASS_PAUSE = 0.5
 PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
-WALK_SHARE = 9  # the same, where a walk through all lanes goes on
+WALK_SHARE = 9  # the same, where a walk through all lanes continues
 MIN_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
-MAX_FREED = 200  # lanes that are looked at before a walk goes on
+MAX_FREED = 200  # lanes that are checked before a walk continues
 IDLE_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 
 
@@ -55,7 +55,7 @@ class LaneRotation:
         self._left: list[LaneRange] = []  # of a walk that ended before its time
         self._freed: dict[tuple[int, str], None] = {}  # lanes where something has ended
         self._looks: list[LaneRange] = []  # what the pass that is under way looks at
-        self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it looks at before it goes on
+        self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it checks before it continues
         self._quantum = 1 << 20  # as long as there may be but one lane
         self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
 

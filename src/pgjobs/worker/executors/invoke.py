@@ -157,7 +157,8 @@ def runs_on_loop(job: ClaimedJob, call: Call) -> bool:
         return False
     function = call.callable
     if type(function) is Job:
-        return function.is_async  # it remembers
+        # It remembers. pyright takes a Job for a function here, and a cast would cost a call for each job.
+        return function.is_async  # pyright: ignore[reportFunctionMemberAccess]
     if type(function) is FunctionType and not function.__dict__:  # no mark and no wrapper: its code says it
         return bool(function.__code__.co_flags & CO_COROUTINE)
     return is_async(function)

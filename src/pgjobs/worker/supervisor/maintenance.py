@@ -32,7 +32,7 @@ PARKED_EVERY = 60.0  # seconds: a `tasks resume` may have been interrupted befor
 SHUTDOWN_PATIENCE = 10.0  # seconds that settling workers may take when the supervisor ends
 PING_WITHIN = 5.0  # seconds within which an idle connection has to answer
 MAX_STATEMENT = 60  # seconds
-STATEMENT_LIMITS = f"SET lock_timeout = '5s'; SET statement_timeout = '{MAX_STATEMENT}s'"
+STATEMENT_LIMITS = f"SET lock_timeout = '5s'; SET statement_timeout = '{MAX_STATEMENT}s'".encode()
 
 
 class MaintenanceThread(threading.Thread):

@@ -64,7 +64,7 @@ class Retention:
 
     def _look(self, connection: psycopg.Connection) -> Steps:
         for (day,) in _rows(connection, "missing_history_days", ahead=DAYS_AHEAD):
-            # Without its day a row goes to the default partition, so this is no emergency.
+            # Without its day a row goes to the default partition, so this is not urgent.
             what = f"the day {day} of history is not made"
             if not (yield from self._try(connection, what, _make_day(connection, day))):
                 break
