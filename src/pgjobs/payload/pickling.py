@@ -101,20 +101,16 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
             _check_size(payload)
             return Call(*load_json(payload, task, allow))
         if allow is None and pickles:
-            return Call(*_load_freely(payload))
+            try:
+                return Call(*pickle.loads(payload))
+            except (ImportError, AttributeError):
+                # A name that is gone: it may be an alias now. Only then, so that other payloads do not pay for it.
+                return Call(*_AliasUnpickler(io.BytesIO(payload)).load())
         return _load_with_care(payload, task, allow if pickles else None)
     except (JobTimeout, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error
-
-
-def _load_freely(payload: bytes) -> Any:
-    try:
-        return pickle.loads(payload)
-    except (ImportError, AttributeError):
-        # A name that is gone: it may be an alias now. Only then, so that other payloads do not pay for it.
-        return _AliasUnpickler(io.BytesIO(payload)).load()
 
 
 class _AliasUnpickler(pickle.Unpickler):

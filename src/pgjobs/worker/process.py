@@ -66,7 +66,7 @@ class WorkerProcess:
         self._failed_over = threading.Event()
         self._hurry = threading.Event()  # acknowledge within the grace; a worker that only retires has no deadline
         self._asked_to_drain = any(message["type"] == "drain" for message in heard)
-        self._stuck: set[tuple[int, int]] = set()
+        self._stuck: set[ClaimedJob] = set()
         self._outbox: Outbox = SimpleQueue()
         self._local_queues: list[LocalQueue] = []
         self._told = 0
@@ -192,7 +192,7 @@ class WorkerProcess:
         log.error("%s; this worker process finishes its other jobs and is then replaced", seen, extra=labels(guilty))
         error = f"JobTimeout: {what}; its worker was replaced"
         self._control.send("stuck", id=guilty.id, claim=guilty.claim, error=error)
-        self._stuck.add((guilty.id, guilty.claim))
+        self._stuck.add(guilty)
 
     def _work(self, acknowledger: Acknowledger) -> None:
         pause = TICK

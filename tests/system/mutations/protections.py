@@ -194,6 +194,20 @@ PROTECTIONS = (
         ("tests/worker/supervisor/test_outages.py", "-k", "handed_back"),
     ),
     Protection(
+        "a job whose claim PostgreSQL forgot, and that is claimed again, does not run twice",
+        "src/pgjobs/worker/local/local_queue.py",
+        "if not running.keys().isdisjoint(ids):",
+        "if not ids:",
+        ("tests/worker/local/test_local_queue.py", "-k", "postgresql_forgot"),
+    ),
+    Protection(
+        "a job that ended does not take the place of a later claim of it",
+        "src/pgjobs/worker/local/local_queue.py",
+        "if running.get(job.id) is job:",
+        "if job.id in running:",
+        ("tests/worker/local/test_local_queue.py", "-k", "claimed_again_stays"),
+    ),
+    Protection(
         "an acknowledgement is tried until the server takes it",
         "src/pgjobs/worker/runtime/reconnecting.py",
         "                self.close()\n                if self._stop",

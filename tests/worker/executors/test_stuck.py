@@ -58,7 +58,7 @@ def stuck(server: Server) -> Iterator[Stuck]:
             wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: loop.output)
             blocked = tasks.healthy_async.options(queue="loop", max_attempts=2)
             jobs["on the blocked loop"] = enqueue(conn, blocked, 1).id
-            retiring = "did not stop 5 s after its time-out"
+            retiring = "did not stop 5 s after its timeout"
             wait_for(
                 conn, "(SELECT count(*) FROM pgjobs.workers) = 3", log=lambda: threads.output + loop.output
             )  # a new one is there before the old one has gone

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pgjobs.worker.local.claimed_job import COLUMNS, check_columns
-from pgjobs.worker.local.local_queue import MAX_UNACKNOWLEDGED, LocalQueue
+from pgjobs.worker.local.local_queue import LocalQueue
 from pgjobs.worker.local.producer_signals import Freed, LookAhead, Rescan
 from tests.support.claimed import claimed_job
 
@@ -33,40 +33,52 @@ def test_columns_that_differ_from_claimed_job_are_refused() -> None:
         check_columns(columns, COLUMNS)
 
 
-def test_an_ended_claim_is_unfinished_until_it_is_acknowledged(queue: LocalQueue) -> None:
-    queue.running.update([(1, 1), (2, 1)])
-    queue.record_ended([(1, 1)], 1, 0.5)
-    assert (queue.running, queue.unacknowledged) == ({(2, 1)}, {(1, 1)})
-    assert queue.unfinished() == {(1, 1), (2, 1)}
-    queue.record_acknowledged([(1, 1)])
-    assert queue.unfinished() == {(2, 1)}
+def test_an_ended_job_is_unfinished_until_it_is_acknowledged(queue: LocalQueue) -> None:
+    first, second = claimed_job(1), claimed_job(2)
+    assert queue.record_claimed([first, second]) == [first, second]
+    queue.record_ended([first], 1, 0.5)
+    assert (list(queue.running.values()), queue.unacknowledged) == ([second], [first])
+    assert queue.unfinished() == {first, second}
+    queue.record_acknowledged()
+    assert queue.unfinished() == {second}
 
 
-def test_a_job_claimed_again_stays_when_its_first_claim_is_acknowledged(queue: LocalQueue) -> None:
-    queue.running.add((1, 1))
-    queue.record_ended([(1, 1)], 1, 0.1)
-    queue.running.add((1, 2))
-    queue.record_acknowledged([(1, 1)])
-    assert queue.unfinished() == {(1, 2)}
+def test_a_claim_that_postgresql_forgot_and_that_is_repeated_does_not_run_twice(queue: LocalQueue) -> None:
+    first, second = claimed_job(1), claimed_job(2)
+    queue.record_claimed([first])
+    assert queue.record_claimed([claimed_job(1), second]) == [second]
+    assert queue.unfinished() == {first, second}
+
+
+def test_a_claim_that_is_repeated_after_the_job_ended_runs(queue: LocalQueue) -> None:
+    first, again = claimed_job(1), claimed_job(1)
+    queue.record_claimed([first])
+    queue.record_ended([first], 1, 0.1)
+    assert queue.record_claimed([again]) == [again]
+    queue.record_acknowledged()
+    assert queue.unfinished() == {again}
+
+
+def test_a_job_claimed_again_stays_when_its_first_claim_ends(queue: LocalQueue) -> None:
+    first, second = claimed_job(1), claimed_job(1, claim=2)
+    queue.record_claimed([first])
+    assert queue.record_claimed([second]) == [second]
+    queue.record_ended([first], 1, 0.1)
+    queue.record_acknowledged()
+    assert queue.unfinished() == {second}
 
 
 def test_a_producer_is_woken_only_when_it_waits_for_demand(queue: LocalQueue) -> None:
-    queue.running.update([(1, 1), (2, 1)])
+    first, second = claimed_job(1), claimed_job(2)
+    queue.record_claimed([first, second])
     assert queue.demand() == 0
-    queue.record_ended([(1, 1)], 0, 0.0)
+    queue.record_ended([first], 0, 0.0)
     assert not is_woken(queue)
     queue.claims.waiting_for_demand = True
-    queue.record_ended([(2, 1)], 0, 0.0)
+    queue.record_ended([second], 0, 0.0)
     assert is_woken(queue)
     queue.signals.clear()
     assert not is_woken(queue)
-
-
-def test_nothing_is_claimed_while_too_many_jobs_are_not_acknowledged(queue: LocalQueue) -> None:
-    queue.unacknowledged.update((number, 1) for number in range(MAX_UNACKNOWLEDGED + 1))
-    assert queue.demand() == 0
-    queue.record_acknowledged([(0, 1)])
-    assert queue.demand() > 0
 
 
 def test_after_a_standstill_jobs_count_as_slow_until_enough_of_them_ran(queue: LocalQueue) -> None:

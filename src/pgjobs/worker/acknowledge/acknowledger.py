@@ -25,7 +25,7 @@ from pgjobs.jobs.outcome import (
 )
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.local.claimed_job import ClaimedJob
-from pgjobs.worker.local.local_queue import ClaimKey, Ended, LocalQueue, Outbox
+from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
@@ -39,23 +39,21 @@ CHECK_EVERY = 1.0  # seconds between two looks at which queues keep no history, 
 class _Tally:
     """The ended jobs of one queue in a flush."""
 
-    __slots__ = ("keys", "ran", "seconds")
+    __slots__ = ("jobs", "seconds")
 
     def __init__(self) -> None:
-        self.keys: list[ClaimKey] = []
-        self.ran = 0  # jobs that ran
-        self.seconds = 0.0  # that they ran, in all
+        self.jobs: list[ClaimedJob] = []
+        self.seconds: list[float] = []  # of each one that ran
 
 
 class _Flush:
     """A batch of ended jobs, sorted."""
 
-    __slots__ = ("batch", "claims", "completed", "controlled", "others", "released", "tallies")
+    __slots__ = ("batch", "completed", "controlled", "others", "released", "tallies")
 
     def __init__(self, batch: list[Ended]) -> None:
         self.batch = batch
-        self.completed: list[int] = []  # ids of plain jobs that completed
-        self.claims: list[int] = []  # the numbers of their claims
+        self.completed: list[ClaimedJob] = []  # plain jobs
         self.controlled: list[ClaimedJob] = []  # completed, and had to wait for their turn
         self.others: list[Ended] = []  # all other outcomes
         self.released = False  # other jobs waited for one of these
@@ -133,27 +131,24 @@ class Acknowledger(CriticalThread):
     def _sort(self, batch: list[Ended]) -> _Flush:
         """Sort ended jobs by the statement that writes them, and tally them by queue."""
         flush = _Flush(batch)
-        completed, claims, controlled, others = flush.completed, flush.claims, flush.controlled, flush.others
+        completed, controlled, others = flush.completed, flush.controlled, flush.others
         here: LocalQueue | None = None
         for ended in batch:
             job, outcome, seconds = ended
             if job.local_queue is not here:
                 here = job.local_queue
                 tally = flush.tallies.setdefault(here, _Tally())
-                keys = tally.keys
-            number, claim = job.id, job.claim
-            keys.append((number, claim))
+                add_job, add_seconds = tally.jobs.append, tally.seconds.append
+            add_job(job)
             if seconds is not None:
-                tally.ran += 1
-                tally.seconds += seconds
+                add_seconds(seconds)
+            if outcome is COMPLETED and job.lane is None:
+                completed.append(job)
+                continue
             if job.breaker is not None:
                 self._breakers.note(job, outcome, seconds)
             if outcome is COMPLETED:
-                if job.lane is None:
-                    completed.append(number)
-                    claims.append(claim)
-                else:
-                    controlled.append(job)
+                controlled.append(job)
             elif job.cancelled and not isinstance(outcome, Cancelled):
                 others.append((job, CANCELLED_ON_REQUEST, seconds))  # it raised because of that, or was killed
             else:
@@ -163,30 +158,24 @@ class Acknowledger(CriticalThread):
     def _count(self, flush: _Flush) -> None:
         """Free the slots: the producers may claim while the flush is written."""
         for local_queue, tally in flush.tallies.items():
-            local_queue.record_ended(tally.keys, tally.ran, tally.seconds)
+            local_queue.record_ended(tally.jobs, len(tally.seconds), sum(tally.seconds))
 
     def _write(self, flush: _Flush) -> None:
         """Write the outcomes, one statement for each kind."""
-        completed, claims, controlled = flush.completed, flush.claims, flush.controlled
+        completed, controlled = flush.completed, flush.controlled
         if completed or controlled:
             if time.monotonic() >= self._next_check:
                 self._link.run(self._check_history, patience=self._grace)
             if self._without_history:
-                done = [job for job, outcome, _ in flush.batch if outcome is COMPLETED]
-                forgotten = [job for job in done if job.queue in self._without_history]
-                kept = [job for job in done if job.queue not in self._without_history]
+                forgotten = [job for job in (*completed, *controlled) if job.queue in self._without_history]
                 if forgotten:
-                    flush.released |= self._complete(
-                        [job.id for job in forgotten], [job.claim for job in forgotten], keep=False
-                    )
-                plain = [job for job in kept if job.lane is None]
-                completed, claims = [job.id for job in plain], [job.claim for job in plain]
-                controlled = [job for job in kept if job.lane is not None]
+                    flush.released |= self._complete(forgotten, keep=False)
+                completed = [job for job in completed if job.queue not in self._without_history]
+                controlled = [job for job in controlled if job.queue not in self._without_history]
         if completed:
-            flush.released |= self._complete(completed, claims)
+            flush.released |= self._complete(completed)
         if controlled:
-            ids = [job.id for job in controlled]
-            flush.released |= self._complete(ids, [job.claim for job in controlled], controlled=True)
+            flush.released |= self._complete(controlled, controlled=True)
         if flush.others:
             self._settle([(Claim(job.id, job.claim), outcome) for job, outcome, _ in flush.others])
             for ended in flush.others:
@@ -195,12 +184,12 @@ class Acknowledger(CriticalThread):
     def _notify(self, flush: _Flush) -> None:
         """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
         now = time.monotonic()
-        for local_queue, tally in flush.tallies.items():
+        for local_queue in flush.tallies:
             has_flow_control = local_queue.claims.has_flow_control
             if flush.others or flush.released or has_flow_control:
                 # A claim that found nothing before has not seen what may be due again, or may have its turn now.
                 local_queue.ends.last_end = now
-            local_queue.record_acknowledged(tally.keys)
+            local_queue.record_acknowledged()
             if has_flow_control:
                 local_queue.signals.send(
                     Freed(
@@ -220,9 +209,10 @@ class Acknowledger(CriticalThread):
         self._without_history = frozenset(row[0] for row in rows)
         self._next_check = time.monotonic() + CHECK_EVERY
 
-    def _complete(self, ids: list[int], claims: list[int], *, keep: bool = True, controlled: bool = False) -> bool:
+    def _complete(self, jobs: list[ClaimedJob], *, keep: bool = True, controlled: bool = False) -> bool:
         """Write that these jobs completed; return True if other jobs waited for one of them."""
         awaited: set[int] = set()
+        ids, claims = [job.id for job in jobs], [job.claim for job in jobs]
 
         def write(link: ReconnectingConnection) -> None:
             with link.hot_cursor() as cursor:

@@ -119,7 +119,7 @@ class Producer(CriticalThread):
                     statement("claims_of_worker"), {"queue": self._local_queue.name, "worker_id": self._worker_id}
                 ).fetchall()
                 # By the claim, too: a failover may have forgotten that a job was retried, and claimed again.
-                known = self._local_queue.unfinished()
+                known = {(job.id, job.claim) for job in self._local_queue.unfinished()}
                 lost = [Claim(*row) for row in rows if tuple(row) not in known]
                 if lost:
                     settle(link.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost])

@@ -1,13 +1,14 @@
 """A queue inside a worker process: its slots, its inbox, and what producer, executors and acknowledger share.
 
-No attribute has two writers: `claims` is the producer's, `ends` the acknowledger's, and what others tell the producer
-goes through `signals`. The sets of claims are changed by two threads, but each change is one atomic step.
+`claims` is written by the producer, `ends` and `unacknowledged` by the acknowledger, and what others tell the producer
+goes through `signals`. Only `running` has two writers: both change it under a lock, once for each batch.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from queue import SimpleQueue
 
 from pgjobs.jobs.outcome import Outcome
@@ -17,10 +18,8 @@ from pgjobs.worker.local.inbox import Inbox
 from pgjobs.worker.local.producer_signals import ProducerSignals
 from pgjobs.worker.local.stats import ClaimStats, EndStats
 
-MAX_UNACKNOWLEDGED = 10_000  # ended jobs that may wait for their acknowledgement
 Ended = tuple[ClaimedJob, Outcome, float | None]  # an entry of the outbox: job, outcome, seconds that it ran
 Outbox = SimpleQueue[Ended | None]
-ClaimKey = tuple[int, int]  # a job's id and the number of its claim
 
 
 class LocalQueue:
@@ -37,8 +36,9 @@ class LocalQueue:
         self.signals = ProducerSignals()
         self.claims = ClaimStats()
         self.ends = EndStats()
-        self.running: set[ClaimKey] = set()  # claimed and not ended; the producer adds, the acknowledger removes
-        self.unacknowledged: set[ClaimKey] = set()  # ended, and not yet acknowledged; the acknowledger's
+        self.running: dict[int, ClaimedJob] = {}  # by id: claimed, and not yet taken from the outbox
+        self.unacknowledged: Sequence[ClaimedJob] = ()  # the batch whose outcomes are being written
+        self._lock = threading.Lock()
 
     @property
     def mean_seconds(self) -> float | None:
@@ -47,37 +47,55 @@ class LocalQueue:
         return mean if self.ends.ran >= self.claims.slow_until else max(mean or 0.0, STALE_INBOX)
 
     def demand(self) -> int:
-        """Return how many jobs to claim now; 0 while acknowledgements do not get through."""
-        if len(self.unacknowledged) > MAX_UNACKNOWLEDGED:
-            return 0
+        """Return how many jobs to claim now.
+
+        Jobs that wait in the outbox count as running, so nothing is claimed while acknowledgements do not get through.
+        """
         return demand(len(self.running), self.slots, self.mean_seconds, self.claims.mean_bytes)
 
     def surplus(self) -> int:
         """Return how many jobs of the inbox another worker could run sooner."""
         return surplus(len(self.inbox.jobs), self.slots, self.mean_seconds, self.claims.mean_bytes)
 
-    def record_ended(self, claims: Collection[ClaimKey], ran: int, seconds: float) -> None:
+    def record_claimed(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Add claimed jobs to the running ones, and return those that did not run here already.
+
+        Claims are committed asynchronously. If PostgreSQL crashes and loses one, its jobs are queued again, and this
+        worker may claim a job a second time while it runs; the second claim then serves as well as the lost one.
+        """
+        running, ids = self.running, [job.id for job in jobs]
+        with self._lock:
+            if not running.keys().isdisjoint(ids):
+                jobs = [job for job in jobs if (known := running.get(job.id)) is None or known.claim != job.claim]
+                ids = [job.id for job in jobs]
+            running.update(zip(ids, jobs, strict=True))
+        return jobs
+
+    def record_ended(self, jobs: Sequence[ClaimedJob], ran: int, seconds: float) -> None:
         """Count jobs that ended; `ran` of them ran, for `seconds` in all. Wakes a producer that waits for demand."""
+        running = self.running
         self.ends.last_end = time.monotonic()  # before they count: an older "empty" must not look newer than this
-        self.unacknowledged.update(claims)  # first: a reader of both sets must find each claim in one of them
-        self.running.difference_update(claims)
+        self.unacknowledged = jobs  # first: a reader of both must find each job in one of them
+        with self._lock:
+            for job in jobs:
+                if running.get(job.id) is job:  # else the id was claimed again, under another number
+                    del running[job.id]
         if ran:
             self.ends.record_runs(ran, seconds)
         self.wake_if_wanted()
 
-    def record_acknowledged(self, claims: Collection[ClaimKey]) -> None:
-        """Forget ended jobs whose outcome is written. Wakes a producer that was held up by their number."""
-        self.unacknowledged.difference_update(claims)
-        self.wake_if_wanted()
+    def record_acknowledged(self) -> None:
+        """Forget the jobs that ended last: their outcomes are written."""
+        self.unacknowledged = ()
 
     def wake_if_wanted(self) -> None:
         """Wake the producer if it waits for demand and there is some."""
         if self.claims.waiting_for_demand and self.demand():
             self.signals.wake()
 
-    def unfinished(self) -> set[ClaimKey]:
-        """Return the claims that have not ended, or are not acknowledged."""
-        return self.running.copy() | self.unacknowledged.copy()
+    def unfinished(self) -> set[ClaimedJob]:
+        """Return the jobs that have not ended, or are not acknowledged."""
+        return {*self.running.copy().values(), *self.unacknowledged}
 
     def close(self) -> None:
         """Close the pipe of the signals."""
