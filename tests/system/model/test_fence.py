@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.admin import cancel_jobs
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
@@ -82,6 +83,18 @@ def test_the_outcome_of_another_worker_changes_nothing(conn: psycopg.Connection,
         before = row_of(conn, job)
         assert ANSWERS[name](cursor, other, held) == [job]
         assert row_of(conn, job) == before
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if not name.startswith("completed")])
+def test_a_job_asked_to_be_cancelled_ends_cancelled_whatever_its_outcome(conn: psycopg.Connection, name: str) -> None:
+    worker = register(conn, [QueueSlots("default")])
+    job = enqueue(conn, tasks.nothing).id
+    with conn.cursor(binary=True) as cursor:
+        (held,) = claim(conn, worker)
+        cancel_jobs(conn, [job], reason="as asked")  # it has not reached the worker yet
+        assert ANSWERS[name](cursor, worker, held) == []
+    ended = row_of(conn, job)
+    assert (ended["status"], ended["error"]) == ("cancelled", "as asked")
 
 
 def test_a_claim_does_not_wait_for_another_one(database_url: str, conn: psycopg.Connection) -> None:

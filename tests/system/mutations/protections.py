@@ -83,7 +83,7 @@ PROTECTIONS = (
             f"{SQL}/acknowledge/{name}.sql",
             "AND live.cancel_reason IS NULL",
             "",
-            (*MODEL, *PAIRS),
+            FENCE,
         )
         for name, done in (
             ("retry", "retried"),

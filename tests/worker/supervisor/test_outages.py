@@ -37,7 +37,7 @@ def test_an_idle_worker_connects_again(database_url: str, conn: psycopg.Connecti
         assert scalar(conn, CUT) >= 2
         enqueue(conn, tasks.nothing)
         wait_done(conn, 8, log=lambda: running.output)
-        lost = [line for line in running.lines(level="warning") if "does not answer" in line["event"]]
+        lost = [line for line in running.lines(level="warning") if "cannot be used now" in line["event"]]
         assert 0 < len(lost) <= 4  # one line per connection
         wait_for(conn, "(SELECT now() - max(heartbeat_at) < interval '6 s' FROM pgjobs.workers)")
 
