@@ -41,9 +41,10 @@ class Scheduler(threading.Thread):
         )
         self._schedules: dict[str, StoredSchedule] | None = None  # None: no worker has reported them yet
         self._declaration: Declaration | None = None
+        self._sent: dict[str, StoredSchedule] | None = None  # what the last heartbeat wrote
         self._next_beat = 0.0  # monotonic seconds
         self._idle_since: float | None = None
-        self.needed = False
+        self.needed = False  # there are schedules; written by this thread alone
 
     def sync_schedules(self, messages: list[dict[str, Any]]) -> None:
         """Take the schedules that a worker process has imported. Called by the supervisor's loop."""
@@ -52,13 +53,11 @@ class Scheduler(threading.Thread):
         found = {schedule.name: schedule for schedule in map(StoredSchedule.from_message, messages)}
         if self._schedules is None or found != self._schedules:
             self._schedules = found
-            self._next_beat = 0.0
         if found:
             self.wake()
 
     def wake(self) -> None:
         """Start working: there are schedules."""
-        self.needed = True
         self._woken.set()
 
     def stop(self) -> None:
@@ -69,7 +68,9 @@ class Scheduler(threading.Thread):
     def run(self) -> None:
         """Work until stopped. No error ends the thread."""
         while not self._stopping.is_set():
-            self._woken.clear()
+            if self._woken.is_set():
+                self._woken.clear()
+                self.needed = True
             pause: float | None = None
             if self.needed:
                 try:
@@ -87,7 +88,7 @@ class Scheduler(threading.Thread):
         """Fire what is due, and return the seconds until the next look; None: sleep until woken."""
         from pgjobs.schedules.firing import fire_due
 
-        if time.monotonic() >= self._next_beat:
+        if self._schedules is not self._sent or time.monotonic() >= self._next_beat:
             self._send_heartbeat(link)
         row = link.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
@@ -117,8 +118,7 @@ class Scheduler(threading.Thread):
 
             self._declaration = Declaration(self._role)
         self._declaration.send_heartbeat(link.connection, schedules)
-        if schedules is self._schedules:  # else there are new ones to write
-            self._next_beat = time.monotonic() + EVERY
+        self._sent, self._next_beat = schedules, time.monotonic() + EVERY
 
     def _end(self) -> None:
         try:
