@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from pgjobs.core.config import forget_settings
 from pgjobs.core.errors import ConfigurationError
@@ -100,17 +102,10 @@ def embedded_directory() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Three processes share a run (`make test`). Tests of workers measure times, so no two of them run at once, nor do
-    # two scenarios of the fault suite. Tests of workers in other folders say themselves that they are of this group.
-    for item in items:
-        folders = item.nodeid.partition("::")[0].split("/")
-        for group in ("worker", "chaos"):
-            if group in folders:
-                item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_configure() -> None:
+    # Several processes share a run (`make test`) and the machine: that an example is slow says nothing about the code.
+    hypothesis_settings.register_profile("pgjobs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis_settings.load_profile("pgjobs")
     # A shell starts what runs in the background with SIGINT ignored, and all processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -20,7 +20,6 @@ from tests.support.processes import wait_until
 from tests.support.rows import put_job
 from tests.support.worker import Work, states, wait_done, wait_for, work
 
-pytestmark = pytest.mark.xdist_group("worker")  # as all tests of workers: see tests/conftest.py
 NOWHERE = b"\x80\x04(cnowhere\nsend\n)}t."  # a call of nowhere.send(), whose module is not there
 SOON = ("--heartbeat", "0.5", "--rescue-after", "2.5")
 

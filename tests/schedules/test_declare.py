@@ -14,8 +14,6 @@ from pgjobs.schedules.stored_call import StoredSchedule
 from pgjobs.schedules.sync import Declaration
 from tests.schedules import tasks
 
-pytestmark = pytest.mark.xdist_group("schedules")  # one database for all
-
 
 def of(app: str, **crons: str) -> dict[str, StoredSchedule]:
     return {name: make(cron, tasks.tidy, name=name, app=app) for name, cron in crons.items()}

@@ -18,8 +18,6 @@ from tests.schedules import tasks
 from tests.support.rows import row_of
 from tests.support.worker import scalar
 
-pytestmark = pytest.mark.xdist_group("schedules")  # one database for all
-
 MINUTE = timedelta(minutes=1)
 
 

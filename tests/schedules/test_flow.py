@@ -18,8 +18,6 @@ from tests.schedules.test_firing import due_since
 from tests.support.rows import row_of
 from tests.support.worker import scalar
 
-pytestmark = pytest.mark.xdist_group("schedules")  # one database for all
-
 KEY = b"for the tests alone"
 ENDS = datetime(2190, 1, 1, tzinfo=UTC)
 

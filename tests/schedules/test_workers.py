@@ -10,8 +10,6 @@ from datetime import timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pgjobs import admin
 from pgjobs.admin import set_limit
 from pgjobs.flow.limits import LimitSettings
@@ -22,7 +20,6 @@ from tests.support.worker import QUICK, Work, scalar, wait_for, work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-pytestmark = pytest.mark.xdist_group("worker")
 IMPORT = ("-q", "default:2", "--import", "tests.schedules.tasks", *QUICK)
 EACH_SECOND = {"TEST_CRON": "* * * * * *", "TEST_SCHEDULES": "a bb ccc"}
 

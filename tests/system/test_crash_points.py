@@ -20,7 +20,6 @@ from tests.support.worker import QUICK, scalar, work
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.xdist_group("worker")  # as all tests of workers: see tests/conftest.py
 ALL = os.environ.get("CRASH_POINTS") == "all"
 WHENS = ("before", "after")
 CRASH = ROOT / "tests" / "support" / "crash"

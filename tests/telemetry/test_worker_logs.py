@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from pgjobs.jobs.options import Executor
 
-pytestmark = pytest.mark.xdist_group("worker")  # as all tests of workers: see tests/conftest.py
-
 
 @pytest.mark.parametrize("executor", ["thread", "process", "async"])
 def test_every_line_of_a_job_says_which_job_it_is_of(

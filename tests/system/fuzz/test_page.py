@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.system.fuzz.catalogue import try_all
 from tests.system.fuzz.table import PAGE, page
 
 
-@pytest.mark.xdist_group("worker")
 def test_the_page_of_bad_input_is_up_to_date(database_url: str) -> None:
     found = try_all(database_url)
     assert sum(map(len, found.values())) >= 80

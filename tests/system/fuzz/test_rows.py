@@ -53,7 +53,6 @@ def test_a_row_that_would_stop_a_worker_does_not_get_in(conn: psycopg.Connection
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("worker")
 def test_a_worker_ends_every_bad_row_and_completes_every_good_one(
     conn: psycopg.Connection, database_url: str, payload: bytes
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgjobs.jobs.outcome import RELEASED, Failed, Retried
+from pgjobs.jobs.outcome import RELEASED, ErrorKind, Failed, Retried
 from pgjobs.jobs.retry import since_replay
 from pgjobs.worker.runtime.settle import Claim
 from pgjobs.worker.supervisor.rescue import WorkerExit, outcome_for
@@ -31,7 +31,7 @@ def test_after_a_replay_a_loss_waits_as_after_a_first_attempt() -> None:
 
 def test_what_ran_for_the_last_time_when_its_worker_died_has_failed() -> None:
     outcome = outcome_for(WorkerExit(1, "exit code 1", frozenset({ATTEMPT})), ATTEMPT, (3, 3))
-    assert outcome == Failed("its worker process died while it ran: exit code 1")
+    assert outcome == Failed("its worker process died while it ran: exit code 1", kind=ErrorKind.CRASHED)
 
 
 @pytest.mark.parametrize("started", [frozenset(), frozenset({Claim(42, 2)}), frozenset({Claim(41, 3)})])

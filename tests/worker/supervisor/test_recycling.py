@@ -67,7 +67,7 @@ def test_a_process_is_replaced_when_it_has_too_much_memory(database_url: str, co
         wait_for(conn, f"NOT EXISTS (SELECT FROM pgjobs.workers WHERE id = {worker})")
         second = enqueue(conn, tasks.nothing).id
         wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs_live)")
-        assert "is replaced" in running.output
+        assert "is then replaced" in running.output
     assert row_of(conn, second)["worker_id"] != worker
 
 
