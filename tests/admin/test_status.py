@@ -146,7 +146,7 @@ def test_a_scan_that_takes_too_long_is_left_out_and_its_timeout_does_not_stay(
         # The running jobs are counted last of all that reads the live partition; a lock makes everything wait.
         conn.execute("SET statement_timeout = '30s'")
         blocker.execute("LOCK TABLE pgjobs.jobs_history IN ACCESS EXCLUSIVE MODE")
-        queue = queue_of(conn, patience=100)
+        queue = queue_of(conn, timeout_ms=100)
     assert queue.due == 1
     assert queue.running == 0
     assert queue.rate_per_second is None

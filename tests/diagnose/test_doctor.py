@@ -254,7 +254,7 @@ def test_what_takes_too_long_is_left_out_and_said(conn: Connection) -> None:
         "INSERT INTO pgjobs.jobs (task, payload, run_at) SELECT 'a:b', 'x', '2999-01-01' FROM generate_series(1, 50000)"
     )
     assert look(conn, version=VERSION).counted
-    hasty = look(conn, version=VERSION, patience=1)
+    hasty = look(conn, version=VERSION, timeout_ms=1)
     assert not hasty.counted
     assert "not_counted" in [finding.name for finding in examine(hasty).findings]
 

@@ -126,7 +126,7 @@ def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSnapsh
 def test_a_queue_that_goes_on_is_not_deaf_however_long_a_job_has_been_due() -> None:
     waiting = {"run_at": ago(900)}
     assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=2.0)).reason == "behind"
-    assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=20.0)).reason == "deaf"
+    assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=20.0)).reason == "not_claiming"
     assert decide(seen(waiting, ahead=9, rate=0.5, last_start=2.0, last_finish=20.0)).reason == "behind"
 
 
@@ -412,7 +412,7 @@ def test_no_worker_claims_although_slots_are_free(conn: Connection) -> None:
     put_worker(conn, {"mail": 2})
     job = put_job(conn, **QUEUE, run_at=_now(conn) - timedelta(seconds=20))
     answer = why(conn, job)
-    assert (answer.reason, answer.facts["pooled"]) == ("deaf", False)
+    assert (answer.reason, answer.facts["pooled"]) == ("not_claiming", False)
     conn.execute("UPDATE pgjobs.workers SET pooled = true")
     assert "behind a connection pooler" in why(conn, job).sentence
 
@@ -455,7 +455,7 @@ def test_counting_that_takes_too_long_is_left_out(conn: Connection) -> None:
     )
     job = put_job(conn, **QUEUE)
     assert look(conn, job, cap=100_000).ahead == 20_000
-    hasty = look(conn, job, cap=100_000, patience=1)
+    hasty = look(conn, job, cap=100_000, timeout_ms=1)
     assert (hasty.cap, hasty.ahead) == (0, 0)
     assert conn.execute("SHOW statement_timeout").fetchone() == ("0",)
 

@@ -70,7 +70,7 @@ def test_a_worker_that_is_stopped_claims_nothing_though_its_slots_are_free(
         os.kill(member, signal.SIGSTOP)
         try:
             job = enqueue(conn, tasks.nothing.options(run_at=late())).id
-            answer = until(conn, job, "deaf", running)
+            answer = until(conn, job, "not_claiming", running)
             assert "though 3 slots of its queue default are free" in answer.sentence
             assert f"pid {member}" in answer.next_step
         finally:

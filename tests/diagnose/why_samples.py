@@ -97,7 +97,7 @@ SAMPLES = {
     "queue_limit": seen(queue_limit=LimitSnapshot("mail", concurrency=2, holders=(38, 39))),
     "queue_rate": seen(queue_limit=LimitSnapshot("mail", rate=10.0, period=1.0, tokens=0.0)),
     "snapshot_held": seen({"run_at": ago(20)}, snapshots=(SESSION,), dead_rows=1_200_000),
-    "deaf": seen({"run_at": ago(20)}),
+    "not_claiming": seen({"run_at": ago(20)}),
     "turn": seen(WAITS, turn_before=12, turn_lanes=3),
     "behind": seen(ahead=1_200, rate=20.0, running=2),
     "busy": seen(running=2, running_ids=(38, 39)),

@@ -16,7 +16,7 @@ import structlog
 from pgjobs.core.errors import UsageError
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import JobTimeout
-from pgjobs.telemetry.logs import Lines, configure_logging, get_logger
+from pgjobs.telemetry.logs import LineHandler, configure_logging, get_logger
 from tests.support.claimed import claimed_job
 from tests.support.processes import ROOT
 
@@ -81,7 +81,7 @@ def log() -> Log:
 def without_pytest() -> None:
     """Take pytest's own handlers away: they are not made for broken log calls."""
     root = logging.getLogger()
-    root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, Lines)]
+    root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def test_configuring_again_replaces_the_handler_and_leaves_those_of_others(log: 
     other = logging.NullHandler()
     root.addHandler(other)
     configure_logging("info", "json", log.stream)
-    assert len([handler for handler in root.handlers if isinstance(handler, Lines)]) == 1
+    assert len([handler for handler in root.handlers if isinstance(handler, LineHandler)]) == 1
     assert other in root.handlers
 
 

@@ -67,17 +67,17 @@ class Status:
     dead_capped: bool
 
 
-def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS) -> Status:
+def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms: int = SCAN_TIMEOUT_MS) -> Status:
     """Return the state of all queues and workers, in a fraction of a second even with millions of jobs.
 
-    `cap`: counts end here. `patience`: milliseconds that each of two scans may take; after that its figure is None.
+    `cap`: counts end here. `timeout_ms`: milliseconds that each of two scans may take; after that its figure is None.
     """
     # Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 100 times
     # slower.
     with local_settings(conn, LOOK_UP):
         depths = {row["name"]: row for row in fetch_dicts(conn, "queue_depths", cap=cap)}
-    running = _scan(conn, "count_running", "running", patience)
-    finished = _scan(conn, "count_finished", "finished", patience, seconds=RATE_WINDOW)
+    running = _scan(conn, "count_running", "running", timeout_ms)
+    finished = _scan(conn, "count_finished", "finished", timeout_ms, seconds=RATE_WINDOW)
     letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_dead_by_queue", cap=cap)}
     nothing = {"paused": False, "keep_completed": True, "due": 0, "later": 0, "latency_seconds": None}
     queues = []
@@ -110,10 +110,10 @@ def list_workers(conn: psycopg.Connection) -> list[Worker]:
 
 
 def _scan(
-    conn: psycopg.Connection, name: str, column: str, patience: int, **parameters: object
+    conn: psycopg.Connection, name: str, column: str, timeout_ms: int, **parameters: object
 ) -> dict[str, int] | None:
     try:
-        with local_settings(conn, {"statement_timeout": str(patience)}):
+        with local_settings(conn, {"statement_timeout": str(timeout_ms)}):
             rows = fetch_dicts(conn, name, **parameters)
     except QueryCanceled:
         return None

@@ -8,8 +8,8 @@ from pgjobs import admin
 from pgjobs.cli.output import Column, print_json, print_table, say
 from pgjobs.cli.params import Json
 from pgjobs.cli.session import session
+from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.core.text import plural, short_duration
-from pgjobs.worker.config import DEFAULT_RESCUE_AFTER
 
 if TYPE_CHECKING:
     from pgjobs.admin import QueueStatus, Worker

@@ -10,9 +10,9 @@ from pgjobs.cli.invocation import invocation
 from pgjobs.cli.supervise import become_supervisor
 from pgjobs.cli.terminal import progress
 from pgjobs.core.allowlist import parse_allow
-from pgjobs.core.config import settings
+from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
 from pgjobs.db.database import database
-from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_RESCUE_AFTER, WorkerConfig, parse_queue
+from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, WorkerConfig, parse_queue
 
 
 def work(

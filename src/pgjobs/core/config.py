@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCHEMA = "pgjobs"
 DEFAULT_MAX_PAYLOAD = 1024 * 1024  # bytes
+DEFAULT_RESCUE_AFTER = 30.0  # seconds without a heartbeat, until a worker is considered dead
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 

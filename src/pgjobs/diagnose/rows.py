@@ -6,9 +6,9 @@ from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.diagnose.text import NEVER
 
-DEFAULT_RESCUE_AFTER = 30.0  # seconds: for workers whose row does not say after how long their supervisor rescues
 T = TypeVar("T")
 
 
@@ -28,10 +28,14 @@ class WorkerSnapshot:
     clock_ahead: float | None = None
 
     @property
+    def dead_after(self) -> float:
+        """Seconds of silence after which its supervisor considers a worker dead; the default if its row has none."""
+        return self.rescue_after or DEFAULT_RESCUE_AFTER
+
+    @property
     def is_heard(self) -> bool:
         """Whether its heartbeat is recent: it sends at least two in the time after which it is considered dead."""
-        rescue_after = self.rescue_after or DEFAULT_RESCUE_AFTER
-        return self.silent_for <= rescue_after / 2 + min(1.0, rescue_after / 4)
+        return self.silent_for <= self.dead_after / 2 + min(1.0, self.dead_after / 4)
 
     def __str__(self) -> str:
         return f"worker {self.id} ({self.host}, pid {self.pid})"

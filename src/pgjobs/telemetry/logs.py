@@ -57,7 +57,7 @@ def configure_logging(
     terminal = _is_terminal(to)
     console = format == "console" or (format == "auto" and terminal)
 
-    handler = Lines(to)
+    handler = LineHandler(to)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder()],  # what `logging` was given as `extra`
@@ -65,7 +65,7 @@ def configure_logging(
         )
     )
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, Lines)]:
+    for old in [old for old in root.handlers if isinstance(old, LineHandler)]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
@@ -84,7 +84,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-class Lines(logging.StreamHandler[TextIO]):
+class LineHandler(logging.StreamHandler[TextIO]):
     """Writes each record as one line; one that cannot be rendered becomes a line that says so.
 
     It takes no lock. A line is one call of `write`, and a timeout that is raised in a job's thread just after a lock
@@ -92,14 +92,14 @@ class Lines(logging.StreamHandler[TextIO]):
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write the record, unless a filter is against it."""
+        """Write the record, unless a filter rejects it."""
         passed = self.filter(record)
         if passed:
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record. Nothing that is wrong with it, or with the stream, gets out."""
+        """Write the record. No error is raised, whatever is wrong with the record or the stream."""
         try:
             self.stream.write(self._line(record) + "\n")
             self.stream.flush()

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_queue
@@ -16,7 +17,6 @@ MAX_SECONDS = 7 * 86400.0
 DEFAULT_SLOTS = 10
 DEFAULT_GRACE = 30.0  # seconds
 DEFAULT_HEARTBEAT = 5.0  # seconds
-DEFAULT_RESCUE_AFTER = 30.0  # seconds
 STUCK_AFTER = 5.0  # seconds from a job's timeout until its worker process is replaced because the job did not stop
 
 

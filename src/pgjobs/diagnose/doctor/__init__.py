@@ -33,7 +33,7 @@ def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosi
 
 
 def look(
-    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, patience: int = SCAN_TIMEOUT_MS
+    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, timeout_ms: int = SCAN_TIMEOUT_MS
 ) -> Installation:
     """Gather what the doctor looks at.
 
@@ -54,7 +54,7 @@ def look(
     if known["revision"] != EXPECTED_REVISION:
         return Installation(server_version=conn.info.server_version, **known)
     try:
-        with local_settings(conn, {**_PLANS, "statement_timeout": str(patience)}):
+        with local_settings(conn, {**_PLANS, "statement_timeout": str(timeout_ms)}):
             return read(fetch_dicts(conn, "doctor", scan=scan)[0], counted=True, **known)
     except QueryCanceled:
         with local_settings(conn, _PLANS):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
 
@@ -116,7 +114,7 @@ def pooler(installation: Installation) -> Iterator[Finding]:
     if pooled:
         yield Finding(
             "pooler",
-            f"A connection pooler is in front of PostgreSQL for {count(len(pooled), 'worker')}: LISTEN does not work "
+            f"A connection pooler is in front of PostgreSQL for {plural(len(pooled), 'worker')}: LISTEN does not work "
             "through it, so idle workers poll ten times a second, and jobs are picked up that much later.",
             "If milliseconds matter, give the workers a database URL that goes past the pooler.",
             {"workers": [worker.id for worker in pooled]},
@@ -137,15 +135,15 @@ def clocks(installation: Installation) -> Iterator[Finding]:
     if off > CLOCKS_APART:
         yield Finding(
             "clock",
-            f"The clock of this machine is {span(abs(installation.clock_ahead))} {_apart(installation.clock_ahead)} "
-            "PostgreSQL's: a run_at computed here is off by as much.",
+            f"The clock of this machine is {duration(abs(installation.clock_ahead))} "
+            f"{_apart(installation.clock_ahead)} PostgreSQL's: a run_at computed here is off by as much.",
             "Let both machines keep their time (NTP, chrony); or enqueue with delay=, which PostgreSQL adds itself.",
             {"seconds_ahead": installation.clock_ahead},
             level="warning",
         )
     wrong = [w for w in installation.workers if w.clock_ahead is not None and abs(w.clock_ahead) > CLOCKS_APART]
     if wrong:
-        shown = listed([f"{w.host} ({span(abs(w.clock_ahead or 0))} {_apart(w.clock_ahead or 0)})" for w in wrong])
+        shown = listed([f"{w.host} ({duration(abs(w.clock_ahead or 0))} {_apart(w.clock_ahead or 0)})" for w in wrong])
         yield Finding(
             "worker_clock",
             f"Clocks of workers differ from PostgreSQL's: {shown}.",
@@ -157,7 +155,8 @@ def clocks(installation: Installation) -> Iterator[Finding]:
     if ahead:
         yield Finding(
             "clock_back",
-            f"Heartbeats are {span(max(-w.silent_for for w in ahead))} in the future: PostgreSQL's clock was set back.",
+            f"Heartbeats are {duration(max(-w.silent_for for w in ahead))} in the future: PostgreSQL's clock was set "
+            "back.",
             "Wait: workers keep sending heartbeats. Until then, no worker takes back the jobs of those that die.",
             {"workers": [worker.id for worker in ahead]},
             level="warning",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
 
@@ -16,8 +16,8 @@ def signatures(installation: Installation) -> Iterator[Finding]:
     if installation.unsigned and strict:
         yield Finding(
             "unsigned_jobs",
-            f"{count(installation.unsigned, 'job')} that {'waits is' if installation.unsigned == 1 else 'wait are'} "
-            f"not signed, and {count(len(strict), 'worker')} with a key {'refuses' if len(strict) == 1 else 'refuse'} "
+            f"{plural(installation.unsigned, 'job')} that {'waits is' if installation.unsigned == 1 else 'wait are'} "
+            f"not signed, and {plural(len(strict), 'worker')} with a key {'refuses' if len(strict) == 1 else 'refuse'} "
             "what is not: they go to the dead letters without being run.",
             "Set PGJOBS_SIGNING_KEY where jobs are enqueued; jobs enqueued in SQL cannot be signed, so give them a "
             "queue whose workers have no key.",
@@ -27,7 +27,7 @@ def signatures(installation: Installation) -> Iterator[Finding]:
     if strict and lax:
         yield Finding(
             "mixed_keys",
-            f"{count(len(strict), 'worker')} with a signing key and {count(len(lax), 'worker')} without run side by "
+            f"{plural(len(strict), 'worker')} with a signing key and {plural(len(lax), 'worker')} without run side by "
             "side: the ones without take what the others refuse.",
             "Set PGJOBS_SIGNING_KEY for all of them.",
             {"with_key": [worker.id for worker in strict], "without": [worker.id for worker in lax]},
@@ -36,7 +36,7 @@ def signatures(installation: Installation) -> Iterator[Finding]:
     elif (installation.has_key or installation.signed) and lax:
         yield Finding(
             "unchecked_signatures",
-            f"Jobs are signed, but {count(len(lax), 'worker')} {'has' if len(lax) == 1 else 'have'} no key and "
+            f"Jobs are signed, but {plural(len(lax), 'worker')} {'has' if len(lax) == 1 else 'have'} no key and "
             "do not check the signatures.",
             "Set PGJOBS_SIGNING_KEY for the workers.",
             {"without": [worker.id for worker in lax]},

@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
 
@@ -21,14 +19,14 @@ def pauses(installation: Installation) -> Iterator[Finding]:
     if installation.paused_for is not None:
         yield Finding(
             "everything_paused",
-            f"Everything is paused, for {span(installation.paused_for)}: no job is claimed.",
+            f"Everything is paused, for {duration(installation.paused_for)}: no job is claimed.",
             "Resume: `pgjobs resume`.",
             {"seconds": installation.paused_for},
             level="warning",
         )
     for queue in installation.queues:
         if queue.paused and (queue.paused_for is None or queue.paused_for >= LONG_PAUSE):
-            since = f" for {span(queue.paused_for)}" if queue.paused_for is not None else ""
+            since = f" for {duration(queue.paused_for)}" if queue.paused_for is not None else ""
             waiting = ", and has jobs that are due" if queue.due_for is not None else ""
             yield Finding(
                 "paused_queue",
@@ -41,7 +39,7 @@ def pauses(installation: Installation) -> Iterator[Finding]:
         if float(task["seconds"]) >= LONG_PAUSE:
             yield Finding(
                 "paused_task",
-                f"Task {task['task']} has been paused for {span(float(task['seconds']))}.",
+                f"Task {task['task']} has been paused for {duration(float(task['seconds']))}.",
                 f"If that was forgotten: `pgjobs tasks resume {task['task']}`.",
                 {"task": task["task"], "seconds": task["seconds"]},
                 level="note",
@@ -76,7 +74,7 @@ def schedules(installation: Installation) -> Iterator[Finding]:
         elif schedule.get("paused_for") is None and schedule.get("retired_for") is None and late and float(late) > LATE:
             yield Finding(
                 "late_schedule",
-                f"Schedule {name} should have fired {span(float(late))} ago, and no supervisor has fired it.",
+                f"Schedule {name} should have fired {duration(float(late))} ago, and no supervisor has fired it.",
                 "Look into the workers' logs."
                 if installation.heard()
                 else "Start a worker: every supervisor fires schedules.",
@@ -86,7 +84,7 @@ def schedules(installation: Installation) -> Iterator[Finding]:
         elif (schedule.get("paused_for") or 0) and float(schedule["paused_for"]) >= LONG_PAUSE:
             yield Finding(
                 "paused_schedule",
-                f"Schedule {name} has been paused for {span(float(schedule['paused_for']))}.",
+                f"Schedule {name} has been paused for {duration(float(schedule['paused_for']))}.",
                 f"If that was forgotten: `pgjobs schedules resume {name}`.",
                 {"schedule": name, "seconds": float(schedule["paused_for"])},
                 level="note",
@@ -99,7 +97,7 @@ def retired(installation: Installation) -> Iterator[Finding]:
     if names:
         yield Finding(
             "retired_schedules",
-            f"No code has declared {count(len(names), 'schedule')} for a month: {listed(names)}.",
+            f"No code has declared {plural(len(names), 'schedule')} for a month: {listed(names)}.",
             f"If the code is gone for good: `pgjobs schedules remove {names[0]}`.",
             {"schedules": names},
             level="note",
@@ -117,7 +115,7 @@ def unused(installation: Installation) -> Iterator[Finding]:
         if names:
             yield Finding(
                 f"unused_{kind}s",
-                f"{count(len(names), kind)} that no job uses {'has' if len(names) == 1 else 'have'} not been changed "
+                f"{plural(len(names), kind)} that no job uses {'has' if len(names) == 1 else 'have'} not been changed "
                 f"for a month: {listed(names)}.",
                 f"If the jobs that used {'it' if len(names) == 1 else 'them'} are gone for good, remove "
                 f"{'it' if len(names) == 1 else 'them'}: `pgjobs {kind}s remove {shlex.quote(names[0])}`.",
@@ -137,7 +135,7 @@ def unsatisfiable(installation: Installation) -> Iterator[Finding]:
     shown = listed([f"{job} waits for {needed} ({state})" for job, needed, state in installation.unsatisfiable])
     yield Finding(
         "hopeless",
-        f"{count(len(installation.unsatisfiable), 'job', cap=20)} can never start, because what they wait for is "
+        f"{plural(len(installation.unsatisfiable), 'job', cap=20)} can never start, because what they wait for is "
         f"gone, was cancelled or has failed for good: {shown}.",
         "Cancel them: `pgjobs jobs cancel "
         f"{' '.join(str(job) for job, _, _ in installation.unsatisfiable[:5])}`{again}.",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
 
@@ -46,8 +44,8 @@ def snapshots(installation: Installation) -> Iterator[Finding]:
         if not many and (holder.seconds is None or holder.seconds < OLD_SNAPSHOT):
             continue
         forgotten = " Against forgotten ones: idle_in_transaction_session_timeout." if holder.kind == "session" else ""
-        parts = [f"for {span(holder.seconds)}"] if holder.seconds is not None else []
-        parts += [f"over {count(holder.transactions, 'transaction')}"] if holder.transactions else []
+        parts = [f"for {duration(holder.seconds)}"] if holder.seconds is not None else []
+        parts += [f"over {plural(holder.transactions, 'transaction')}"] if holder.transactions else []
         yield Finding(
             "held_snapshot",
             f"{str(holder)[0].upper()}{str(holder)[1:]} has kept VACUUM from removing dead rows {', '.join(parts)}: "
@@ -69,10 +67,10 @@ def dead_rows(installation: Installation) -> Iterator[Finding]:
     for table in installation.tables:
         if table.dead < MANY_DEAD_ROWS or table.dead < table.live:
             continue
-        last = f"{span(table.vacuumed)} ago" if table.vacuumed is not None else "never, as far as is known"
+        last = f"{duration(table.vacuumed)} ago" if table.vacuumed is not None else "never, as far as is known"
         yield Finding(
             "dead_rows",
-            f"{table.name} has {count(table.dead, 'dead row')} beside {table.live:,} live ones, and was vacuumed "
+            f"{table.name} has {plural(table.dead, 'dead row')} beside {table.live:,} live ones, and was vacuumed "
             f"{last}.",
             f"If a snapshot is held (see there), end that first; then VACUUM pgjobs.{table.name}.",
             {"table": table.name, "dead": table.dead, "live": table.live},
@@ -120,7 +118,7 @@ def history(installation: Installation) -> Iterator[Finding]:
     if installation.in_default:
         yield Finding(
             "history_default",
-            f"{count(installation.in_default, 'finished job', cap=1000)} "
+            f"{plural(installation.in_default, 'finished job', cap=1000)} "
             f"{'is' if installation.in_default == 1 else 'are'} in jobs_history_default, because its day was not "
             "there.",
             "Nothing: workers move or remove them; `pgjobs history list` shows how much it is.",
@@ -130,7 +128,7 @@ def history(installation: Installation) -> Iterator[Finding]:
     if installation.retention_age is not None and installation.retention_age > LATE_RETENTION and installation.heard():
         yield Finding(
             "retention",
-            f"No worker has looked for jobs past retention for {span(installation.retention_age)}, although "
+            f"No worker has looked for jobs past retention for {duration(installation.retention_age)}, although "
             "workers run.",
             "Look into their logs: an error of retention is written there.",
             {"seconds": installation.retention_age},

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
 
@@ -18,14 +16,14 @@ def silent(installation: Installation) -> Iterator[Finding]:
     found = [worker for worker in installation.workers if not worker.is_heard]
     if not found:
         return
-    shown = listed([f"{worker}, {span(worker.silent_for)}" for worker in found], 3)
+    shown = listed([f"{worker}, {duration(worker.silent_for)}" for worker in found], 3)
     if installation.heard():
         step = "Wait: others take their jobs back; if those machines are up, look whether they reach PostgreSQL."
     else:
         step = "Start a worker: it takes their jobs back. If those machines are up, look whether they reach PostgreSQL."
     yield Finding(
         "silent_workers",
-        f"{count(len(found), 'worker')} {'is' if len(found) == 1 else 'are'} not heard from: {shown}.",
+        f"{plural(len(found), 'worker')} {'is' if len(found) == 1 else 'are'} not heard from: {shown}.",
         step,
         {"workers": {worker.id: worker.silent_for for worker in found}},
         level="warning",
@@ -51,7 +49,7 @@ def orphans(installation: Installation) -> Iterator[Finding]:
         return
     yield Finding(
         "orphans",
-        f"{count(installation.orphans, 'job')} {'is' if installation.orphans == 1 else 'are'} running according to "
+        f"{plural(installation.orphans, 'job')} {'is' if installation.orphans == 1 else 'are'} running according to "
         f"the table, for workers that are no longer in it ({listed(installation.orphan_workers)}).",
         "Wait: supervisors look for such jobs every ten minutes"
         + ("." if installation.heard() else ", and one that starts at once."),
@@ -69,7 +67,8 @@ def unserved(installation: Installation) -> Iterator[Finding]:
         if queue.name not in served:
             yield Finding(
                 "no_worker",
-                f"Queue {queue.name} has jobs that are due, for {span(queue.due_for)}, and no worker listens to it.",
+                f"Queue {queue.name} has jobs that are due, for {duration(queue.due_for)}, and no worker listens to "
+                "it.",
                 f"Start one: `pgjobs work -q {queue.name}`; or correct the name of the queue where jobs are enqueued.",
                 {"queue": queue.name, "due_seconds": queue.due_for},
                 level="warning",
@@ -77,7 +76,7 @@ def unserved(installation: Installation) -> Iterator[Finding]:
         elif queue.due_for >= DUE_FOR:
             yield Finding(
                 "latency",
-                f"The oldest due job of queue {queue.name} has been due for {span(queue.due_for)}.",
+                f"The oldest due job of queue {queue.name} has been due for {duration(queue.due_for)}.",
                 f"Start more workers or slots (`pgjobs work -q {queue.name}:N`); `pgjobs why` says what holds a job "
                 "up.",
                 {"queue": queue.name, "due_seconds": queue.due_for},

@@ -47,11 +47,11 @@ def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connecti
 
 
 def look(
-    conn: psycopg.Connection[Any], id: int, *, cap: int = MAX_COUNTED, patience: int = SCAN_TIMEOUT_MS
+    conn: psycopg.Connection[Any], id: int, *, cap: int = MAX_COUNTED, timeout_ms: int = SCAN_TIMEOUT_MS
 ) -> Snapshot:
     """Gather everything that can keep a job from running; where counting takes too long, without what is counted."""
     try:
-        with local_settings(conn, {**PLANS, "statement_timeout": str(patience)}):
+        with local_settings(conn, {**PLANS, "statement_timeout": str(timeout_ms)}):
             return _look(conn, id, cap)
     except QueryCanceled:
         with local_settings(conn, PLANS):

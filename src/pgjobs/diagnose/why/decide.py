@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgjobs.diagnose.finding import Finding, Why
-from pgjobs.diagnose.why import ended, queue, running, stopped, turns
+from pgjobs.diagnose.why import ended, not_ready, paused, queue, running, turns
 from pgjobs.diagnose.why.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Finding | None]
@@ -26,14 +26,14 @@ ENDS: tuple[Check, ...] = (
     running.running,
 )
 HOLDS: tuple[Check, ...] = (
-    stopped.expired,
-    stopped.cannot_be_imported,
-    stopped.retried,
-    stopped.later,
-    stopped.needs,
-    stopped.everything_paused,
-    stopped.queue_paused,
-    stopped.task_paused,
+    not_ready.expired,
+    not_ready.cannot_be_imported,
+    not_ready.retried,
+    not_ready.later,
+    not_ready.needs,
+    paused.everything_paused,
+    paused.queue_paused,
+    paused.task_paused,
     queue.no_worker,
     queue.workers_silent,
     turns.blocked,
@@ -45,7 +45,7 @@ HOLDS: tuple[Check, ...] = (
     turns.queue_limit,
     turns.queue_rate,
 )
-PLACES: tuple[Check, ...] = (queue.snapshot_held, queue.deaf, queue.turn, queue.behind, queue.busy, queue.soon)
+PLACES: tuple[Check, ...] = (queue.snapshot_held, queue.not_claiming, queue.turn, queue.behind, queue.busy, queue.soon)
 
 
 def decide(snapshot: Snapshot) -> Why:

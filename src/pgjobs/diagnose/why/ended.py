@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
+from pgjobs.core.text import duration, listed
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.text import at
 from pgjobs.diagnose.why.code import cannot_import, cause
@@ -27,7 +26,7 @@ def uncommitted(snapshot: Snapshot) -> Finding | None:
     if snapshot.job is not None or not snapshot.writers:
         return None
     open_ones = [
-        f"{writer}{f', open for {span(writer.seconds)}' if writer.seconds is not None else ''}"
+        f"{writer}{f', open for {duration(writer.seconds)}' if writer.seconds is not None else ''}"
         for writer in snapshot.writers
     ]
     return Finding(
@@ -104,5 +103,5 @@ def cancelled(snapshot: Snapshot) -> Finding | None:
 def _ended(snapshot: Snapshot) -> str:
     if snapshot.job is None or snapshot.job.finished_at is None:
         return "at an unknown time"
-    ago = span((snapshot.now - snapshot.job.finished_at).total_seconds())
+    ago = duration((snapshot.now - snapshot.job.finished_at).total_seconds())
     return f"{ago} ago, at {at(snapshot.job.finished_at)}"

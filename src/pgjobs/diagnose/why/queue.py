@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import Holder
 from pgjobs.diagnose.text import jobs
 from pgjobs.diagnose.why.running import rescued_in
 from pgjobs.diagnose.why.snapshot import Snapshot
 
-DEAF_AFTER = 5.0  # seconds: a job that is due for longer, with free slots, is not noticed; workers poll each second
+NOT_CLAIMING_AFTER = 5.0  # seconds that a job is due beside free slots; workers poll once a second
 OLD_SNAPSHOT = 60.0  # seconds
 MANY_DEAD_ROWS = 50_000
 
@@ -41,7 +39,7 @@ def workers_silent(snapshot: Snapshot) -> Finding | None:
     return Finding(
         "workers_silent",
         f"Job {snapshot.id} waits because no worker of its queue {job.queue} is heard from: the last one was {last}, "
-        f"{span(last.silent_for)} ago.",
+        f"{duration(last.silent_for)} ago.",
         f"Start one: `pgjobs work -q {job.queue}`; or look whether that machine reaches PostgreSQL.",
         {"workers": [worker.id for worker in serving], "silent_seconds": last.silent_for, "rescued_in_seconds": left},
     )
@@ -54,10 +52,10 @@ def snapshot_held(snapshot: Snapshot) -> Finding | None:
         return None
     if snapshot.cap and not _is_stuck(snapshot):  # without a cap, counting took too long
         return None
-    since = f" for {span(holder.seconds)}" if holder.seconds is not None else ""
+    since = f" for {duration(holder.seconds)}" if holder.seconds is not None else ""
     return Finding(
         "snapshot_held",
-        f"Job {snapshot.id} waits because claims wade through {count(snapshot.dead_rows, 'dead row')}, which VACUUM "
+        f"Job {snapshot.id} waits because claims wade through {plural(snapshot.dead_rows, 'dead row')}, which VACUUM "
         f"may not remove: {holder} holds a snapshot{since}.",
         f"End it, if it may end: {holder.end}.",
         {
@@ -76,7 +74,7 @@ def oldest(holders: tuple[Holder, ...]) -> Holder | None:
     return max(old, key=lambda holder: holder.transactions or 0, default=None)
 
 
-def deaf(snapshot: Snapshot) -> Finding | None:
+def not_claiming(snapshot: Snapshot) -> Finding | None:
     """Return a finding if there are free slots, and no worker claims."""
     if snapshot.job is None or not _is_stuck(snapshot):
         return None
@@ -84,20 +82,20 @@ def deaf(snapshot: Snapshot) -> Finding | None:
     pooled = [worker for worker in workers if worker.pooled]
     due = (snapshot.now - snapshot.job.run_at).total_seconds()
     what = (
-        f"Job {snapshot.id} has been due for {span(due)} and no worker claims it, though "
-        f"{count(snapshot.free_slots(), 'slot')} of its queue {snapshot.job.queue} are free at "
+        f"Job {snapshot.id} has been due for {duration(due)} and no worker claims it, though "
+        f"{plural(snapshot.free_slots(), 'slot')} of its queue {snapshot.job.queue} are free at "
         f"{listed([str(worker) for worker in workers], 3)}"
     )
     facts = {"due_seconds": due, "workers": [worker.id for worker in workers], "pooled": bool(pooled)}
     if pooled:
         return Finding(
-            "deaf",
+            "not_claiming",
             f"{what}, behind a connection pooler.",
             "Look whether the pooler has a free connection for them (SHOW POOLS), or connect workers past it.",
             facts,
         )
     return Finding(
-        "deaf",
+        "not_claiming",
         f"{what}.",
         f"Look at the log of {workers[0]}, and whether it is stopped or cannot reach PostgreSQL; then restart it.",
         facts,
@@ -109,9 +107,9 @@ def _is_stuck(snapshot: Snapshot) -> bool:
     if snapshot.job is None or snapshot.cap == 0 or snapshot.free_slots() <= 0:
         return False
     lately = [seconds for seconds in (snapshot.last_start, snapshot.last_finish) if seconds is not None]
-    if (snapshot.now - snapshot.job.run_at).total_seconds() < DEAF_AFTER or min(
-        lately, default=DEAF_AFTER
-    ) < DEAF_AFTER:
+    if (snapshot.now - snapshot.job.run_at).total_seconds() < NOT_CLAIMING_AFTER or min(
+        lately, default=NOT_CLAIMING_AFTER
+    ) < NOT_CLAIMING_AFTER:
         return False
     return snapshot.ahead == 0 or snapshot.rate is not None  # else the jobs that finish cannot be counted
 
@@ -123,10 +121,10 @@ def turn(snapshot: Snapshot) -> Finding | None:
     mine = f"its tenant {snapshot.job.tenant}" if snapshot.job.tenant else "its kind"
     if snapshot.turn_before:
         verb = "is" if snapshot.turn_before == 1 else "are"
-        place = f"{count(snapshot.turn_before, 'job', cap=snapshot.cap)} of {mine} {verb} before it"
+        place = f"{plural(snapshot.turn_before, 'job', cap=snapshot.cap)} of {mine} {verb} before it"
     else:
         place = f"it is the next of {mine}"
-    others = f"{count(snapshot.turn_lanes, 'other', cap=1000)} take{'s' * (snapshot.turn_lanes == 1)} turns with it"
+    others = f"{plural(snapshot.turn_lanes, 'other', cap=1000)} take{'s' * (snapshot.turn_lanes == 1)} turns with it"
     return Finding(
         "turn",
         f"Job {snapshot.id} waits for its turn: {place}, and {others}.",
@@ -145,11 +143,11 @@ def behind(snapshot: Snapshot) -> Finding | None:
         pace = "none of its queue has finished in the last minute"
     else:
         least = "at least " if snapshot.ahead >= snapshot.cap else ""
-        left = span(snapshot.ahead / snapshot.rate)
+        left = duration(snapshot.ahead / snapshot.rate)
         pace = f"at the {snapshot.rate:.3g} jobs/s of the last minute that is {least}about {left}"
     return Finding(
         "behind",
-        f"Job {snapshot.id} is behind {count(snapshot.ahead, 'job', cap=snapshot.cap)} of its queue "
+        f"Job {snapshot.id} is behind {plural(snapshot.ahead, 'job', cap=snapshot.cap)} of its queue "
         f"{snapshot.job.queue} that {'has' if snapshot.ahead == 1 else 'have'} a higher priority or "
         f"{'was' if snapshot.ahead == 1 else 'were'} due earlier; {pace}.",
         f"Wait, start more workers or slots (`pgjobs work -q {snapshot.job.queue}:N`), or give it a priority nearer "
@@ -169,7 +167,7 @@ def busy(snapshot: Snapshot) -> Finding | None:
     return Finding(
         "busy",
         f"Job {snapshot.id} is the next of its queue {snapshot.job.queue}, and "
-        f"{'all' if snapshot.slots() > 1 else 'the'} {count(snapshot.slots(), 'slot')} of its workers "
+        f"{'all' if snapshot.slots() > 1 else 'the'} {plural(snapshot.slots(), 'slot')} of its workers "
         f"{'are' if snapshot.slots() > 1 else 'is'} taken, by {jobs(snapshot.running_ids)}.",
         f"Wait for one to end, or start more workers or slots: `pgjobs work -q {snapshot.job.queue}:N`.",
         {"slots": snapshot.slots(), "running": snapshot.running, "ids": list(snapshot.running_ids)},
@@ -181,7 +179,7 @@ def soon(snapshot: Snapshot) -> Finding:
     due = (snapshot.now - snapshot.job.run_at).total_seconds() if snapshot.job is not None else 0.0
     return Finding(
         "next",
-        f"Job {snapshot.id} has been due for {span(due)}, and nothing holds it up: a worker takes it in a moment.",
+        f"Job {snapshot.id} has been due for {duration(due)}, and nothing holds it up: a worker takes it in a moment.",
         "Wait; if it is still there in some seconds, ask again.",
         {"due_seconds": due},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgjobs.core.text import duration as span
+from pgjobs.core.text import duration
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import WorkerSnapshot
 from pgjobs.diagnose.why.snapshot import Snapshot
@@ -17,7 +17,7 @@ def orphaned(snapshot: Snapshot) -> Finding | None:
     return Finding(
         "orphaned",
         f"Job {snapshot.id} was claimed by worker {snapshot.job.worker_id}, which is no longer in the table of "
-        f"workers; a supervisor takes it back within {span(ORPHANS_WITHIN)}.",
+        f"workers; a supervisor takes it back within {duration(ORPHANS_WITHIN)}.",
         "Wait, or start a worker on any queue: it looks for such jobs at once.",
         {"worker_id": snapshot.job.worker_id},
     )
@@ -29,7 +29,7 @@ def silent(snapshot: Snapshot) -> Finding | None:
     if worker is None or worker.is_heard:
         return None
     left = rescued_in(snapshot, worker)
-    what = f"Job {snapshot.id} was claimed by {worker}, which has not been heard from for {span(worker.silent_for)}"
+    what = f"Job {snapshot.id} was claimed by {worker}, which has not been heard from for {duration(worker.silent_for)}"
     facts = {"worker_id": worker.id, "silent_seconds": worker.silent_for, "rescued_in_seconds": left}
     if left is None:
         return Finding(
@@ -38,7 +38,7 @@ def silent(snapshot: Snapshot) -> Finding | None:
             "Start a worker on any queue: it takes back the jobs of those that are silent.",
             facts,
         )
-    when = f"in {span(left)}" if left > 0 else "at any moment"
+    when = f"in {duration(left)}" if left > 0 else "at any moment"
     return Finding(
         "silent",
         f"{what}; it is taken back {when}.",
@@ -53,14 +53,14 @@ def running(snapshot: Snapshot) -> Finding | None:
     if job is None or worker is None:
         return None
     seconds = (snapshot.now - job.started_at).total_seconds() if job.started_at else 0.0
-    what = f"Job {snapshot.id} is running: claimed {span(seconds)} ago by {worker}, {job.tries}"
+    what = f"Job {snapshot.id} is running: claimed {duration(seconds)} ago by {worker}, {job.tries}"
     facts = {"worker_id": worker.id, "since": job.started_at, "timeout": job.timeout}
     if job.timeout is None:
         limit = "it has no timeout"
     elif seconds <= job.timeout:
-        limit = f"it may take {span(job.timeout)}"
+        limit = f"it may take {duration(job.timeout)}"
     else:
-        limit = f"it is past its timeout of {span(job.timeout)}, and is being stopped"
+        limit = f"it is past its timeout of {duration(job.timeout)}, and is being stopped"
     if job.cancel_reason is not None:
         limit = f"its cancel was asked for ({job.cancel_reason.rstrip('.')})"
         step = "Wait: a process is killed, async code is cancelled; a thread ends when its code looks at `cancelled`."
@@ -76,5 +76,5 @@ def _worker(snapshot: Snapshot) -> WorkerSnapshot | None:
 
 def rescued_in(snapshot: Snapshot, worker: WorkerSnapshot) -> float | None:
     """Return the seconds until a silent worker's jobs are taken back; None if there is no worker to do it."""
-    patience = [other.rescue_after or 30.0 for other in snapshot.workers if other.is_heard]
-    return max(0.0, min(patience) - worker.silent_for) if patience else None
+    soonest = min((other.dead_after for other in snapshot.workers if other.is_heard), default=None)
+    return None if soonest is None else max(0.0, soonest - worker.silent_for)

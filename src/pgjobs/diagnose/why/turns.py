@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, plural
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.text import NEVER, at, jobs
 from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
@@ -46,7 +45,7 @@ def sequence(snapshot: Snapshot) -> Finding | None:
         head, state = waiting.get("id"), _held(waiting.get("held"), waiting.get("error"))
     return Finding(
         "sequence",
-        f"Job {snapshot.id} is behind {count(before, 'job', cap=snapshot.cap)} of its sequence "
+        f"Job {snapshot.id} is behind {plural(before, 'job', cap=snapshot.cap)} of its sequence "
         f"{snapshot.job.sequence}; the first of them is job {head} ({state}).",
         f"Wait for them; `pgjobs why {head}` says what holds up the first one.",
         {"sequence": snapshot.job.sequence, "before": before, "head": head, "head_state": state},
@@ -78,7 +77,7 @@ def breaker_open(snapshot: Snapshot) -> Finding | None:
     if found.until >= NEVER:
         until, step = "until it is closed by hand", f"Close it: `pgjobs breakers close {found.name}`."
     else:
-        until = f"for {span((found.until - snapshot.now).total_seconds())} more, until {at(found.until)}"
+        until = f"for {duration((found.until - snapshot.now).total_seconds())} more, until {at(found.until)}"
         step = f"Fix what fails; then wait, or `pgjobs breakers close {found.name}`."
     return Finding(
         "breaker_open",
@@ -95,7 +94,7 @@ def breaker_half_open(snapshot: Snapshot) -> Finding | None:
         return None
     return Finding(
         "breaker_half_open",
-        f"Job {snapshot.id} waits because its breaker {found.name} is half-open: {count(len(found.probing), 'probe')} "
+        f"Job {snapshot.id} waits because its breaker {found.name} is half-open: {plural(len(found.probing), 'probe')} "
         f"({jobs(found.probing)}) must succeed before others run.",
         "Wait for the probes; `pgjobs breakers list` shows what happens to them.",
         {"breaker": found.name, "probes": list(found.probing)},
@@ -170,8 +169,8 @@ def _rate(
     seconds = (next_at - now).total_seconds()
     return Finding(
         reason,
-        f"Job {snapshot.id} waits because {what} has used up its rate of {found.rate:g} in {span(found.period)}; the "
-        f"next token is there in {span(seconds)}, at {at(next_at)}.",
+        f"Job {snapshot.id} waits because {what} has used up its rate of {found.rate:g} in {duration(found.period)}; "
+        f"the next token is there in {duration(seconds)}, at {at(next_at)}.",
         f"Wait, or raise the rate: {_doubled(found, command, 'rate')}.",
         {
             "limit": found.name,

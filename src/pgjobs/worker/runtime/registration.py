@@ -10,12 +10,12 @@ import time
 from hashlib import md5
 from typing import TYPE_CHECKING
 
-from pgjobs.core.config import settings
+from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
 from pgjobs.core.text import one_line
 from pgjobs.core.version import VERSION
 from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.statements import statement
-from pgjobs.worker.config import DEFAULT_RESCUE_AFTER, QueueSlots
+from pgjobs.worker.config import QueueSlots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

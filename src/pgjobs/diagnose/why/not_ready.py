@@ -1,14 +1,10 @@
-"""Reasons that hold whatever workers there are: it is not due, it waits for others, or it is paused."""
+"""Reasons of the job itself: it has expired, is not due, cannot be imported, or waits for other jobs."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pgjobs.core.text import duration as span
-from pgjobs.core.text import listed
-from pgjobs.core.text import plural as count
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.finding import Finding
-from pgjobs.diagnose.text import NEVER, at
+from pgjobs.diagnose.text import NEVER, ago, at
 from pgjobs.diagnose.why.code import cannot_import, cause, where
 from pgjobs.diagnose.why.snapshot import JobSnapshot, NeedSnapshot, Snapshot
 
@@ -20,8 +16,8 @@ def expired(snapshot: Snapshot) -> Finding | None:
         return None
     return Finding(
         "expired",
-        f"Job {snapshot.id} expired {_ago(snapshot, job.expires_at)}: it is cancelled without being run as soon as it "
-        "is its turn.",
+        f"Job {snapshot.id} expired {ago(snapshot.now, job.expires_at)}: it is cancelled without being run as soon as "
+        "it is its turn.",
         f"Nothing, or cancel it now: `pgjobs jobs cancel {snapshot.id}`.",
         {"expired_at": job.expires_at},
     )
@@ -34,7 +30,7 @@ def cannot_be_imported(snapshot: Snapshot) -> Finding | None:
         return None
     others = [worker for worker in snapshot.serving() if worker.id != (job.last_error or {}).get("worker")]
     hosts = sorted({worker.host for worker in snapshot.serving()})
-    listening = f"; {count(len(others), 'other worker')} listen{'s' * (len(others) == 1)}" if others else ""
+    listening = f"; {plural(len(others), 'other worker')} listen{'s' * (len(others) == 1)}" if others else ""
     return Finding(
         "cannot_import",
         f"Workers take job {snapshot.id} and cannot import it: {where(job)} got {cause(job)} in {job.tries}; the "
@@ -82,7 +78,7 @@ def needs(snapshot: Snapshot) -> Finding | None:
     open_ones = [need for need in snapshot.needs if need in lost or need.status not in ("completed", "cancelled")]
     unsatisfiable = [need for need in open_ones if need in lost or need.status is None]
     shown = listed([f"{need.id} ({_state(need)})" for need in open_ones])
-    needed = count(job.needs or len(open_ones), "job")
+    needed = plural(job.needs or len(open_ones), "job")
     what = f"Job {snapshot.id} waits for {needed} to end{f': {shown}' if shown else ''}."
     step = "Wait for them, or see `pgjobs why` of the first one."
     if open_ones:
@@ -102,62 +98,12 @@ def needs(snapshot: Snapshot) -> Finding | None:
     return Finding("needs", what, step, {"needs": {str(need.id): need.status for need in snapshot.needs}})
 
 
-def everything_paused(snapshot: Snapshot) -> Finding | None:
-    """Return a finding if the switch for all queues is off."""
-    pause = snapshot.everything_pause
-    if snapshot.job is None or pause is None:
-        return None
-    return Finding(
-        "everything_paused",
-        f"Job {snapshot.id} is not claimed, because everything was paused{_since(snapshot, pause.paused_at)}.",
-        "Resume all queues: `pgjobs resume`.",
-        {"since": pause.paused_at},
-    )
-
-
-def queue_paused(snapshot: Snapshot) -> Finding | None:
-    """Return a finding if its queue is paused."""
-    if snapshot.job is None or snapshot.queue is None or not snapshot.queue.paused:
-        return None
-    return Finding(
-        "queue_paused",
-        f"Job {snapshot.id} is not claimed, because its queue {snapshot.job.queue} was "
-        f"paused{_since(snapshot, snapshot.queue.paused_at)}.",
-        f"Resume the queue: `pgjobs queues resume {snapshot.job.queue}`.",
-        {"queue": snapshot.job.queue, "since": snapshot.queue.paused_at},
-    )
-
-
-def task_paused(snapshot: Snapshot) -> Finding | None:
-    """Return a finding if its task is paused."""
-    job, pause = snapshot.job, snapshot.task_pause
-    if job is None or (pause is None and job.held != "task"):
-        return None
-    name = (pause.task if pause else "") or job.task
-    task = job.task if name == job.task else f"{job.task} (by {name})"
-    return Finding(
-        "task_paused",
-        f"Job {snapshot.id} is not run, because its task {task} was "
-        f"paused{_since(snapshot, pause.paused_at if pause else None)}.",
-        f"Resume the task: `pgjobs tasks resume {name}`.",
-        {"task": name, "since": pause.paused_at if pause else None},
-    )
-
-
 def _state(need: NeedSnapshot) -> str:
     return need.status or "no longer there"
-
-
-def _since(snapshot: Snapshot, moment: datetime | None) -> str:
-    return "" if moment is None else f" {_ago(snapshot, moment)}"
-
-
-def _ago(snapshot: Snapshot, moment: datetime) -> str:
-    return f"{span((snapshot.now - moment).total_seconds())} ago, at {at(moment)}"
 
 
 def _when(snapshot: Snapshot, job: JobSnapshot) -> str:
     if job.run_at >= NEVER:
         return "at infinity, which is never"
     seconds = (job.run_at - snapshot.now).total_seconds()
-    return f"in {span(seconds)}, at {at(job.run_at)}" if seconds > 0 else "is due now"
+    return f"in {duration(seconds)}, at {at(job.run_at)}" if seconds > 0 else "is due now"
