@@ -38,6 +38,20 @@ def test_help_lists_the_commands(command: Command) -> None:
         assert name in result.out
 
 
+def test_help_of_every_command_imports_no_database_driver(environment: dict[str, str]) -> None:
+    script = (
+        "import sys\n"
+        "from pgjobs.cli.main import main\n"
+        "for command in sys.argv[1:]:\n"
+        "    main([command, '--help'])\n"
+        "    heavy = [name for name in ('psycopg', 'sqlalchemy', 'alembic', 'rich') if name in sys.modules]\n"
+        "    assert not heavy, (command, heavy)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *COMMANDS], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Usage: ") == len(COMMANDS)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["work", "--help"], ["--version"], ["nonsense"], []])
 def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str], environment: dict[str, str]) -> None:
     script = (

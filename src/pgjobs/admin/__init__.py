@@ -46,10 +46,11 @@ if TYPE_CHECKING:
         remove_breaker,
         show_breaker,
     )
+    from pgjobs.admin.cancel import cancel_jobs, wait_for_exit
     from pgjobs.admin.changes import Change, JobSelection, Refusal, count_jobs
     from pgjobs.admin.dead import DeadLetter, count_dead, discard_dead, list_dead, replay_dead, show_dead
     from pgjobs.admin.drain import Unfinished, count_unfinished, wait_until_idle
-    from pgjobs.admin.job_actions import cancel_jobs, retry_jobs, set_jobs, wait_for_exit
+    from pgjobs.admin.job_actions import retry_jobs, set_jobs
     from pgjobs.admin.jobs import JobDetail, JobRow, list_jobs, show_job
     from pgjobs.admin.limits import (
         Key,
@@ -109,10 +110,11 @@ _NAMES = {
     "pgjobs.admin.breakers": (
         "BreakerInfo auto_breaker close_breaker list_breakers open_breaker remove_breaker show_breaker"
     ),
+    "pgjobs.admin.cancel": "cancel_jobs wait_for_exit",
     "pgjobs.admin.changes": "Change JobSelection Refusal count_jobs",
     "pgjobs.admin.dead": "DeadLetter count_dead discard_dead list_dead replay_dead show_dead",
     "pgjobs.admin.drain": "Unfinished count_unfinished wait_until_idle",
-    "pgjobs.admin.job_actions": "cancel_jobs retry_jobs set_jobs wait_for_exit",
+    "pgjobs.admin.job_actions": "retry_jobs set_jobs",
     "pgjobs.admin.jobs": "JobDetail JobRow list_jobs show_job",
     "pgjobs.admin.limits": (
         "Key KeyLimit Tenant list_limits list_tenants remove_limit remove_tenant_weight set_limit set_tenant_weight"

@@ -10,8 +10,8 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_number, check_printable
 from pgjobs.db.query import fetch, fetch_dicts
-from pgjobs.flow.limits import NO_LIMIT, LimitSettings, check_limit_name, check_no_template
-from pgjobs.flow.rates import Rate, refill
+from pgjobs.flow.limits import LimitSettings, check_limit_name, check_no_template
+from pgjobs.flow.rates import refill
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -90,13 +90,6 @@ def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
     return bool(rows[0]["declared"]) if rows else None
 
 
-def limit_of(concurrency: int | None, rate: float | None, period: float | None, burst: float | None) -> LimitSettings:
-    """Return the limit that the columns describe."""
-    if rate is None or period is None:
-        return NO_LIMIT if concurrency is None else LimitSettings(concurrency)
-    return LimitSettings(concurrency, Rate(rate, period), burst)
-
-
 def _limit(rows: list[dict[str, Any]]) -> KeyLimit:
     first = rows[0]
     busy = [row for row in rows if row["running"] or row["waiting"]]
@@ -119,7 +112,7 @@ def _limit(rows: list[dict[str, Any]]) -> KeyLimit:
 
 
 def _key(row: dict[str, Any]) -> Key:
-    limit = limit_of(row["concurrency"], row["rate"], row["period"], row["burst"])
+    limit = LimitSettings.of_columns(row["concurrency"], row["rate"], row["period"], row["burst"])
     tokens = None
     if limit.rate is not None:
         tokens = round(refill(row["tokens"], row["at"] or row["now"], row["now"], limit.rate, limit.burst), 3)

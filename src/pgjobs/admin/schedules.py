@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from psycopg.rows import dict_row
-
 from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_priority, check_queue
@@ -247,5 +245,4 @@ def run_schedule(conn: psycopg.Connection, name: str) -> JobHandle:
 
 
 def _lock(conn: psycopg.Connection, name: str) -> dict[str, Any] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement("lock_schedules"), {"names": [name]}).fetchone()
+    return next(iter(fetch_dicts(conn, "lock_schedules", names=[name])), None)

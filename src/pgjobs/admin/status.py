@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import QueryCanceled
-
-from pgjobs.db.query import LOOK_UP, clock, fetch, fetch_dicts, local_settings
+from pgjobs.db.query import LOOK_UP, clock, fetch, fetch_dicts, local_settings, run_within
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,9 +110,5 @@ def list_workers(conn: psycopg.Connection) -> list[Worker]:
 def _scan(
     conn: psycopg.Connection, name: str, column: str, timeout_ms: int, **parameters: object
 ) -> dict[str, int] | None:
-    try:
-        with local_settings(conn, {"statement_timeout": str(timeout_ms)}):
-            rows = fetch_dicts(conn, name, **parameters)
-    except QueryCanceled:
-        return None
-    return {row["queue"]: row[column] for row in rows}
+    rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, name, **parameters))
+    return None if rows is None else {row["queue"]: row[column] for row in rows}

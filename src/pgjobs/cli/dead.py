@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgjobs import admin
-from pgjobs.admin import JobSelection
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.history import parse_days, spell
+from pgjobs.cli.job_changes import report
 from pgjobs.cli.job_detail import print_job
-from pgjobs.cli.listing import print_list, report
+from pgjobs.cli.listing import print_list
 from pgjobs.cli.output import Column, distance, print_json, say
 from pgjobs.cli.params import Days, JobId, Json, Limit, QueueFilter, TaskFilter, Yes, confirm
 from pgjobs.cli.session import session
@@ -23,7 +23,7 @@ from pgjobs.db.query import clock
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgjobs.admin import DeadLetter
+    from pgjobs.admin import DeadLetter, JobSelection
 
 app = command_group()
 
@@ -135,7 +135,7 @@ def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str 
         raise UsageError("ids, --all and --queue/--task exclude one another: give one of them.")
     if not (ids or every or filtered):
         raise UsageError("say which dead letters: ids, --queue, --task or --all.")
-    return ids or JobSelection(queue=queue, task=task)
+    return ids or admin.JobSelection(queue=queue, task=task)
 
 
 def _note_if_none(done: tuple[int, ...], selection: list[int] | JobSelection) -> None:

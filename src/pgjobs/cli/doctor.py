@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from pgjobs import admin
 from pgjobs.cli.invocation import invocation
 from pgjobs.cli.output import print_json, say
 from pgjobs.cli.params import Json
 from pgjobs.core.text import plural
 from pgjobs.db.connection import connect
 from pgjobs.db.database import database
-from pgjobs.diagnose.doctor import doctor as examine
 
 
 def doctor(as_json: Json = False) -> None:
@@ -20,7 +20,7 @@ def doctor(as_json: Json = False) -> None:
     """
     # Not `session`, which refuses tables of another revision: here that is a finding.
     with database(embedded=invocation.embedded) as url, connect(url, application_name="pgjobs doctor") as conn:
-        diagnosis = examine(conn)
+        diagnosis = admin.doctor(conn)
     if as_json:
         print_json(diagnosis)
     else:

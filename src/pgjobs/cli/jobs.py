@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pgjobs import admin
-from pgjobs.admin.job_actions import check_changes
 from pgjobs.cli.commands import command_group
+from pgjobs.cli.job_changes import asked_jobs, change_selected
 from pgjobs.cli.job_detail import print_job, tries
-from pgjobs.cli.listing import asked_jobs, change_selected, print_list
+from pgjobs.cli.listing import print_list
 from pgjobs.cli.output import Column, distance, print_json
 from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes, parse_time
 from pgjobs.cli.session import session
 from pgjobs.db.query import clock
+from pgjobs.jobs.settable import check_settable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -140,7 +141,7 @@ def set_(
     Their priority, when they are due, or their queue. By ids, or by --queue, --task and --status.
     """
     due = None if run_at is None else parse_time("--run-at", run_at)
-    changes = check_changes(priority=priority, run_at=due, delay=delay, queue=to_queue)
+    changes = check_settable(priority=priority, run_at=due, delay=delay, queue=to_queue)
     jobs = asked_jobs(ids, queue, task, status, ("waiting", "queued"))
     change_selected("set", jobs, partial(admin.set_jobs, **changes), "changed", yes=yes)
 

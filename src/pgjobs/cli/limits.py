@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgjobs import admin
-from pgjobs.admin.limits import limit_of
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.listing import print_list
 from pgjobs.cli.output import Column, note, print_json, print_table, say, when
 from pgjobs.cli.params import Burst, Concurrency, Json, NoLimit, Rate
 from pgjobs.cli.session import session
 from pgjobs.core.errors import NotFoundError, UsageError
-from pgjobs.flow.limits import NO_LIMIT, make_limit
+from pgjobs.flow.limits import NO_LIMIT, LimitSettings, make_limit
 
 if TYPE_CHECKING:
     from pgjobs.admin import KeyLimit
@@ -131,7 +130,7 @@ def _lines(limit: KeyLimit) -> list[list[str]]:
     one = len(limit.keys) == 1 and limit.keys[0].key == limit.name
     line = [
         limit.name,
-        str(limit_of(limit.concurrency, limit.rate, limit.period_seconds, limit.burst)),
+        str(LimitSettings.of_columns(limit.concurrency, limit.rate, limit.period_seconds, limit.burst)),
         f"{limit.running:,}",
         f"{limit.waiting:,}{'+' if limit.waiting_capped else ''}",
         _tokens(limit.keys[0].tokens) if one else "",

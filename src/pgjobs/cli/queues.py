@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from pgjobs import admin
-from pgjobs.admin.limits import limit_of
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.limits import chosen
 from pgjobs.cli.output import Column, note, print_json, print_table, say, when
@@ -15,7 +14,7 @@ from pgjobs.cli.params import Burst, Concurrency, Json, NoLimit, Rate
 from pgjobs.cli.session import session
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.flow.limits import NO_LIMIT
+from pgjobs.flow.limits import NO_LIMIT, LimitSettings
 
 app = command_group()
 
@@ -41,7 +40,7 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    limits = [limit_of(q.concurrency, q.rate, q.period, q.burst) for q in found]
+    limits = [LimitSettings.of_columns(q.concurrency, q.rate, q.period, q.burst) for q in found]
     rows = [
         [
             q.name,

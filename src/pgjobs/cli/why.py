@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pgjobs import admin
 from pgjobs.cli.output import print_json, say
 from pgjobs.cli.params import JobId, Json
 from pgjobs.cli.session import session
 from pgjobs.core.errors import NotFoundError
-from pgjobs.diagnose.why import why as ask
 
 
 def why(id: JobId, as_json: Json = False) -> None:
@@ -15,7 +15,7 @@ def why(id: JobId, as_json: Json = False) -> None:
     In one sentence, with one more for each further obstacle.
     """
     with session("why") as conn:
-        answer = ask(conn, id)
+        answer = admin.why(conn, id)
     if answer.reason in ("never", "gone"):
         raise NotFoundError(f"{answer.sentence} {answer.next_step}")
     if as_json:

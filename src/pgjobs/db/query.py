@@ -1,4 +1,7 @@
-"""Run statements of `db/sql/`, and read their rows as dataclasses."""
+"""Run statements of `db/sql/`, and read their rows as dataclasses.
+
+psycopg is imported where a statement runs: it is slow to import, and the help of a command needs none.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,17 @@ import random
 import re
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from psycopg import DataError, errors
-from psycopg.rows import class_row, dict_row
-from psycopg.types.datetime import TimestamptzLoader
 
 from pgjobs.core.errors import UsageError
 from pgjobs.db.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     import psycopg
-    from psycopg.abc import Buffer
+    from psycopg.rows import BaseRowFactory
 
 T = TypeVar("T")
 MAX_ID = 2**63 - 1
@@ -34,29 +33,28 @@ LOOK_UP = {
 }
 
 
-class _Timestamps(TimestamptzLoader):
-    """Timestamps in UTC; those that Python has no datetime for (`infinity`) become its last or first one."""
-
-    def load(self, data: Buffer) -> datetime:
-        try:
-            return super().load(data).astimezone(UTC)
-        except (DataError, OverflowError):
-            past = bytes(data).startswith(b"-inf") or bytes(data).endswith(b"BC")
-            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
-
-
 def fetch(conn: psycopg.Connection, name: str, kind: type[T], **parameters: object) -> list[T]:
     """Run the named statement, and return its rows as instances of the dataclass."""
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        cursor.adapters.register_loader("timestamptz", _Timestamps)
-        # Planned for these values and no others: a filter that is not used must cost nothing.
-        return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+    from psycopg.rows import class_row
+
+    return _rows(conn, name, class_row(kind), parameters)
 
 
 def fetch_dicts(conn: psycopg.Connection, name: str, **parameters: object) -> list[dict[str, Any]]:
     """Run the named statement, and return its rows as dictionaries."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        cursor.adapters.register_loader("timestamptz", _Timestamps)
+    from psycopg.rows import dict_row
+
+    return _rows(conn, name, dict_row, parameters)
+
+
+def _rows(
+    conn: psycopg.Connection, name: str, row_factory: BaseRowFactory[T], parameters: dict[str, object]
+) -> list[T]:
+    from pgjobs.db.timestamps import UtcTimestamps
+
+    with conn.cursor(row_factory=row_factory) as cursor:
+        cursor.adapters.register_loader("timestamptz", UtcTimestamps)
+        # Planned for these values and no others: a filter that is not used must cost nothing.
         return cursor.execute(statement(name), parameters, prepare=False).fetchall()
 
 
@@ -73,6 +71,19 @@ def local_settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator
         # In a caller's transaction they would outlive this block; an error rolls them back with it.
         for name, value in before.items():
             conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+
+
+def run_within(
+    conn: psycopg.Connection, timeout_ms: int, work: Callable[[], T], settings: Mapping[str, str] | None = None
+) -> T | None:
+    """Return what `work` returns, under other settings; None if one of its statements takes longer than the timeout."""
+    from psycopg.errors import QueryCanceled
+
+    try:
+        with local_settings(conn, {**(settings or {}), "statement_timeout": str(timeout_ms)}):
+            return work()
+    except QueryCanceled:
+        return None
 
 
 def clock(conn: psycopg.Connection) -> datetime:
@@ -93,6 +104,8 @@ def settled(
     Two transactions that lock the same rows in different orders, or a row that moves between the partitions of `jobs`,
     are errors to PostgreSQL. Each try is a transaction of its own, or a part of the caller's; `then` is called in it.
     """
+    from psycopg import errors
+
     for attempt in range(TRIES + 1):
         try:
             with conn.transaction():

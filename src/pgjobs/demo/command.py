@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pgjobs.demo.story import run_demo
-
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database, to look around in it.")] = False,
@@ -16,4 +14,6 @@ def demo(
 
     Indexes the Python standard library, on an embedded PostgreSQL.
     """
+    from pgjobs.demo.story import run_demo  # imported lazily: its help needs neither PostgreSQL nor rich
+
     raise typer.Exit(run_demo(keep=keep))

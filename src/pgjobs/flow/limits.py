@@ -43,6 +43,15 @@ class LimitSettings:
             parts.append(f"{self.rate}" + (f" with a burst of {self.burst:g}" if self.burst is not None else ""))
         return ", ".join(parts) or "no limit"
 
+    @classmethod
+    def of_columns(
+        cls, concurrency: int | None, rate: float | None, period: float | None, burst: float | None
+    ) -> LimitSettings:
+        """Return the limit that columns of `limits` or `queues` describe."""
+        if rate is None or period is None:
+            return cls(concurrency)
+        return cls(concurrency, Rate(rate, period), burst)
+
     def columns(self) -> dict[str, float | None]:
         """Return it as the columns of `limits` and `queues`; `period` is in seconds."""
         rate = self.rate

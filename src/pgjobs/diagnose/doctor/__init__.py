@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import QueryCanceled
-
 from pgjobs.core.config import settings
 from pgjobs.core.version import MIN_SERVER_VERSION, VERSION
 from pgjobs.db.connection import behind_pooler
-from pgjobs.db.query import fetch_dicts, local_settings
+from pgjobs.db.query import fetch_dicts, local_settings, run_within
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
 from pgjobs.diagnose.doctor.examine import examine
 from pgjobs.diagnose.doctor.installation import Installation, read
@@ -53,12 +51,11 @@ def look(
     }
     if known["revision"] != EXPECTED_REVISION:
         return Installation(server_version=conn.info.server_version, **known)
-    try:
-        with local_settings(conn, {**_PLANS, "statement_timeout": str(timeout_ms)}):
-            return read(fetch_dicts(conn, "doctor", scan=scan)[0], counted=True, **known)
-    except QueryCanceled:
-        with local_settings(conn, _PLANS):
-            return read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known)
+    rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, "doctor", scan=scan), _PLANS)
+    if rows is not None:
+        return read(rows[0], counted=True, **known)
+    with local_settings(conn, _PLANS):
+        return read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known)
 
 
 def _clock(conn: psycopg.Connection[Any]) -> tuple[float, float]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import QueryCanceled
-
 from pgjobs.core.config import settings
-from pgjobs.db.query import check_ids, fetch_dicts, local_settings
+from pgjobs.db.query import check_ids, fetch_dicts, local_settings, run_within
 from pgjobs.diagnose.finding import Finding, Why
 from pgjobs.diagnose.why.connection import psycopg_connection
 from pgjobs.diagnose.why.decide import decide
@@ -50,12 +48,11 @@ def look(
     conn: psycopg.Connection[Any], id: int, *, cap: int = MAX_COUNTED, timeout_ms: int = SCAN_TIMEOUT_MS
 ) -> Snapshot:
     """Gather everything that can keep a job from running; where counting takes too long, without what is counted."""
-    try:
-        with local_settings(conn, {**PLANS, "statement_timeout": str(timeout_ms)}):
-            return _look(conn, id, cap)
-    except QueryCanceled:
-        with local_settings(conn, PLANS):
-            return _look(conn, id, 0)
+    snapshot = run_within(conn, timeout_ms, lambda: _look(conn, id, cap), PLANS)
+    if snapshot is not None:
+        return snapshot
+    with local_settings(conn, PLANS):
+        return _look(conn, id, 0)
 
 
 def _look(conn: psycopg.Connection[Any], id: int, cap: int) -> Snapshot:

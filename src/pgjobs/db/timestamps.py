@@ -1,0 +1,24 @@
+"""How statements of operations and of `why` read timestamps: in UTC, whatever the session's time zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from psycopg import DataError
+from psycopg.types.datetime import TimestamptzLoader
+
+if TYPE_CHECKING:
+    from psycopg.abc import Buffer
+
+
+class UtcTimestamps(TimestamptzLoader):
+    """Timestamps in UTC; those that Python has no datetime for (`infinity`) become its last or first one."""
+
+    def load(self, data: Buffer) -> datetime:
+        """Read a value as PostgreSQL sends it."""
+        try:
+            return super().load(data).astimezone(UTC)
+        except (DataError, OverflowError):
+            past = bytes(data).startswith(b"-inf") or bytes(data).endswith(b"BC")
+            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
