@@ -22,7 +22,7 @@ from benchmarks.common import database, say, scalar, worker
 from pgjobs import enqueue_many
 
 HEALTHY = 8.0  # seconds before it goes down
-AFTERWARDS = 15.0  # seconds that the load goes on when it is well again
+AFTERWARDS = 15.0  # seconds that the load continues when it is well again
 ANSWER = 0.02  # seconds that an answer takes
 PATIENCE = 120.0  # seconds until all must have ended
 LOG = """
@@ -69,7 +69,7 @@ class Dependency:
 
 
 class Load(threading.Thread):
-    """Enqueues so many jobs a second, in steps of 50 ms."""
+    """Enqueues jobs at a rate per second, in steps of 50 ms."""
 
     def __init__(self, url: str, rate: float, seconds: float, *, guarded: bool) -> None:
         super().__init__(daemon=True)

@@ -80,7 +80,7 @@ class Watch:
         self._outside.close()
 
     def settle(self) -> None:
-        """Let what is measured next begin with fresh statistics of the tables, and without a checkpoint's debts."""
+        """Prepare the next measurement: fresh statistics of the tables, and without a checkpoint's debts."""
         self._ask("ANALYZE")
         self._ask("CHECKPOINT")
 

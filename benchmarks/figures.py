@@ -27,7 +27,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that so many percent of the values do not exceed: one of them, none in between."""
+    """Return the percentile: one of the values, without interpolation."""
     ordered = sorted(values)
     rank = -(-len(ordered) * percent // 100)  # rounded up
     return ordered[max(0, int(rank) - 1)]

@@ -141,7 +141,7 @@ class Play:
 
 
 def play(url: str, directory: Path, seconds: float, seed: int, *, supervisors: int = SUPERVISORS) -> Found:
-    """Let it go on for so many seconds."""
+    """Continue the load for some seconds."""
     os.environ[limit_tasks.DIRECTORY] = str(directory)
     with psycopg.connect(url, autocommit=True) as conn, ExitStack() as stack:
         set_limit(conn, limit_tasks.KEY, LimitSettings(1))

@@ -24,7 +24,7 @@ def note(text: str) -> None:
 
 @job(limit=KEY, max_attempts=1000, backoff=0.05, summary=False)
 def hold(seconds: float, fate: str) -> None:
-    """Take the one mark there is, for so many seconds, and give it back; or die with it.
+    """Take the one mark there is, for some seconds, and give it back; or die with it.
 
     The mark is a lock that the system takes back when the process is gone, however that came about.
     """

@@ -33,7 +33,7 @@ from pgjobs.flow.rates import Rate
 
 SLOTS = 20
 LONGEST = 120.0  # seconds that a drain may take
-FEWER = 20  # of one sequence there are so many times fewer jobs
+FEWER = 20  # of one sequence there are this many times fewer jobs
 PATTERN = "key:*"
 UNFINISHED = "SELECT EXISTS (SELECT FROM pgjobs.jobs WHERE status IN ('waiting', 'queued', 'running'))"
 DONE = """
@@ -87,7 +87,7 @@ def drain(url: str, kind: Kind, keys: int, jobs: int, processes: int) -> float:
 
 
 def measure(url: str, name: str, keys: int, jobs: int, rounds: int, processes: int) -> None:
-    """Measure one kind at so many keys, and print the figures."""
+    """Measure one kind at a number of keys, and print the figures."""
     kind = KINDS[name]
     own = jobs // FEWER if name == "sequence" and keys == 1 else jobs
     plain, found, ratios = [], [], []

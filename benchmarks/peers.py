@@ -44,7 +44,7 @@ PEERS: tuple[Contender, ...] = (
         name="awa",
         title="awa",
         default=Configuration("default", "10 workers"),
-        # Its notes on benchmarking: so many workers bring more parallel completions, and claims of 512 keep them busy.
+        # Its notes on benchmarking: more workers bring more parallel completions, and claims of 512 keep them busy.
         # Tried: 64 and 512 workers, and no deadline for jobs. (Partitioning its queue would give up the order of jobs.)
         best=Configuration("1024", "1,024 workers, claims of 512"),
         jobs=30_000,

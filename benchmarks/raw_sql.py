@@ -50,7 +50,7 @@ def insert(connection: psycopg.Connection) -> None:
 
 
 def insert_many(connection: psycopg.Connection, rows: int) -> None:
-    """So many, by one statement."""
+    """Insert many rows by one statement."""
     connection.execute(_INSERT_MANY, (QUEUE, TASK, [SUMMARY] * rows, [PAYLOAD] * rows))
 
 

@@ -285,7 +285,7 @@ class Workers:
         return sorted(records, key=lambda record: record[1])
 
     def wait_for(self, jobs: int, seconds: float) -> None:
-        """Wait until so many have started.
+        """Wait until N have started.
 
         Raises:
             Failed: not within these seconds, or a worker has ended.
@@ -299,7 +299,7 @@ class Workers:
             time.sleep(0.005)
 
     def wait_until_done(self, jobs: int, seconds: float, watch: Watch | None) -> int:
-        """Wait until so many have started and none is left in the tables, and give that moment (ns).
+        """Wait until N have started and none is left in the tables, and give that moment (ns).
 
         Without a `watch` (a contender whose jobs are not in PostgreSQL) it is the time when the last one started. The
         tables are looked at only when all jobs have started, so as not to take the workers' time.
@@ -386,7 +386,7 @@ class Producers:
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end this process like Ctrl-C does, so that no contender is left behind."""
+    """Make SIGTERM end this process like Ctrl-C, so that no contender is left behind."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 

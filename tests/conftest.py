@@ -72,7 +72,7 @@ def conn(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(autouse=True)
 def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every test start from the defaults, whatever the shell or another test has set."""
+    """Start every test from the defaults, whatever the shell or another test has set."""
     for name in [name for name in os.environ if name.startswith("PGJOBS_")]:
         monkeypatch.delenv(name)
     forget_settings()

@@ -2,7 +2,7 @@
 
     setup                        make the database (or its like) and the contender's tables, from nothing
     reset                        empty them
-    enqueue JOBS CLIENTS         one job per transaction, from so many connections of this process at once
+    enqueue JOBS CLIENTS         one job per transaction, from CLIENTS connections of this process at once
     bulk JOBS BATCH              the contender's own way for many at once, BATCH jobs a call
     paced RATE SECONDS BATCH CLIENTS   RATE jobs a second, BATCH of them a transaction (1: not in bulk)
     worker CONFIGURATION         work until SIGTERM

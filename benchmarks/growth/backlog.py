@@ -1,4 +1,4 @@
-"""Backlog: how fast jobs run while so many wait. Measured on the first 150,000, then the worker is stopped."""
+"""Backlog: how fast jobs run while N wait. Measured on the first 150,000, then the worker is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claimers: how fast a queue is drained by so many worker processes at once, most of them more than there are cores.
+"""Claimers: how fast a queue is drained by N worker processes at once, most of them more than there are cores.
 
 They are started first, on an empty queue: starting 64 processes takes longer than draining it. Then all jobs come in
 with one transaction, and one more through the contender's own enqueue, which wakes those that wait for a notification.

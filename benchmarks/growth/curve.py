@@ -83,7 +83,7 @@ def _try(point: Callable[[Series, Any], Point], series: Series, x: float) -> Poi
         return point(series, x)
     except Skipped as reason:
         return {"skipped": str(reason)}
-    except Exception as error:  # one contender's trouble is no other's
+    except Exception as error:  # one contender's trouble must not stop the others
         return {"error": anonymous(str(error)) or type(error).__name__}
 
 
@@ -123,7 +123,7 @@ def begin(stand: Stand) -> None:
 
 
 def take_sample(stand: Stand) -> None:
-    """Let the driver enqueue a job, and keep its row."""
+    """Have the driver enqueue a job, and keep its row."""
     stand.empty()
     with stand.producers("bulk", 1, 1) as producers:
         producers.send(SEND_SECONDS)
@@ -132,7 +132,7 @@ def take_sample(stand: Stand) -> None:
 
 
 def drain(stand: Stand, jobs: int, seconds: float = DRAIN_SECONDS, warm_up: float = WARM_UP) -> Point:
-    """Start a worker, let it run so many of the jobs that wait, then stop it, and give the rate.
+    """Start a worker, let it run N of the jobs that wait, then stop it, and give the rate.
 
     Raises:
         Failed: it ended, or next to nothing ran.
@@ -144,7 +144,7 @@ def drain(stand: Stand, jobs: int, seconds: float = DRAIN_SECONDS, warm_up: floa
 
 
 def run(workers: Workers, jobs: int, seconds: float, warm_up: float = WARM_UP) -> Point:
-    """Wait until so many jobs ran, and give the rate. When the time is up, what has run is what counts.
+    """Wait until N jobs ran, and give the rate. When the time is up, what has run is what counts.
 
     `warm_up`: the part of the jobs that run before the clock starts.
 

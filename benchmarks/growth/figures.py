@@ -17,7 +17,7 @@ LONG_ENOUGH = 0.5  # seconds; a shorter measurement is shown, but nothing is com
 
 
 def read_records(path: Path, numbers: int) -> Records:
-    """Read a file of records of so many 64-bit numbers; a last one that is not complete is left out."""
+    """Read a file of records of N 64-bit numbers; a last one that is not complete is left out."""
     values = numpy.fromfile(path, dtype="<i8")
     return values[: len(values) // numbers * numbers].reshape(-1, numbers)
 

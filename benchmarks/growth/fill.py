@@ -27,7 +27,7 @@ class Tables:
     `jobs`: the table of those that wait. `neighbour`: the column that says which queue (or its like) a job is of, and
     SQL for the value of the `k`th queue that is not worked. `neighbours`: what a contender has once for each of these,
     as SQL with `count`; `forget` removes it. `enqueued`: what else its enqueue writes for the rows that are in `jobs`.
-    `finish`: puts so many finished jobs where they are kept; None where they are not. `all`: what to vacuum.
+    `finish`: puts N finished jobs where they are kept; None where they are not. `all`: what to vacuum.
     """
 
     jobs: LiteralString
@@ -97,7 +97,7 @@ def take_sample(url: str, tables: Tables) -> None:
 
 
 def due(url: str, tables: Tables, jobs: int, *, queues: int = 1, each: int = 0, quietly: bool = True) -> float:
-    """Let so many due jobs wait, and `each` in all `queues` but the first; give the seconds that it took.
+    """Insert due jobs, and `each` in all `queues` but the first; give the seconds that it took.
 
     The neighbours' jobs came in over the same time, evenly among the others. `quietly`: no worker serves them yet, and
     the server settles before anybody does.
@@ -123,7 +123,7 @@ def due(url: str, tables: Tables, jobs: int, *, queues: int = 1, each: int = 0, 
 
 
 def finished(url: str, tables: Tables, jobs: int) -> float:
-    """Keep so many finished jobs; give the seconds that it took."""
+    """Insert finished jobs; give the seconds that it took."""
     started = time.monotonic()
     if tables.finish and jobs:
         with _connect(url) as conn:
@@ -153,7 +153,7 @@ def _copies(
 ) -> None:
     """Insert copies of the sample into a table, with other values in some columns.
 
-    Where `others` is given, `values` are those of so many of the copies; `k` is in turn 1 to `neighbours`.
+    Where `others` is given, `values` are those of that number of copies; `k` is in turn 1 to `neighbours`.
     """
     names = conn.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"

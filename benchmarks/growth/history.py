@@ -1,4 +1,4 @@
-"""History: how fast 100,000 jobs run while so many finished ones are kept."""
+"""History: how fast 100,000 jobs run while N finished ones are kept."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def snapshot(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
         try:
             line = {**one.head(), **_hold(one, times)}
             print(f"snapshot {one.label}: {line['summary']}", flush=True)
-        except Exception as error:  # one contender's trouble is no other's
+        except Exception as error:  # one contender's trouble must not stop the others
             line = {**one.head(), "error": anonymous(str(error)) or type(error).__name__}
             print(f"snapshot {one.label}: error: {line['error']}", flush=True)
         lines.append(line)
@@ -90,7 +90,7 @@ def _hold(series: Series, times: Times) -> dict[str, Any]:
 
 
 def _watch(check: Any, seconds: float) -> None:
-    """Let time pass, unless a worker ends."""
+    """Wait, unless a worker ends."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         check()

@@ -9,7 +9,7 @@ from benchmarks.running import START_SECONDS, Stand
 
 # Clients: processes, connections of each, and jobs of all together.
 SHAPES = {1: (1, 1, 1_000), 16: (4, 4, 4_000), 64: (4, 16, 8_000)}
-BUSY_TIMES = 3  # so many more jobs with a worker at work: the first second, in which it was idle before, is not all
+BUSY_TIMES = 3  # times as many jobs with a worker at work: the first second, in which it was idle before, is not all
 LIMIT = 90.0  # seconds
 
 

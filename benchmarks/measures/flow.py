@@ -39,7 +39,7 @@ class FlowOptions:
 
 
 def flow(stand: Stand, rate: float, *, seconds: float = SECONDS, wait: bool = False) -> FlowOptions:
-    """Let jobs flow at this rate. `wait`: until the last one has run, to know how long each took.
+    """Enqueue and run jobs at this rate. `wait`: until the last one has run, to know how long each took.
 
     Raises:
         Failed: the producers, or with `wait` the workers, were not done in time; or a process has ended.

@@ -31,7 +31,7 @@ def send_receipt(order_id: int, *, copy: bool = False) -> None:
         if order.receipt is not None:
             return  # an earlier attempt has done it
         if "@" not in order.customer:
-            raise BadAddressError(f"{order.customer!r} is no address")
+            raise BadAddressError(f"{order.customer!r} is not an address")
         order.receipt = f"sent by attempt {current_job().attempt}" + (", with a copy" if copy else "")
 
 

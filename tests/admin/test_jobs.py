@@ -32,7 +32,7 @@ def test_jobs_are_listed_newest_first_whatever_their_status(conn: Connection) ->
     assert [job.id for job in list_jobs(conn)] == [third, second, first]
 
 
-def test_a_listing_goes_on_before_the_last_id_of_a_page(conn: Connection) -> None:
+def test_a_listing_continues_before_the_last_id_of_a_page(conn: Connection) -> None:
     ids = [put_job(conn) for _ in range(5)]
     page = list_jobs(conn, limit=2)
     assert [job.id for job in page] == [ids[4], ids[3]]

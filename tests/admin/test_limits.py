@@ -54,7 +54,7 @@ def test_a_limit_that_is_set_replaces_the_whole_one_before(conn: Connection) -> 
     assert remove_limit(conn, "stripe") is None
 
 
-def test_what_is_no_name_is_refused(conn: Connection) -> None:
+def test_what_is_not_a_name_is_refused(conn: Connection) -> None:
     for name in ("", "a*", "x" * 101):
         with pytest.raises(UsageError):
             set_limit(conn, name, LimitSettings(1))

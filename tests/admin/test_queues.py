@@ -74,7 +74,7 @@ def test_a_queue_keeps_everything_until_it_is_told_otherwise(conn: Connection) -
 
 
 @pytest.mark.parametrize("name", ["", " mail", "x" * 101, "a\nb"])
-def test_what_is_no_name_of_a_queue_is_refused(conn: Connection, name: str) -> None:
+def test_what_is_not_a_name_of_a_queue_is_refused(conn: Connection, name: str) -> None:
     with pytest.raises(UsageError):
         pause_queue(conn, name)
     with pytest.raises(UsageError):

@@ -161,7 +161,7 @@ def test_an_id_without_a_letter_is_a_failure(cli: Cli) -> None:
     assert (result.code, result.out, result.err) == (1, "", "pgjobs: There is no dead letter 4711.\n")
 
 
-def test_a_filter_that_finds_nothing_is_no_failure(cli: Cli) -> None:
+def test_a_filter_that_finds_nothing_is_not_a_failure(cli: Cli) -> None:
     result = cli("dead", "replay", "--queue", "mail")
     assert (result.code, result.out) == (0, "No such dead letters: nothing to do.\n")
 

@@ -87,7 +87,7 @@ def test_letters_that_would_go_are_counted_and_asked_about(cli: Cli, conn: Conne
     assert count(conn, "dead_jobs") == 2, "it is for workers to remove them"
 
 
-def test_what_is_no_number_of_days_is_wrong_usage(cli: Cli) -> None:
+def test_what_is_not_a_number_of_days_is_wrong_usage(cli: Cli) -> None:
     for days in ("0", "36501", "7.5", "a week", "\u0664", "9" * 50):
         for group in ("history", "dead"):
             result = cli(group, "keep", days)

@@ -143,7 +143,7 @@ def test_a_database_without_tables_says_what_to_run(command: Command, empty_data
 
 
 @pytest.mark.parametrize("url", ["mysql://bob:sekret@host/db", "nonsense", "postgresql://host:port/db"])
-def test_what_is_no_url_is_one_line(command: Command, url: str) -> None:
+def test_what_is_not_a_url_is_one_line(command: Command, url: str) -> None:
     result = command("status", url=url)
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
@@ -194,7 +194,9 @@ def test_another_schema_is_another_runner(cli: Cli, conn: Connection) -> None:
     assert cli("jobs", "list", "--schema", "pgjobs", "--json").out != "[]\n"
 
 
-def test_a_reader_that_goes_away_is_no_error(environment: dict[str, str], database_url: str, conn: Connection) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(
+    environment: dict[str, str], database_url: str, conn: Connection
+) -> None:
     conn.execute("INSERT INTO pgjobs.jobs (task, payload) SELECT 'a:b', 'x' FROM generate_series(1, 5000)")
     environment["PGJOBS_DATABASE_URL"] = database_url
     for form in ([], ["--json"]):

@@ -88,7 +88,7 @@ def test_a_cancelled_job_that_is_put_back_waits_again(conn: psycopg.Connection) 
 
 
 @pytest.mark.parametrize("limit_key", [None, "k"])
-def test_who_waits_for_work_is_woken_for_what_goes_on(conn: psycopg.Connection, limit_key: str | None) -> None:
+def test_who_waits_for_work_is_woken_for_what_continues(conn: psycopg.Connection, limit_key: str | None) -> None:
     with conn.transaction():
         needed = enqueue(conn, add, 1).id
         enqueue(conn, add.options(after=[needed], limit=limit_key), 2)

@@ -285,7 +285,7 @@ def test_tables_that_are_missing_are_told_from_none_that_were_ever_there(empty_d
         conn.execute("CREATE TABLE work_in_progress ()")
         with pytest.raises(SchemaError, match="no pgjobs tables in the schema 'pgjobs': run `pgjobs migrate`"):
             check_schema(conn)
-        conn.execute("SELECT 1 FROM work_in_progress")  # the caller's transaction goes on
+        conn.execute("SELECT 1 FROM work_in_progress")  # the caller's transaction continues
     migrate.upgrade(empty_database_url)
     migrate.downgrade(empty_database_url, "base")
     with psycopg.connect(empty_database_url) as conn:

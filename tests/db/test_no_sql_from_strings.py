@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SOURCES = sorted([*(ROOT / "src" / "pgjobs").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")])
 RUNNING = {"execute", "executemany", "exec_driver_sql", "text", "copy", "stream", "SQL"}
-# What is run and is no literal, by file and expression, and why no user's text can be in it. `statement(…)` and its
+# What is run and is not a literal, by file and expression, and why no user's text can be in it. `statement(…)` and its
 # like read the files of `db/sql/`; all that is put into them is the name of the schema, which Settings has checked.
 ALLOWED = {
     ("src/pgjobs/db/connection.py", "_set('SET', async_commit=async_commit)"): "constants of the same file",

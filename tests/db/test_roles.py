@@ -40,7 +40,7 @@ def login(conn: psycopg.Connection, role: str) -> Iterator[str]:
 def with_roles(conn: psycopg.Connection) -> Iterator[psycopg.Connection]:
     """The owner's connection, after the roles were made."""
     assert make_roles(conn) == ROLES
-    make_roles(conn)  # a second time is no mistake
+    make_roles(conn)  # a second time is harmless
     yield conn
     for role in ROLES:
         conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
@@ -142,7 +142,7 @@ def test_who_may_read_can_look_and_nothing_else(with_roles: psycopg.Connection) 
         )
 
 
-def test_who_is_no_member_can_do_nothing(with_roles: psycopg.Connection) -> None:
+def test_who_is_not_a_member_can_do_nothing(with_roles: psycopg.Connection) -> None:
     stranger = f"test_stranger_{with_roles.info.backend_pid}"
     with_roles.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(stranger)))
     try:

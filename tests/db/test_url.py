@@ -98,7 +98,7 @@ def test_the_server_that_can_be_written_to_is_found_in_either_form(empty_databas
 
 
 @pytest.mark.parametrize("wrong", ["", "mysql://u:secret@h/d", "sqlite:///x.db", "h:5432/d", "/var/run"])
-def test_what_is_no_postgresql_url_is_refused_without_its_password(wrong: str) -> None:
+def test_what_is_not_a_postgresql_url_is_refused_without_its_password(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="not a PostgreSQL URL: give one like postgresql://") as caught:
         libpq_url(wrong)
     assert "secret" not in str(caught.value)

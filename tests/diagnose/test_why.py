@@ -123,14 +123,14 @@ def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSnapsh
     assert f"`{command.replace('limits set', 'queues limit')}`" in of_queue.next_step
 
 
-def test_a_queue_that_goes_on_is_not_deaf_however_long_a_job_has_been_due() -> None:
+def test_a_queue_that_continues_is_not_reported_as_not_claiming_however_long_a_job_has_been_due() -> None:
     waiting = {"run_at": ago(900)}
     assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=2.0)).reason == "behind"
     assert decide(seen(waiting, ahead=9, rate=0.5, last_finish=20.0)).reason == "not_claiming"
     assert decide(seen(waiting, ahead=9, rate=0.5, last_start=2.0, last_finish=20.0)).reason == "behind"
 
 
-def test_an_error_that_only_mentions_an_import_is_no_missing_code() -> None:
+def test_an_error_that_only_mentions_an_import_is_not_a_missing_code() -> None:
     error = "ImportError: no driver"
     later = NOW + timedelta(seconds=9)
     assert decide(seen({"error": error, "error_kind": "exception", "run_at": later})).reason == "retried"
@@ -251,14 +251,14 @@ def test_needs_are_listed_with_their_status(conn: Connection) -> None:
     assert f"pgjobs dead replay {others[1]}" in answer.next_step
 
 
-def test_one_that_waits_for_a_cancelled_job_says_so_and_how_it_goes_on(conn: Connection) -> None:
+def test_one_that_waits_for_a_cancelled_job_says_so_and_how_it_continues(conn: Connection) -> None:
     job, needed = put_job(conn, status="waiting", held="needs", needs=1), put_job(conn, status="cancelled")
     conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
     answer = why(conn, job)
     assert f"{needed} (cancelled)" in answer.sentence
     assert f"`pgjobs jobs retry {needed}`; or `pgjobs jobs cancel {job}`" in answer.next_step
     conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")
-    assert "retry" not in why(conn, job).next_step, "it goes on by itself"
+    assert "retry" not in why(conn, job).next_step, "it continues by itself"
 
 
 def test_a_paused_queue(conn: Connection) -> None:

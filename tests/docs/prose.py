@@ -15,6 +15,10 @@ FORMS = {
     r"\bcan not\b": "cannot",
     r"(?-i:\bis none\b)": "is not one; None if there is no …",
     r'"""(Give|Say)\b': "Return …, Return True if …",
+    r'"""(Tell|Let)\b': "Print …, Make …, Start …",
+    r"(?<!there )\bis no (?!longer\b|(more|sooner|later) than\b)[a-z]": "is not a …",
+    r"\bgoes on\b": "continues",
+    r"\bso (many|much)\b(?!.* that\b)": "the number itself: N, this many",
     r"\bfor ever\b": "forever",
     r"\bany more\b": "no longer",
     r"\b(becomes?|became) of\b": "what happens to, what happened to",
@@ -23,7 +27,7 @@ FORMS = {
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\btaken for dead\b": "considered dead",
     r"(?<!['\"])\b(some|no|every)body\b(?!  )": "name the actor: another transaction, no other worker, all users",
-    r"\bwhoever\b|(^|[.:;(] |, (and|but) |(#|--|\"\"\") ?)who [a-z]+s\b(?!.*\?)": "name the actor: a caller that …",
+    r"\bwhoever\b|(^|\(|[.:;] |, (and|but) |(#|--|\"\"\") ?)who [a-z]+s\b(?!.*\?)": "name the actor: a caller that …",
 }
 """Regular expressions, in any case, and what to write instead."""
 

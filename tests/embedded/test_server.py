@@ -54,7 +54,7 @@ class User:
         return seen
 
     def leave(self) -> None:
-        """Let it leave, and wait for it."""
+        """Make it leave, and wait for it."""
         if self.process.stdin and not self.process.stdin.closed:
             self.process.stdin.close()
         self.process.wait(30)

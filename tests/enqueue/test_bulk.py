@@ -132,7 +132,7 @@ def test_in_nested_transactions_what_is_rolled_back_is_gone_and_the_rest_stays(c
     assert count(conn) == 5_000
 
 
-def test_a_pipeline_of_the_caller_goes_on(conn: psycopg.Connection) -> None:
+def test_a_pipeline_of_the_caller_continues(conn: psycopg.Connection) -> None:
     conn.prepare_threshold = 0
     with conn.pipeline() as pipeline, conn.transaction():
         before = conn.execute("SELECT 41 + 1")

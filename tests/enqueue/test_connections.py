@@ -179,7 +179,7 @@ def test_another_database_is_refused() -> None:
     engine.dispose()
 
 
-# -- What is no connection -------------------------------------------------------------------------------------------
+# -- What is not a connection ----------------------------------------------------------------------------------------
 
 
 class _Pool:

@@ -187,7 +187,7 @@ def test_odd_text_arrives_as_it_is(opened: Opened, database_url: str, conn: psyc
     assert found[0]["summary"] == found[1]["summary"] == f"plain({odd!r})"
 
 
-def test_none_to_enqueue_is_no_statement(opened: Opened, database_url: str) -> None:
+def test_none_to_enqueue_is_not_a_statement(opened: Opened, database_url: str) -> None:
     async def main() -> object:
         async with opened(database_url) as caller:
             return await settled(enqueue_many(caller.conn, add, []))

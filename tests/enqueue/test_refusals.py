@@ -173,7 +173,7 @@ def test_what_is_defined_in_main_is_refused_with_the_way_out(
     assert "`from tasks import" in said
 
 
-def test_a_text_that_says_main_is_no_reason(conn: psycopg.Connection, database_url: str) -> None:
+def test_a_text_that_says_main_is_not_a_reason(conn: psycopg.Connection, database_url: str) -> None:
     with psycopg.connect(database_url) as other:
         enqueue(other, plain, ["__main__", ("__main__", "in_main"), {"__main__": "__main__"}])
         other.rollback()

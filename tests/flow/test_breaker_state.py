@@ -135,7 +135,7 @@ def test_failures_in_a_row_that_are_older_than_the_window_do_not_count() -> None
 @pytest.mark.parametrize(
     ("failures", "min_calls", "streak"), [(0.5, 20, 20), (0.5, 1, 20), (0.5, 50, 50), (0.9, 20, 132), (1.0, 7, 7)]
 )
-def test_a_streak_is_no_chance(failures: float, min_calls: int, streak: int) -> None:
+def test_a_streak_is_not_a_chance(failures: float, min_calls: int, streak: int) -> None:
     assert streak_of(Breaker("stripe", failures=failures, min_calls=min_calls)) == streak
 
 
@@ -167,7 +167,7 @@ def test_it_is_half_open_when_its_time_is_over() -> None:
 # -- Half-open -------------------------------------------------------------------------------------------------------
 
 
-def test_it_closes_after_so_many_probes_one_after_another() -> None:
+def test_it_closes_after_its_number_of_probes_one_after_another() -> None:
     circuit = OPEN
     for number in (1, 2):
         circuit = after_calls(circuit, STRIPE, calls(1, 0, NOW + 60 + number), NOW + 61 + number)
@@ -204,7 +204,7 @@ def test_one_that_was_opened_by_hand_for_a_time_asks_probes_then() -> None:
     assert after_calls(circuit, STRIPE, calls(3, 0, NOW + 11), NOW + 12).state == "closed"
 
 
-def test_one_that_was_closed_by_hand_goes_on_by_itself() -> None:
+def test_one_that_was_closed_by_hand_continues_by_itself() -> None:
     assert after_calls(closed_by_hand(NOW), STRIPE, calls(0, 20, NOW + 1), NOW + 2).state == "open"
 
 

@@ -72,7 +72,7 @@ def test_what_makes_no_key_is_refused_in_one_line_that_names_the_option(value: A
     "template",
     ["{", "}", "{}", "{0}", "{a.b}", "{a[0]}", "{a!r}", "{a:>9}", "a {b c}", "", "x" * 101, "a\tb", "{{\x00"],
 )
-def test_what_is_no_template_is_refused_when_it_is_made(template: str) -> None:
+def test_what_is_not_a_template_is_refused_when_it_is_made(template: str) -> None:
     with pytest.raises(UsageError, match=r"^limit_key="):
         Template("limit_key", template)
 

@@ -42,7 +42,7 @@ def test_what_is_declared_is_kept_by_its_name() -> None:
     assert declared_queue_limits == {"mail": LimitSettings(5)}
 
 
-def test_the_same_again_is_no_contradiction_and_something_else_is() -> None:
+def test_the_same_again_is_not_a_contradiction_and_something_else_is() -> None:
     declare_limit("stripe", concurrency=2)
     declare_limit("stripe", concurrency=2)
     with pytest.raises(UsageError, match="before with 2 at once, and now with 3 at once"):
@@ -81,7 +81,7 @@ def test_a_key_or_a_pattern_is_a_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " a", "a\n", "a\0", "tenant*", "*:7", "a:*b", "a:**", "x" * 101, None, 7, b"x"])
-def test_what_is_no_name_of_a_limit_is_refused(name: Any) -> None:
+def test_what_is_not_a_name_of_a_limit_is_refused(name: Any) -> None:
     with pytest.raises(UsageError):
         declare_limit(name, concurrency=1)
 
@@ -96,7 +96,7 @@ def test_what_is_no_name_of_a_limit_is_refused(name: Any) -> None:
         ("a:{x}:{y}", "give a key, or a pattern such as 'tenant:*'."),
     ],
 )
-def test_a_template_is_no_name_and_the_pattern_that_was_meant_is_said(name: str, meant: str) -> None:
+def test_a_template_is_not_a_name_and_the_pattern_that_was_meant_is_said(name: str, meant: str) -> None:
     with pytest.raises(UsageError) as caught:
         declare_limit(name, concurrency=1)
     assert str(caught.value) == f"the name {name!r} is a template, and no key has it: {meant}"

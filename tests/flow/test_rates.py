@@ -47,7 +47,7 @@ def test_a_rate_is_read(text: str, count: float, period: float) -> None:
         *("1_000/s", "\u0661/s", "10/0.0001s", "10/999d", "9999999999/s", "1" * 5000 + "/s", "100/min\n5", "1 per min"),
     ],
 )
-def test_what_is_no_rate_is_refused_in_a_line(text: str) -> None:
+def test_what_is_not_a_rate_is_refused_in_a_line(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_rate(text)
     assert str(caught.value).startswith("rate=")
@@ -68,7 +68,7 @@ def test_a_rate_is_written_as_it_is_read(rate: Rate) -> None:
 
 
 @pytest.mark.parametrize("burst", [0, 0.5, -1, float("nan"), MAX_TOKENS + 1, "5", True], ids=str)
-def test_what_is_no_burst_is_refused(burst: object) -> None:
+def test_what_is_not_a_burst_is_refused(burst: object) -> None:
     with pytest.raises(UsageError):
         check_burst(burst, Rate(1, 1))
 

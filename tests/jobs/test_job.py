@@ -80,7 +80,9 @@ def test_options_that_do_not_exist_or_belong_to_the_decorator_are_refused() -> N
     ],
     ids=["options", "options of job", "of job", "after", "if_failed", "job", "job of options"],
 )
-def test_a_name_that_is_no_option_is_refused_with_the_one_that_was_meant(call: Callable[[], object], said: str) -> None:
+def test_a_name_that_is_not_an_option_is_refused_with_the_one_that_was_meant(
+    call: Callable[[], object], said: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         call()
     assert str(caught.value) == said

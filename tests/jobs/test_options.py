@@ -112,7 +112,7 @@ def test_one_exception_type_is_as_good_as_several() -> None:
 
 
 @pytest.mark.parametrize("types", ["OSError", OSError(), (OSError, int), int, None, [1]])
-def test_what_is_no_exception_type_is_refused(types: Any) -> None:
+def test_what_is_not_an_exception_type_is_refused(types: Any) -> None:
     with pytest.raises(UsageError, match=r"retry_on=.*give exception types"):
         make_policy(None, types, ())
     with pytest.raises(UsageError, match=r"give_up_on=.*give exception types"):

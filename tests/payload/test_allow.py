@@ -55,7 +55,7 @@ def test_a_pattern_permits_a_module_a_package_or_a_name(pattern: str, module: st
 @pytest.mark.parametrize(
     "pattern", ["", "*", "shop*", "*.tasks", "shop.*:send", "shop..tasks", "shop:", "1shop", "a b"]
 )
-def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+def test_what_is_not_a_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError, match="MODULE"):
         AllowList((pattern,))
 

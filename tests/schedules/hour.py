@@ -60,7 +60,7 @@ class Hour:
         self.clock.turn(f"{self.offset:+.3f}")
 
     def run_fast(self, seconds: float, speed: float, stop: threading.Event) -> None:
-        """Let so many of its seconds go by at that speed."""
+        """Wait until it has advanced by some of its seconds, at that speed."""
         began, start = time.monotonic(), self.offset
         while (gone := time.monotonic() - began) * speed < seconds and not stop.wait(TICK):
             self.turn(start + gone * (speed - 1) - self.offset)
@@ -124,7 +124,7 @@ def settle(conn: Connection) -> None:
 
 
 def an_hour(hour: Hour, minutes: float, speed: float) -> dict[str, Any]:
-    """Let the clock run fast, while supervisors are killed."""
+    """Run the clock fast, while supervisors are killed."""
     stop = threading.Event()
     with ExitStack() as stack, hour.cluster.connected() as conn:
         works = [start(stack, hour.cluster.url) for _ in range(SUPERVISORS)]
@@ -149,7 +149,7 @@ def an_hour(hour: Hour, minutes: float, speed: float) -> dict[str, Any]:
 
 
 def leaps(hour: Hour) -> dict[str, Any]:
-    """Let the clock leap, ahead and back: with "all" nothing is lost, and nothing comes twice."""
+    """Set the clock ahead and back: with "all" nothing is lost, and nothing comes twice."""
     with ExitStack() as stack, hour.cluster.connected() as conn:
         works = [start(stack, hour.cluster.url) for _ in range(SUPERVISORS)]
         first = prepare(conn)

@@ -110,7 +110,7 @@ def test_a_part_of_a_second_is_before_the_next_one() -> None:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_expression_is_refused_in_one_line(expression: Any, says: str) -> None:
+def test_what_is_not_an_expression_is_refused_in_one_line(expression: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says) as refused:
         parse(expression)
 
@@ -118,7 +118,7 @@ def test_what_is_no_expression_is_refused_in_one_line(expression: Any, says: str
 
 
 @pytest.mark.parametrize("tz", ["Europe/Nowhere", "", "../../etc/passwd", "a\0b", None, UTC, "Europe", "x" * 500])
-def test_what_is_no_time_zone_is_refused_in_one_line(tz: Any) -> None:
+def test_what_is_not_a_time_zone_is_refused_in_one_line(tz: Any) -> None:
     with pytest.raises(UsageError, match="tz=") as refused:
         parse("* * * * *", tz)
 
@@ -202,5 +202,5 @@ def test_a_promised_firing_comes_though_the_expression_has_changed() -> None:
     assert firings(parse("30 12 * * *"), due, due + SECOND, "once") == Step((due,), due + timedelta(minutes=30))
 
 
-def test_the_end_of_time_is_no_error() -> None:
+def test_the_end_of_time_is_not_an_error() -> None:
     assert parse("0 0 1 1 *").next(at("9999-12-31")) is None

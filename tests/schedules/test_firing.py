@@ -133,7 +133,7 @@ def test_overlap_skip_enqueues_the_last_of_several(conn: Connection) -> None:
     assert fired(conn) == [due + 5 * MINUTE]
 
 
-def test_a_paused_one_does_not_fire_and_goes_on_from_now(conn: Connection) -> None:
+def test_a_paused_one_does_not_fire_and_continues_from_now(conn: Connection) -> None:
     add(conn, missed="all")
     assert admin.pause_schedule(conn, "sync")
     due_since(conn, "sync", "5 min")
@@ -222,7 +222,7 @@ def test_where_transactions_are_repeatable_read_it_fires_too(conn: Connection) -
     assert fire_due(conn) == 1
 
 
-def test_run_is_no_firing(conn: Connection) -> None:
+def test_run_is_not_a_firing(conn: Connection) -> None:
     before = add(conn, "0 0 1 1 *")
 
     job = admin.run_schedule(conn, "sync")

@@ -28,7 +28,7 @@ def send(tenant: str, size: int = 3) -> None:
 
 
 def fire(conn: Connection, **options: Any) -> dict[str, Any]:
-    """Let a schedule of `send` with these options fire once, and give the row of its job."""
+    """Fire a schedule of `send` with these options once, and give the row of its job."""
     admin.add_schedule(conn, "send", "* * * * *", send.options(**options), ("acme",))
     due_since(conn, "send", "0")
     assert fire_due(conn) == 1
@@ -36,7 +36,7 @@ def fire(conn: Connection, **options: Any) -> dict[str, Any]:
 
 
 def refire(conn: Connection) -> int:
-    """Let it fire again, and give the id of the job that stands for this firing."""
+    """Fire it again, and give the id of the job that stands for this firing."""
     due_since(conn, "send", "0")
     assert fire_due(conn) == 1
     assert admin.show_schedule(conn, "send").error is None

@@ -1,7 +1,7 @@
 """A process that uses an embedded server: `python -m tests.support.embedded_user DIRECTORY BINARIES [ROUNDS]`.
 
 It prints one line of JSON when it is in, and leaves when its stdin ends. With ROUNDS it goes in, asks the server for
-something, and leaves again, so many times.
+something, and leaves again, ROUNDS times.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ async def nap_async(seconds: float) -> None:
 
 @job
 async def block_the_loop(seconds: float) -> None:
-    """Take some time, without letting the loop go on."""
+    """Take some time, without letting the loop continue."""
     mark("blocking")
     time.sleep(seconds)  # noqa: ASYNC251 (that is the point)
 
@@ -224,7 +224,7 @@ def _text(attempt: int) -> float:
 
 @job(backoff=_text)
 def fail_with_text_as_backoff() -> None:
-    """Fail, with a backoff that is no number."""
+    """Fail, with a backoff that is not a number."""
     raise ValueError("no")
 
 

@@ -245,7 +245,7 @@ def test_a_timeout_that_hits_a_job_while_it_logs_is_not_swallowed(log: Log) -> N
         logging.getLogger("shop").info("sent %s", Unprintable(JobTimeout("too long")))
 
 
-def test_a_closed_stream_is_no_error(log: Log) -> None:
+def test_a_closed_stream_is_not_an_error(log: Log) -> None:
     without_pytest()
     log.stream.close()
     get_logger("shop").info("sent")
@@ -294,7 +294,7 @@ def test_lines_of_many_threads_are_whole(log: Log) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("loud", "json"), ("info", "xml")])
-def test_what_is_no_level_or_format_is_refused(arguments: tuple[str, Any]) -> None:
+def test_what_is_not_a_level_or_format_is_refused(arguments: tuple[str, Any]) -> None:
     with pytest.raises(UsageError, match="give one of"):
         configure_logging(*arguments)
 

@@ -32,7 +32,7 @@ _RATE = re.compile(rf"({_NUMBER})\s*/\s*({_NUMBER})?\s*([a-z]+)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many tokens (`count`) per `period`, in seconds."""
+    """`count` tokens per `period`, in seconds."""
 
     count: float
     period: float

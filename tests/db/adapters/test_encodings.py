@@ -92,7 +92,7 @@ def test_psycopg_keeps_the_characters_that_the_database_has(server: Server, enco
 
 
 @pytest.mark.parametrize("client", ["LATIN1", "SQL_ASCII", "WIN1252", "UTF8"])
-def test_a_connection_in_another_encoding_than_its_database_is_no_reason_to_fail(
+def test_a_connection_in_another_encoding_than_its_database_is_not_a_reason_to_fail(
     database_url: str, client: str
 ) -> None:
     with psycopg.connect(database_url, client_encoding=client) as conn:

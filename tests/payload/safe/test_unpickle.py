@@ -267,7 +267,7 @@ def test_nothing_is_called_in_a_way_that_pickle_does_not(function: Code, args: l
     ],
     ids=["int", "list", "deque", "path", "metaclass", "function", "text", "object", "getattr", "made"],
 )
-def test_no_object_is_made_of_what_is_no_permitted_class(kind: Code) -> None:
+def test_no_object_is_made_of_what_is_not_a_permitted_class(kind: Code) -> None:
     refuse(payload(new(kind)))
     refuse(payload(kind + b")}\x92"))
 
@@ -343,7 +343,7 @@ def test_what_is_not_permitted_is_not_even_asked_for_an_attribute() -> None:
     refuse(payload(call(name("builtins", "getattr"), call(victim("get_lazy")), text("anything"))), "may not be used")
 
 
-def test_the_key_of_a_time_zone_is_no_module() -> None:
+def test_the_key_of_a_time_zone_is_not_a_module() -> None:
     unpickle = call(name("builtins", "getattr"), name("zoneinfo", "ZoneInfo"), text("_unpickle"))
     refuse(payload(call(unpickle, text("a.b/c"), b"\x88")), "in a way that pickle does not")
 
@@ -373,7 +373,7 @@ def test_a_payload_above_the_limit_is_refused_where_it_is_read() -> None:
     assert load(data).args == ("x" * 100,)  # it may run anything anyway
 
 
-def test_a_partial_of_itself_is_no_endless_loop() -> None:
+def test_a_partial_of_itself_is_not_an_endless_loop() -> None:
     circle = functools.partial(int)
     circle.__setstate__((circle, (), {}, None))  # type: ignore[attr-defined]  # typeshed does not know it
     assert options_of(circle).queue == "default"
@@ -387,8 +387,8 @@ def test_a_partial_of_itself_is_no_endless_loop() -> None:
 @pytest.mark.parametrize(
     "qualname", ["lazy.anything", "lazy.asked.append", "Config.__init__.__globals__", "note.function"]
 )
-def test_a_name_does_not_lead_through_what_is_no_class_of_the_module(qualname: str) -> None:
-    refuse(payload(victim(qualname)), "is no class of that module|may not be used")
+def test_a_name_does_not_lead_through_what_is_not_a_class_of_the_module(qualname: str) -> None:
+    refuse(payload(victim(qualname)), "is not a class of that module|may not be used")
     for allow in (HERE, None):
         with pytest.raises(NotAllowedError):
             load(b"[]", f"tests.payload.safe.victims:{qualname}", allow)
@@ -436,7 +436,7 @@ def test_a_worker_may_take_no_pickles_at_all() -> None:
         assert load(b"[1]", "tests.payload.safe.victims:told", allow, pickles=False).args == (1,)
 
 
-# -- what goes on to work --------------------------------------------------------------------------------------------
+# -- what still works -------------------------------------------------------------------------------------------------
 
 
 def _noted() -> victims.OutOfStock:

@@ -26,7 +26,7 @@ def rates(*values: float) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 50), (95, 95), (99, 99), (100, 100)])
-def test_a_percentile_is_a_value_that_so_many_do_not_exceed(percent: int, value: int) -> None:
+def test_a_percentile_is_a_value_that_this_share_does_not_exceed(percent: int, value: int) -> None:
     assert percentile(list(range(100, 0, -1)), percent) == value
 
 
@@ -57,7 +57,7 @@ def test_latency_counts_from_the_commit_and_of_a_job_that_ran_twice_the_first_ti
     assert found["before"]["max"] == 4.0
 
 
-def test_a_job_that_never_ran_is_no_latency() -> None:
+def test_a_job_that_never_ran_is_not_a_latency() -> None:
     with pytest.raises(Failed, match="job 7 never ran"):
         latencies([(7, 0, 0)], [(8, 1)])
 

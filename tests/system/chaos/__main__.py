@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def line(group: str, result: Result) -> str:
-    """Tell of a result."""
+    """Print a result."""
     counts = result.counts
     shown = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
     text = f"{group}: {result.scenario}: {result.strikes} strikes in {result.seconds:.0f} s: {shown}"

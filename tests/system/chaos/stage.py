@@ -101,7 +101,7 @@ class Stage:
     # -- For strikes -------------------------------------------------------------------------------------------------
 
     def until_over(self, low: float, high: float) -> Iterator[int]:
-        """Count strikes until the time is over, with pauses of so many seconds before each."""
+        """Count strikes until the time is over, with pauses of `low` to `high` seconds before each."""
         deadline = time.monotonic() + self.seconds
         while True:
             time.sleep(self.dice.uniform(low, high))
@@ -358,7 +358,7 @@ def play(
 
 
 def stop_and_continue(pid: int, seconds: float) -> None:
-    """Stop a process for so many seconds."""
+    """Stop a process for some seconds."""
     import os
 
     os.kill(pid, signal.SIGSTOP)

@@ -35,7 +35,7 @@ def wrong(conn: psycopg.Connection, effects: Path, jobs: list[int]) -> dict[str,
 
 
 def complete(conn: psycopg.Connection, effects: Path, jobs: list[int]) -> None:
-    """Let jobs complete as they do."""
+    """Make jobs complete as they do."""
     lines = []
     for job in jobs:
         conn.execute(f"UPDATE pgjobs.jobs SET status = 'completed', {END} WHERE id = %s", [job])

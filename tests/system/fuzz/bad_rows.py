@@ -36,7 +36,7 @@ PAYLOADS: dict[str, bytes] = {
     "a tuple in a tuple, 300,000 times": b"\x80\x05N" + b"\x85" * 300_000 + b".",
     "a persistent id": b"\x80\x05P1\n.",
     "an extension code": b"\x82\x01.",
-    "a text that is no UTF-8": b"\x80\x05\x8c\x02\xff\xfe.",
+    "a text that is not UTF-8": b"\x80\x05\x8c\x02\xff\xfe.",
 }
 
 # What PostgreSQL refuses, by column.

@@ -146,7 +146,7 @@ def of_enqueue(url: str) -> Iterator[Tried]:
             yield refusal(
                 f"`enqueue_many` with the item {name}", partial(enqueue_many, conn, tasks.healthy, [(1,), value])
             )
-        assert conn.execute("SELECT 1").fetchone() == (1,), "the caller's transaction goes on"
+        assert conn.execute("SELECT 1").fetchone() == (1,), "the caller's transaction continues"
 
 
 def of_options(_: str) -> Iterator[Tried]:

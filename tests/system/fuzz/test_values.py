@@ -159,7 +159,7 @@ def test_arguments_come_back_as_they_were_or_are_refused(
     before = contents(conn)
     with conn.transaction(force_rollback=True):
         handle = tried(lambda: enqueue(conn, tasks.anything, *args, **kwargs))
-        assert conn.execute("SELECT 1").fetchone() == (1,), "the caller's transaction goes on"
+        assert conn.execute("SELECT 1").fetchone() == (1,), "the caller's transaction continues"
         if handle is not None:
             row = row_of(conn, handle.id)
             call = load(row["payload"], row["task"])
@@ -193,7 +193,7 @@ CALLABLES: dict[str, Any] = {
 }
 
 
-def test_no_callable_is_too_odd_and_the_callers_transaction_goes_on(conn: psycopg.Connection) -> None:
+def test_no_callable_is_too_odd_and_the_callers_transaction_continues(conn: psycopg.Connection) -> None:
     before = contents(conn)
     for odd in (*CALLABLES.values(), *VALUES.values()):
         with conn.transaction(force_rollback=True):

@@ -50,7 +50,7 @@ class Zone(tzinfo):
 
 
 class Liar(tzinfo):
-    """A time zone whose offset is no timedelta."""
+    """A time zone whose offset is not a timedelta."""
 
     def utcoffset(self, _: datetime | None) -> Any:
         return 5

@@ -28,7 +28,7 @@ class Hot:
     connection: str = "hot"
     """The connection it runs on: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
     rows: int = BATCH
-    """So many rows it gives, where the table is not empty."""
+    """The number of rows that it returns, where the table is not empty."""
     returns: bool = True
     """Whether it gives them back; else it only writes them."""
     pinned: bool = True

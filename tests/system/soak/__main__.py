@@ -2,7 +2,7 @@
 
 python -m tests.system.soak [--hours 1] [--seed N] [--to FOLDER]
 
-The folder gets `samples.jsonl`, as the run goes on. `python -m tests.system.soak.report FOLDER/samples.jsonl` makes the
+The folder gets `samples.jsonl`, during the run. `python -m tests.system.soak.report FOLDER/samples.jsonl` makes the
 pictures and the tables of docs/how-it-is-tested/soak.md from it.
 """
 

@@ -31,7 +31,7 @@ AGE_LETTERS = """
 
 
 def age(conn: psycopg.Connection[Any], kept: float) -> int:
-    """Let go of what ended `kept` seconds ago or before, and was audited. Give the number of jobs."""
+    """Delete what ended `kept` seconds ago or before and was audited. Return the number of jobs."""
     values = {"days": DAYS, "kept": kept}
     conn.execute(MAKE_DAYS, values)
     with conn.transaction():

@@ -80,13 +80,13 @@ def count_table(run: dict[str, Any]) -> str:
 
 
 def fault_list(run: dict[str, Any]) -> str:
-    """Tell what was done."""
+    """Print what was done."""
     faults = sorted(run["end"]["faults"].items(), key=lambda item: -item[1])
     return ", ".join(f"{name} ({number})" for name, number in faults)
 
 
 def summary(run: dict[str, Any]) -> str:
-    """Tell of the run in a sentence or two."""
+    """Describe the run in a sentence or two."""
     grown = [verdict.measure.title for verdict in verdicts(run) if verdict.grew]
     wrong = run["end"]["wrong"]
     of = f", commit {run['commit']}" if "commit" in run else ""

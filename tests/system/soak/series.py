@@ -138,6 +138,6 @@ def _with_rates(samples: Iterable[tuple[float, dict[str, float]]]) -> list[tuple
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that so many are not above; None of none. Pure."""
+    """Return the percentile: the smallest value that this share does not exceed; None of no values. Pure."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

@@ -8,7 +8,7 @@ from tests.system.chaos.tasks import written_down
 
 @job
 def probe() -> None:
-    """Tell when it began: that is the pick-up latency."""
+    """Write when it began: that is the pick-up latency."""
     with written_down():
         pass
 

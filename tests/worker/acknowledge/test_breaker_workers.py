@@ -73,7 +73,7 @@ def test_a_breaker_spares_what_is_down_and_neither_a_kill_nor_a_hang_keeps_it_fr
     assert scalar(conn, "SELECT sum(attempt) - count(*) FROM pgjobs.jobs") < 200  # far from ten for each
 
 
-def test_what_an_operator_opened_lets_nothing_through_and_what_runs_since_before_is_no_probe(
+def test_what_an_operator_opened_lets_nothing_through_and_what_runs_since_before_is_not_a_probe(
     database_url: str, conn: psycopg.Connection, env: dict[str, str]
 ) -> None:
     worker = put_worker(conn, {"other": 1})

@@ -64,7 +64,7 @@ def test_a_pass_begins_behind_the_lane_that_had_the_last_turn_and_comes_back_to_
     )
 
 
-def test_a_walk_that_ended_before_its_time_goes_on_there_after_a_look_at_what_was_freed() -> None:
+def test_a_walk_that_ended_before_its_time_continues_there_after_a_look_at_what_was_freed() -> None:
     turns = LaneRotation()
     turns.record_check(100.0, waiting=True)
     first = turns.start(1, worst=1, clock=NOW)
@@ -194,7 +194,7 @@ def end(conn: psycopg.Connection, jobs: Sequence[int]) -> None:
     conn.execute("DELETE FROM pgjobs.jobs_live WHERE id = ANY (%s)", [list(jobs)])
 
 
-def test_a_limit_lets_so_many_run_at_once_and_the_next_when_one_has_ended(
+def test_a_limit_lets_its_number_run_at_once_and_the_next_when_one_has_ended(
     conn: psycopg.Connection, claim: Claim
 ) -> None:
     conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k:a', 2)")
@@ -301,7 +301,7 @@ def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: 
     assert conn.execute("SELECT tokens FROM pgjobs.buckets").fetchall() == [(95.0,)]
 
 
-def test_a_pass_looks_at_so_many_lanes_and_says_where_it_ended(
+def test_a_pass_looks_at_a_number_of_lanes_and_says_where_it_ended(
     database_url: str, conn: psycopg.Connection, worker: int
 ) -> None:
     conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k:*', 0)")

@@ -83,7 +83,9 @@ def test_a_limit_that_is_set_while_jobs_run_holds_within_a_second(database_url: 
         wait_for(conn, f"(SELECT count(*) FROM seen) > {before + 20}", 5, lambda: running.output)
 
 
-def test_a_rate_lets_the_burst_through_and_then_so_many_per_period(database_url: str, conn: psycopg.Connection) -> None:
+def test_a_rate_lets_the_burst_through_and_then_its_number_per_period(
+    database_url: str, conn: psycopg.Connection
+) -> None:
     tasks.make_seen(conn)
     set_limit(conn, "k", LimitSettings(None, Rate(10, 1), 5))
     enqueue_many(conn, tasks.mark_job.options(limit="k"), [("k",)] * 20)

@@ -42,7 +42,7 @@ def test_a_retry_starts_when_it_is_due_on_an_idle_worker(database_url: str, conn
     assert sorted(lateness)[1] < ON_TIME, lateness
 
 
-def test_a_resumed_queue_goes_on_at_once(database_url: str, conn: psycopg.Connection) -> None:
+def test_a_resumed_queue_continues_at_once(database_url: str, conn: psycopg.Connection) -> None:
     from pgjobs import admin
 
     times = []

@@ -29,7 +29,7 @@ def parked(conn: psycopg.Connection) -> int:
     return count
 
 
-def test_jobs_of_a_paused_task_are_parked_until_it_goes_on(database_url: str, conn: psycopg.Connection) -> None:
+def test_jobs_of_a_paused_task_are_parked_until_it_continues(database_url: str, conn: psycopg.Connection) -> None:
     conn.execute("CREATE TABLE told (job_id bigint, what text)")
     with work(database_url, "-q", "default:4") as running:
         enqueue(conn, tasks.quick)
@@ -82,7 +82,7 @@ def test_with_four_processes_kills_and_pauses_at_random_no_job_is_forgotten(
                     os.kill(dice.choice(running.members()), signal.SIGKILL)
             resume_task(conn, TASK)
             time.sleep(dice.uniform(0, 0.2))
-        # A producer that has not seen yet that the task goes on: what it parks is handed back.
+        # A producer that has not seen yet that the task is resumed: what it parks is handed back.
         wait_done(conn, 30, log=lambda: running.output)
         assert parked(conn) == 0
         assert states(conn) == {"completed": 600}
@@ -93,7 +93,7 @@ def test_who_resumes_waits_for_who_parks(database_url: str, conn: psycopg.Connec
     job = enqueue(conn, tasks.quick).id
     conn.execute("UPDATE pgjobs.jobs SET status = 'running', worker_id = 1, claims = 1, attempt = 1")
     with psycopg.connect(database_url) as worker, psycopg.connect(database_url, autocommit=True) as operator:
-        worker.execute("SELECT")  # its transaction goes on
+        worker.execute("SELECT")  # its transaction continues
         assert settle(worker.cursor(), 1, "host", [(Claim(job, 1), Parked(TASK))]) == []
         thread = threading.Thread(target=resume_task, args=(operator, TASK))
         thread.start()

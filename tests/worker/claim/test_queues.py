@@ -89,14 +89,14 @@ def test_higher_priorities_run_first_and_equal_ones_in_order(database_url: str, 
     assert Counter(priority for priority, _ in seen) == Counter(priorities)
 
 
-def test_a_paused_queue_is_not_claimed_and_goes_on_when_it_is_resumed(
+def test_a_paused_queue_is_not_claimed_and_continues_when_it_is_resumed(
     database_url: str, conn: psycopg.Connection
 ) -> None:
     with work(database_url, "-q", "default:2", "-q", "other:2") as running:
         wait_for(conn, "(SELECT count(*) FROM pgjobs.queues) = 2")
         conn.execute("UPDATE pgjobs.queues SET paused = true WHERE name = 'default'")
         job = enqueue(conn, tasks.nothing).id
-        for _ in range(3):  # the worker goes on, so it has had the time
+        for _ in range(3):  # the worker continues, so it has had the time
             enqueue(conn, tasks.healthy.options(queue="other"), 1)
             wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs_live WHERE queue = 'other')")
         assert row_of(conn, job)["status"] == "queued"

@@ -245,7 +245,7 @@ def _lives(begun: Note, running: Work) -> bool:
     return begun.pid in running.members()
 
 
-def test_a_rate_of_a_queue_lets_so_many_start(conn: psycopg.Connection, database_url: str, notes: Notes) -> None:
+def test_a_rate_of_a_queue_lets_its_number_start(conn: psycopg.Connection, database_url: str, notes: Notes) -> None:
     conn.execute("INSERT INTO pgjobs.queues (name, rate, period, burst) VALUES ('narrow', 1, '1 hour', 3)")
     enqueue_many(conn, tasks.squeeze, [(number,) for number in range(10)])
     drain(database_url, "-q", "narrow", env=notes.env)

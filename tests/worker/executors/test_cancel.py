@@ -80,7 +80,7 @@ def start(conn: psycopg.Connection, function: Job[[], Any], *, isolate: bool = F
     return job
 
 
-def test_a_job_that_returns_all_the_same_has_completed_and_one_that_does_not_look_goes_on(
+def test_a_job_that_returns_all_the_same_has_completed_and_one_that_does_not_look_continues(
     conn: psycopg.Connection, running: Work
 ) -> None:
     returns = [enqueue(conn, tasks.swallows).id, enqueue(conn, tasks.looks, give_up=False).id]

@@ -30,7 +30,7 @@ def test_a_job_is_known_by_its_id_and_its_claim() -> None:
 
 @pytest.fixture
 def quick_switches() -> Iterator[None]:
-    """Let threads take turns a hundred times as often as usual: there are more ways to meet, in less time."""
+    """Make threads take turns a hundred times as often as usual: there are more ways to meet, in less time."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(usual / 100)
     yield

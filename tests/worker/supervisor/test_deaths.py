@@ -43,7 +43,7 @@ def test_what_was_interrupted_by_a_shutdown_is_released() -> None:
     assert outcome_for(WorkerExit(1, None, frozenset({ATTEMPT})), ATTEMPT, (3, 3)) is RELEASED
 
 
-def test_a_stuck_job_counts_and_is_no_suspect() -> None:
+def test_a_stuck_job_counts_and_is_not_a_suspect() -> None:
     outcome = outcome_for(WorkerExit(1, None, frozenset({ATTEMPT}), {ATTEMPT: "JobTimeout: …"}), ATTEMPT, (3, 5))
     assert isinstance(outcome, Retried)
     assert not outcome.isolate

@@ -37,7 +37,9 @@ def test_a_worker_whose_files_a_job_closed_ends_and_says_why(
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
-def test_the_log_goes_on_when_a_job_closed_it(database_url: str, conn: psycopg.Connection, executor: Executor) -> None:
+def test_the_log_continues_when_a_job_closed_it(
+    database_url: str, conn: psycopg.Connection, executor: Executor
+) -> None:
     with work(database_url, "-q", "default:1") as running:
         workers = set()
         for name, delay in (("return", 0.0), ("close 0 to 2", 0.0), ("print", 0.6)):

@@ -1,4 +1,4 @@
-"""Lost connections and a crashed PostgreSQL: the worker goes on, and nothing is lost."""
+"""Lost connections and a crashed PostgreSQL: the worker continues, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_idle_worker_connects_again(database_url: str, conn: psycopg.Connecti
         wait_for(conn, "(SELECT now() - max(heartbeat_at) < interval '6 s' FROM pgjobs.workers)")
 
 
-def test_a_busy_worker_goes_on_when_its_connections_are_cut(database_url: str, conn: psycopg.Connection) -> None:
+def test_a_busy_worker_continues_when_its_connections_are_cut(database_url: str, conn: psycopg.Connection) -> None:
     enqueue_many(conn, tasks.healthy, [(n,) for n in range(3000)])
     with work(database_url, "-q", "default:4") as running:
         for done in (100, 1000, 2000):
@@ -187,7 +187,7 @@ def test_after_a_failover_a_job_is_not_taken_for_the_lost_one_that_had_its_id(bi
             cluster.stop("immediate")
             (cluster.data / "standby.signal").touch()
             cluster.start()
-            cluster.promote()  # it goes on as another history, as any standby would
+            cluster.promote()  # it continues as another history, as any standby would
             with cluster.connected() as conn:
                 conn.execute("UPDATE pgjobs.queues SET paused = false")
                 wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs_live)", log=lambda: running.output)

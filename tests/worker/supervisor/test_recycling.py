@@ -44,7 +44,7 @@ def test_limits_that_make_no_sense_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["--drain", "work"])
-def test_a_process_is_replaced_after_so_many_jobs_and_none_is_lost(
+def test_a_process_is_replaced_after_max_jobs_and_none_is_lost(
     database_url: str, conn: psycopg.Connection, mode: str
 ) -> None:
     enqueue_many(conn, tasks.nap, [(0.01,)] * 200)

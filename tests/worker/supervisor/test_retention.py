@@ -34,7 +34,7 @@ def make_days(conn: Connection, *ago: int) -> None:
 
 
 def put_finished(conn: Connection, ago: float, **columns: Any) -> int:
-    """Insert a job that completed so many days ago."""
+    """Insert a job that completed some days ago."""
     moment = scalar(conn, "SELECT now() - %s * interval '1 day'", [ago])
     return put_job(conn, **{"status": "completed", "finished_at": moment, **columns})
 

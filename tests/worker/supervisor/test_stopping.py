@@ -133,7 +133,7 @@ def test_a_drain_ends_when_nothing_is_due(database_url: str, conn: psycopg.Conne
     assert count(conn, "workers") == 0
 
 
-def test_a_drain_goes_on_with_what_the_jobs_enqueue_also_in_other_queues(
+def test_a_drain_continues_with_what_the_jobs_enqueue_also_in_other_queues(
     database_url: str, conn: psycopg.Connection
 ) -> None:
     tasks.make_seen(conn)

@@ -25,7 +25,7 @@ def blocked(snapshot: Snapshot) -> Finding | None:
         "sequence_blocked",
         f"Job {snapshot.id} waits because job {dead} of its sequence {snapshot.job.sequence} failed, which blocks the "
         "sequence.",
-        f"Let it run again with `pgjobs dead replay {dead}`, or go on without it: `pgjobs dead discard {dead}`.",
+        f"Let it run again with `pgjobs dead replay {dead}`, or continue without it: `pgjobs dead discard {dead}`.",
         {"sequence": snapshot.job.sequence, "dead": dead, "before": snapshot.sequence.before},
     )
 

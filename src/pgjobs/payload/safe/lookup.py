@@ -35,7 +35,7 @@ def find(module: str, name: str, may_look_into: Callable[[type, str], bool]) -> 
     found, so_far = namespace[first], first
     for part in rest:
         if not isinstance(found, type) or is_dunder(part) or not may_look_into(found, so_far):
-            raise NotAllowedError(f"{module}:{name} may not be used: {so_far} is no class of that module.")
+            raise NotAllowedError(f"{module}:{name} may not be used: {so_far} is not a class of that module.")
         found, so_far = getattr(found, part), f"{so_far}.{part}"
     return found
 

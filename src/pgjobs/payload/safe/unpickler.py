@@ -241,7 +241,7 @@ def _set_state(target: Any, kind: type, state: Any) -> None:
         return
     values, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
     if not all(part is None or type(part) is dict for part in (values, slots)):
-        raise TypeError(f"the state of a {home_of(kind)} is no dict")
+        raise TypeError(f"the state of a {home_of(kind)} is not a dict")
     _check_names((values, slots))
     if values:
         target.__dict__.update(values)

@@ -60,7 +60,7 @@ class Clock:
         self.turn(offset)
 
     def turn(self, offset: str) -> None:
-        """Make it so much wrong: `+1d`, `-1h`."""
+        """Make it wrong by an offset: `+1d`, `-1h`."""
         draft = self._file.with_suffix(".draft")
         draft.write_text(offset + "\n")
         draft.chmod(0o644)

@@ -91,9 +91,7 @@ def asked_to_end(stage: Stage) -> None:
     60,
     workers=2,
     may=KILLED
-    | {
-        "overlaps": "a stopped worker is considered dead; its continued run goes on, and its acknowledgement is dropped"
-    },
+    | {"overlaps": "a stopped worker is considered dead; its run continues, and its acknowledgement is dropped"},
 )
 def stopped(stage: Stage) -> None:
     victim = stage.works[0]
