@@ -32,7 +32,7 @@ def _run(name: str) -> None:
 
 def upgrade() -> None:
     """Make the tables."""
-    for name in ("tables", "partitions", "indexes", "functions", "statement_parts", "triggers", "rows"):
+    for name in ("tables", "partitions", "indexes", "functions", "inlined_functions", "triggers", "rows"):
         _run(name)
 
 

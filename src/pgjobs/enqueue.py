@@ -139,7 +139,7 @@ async def _enqueue_many_async(
 
 
 def _steps(encoder: CallEncoder, chunks: Iterator[RowValues]) -> Iterator[Step]:
-    """Return the statements, by their names, with their cells."""
+    """Yield the statements, by their names, with the values of their rows."""
     keys = encoder.keys
     if keys is not None and keys.is_unique:
         # Two callers with the same keys in different orders would wait for each other, from one statement to another.
@@ -163,7 +163,7 @@ _enqueue_many_async.__qualname__ = "enqueue_many"
 
 
 def _chunks(encoder: CallEncoder, items: Iterator[Any]) -> Iterator[RowValues]:
-    """Return the cells of one statement after another.
+    """Yield the values of the rows of one statement after another.
 
     Each item is pickled before the next one is read: a generator may yield the same object again, changed.
 

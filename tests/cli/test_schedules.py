@@ -59,7 +59,7 @@ def test_run_says_which_job_has_the_unique_key(cli: Cli, conn: Connection) -> No
 def test_json_is_added_without_an_import(cli: Cli, conn: Connection) -> None:
     done = cli("schedules", "add", "x", "0 9 * * *", "nowhere.at_all:f", "--no-import", "--args", "[1]", "-q", "mail")
     assert done.code == 0, done.err
-    assert conn.execute("SELECT task, queue, payload FROM pgjobs.schedules").fetchone() == (
+    assert conn.execute("SELECT columns ->> 'task', columns ->> 'queue', payload FROM pgjobs.schedules").fetchone() == (
         "nowhere.at_all:f",
         "mail",
         b"[1]",

@@ -91,13 +91,12 @@ INSERT = (
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
         "SELECT pgjobs.pattern_of('a:b'), pgjobs.bucket_tokens(1, pg_catalog.now(), 1, '1 s', NULL)",
         "SELECT pgjobs.errors_with('[]', 1, pg_catalog.now(), 1, 'h', 'E', NULL) FROM pgjobs.queues",
-        "SELECT h.* FROM pgjobs.jobs AS j, pgjobs.ended(j, 'completed') AS h",
         "SELECT * FROM pgjobs.held_snapshots()",
         "SELECT * FROM pgjobs.queue_names",
     ],
     ids=[
         *("INSERT", "enqueue", "enqueue by name", "enqueue checked", "channel", "make", "drop", "arm"),
-        *("rates", "errors", "ended", "snapshots", "queue names"),
+        *("rates", "errors", "snapshots", "queue names"),
     ],
 )
 def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
@@ -117,6 +116,6 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
         *("bucket_capacity", "bucket_tokens", "create_history_partition", "doorbell_channel"),
-        *("drop_history_partition", "ended", "enqueue", "enqueue_checked", "errors_with", "held_snapshots"),
+        *("drop_history_partition", "enqueue", "enqueue_checked", "errors_with", "held_snapshots"),
         *("is_to_ring", "lock_unique_keys", "open_doorbell", "pattern_of", "ring_doorbell"),
     ]

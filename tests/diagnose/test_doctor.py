@@ -206,7 +206,13 @@ def test_settings_that_nothing_uses(conn: Connection) -> None:
 
 def test_schedules_that_do_not_fire(conn: Connection) -> None:
     def put(name: str, **columns: str) -> None:
-        row = {"name": name, "cron": "* * * * *", "task": "a:b", "payload": "x", **columns}
+        row = {
+            "name": name,
+            "cron": "* * * * *",
+            "columns": '{"task": "a:b", "queue": "mail", "priority": 5}',
+            "payload": "x",
+            **columns,
+        }
         values = ", ".join(f"'{value}'" for value in row.values())
         conn.execute(f"INSERT INTO pgjobs.schedules ({', '.join(row)}) VALUES ({values})")
 

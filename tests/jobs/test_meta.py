@@ -158,9 +158,8 @@ def test_meta_is_not_part_of_a_unique_key() -> None:
 def test_schedule_keeps_the_meta() -> None:
     made = make("* * * * *", tell.options(meta={"a": 1.0}), name="with meta")
 
-    assert made.meta == '{"a":1,"n":1,"team":"shop"}'
-    row = {**made.to_message(), "meta": {"team": "shop", "n": 1, "a": 1.0}}
-    assert columns_of(row).meta == made.meta
+    assert made.columns.meta == '{"a":1,"n":1,"team":"shop"}'
+    assert columns_of({"columns": json.loads(made.row_values()["columns"])}).meta == made.columns.meta
 
 
 def test_sql_enqueue_takes_meta(conn: psycopg.Connection, database_url: str) -> None:

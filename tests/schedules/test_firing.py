@@ -198,8 +198,13 @@ def test_process_that_dies_before_the_end_leaves_nothing_behind(conn: Connection
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [("cron = 'nonsense'", "five fields"), ("tz = 'Mars'", "tz="), ("priority = 77", "priority")],
-    ids=["cron", "zone", "job"],
+    [
+        ("cron = 'nonsense'", "five fields"),
+        ("tz = 'Mars'", "tz="),
+        ("columns = jsonb_set(columns, '{priority}', '77')", "priority"),
+        ("columns = jsonb_set(columns, '{timeout}', '[1]')", "timeout is a list"),
+    ],
+    ids=["cron", "zone", "job", "columns"],
 )
 def test_row_that_cannot_fire_says_why_and_delays_no_other(conn: Connection, change: str, says: str) -> None:
     add(conn)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from functools import partial
+from json import loads
 from typing import Any
 
 import pytest
 
 from pgjobs import EnqueueError, UsageError, configure, schedule
+from pgjobs.payload.encoder import encoder_for
 from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.schedules.schedule import _declared, declared
 from pgjobs.schedules.stored_call import StoredSchedule, columns_of
@@ -38,7 +40,12 @@ def test_a_declaration_holds_the_job_that_is_enqueued() -> None:
     )
     assert (made.missed, made.overlap, made.task) == ("once", "allow", "tests.schedules.tasks:report")
     (stored,) = declared()
-    assert (stored.name, stored.cron, stored.queue, stored.max_attempts) == (made.name, made.cron, "reports", 2)
+    assert (stored.name, stored.cron, stored.columns.queue, stored.columns.max_attempts) == (
+        made.name,
+        made.cron,
+        "reports",
+        2,
+    )
     assert (stored.payload, stored.summary) == (b"[]", "report()")
 
 
@@ -47,7 +54,12 @@ def test_arguments_and_options_travel_with_it() -> None:
 
     assert (made.name, made.args, made.kwargs) == ("sync all", (7,), {})
     (stored,) = declared()
-    assert (stored.name, stored.queue, stored.priority, stored.summary) == ("sync all", "slow", 9, "sync(7)")
+    assert (stored.name, stored.columns.queue, stored.columns.priority, stored.summary) == (
+        "sync all",
+        "slow",
+        9,
+        "sync(7)",
+    )
     assert pickle.loads(stored.payload) == (tasks.sync, (7,), {})
     by_name = schedule("* * * * *", tasks.report, kwargs={"kind": "x", "copy": True})
     assert by_name.kwargs == {"kind": "x", "copy": True}
@@ -63,7 +75,7 @@ def test_it_comes_back_from_a_message_as_it_was() -> None:
 
     assert StoredSchedule.from_message(made.to_message()) == made
     assert made.signature is not None
-    verify([KEY], made.signature, signed_fields(made), made.payload)
+    verify([KEY], made.signature, signed_fields(made.columns), made.payload)
 
 
 def test_it_is_signed_with_the_key_of_when_it_is_written() -> None:
@@ -77,11 +89,9 @@ def test_it_is_signed_with_the_key_of_when_it_is_written() -> None:
 def test_the_columns_of_a_job_are_those_that_enqueue_would_have_used() -> None:
     schedule("* * * * *", tasks.sync.options(timeout=5), args=(7,))
     (made,) = declared()
-    row = {**StoredSchedule.from_message(made.to_message()).to_message(), "options": {}}
+    row = {"columns": loads(made.row_values()["columns"])}
 
-    columns = columns_of(row)
-
-    assert (columns.task, columns.timeout, columns.delay, columns.run_at) == (made.task, 5, 0.0, None)
+    assert columns_of(row) == made.columns == encoder_for(tasks.sync.options(timeout=5)).columns
 
 
 @pytest.mark.parametrize(("given", "owner"), [({}, "tests"), ({"app": "shop"}, "shop")])

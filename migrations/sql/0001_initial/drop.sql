@@ -1,4 +1,4 @@
-DROP FUNCTION pgjobs.ended, pgjobs.errors_with, pgjobs.pattern_of, pgjobs.bucket_tokens, pgjobs.bucket_capacity,
+DROP FUNCTION pgjobs.errors_with, pgjobs.pattern_of, pgjobs.bucket_tokens, pgjobs.bucket_capacity,
     pgjobs.held_snapshots;
 
 DROP VIEW pgjobs.queue_names;
@@ -10,6 +10,8 @@ DROP TABLE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.retention, pgjobs.workers, pgjo
 DROP FUNCTION pgjobs.create_history_partition, pgjobs.drop_history_partition, pgjobs.doorbell_channel,
     pgjobs.open_doorbell, pgjobs.is_to_ring, pgjobs.ring_doorbell, pgjobs.lock_unique_keys, pgjobs.enqueue_checked,
     pgjobs.enqueue;
+
+DROP TYPE pgjobs.enqueue_columns;
 
 DROP SEQUENCE pgjobs.doorbell;
 

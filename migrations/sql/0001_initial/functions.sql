@@ -137,6 +137,12 @@ BEGIN
     RETURN cardinality(keys);
 END $$;
 
+-- The columns that a job's options decide, in the order of EnqueueColumns in db/enqueue_columns.py.
+CREATE TYPE pgjobs.enqueue_columns AS (
+    run_at timestamptz, queue text, priority smallint, max_attempts integer, timeout real, executor text, task text,
+    meta jsonb
+);
+
 -- Enqueue jobs that have unique keys or wait for others, and check both.
 -- It returns the ids of the jobs, in their order; one below 0 is that of a job which has the key already. Nothing is
 -- inserted, and no transaction ends, when on_conflict is 'raise' and there is such a job (the others are 0 then), or
@@ -144,15 +150,14 @@ END $$;
 -- Plans are pinned: right after the tables have been filled, statistics would have them read as a whole. They are made
 -- once in a session: for each call again took more than half of its time.
 CREATE FUNCTION pgjobs.enqueue_checked(
-    new_queue text, new_priority smallint, new_run_at timestamptz, new_max_attempts integer, new_timeout real,
-    new_executor text, new_task text, new_meta jsonb, new_on_failure text, new_expires_at timestamptz, lanes text[],
-    costs real[], summaries text[], signatures bytea[], payloads bytea[], keys text[], new_until_started boolean,
-    period float8, on_conflict text, needed bigint[], if_failed text
+    new pgjobs.enqueue_columns, new_on_failure text, new_expires_at timestamptz, lanes text[], costs real[],
+    summaries text[], signatures bytea[], payloads bytea[], keys text[], new_until_started boolean, period float8,
+    on_conflict text, needed bigint[], if_failed text
 ) RETURNS SETOF bigint LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    is_later CONSTANT boolean := new_run_at > statement_timestamp();
+    is_later CONSTANT boolean := new.run_at > statement_timestamp();
     own bigint[] := '{}';
     missing bigint[];
     replaced text[];  -- the keys whose jobs were
@@ -184,9 +189,10 @@ BEGIN
             BEGIN
                 WITH changed AS (
                     UPDATE pgjobs.jobs AS j
-                    SET queue = new_queue, priority = new_priority, run_at = new_run_at,
-                        max_attempts = new_max_attempts, timeout = new_timeout, executor = new_executor,
-                        task = new_task, meta = new_meta, summary = a.summary, signature = a.signature, payload = a.payload,
+                    SET run_at = new.run_at, queue = new.queue, priority = new.priority,
+                        max_attempts = new.max_attempts, timeout = new.timeout, executor = new.executor,
+                        task = new.task, meta = new.meta, summary = a.summary, signature = a.signature,
+                        payload = a.payload,
                         status = CASE WHEN a.lane IS NULL AND coalesce(j.held, '') <> 'task'
                                       THEN 'queued' ELSE 'waiting' END,
                         held = CASE WHEN j.held = 'task' THEN j.held
@@ -250,15 +256,14 @@ BEGIN
               UNION ALL SELECT unnest(replaced), NULL) AS a
         WHERE k.key = a.key;
         IF replaced IS NOT NULL AND NOT is_later THEN
-            PERFORM pg_notify(pgjobs.doorbell_channel(new_queue), '')
-            FROM pgjobs.queues AS q WHERE q.name = new_queue AND q.doorbell_until > clock_timestamp();
+            PERFORM pg_notify(pgjobs.doorbell_channel(new.queue), '')
+            FROM pgjobs.queues AS q WHERE q.name = new.queue AND q.doorbell_until > clock_timestamp();
         END IF;
     END IF;
-    INSERT INTO pgjobs.jobs (id, queue, priority, run_at, max_attempts, timeout, executor, task, meta, summary, signature,
-                             payload, status, held, needs, lane, limit_key, sequence, breaker, cost, on_failure,
-                             expires_at)
-    SELECT a.id, new_queue, new_priority, new_run_at, new_max_attempts, new_timeout, new_executor, new_task,
-           new_meta, a.summary, a.signature, a.payload,
+    INSERT INTO pgjobs.jobs (run_at, queue, priority, max_attempts, timeout, executor, task, meta,
+                             id, summary, signature, payload, status, held, needs, lane, limit_key, sequence, breaker,
+                             cost, on_failure, expires_at)
+    SELECT new.*, a.id, a.summary, a.signature, a.payload,
            CASE WHEN a.lane IS NULL AND needed IS NULL THEN 'queued' ELSE 'waiting' END,
            CASE WHEN needed IS NOT NULL THEN 'needs' WHEN a.lane IS NOT NULL AND is_later THEN 'later' END,
            cardinality(needed), a.lane, nullif(split_part(a.lane, chr(31), 2), ''),
@@ -303,10 +308,13 @@ DECLARE
                   coalesce(breaker, '')) END;
     given text;
     found bigint[];
+    new CONSTANT pgjobs.enqueue_columns := ROW(
+        due, queue, priority, max_attempts, extract(epoch FROM timeout), executor, task, meta);
 BEGIN
     IF task IS NULL OR task !~ '^[^\s:]+(:[^\s:]+)?$' THEN
         RAISE EXCEPTION 'task % is not the name of a function', coalesce(quote_literal(task), 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give module:function, such as shop.tasks:send, or the name of a job.';
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give module:function, such as shop.tasks:send, or the name of a job.';
     ELSIF args IS NULL OR jsonb_typeof(args) NOT IN ('array', 'object') THEN
         RAISE EXCEPTION 'the arguments of % are neither an array nor an object', task
             USING ERRCODE = 'invalid_parameter_value',
@@ -353,8 +361,7 @@ BEGIN
     IF coalesce(lane, cost::text, expires::text, unique_key, nullif(after, '{}')::text) IS NOT NULL THEN
         SELECT array_agg(e.id) INTO found
         FROM pgjobs.enqueue_checked(
-            queue, priority::smallint, due, max_attempts, extract(epoch FROM timeout)::real, executor, task, meta,
-            CASE WHEN sequence IS NOT NULL THEN on_failure END, due + expires, ARRAY[lane], ARRAY[cost]::real[],
+            new, CASE WHEN sequence IS NOT NULL THEN on_failure END, due + expires, ARRAY[lane], ARRAY[cost]::real[],
             ARRAY[shown], NULL, ARRAY[convert_to(args::text, 'UTF8')],
             CASE WHEN unique_key IS NOT NULL THEN ARRAY[unique_key] END, unique_until = 'started',
             extract(epoch FROM unique_for)::float8, on_conflict, nullif(after, '{}'), if_failed) AS e (id);
@@ -367,10 +374,8 @@ BEGIN
         END IF;
         RETURN abs(found[1]);
     END IF;
-    INSERT INTO pgjobs.jobs (queue, priority, run_at, max_attempts, timeout, executor, task, meta,
-                             summary, payload)
-    VALUES (queue, priority, due, max_attempts, extract(epoch FROM timeout), executor, task, meta, shown,
-            convert_to(args::text, 'UTF8'))
+    INSERT INTO pgjobs.jobs (run_at, queue, priority, max_attempts, timeout, executor, task, meta, summary, payload)
+    SELECT new.*, shown, convert_to(args::text, 'UTF8')
     RETURNING id INTO job;
     RETURN job;
 END $$;

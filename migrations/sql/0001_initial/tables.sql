@@ -73,47 +73,11 @@ CREATE TABLE pgjobs.jobs (
 
 ALTER SEQUENCE pgjobs.jobs_id_seq OWNED BY pgjobs.jobs.id;
 
--- The same columns in the same order, and last, when the job died. Their types check nothing: the rows were checked as
--- jobs.
+-- The same columns in the same order, and last, when the job died.
 CREATE TABLE pgjobs.dead_jobs (
-    id             bigint PRIMARY KEY,
-    run_at         timestamptz NOT NULL,
-    enqueued_at    timestamptz NOT NULL,
-    started_at     timestamptz,
-    finished_at    timestamptz,
-    worker_id      bigint,
-    claims         integer     NOT NULL,
-    attempt        integer     NOT NULL,
-    max_attempts   integer     NOT NULL,
-    prior_attempts integer,
-    timeout        real,
-    priority       smallint    NOT NULL,
-    isolate        boolean,
-    status         text        NOT NULL,
-    queue          text        NOT NULL,
-    task           text        NOT NULL,
-    executor       text,
-    summary        text,
-    error          text,
-    error_kind     text,
-    signature      bytea,
-    payload        bytea       NOT NULL,
-    errors         jsonb,
-    meta           jsonb,
-    expires_at     timestamptz,
-    lane           text COLLATE "C",
-    limit_key      text COLLATE "C",
-    cost           real,
-    sequence       text COLLATE "C",
-    on_failure     text,
-    breaker        text COLLATE "C",
-    held           text,
-    needs          integer,
-    dependents     boolean,
-    slot           text COLLATE "C",
-    cancel_reason  text,
-    cancel_force   boolean,
-    died_at        timestamptz NOT NULL DEFAULT now()
+    LIKE pgjobs.jobs,
+    died_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id)
 );
 
 -- How long things are kept: one row, the same for all workers. NULL is forever.
@@ -249,17 +213,15 @@ CREATE TABLE pgjobs.schedules (
     created_at   timestamptz NOT NULL DEFAULT now(),
     updated_at   timestamptz NOT NULL DEFAULT now(),
     digest       bytea,
-    queue        text        NOT NULL DEFAULT 'default',
-    priority     smallint    NOT NULL DEFAULT 5,
-    max_attempts integer     NOT NULL DEFAULT 5,
-    timeout      real,
-    executor     text,
-    task         text        NOT NULL,
+    columns      jsonb       NOT NULL,  -- of its jobs: EnqueueColumns without run_at and delay
     summary      text,
-    meta         pgjobs.job_meta,
     options      jsonb       NOT NULL DEFAULT '{}',
     signature    bytea,
-    payload      bytea       NOT NULL
+    payload      bytea       NOT NULL,
+    -- So that it can be listed, whatever an operator writes.
+    CONSTRAINT schedules_columns_check CHECK (
+        (jsonb_typeof(columns -> 'queue') = 'string') IS TRUE AND (jsonb_typeof(columns -> 'task') = 'string') IS TRUE
+        AND (columns -> 'priority' BETWEEN '-32768' AND '32767') IS TRUE)
 ) WITH (fillfactor = 70);
 
 -- A row for each supervisor that imports code, for as long as what it has declared may count.

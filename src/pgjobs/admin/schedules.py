@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError
@@ -17,6 +17,7 @@ from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
 from pgjobs.jobs.handle import JobHandle
 from pgjobs.jobs.options import JobOptions
+from pgjobs.payload.encoder import columns_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
 from pgjobs.schedules.schedule import check_schedule_name, make
 from pgjobs.schedules.scheduled import enqueue_scheduled
@@ -129,7 +130,7 @@ def _json_schedule(
     if args and kwargs:
         raise UsageError("args= and kwargs= were both given: a call in JSON has arguments by position, or by name.")
     arguments = dict(kwargs) if kwargs else list(args)
-    when, options = parse(cron, tz), JobOptions()
+    when = parse(cron, tz)
     try:
         payload = json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -141,15 +142,9 @@ def _json_schedule(
         tz=when.tz,
         missed=check_choice("missed", missed, MISSED),  # type: ignore[arg-type]  # just checked
         overlap=check_choice("overlap", overlap, OVERLAP),  # type: ignore[arg-type]  # just checked
-        queue=options.queue,
-        priority=options.priority,
-        max_attempts=options.max_attempts,
-        timeout=None,
-        executor=None,
-        task=task,
-        meta=None,
-        summary=None,
+        columns=columns_for(JobOptions(), task),
         options="{}",
+        summary=None,
         signature=None,
         payload=payload,
     )
@@ -159,9 +154,9 @@ def _add(
     conn: psycopg.Connection, made: StoredSchedule, queue: str | None, priority: int | None, *, replacing: bool
 ) -> ScheduleRow:
     if queue is not None:
-        made = replace(made, queue=check_queue(queue))
+        made = replace(made, columns=made.columns._replace(queue=check_queue(queue)))
     if priority is not None:
-        made = replace(made, priority=check_priority(priority))
+        made = replace(made, columns=made.columns._replace(priority=check_priority(priority)))
     made = signed(made)
     with conn.transaction():
         row, now = _lock(conn, made.name), clock(conn)
@@ -172,7 +167,7 @@ def _add(
         if row is not None and not replacing:
             raise UsageError(f"there is a schedule {made.name!r}: replace it (--replace), or give another name.")
         after = now if row is None or row["last_at"] is None else max(now, row["last_at"])
-        values = {**asdict(made), "next_at": parse(made.cron, made.tz).next(after), "digest": made.digest()}
+        values = {**made.row_values(), "next_at": parse(made.cron, made.tz).next(after), "digest": made.digest()}
         if conn.execute(statement("upsert_schedule"), values).rowcount == 0:
             raise UsageError(f"another transaction has just declared {made.name!r}: give this one another name.")
         return show_schedule(conn, made.name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import ConfigurationError, UsageError
-from pgjobs.db.job_columns import JobColumns
+from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.db.statements import rename_schema
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Roles(NamedTuple):
 _MAX_ROLE_PREFIX = 63 - len("_enqueue")
 
 # What `enqueue` writes. The status is not among it: a role that may only enqueue cannot insert a finished job.
-_SHARED = (name for name in JobColumns._fields if name != "delay")  # which is added to the time of the statement
+_SHARED = (name for name in EnqueueColumns._fields if name != "delay")  # which is added to the time of the statement
 _ENQUEUED = ", ".join((*_SHARED, "summary", "signature", "payload"))
 _CONTROLLED = "held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at"
 

@@ -1,7 +1,7 @@
-"""The named SQL statements of `sql/`, one a file in the folder of what it changes, with the schema's name put in.
+"""The named SQL statements of `sql/`: one in each file, in the folder of what it changes.
 
-In the files the schema is always written `pgjobs`, so that they can be run in psql as they stand, and parameters in
-psycopg's style, `%(name)s`.
+In the files the schema is always written `pgjobs`, and parameters are in psycopg's style, `%(name)s`. A name in braces,
+such as `{kept_columns}`, stands for a list of columns: see enqueue_columns.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from functools import cache
 from typing import TYPE_CHECKING, LiteralString, cast
 
 from pgjobs.core.config import DEFAULT_SCHEMA, Settings, settings
+from pgjobs.db.enqueue_columns import LISTS
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 _COMMENT = re.compile(r"^[ \t]*--.*\n?", re.MULTILINE)
+_LIST = re.compile(r"\{([a-z_]+)\}")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -43,7 +45,7 @@ def _files() -> dict[str, Traversable]:
 
 @cache
 def _statement(name: str, schema: str) -> LiteralString:
-    text = _files()[name].read_text("utf-8")
+    text = _LIST.sub(lambda found: LISTS[found[1]], _files()[name].read_text("utf-8"))
     # To mypy it is str anyway; pyright tells them apart.
     return cast("LiteralString", rename_schema(_COMMENT.sub("", text).strip(), schema))  # type: ignore[redundant-cast]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +11,7 @@ from pgjobs.core.callables import parameters_of
 from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
-from pgjobs.db.job_columns import JobColumns
+from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, options_of, task_name
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from pgjobs.payload.keys import CallKeys, FlowKeys
 
 _CACHEABLE = frozenset({Job, FunctionType, BuiltinFunctionType})
-_option_columns = attrgetter(*(name for name in JobColumns._fields if name not in ("task", "meta")))
+_OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
 _MAX_CACHED = 1_000  # encoders
 
 
@@ -73,9 +72,7 @@ class CallEncoder:
         dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
         # pyright binds the functions that a dumper keeps in its slots as if they were methods.
         self._dumper: Dumper = dumper(callable, current.max_payload)  # pyright: ignore[reportAttributeAccessIssue]
-        self.columns = columns = JobColumns._make(
-            (*_option_columns(options), _task_of(callable), meta_text(options.meta))
-        )
+        self.columns = columns = columns_for(options, _task_of(callable))
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
         self.statement = "enqueue"
@@ -174,6 +171,12 @@ class CallEncoder:
 
         """
         return as_handles(ids) if self.keys is None else self.keys.handles(ids, values, first=first)
+
+
+def columns_for(options: JobOptions, task: str) -> EnqueueColumns:
+    """Return the columns of the jobs of a task with these options."""
+    own = {name: getattr(options, name) for name in _OPTIONS}
+    return EnqueueColumns(task=task, meta=meta_text(options.meta), **own)
 
 
 def _json_dumper(callable: Callable[..., object], limit: int) -> JsonDumper:

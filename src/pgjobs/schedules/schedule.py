@@ -18,7 +18,7 @@ from pgjobs.core.validate import check_choice, check_name, check_queue, is_exact
 from pgjobs.jobs.job import options_of
 from pgjobs.payload.encoder import encoder_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
-from pgjobs.schedules.stored_call import OWN_COLUMNS, StoredSchedule, kept_options, signed
+from pgjobs.schedules.stored_call import StoredSchedule, kept_options, signed
 
 Ts = TypeVarTuple("Ts")
 MAX_SCHEDULE_NAME = 200  # characters
@@ -136,7 +136,15 @@ def schedule(
         )
     _declared[made.name] = made
     return Schedule(
-        made.name, made.cron, made.task, args, dict(kwargs or {}), made.tz, made.missed, made.overlap, check_app(owner)
+        made.name,
+        made.cron,
+        made.columns.task,
+        args,
+        dict(kwargs or {}),
+        made.tz,
+        made.missed,
+        made.overlap,
+        check_app(owner),
     )
 
 
@@ -172,27 +180,26 @@ def make(
     if kwargs is not None and not is_exactly(kwargs, dict):
         raise UsageError(f"kwargs={shorten_repr(kwargs)}: give a dict of arguments by name.")
     encoder = encoder_for(callable)
-    columns = encoder.columns._asdict()
-    if columns["run_at"] is not None or columns["delay"]:
-        raise EnqueueError(f"{encoder.columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
+    columns, keys = encoder.columns, encoder.keys
+    if columns.run_at is not None or columns.delay:
+        raise EnqueueError(f"{columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
     payload, summary = encoder.encode(args, kwargs or {})
-    own, keys = {key: columns[key] for key in OWN_COLUMNS}, encoder.keys
     if queue is not None:
-        own["queue"] = check_queue(queue)
+        columns = columns._replace(queue=check_queue(queue))
         if keys is not None:  # the queue may be part of the unique key
             from pgjobs.payload.keys import FlowKeys  # most jobs have none
 
-            keys = FlowKeys(callable, own["task"], own["queue"], options_of(callable).flow)
+            keys = FlowKeys(callable, columns.task, columns.queue, options_of(callable).flow)
     return StoredSchedule(
-        name=check_schedule_name(encoder.columns.task[:MAX_SCHEDULE_NAME] if name is None else name),
+        name=check_schedule_name(columns.task[:MAX_SCHEDULE_NAME] if name is None else name),
         app=app,
         cron=when.expression,
         tz=when.tz,
         missed=missed,  # type: ignore[arg-type]  # just looked at
         overlap=overlap,  # type: ignore[arg-type]  # just looked at
-        **own,
+        columns=columns,
+        options=kept_options(columns.task, keys, args, kwargs or {}),
         summary=None if summary is None else summary.encode(errors="replace").decode(),
-        options=kept_options(own["task"], keys, args, kwargs or {}),
         signature=None,
         payload=payload,
     )

@@ -31,6 +31,6 @@ def enqueue_scheduled(
     """
     from pgjobs.db.adapters.psycopg import run
 
-    name, cells = statement_of(row)
-    ids = run(conn, name, columns_of(row)._replace(run_at=run_at), cells)
+    name, values = statement_of(row)
+    ids = run(conn, name, columns_of(row)._replace(run_at=run_at), values)
     return as_handle(ids[0]) if ids else None

@@ -1,40 +1,38 @@
-"""A schedule as a stored row: its job, signed, and the options that hold the job up, made once and kept as JSON."""
+"""A schedule as a stored row: the columns of its job, signed, and the options that hold the job up, both as JSON."""
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from json import dumps
+from json import dumps, loads
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
-from pgjobs.db.job_columns import JobColumns
+from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
-from pgjobs.jobs.meta import meta_text
 
 if TYPE_CHECKING:
     from pgjobs.payload.keys import FlowKeys
     from pgjobs.schedules.cron import Missed, Overlap
 
-# The statements of such jobs, and what each needs beside the columns of a schedule. No other one is ever run, whatever
-# a row says.
-_CELLS = {
+# The statements of such jobs, and the parameters that each has beside the columns. No other statement is ever run,
+# whatever a row says.
+_VALUES = {
     "enqueue_controlled": (*NO_FLOW.columns(checked=False), "lane", "cost"),
     "enqueue_checked": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
 }
-OWN_COLUMNS = frozenset(JobColumns._fields) - {"run_at", "delay"}
-"""The columns of a job that a schedule has columns for."""
+_TIMES = frozenset({"run_at", "delay"})  # each firing has its own
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSchedule:
     """A schedule as a row of `schedules`, without its state.
 
-    `app`: None for the schedules of operators. From `queue` on these are the columns of the job that each firing
-    enqueues; `options`: what holds the job up, as JSON.
+    `app`: None for the schedules of operators. `columns`: those of the job that each firing enqueues. `options`: what
+    holds the job up, as JSON.
     """
 
     name: str
@@ -43,15 +41,9 @@ class StoredSchedule:
     tz: str
     missed: Missed
     overlap: Overlap
-    queue: str
-    priority: int
-    max_attempts: int
-    timeout: float | None
-    executor: str | None
-    task: str
-    meta: str | None
-    summary: str | None
+    columns: EnqueueColumns
     options: str
+    summary: str | None
     signature: bytes | None
     payload: bytes
 
@@ -61,14 +53,22 @@ class StoredSchedule:
 
         return sha256(repr(self).encode()).digest()
 
+    def row_values(self) -> dict[str, Any]:
+        """Return the columns of `schedules`, as parameters."""
+        columns = {name: value for name, value in self.columns._asdict().items() if name not in _TIMES}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "columns": dumps(columns, sort_keys=True, allow_nan=False)}
+
     def to_message(self) -> dict[str, Any]:
         """Return it as plain values of JSON."""
-        return {**asdict(self), **{name: _encode(getattr(self, name)) for name in ("signature", "payload")}}
+        values = self.row_values()
+        return {**values, **{name: _encode(values[name]) for name in ("signature", "payload")}}
 
     @classmethod
     def from_message(cls, values: Mapping[str, Any]) -> StoredSchedule:
         """Return the schedule that `to_message` wrote."""
-        return cls(**{**values, **{name: _decode(values[name]) for name in ("signature", "payload")}})
+        decoded = {name: _decode(values[name]) for name in ("signature", "payload")}
+        return cls(**{**values, **decoded, "columns": columns_of({"columns": loads(values["columns"])})})
 
 
 def _encode(data: bytes | None) -> str | None:
@@ -86,13 +86,25 @@ def signed(made: StoredSchedule) -> StoredSchedule:
         return replace(made, signature=None)
     from pgjobs.payload.signing import sign, signed_fields  # imported lazily: hashlib is slow to import
 
-    return replace(made, signature=sign(keys[0], signed_fields(made), made.payload))
+    return replace(made, signature=sign(keys[0], signed_fields(made.columns), made.payload))
 
 
-def columns_of(row: Mapping[str, Any]) -> JobColumns:
-    """Return the columns of a job, from a row of `schedules`; `run_at` is left open."""
-    own = {key: row[key] for key in OWN_COLUMNS}
-    return JobColumns(run_at=None, delay=0.0, **{**own, "meta": meta_text(own["meta"])})
+def columns_of(row: Mapping[str, Any]) -> EnqueueColumns:
+    """Return the columns of a job, from a row of `schedules`; `run_at` is left open.
+
+    Raises:
+        UsageError: the row has columns that cannot be read.
+
+    """
+    given = row["columns"]
+    columns = {name: given.get(name) for name in EnqueueColumns._fields if name not in _TIMES}
+    for name, value in columns.items():
+        if isinstance(value, dict | list):
+            raise UsageError(
+                f"the columns of this schedule cannot be read ({name} is a {type(value).__name__}): declare it, or add "
+                "it, anew."
+            )
+    return EnqueueColumns(run_at=None, delay=0.0, **columns)
 
 
 def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -107,19 +119,19 @@ def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs
     if keys.common.get("needed") is not None:
         raise EnqueueError(f"{task} has after=: leave it out, every firing would wait for the same jobs.")
     made = keys.row_values(keys.call_keys(args, kwargs), b"", None, None)
-    cells = {name: made[name] for name in _CELLS[keys.statement]}
-    if cells["expires_at"] is not None:
-        cells["expires_at"] = cells["expires_at"].astimezone(UTC).isoformat()
-    if cells.get("on_conflict") == "raise":  # no caller could catch it
-        cells["on_conflict"] = "skip"
-    return dumps({"statement": keys.statement, "cells": cells}, sort_keys=True, allow_nan=False)
+    values = {name: made[name] for name in _VALUES[keys.statement]}
+    if values["expires_at"] is not None:
+        values["expires_at"] = values["expires_at"].astimezone(UTC).isoformat()
+    if values.get("on_conflict") == "raise":  # no caller could catch it
+        values["on_conflict"] = "skip"
+    return dumps({"statement": keys.statement, "values": values}, sort_keys=True, allow_nan=False)
 
 
 def has_unique_key(row: Mapping[str, Any]) -> bool:
     """Return True if the jobs of a row of `schedules` have a unique key."""
     options = row["options"]
-    cells = options.get("cells") if isinstance(options, dict) else None
-    return isinstance(cells, dict) and bool(cells.get("keys"))
+    values = options.get("values") if isinstance(options, dict) else None
+    return isinstance(values, dict) and bool(values.get("keys"))
 
 
 def statement_of(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -133,10 +145,10 @@ def statement_of(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not row["options"]:
         return "enqueue", own
     try:
-        name, given = row["options"]["statement"], row["options"]["cells"]
-        cells = {each: given[each] for each in _CELLS[name]}
-        if cells["expires_at"] is not None:
-            cells["expires_at"] = datetime.fromisoformat(cells["expires_at"])
+        name, given = row["options"]["statement"], row["options"]["values"]
+        values = {each: given[each] for each in _VALUES[name]}
+        if values["expires_at"] is not None:
+            values["expires_at"] = datetime.fromisoformat(values["expires_at"])
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"the options of this schedule cannot be read ({type(error).__name__}: {error}): declare it, or add it, "
@@ -149,4 +161,4 @@ def statement_of(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             "signatures": None if signature is None else [signature],
             "payloads": [own["payload"]],
         }
-    return name, {**cells, **own}
+    return name, {**values, **own}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -43,9 +42,9 @@ class Declaration:
         with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement("lock_owners"))
             me = {"id": self._id, "role": self._role, "names": sorted(schedules), "started_at": self._started_at}
-            send_heartbeat = cursor.execute(statement("heartbeat_owner"), me).fetchone()
-            assert send_heartbeat is not None  # noqa: S101 (INSERT … RETURNING)
-            self._started_at = send_heartbeat["started_at"]
+            row = cursor.execute(statement("heartbeat_owner"), me).fetchone()
+            assert row is not None  # noqa: S101 (INSERT … RETURNING)
+            self._started_at = row["started_at"]
             rows = cursor.execute(statement("list_owners")).fetchall()
             now = rows[0]["now"]
             owners = [
@@ -92,7 +91,9 @@ class Declaration:
             ):
                 next_at = row["next_at"]  # firings that were missed while no worker ran are made up for
             cursor.execute(
-                statement("upsert_schedule"), {**asdict(schedule), "next_at": next_at, "digest": digest}, binary=False
+                statement("upsert_schedule"),
+                {**schedule.row_values(), "next_at": next_at, "digest": digest},
+                binary=False,
             )
             log.info("schedule %s: %s (%s)", name, schedule.cron, schedule.tz)
 

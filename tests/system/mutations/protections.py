@@ -116,8 +116,8 @@ PROTECTIONS = (
     Protection(
         "a failed job and its dead letter are written together",
         f"{SQL}/acknowledge/fail.sql",
-        " AS h\n    ON CONFLICT",
-        " AS h WHERE h.attempt < 0\n    ON CONFLICT",
+        "    FROM gone\n    ON CONFLICT",
+        "    FROM gone WHERE attempt < 0\n    ON CONFLICT",
         MODEL,
     ),
     # -- Dead workers ------------------------------------------------------------------------------------------------

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pgjobs.jobs.options import JobOptions
+from pgjobs.payload.encoder import columns_for
+
 BATCH = 100
 """Rows that a hot statement is tried with."""
 
@@ -43,17 +46,7 @@ _ERRORS = {
 }
 BY_ID = ("id = ANY", "a.id")
 BY_IDS = ("id = ANY",)
-_ONE_JOB = {
-    "queue": "default",
-    "priority": 5,
-    "run_at": None,
-    "delay": 0.0,
-    "max_attempts": 5,
-    "timeout": None,
-    "executor": None,
-    "task": "shop:sell",
-    "meta": None,
-}
+_ONE_JOB = columns_for(JobOptions(), "shop:sell")._asdict()
 
 _ONE = {**_ONE_JOB, "summary": "sell()", "signature": None, "payload": b"x"}
 _MANY = {"summaries": ["sell()"] * BATCH, "signatures": [None] * BATCH, "payloads": [b"x"] * BATCH}

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.db.job_columns import JobColumns
+    from pgjobs.db.enqueue_columns import EnqueueColumns
 
 _MAX_PREPARED = 1_000
-_CELLS = ("summary", "signature", "payload")  # in the order of the statement, behind the columns
+_VALUES = ("summary", "signature", "payload")  # in the order of the statement, behind the columns
 _OFF, _IDLE = pq.PipelineStatus.OFF, pq.TransactionStatus.IDLE
 _READY = (_IDLE, pq.TransactionStatus.INTRANS)
 _BINARY, _TUPLES_OK = pq.Format.BINARY, pq.ExecStatus.TUPLES_OK
@@ -39,11 +39,11 @@ class _Learnt(NamedTuple):
     formats: list[Any]
 
 
-_remembered: dict[tuple[str, JobColumns, bool, bool], _Learnt] = {}
+_remembered: dict[tuple[str, EnqueueColumns, bool, bool], _Learnt] = {}
 
 
 def remember(
-    cursor: Any, sql: str, columns: JobColumns, values: Mapping[str, Any], parameters: Mapping[str, Any]
+    cursor: Any, sql: str, columns: EnqueueColumns, values: Mapping[str, Any], parameters: Mapping[str, Any]
 ) -> None:
     """Keep what psycopg makes of one row's statement: it has just run on this cursor, with these parameters."""
     if "payload" not in values or not _is_plain(columns):
@@ -58,14 +58,14 @@ def remember(
     except Exception:  # another version of psycopg; the row is in, and must not fail now
         return
     first = len(columns)
-    if dumped is None or len(dumped) != first + len(_CELLS) or dumped[-1] != values["payload"]:
+    if dumped is None or len(dumped) != first + len(_VALUES) or dumped[-1] != values["payload"]:
         return
     if len(_remembered) >= _MAX_PREPARED:
         _remembered.clear()
     _remembered[shape] = _Learnt(key, list(dumped[:first]), list(formats))
 
 
-def insert(conn: psycopg.Connection[Any], sql: str, columns: JobColumns, values: Mapping[str, Any]) -> int | None:
+def insert(conn: psycopg.Connection[Any], sql: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> int | None:
     """Insert a row and give its id; None: nothing was done, because there is no short way.
 
     Raises:
@@ -86,7 +86,7 @@ def insert(conn: psycopg.Connection[Any], sql: str, columns: JobColumns, values:
 
 
 async def insert_async(
-    conn: psycopg.AsyncConnection[Any], sql: str, columns: JobColumns, values: Mapping[str, Any]
+    conn: psycopg.AsyncConnection[Any], sql: str, columns: EnqueueColumns, values: Mapping[str, Any]
 ) -> int | None:
     """Do the same on an async connection."""
     learnt = _remembered.get(_shape(sql, columns, values))
@@ -102,11 +102,11 @@ async def insert_async(
         return _id(conn, learnt, await conn.wait(generators.execute(conn.pgconn)))
 
 
-def _shape(sql: str, columns: JobColumns, values: Mapping[str, Any]) -> tuple[str, JobColumns, bool, bool]:
+def _shape(sql: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> tuple[str, EnqueueColumns, bool, bool]:
     return sql, columns, values.get("summary") is None, values.get("signature") is None  # NULL is of another type
 
 
-def _is_plain(columns: JobColumns) -> bool:
+def _is_plain(columns: EnqueueColumns) -> bool:
     """Return True if they are the same bytes for every connection, whatever its encoding, and more than once of use."""
     return (
         columns.run_at is None
@@ -127,7 +127,7 @@ def _prepared_name(conn: Any, learnt: _Learnt, values: Mapping[str, Any]) -> byt
 
 
 def _send(conn: Any, name: bytes, learnt: _Learnt, values: Mapping[str, Any]) -> None:
-    summary, signature, payload = (values[name] for name in _CELLS)
+    summary, signature, payload = (values[name] for name in _VALUES)
     parameters = [*learnt.columns, None if summary is None else summary.encode(), signature, payload]
     conn.pgconn.send_query_prepared(name, parameters, learnt.formats, _BINARY)
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.db.job_columns import JobColumns
+    from pgjobs.db.enqueue_columns import EnqueueColumns
 
 
-def run(conn: psycopg.Connection[Any], name: str, columns: JobColumns, values: Mapping[str, Any]) -> list[int]:
+def run(conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> list[int]:
     """Run a statement in the connection's transaction, and return its ids."""
     sql = binary(statement(name))
     try:
@@ -39,7 +39,7 @@ def run(conn: psycopg.Connection[Any], name: str, columns: JobColumns, values: M
 
 
 async def run_async(
-    conn: psycopg.AsyncConnection[Any], name: str, columns: JobColumns, values: Mapping[str, Any]
+    conn: psycopg.AsyncConnection[Any], name: str, columns: EnqueueColumns, values: Mapping[str, Any]
 ) -> list[int]:
     """Do the same on an async connection."""
     sql = binary(statement(name))

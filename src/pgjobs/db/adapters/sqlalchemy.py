@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult, TextClause
 
-    from pgjobs.db.job_columns import JobColumns
+    from pgjobs.db.enqueue_columns import EnqueueColumns
 
 # A caller may read with server-side cursors; an INSERT cannot run through one.
 _STREAMING = ("stream_results", "yield_per")
 _NOT_STREAMING = {"stream_results": False, "yield_per": None}
 
 
-def run(connection: Connection, name: str, columns: JobColumns, values: Mapping[str, Any]) -> list[int]:
+def run(connection: Connection, name: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> list[int]:
     """Run a statement in the connection's transaction, and return its ids."""
     result: CursorResult[Any]
     try:

@@ -6,10 +6,11 @@ WITH gone AS (
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
       AND coalesce(live.cancel_reason, a.reason) IS NOT NULL
-    RETURNING live.id, live.dependents, live::pgjobs.jobs AS job, coalesce(live.cancel_reason, a.reason) AS reason
+    RETURNING live.*, coalesce(live.cancel_reason, a.reason) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', gone.reason) AS h
+    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
+    FROM gone
 )
 SELECT id, dependents AS awaited, NULL AS ended
 FROM gone

@@ -12,14 +12,8 @@ WITH done AS (
       AND CASE WHEN (live.id, live.claims) IN (
               SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
           ) THEN true END
-    RETURNING live.id, live.run_at, live.enqueued_at, live.started_at, live.worker_id, live.claims, live.attempt,
-              live.max_attempts, live.prior_attempts, live.timeout, live.priority, live.queue, live.task,
-              live.executor, live.summary, live.error, live.error_kind, live.signature, live.payload, live.errors,
-              live.meta
+    RETURNING {kept_columns}, {attempt_columns}, error, error_kind, errors
 )
-INSERT INTO pgjobs.jobs_history (
-    id, run_at, enqueued_at, started_at, finished_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-    priority, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta)
-SELECT id, run_at, enqueued_at, started_at, now(), worker_id, claims, attempt, max_attempts, prior_attempts, timeout,
-       priority, 'completed', queue, task, executor, summary, error, error_kind, signature, payload, errors, meta
+INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, error, error_kind, errors, status, finished_at)
+SELECT {kept_columns}, {attempt_columns}, error, error_kind, errors, 'completed', now()
 FROM done

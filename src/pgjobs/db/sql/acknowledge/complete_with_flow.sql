@@ -9,8 +9,10 @@ WITH done AS (
       AND CASE WHEN (live.id, live.claims) IN (
               SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
           ) THEN true END
-    RETURNING live::pgjobs.jobs AS job
+    RETURNING {kept_columns}, {attempt_columns},
+              {flow_columns}, error, error_kind, errors
 )
-INSERT INTO pgjobs.jobs_history
-SELECT h.* FROM done CROSS JOIN LATERAL pgjobs.ended(done.job, 'completed') AS h
+INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
+SELECT {kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, 'completed', now()
+FROM done
 RETURNING id

@@ -8,19 +8,23 @@ WITH gone AS (
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
       AND live.cancel_reason IS NULL
-    RETURNING live.id, live.dependents, live.sequence, live.on_failure, live::pgjobs.jobs AS job, a.error, a.kind,
+    RETURNING live.*, a.error AS new_error, a.kind AS new_kind,
               pgjobs.errors_with(live.errors, live.attempt, live.started_at, live.worker_id, %(host)s::text, a.error,
-                                 a.traceback) AS errors
+                                 a.traceback) AS new_errors
 ), letters AS (
     INSERT INTO pgjobs.dead_jobs AS d
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'failed', gone.error, gone.kind, gone.errors) AS h
+           ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, new_error, new_kind, new_errors, 'failed', now()
+    FROM gone
     ON CONFLICT (id) DO UPDATE
     SET attempt = excluded.attempt, max_attempts = excluded.max_attempts, error = excluded.error,
         error_kind = excluded.error_kind, errors = excluded.errors, finished_at = excluded.finished_at,
         died_at = excluded.died_at
 ), kept AS (
     INSERT INTO pgjobs.jobs_history
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'failed', gone.error, gone.kind, gone.errors) AS h
+           ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, new_error, new_kind, new_errors, 'failed', now()
+    FROM gone
 )
 SELECT id, dependents AS awaited, CASE WHEN on_failure = 'end' THEN sequence END AS ended
 FROM gone

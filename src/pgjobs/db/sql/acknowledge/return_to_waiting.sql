@@ -6,10 +6,8 @@ WITH gone AS (
     RETURNING live.*
 )
 INSERT INTO pgjobs.jobs_waiting (
-    id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, isolate, status, queue,
-    task, executor, summary, error, error_kind, signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure,
-    breaker, held, dependents)
-SELECT id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, isolate, 'waiting', queue,
-       task, executor, summary, error, error_kind, signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure,
-       breaker, CASE WHEN run_at > now() THEN 'later' END, dependents
+    {kept_columns}, {flow_columns}, run_at, claims, attempt, max_attempts, prior_attempts, isolate, error, error_kind,
+    errors, expires_at, dependents, status, held)
+SELECT {kept_columns}, {flow_columns}, run_at, claims, attempt, max_attempts, prior_attempts, isolate, error, error_kind,
+       errors, expires_at, dependents, 'waiting', CASE WHEN run_at > now() THEN 'later' END
 FROM gone

@@ -126,16 +126,14 @@ WITH lanes AS MATERIALIZED (
     DELETE FROM pgjobs.jobs_waiting AS w WHERE w.ctid = ANY (ARRAY (SELECT ctid FROM chosen)) RETURNING w.*
 ), ran AS (
     INSERT INTO pgjobs.jobs_live (
-        id, run_at, enqueued_at, started_at, worker_id, claims, attempt, max_attempts, prior_attempts, timeout, priority,
-        isolate, status, queue, task, executor, summary, error, error_kind, signature, payload, errors, meta, expires_at, lane, limit_key,
-        cost, sequence, on_failure, breaker, dependents, slot)
-    SELECT id, run_at, enqueued_at, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
-           max_attempts, prior_attempts, timeout, priority, isolate, 'running', queue, task, executor, summary, error, error_kind,
-           signature, payload, errors, meta, expires_at, lane, limit_key, cost, sequence, on_failure, breaker, dependents,
-           %(slot)s::text
+        {kept_columns}, {flow_columns}, run_at, max_attempts, prior_attempts, isolate, error, error_kind, errors,
+        expires_at, dependents, started_at, worker_id, claims, attempt, status, slot)
+    SELECT {kept_columns}, {flow_columns}, run_at, max_attempts, prior_attempts, isolate, error, error_kind, errors,
+           expires_at, dependents, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
+           'running', %(slot)s::text
     FROM gone
-    RETURNING id, claims AS claim, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate, timeout,
-              signature, payload, meta, lane, breaker, expires_at <= now() AS is_late
+    RETURNING id, claims AS claim, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate,
+              timeout, signature, payload, meta, lane, breaker, expires_at <= now() AS is_late
 )
 SELECT * FROM ran
 UNION ALL

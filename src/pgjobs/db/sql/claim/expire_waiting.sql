@@ -10,9 +10,10 @@ WITH gone AS (
         LIMIT 500
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING w.id, w.dependents, w::pgjobs.jobs AS job
+    RETURNING w.*
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', %(reason)s::text) AS h
+    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, %(reason)s::text, 'cancelled', now()
+    FROM gone
 )
 SELECT id, dependents AS awaited FROM gone

@@ -23,14 +23,11 @@ WITH picked AS MATERIALIZED (
     WHERE h.id = gone.id AND h.finished_at = gone.finished_at AND h.status = 'failed'
 ), back AS (
     INSERT INTO pgjobs.jobs (
-        id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
-        executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key, cost, sequence, on_failure, breaker,
-        dependents)
-    SELECT id, now(), enqueued_at, claims, least(attempt, 999999999),
+        {kept_columns}, {flow_columns}, claims, error, error_kind, errors, run_at, attempt, max_attempts,
+        prior_attempts, status, dependents)
+    SELECT {kept_columns}, {flow_columns}, claims, error, error_kind, errors, now(), least(attempt, 999999999),
            least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
-           least(attempt, 999999999), timeout, priority,
-           CASE WHEN lane IS NULL THEN 'queued' ELSE 'waiting' END, queue, task, executor, summary, error, error_kind, signature,
-           payload, errors, meta, lane, limit_key, cost, sequence, on_failure, breaker,
+           least(attempt, 999999999), CASE WHEN lane IS NULL THEN 'queued' ELSE 'waiting' END,
            CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END
     FROM gone
     ON CONFLICT DO NOTHING

@@ -5,8 +5,7 @@ SELECT id
 FROM (SELECT coalesce(CAST(%(run_at)s AS timestamptz),
                       statement_timestamp() + CAST(%(delay)s AS float8) * interval '1 second') AS run_at) AS d,
      pgjobs.enqueue_checked(
-         CAST(%(queue)s AS text), CAST(%(priority)s AS smallint), d.run_at, CAST(%(max_attempts)s AS integer),
-         CAST(%(timeout)s AS real), CAST(%(executor)s AS text), CAST(%(task)s AS text), CAST(%(meta)s AS jsonb), CAST(%(on_failure)s AS text),
+         CAST(ROW(d.run_at, {enqueue_values}) AS pgjobs.enqueue_columns), CAST(%(on_failure)s AS text),
          coalesce(CAST(%(expires_at)s AS timestamptz),
                   d.run_at + CAST(%(expires_after)s AS float8) * interval '1 second'),
          CAST(%(lanes)s AS text[]), CAST(%(costs)s AS real[]), CAST(%(summaries)s AS text[]),

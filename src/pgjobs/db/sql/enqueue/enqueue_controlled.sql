@@ -1,11 +1,9 @@
 -- One job that waits for its turn. Its lane holds its keys: tenant, limit key, sequence and breaker. It goes into its
 -- partition by name, where the status has a default: a role that may only enqueue cannot choose one.
 INSERT INTO pgjobs.jobs_waiting
-    (queue, priority, run_at, max_attempts, timeout, executor, task, meta, summary, signature, payload,
-     held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
-SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint), d.run_at, CAST(%(max_attempts)s AS integer),
-       CAST(%(timeout)s AS real), CAST(%(executor)s AS text), CAST(%(task)s AS text), CAST(%(meta)s AS jsonb), CAST(%(summary)s AS text),
-       CAST(%(signature)s AS bytea), CAST(%(payload)s AS bytea),
+    (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
+SELECT d.run_at, {enqueue_values},
+       CAST(%(summary)s AS text), CAST(%(signature)s AS bytea), CAST(%(payload)s AS bytea),
        CASE WHEN d.run_at > statement_timestamp() THEN 'later' END,
        d.lane, nullif(split_part(d.lane, chr(31), 2), ''), nullif(split_part(d.lane, chr(31), 3), ''),
        nullif(split_part(d.lane, chr(31), 4), ''), CAST(%(cost)s AS real), CAST(%(on_failure)s AS text),

@@ -1,9 +1,7 @@
 -- Many jobs of one callable that wait for their turns; lanes and costs are each job's own. See enqueue_controlled.sql.
 INSERT INTO pgjobs.jobs_waiting
-    (queue, priority, run_at, max_attempts, timeout, executor, task, meta, summary, signature, payload,
-     held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
-SELECT CAST(%(queue)s AS text), CAST(%(priority)s AS smallint), d.run_at, CAST(%(max_attempts)s AS integer),
-       CAST(%(timeout)s AS real), CAST(%(executor)s AS text), CAST(%(task)s AS text), CAST(%(meta)s AS jsonb), a.summary, a.signature, a.payload,
+    (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
+SELECT d.run_at, {enqueue_values}, a.summary, a.signature, a.payload,
        CASE WHEN d.run_at > statement_timestamp() THEN 'later' END,
        a.lane, nullif(split_part(a.lane, chr(31), 2), ''), nullif(split_part(a.lane, chr(31), 3), ''),
        nullif(split_part(a.lane, chr(31), 4), ''), a.cost, CAST(%(on_failure)s AS text),

@@ -10,10 +10,11 @@ WITH lost AS MATERIALIZED (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING reasons
     WHERE w.id = reasons.job_id AND w.held = 'needs'
-    RETURNING w.id, w.dependents, w::pgjobs.jobs AS job,
+    RETURNING w.*,
               format('cancelled: job %%s, which it waited for, did not complete', reasons.needs_id) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', gone.reason) AS h
+    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
+    FROM gone
 )
 SELECT id, dependents AS awaited FROM gone

@@ -3,10 +3,11 @@ WITH gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING unnest(%(sequences)s::text[], %(ids)s::bigint[]) AS e (sequence, id)
     WHERE w.sequence = e.sequence
-    RETURNING w.id, w.dependents, w::pgjobs.jobs AS job,
+    RETURNING w.*,
               format('cancelled: its sequence ended when job %%s failed', e.id) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', gone.reason) AS h
+    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
+    FROM gone
 )
 SELECT id, dependents AS awaited FROM gone

@@ -3,10 +3,11 @@
 WITH gone AS (
     DELETE FROM pgjobs.jobs AS live
     WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status IN ('queued', 'waiting')
-    RETURNING live.id, live.dependents, live AS job
+    RETURNING live.*
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history
-    SELECT h.* FROM gone CROSS JOIN LATERAL pgjobs.ended(gone.job, 'cancelled', %(reason)s::text) AS h
+    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, %(reason)s::text, 'cancelled', now()
+    FROM gone
 )
 SELECT id, dependents AS awaited
 FROM gone

@@ -9,27 +9,24 @@ WITH locked AS MATERIALIZED (
     WHERE h.id = ANY (%(ids)s::bigint[]) AND (SELECT count(*) FROM locked) >= 0
     RETURNING h.*
 ), letters AS (
-    DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id, d.errors
+    DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id AS letter_id, d.errors AS diagnosis
 )
 INSERT INTO pgjobs.jobs (
-    id, run_at, enqueued_at, claims, attempt, max_attempts, prior_attempts, timeout, priority, status, queue, task,
-    executor, summary, error, error_kind, signature, payload, errors, meta, lane, limit_key, cost, sequence, on_failure, breaker,
-    dependents, needs, held)
-SELECT DISTINCT ON (gone.id)
-       gone.id, now(), gone.enqueued_at, gone.claims, least(gone.attempt, 999999999),
-       least(gone.attempt + greatest(gone.max_attempts::bigint - coalesce(gone.prior_attempts, 0), 1), 1000000000),
-       least(gone.attempt, 999999999), gone.timeout, gone.priority,
-       CASE WHEN gone.lane IS NULL AND n.needs IS NULL THEN 'queued' ELSE 'waiting' END, gone.queue, gone.task, gone.executor,
-       gone.summary, gone.error, gone.error_kind, gone.signature, gone.payload, coalesce(gone.errors, letters.errors), gone.meta, gone.lane,
-       gone.limit_key, gone.cost, gone.sequence, gone.on_failure, gone.breaker,
+    {kept_columns}, {flow_columns}, claims, error, error_kind, run_at, attempt, max_attempts,
+    prior_attempts, status, errors, dependents, needs, held)
+SELECT DISTINCT ON (id)
+       {kept_columns}, {flow_columns}, claims, error, error_kind, now(), least(attempt, 999999999),
+       least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
+       least(attempt, 999999999), CASE WHEN lane IS NULL AND n.needed IS NULL THEN 'queued' ELSE 'waiting' END,
+       coalesce(errors, diagnosis),
        CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
-       n.needs, CASE WHEN n.needs IS NOT NULL THEN 'needs' END
+       n.needed, CASE WHEN n.needed IS NOT NULL THEN 'needs' END
 FROM gone
-LEFT JOIN letters ON letters.id = gone.id
+LEFT JOIN letters ON letter_id = gone.id
 CROSS JOIN LATERAL (
     -- A job that was cancelled before the others had ended waits for them again.
-    SELECT nullif(count(*), 0)::int AS needs FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
+    SELECT nullif(count(*), 0)::int AS needed FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
 ) AS n
-ORDER BY gone.id, gone.attempt DESC
+ORDER BY id, attempt DESC
 ON CONFLICT DO NOTHING
 RETURNING id, queue

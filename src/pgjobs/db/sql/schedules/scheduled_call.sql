@@ -1,4 +1,4 @@
 -- What a schedule enqueues.
-SELECT queue, priority, max_attempts, timeout, executor, task, meta, summary, options, signature, payload
+SELECT columns, options, summary, signature, payload
 FROM pgjobs.schedules
 WHERE name = %(schedule)s
