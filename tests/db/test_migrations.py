@@ -78,27 +78,20 @@ def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         name = conn.info.dbname
         conn.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
-    # They wait at the door until all of them have imported what they need.
+    # One process imports what they need and forks ten, which wait at the door until all of them are there.
     program = (
-        "import sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg\n"
+        "import os, sys, alembic.command, sqlalchemy.dialects.postgresql.psycopg\n"
         "from pgjobs.db import migrations as migrate\n"
-        "print('here', flush=True); sys.stdin.readline(); migrate.upgrade(sys.argv[1])"
+        "door, key = os.pipe()\n"
+        "for _ in range(10):\n"
+        "    if os.fork() == 0:\n"
+        "        os.close(key); os.read(door, 1); migrate.upgrade(sys.argv[1]); sys.exit()\n"
+        "os.close(key)\n"
+        "print([os.wait()[1] for _ in range(10)])"
     )
     command = [sys.executable, "-c", program, empty_database_url]
-    pipe = subprocess.PIPE
-    many = [
-        subprocess.Popen(command, env=processes.environment(), text=True, stdin=pipe, stdout=pipe, stderr=pipe)
-        for _ in range(10)
-    ]
-    for process in many:
-        assert process.stdout
-        process.stdout.readline()
-    for process in many:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    ends = [(process.communicate()[1], process.returncode) for process in many]
-    assert ends == [("", 0)] * 10
+    done = subprocess.run(command, env=processes.environment(), capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", f"{[0] * 10}\n")
     assert tables(empty_database_url) == TABLES
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import psycopg
@@ -23,19 +24,25 @@ from tests.support.rows import row_of
 from tests.support.worker import drain, states
 
 
+def told(n: int) -> None:
+    """Print the meta of the current job, in one write: what threads print with several is mixed."""
+    sys.stdout.write(f"told {n} {json.dumps(current_job().meta, sort_keys=True)}\n")
+    sys.stdout.flush()
+
+
 @job(meta={"team": "shop", "n": 1})
 def tell(n: int = 0, payload: str = "") -> None:
-    print("told", n, json.dumps(current_job().meta, sort_keys=True), flush=True)
+    told(n)
 
 
 @job
 def tell_plain(n: int = 0) -> None:
-    print("told", n, json.dumps(current_job().meta, sort_keys=True), flush=True)
+    told(n)
 
 
 @job(payload="json")
 def tell_json(n: int = 0) -> None:
-    print("told", n, json.dumps(current_job().meta, sort_keys=True), flush=True)
+    told(n)
 
 
 def test_options_merge_over_the_job() -> None:
@@ -95,32 +102,26 @@ def test_meta_has_the_same_text_after_it_was_stored(conn: psycopg.Connection, me
     assert meta_text(row[0]) == meta_text(checked)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"limit": "x"},
-        {"unique": "x:{n}"},
-        {"executor": "process"},
-    ],
-    ids=lambda options: "".join(options) or "plain",
-)
-def test_worker_shows_the_meta_to_its_job(options: Any, database_url: str, conn: psycopg.Connection) -> None:
+def test_worker_shows_the_meta_to_its_job(database_url: str, conn: psycopg.Connection) -> None:
     configure(signing_keys=(b"k" * 32,))
-    first = enqueue(conn, tell.options(**options, meta={"user": 7}), 1).id
-    enqueue_many(conn, tell.options(**options, meta={"user": 8}), [(2,), (3,)])
-    enqueue(conn, tell_plain.options(**options), 4)
+    variants: list[Any] = [{}, {"limit": "x"}, {"unique": "x:{n}"}, {"executor": "process"}]
+    expected, first = [], []
+    for ten, options in zip(range(10, 50, 10), variants, strict=True):
+        first.append(enqueue(conn, tell.options(**options, meta={"user": 7}), ten + 1).id)
+        enqueue_many(conn, tell.options(**options, meta={"user": 8}), [(ten + 2,), (ten + 3,)])
+        enqueue(conn, tell_plain.options(**options), ten + 4)
+        expected += [
+            f'told {ten + 1} {{"n": 1, "team": "shop", "user": 7}}',
+            f'told {ten + 2} {{"n": 1, "team": "shop", "user": 8}}',
+            f'told {ten + 3} {{"n": 1, "team": "shop", "user": 8}}',
+            f"told {ten + 4} {{}}",
+        ]
     output = drain(database_url, "-q", "default:2", env={"PGJOBS_SIGNING_KEY": (b"k" * 32).decode()})
 
-    assert states(conn) == {"completed": 4}, output
-    lines = sorted(line for line in output.splitlines() if line.startswith("told"))
-    assert lines == [
-        'told 1 {"n": 1, "team": "shop", "user": 7}',
-        'told 2 {"n": 1, "team": "shop", "user": 8}',
-        'told 3 {"n": 1, "team": "shop", "user": 8}',
-        "told 4 {}",
-    ]
-    assert show_job(conn, first).meta == row_of(conn, first)["meta"] == {"n": 1, "team": "shop", "user": 7}
+    assert states(conn) == {"completed": 16}, output
+    assert sorted(line for line in output.splitlines() if line.startswith("told")) == expected
+    for number in first:
+        assert show_job(conn, number).meta == row_of(conn, number)["meta"] == {"n": 1, "team": "shop", "user": 7}
     assert [each.meta for each in list_jobs(conn, limit=1)] == [None]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -13,12 +11,12 @@ import pytest
 from psycopg import sql
 
 from pgjobs import enqueue
+from pgjobs.cli.main import main
 from tests.support import tasks
-from tests.support.processes import environment
 from tests.support.worker import scalar, states, wait_done, wait_for, work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SECRET = "sekret9%2Fwith%40more"
 PLAIN = "sekret9/with@more"
@@ -43,28 +41,32 @@ def command_lines(pids: list[int]) -> list[str]:
     return [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids]
 
 
-def pgjobs(*arguments: str, env: dict[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pgjobs", *arguments], env=env, capture_output=True, text=True, check=False
-    )
-    return done.stdout + done.stderr
-
-
-def all_that_is_shown(conn: psycopg.Connection, env: dict[str, str]) -> str:
+def all_that_is_shown(conn: psycopg.Connection, pgjobs: Callable[..., str]) -> str:
     """Return what commands and tables show of all jobs and workers."""
     ids = [str(row[0]) for row in conn.execute("SELECT id FROM pgjobs.jobs UNION SELECT id FROM pgjobs.dead_jobs")]
-    shown = [pgjobs("status", "--json", env=env), pgjobs("dead", "list", "--json", env=env)]
-    shown += [pgjobs("jobs", "show", job, "--json", env=env) for job in ids]
+    shown = [pgjobs("status", "--json"), pgjobs("dead", "list", "--json")]
+    shown += [pgjobs("jobs", "show", job, "--json") for job in ids]
     for table in ("jobs", "dead_jobs", "workers", "queues"):
         shown.append(scalar(conn, f"SELECT json_agg(t)::text FROM pgjobs.{table} AS t") or "")
     return "\n".join(shown)
 
 
+@pytest.fixture
+def pgjobs(secret_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command in this process, with the URL in the environment, and return what it prints."""
+    monkeypatch.setenv("PGJOBS_DATABASE_URL", secret_url)
+
+    def run(*arguments: str) -> str:
+        main(list(arguments))
+        return "".join(capsys.readouterr())
+
+    return run
+
+
 @pytest.mark.parametrize("by", ["the environment", "the option"])
 def test_worker_that_starts_works_fails_and_loses_its_server_shows_no_password(
-    by: str, secret_url: str, conn: psycopg.Connection
+    by: str, secret_url: str, conn: psycopg.Connection, pgjobs: Callable[..., str]
 ) -> None:
-    env = {**environment(), "PGJOBS_DATABASE_URL": secret_url}
     enqueue(conn, tasks.always_fail.options(max_attempts=1))
     enqueue(conn, tasks.nothing.options(executor="process"))
     with work(secret_url, "--processes", 2, by_option=by == "the option") as running:
@@ -76,7 +78,7 @@ def test_worker_that_starts_works_fails_and_loses_its_server_shows_no_password(
         conn.execute(sql.SQL("ALTER ROLE {} PASSWORD 'another'").format(sql.Identifier(str(name))))
         conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [name])
         wait_for(conn, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename LIKE 'worker_pg%' AND state = 'active')")
-        refused = pgjobs("status", "--debug", env=env)
+        refused = pgjobs("status", "--debug")
         conn.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(str(name)), sql.Literal(PLAIN)),
         )
@@ -87,6 +89,6 @@ def test_worker_that_starts_works_fails_and_loses_its_server_shows_no_password(
     assert states(conn) == {"completed": 2, "failed": 1}
     assert "PostgreSQL cannot be used now" in output
     assert "Traceback" in refused
-    shown = "\n".join([*lines, output, refused, all_that_is_shown(conn, env)])
+    shown = "\n".join([*lines, output, refused, all_that_is_shown(conn, pgjobs)])
     for secret in (SECRET, PLAIN, "sekret9"):
         assert secret not in shown
