@@ -81,7 +81,7 @@ def claim(
                     "run_ats": [place[0] for place in frontier],
                     "ids": [place[1] for place in frontier],
                     "untils": [END_OF_TIME] * len(PRIORITIES),
-                    "slot": None,
+                    "counted_queue": None,
                     "queue": QUEUE,
                     "demand": batch,
                     "worker_id": worker_id,

@@ -278,7 +278,7 @@ def _flow_columns() -> list[Column[Any]]:
         Column("held", Text),
         Column("needs", Integer),
         Column("dependents", Boolean),
-        Column("slot", _KEY),
+        Column("counted_queue", _KEY),
         Column("cancel_reason", Text),
         Column("cancel_force", Boolean),
     ]

@@ -100,7 +100,7 @@ CLAIM = {
     "run_ats": ["1970-01-01 00:00+00"] * 10,
     "ids": [0] * 10,
     "untils": ["9999-01-01 00:00+00"] * 10,
-    "slot": None,
+    "counted_queue": None,
 }
 ERROR = {"errors": ["E"], "kinds": ["exception"], "tracebacks": [None], "host": "h"}
 

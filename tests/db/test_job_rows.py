@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
-DROPPED = {"isolate", "expires_at", "held", "needs", "dependents", "slot", "cancel_reason", "cancel_force"}
+DROPPED = {"isolate", "expires_at", "held", "needs", "dependents", "counted_queue", "cancel_reason", "cancel_force"}
 """The columns that mean nothing once a job has ended."""
 FULL: dict[str, Any] = {
     "run_at": NOW,
@@ -51,7 +51,7 @@ FULL: dict[str, Any] = {
     "held": "later",
     "needs": 1,
     "dependents": True,
-    "slot": "mail",
+    "counted_queue": "mail",
     "cancel_reason": "no",
     "cancel_force": True,
 }
@@ -124,7 +124,7 @@ def test_job_that_waits_again_and_is_claimed_keeps_all_columns(conn: Connection)
 
     conn.execute(statement("return_to_waiting"), {"ids": [row["id"]]})
 
-    gone = dict.fromkeys(("held", "needs", "slot", "started_at", "worker_id", "cancel_reason", "cancel_force"))
+    gone = dict.fromkeys(("held", "needs", "counted_queue", "started_at", "worker_id", "cancel_reason", "cancel_force"))
     assert row_of(conn, row["id"]) == {**row, **gone, "status": "waiting"}
     conn.execute("DELETE FROM pgjobs.limits")
     conn.execute(
@@ -135,7 +135,7 @@ def test_job_that_waits_again_and_is_claimed_keeps_all_columns(conn: Connection)
             "demand": 5,
             "most": 5,
             "quantum": 5,
-            "slot": "mail",
+            "counted_queue": "mail",
             "priorities": [2],
             "sinces": [""],
             "untils": ["~"],
@@ -143,7 +143,7 @@ def test_job_that_waits_again_and_is_claimed_keeps_all_columns(conn: Connection)
         },
     )
     after = row_of(conn, row["id"])
-    new = {"status": "running", "claims": 4, "attempt": 3, "slot": "mail", "worker_id": row["worker_id"]}
+    new = {"status": "running", "claims": 4, "attempt": 3, "counted_queue": "mail", "worker_id": row["worker_id"]}
     assert after == {**row, **gone, **new, "started_at": after["started_at"]}
 
 

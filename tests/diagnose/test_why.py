@@ -348,7 +348,7 @@ def test_the_limit_and_the_rate_of_a_queue(conn: Connection) -> None:
     assert why(conn, job).reason == "next"
     conn.execute("INSERT INTO pgjobs.buckets (kind, name, tokens, at) VALUES ('queue', 'mail', 0.5, now())")
     assert why(conn, job).reason == "queue_rate"
-    holder = put_job(conn, **QUEUE, status="running", worker_id=worker, slot="mail")
+    holder = put_job(conn, **QUEUE, status="running", worker_id=worker, counted_queue="mail")
     answer = why(conn, job)
     assert (answer.reason, answer.facts["holders"], answer.also[0].name) == ("queue_limit", [holder], "queue_rate")
 

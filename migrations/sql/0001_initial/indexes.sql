@@ -12,7 +12,7 @@ CREATE INDEX jobs_live_limit ON pgjobs.jobs_live (limit_key) WHERE limit_key IS 
 
 CREATE INDEX jobs_live_sequence ON pgjobs.jobs_live (sequence) WHERE sequence IS NOT NULL;
 
-CREATE INDEX jobs_live_slot ON pgjobs.jobs_live (slot) WHERE slot IS NOT NULL;
+CREATE INDEX jobs_live_counted_queue ON pgjobs.jobs_live (counted_queue) WHERE counted_queue IS NOT NULL;
 
 CREATE INDEX jobs_live_breaker ON pgjobs.jobs_live (breaker) WHERE breaker IS NOT NULL;
 

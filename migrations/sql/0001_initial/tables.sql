@@ -65,7 +65,7 @@ CREATE TABLE pgjobs.jobs (
     held           text,              -- why a waiting job is not even looked at; see jobs_waiting_held_check
     needs          integer,           -- of a waiting job: number of others that have to end before
     dependents     boolean,           -- others wait for this one
-    slot           text COLLATE "C",  -- of a running job: the queue whose limit counts it
+    counted_queue  text COLLATE "C",  -- of a running job: the queue whose limit counts it
     -- The request to cancel stands in the job's own row, so that it is met by whatever settles the job.
     cancel_reason  text,
     cancel_force   boolean

@@ -51,7 +51,7 @@ def claim(conn: psycopg.Connection, worker: int, demand: int = 1) -> list[Claim]
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
         "untils": [END_OF_TIME] * 10,
-        "slot": None,
+        "counted_queue": None,
         "ids": array([0] * 10),
         "queue": "default",
         "demand": demand,

@@ -55,7 +55,7 @@ def _claim(conn: psycopg.Connection) -> None:
             "run_ats": [BEGINNING[0]] * 10,
             "ids": [BEGINNING[1]] * 10,
             "untils": [END_OF_TIME] * 10,
-            "slot": None,
+            "counted_queue": None,
             "queue": "default",
             "demand": 10,
             "worker_id": SECOND,

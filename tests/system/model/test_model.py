@@ -74,7 +74,7 @@ class Life(RuleBasedStateMachine):
                 "run_ats": [BEGINNING[0]] * 10,
                 "ids": [BEGINNING[1]] * 10,
                 "untils": [END_OF_TIME] * 10,
-                "slot": None,
+                "counted_queue": None,
                 "queue": "default",
                 "demand": demand,
                 "worker_id": worker,

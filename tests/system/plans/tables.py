@@ -80,9 +80,9 @@ def _places(conn: psycopg.Connection, worker_id: int) -> dict[str, Any]:
         "run_ats": list(run_ats),
         "ids": list(ids),
         "untils": [END_OF_TIME] * len(ids),
-        "slot": None,
+        "counted_queue": None,
     }
-    return {**arrays, "worker_id": worker_id, "slot": None}
+    return {**arrays, "worker_id": worker_id, "counted_queue": None}
 
 
 def _empty(conn: psycopg.Connection, worker_id: int) -> None:

@@ -170,7 +170,7 @@ def one_pass(
             "queue": queue,
             "demand": demand,
             "worker_id": worker,
-            "slot": None,
+            "counted_queue": None,
         }
         return hot.execute(statement("claim_waiting"), values).fetchall()
 
@@ -294,7 +294,7 @@ def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: 
         "queue": "default",
         "demand": 100,
         "worker_id": me,
-        "slot": None,
+        "counted_queue": None,
     }
     with connect_hot(database_url, application_name="turns") as hot:
         assert sorted(row[0] for row in hot.execute(statement("claim_waiting"), values)) == jobs
@@ -462,7 +462,7 @@ def test_the_plans_read_by_indexes_alone(
         "queue": "default",
         "demand": 5,
         "worker_id": worker,
-        "slot": None,
+        "counted_queue": None,
     }
     with connect_hot(database_url, application_name="plans") as hot, hot.transaction(force_rollback=True):
         given = {key: value for key, value in values.items() if f"%({key})s" in statement(name)}

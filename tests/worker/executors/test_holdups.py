@@ -32,7 +32,7 @@ def claim_one(conn: psycopg.Connection, worker_id: int) -> list[Row]:
         "priorities": array(PRIORITIES),
         "run_ats": [BEGINNING[0]] * 10,
         "untils": [END_OF_TIME] * 10,
-        "slot": None,
+        "counted_queue": None,
         "ids": array([0] * 10),
         "queue": "default",
         "demand": 1,

@@ -112,7 +112,7 @@ class Claimer:
         return self._record_claim(claim)
 
     def _execute_claim(
-        self, link: ReconnectingConnection, cursor: Any, wanted: int, slot: str | None = None
+        self, link: ReconnectingConnection, cursor: Any, wanted: int, counted_queue: str | None = None
     ) -> _PlainClaim:
         began = time.monotonic()
         clock = self._clock(link, began)
@@ -127,7 +127,7 @@ class Claimer:
                 "queue": self._local_queue.name,
                 "demand": wanted,
                 "worker_id": self._worker_id,
-                "slot": slot,
+                "counted_queue": counted_queue,
             },
         )
         self._check_columns("claim", cursor, COLUMNS)
@@ -196,7 +196,7 @@ class Claimer:
             found = self._execute_pass(cursor, wanted)
         return self._record_pass(found, wanted, began)
 
-    def _execute_pass(self, cursor: Any, wanted: int, slot: str | None = None) -> _Pass:
+    def _execute_pass(self, cursor: Any, wanted: int, counted_queue: str | None = None) -> _Pass:
         """Claim up to `wanted` waiting jobs whose turn it is."""
         queue = self._local_queue.name
         look = self.lanes.start(wanted, self._level, self._clock_zero + timedelta(seconds=time.monotonic()))
@@ -214,7 +214,7 @@ class Claimer:
                 "queue": queue,
                 "demand": wanted,
                 "worker_id": self._worker_id,
-                "slot": slot,
+                "counted_queue": counted_queue,
             },
         )
         self._check_columns("claim_waiting", cursor, CONTROLLED_COLUMNS)

@@ -127,10 +127,10 @@ WITH lanes AS MATERIALIZED (
 ), ran AS (
     INSERT INTO pgjobs.jobs_live (
         {kept_columns}, {flow_columns}, run_at, max_attempts, prior_attempts, isolate, error, error_kind, errors,
-        expires_at, dependents, started_at, worker_id, claims, attempt, status, slot)
+        expires_at, dependents, started_at, worker_id, claims, attempt, status, counted_queue)
     SELECT {kept_columns}, {flow_columns}, run_at, max_attempts, prior_attempts, isolate, error, error_kind, errors,
            expires_at, dependents, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
-           'running', %(slot)s::text
+           'running', %(counted_queue)s::text
     FROM gone
     RETURNING id, claims AS claim, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate,
               timeout, signature, payload, meta, lane, breaker, expires_at <= now() AS is_late

@@ -2,7 +2,7 @@
 SELECT q.concurrency - (
            SELECT count(*)
            FROM (SELECT FROM pgjobs.jobs_live AS v
-                 WHERE v.slot = %(queue)s AND v.status = 'running'
+                 WHERE v.counted_queue = %(queue)s AND v.status = 'running'
                  LIMIT q.concurrency) AS running
        ) AS slots,
        pgjobs.bucket_tokens(t.tokens, t.at, q.rate, q.period, q.burst) AS tokens

@@ -115,7 +115,8 @@ SELECT
                         WHERE kind = 'queue' AND name = waits.queue LIMIT 1) AS b ON true
      CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(r.id), '[]') AS ids
                          FROM (SELECT id FROM pgjobs.jobs_live
-                               WHERE slot = waits.queue AND slot IS NOT NULL AND status = 'running' LIMIT 1000) AS r
+                               WHERE counted_queue = waits.queue AND counted_queue IS NOT NULL AND status = 'running'
+                               LIMIT 1000) AS r
                          ) AS holders) AS queue_limit,
 -- Its sequence: the job that runs, the first that waits, and the dead letter that blocks it.
     (SELECT jsonb_build_object(
