@@ -144,7 +144,7 @@ def test_the_demo_fails_in_one_line_when_its_workers_stop(place: Path) -> None:
 @pytest.mark.timeout(300)
 def test_with_keep_the_database_stays_and_the_next_demo_starts_anew(place: Path) -> None:
     for _ in range(2):
-        demo = start(place, "--keep", most=200)
+        demo = start(place, "--keep", most=60)
         out, err = demo.communicate(timeout=240)
         assert demo.returncode == 0, err
         assert "pgjobs dead list" in out
