@@ -134,7 +134,7 @@ PROTECTIONS = (
         f"{SQL}/workers/silent_workers.sql",
         "\n  AND pg_postmaster_start_time() < now() - %(timeout)s * interval '1 second'",
         "",
-        ("tests/worker/executors/test_holdups.py", "-k", "nobody_is_taken_for_dead"),
+        ("tests/worker/executors/test_holdups.py", "-k", "no_worker_is_considered_dead"),
     ),
     Protection(
         "after any other outage too",

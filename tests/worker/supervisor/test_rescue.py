@@ -227,7 +227,7 @@ def test_when_the_servers_clock_jumps_only_silent_workers_are_considered_dead(
     maintenance = MaintenanceThread(database_url, 0.2, 1.0, heartbeat_thread, Scheduler(database_url, ""))
     heartbeat_thread.start()
     maintenance.start()
-    for _ in range(40):
+    for _ in range(25):
         conn.execute(leap, [ours])
         time.sleep(0.1)
     assert scalar(conn, "SELECT array_agg(id) FROM pgjobs.workers") == [ours]  # and not the stranger
