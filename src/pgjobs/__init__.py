@@ -33,7 +33,7 @@ from pgjobs.jobs.wire import job_with_options as job_with_options
 from pgjobs.schedules.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
-    from pgjobs.db.configured import connect, connect_async, database_url
+    from pgjobs.db.public_connect import connect, connect_async, database_url
     from pgjobs.diagnose.why import Why, why
 
 __version__ = VERSION
@@ -87,9 +87,9 @@ __all__ = [
 ]
 _LAZY = {  # imported at first use: they need psycopg, which enqueue may do without
     "Why": "pgjobs.diagnose.why",
-    "connect": "pgjobs.db.configured",
-    "connect_async": "pgjobs.db.configured",
-    "database_url": "pgjobs.db.configured",
+    "connect": "pgjobs.db.public_connect",
+    "connect_async": "pgjobs.db.public_connect",
+    "database_url": "pgjobs.db.public_connect",
     "why": "pgjobs.diagnose.why",
 }
 

@@ -9,7 +9,8 @@ import pytest
 
 from pgjobs.admin import JobSelection, count_dead, discard_dead, list_dead, replay_dead, show_dead
 from pgjobs.core.errors import NotFoundError
-from pgjobs.db.query import LOOK_UP, local_settings
+from pgjobs.db.plan_settings import LOOK_UPS
+from pgjobs.db.query import local_settings
 from pgjobs.db.statements import doorbell_channel, statement
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, row_of
 
@@ -231,7 +232,7 @@ def test_rows_are_looked_up_in_history_whatever_the_statistics_say(conn: Connect
     parameters = {"until": "infinity", "after_died_at": "-infinity", "after_id": 0, "queue": None, "tasks": None}
     parameters |= {"ids": list(range(1, 4000)) if name == "requeue_jobs" else None, "batch": 500}
     used = {key: value for key, value in parameters.items() if f"%({key})s" in statement(name)}
-    with local_settings(conn, LOOK_UP):
+    with local_settings(conn, LOOK_UPS):
         plan = [line for (line,) in conn.execute(f"EXPLAIN {statement(name)}", used)]
     scans = [line for line in plan if "Scan" in line and re.search(r" on (jobs_history|dead_jobs)", line)]
     assert len(scans) >= 2

@@ -21,7 +21,7 @@ from pgjobs.admin import (
 )
 from pgjobs.admin.changes import Change, change_jobs
 from pgjobs.core.errors import UsageError
-from pgjobs.db.doorbell import requeue_parked
+from pgjobs.db.parked import requeue_parked
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.payload.signing import signed_fields, verify
 from tests.support import tasks

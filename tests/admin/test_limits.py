@@ -9,7 +9,7 @@ from pgjobs import admin, declare_limit, declare_queue_limit
 from pgjobs.admin import list_limits, list_tenants, remove_limit, remove_tenant_weight, set_limit, set_tenant_weight
 from pgjobs.admin.limits import MAX_HOLDERS, MAX_KEYS
 from pgjobs.core.errors import UsageError
-from pgjobs.db.limits import Declared
+from pgjobs.db.limits import LimitWriter
 from pgjobs.db.statements import statement
 from pgjobs.flow.limits import NO_LIMIT, LimitSettings, declared_limits, declared_queue_limits, forget_declared
 from pgjobs.flow.rates import Rate
@@ -101,7 +101,7 @@ def test_a_listing_has_a_bounded_number_of_keys_and_holders(conn: Connection) ->
 
 def write(conn: Connection) -> None:
     """Do what a worker does when it starts."""
-    Declared().write(conn)
+    LimitWriter().write(conn)
 
 
 def test_what_code_declares_follows_the_code(conn: Connection) -> None:
@@ -173,7 +173,7 @@ def test_a_declared_limit_that_was_removed_comes_back_and_one_that_was_lifted_do
 
 
 def test_what_is_declared_later_is_news() -> None:
-    declared = Declared()
+    declared = LimitWriter()
     assert not declared.has_news()
     declare_queue_limit("mail", concurrency=1)
     assert declared.has_news()

@@ -9,7 +9,8 @@ import pytest
 
 from pgjobs.admin import keep_completed, list_queues, pause_queue, show_status
 from pgjobs.admin.status import MAX_COUNTED
-from pgjobs.db.query import LOOK_UP, local_settings
+from pgjobs.db.plan_settings import LOOK_UPS
+from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
 from tests.support.rows import put_dead, put_job, put_worker
 
@@ -156,7 +157,7 @@ def test_a_scan_that_takes_too_long_is_left_out_and_its_timeout_does_not_stay(
 def test_inside_a_transaction_of_the_caller_no_setting_stays(conn: Connection) -> None:
     with conn.transaction():
         show_status(conn)
-        for name in (*LOOK_UP, "statement_timeout"):
+        for name in (*LOOK_UPS, "statement_timeout"):
             expected = "0" if name == "statement_timeout" else "on"
             assert conn.execute("SELECT current_setting(%s)", [name]).fetchone() == (expected,)
 
@@ -169,7 +170,7 @@ def test_depths_are_index_look_ups_whatever_the_statistics_say(conn: Connection,
         [queues],
     )
     conn.execute("ANALYZE pgjobs.jobs_live")
-    with local_settings(conn, LOOK_UP):
+    with local_settings(conn, LOOK_UPS):
         plan = conn.execute(
             f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": MAX_COUNTED}
         ).fetchall()
@@ -188,7 +189,7 @@ def test_what_waits_is_looked_up_by_index_and_lanes_without_end_are_not_all_look
         [lanes],
     )
     conn.execute("ANALYZE pgjobs.jobs_waiting")
-    with local_settings(conn, LOOK_UP):
+    with local_settings(conn, LOOK_UPS):
         plan = conn.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": 500}).fetchall()
     scans = [line for (line,) in plan if " on jobs_waiting" in line]
     assert len(scans) == 8

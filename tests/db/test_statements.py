@@ -12,7 +12,9 @@ from sqlalchemy import text
 import pgjobs.db
 from pgjobs.core.config import configure
 from pgjobs.core.errors import UsageError
+from pgjobs.db.enqueue_columns import LISTS
 from pgjobs.db.statements import doorbell_channel, named_statement, rename_schema, statement
+from tests.support.processes import ROOT
 
 FILES = {file.stem: file for file in (Path(pgjobs.db.__file__).parent / "sql").rglob("*.sql")}
 NAMES = sorted(FILES)
@@ -33,6 +35,20 @@ def test_every_statement_is_one_that_postgresql_can_parse(conn: psycopg.Connecti
         except psycopg.Error as error:
             refused[name] = str(error)
     assert refused == {}
+
+
+def test_no_line_of_sql_is_longer_than_120_characters() -> None:
+    files = [*FILES.values(), *(ROOT / "migrations" / "sql").rglob("*.sql")]
+    lines = {
+        (file.name, number): line for file in files for number, line in enumerate(file.read_text().splitlines(), 1)
+    }
+    assert [place for place, line in lines.items() if len(line) > 120] == []
+
+
+def test_lists_of_columns_are_put_in_everywhere() -> None:
+    assert [name for name in NAMES if re.search(r"\{[a-z_]+\}", statement(name))] == []
+    unused = [name for name in LISTS if not any(f"{{{name}}}" in file.read_text() for file in FILES.values())]
+    assert unused == []
 
 
 def test_neither_comments_nor_semicolons_are_sent_to_the_server() -> None:

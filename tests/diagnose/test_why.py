@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 import pgjobs
 from pgjobs import admin
 from pgjobs.core.errors import UsageError
+from pgjobs.db.plan_settings import INDEX_SCANS
 from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.diagnose.text import NEVER
-from pgjobs.diagnose.why import PLANS, look, why
+from pgjobs.diagnose.why import look, why
 from pgjobs.diagnose.why.decide import ENDS, HOLDS, PLACES, decide
 from pgjobs.diagnose.why.snapshot import BreakerSnapshot, JobSnapshot, LimitSnapshot, QueueSnapshot
 from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
@@ -439,7 +440,7 @@ def test_what_is_read_does_not_grow_with_the_backlog_or_the_history(conn: Connec
         conn.execute("ANALYZE pgjobs.jobs_live, pgjobs.jobs_waiting, pgjobs.jobs_history")
     for job in (put_job(conn, **QUEUE, priority=9), put_job(conn, **QUEUE, status="waiting", lane="a7" + 3 * "\x1f")):
         parameters = {"id": job, "cap": 100, "seen": 100, "workers": "pgjobs worker "}
-        with local_settings(conn, PLANS):
+        with local_settings(conn, INDEX_SCANS):
             row = conn.execute(
                 b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + statement("why").encode(), parameters, prepare=False
             ).fetchone()

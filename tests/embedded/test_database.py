@@ -11,7 +11,7 @@ import pytest
 
 from pgjobs.core.config import configure
 from pgjobs.core.errors import ConfigurationError
-from pgjobs.db.database import database
+from pgjobs.db.choose_database import database
 from pgjobs.db.revision import check_schema
 from pgjobs.embedded import delete_server, find_binaries
 from pgjobs.embedded.cluster import useful_line

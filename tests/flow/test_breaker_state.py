@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import Breaker, Cancel, Snooze, UsageError, job
-from pgjobs.flow.breaker import contradictions, declared
+from pgjobs.flow.breaker import contradictions, declared_breakers
 from pgjobs.flow.breaker_state import (
     BUCKETS,
     BreakerState,
@@ -330,8 +330,8 @@ def test_a_breaker_of_a_job_is_declared_and_of_two_with_one_name_the_last_one_co
     def one() -> None: ...
 
     assert one.job_options.flow.breaker == "twice"
-    assert declared()["twice"] is first
+    assert declared_breakers()["twice"] is first
     assert "twice" not in contradictions()
     job(breaker=second)
-    assert declared()["twice"] is second
+    assert declared_breakers()["twice"] is second
     assert contradictions()["twice"] == ["window"]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pgjobs import EnqueueError, configure, job
 from pgjobs.payload.encoder import CallEncoder, encoder_for
 from pgjobs.payload.fast_pickle import PicklePrefixDumper, fast_pickler
-from pgjobs.payload.pickling import PROTOCOL, load
+from pgjobs.payload.pickle_refusals import PROTOCOL
+from pgjobs.payload.pickling import load
 from pgjobs.payload.summary import Summarizer
 from tests.support.functions import Mailer, add, log_in, make_closure, plain, send_receipt, whisper
 

@@ -12,7 +12,8 @@ import pytest
 
 from pgjobs import JobTimeout, PayloadError, job
 from pgjobs.jobs.job import options_of
-from pgjobs.payload.pickling import PROTOCOL, dump, load
+from pgjobs.payload.pickle_refusals import PROTOCOL
+from pgjobs.payload.pickling import dump, load
 from tests.support.functions import Mailer, add, make_closure, plain, send_receipt
 
 

@@ -1,5 +1,5 @@
--- The functions below are part of statements: the planner puts their bodies into the query (EXPLAIN shows no call). That
--- rules out SET search_path. A body after BEGIN ATOMIC or RETURN is parsed once, here, so it needs none.
+-- The functions below are part of statements: the planner puts their bodies into the query (EXPLAIN shows no call).
+-- That rules out SET search_path. A body after BEGIN ATOMIC or RETURN is parsed once, here, so it needs none.
 --
 -- A job's list of errors, and the error of this attempt. It keeps the first and the newest 99, so that a job that is
 -- retried for months stays small. A list that was written by hand may be anything: what is not a list is replaced.
@@ -33,8 +33,8 @@ RETURN CASE WHEN since IS NULL OR since > now() + interval '1 s' THEN pgjobs.buc
                        tokens + rate * greatest(extract(epoch FROM now() - since)::double precision, 0)
                                 / extract(epoch FROM period)::double precision) END;
 
--- Every queue that has a row of settings, or a job that is queued or waits for its turn or its time. Those with jobs are
--- found by a loose index scan: three look-ups for each queue, however many jobs it holds.
+-- Every queue that has a row of settings, or a job that is queued or waits for its turn or its time. Those with jobs
+-- are found by a loose index scan: three look-ups for each queue, however many jobs it holds.
 CREATE VIEW pgjobs.queue_names (name) AS
 WITH RECURSIVE busy (queue) AS (
     SELECT ''::text

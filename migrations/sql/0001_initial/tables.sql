@@ -1,10 +1,10 @@
 -- The columns of jobs are checked, because a row that a statement chokes on fails its whole batch, again and again. So
--- no such row gets in, not even by hand. No number may overflow when it is counted up, and no time may be one that Python
--- does not have (infinity; NaN is above all numbers). Workers look for jobs from 1970 on. `errors` is not checked:
--- every claim would have to read all of them, so the statements that add an error look for themselves.
--- The types check, because a CHECK constraint is parsed and planned again by every statement, one of a domain once by
--- every connection. Ten CHECK constraints were half of what an INSERT of one row cost the server: 42 microseconds of
--- CPU with them, 24 with domains, 22 with nothing checked.
+-- no such row gets in, not even by hand. No number may overflow when it is counted up, and no time may be one that
+-- Python does not have (infinity; NaN is above all numbers). Workers look for jobs from 1970 on. `errors` is not
+-- checked: every claim would have to read all of them, so the statements that add an error look for themselves. The
+-- types check, because a CHECK constraint is parsed and planned again by every statement, one of a domain once by every
+-- connection. Ten CHECK constraints were half of what an INSERT of one row cost the server: 42 microseconds of CPU with
+-- them, 24 with domains, 22 with nothing checked.
 CREATE DOMAIN pgjobs.job_run_at AS timestamptz CHECK (VALUE >= '1970-01-01 00:00+00' AND VALUE < '9999-01-01 00:00+00');
 
 CREATE DOMAIN pgjobs.job_claims AS integer CHECK (VALUE BETWEEN 0 AND 2000000000);

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.changes import JOBS_PER_TRANSACTION, Change, JobSelection, change_jobs, result_of
+from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
 from pgjobs.db.dependencies import EndedJob, release_dependents
-from pgjobs.db.query import LOOK_UP, check_ids, chunks, fetch_dicts, job_states, local_settings, settled
+from pgjobs.db.plan_settings import LOOK_UPS
+from pgjobs.db.query import JOBS_PER_TRANSACTION, check_ids, chunks, fetch_dicts, job_states, local_settings, settled
 
 if TYPE_CHECKING:
     import psycopg
@@ -134,7 +135,7 @@ class _Cancellation:
         while level:
             waiting: list[int] = []
             for some in chunks(level, JOBS_PER_TRANSACTION):
-                with local_settings(self._conn, LOOK_UP):
+                with local_settings(self._conn, LOOK_UPS):
                     rows = fetch_dicts(self._conn, "dependents", ids=list(some))
                 new = [row["id"] for row in rows if row["id"] not in seen]
                 seen.update(new)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.db.query import check_ids, fetch_dicts, task_patterns
+from pgjobs.db.query import JOBS_PER_TRANSACTION, check_ids, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
     import psycopg
 
 STATUSES = ("waiting", "queued", "running", "completed", "failed", "cancelled")
-JOBS_PER_TRANSACTION = 500  # jobs, or dead letters, in one transaction: it holds its locks for some ten milliseconds
 
 
 @dataclass(frozen=True, slots=True)

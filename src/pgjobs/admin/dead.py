@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.changes import JOBS_PER_TRANSACTION, Change, JobSelection, Refusal
+from pgjobs.admin.changes import Change, JobSelection, Refusal
 from pgjobs.admin.jobs import JobDetail, show_job
 from pgjobs.core.errors import NotFoundError
+from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import (
-    LOOK_UP,
+    JOBS_PER_TRANSACTION,
     MAX_ID,
     check_ids,
     check_limit,
@@ -163,7 +164,7 @@ def _in_batches(
         after_died_at, after_id = "-infinity", 0
         while True:
             # Without these settings the planner reads all of history once per batch.
-            with local_settings(conn, LOOK_UP):
+            with local_settings(conn, LOOK_UPS):
                 rows = fetch_dicts(
                     conn,
                     name,

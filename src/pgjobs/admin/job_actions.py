@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.admin.changes import JOBS_PER_TRANSACTION, Change, JobSelection, change_jobs, result_of
+from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
 from pgjobs.admin.dead import replay_dead
 from pgjobs.core.config import settings
 from pgjobs.core.errors import SignatureError
 from pgjobs.db.doorbell import notify_queues
-from pgjobs.db.query import LOOK_UP, chunks, fetch_dicts, job_states, local_settings
+from pgjobs.db.plan_settings import LOOK_UPS
+from pgjobs.db.query import JOBS_PER_TRANSACTION, chunks, fetch_dicts, job_states, local_settings
 from pgjobs.jobs.settable import check_settable
 from pgjobs.payload.signing import sign, signed_fields, verify
 
@@ -66,7 +67,7 @@ def set_jobs(
 
 
 def _retry(conn: psycopg.Connection, ids: list[int]) -> Change:
-    with local_settings(conn, LOOK_UP):
+    with local_settings(conn, LOOK_UPS):
         changed = fetch_dicts(conn, "requeue_jobs", ids=ids)
         done = {row["id"] for row in changed}
         sooner = fetch_dicts(conn, "make_due", ids=[each for each in ids if each not in done])
@@ -83,7 +84,7 @@ def _set_all(conn: psycopg.Connection, ids: list[int], values: dict[str, Any]) -
     done: set[int] = set()
     reasons: dict[int, str] = {}
     for piece in chunks(ids, JOBS_PER_TRANSACTION):
-        with local_settings(conn, LOOK_UP):
+        with local_settings(conn, LOOK_UPS):
             done |= _set(conn, list(piece), values, reasons)
     return result_of("set", ids, done, job_states(conn, [each for each in ids if each not in done]), reasons=reasons)
 

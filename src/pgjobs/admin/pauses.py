@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgjobs.core.validate import check_name
-from pgjobs.db.doorbell import requeue_parked
+from pgjobs.db.parked import requeue_parked
 from pgjobs.db.query import fetch, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
 MAX_COUNTED = 10_000
-MAX_TASK_NAME = 300  # characters
+MAX_TASK_PATTERN = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -77,4 +77,4 @@ def resume_everything(conn: psycopg.Connection) -> bool:
 
 
 def _check(task: str) -> None:
-    check_name("task", task, MAX_TASK_NAME, or_else="a glob such as 'shop.*:send_?'")
+    check_name("task", task, MAX_TASK_PATTERN, or_else="a glob such as 'shop.*:send_?'")

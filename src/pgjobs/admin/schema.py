@@ -14,7 +14,7 @@ def migrate(url: str | None = None) -> None:
         ConfigurationError: there is no such database, or its PostgreSQL is too old.
 
     """
-    from pgjobs.db.configured import database_url
     from pgjobs.db.migrations import upgrade  # imported lazily: alembic is slow to import
+    from pgjobs.db.public_connect import database_url
 
     upgrade(url or database_url())

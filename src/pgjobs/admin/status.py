@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.db.query import LOOK_UP, clock, fetch, fetch_dicts, local_settings, run_within
+from pgjobs.db.plan_settings import LOOK_UPS
+from pgjobs.db.query import clock, fetch, fetch_dicts, local_settings, run_within
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,7 +73,7 @@ def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms:
     """
     # Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 100 times
     # slower.
-    with local_settings(conn, LOOK_UP):
+    with local_settings(conn, LOOK_UPS):
         depths = {row["name"]: row for row in fetch_dicts(conn, "queue_depths", cap=cap)}
     running = _scan(conn, "count_running", "running", timeout_ms)
     finished = _scan(conn, "count_finished", "finished", timeout_ms, seconds=RATE_WINDOW)

@@ -15,7 +15,8 @@ import typer
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.output import note, say
 from pgjobs.core.errors import NotFoundError
-from pgjobs.db.database import EMBEDDED_DIRECTORY, embedded_directory, make_tables
+from pgjobs.db.choose_database import EMBEDDED_DIRECTORY, embedded_directory
+from pgjobs.db.migrations import upgrade_if_needed
 from pgjobs.embedded import embedded_server, find_binaries, running_server, stop_server
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def start() -> None:
     It also creates or upgrades the tables. Commands in this folder use it when no database is configured.
     """
     with embedded_server(embedded_directory(), keep=True) as server:
-        make_tables(server.url)
+        upgrade_if_needed(server.url)
     say(f"{SERVER} {'is running' if server.started else 'was running already'}: `pgjobs db stop` stops it.")
 
 

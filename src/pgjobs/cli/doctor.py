@@ -9,8 +9,8 @@ from pgjobs.cli.invocation import invocation
 from pgjobs.cli.output import print_json, say
 from pgjobs.cli.params import Json
 from pgjobs.core.text import plural
+from pgjobs.db.choose_database import database
 from pgjobs.db.connection import connect
-from pgjobs.db.database import database
 
 
 def doctor(as_json: Json = False) -> None:

@@ -14,7 +14,7 @@ from pgjobs.core.config import settings
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db import migrations
-from pgjobs.db.database import database
+from pgjobs.db.choose_database import database
 from pgjobs.db.migrations import connect
 from pgjobs.db.roles import make_roles, role_statements
 from pgjobs.db.url import describe

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pgjobs.cli.invocation import invocation
+from pgjobs.db.choose_database import database
 from pgjobs.db.connection import connect
-from pgjobs.db.database import database
 from pgjobs.db.revision import check_schema
 
 if TYPE_CHECKING:

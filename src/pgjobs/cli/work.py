@@ -11,7 +11,7 @@ from pgjobs.cli.supervise import become_supervisor
 from pgjobs.cli.terminal import progress
 from pgjobs.core.allowlist import parse_allow
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
-from pgjobs.db.database import database
+from pgjobs.db.choose_database import database
 from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, WorkerConfig, parse_queue
 
 

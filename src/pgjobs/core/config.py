@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.allowlist import AllowList, parse_allow
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import as_int, as_str, check_name, is_exactly
+from pgjobs.core.validate import as_int, as_str, check_name, has_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ class Settings:
         object.__setattr__(self, "max_payload", max_payload)
         if self.summaries is not True and self.summaries is not False:
             raise UsageError(f"summaries is {shorten_repr(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
-        if self.allow is not None and not is_exactly(self.allow, AllowList):
+        if self.allow is not None and not has_type(self.allow, AllowList):
             object.__setattr__(self, "allow", parse_allow(_texts(self.allow)))
         payload = as_str(self.payload)
         if payload not in ("any", "json"):
@@ -118,7 +118,7 @@ class Settings:
 
 
 def _texts(allow: object) -> list[str]:
-    items: Any = allow if is_exactly(allow, tuple) or is_exactly(allow, list) else (allow,)
+    items: Any = allow if has_type(allow, tuple) or has_type(allow, list) else (allow,)
     texts = [text for text in map(as_str, items) if text is not None]
     if len(texts) < len(items):
         raise UsageError(f"allow={shorten_repr(allow)}: give a list of patterns, such as ['shop.*'] (PGJOBS_ALLOW).")
@@ -128,13 +128,13 @@ def _texts(allow: object) -> list[str]:
 def _keys(keys: object) -> tuple[bytes, ...]:
     # A single key would be taken apart into its characters. And text is not encoded here: whether a line end belongs
     # to the key is for its owner to say. No key is shown, whatever is wrong with it.
-    if not (is_exactly(keys, tuple) or is_exactly(keys, list)):
+    if not (has_type(keys, tuple) or has_type(keys, list)):
         raise UsageError(
             f"signing_keys is a {type(keys).__name__}: give a tuple of keys, also when there is but one: (key,)."
         )
     items: Any = keys
     for key in items:
-        if not is_exactly(key, bytes):
+        if not has_type(key, bytes):
             raise UsageError(f"signing_keys has a {type(key).__name__} in it: keys are bytes, so give key.encode().")
         if not key:
             raise UsageError("signing_keys has an empty key in it: everyone could sign with that one.")

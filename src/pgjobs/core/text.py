@@ -23,12 +23,17 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_SUMMARY else text[: MAX_SUMMARY - 3] + "..."
 
 
+def unprintable(value: object) -> str:
+    """Return what is shown for a value whose `__str__` or `__repr__` raises."""
+    return f"<{type(value).__name__} that cannot be printed>"
+
+
 def shorten_repr(value: object) -> str:
     """Show a value in one line of at most 80 characters."""
     try:
         line = " ".join(repr(value).split())
     except Exception:  # numbers of more than 4,300 digits have no repr(), and a class may raise anything
-        line = f"<{type(value).__name__} that cannot be printed>"
+        line = unprintable(value)
     return line if len(line) <= MAX_SHOWN else f"{line[: MAX_SHOWN - 1]}…"
 
 
@@ -125,7 +130,7 @@ def _text(value: object) -> str:
     try:
         return str(value)
     except BaseException:  # __str__ of a job's exception may raise anything, SystemExit included
-        return f"<{type(value).__name__} that cannot be printed>"
+        return unprintable(value)
 
 
 def _storable(text: str) -> str:

@@ -29,7 +29,7 @@ MIN_DATETIME = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_DATETIMES = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def is_exactly(value: object, kind: type) -> bool:
+def has_type(value: object, kind: type) -> bool:
     """Return True if the value's type is `kind` or below it; `isinstance` asks the object too, which may raise."""
     return issubclass(type(value), kind)
 
@@ -37,19 +37,19 @@ def is_exactly(value: object, kind: type) -> bool:
 def as_str(value: object) -> str | None:
     """Return a string as a plain one; None if it is not a string."""
     # A subclass may lie in its own `__str__`, so the method of `str` itself is asked.
-    return str.__str__(cast("str", value)) if is_exactly(value, str) else None
+    return str.__str__(cast("str", value)) if has_type(value, str) else None
 
 
 def as_int(value: object) -> int | None:
     """Return a whole number as a plain one; None if it is something else, such as True."""
-    if not is_exactly(value, int) or is_exactly(value, bool):
+    if not has_type(value, int) or has_type(value, bool):
         return None
     return int.__int__(value)  # type: ignore[arg-type]  # its type was just checked
 
 
 def as_number(value: object) -> int | float | None:
     """Return a finite number as a plain one; None if it is something else, or larger than every float."""
-    if is_exactly(value, float):
+    if has_type(value, float):
         number = float.__float__(value)  # type: ignore[arg-type]  # its type was just checked
         return number if math.isfinite(number) else None
     whole = as_int(value)
@@ -61,7 +61,7 @@ def as_number(value: object) -> int | float | None:
 
 def as_seconds(value: object) -> float | None:
     """Return a number of seconds or a timedelta as seconds; None if it is something else."""
-    if is_exactly(value, timedelta):
+    if has_type(value, timedelta):
         return timedelta.total_seconds(value)  # type: ignore[arg-type]  # its type was just checked
     number = as_number(value)
     return None if number is None else float(number)
@@ -195,7 +195,7 @@ def check_datetime(what: str, value: object, *, or_else: str = "") -> datetime:
         UsageError: it is not a datetime, has no time zone (or one that raises), or is not from 1970 to 9998.
 
     """
-    if not is_exactly(value, datetime):
+    if not has_type(value, datetime):
         raise UsageError(
             f"{shown(what, value)}: give {f'{or_else}, or ' if or_else else ''}a datetime with a time zone."
         )
@@ -228,10 +228,10 @@ def check_exceptions(what: str, value: object) -> tuple[type[BaseException], ...
         UsageError: there is something else among them.
 
     """
-    items: Any = value if is_exactly(value, tuple) or is_exactly(value, list) else (value,)
+    items: Any = value if has_type(value, tuple) or has_type(value, list) else (value,)
     types: list[type[BaseException]] = []
     for item in items:
-        if not (is_exactly(item, type) and issubclass(item, BaseException)):
+        if not (has_type(item, type) and issubclass(item, BaseException)):
             raise UsageError(f"{shown(what, value)}: give exception types.")
         types.append(item)
     return tuple(types)

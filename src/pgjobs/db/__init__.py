@@ -1,6 +1,7 @@
 """Where pgjobs meets PostgreSQL.
 
-`statements` reads the SQL of `sql/`, one statement a file. `caller` runs it in an application's own transaction;
-`connect` makes the connections of workers and commands. `migrate` and `version` look after the tables. `database`
-chooses between the database that was named and the server of `embedded`.
+`statements` reads the SQL of `sql/`; `enqueue_columns` has the lists of columns that it names. `adapters` runs it in an
+application's own transaction; `connection` makes the connections of workers and commands, and `public_connect` those of
+applications. `migrations` creates and upgrades the tables. `choose_database` chooses between the named database and the
+server of `embedded`.
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import one_line
+from pgjobs.db.plan_settings import HOT
 from pgjobs.db.url import describe, hint, libpq_url, redact
 
 if TYPE_CHECKING:
@@ -33,16 +34,9 @@ _LINK: dict[str, Any] = {
 ANSWER_WITHIN = 30.0
 STATEMENT_TIMEOUT = 20.0
 
-# The hot statements must be nested loops over indexes, whatever the statistics say: a fresh table, a million dead
-# rows. Left alone, a generic plan once went to a sequential scan with a hash join, twenty times slower.
+# Of a session or transaction with hot statements.
 _PINS: dict[LiteralString, LiteralString] = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_bitmapscan": "off",
-    "enable_sort": "off",
-    "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
+    **HOT,
     # mypy takes a LiteralString for a str; pyright does not.
     "statement_timeout": cast("LiteralString", f"{STATEMENT_TIMEOUT * 1000:.0f}"),  # type: ignore[redundant-cast]
 }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import psycopg
 
 
-class Declared:
+class LimitWriter:
     """The limits declared in this process, and how many of them were written."""
 
     def __init__(self) -> None:

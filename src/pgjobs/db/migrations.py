@@ -48,6 +48,12 @@ def migrations_directory() -> Path:
     raise ConfigurationError(f"The migrations are missing from {package}: install pgjobs-runner again.")
 
 
+def upgrade_if_needed(url: str) -> None:
+    """Create or upgrade the tables, if they are not those of this version: looking costs less than alembic's import."""
+    if current(url) != EXPECTED_REVISION:
+        upgrade(url)
+
+
 def upgrade(url: str, revision: str = "head", *, schema: str | None = None) -> None:
     """Bring the tables in the schema (default: the setting) to the revision; nothing happens if they are there.
 

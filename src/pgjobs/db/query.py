@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_ID = 2**63 - 1
 TRIES = 10
-# For statements that must be index look-ups, whatever the statistics say.
-LOOK_UP = {
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
+JOBS_PER_TRANSACTION = 500  # jobs, or dead letters: it holds its locks for some ten milliseconds
 
 
 def fetch(conn: psycopg.Connection, name: str, kind: type[T], **parameters: object) -> list[T]:

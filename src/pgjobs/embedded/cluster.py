@@ -35,7 +35,7 @@ class Cluster:
     """A data directory and its server, for the daemon."""
 
     def __init__(self, server_directory: ServerDirectory, binaries: Path, *, durable: bool) -> None:
-        self._directory = server_directory
+        self._files = server_directory
         self._durable = durable
         self._version = major_version(binaries)
         self._account = choose_account(
@@ -52,28 +52,27 @@ class Cluster:
             ConfigurationError: the server does not start; the message has the log's last useful line.
 
         """
-        server_directory = self._directory
         self.trim_log()
         end_orphans()
-        with lock_file(server_directory.server_lock) as lock:
+        with lock_file(self._files.server_lock) as lock:
             self._wait_for_leftovers(lock)
-            if not (server_directory.data / "PG_VERSION").exists():
+            if not (self._files.data / "PG_VERSION").exists():
                 self._make_data()
             self._check_data()
             deadline = time.monotonic() + START_LIMIT
             port = self._last_port()
             while True:
-                offset = server_directory.log.stat().st_size if server_directory.log.exists() else 0
+                offset = self._files.log.stat().st_size if self._files.log.exists() else 0
                 port = port if port and is_free(port) else free_port()
                 if self._try_start(port, lock, deadline):
                     break
-                said = server_directory.log.read_bytes()[offset:].decode(errors="replace")
+                said = self._files.log.read_bytes()[offset:].decode(errors="replace")
                 if time.monotonic() > deadline or not (_ADDRESS_TAKEN in said or _SHARED_MEMORY_TAKEN in said):
                     raise ConfigurationError(f"The embedded PostgreSQL does not start: {useful_line(said)}")
                 port = None if _ADDRESS_TAKEN in said else port
                 time.sleep(0.1)
-        self.url = f"postgresql://{USER}:{server_directory.password.read_text()}@127.0.0.1:{port}/postgres"
-        server_directory.write_secret(server_directory.url, self.url)
+        self.url = f"postgresql://{USER}:{self._files.password.read_text()}@127.0.0.1:{port}/postgres"
+        self._files.write_secret(self._files.url, self.url)
 
     def stop(self) -> None:
         """Stop the server, by stronger signals if it does not exit in time."""
@@ -88,12 +87,12 @@ class Cluster:
                 continue
         self.process = None
         end_orphans()
-        if self._directory.url.exists() and self._directory.url.read_text() == self.url:
-            self._directory.url.unlink()
+        if self._files.url.exists() and self._files.url.read_text() == self.url:
+            self._files.url.unlink()
 
     def trim_log(self) -> None:
         """Move a log that has grown too large to server.log.1."""
-        log = self._directory.log
+        log = self._files.log
         try:
             if log.stat().st_size > LOG_LIMIT:
                 shutil.copyfile(log, log.with_name("server.log.1"))
@@ -105,55 +104,51 @@ class Cluster:
         """Wait until no process of an earlier server has the data directory open, and remove its postmaster.pid."""
         if not wait_for_lock(lock, exclusive=True, seconds=1.0):
             # Without PR_SET_PDEATHSIG a server outlives its daemon. It holds the lock, so this is its process id.
-            pid = self._directory.server_pid()
+            pid = self._files.server_pid()
             if pid:
                 send_signal(pid, signal.SIGQUIT)
             if not wait_for_lock(lock, exclusive=True, seconds=LEFTOVER_LIMIT):
                 raise ConfigurationError(
-                    f"Processes of an earlier server still use {self._directory.data} (server process: {pid}): end "
-                    "them."
+                    f"Processes of an earlier server still use {self._files.data} (server process: {pid}): end them."
                 )
         # No process of ours is left. A process that has this id now is unrelated, unless a server was started on this
         # folder by hand; postgres would refuse to start because of either.
-        pid = self._directory.server_pid()
+        pid = self._files.server_pid()
         if pid and self._is_server_by_hand(pid):
-            raise ConfigurationError(
-                f"Another PostgreSQL (process {pid}) runs on {self._directory.data}: stop it first."
-            )
+            raise ConfigurationError(f"Another PostgreSQL (process {pid}) runs on {self._files.data}: stop it first.")
         if pid and sys.platform == "linux":
-            (self._directory.data / "postmaster.pid").unlink(missing_ok=True)
+            (self._files.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _is_server_by_hand(self, pid: int) -> bool:
         process = Path("/proc", str(pid))
         try:
             if (process / "comm").read_text().strip() not in ("postgres", "postmaster"):
                 return False
-            if os.fsencode(self._directory.data.resolve()) in (process / "cmdline").read_bytes():
+            if os.fsencode(self._files.data.resolve()) in (process / "cmdline").read_bytes():
                 return True
-            return (process / "cwd").resolve(strict=True) == self._directory.data.resolve()
+            return (process / "cwd").resolve(strict=True) == self._files.data.resolve()
         except OSError:
             return False
 
     def _make_data(self) -> None:
-        server_directory = self._directory
-        parent = server_directory.choose_data_parent(self._account)
+        parent = self._files.choose_data_parent(self._account)
         password = secrets.token_urlsafe(24)
-        server_directory.write_secret(server_directory.password, password)
+        self._files.write_secret(self._files.password, password)
         for left in parent.glob("data.new-*"):  # left by an interrupted initdb
             shutil.rmtree(left, ignore_errors=True)
         draft = parent / f"data.new-{secrets.token_hex(4)}"
         draft.mkdir(mode=0o700)
         secret = parent / f"{draft.name}.password"
         try:
-            server_directory.write_secret(secret, password)
+            self._files.write_secret(secret, password)
             for path in (draft, secret):
                 self._account.own(path)
             self._run_initdb(draft, secret)
-            if server_directory.data.is_symlink():
-                server_directory.data.unlink()
+            if self._files.data.is_symlink():
+                self._files.data.unlink()
             draft.rename(parent / "data")
-            if parent != server_directory.directory:
-                server_directory.data.symlink_to(parent / "data")
+            if parent != self._files.directory:
+                self._files.data.symlink_to(parent / "data")
         finally:
             secret.unlink(missing_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
@@ -187,24 +182,21 @@ class Cluster:
             raise ConfigurationError(f"No data directory could be made in {data.parent}: {useful_line(said)}")
 
     def _check_data(self) -> None:
-        server_directory = self._directory
-        found = (server_directory.data / "PG_VERSION").read_text().strip()
+        found = (self._files.data / "PG_VERSION").read_text().strip()
         if found != str(self._version):
             raise ConfigurationError(
-                f"{server_directory.data} was made by PostgreSQL {found}, but PostgreSQL {self._version} is installed "
-                "here: "
-                f"install {found}, or remove {server_directory.directory} with all that is in it."
+                f"{self._files.data} was made by PostgreSQL {found}, but PostgreSQL {self._version} is installed here: "
+                f"install {found}, or remove {self._files.directory} and everything in it."
             )
-        if not server_directory.password.exists():
+        if not self._files.password.exists():
             raise ConfigurationError(
-                f"{server_directory.password} is missing, so no one can log in to the server: remove "
-                f"{server_directory.directory} with all "
-                "that is in it."
+                f"{self._files.password} is missing, so no one can log in to the server: remove "
+                f"{self._files.directory} and everything in it."
             )
 
     def _last_port(self) -> int | None:
         try:
-            return urlsplit(self.url or self._directory.url.read_text()).port
+            return urlsplit(self.url or self._files.url.read_text()).port
         except (OSError, ValueError):
             return None
 
@@ -219,10 +211,10 @@ class Cluster:
         }
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
-        command = [str(self._binaries / "postgres"), "-D", str(self._directory.data.resolve())]
+        command = [str(self._binaries / "postgres"), "-D", str(self._files.data.resolve())]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        log = open_private(self._directory.log, os.O_APPEND)
+        log = open_private(self._files.log, os.O_APPEND)
         try:
             process = subprocess.Popen(
                 command,
@@ -238,7 +230,7 @@ class Cluster:
         finally:
             os.close(log)
         while process.poll() is None:
-            if self._directory.server_pid() == process.pid and self._directory.status() == "ready":
+            if self._files.server_pid() == process.pid and self._files.status() == "ready":
                 self.process = process
                 return True
             if time.monotonic() > deadline:

@@ -97,7 +97,7 @@ def declare(breaker: Breaker) -> None:
     _declared[breaker.name] = breaker
 
 
-def declared() -> dict[str, Breaker]:
+def declared_breakers() -> dict[str, Breaker]:
     """Return the breakers of this program's jobs, by name."""
     return _declared.copy()  # a job in another thread may import one more
 

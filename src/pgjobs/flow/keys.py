@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import MAX_NAME, as_number, as_str, check_printable, is_exactly
+from pgjobs.core.validate import MAX_NAME, as_number, as_str, check_printable, has_type
 
 _FORMATTER = string.Formatter()
 _MOMENTS = (date, time)  # a datetime is a date
@@ -82,17 +82,17 @@ def text_of(option: str, name: str, value: object) -> str:
 
     """
     text = as_str(value)
-    if text is not None and not is_exactly(value, Enum):
+    if text is not None and not has_type(value, Enum):
         return text
     if value is None or value is True or value is False:
         return str(value)
-    if is_exactly(value, Enum):
+    if has_type(value, Enum):
         return text_of(option, name, value._value_)  # type: ignore[attr-defined]  # an Enum has it
     number = as_number(value)
     try:
         if number is not None:
             return repr(number)
-        if any(is_exactly(value, kind) for kind in _MOMENTS):
+        if any(has_type(value, kind) for kind in _MOMENTS):
             return str(value.isoformat())  # type: ignore[attr-defined]  # both have it
         if type(value) in _WITH_A_TEXT:
             return str(value)

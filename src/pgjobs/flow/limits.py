@@ -1,7 +1,7 @@
 """Limits declared in code: of a key that jobs have, and of a queue. Workers write them into the tables when they start.
 
 What an operator has set since, by the command line or in SQL, stays: the tables remember what the code wrote last, and
-only what still is as the code left it follows the code.
+a new declaration changes a row only if the row still has that.
 """
 
 from __future__ import annotations

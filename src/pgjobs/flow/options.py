@@ -18,7 +18,7 @@ from pgjobs.core.validate import (
     check_choice,
     check_datetime,
     check_seconds,
-    is_exactly,
+    has_type,
     shown,
 )
 from pgjobs.flow.keys import Template, check_key
@@ -89,7 +89,7 @@ class FlowOptions:
     def __post_init__(self) -> None:
         for name, kind in (("limit", Limit), ("sequence", Sequence), ("unique", Unique)):
             value = getattr(self, name)
-            if value is not None and not is_exactly(value, kind):
+            if value is not None and not has_type(value, kind):
                 if as_str(value) is None:
                     expected = f"give a key, such as 'tenant:{{id}}', or a {kind.__name__}"
                     raise UsageError(f"{shown(name, value)}: {expected}.")
@@ -193,7 +193,7 @@ def check_after(after: Any) -> tuple[int, ...]:
 
     """
     try:
-        if is_exactly(after, str) or is_exactly(after, bytes) or not issubclass(type(after), Iterable):
+        if has_type(after, str) or has_type(after, bytes) or not issubclass(type(after), Iterable):
             raise TypeError
         ids = {as_int(job if as_int(job) is not None else job.id) for job in after}
     except Exception:  # an object of any class, which may raise anything

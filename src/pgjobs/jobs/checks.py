@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pgjobs.core.callables import parameters_of
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import as_str, is_exactly, shown
+from pgjobs.core.validate import as_str, has_type, shown
 from pgjobs.flow.options import NO_FLOW, FlowOptions
 from pgjobs.flow.values import Limit, Sequence, Unique
 from pgjobs.jobs.options import JobArguments, OptionChanges
@@ -73,9 +73,9 @@ def check_function(function: Any) -> None:
         raise UsageError(
             f"@job({shorten_repr(text)}): options are given by name, as in @job(queue={shorten_repr(text)})."
         )
-    if is_exactly(function, staticmethod) or is_exactly(function, classmethod):
+    if has_type(function, staticmethod) or has_type(function, classmethod):
         raise UsageError(f"@job goes below @{type(function).__name__}, next to the function itself.")
-    if is_exactly(function, type):
+    if has_type(function, type):
         raise UsageError(
             f"@job is for functions, and {function.__qualname__} is a class: enqueue the class as it is, or decorate "
             "a function that uses it."

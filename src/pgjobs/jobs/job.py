@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from pgjobs.core.callables import unwrap
 from pgjobs.core.errors import UsageError
-from pgjobs.core.validate import is_exactly
+from pgjobs.core.validate import has_type
 from pgjobs.flow.breaker import Breaker, declare
 from pgjobs.flow.limits import declare_limit_of
 from pgjobs.flow.options import NO_FLOW
@@ -169,7 +169,7 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     limit = job_options.flow.limit
     if limit is not None and limit.settings is not None:
         declare_limit_of(limit.key, limit.settings)
-    if is_exactly(options.get("breaker"), Breaker):
+    if has_type(options.get("breaker"), Breaker):
         declare(options["breaker"])
     decorator = _Decorator(job_options, name, aliases)
     return decorator if function is None else decorator(function)
@@ -190,7 +190,7 @@ class _Decorator:
             UsageError: it is not a function, or does not have a parameter that an option names.
 
         """
-        if is_exactly(function, Job):
+        if has_type(function, Job):
             raise UsageError(
                 f"{task_name(function)} is a job already: use {function.__name__}.options(…) to change it."
             )

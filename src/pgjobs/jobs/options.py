@@ -25,7 +25,7 @@ from pgjobs.core.validate import (
     check_queue,
     check_seconds,
     check_whole,
-    is_exactly,
+    has_type,
 )
 from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowArguments, FlowOptions, Handle, IfFailed
 from pgjobs.jobs.meta import check_meta
@@ -131,7 +131,7 @@ class JobOptions:
             self._keep("executor", check_choice("executor", self.executor, _EXECUTORS, or_else="None"))
         self._keep("payload", check_choice("payload", self.payload, ("pickle", "json")))
         check_bool("summary", self.summary)
-        if not is_exactly(self.policy, RetryPolicy):
+        if not has_type(self.policy, RetryPolicy):
             raise UsageError(
                 f"policy={shorten_repr(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on."
             )
@@ -141,7 +141,7 @@ class JobOptions:
             self._check_flow()
 
     def _check_flow(self) -> None:
-        if not is_exactly(self.flow, FlowOptions):
+        if not has_type(self.flow, FlowOptions):
             raise UsageError(f"flow={shorten_repr(self.flow)}: give FlowOptions, or its options by their names.")
         expires = self.flow.expires
         if isinstance(expires, datetime) and self.run_at is not None and expires <= self.run_at:

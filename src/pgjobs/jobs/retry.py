@@ -116,9 +116,11 @@ class RetryPolicy:
             seconds = float(self.backoff(attempt))
         except Exception:
             seconds = math.nan
-        if not 0 <= seconds <= MAX_DELAY:
-            return DEFAULT_BACKOFF(attempt)
-        return seconds
+        return seconds if _is_delay(seconds) else DEFAULT_BACKOFF(attempt)
+
+
+def _is_delay(seconds: float) -> bool:
+    return 0 <= seconds <= MAX_DELAY
 
 
 DEFAULT_POLICY = RetryPolicy()
@@ -169,7 +171,7 @@ def kind_of(error: BaseException) -> ErrorKind:
 def _delay(policy: RetryPolicy, attempt: int) -> float:
     """Ask the policy. A subclass may return anything, and what is stored is a number of seconds."""
     seconds: object = policy.delay(attempt)
-    return seconds if type(seconds) is float and 0 <= seconds <= MAX_DELAY else DEFAULT_BACKOFF(attempt)
+    return seconds if type(seconds) is float and _is_delay(seconds) else DEFAULT_BACKOFF(attempt)
 
 
 def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:

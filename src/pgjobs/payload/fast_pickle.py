@@ -21,7 +21,8 @@ from typing import Any, TypeAlias
 from pgjobs.core.text import MAX_SUMMARY
 from pgjobs.jobs.job import Job
 from pgjobs.jobs.registry import find_job
-from pgjobs.payload.pickling import PROTOCOL, dump
+from pgjobs.payload.pickle_refusals import PROTOCOL
+from pgjobs.payload.pickling import dump
 from pgjobs.payload.summary import ITEMS, MAX_TEXT
 
 # The frame around a pickle of two values, as long as it is one frame.

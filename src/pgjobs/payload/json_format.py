@@ -22,7 +22,8 @@ from pgjobs.core.text import shorten_repr
 from pgjobs.jobs.job import Job, task_name
 from pgjobs.jobs.registry import find_job, missing
 from pgjobs.payload.fast_pickle import finder
-from pgjobs.payload.pickling import check_payload_size, in_main
+from pgjobs.payload.pickle_refusals import main_module_message
+from pgjobs.payload.pickling import check_payload_size
 from pgjobs.payload.safe.lookup import find, home_of, may_run
 
 POSITIONAL = "*"  # the key of the arguments by position, where there are others: no parameter is called so
@@ -45,7 +46,7 @@ class JsonDumper:
         self._job, self._limit = base, limit
         self._name: str = base.__qualname__
         if base.__module__ in MAIN_MODULES:
-            raise EnqueueError(in_main(self._name))
+            raise EnqueueError(main_module_message(self._name))
         self.is_found: Callable[[], bool] = finder(base)
         """Returns True if the job is found by its name, now."""
         if not self.is_found():

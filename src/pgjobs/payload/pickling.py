@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import io
 import pickle
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 from pgjobs.core.allowlist import AllowList, not_allowed
-from pgjobs.core.callables import MAIN_MODULES, parameters_of, unwrap
+from pgjobs.core.callables import MAIN_MODULES, unwrap
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
 from pgjobs.jobs.job import Job, options_of, task_name
 from pgjobs.jobs.outcome import JobTimeout
 from pgjobs.jobs.registry import find_job
-
-PROTOCOL = 5
-_REASON_LIMIT = 300  # characters of another library's message
-_STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
-_FROM_MEMO = frozenset({"BINGET", "LONG_BINGET"})
-_Parts: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
+from pgjobs.payload.pickle_refusals import (
+    PROTOCOL,
+    CallParts,
+    advice_for,
+    main_module_message,
+    reason_of,
+    refusal,
+    refuse_main,
+)
 
 
 class Call:
@@ -41,7 +43,7 @@ class Call:
         self.kwargs = kwargs
 
     def __call__(self) -> Any:
-        """Run it, and give what it returns: a coroutine, if it is async."""
+        """Run it, and return its result: a coroutine, if it is async."""
         return self.callable(*self.args, **self.kwargs)
 
 
@@ -64,8 +66,8 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     if b"_main__" in payload:  # in both names of the script that was started
         job = unwrap(target, methods=False).function
         if isinstance(job, Job) and job.declared_name is not None and job.__module__ in MAIN_MODULES:
-            raise EnqueueError(in_main(job.__qualname__))
-        _refuse_main(target, payload)
+            raise EnqueueError(main_module_message(job.__qualname__))
+        refuse_main(payload)
     return payload
 
 
@@ -106,7 +108,7 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
             except (ImportError, AttributeError):
                 # A name that is gone: it may be an alias now. Only then, so that other payloads do not pay for it.
                 return Call(*_AliasUnpickler(io.BytesIO(payload)).load())
-        return _load_with_care(payload, task, allow if pickles else None)
+        return _load_allowed(payload, task, allow if pickles else None)
     except (JobTimeout, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
@@ -121,7 +123,7 @@ class _AliasUnpickler(pickle.Unpickler):
         return super().find_class(module, name) if found is None else found
 
 
-def _load_with_care(payload: bytes, task: str, allow: AllowList | None) -> Call:
+def _load_allowed(payload: bytes, task: str, allow: AllowList | None) -> Call:
     """Load a pickle with an allow-list; with none, there should be no pickles."""
     if allow is None:
         raise NotAllowedError(
@@ -157,7 +159,7 @@ def _check_size(payload: bytes) -> None:
 
 
 def _why_not_loaded(error: BaseException) -> str:
-    reason = _reason(error)
+    reason = reason_of(error)
     if isinstance(error, ModuleNotFoundError):
         return (
             f"the payload cannot be loaded: {reason}. Is the code of this job installed where the worker runs, and "
@@ -173,18 +175,15 @@ def _why_not_loaded(error: BaseException) -> str:
     return f"the payload cannot be loaded: {reason}"
 
 
-# -- What is refused, and why ----------------------------------------------------------------------------------------
-
-
-def _dump_by_value(call: _Parts, error: Exception) -> bytes:
+def _dump_by_value(call: CallParts, error: Exception) -> bytes:
     try:
         dumps = _by_value(import_module("cloudpickle"))
     except ImportError:
-        raise _refusal(call, pickle.dumps, error, _advice(error)) from error
+        raise refusal(call, pickle.dumps, error, advice_for(error)) from error
     try:
         return dumps(call, PROTOCOL)
     except Exception as second:
-        raise _refusal(call, dumps, second, "") from second
+        raise refusal(call, dumps, second, "") from second
 
 
 @cache
@@ -204,96 +203,3 @@ def _by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
             return file.getvalue()
 
     return dumps
-
-
-def _advice(error: Exception) -> str:
-    """Return how a function without a name could travel; empty for other errors."""
-    text = str(error)
-    if "<locals>" in text or "<lambda>" in text or "local object" in text:
-        return " Define it at the top level of a module, or install pgjobs-runner[cloudpickle] to send it by value."
-    return ""
-
-
-def _refusal(
-    call: _Parts,
-    dumps: Callable[[Any, int], bytes],
-    error: Exception,
-    advice: str,
-) -> EnqueueError:
-    name = task_name(call[0])
-    for what, value in _parts(*call):
-        try:
-            dumps(value, PROTOCOL)
-        except Exception as own:
-            return EnqueueError(f"{what} of {name} cannot be pickled: {_reason(own)}.{advice}")
-    return EnqueueError(f"{name} and its arguments cannot be pickled: {_reason(error)}.{advice}")
-
-
-def _parts(
-    callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[str, object]]:
-    names = parameters_of(callable).positional
-    for position, value in enumerate(args):
-        name = f" {names[position]!r}" if position < len(names) else ""
-        yield f"argument {position + 1}{name}", value
-    for keyword, value in kwargs.items():
-        yield f"argument {keyword!r}", value
-    yield "the callable itself", callable
-
-
-def _refuse_main(target: Callable[..., Any], payload: bytes) -> None:
-    for module, name in _globals(payload):
-        if module in MAIN_MODULES:
-            raise EnqueueError(in_main(name))
-
-
-def in_main(name: str) -> str:
-    """Return why nothing that is defined in the script itself is enqueued, and what to do."""
-    return (
-        f"{name} is defined in __main__, the script that was started, and no worker can import it from there: "
-        f"{_way_out_of_main(name.partition('.')[0])}."
-    )
-
-
-def _way_out_of_main(name: str) -> str:
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    file = getattr(main, "__file__", None)
-    if spec is not None and not spec.name.endswith("__main__"):
-        return f"enqueue it from another module, with `from {spec.name} import {name}`"
-    if file:
-        module = file.rpartition("/")[2].removesuffix(".py")
-        return f"move it to a module of its own, or enqueue it from another one, with `from {module} import {name}`"
-    return "move it to a module, and import it from there"
-
-
-def _globals(payload: bytes) -> Iterator[tuple[str, str]]:
-    """List what the pickle imports when it is loaded, as (module, name); nothing is loaded for that."""
-    import pickletools
-
-    memo: list[str] = []  # of what is not a string, ""
-    before = last = top = ""  # the last two strings that were pushed, and what lies on top
-    for opcode, argument, _ in pickletools.genops(payload):
-        kind = opcode.name
-        if kind == "MEMOIZE":
-            memo.append(top)
-        elif kind == "STACK_GLOBAL":
-            yield before, last
-            top = ""
-        elif kind in _STRINGS or kind in _FROM_MEMO:
-            top = str(argument) if kind in _STRINGS else memo[int(str(argument))]
-            before, last = last, top
-        elif kind != "FRAME":
-            top = ""
-
-
-def _reason(error: BaseException) -> str:
-    """Return another library's message in one line, with its kind."""
-    try:
-        text = " ".join(str(error).split())
-    except BaseException:  # the __str__ of a foreign exception may raise anything
-        text = ""
-    if len(text) > _REASON_LIMIT:
-        text = text[: _REASON_LIMIT - 1] + "…"
-    name = type(error).__name__
-    return f"{name}: {text.rstrip('.')}" if text else name

@@ -14,7 +14,7 @@ from typing import Any, TypeVarTuple, overload
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import check_choice, check_name, check_queue, is_exactly
+from pgjobs.core.validate import check_choice, check_name, check_queue, has_type
 from pgjobs.jobs.job import options_of
 from pgjobs.payload.encoder import encoder_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
@@ -175,9 +175,9 @@ def make(
     when = parse(cron, tz)
     check_choice("missed", missed, MISSED)
     check_choice("overlap", overlap, OVERLAP)
-    if not is_exactly(args, tuple):
+    if not has_type(args, tuple):
         raise UsageError(f"args={shorten_repr(args)}: give a tuple of arguments, also when there is but one: (42,).")
-    if kwargs is not None and not is_exactly(kwargs, dict):
+    if kwargs is not None and not has_type(kwargs, dict):
         raise UsageError(f"kwargs={shorten_repr(kwargs)}: give a dict of arguments by name.")
     encoder = encoder_for(callable)
     columns, keys = encoder.columns, encoder.keys

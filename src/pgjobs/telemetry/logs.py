@@ -21,7 +21,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 
 from pgjobs.core.errors import UsageError
-from pgjobs.core.text import bounded, describe
+from pgjobs.core.text import bounded, describe, unprintable
 from pgjobs.db.url import mask
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import JobTimeout
@@ -249,7 +249,7 @@ def _text(value: object, convert: Any = str) -> str:
     except JobTimeout:
         raise
     except BaseException:  # also SystemExit, out of a job's own __repr__
-        text = f"<{type(value).__name__} that cannot be printed>"
+        text = unprintable(value)
     if len(text) <= VALUE_LIMIT:
         return _masked(text)
     # Twice the limit is masked, so that a password which lies across the cut is not half shown.

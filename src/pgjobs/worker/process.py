@@ -19,9 +19,9 @@ from typing import Any
 from pgjobs.core.config import configure
 from pgjobs.core.text import one_line
 from pgjobs.db.connection import connect_hot
-from pgjobs.db.limits import Declared
+from pgjobs.db.limits import LimitWriter
 from pgjobs.db.statements import load_statements
-from pgjobs.flow.breaker import declared
+from pgjobs.flow.breaker import declared_breakers
 from pgjobs.worker.acknowledge.acknowledger import Acknowledger, labels
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.cancellations import Cancellations
@@ -70,7 +70,7 @@ class WorkerProcess:
         self._outbox: Outbox = SimpleQueue()
         self._local_queues: list[LocalQueue] = []
         self._told = 0
-        self._declared = Declared()
+        self._declared = LimitWriter()
         self._worker_id = 0  # until it is registered
 
     def run(self) -> int:
@@ -176,7 +176,7 @@ class WorkerProcess:
             executor.start()
         for producer in producers:
             producer.start()
-        if declared():
+        if declared_breakers():
             self._breakers.start()
         Cancellations(self._requests, dict(zip(self._local_queues, executors, strict=True)), loop, self._outbox).start()
         return acknowledger, producers, executors

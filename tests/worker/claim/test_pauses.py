@@ -13,7 +13,7 @@ import psycopg
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin import pause_everything, pause_task, resume_everything, resume_task, wait_until_idle
-from pgjobs.db.doorbell import requeue_parked
+from pgjobs.db.parked import requeue_parked
 from pgjobs.jobs.outcome import Parked
 from pgjobs.worker.runtime.settle import Claim, settle
 from tests.support import tasks_cancel as tasks

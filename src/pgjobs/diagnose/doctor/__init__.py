@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.config import settings
 from pgjobs.core.version import MIN_SERVER_VERSION, VERSION
 from pgjobs.db.connection import behind_pooler
+from pgjobs.db.plan_settings import IN_ORDER
 from pgjobs.db.query import fetch_dicts, local_settings, run_within
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
 from pgjobs.diagnose.doctor.examine import examine
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SCAN = 100_000  # rows of a table that are read for what no index finds
 SCAN_TIMEOUT_MS = 5_000  # milliseconds, before it is done without reading them
-_PLANS = {"enable_sort": "off", "jit": "off"}  # index scans where there is an order: a LIMIT ends them
 
 
 def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosis:
@@ -51,10 +51,10 @@ def look(
     }
     if known["revision"] != EXPECTED_REVISION:
         return Installation(server_version=conn.info.server_version, **known)
-    rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, "doctor", scan=scan), _PLANS)
+    rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, "doctor", scan=scan), IN_ORDER)
     if rows is not None:
         return read(rows[0], counted=True, **known)
-    with local_settings(conn, _PLANS):
+    with local_settings(conn, IN_ORDER):
         return read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known)
 
 

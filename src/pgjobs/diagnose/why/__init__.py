@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
+from pgjobs.db.plan_settings import INDEX_SCANS
 from pgjobs.db.query import check_ids, fetch_dicts, local_settings, run_within
 from pgjobs.diagnose.finding import Finding, Why
 from pgjobs.diagnose.why.connection import psycopg_connection
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 MAX_COUNTED = 10_000  # jobs before this one: no count goes further
 SEEN = 20_000  # finished jobs that a rate is made of
 SCAN_TIMEOUT_MS = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
-# Index scans in the order of the index, whatever the statistics say: a LIMIT ends them. Bitmaps are for BRIN.
-PLANS = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_sort": "off",
-    "jit": "off",
-}
 
 
 def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connection, id: int) -> Why:
@@ -48,10 +41,10 @@ def look(
     conn: psycopg.Connection[Any], id: int, *, cap: int = MAX_COUNTED, timeout_ms: int = SCAN_TIMEOUT_MS
 ) -> Snapshot:
     """Gather everything that can keep a job from running; where counting takes too long, without what is counted."""
-    snapshot = run_within(conn, timeout_ms, lambda: _look(conn, id, cap), PLANS)
+    snapshot = run_within(conn, timeout_ms, lambda: _look(conn, id, cap), INDEX_SCANS)
     if snapshot is not None:
         return snapshot
-    with local_settings(conn, PLANS):
+    with local_settings(conn, INDEX_SCANS):
         return _look(conn, id, 0)
 
 

@@ -15,7 +15,7 @@ from pgjobs.jobs.registry import find_job
 
 
 def find(module: str, name: str, may_look_into: Callable[[type, str], bool]) -> Any:
-    """Import the module, and give what is called so in it.
+    """Import the module, and return what has this name in it.
 
     Each part of a dotted name is looked at before the next one is taken: it is a class, and `may_look_into` says so of
     the class and the name so far. A module that was imported there is never entered: some import more when they are

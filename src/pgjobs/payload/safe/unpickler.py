@@ -3,7 +3,7 @@
 A pickle is a program: it names what is to be imported, calls it, and sets attributes and items of what lies on its
 stack. With an allow-list each of these steps is looked at before it is taken:
 
-- A name is resolved if it is on the list, or a plain type of values (see `values`).
+- A name is resolved if it is on the list, or a plain type of values (see `value_types`).
 - Called is what was resolved so; a type of values only with the arguments that `pickle` itself gives it.
 - Changed is what this payload has made, and nothing else refers to: never a class, a function, a job, or what was found
   in a module, for others use that too.
@@ -71,7 +71,7 @@ _MARKS = {
 
 
 def _permitted(_: _Args) -> bool:
-    """Be the check of what is on the list: it may be called with any arguments."""
+    """Check for names on the allow-list: any arguments may be passed."""
     return True
 
 
@@ -207,7 +207,7 @@ def _with_options(job: Any, changes: Any) -> Any:
 
 
 def _make(make: Callable[..., Any], args: _Args, kwargs: dict[str, Any]) -> tuple[Any, int]:
-    """Call it, and give what it returns, with the number of those who hold that."""
+    """Return the result and its reference count."""
     made = make(*args, **kwargs)
     return made, sys.getrefcount(made)
 

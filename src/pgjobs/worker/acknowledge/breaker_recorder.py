@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
 from pgjobs.db.statements import statement
-from pgjobs.flow.breaker import Breaker, contradictions, declared
+from pgjobs.flow.breaker import Breaker, contradictions, declared_breakers
 from pgjobs.flow.breaker_state import BreakerState, Call, after_calls, totals
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Failed, Outcome, Retried
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
@@ -128,7 +128,7 @@ class BreakerRecorder:
 
     def _flush(self, link: ReconnectingConnection) -> None:
         """Write new settings and recorded calls, and hand back the claimed jobs of open breakers."""
-        for breaker in declared().values():
+        for breaker in declared_breakers().values():
             if self._written.get(breaker.name) != breaker:
                 self._declare(link, breaker)
         self._gather()
@@ -162,7 +162,7 @@ class BreakerRecorder:
     def _record_calls(self, link: ReconnectingConnection, name: str, noted: list[tuple[float, bool]]) -> None:
         with link.hot_cursor() as cursor, cursor.connection.transaction():
             here = time.monotonic()
-            before, breaker, now = lock_breaker(cursor, name, declared().get(name))
+            before, breaker, now = lock_breaker(cursor, name, declared_breakers().get(name))
             calls = [Call(now - (here - began), succeeded) for began, succeeded in noted]
             after = after_calls(before, breaker, calls, now)
             changed = after.state != before.state or after.since != before.since

@@ -11,7 +11,7 @@ from typing import Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import PayloadError
-from pgjobs.flow.breaker import declared
+from pgjobs.flow.breaker import declared_breakers
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
 from pgjobs.jobs.outcome import COMPLETED, ErrorKind, Failed, JobTimeout, Outcome, Retried
@@ -124,7 +124,7 @@ def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
     """
     if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
         return outcome
-    breaker = declared().get(name)
+    breaker = declared_breakers().get(name)
     blamed = breaker is None or isinstance(error, JobTimeout) or breaker.is_failure(error)
     return replace(outcome, answered=not blamed)
 

@@ -139,7 +139,7 @@ class MaintenanceThread(threading.Thread):
             rescue_orphans(connection)
         if now >= self._next_parked:
             # Imported late: it loads psycopg, and worker processes start sooner without it.
-            from pgjobs.db.doorbell import requeue_parked
+            from pgjobs.db.parked import requeue_parked
 
             self._next_parked = now + PARKED_EVERY
             if count := requeue_parked(connection):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.rescue")
-JOBS_PER_TRANSACTION = 5_000  # jobs a transaction
+LOST_PER_TRANSACTION = 5_000  # jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,18 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
     while True:
         with connection.transaction(), connection.cursor() as cursor:
             lost = cursor.execute(
-                statement("lost_jobs"), {"worker_ids": [worker_exit.worker_id], "limit": JOBS_PER_TRANSACTION}
+                statement("lost_jobs"), {"worker_ids": [worker_exit.worker_id], "limit": LOST_PER_TRANSACTION}
             ).fetchall()
             settlements: list[Settlement] = []
             for job, number, attempt, most, prior, _ in lost:
                 claim = Claim(job, number)
                 settlements.append((claim, outcome_for(worker_exit, claim, since_replay(attempt, most, prior))))
             left = settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements)
-            if len(lost) < JOBS_PER_TRANSACTION:
+            if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
         total += len(lost)
         _report(worker_exit.worker_id, worker_exit.how or "it was stopped", settlements)
-        if len(lost) < JOBS_PER_TRANSACTION or len(left) == len(lost):
+        if len(lost) < LOST_PER_TRANSACTION or len(left) == len(lost):
             return total
 
 

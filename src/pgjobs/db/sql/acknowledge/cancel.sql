@@ -8,7 +8,8 @@ WITH gone AS (
       AND coalesce(live.cancel_reason, a.reason) IS NOT NULL
     RETURNING live.*, coalesce(live.cancel_reason, a.reason) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    INSERT INTO pgjobs.jobs_history
+           ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
     FROM gone
 )

@@ -12,7 +12,8 @@ WITH done AS (
     RETURNING {kept_columns}, {attempt_columns},
               {flow_columns}, error, error_kind, errors
 )
-INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
+INSERT INTO pgjobs.jobs_history
+       ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
 SELECT {kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, 'completed', now()
 FROM done
 RETURNING id

@@ -8,6 +8,7 @@ WITH gone AS (
 INSERT INTO pgjobs.jobs_waiting (
     {kept_columns}, {flow_columns}, run_at, claims, attempt, max_attempts, prior_attempts, isolate, error, error_kind,
     errors, expires_at, dependents, status, held)
-SELECT {kept_columns}, {flow_columns}, run_at, claims, attempt, max_attempts, prior_attempts, isolate, error, error_kind,
+SELECT {kept_columns}, {flow_columns}, run_at, claims, attempt, max_attempts, prior_attempts, isolate, error,
+       error_kind,
        errors, expires_at, dependents, 'waiting', CASE WHEN run_at > now() THEN 'later' END
 FROM gone

@@ -1,5 +1,5 @@
--- Waiting jobs of a queue that have expired → cancelled, before any job of it is claimed: an expired job must not use up
--- the tokens and slots of others.
+-- Waiting jobs of a queue that have expired → cancelled, before any job of it is claimed: an expired job must not use
+-- up the tokens and slots of others.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w
     WHERE w.ctid = ANY (ARRAY (
@@ -12,7 +12,8 @@ WITH gone AS (
     ))
     RETURNING w.*
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    INSERT INTO pgjobs.jobs_history
+           ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, %(reason)s::text, 'cancelled', now()
     FROM gone
 )

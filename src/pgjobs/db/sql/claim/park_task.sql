@@ -1,6 +1,6 @@
--- Claimed → waiting, because its task is paused. The attempt does not count. The pause is locked: a transaction that ends
--- it waits, and then sees what was parked. Where it has ended, nothing is parked, and the job is handed back.
--- A job that was asked to end is left alone: see cancel.sql.
+-- Claimed → waiting, because its task is paused. The attempt does not count. The pause is locked: a transaction that
+-- ends it waits, and then sees what was parked. Where it has ended, nothing is parked, and the job is handed back. A
+-- job that was asked to end is left alone: see cancel.sql.
 WITH paused AS MATERIALIZED (
     SELECT p.task, p.patterns
     FROM pgjobs.paused_tasks AS p
@@ -17,8 +17,8 @@ WITH paused AS MATERIALIZED (
       AND a.task = ANY (ARRAY (SELECT p.task FROM paused AS p))
     RETURNING live.id, live.task, a.task AS pause
 ), widened AS (
-    -- The job may have been found by an alias of its task, which only code knows: the pause covers that name from now on,
-    -- so that it is not put back as long as the pause lasts.
+    -- The job may have been found by an alias of its task, which only code knows: the pause covers that name from now
+    -- on, so that it is not put back as long as the pause lasts.
     UPDATE pgjobs.paused_tasks AS p
     SET patterns = p.patterns || n.patterns
     FROM (SELECT parked.pause, array_agg(DISTINCT regexp_replace(parked.task, '([\\%%_])', '\\\1', 'g')) AS patterns

@@ -21,7 +21,8 @@ SELECT
     pg_is_in_recovery() AS replica,
     (SELECT jsonb_object_agg(s.name, s.setting)
      FROM pg_settings AS s
-     WHERE s.name IN ('autovacuum', 'track_counts', 'track_activities', 'fsync', 'full_page_writes', 'synchronous_commit',
+     WHERE s.name IN ('autovacuum', 'track_counts', 'track_activities', 'fsync', 'full_page_writes',
+                      'synchronous_commit',
                       'default_transaction_isolation', 'default_transaction_read_only', 'max_connections')) AS settings,
     (SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()) AS frozen_age,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
@@ -68,8 +69,10 @@ SELECT
     (SELECT jsonb_build_object('jobs', count(*), 'workers', coalesce(jsonb_agg(DISTINCT s.worker_id), '[]'))
      FROM some_live AS s
      WHERE s.status = 'running' AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = s.worker_id)) AS orphans,
-    (SELECT jsonb_build_object('signed', count(*) FILTER (WHERE s.signed), 'unsigned', count(*) FILTER (WHERE NOT s.signed))
-     FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s) AS signatures,
+    (SELECT jsonb_build_object('signed', count(*) FILTER (WHERE s.signed),
+                               'unsigned', count(*) FILTER (WHERE NOT s.signed))
+     FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s)
+         AS signatures,
 -- Jobs that wait for one that no longer exists, or was cancelled or has failed for good where only its success counts.
     (SELECT coalesce(jsonb_agg(n), '[]')
      FROM (SELECT d.job_id, d.needs_id, coalesce(found.status, 'gone') AS status
@@ -89,7 +92,8 @@ SELECT
            LIMIT 100) AS l) AS unused_limits,
     (SELECT coalesce(jsonb_agg(t.name ORDER BY t.name), '[]')
      FROM (SELECT t.name FROM pgjobs.tenants AS t
-           WHERE t.updated_at < now() - interval '30 days' AND NOT EXISTS (SELECT FROM used AS u WHERE u.tenant = t.name)
+           WHERE t.updated_at < now() - interval '30 days'
+             AND NOT EXISTS (SELECT FROM used AS u WHERE u.tenant = t.name)
            LIMIT 100) AS t) AS unused_tenants,
     (SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
                 'used', EXISTS (SELECT FROM used AS u WHERE u.breaker = b.name),
@@ -101,6 +105,7 @@ SELECT
                 'paused_for', extract(epoch FROM now() - s.paused_at),
                 'retired_for', extract(epoch FROM now() - s.retired_at))), '[]')
      FROM (SELECT * FROM pgjobs.schedules ORDER BY name LIMIT 1000) AS s) AS schedules,
-    (SELECT coalesce(jsonb_agg(jsonb_build_object('task', t.task, 'seconds', extract(epoch FROM now() - t.paused_at))), '[]')
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('task', t.task, 'seconds', extract(epoch FROM now() - t.paused_at))),
+                     '[]')
      FROM (SELECT * FROM pgjobs.paused_tasks ORDER BY task LIMIT 1000) AS t) AS paused_tasks,
     (SELECT coalesce(extract(epoch FROM now() - paused_at), 0) FROM pgjobs.switch WHERE paused) AS paused_for

@@ -9,7 +9,8 @@ WITH job AS MATERIALIZED (
     FROM (SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
                  enqueued_at, started_at, finished_at, worker_id, error, error_kind, timeout, expires_at, lane,
                  limit_key, cost, sequence, breaker, held, needs, cancel_reason,
-                 CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END AS last_error, NULL::timestamptz AS died_at
+                 CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END AS last_error,
+                 NULL::timestamptz AS died_at
           FROM pgjobs.jobs WHERE id = %(id)s
           UNION ALL
           SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
@@ -28,7 +29,8 @@ SELECT
     (SELECT d.died_at FROM pgjobs.dead_jobs AS d WHERE d.id = %(id)s) AS died_at,
     (SELECT CASE WHEN has_sequence_privilege('pgjobs.jobs_id_seq', 'SELECT, USAGE')
                  THEN coalesce(pg_sequence_last_value('pgjobs.jobs_id_seq'), 0) END) AS last_id,
-    (SELECT to_jsonb(q) || jsonb_build_object('period', extract(epoch FROM q.period), 'aging', extract(epoch FROM q.aging))
+    (SELECT to_jsonb(q) || jsonb_build_object('period', extract(epoch FROM q.period),
+                                              'aging', extract(epoch FROM q.aging))
      FROM job JOIN pgjobs.queues AS q ON q.name = job.queue) AS queue,
 -- All workers, because one that does not serve this queue serves others.
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
@@ -43,7 +45,8 @@ SELECT
            CROSS JOIN LATERAL (
                SELECT live.id, live.started_at, live.status
                FROM pgjobs.jobs_live AS live
-               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint AND live.run_at <= now()
+               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint
+                 AND live.run_at <= now()
                ORDER BY live.run_at, live.id
                LIMIT least(%(cap)s, 1000)) AS j
            WHERE j.status = 'running') AS r) AS running,
@@ -52,11 +55,13 @@ SELECT
      FROM (SELECT live.status
            FROM waits
            CROSS JOIN generate_series(0, waits.priority) AS p
-           CROSS JOIN LATERAL (SELECT CASE WHEN p = waits.priority THEN waits.run_at ELSE 'infinity' END AS run_at) AS bound
+           CROSS JOIN LATERAL (SELECT CASE WHEN p = waits.priority THEN waits.run_at ELSE 'infinity' END AS run_at)
+               AS bound
            CROSS JOIN LATERAL (
                SELECT live.status
                FROM pgjobs.jobs_live AS live
-               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint AND live.run_at <= now()
+               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint
+                 AND live.run_at <= now()
                  AND (live.run_at, live.id) < (bound.run_at, waits.id)
                ORDER BY live.run_at, live.id
                LIMIT %(cap)s) AS live
@@ -88,10 +93,12 @@ SELECT
      WHERE waits.lane IS NOT NULL) AS turn,
     (SELECT jsonb_build_object('mine', count(*) FILTER (WHERE h.queue = waits.queue), 'all', count(h.queue),
                                'seconds', extract(epoch FROM max(h.finished_at) - min(h.finished_at)),
-                               'last', extract(epoch FROM now() - max(h.finished_at) FILTER (WHERE h.queue = waits.queue)))
+                               'last',
+                               extract(epoch FROM now() - max(h.finished_at) FILTER (WHERE h.queue = waits.queue)))
      FROM waits
      LEFT JOIN LATERAL (SELECT f.queue, f.finished_at FROM pgjobs.jobs_history AS f
-                         WHERE f.finished_at > now() - interval '60 s' AND f.finished_at <= now() LIMIT %(seen)s) AS h ON true
+                         WHERE f.finished_at > now() - interval '60 s' AND f.finished_at <= now() LIMIT %(seen)s)
+                           AS h ON true
     ) AS finished,
 -- Its limit: the one of this key, or the one of its pattern.
     (SELECT to_jsonb(l) || jsonb_build_object(

@@ -1,7 +1,8 @@
 -- One job that waits for its turn. Its lane holds its keys: tenant, limit key, sequence and breaker. It goes into its
 -- partition by name, where the status has a default: a role that may only enqueue cannot choose one.
 INSERT INTO pgjobs.jobs_waiting
-    (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
+    (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost,
+     on_failure, expires_at)
 SELECT d.run_at, {enqueue_values},
        CAST(%(summary)s AS text), CAST(%(signature)s AS bytea), CAST(%(payload)s AS bytea),
        CASE WHEN d.run_at > statement_timestamp() THEN 'later' END,

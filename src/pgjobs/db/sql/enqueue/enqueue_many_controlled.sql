@@ -1,6 +1,7 @@
 -- Many jobs of one callable that wait for their turns; lanes and costs are each job's own. See enqueue_controlled.sql.
 INSERT INTO pgjobs.jobs_waiting
-    (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at)
+    (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost,
+     on_failure, expires_at)
 SELECT d.run_at, {enqueue_values}, a.summary, a.signature, a.payload,
        CASE WHEN d.run_at > statement_timestamp() THEN 'later' END,
        a.lane, nullif(split_part(a.lane, chr(31), 2), ''), nullif(split_part(a.lane, chr(31), 3), ''),

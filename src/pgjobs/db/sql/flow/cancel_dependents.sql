@@ -13,7 +13,8 @@ WITH lost AS MATERIALIZED (
     RETURNING w.*,
               format('cancelled: job %%s, which it waited for, did not complete', reasons.needs_id) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    INSERT INTO pgjobs.jobs_history
+           ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
     FROM gone
 )

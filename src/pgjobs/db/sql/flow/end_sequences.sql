@@ -6,7 +6,8 @@ WITH gone AS (
     RETURNING w.*,
               format('cancelled: its sequence ended when job %%s failed', e.id) AS reason
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    INSERT INTO pgjobs.jobs_history
+           ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
     FROM gone
 )

@@ -5,7 +5,8 @@ WITH gone AS (
     WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status IN ('queued', 'waiting')
     RETURNING live.*
 ), kept AS (
-    INSERT INTO pgjobs.jobs_history ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
+    INSERT INTO pgjobs.jobs_history
+           ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, %(reason)s::text, 'cancelled', now()
     FROM gone
 )

@@ -2,15 +2,12 @@
 -- waits for and that wait for it. A lane begins with the tenant. If retention has dropped the row, the dead letter
 -- stands in.
 WITH found AS (
-    SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-           enqueued_at, started_at, finished_at, worker_id, error, meta, timeout, executor, signature, payload, errors,
-           expires_at, lane, limit_key, cost, sequence, on_failure, breaker, held
+    SELECT 1 AS place, {kept_columns}, {attempt_columns}, {flow_columns}, status, finished_at, error, errors,
+           expires_at, held
     FROM pgjobs.jobs
     WHERE id = %(id)s
     UNION ALL
-    SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
-           enqueued_at, started_at, finished_at, worker_id, error, meta, timeout, executor, signature, payload, errors,
-           expires_at, lane, limit_key, cost, sequence, on_failure, breaker, held
+    SELECT 2, {kept_columns}, {attempt_columns}, {flow_columns}, status, finished_at, error, errors, expires_at, held
     FROM pgjobs.dead_jobs
     WHERE id = %(id)s
 )

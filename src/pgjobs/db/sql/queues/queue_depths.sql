@@ -6,7 +6,8 @@
 -- lanes are read; those whose time has just come are not in their lanes yet.
 SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
        due.n + turns.n + woken.n AS due, later.n + sleeping.n AS later,
-       extract(epoch FROM now() - least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at))::float8 AS latency_seconds
+       extract(epoch FROM now() - least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at))::float8
+           AS latency_seconds
 FROM pgjobs.queue_names AS names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
 CROSS JOIN LATERAL (
@@ -14,7 +15,8 @@ CROSS JOIN LATERAL (
     FROM (SELECT FROM generate_series(0, 9) AS p
           CROSS JOIN LATERAL (
               SELECT FROM pgjobs.jobs_live AS live
-              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+                AND live.priority = p::smallint
                 AND live.run_at <= now()
               LIMIT %(cap)s + 1) AS j
           LIMIT %(cap)s + 1) AS capped
@@ -24,7 +26,8 @@ CROSS JOIN LATERAL (
     FROM (SELECT FROM generate_series(0, 9) AS p
           CROSS JOIN LATERAL (
               SELECT FROM pgjobs.jobs_live AS live
-              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+                AND live.priority = p::smallint
                 AND live.run_at > now()
               LIMIT %(cap)s + 1) AS j
           LIMIT %(cap)s + 1) AS capped

@@ -6,13 +6,11 @@ These give plain psycopg connections. Workers and commands use `pgjobs.db.connec
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
-from pgjobs.core.errors import ConfigurationError
+from pgjobs.db.choose_database import embedded_directory, no_database
 from pgjobs.db.connection import translated_errors
-from pgjobs.db.database import EMBEDDED_DIRECTORY
 from pgjobs.db.url import libpq_url, sqlalchemy_url
 
 if TYPE_CHECKING:
@@ -110,9 +108,6 @@ def _configured_url() -> str:
     if url := settings().database_url:
         return url
     try:
-        return (Path(EMBEDDED_DIRECTORY) / "url").read_text().strip()
+        return (embedded_directory() / "url").read_text().strip()
     except OSError:
-        raise ConfigurationError(
-            "No database is configured: set PGJOBS_DATABASE_URL or call pgjobs.configure(database_url=…), or start an "
-            f"embedded PostgreSQL in ./{EMBEDDED_DIRECTORY}/ with `pgjobs db start`."
-        ) from None
+        raise no_database("call pgjobs.configure(database_url=…)") from None

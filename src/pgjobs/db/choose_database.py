@@ -38,16 +38,15 @@ def database(url: str | None = None, *, embedded: bool = False) -> Iterator[str]
     from pgjobs.embedded import embedded_server, running_server
 
     if embedded:
+        from pgjobs.db.migrations import upgrade_if_needed
+
         with embedded_server(embedded_directory()) as server:
-            make_tables(server.url)
+            upgrade_if_needed(server.url)
             yield server.url
         return
     with running_server(embedded_directory()) as running:
         if running is None:
-            raise ConfigurationError(
-                "no database is configured: set PGJOBS_DATABASE_URL or give --database-url; or start an embedded "
-                f"PostgreSQL in ./{EMBEDDED_DIRECTORY}/ with `pgjobs db start`, or for one command with --embedded."
-            )
+            raise no_database("give --database-url", ", or for one command with --embedded")
         sys.stderr.write(f"Using the embedded PostgreSQL in ./{EMBEDDED_DIRECTORY}/.\n")
         yield running.url
 
@@ -57,11 +56,9 @@ def embedded_directory() -> Path:
     return Path.cwd() / EMBEDDED_DIRECTORY
 
 
-def make_tables(url: str) -> None:
-    """Create or upgrade the tables, if they need it."""
-    # Imported lazily: workers and most commands do not create tables.
-    from pgjobs.db import migrations
-    from pgjobs.db.revision import EXPECTED_REVISION
-
-    if migrations.current(url) != EXPECTED_REVISION:  # migrating imports alembic, which is slow
-        migrations.upgrade(url)
+def no_database(other_way: str, more: str = "") -> ConfigurationError:
+    """Return the error that says how to name a database: by the setting, by `other_way`, or by starting a server."""
+    return ConfigurationError(
+        f"no database is configured: set PGJOBS_DATABASE_URL or {other_way}, or start an embedded PostgreSQL in "
+        f"./{EMBEDDED_DIRECTORY}/ with `pgjobs db start`{more}."
+    )
