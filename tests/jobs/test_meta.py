@@ -169,6 +169,6 @@ def test_sql_enqueue_takes_meta(conn: psycopg.Connection, database_url: str) -> 
         conn.execute(f"SELECT {call}".encode())
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="meta is not an object"):
         conn.execute("SELECT pgjobs.enqueue('a:b', meta => '[1]')")
-    output = drain(database_url, "-q", "default:2")
+    output = drain(database_url, "-q", "default:1")
 
     assert {'told 0 {"a": 0}', 'told 1 {"a": 1}'} <= set(output.splitlines()), output
