@@ -128,5 +128,5 @@ def test_a_row_at_its_limits_stops_neither_a_claim_nor_an_acknowledgement(
     if not largest:  # by hand, while it runs
         conn.execute("UPDATE pgjobs.jobs SET attempt = 0, errors = '{}' WHERE id = %s", [job])
     claims = row_of(conn, job)["claims"]
-    values = {"ids": [job], "claims": [claims], "worker_id": worker, **parameters}
+    values = {"ids": [job], "claim_numbers": [claims], "worker_id": worker, **parameters}
     assert conn.execute(statement(name), values).rowcount == 1

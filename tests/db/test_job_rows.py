@@ -95,7 +95,7 @@ def test_job_that_ends_keeps_all_columns_but_the_named_ones(conn: Connection, na
     parameters, changes = ENDS[name]
     row = _put_running(conn, **({"dependents": None} if name == "complete" else {}))
     assert row.keys() == FULL.keys() | {"id", "status", "finished_at"}, "add the new column to FULL"
-    claim = {"ids": [row["id"]], "claims": [row["claims"]], "worker_id": row["worker_id"]}
+    claim = {"ids": [row["id"]], "claim_numbers": [row["claims"]], "worker_id": row["worker_id"]}
 
     conn.execute(statement(name), {**claim, **parameters})
 
@@ -161,7 +161,7 @@ def test_a_job_that_ends_or_comes_back_keeps_its_meta_and_its_keys(conn: Connect
     worker = put_worker(conn, {"mail": 1})
     row = _put_full(conn)
     conn.execute("UPDATE pgjobs.jobs SET worker_id = %s, cancel_reason = NULL", [worker])
-    claim = {"ids": [row["id"]], "claims": [row["claims"]], "worker_id": worker, "host": "h"}
+    claim = {"ids": [row["id"]], "claim_numbers": [row["claims"]], "worker_id": worker, "host": "h"}
     kept = ("meta", "limit_key", "sequence", "breaker", "lane", "signature")
     conn.execute(statement("fail"), {**claim, "errors": ["E"], "kinds": ["timeout"], "tracebacks": [None]})
     failed = row_of(conn, row["id"])

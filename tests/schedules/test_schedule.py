@@ -13,7 +13,7 @@ import pytest
 from pgjobs import EnqueueError, UsageError, configure, schedule
 from pgjobs.payload.encoder import encoder_for
 from pgjobs.payload.signing import signed_fields, verify
-from pgjobs.schedules.schedule import _declared, declared
+from pgjobs.schedules.schedule import _declared, declared_schedules
 from pgjobs.schedules.stored_call import StoredSchedule, columns_of
 from tests.schedules import tasks
 
@@ -39,7 +39,7 @@ def test_a_declaration_holds_the_job_that_is_enqueued() -> None:
         "Europe/Berlin",
     )
     assert (made.missed, made.overlap, made.task) == ("once", "allow", "tests.schedules.tasks:report")
-    (stored,) = declared()
+    (stored,) = declared_schedules()
     assert (stored.name, stored.cron, stored.columns.queue, stored.columns.max_attempts) == (
         made.name,
         made.cron,
@@ -53,7 +53,7 @@ def test_arguments_and_options_travel_with_it() -> None:
     made = schedule("* * * * *", tasks.sync.options(queue="slow", priority=9), args=(7,), name="sync all")
 
     assert (made.name, made.args, made.kwargs) == ("sync all", (7,), {})
-    (stored,) = declared()
+    (stored,) = declared_schedules()
     assert (stored.name, stored.columns.queue, stored.columns.priority, stored.summary) == (
         "sync all",
         "slow",
@@ -63,15 +63,15 @@ def test_arguments_and_options_travel_with_it() -> None:
     assert pickle.loads(stored.payload) == (tasks.sync, (7,), {})
     by_name = schedule("* * * * *", tasks.report, kwargs={"kind": "x", "copy": True})
     assert by_name.kwargs == {"kind": "x", "copy": True}
-    assert declared()[-1].payload == b'{"kind":"x","copy":true}'
+    assert declared_schedules()[-1].payload == b'{"kind":"x","copy":true}'
     schedule("* * * * *", partial(tasks.sync, 7))
-    assert pickle.loads(declared()[-1].payload)[0].args == (7,)
+    assert pickle.loads(declared_schedules()[-1].payload)[0].args == (7,)
 
 
 def test_it_comes_back_from_a_message_as_it_was() -> None:
     configure(signing_keys=(KEY,))
     schedule("* * * * *", tasks.sync, args=(7,))
-    (made,) = declared()
+    (made,) = declared_schedules()
 
     assert StoredSchedule.from_message(made.to_message()) == made
     assert made.signature is not None
@@ -80,15 +80,15 @@ def test_it_comes_back_from_a_message_as_it_was() -> None:
 
 def test_it_is_signed_with_the_key_of_when_it_is_written() -> None:
     schedule("* * * * *", tasks.tidy)
-    assert declared()[0].signature is None
+    assert declared_schedules()[0].signature is None
     configure(signing_keys=(KEY,))
 
-    assert declared()[0].signature is not None
+    assert declared_schedules()[0].signature is not None
 
 
 def test_the_columns_of_a_job_are_those_that_enqueue_would_have_used() -> None:
     schedule("* * * * *", tasks.sync.options(timeout=5), args=(7,))
-    (made,) = declared()
+    (made,) = declared_schedules()
     row = {"columns": loads(made.row_values()["columns"])}
 
     assert columns_of(row) == made.columns == encoder_for(tasks.sync.options(timeout=5)).columns
@@ -107,7 +107,7 @@ def test_the_setting_names_the_application_of_all_schedules() -> None:
 
 def test_a_module_that_is_loaded_again_may_declare_the_same() -> None:
     assert schedule("* * * * *", tasks.tidy) == schedule("* * * * *", tasks.tidy)
-    assert len(declared()) == 1
+    assert len(declared_schedules()) == 1
 
 
 def test_two_schedules_of_one_name_are_refused() -> None:
@@ -141,7 +141,7 @@ def test_values_that_cannot_be_used_are_refused_in_one_line(call: Any, says: str
         call()
 
     assert len(str(refused.value).splitlines()) == 1
-    assert declared() == []
+    assert declared_schedules() == []
 
 
 @pytest.mark.parametrize(
@@ -164,4 +164,4 @@ def test_calls_that_enqueue_would_refuse_are_refused(call: Any, says: str, monke
     with pytest.raises(EnqueueError, match=says):
         call()
 
-    assert declared() == []
+    assert declared_schedules() == []

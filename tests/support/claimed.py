@@ -8,7 +8,7 @@ from typing import Any
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
-def claimed_job(id: int = 1, claim: int = 1, **fields: Any) -> ClaimedJob:
+def claimed_job(id: int = 1, claim_number: int = 1, **fields: Any) -> ClaimedJob:
     """Make a plain job in its first attempt of five; `fields` replace others."""
     values: dict[str, Any] = {
         "queue": "default",
@@ -26,4 +26,4 @@ def claimed_job(id: int = 1, claim: int = 1, **fields: Any) -> ClaimedJob:
         "payload": b"",
         "meta": None,
     }
-    return ClaimedJob(id=id, claim=claim, **values | fields)
+    return ClaimedJob(id=id, claim_number=claim_number, **values | fields)

@@ -148,7 +148,7 @@ def schedule(
     )
 
 
-def declared() -> list[StoredSchedule]:
+def declared_schedules() -> list[StoredSchedule]:
     """Return what was declared in this process, signed with the key that it has now."""
     return [signed(made) for made in _declared.values()]
 

@@ -1,4 +1,7 @@
-"""A worker process: `python -m pgjobs.worker FD REQUESTS_FD BOARD_FD BOX_FD`. Its supervisor starts it."""
+"""A worker process, started by its supervisor.
+
+Usage: `python -m pgjobs.worker FD REQUESTS_FD SCOREBOARD_FD CRASH_REPORT_FD`.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ from pgjobs.worker.runtime.process_guard import remember
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 
-def main(fd: int, requests_fd: int, board_fd: int, box_fd: int) -> None:
-    """Take the configuration from the line, and work."""
-    for inherited in (fd, requests_fd, board_fd):
+def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) -> None:
+    """Take the configuration from the control channel, and work."""
+    for inherited in (fd, requests_fd, scoreboard_fd):
         os.set_inheritable(inherited, False)
-    write_crash_report_to(box_fd)
-    remember(fd, requests_fd, board_fd, box_fd)
+    write_crash_report_to(crash_report_fd)
+    remember(fd, requests_fd, scoreboard_fd, crash_report_fd)
     control = ControlChannel(socket.socket(fileno=fd))
     messages = control.receive(None)
-    while not messages and not control.ended:  # a long line comes in parts
+    while not messages and not control.ended:  # a long message comes in parts
         messages = control.receive(None)
     if not messages:
         return
-    first, *others = messages  # it may have been told to drain in the same breath
+    first, *others = messages  # a request to drain may have arrived together with it
     config = WorkerConfig.from_json(first["config"])
-    scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues), board_fd)
+    scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues), scoreboard_fd)
     requests = socket.socket(fileno=requests_fd)
     code = WorkerProcess(config, control, requests, scoreboard, others).run()
     with suppress(BaseException):  # a job may have closed it

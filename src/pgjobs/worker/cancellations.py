@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST
@@ -16,6 +16,7 @@ from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import CriticalThread
+from pgjobs.worker.runtime.job_claim import Claim
 
 MAX_MESSAGE_BYTES = 1 << 17  # bytes of a message
 
@@ -39,7 +40,7 @@ class Cancellations(CriticalThread):
     def work(self) -> None:
         """Wait for requests until the supervisor is gone."""
         while message := self._receive():
-            self._cancel([(job, claim, force) for job, claim, force in json.loads(message)])
+            self._cancel({Claim(job_id, number): force for job_id, number, force in json.loads(message)})
 
     def _receive(self) -> bytes:
         try:
@@ -47,17 +48,17 @@ class Cancellations(CriticalThread):
         except OSError:
             return b""
 
-    def _cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
-        asked = {(job, claim): force for job, claim, force in requests}
+    def _cancel(self, asked: dict[Claim, bool]) -> None:
         for local_queue in self._local_queues:
             for job in list(local_queue.inbox.jobs):
-                if (job.id, job.claim) in asked:
+                claim = job.key()
+                if claim in asked:
                     with suppress(ValueError, IndexError):  # it starts at this moment
                         local_queue.inbox.jobs.remove(job)
                         self._outbox.put((job, CANCELLED_ON_REQUEST, None))
-                        del asked[job.id, job.claim]
-        for (number, claim), force in asked.copy().items():
-            if any(executors.cancel(number, claim, force=force) for executors in self._local_queues.values()):
-                del asked[number, claim]
+                        del asked[claim]
+        for claim, force in asked.copy().items():
+            if any(executors.cancel(claim, force=force) for executors in self._local_queues.values()):
+                del asked[claim]
         if asked:
             self._loop.cancel(asked.keys())

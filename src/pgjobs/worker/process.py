@@ -91,11 +91,11 @@ class WorkerProcess:
                 self._control.send("unfit", error=one_line(f"cannot import {module}: {type(error).__name__}: {error}"))
                 return 1
         if config.imports:
-            from pgjobs.schedules.schedule import declared
+            from pgjobs.schedules.schedule import declared_schedules
 
-            self._control.send("schedules", schedules=[schedule.to_message() for schedule in declared()])
+            self._control.send("schedules", schedules=[schedule.to_message() for schedule in declared_schedules()])
         try:
-            worker_id = self._worker_id = self._link("register", stop=self).run(self._register)
+            worker_id = self._worker_id = self._server("register", stop=self).run(self._register)
         except Stopped:
             return 0
         self._control.send("registered", worker_id=worker_id)
@@ -120,15 +120,17 @@ class WorkerProcess:
     def _on_sigterm(self, *_: Any) -> None:
         self._asked_to_drain = True
 
-    def _register(self, link: ReconnectingConnection) -> int:
+    def _register(self, server: ReconnectingConnection) -> int:
         try:
-            connection = link.connection  # whether it is pooled is known once it is made
+            connection = server.connection  # whether it is pooled is known once it is made
             self._declared.write(connection)
-            return register(connection, self._config.queues, rescue_after=self._config.rescue_after, pooled=link.pooled)
+            return register(
+                connection, self._config.queues, rescue_after=self._config.rescue_after, pooled=server.pooled
+            )
         finally:
-            link.close()
+            server.close()
 
-    def _link(self, role: str, *, async_commit: bool = False, stop: Stop | None = None) -> ReconnectingConnection:
+    def _server(self, role: str, *, async_commit: bool = False, stop: Stop | None = None) -> ReconnectingConnection:
         name = application_name(self._worker_id, role)
         return ReconnectingConnection(
             name,
@@ -142,14 +144,14 @@ class WorkerProcess:
         names = [queue.name for queue in config.queues]
         host = socket.gethostname()
         self._breakers = BreakerRecorder(
-            lambda stop: self._link("breakers", async_commit=True, stop=stop),
+            lambda stop: self._server("breakers", async_commit=True, stop=stop),
             f"worker {worker_id} ({host}, {os.getpid()})",
             self._local_queues,
             self._outbox,
         )
         acknowledger = Acknowledger(
             self._outbox,
-            self._link("acknowledge", stop=self._hurry),
+            self._server("acknowledge", stop=self._hurry),
             worker_id,
             host,
             config.grace,
@@ -158,17 +160,19 @@ class WorkerProcess:
         )
         watchdog = Watchdog(self._on_stuck)
         self._loop = loop = EventLoopExecutor(self._outbox, watchdog, self._scoreboard)
-        hello = config.for_child()
+        child_config = config.for_child()
         producers, executors, first_slot = [], [], 0
         for queue in config.queues:
             local_queue = LocalQueue(queue.name, queue.concurrency, first_slot)
             first_slot += queue.concurrency
-            link = self._link(claim_role(queue.name), async_commit=True)
+            server = self._server(claim_role(queue.name), async_commit=True)
             producers.append(
-                Producer(local_queue, self._outbox, link, worker_id, self._stop_claiming, self._failed_over)
+                Producer(local_queue, self._outbox, server, worker_id, self._stop_claiming, self._failed_over)
             )
             executors.append(
-                ThreadExecutor(local_queue, self._outbox, loop, watchdog, self._scoreboard, lambda: ChildProcess(hello))
+                ThreadExecutor(
+                    local_queue, self._outbox, loop, watchdog, self._scoreboard, lambda: ChildProcess(child_config)
+                )
             )
             self._local_queues.append(local_queue)
         acknowledger.start()
@@ -191,7 +195,7 @@ class WorkerProcess:
             seen = what = f"blocked the event loop, so that job {job.id} could not be ended at its timeout"
         log.error("%s; this worker process finishes its other jobs and is then replaced", seen, extra=labels(guilty))
         error = f"JobTimeout: {what}; its worker was replaced"
-        self._control.send("stuck", id=guilty.id, claim=guilty.claim, error=error)
+        self._control.send("stuck", job_id=guilty.id, claim_number=guilty.claim_number, error=error)
         self._stuck.add(guilty)
 
     def _work(self, acknowledger: Acknowledger) -> None:
@@ -214,15 +218,15 @@ class WorkerProcess:
 
     def _declare(self) -> None:
         try:
-            self._link("limits", stop=self).run(self._write_declared)
+            self._server("limits", stop=self).run(self._write_declared)
         except Stopped:
             self._asked_to_drain = True
 
-    def _write_declared(self, link: ReconnectingConnection) -> None:
+    def _write_declared(self, server: ReconnectingConnection) -> None:
         try:
-            self._declared.write(link.connection)
+            self._declared.write(server.connection)
         finally:
-            link.close()
+            server.close()
 
     def _has_failed_over(self) -> bool:
         if not self._failed_over.is_set():
@@ -242,8 +246,8 @@ class WorkerProcess:
             self._control.send("progress", settled=self._told)
 
     def _nothing_is_due(self) -> bool:
-        last_end = max(local_queue.ends.last_end for local_queue in self._local_queues)
-        behind = [local_queue for local_queue in self._local_queues if local_queue.claims.empty_since <= last_end]
+        last_end = max(local_queue.end_stats.last_end for local_queue in self._local_queues)
+        behind = [local_queue for local_queue in self._local_queues if local_queue.claim_stats.empty_since <= last_end]
         for local_queue in behind:
             local_queue.signals.send(Rescan())  # look now, and not when the doorbell has to be armed again
         return not behind

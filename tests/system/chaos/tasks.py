@@ -32,7 +32,7 @@ def write(kind: str) -> None:
     """Write a line, as one piece: it is far below what the system may tear apart."""
     row = claimed()
     # CLOCK_MONOTONIC by its number: libfaketime, where a scenario turns a worker's clock, leaves that alone.
-    line = f"{kind} {row.id} {row.attempt} {row.claim} {os.getpid()} {time.monotonic():.6f}\n"
+    line = f"{kind} {row.id} {row.attempt} {row.claim_number} {os.getpid()} {time.monotonic():.6f}\n"
     file = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(file, line.encode())
@@ -92,7 +92,7 @@ def always_fails(number: int) -> None:
 @job
 def snoozes_first(seconds: float) -> None:
     write("start")
-    if claimed().claim == 1:
+    if claimed().claim_number == 1:
         write("snooze")
         raise Snooze(seconds)
     write("ok")

@@ -13,8 +13,9 @@ from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import register
-from pgjobs.worker.runtime.settle import Claim, array, complete, settle
+from pgjobs.worker.runtime.settle import array, complete, settle
 from tests.support import tasks
 from tests.support.rows import row_of
 
@@ -23,14 +24,14 @@ def settled(outcome: Outcome) -> Any:
     """Return what writes this outcome, and tells of what it did not match."""
 
     def answer(cursor: psycopg.Cursor[Any], worker: int, claim: Claim) -> list[int]:
-        return [stale.id for stale in settle(cursor, worker, "here", [(claim, outcome)])]
+        return [stale.job_id for stale in settle(cursor, worker, "here", [(claim, outcome)])]
 
     return answer
 
 
 def completed(*, keep: bool) -> Any:
     def answer(cursor: psycopg.Cursor[Any], worker: int, claim: Claim) -> list[int]:
-        return complete(cursor, worker, [claim.id], [claim.number], keep=keep)
+        return complete(cursor, worker, [claim.job_id], [claim.claim_number], keep=keep)
 
     return answer
 
@@ -101,9 +102,9 @@ def test_a_claim_does_not_wait_for_another_one(database_url: str, conn: psycopg.
     jobs = {handle.id for handle in enqueue_many(conn, tasks.nothing, [()] * 4)}
     one, two = register(conn, [QueueSlots("default")]), register(conn, [QueueSlots("default")])
     with psycopg.connect(database_url) as first, psycopg.connect(database_url, autocommit=True) as second:
-        taken = {held.id for held in claim(first, one, 2)}
+        taken = {held.job_id for held in claim(first, one, 2)}
         second.execute("SET lock_timeout = '1s'")
-        others = {held.id for held in claim(second, two, 4)}
+        others = {held.job_id for held in claim(second, two, 4)}
         assert (len(taken), others) == (2, jobs - taken)
 
 

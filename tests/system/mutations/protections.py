@@ -189,7 +189,7 @@ PROTECTIONS = (
     Protection(
         "what a claim took whose answer was lost is handed back",
         "src/pgjobs/worker/claim/producer.py",
-        "lost = [Claim(*row) for row in rows if tuple(row) not in known]",
+        "lost = [claim for claim in map(Claim._make, rows) if claim not in known]",
         "lost: list[Claim] = []",
         ("tests/worker/supervisor/test_outages.py", "-k", "handed_back"),
     ),
@@ -247,8 +247,8 @@ PROTECTIONS = (
     Protection(
         "a worker with a key refuses what is not signed",
         "src/pgjobs/worker/executors/invoke.py",
-        "    if now.signing_keys:\n",
-        "    if now.signing_keys and job.signature:\n",
+        "    if current_settings.signing_keys:\n",
+        "    if current_settings.signing_keys and job.signature:\n",
         ("tests/worker/executors/test_signatures.py",),
     ),
     # -- Rights ------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def tables(server: Server, state: str) -> Iterator[Tables]:
 def _jobs(conn: psycopg.Connection, worker_id: int) -> dict[str, Any]:
     rows = conn.execute("SELECT id FROM pgjobs.jobs_live WHERE status = 'running' ORDER BY id LIMIT %s", [BATCH])
     ids = [row[0] for row in rows] or list(range(BATCH))
-    return {"ids": ids, "claims": [1] * BATCH, "worker_id": worker_id, "worker_ids": [worker_id]}
+    return {"ids": ids, "claim_numbers": [1] * BATCH, "worker_id": worker_id, "worker_ids": [worker_id]}
 
 
 def _places(conn: psycopg.Connection, worker_id: int) -> dict[str, Any]:

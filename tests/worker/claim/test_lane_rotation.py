@@ -55,7 +55,7 @@ def test_the_lane_that_had_its_turn_last_is_where_the_circle_ended(lanes: str, b
 
 def test_a_pass_begins_behind_the_lane_that_had_the_last_turn_and_comes_back_to_it() -> None:
     turns = LaneRotation()
-    turns.record_pass([(5, "m"), (5, "k")], demand=2, began=0.0, now=0.1)
+    turns.record_claim([(5, "m"), (5, "k")], demand=2, began=0.0, now=0.1)
     look = turns.start(2, worst=9, clock=NOW)
     ranges = [lane_range[:3] for lane_range in look.ranges if lane_range.priority == 5]
     assert ranges == [(5, behind("m"), LAST), (5, FIRST, "m")]
@@ -68,13 +68,13 @@ def test_a_walk_that_ended_before_its_time_continues_there_after_a_look_at_what_
     turns = LaneRotation()
     turns.record_check(100.0, waiting=True)
     first = turns.start(1, worst=1, clock=NOW)
-    turns.record_pass([], demand=1, began=100.0, now=100.01, ended_at=(1, "k"))
+    turns.record_claim([], demand=1, began=100.0, now=100.01, ended_at=(1, "k"))
     assert turns.seconds_left(100.01) == pytest.approx(0.09)  # sooner than after all was seen
     assert turns.empty_since == 0.0
     turns.wake_now([(1, "a")])
     second = turns.start(1, worst=1, clock=NOW)
     assert [lane_range[:3] for lane_range in second.ranges] == [(1, "a", "a"), (0, behind("k"), LAST), (1, FIRST, LAST)]
-    turns.record_pass([(1, "a")], demand=1, began=100.0, now=100.01, ended_at=None)
+    turns.record_claim([(1, "a")], demand=1, began=100.0, now=100.01, ended_at=None)
     assert turns.start(1, worst=1, clock=NOW).ranges == first.ranges  # it was out of turn, and moved nothing
 
 
@@ -95,11 +95,11 @@ def test_a_pass_in_vain_is_followed_by_a_rest_in_proportion_and_one_that_gave_tu
     turns = LaneRotation()
     turns.record_check(100.0, waiting=True)
     assert turns.is_due(100.0)
-    turns.record_pass([], demand=5, began=100.0, now=100.01)
+    turns.record_claim([], demand=5, began=100.0, now=100.01)
     assert turns.seconds_left(100.01) == pytest.approx(0.2)
     turns.wake_now()
     assert turns.is_due(100.01)
-    turns.record_pass([(0, "a")], demand=5, began=100.0, now=100.01)
+    turns.record_claim([(0, "a")], demand=5, began=100.0, now=100.01)
     assert turns.is_due(100.01)
 
 

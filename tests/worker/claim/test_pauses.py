@@ -15,7 +15,8 @@ from pgjobs import enqueue, enqueue_many
 from pgjobs.admin import pause_everything, pause_task, resume_everything, resume_task, wait_until_idle
 from pgjobs.db.parked import requeue_parked
 from pgjobs.jobs.outcome import Parked
-from pgjobs.worker.runtime.settle import Claim, settle
+from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.settle import settle
 from tests.support import tasks_cancel as tasks
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work

@@ -17,8 +17,9 @@ from pgjobs.jobs.outcome import RELEASED, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.local.demand import INBOX_BYTES, prefetch
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import application_name, register, terminate_backends
-from pgjobs.worker.runtime.settle import Claim, array, settle
+from pgjobs.worker.runtime.settle import array, settle
 from tests.support import tasks, tasks_holdups
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_done, wait_for, work

@@ -12,20 +12,21 @@ import pytest
 from pgjobs.jobs.outcome import JobCancelled
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.runtime.job_claim import Claim
 from tests.support.claimed import claimed_job
 
 
 def test_a_job_is_known_by_its_id_and_its_claim() -> None:
     interrupt = ThreadInterrupt()
-    interrupt.job = here = claimed_job(1, claim=2)
+    interrupt.job = here = claimed_job(1, claim_number=2)
     assert not here.cancelled
-    assert not interrupt.cancel(1, 1, force=True)
-    assert not interrupt.cancel(2, 2, force=True)
+    assert not interrupt.cancel(Claim(1, 1), force=True)
+    assert not interrupt.cancel(Claim(2, 2), force=True)
     assert not here.cancelled
-    assert interrupt.cancel(1, 2, force=False)
+    assert interrupt.cancel(Claim(1, 2), force=False)
     assert here.cancelled
     interrupt.leave()
-    assert not interrupt.cancel(1, 2, force=False)
+    assert not interrupt.cancel(Claim(1, 2), force=False)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_what_was_raised_and_has_not_arrived_is_taken_back_at_the_end() -> None:
     while thread.is_alive():
         if current[0] is not None:
             interrupt, here = current[0]
-            asked += interrupt.cancel(here.id, here.claim, force=True)
+            asked += interrupt.cancel(here.key(), force=True)
     assert raised == []
     assert asked
 
@@ -88,7 +89,7 @@ def test_who_comes_too_late_raises_in_no_other_job() -> None:
         def job(self, job: ClaimedJob | None) -> None: ...
 
     interrupt = Late()
-    assert interrupt.cancel(1, 1, force=True)
+    assert interrupt.cancel(Claim(1, 1), force=True)
     for _ in range(50):
         time.sleep(0.001)  # JobCancelled would arrive here, in this thread
     interrupt.leave()

@@ -60,7 +60,7 @@ def test_a_claim_that_is_repeated_after_the_job_ended_runs(queue: LocalQueue) ->
 
 
 def test_a_job_claimed_again_stays_when_its_first_claim_ends(queue: LocalQueue) -> None:
-    first, second = claimed_job(1), claimed_job(1, claim=2)
+    first, second = claimed_job(1), claimed_job(1, claim_number=2)
     queue.record_claimed([first])
     assert queue.record_claimed([second]) == [second]
     queue.record_ended([first], 1, 0.1)
@@ -74,7 +74,7 @@ def test_a_producer_is_woken_only_when_it_waits_for_demand(queue: LocalQueue) ->
     assert queue.demand() == 0
     queue.record_ended([first], 0, 0.0)
     assert not is_woken(queue)
-    queue.claims.waiting_for_demand = True
+    queue.claim_stats.waiting_for_demand = True
     queue.record_ended([second], 0, 0.0)
     assert is_woken(queue)
     queue.signals.clear()
@@ -84,7 +84,7 @@ def test_a_producer_is_woken_only_when_it_waits_for_demand(queue: LocalQueue) ->
 def test_after_a_standstill_jobs_count_as_slow_until_enough_of_them_ran(queue: LocalQueue) -> None:
     queue.record_ended([], 100, 0.1)
     assert queue.mean_seconds == pytest.approx(0.001)
-    queue.claims.slow_until = queue.ends.ran + 20
+    queue.claim_stats.slow_until = queue.end_stats.ran + 20
     assert queue.mean_seconds == pytest.approx(1.0)
     queue.record_ended([], 20, 0.02)
     assert queue.mean_seconds == pytest.approx(0.001)
@@ -101,7 +101,7 @@ def test_events_arrive_in_their_order_and_wake_the_producer(queue: LocalQueue) -
 
 def test_the_head_of_the_inbox_changes_when_a_job_starts(queue: LocalQueue) -> None:
     assert queue.inbox.head() is None
-    queue.inbox.put([claimed_job(1), claimed_job(2, claim=3)])
+    queue.inbox.put([claimed_job(1), claimed_job(2, claim_number=3)])
     assert queue.inbox.head() == (1, 1)
     queue.inbox.jobs.popleft()
     assert queue.inbox.head() == (2, 3)

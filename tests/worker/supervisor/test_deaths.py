@@ -6,7 +6,7 @@ import pytest
 
 from pgjobs.jobs.outcome import RELEASED, ErrorKind, Failed, Retried
 from pgjobs.jobs.retry import since_replay
-from pgjobs.worker.runtime.settle import Claim
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.supervisor.rescue import WorkerExit, outcome_for
 from pgjobs.worker.supervisor.supervisor import MAX_PAUSE, restart_pause
 

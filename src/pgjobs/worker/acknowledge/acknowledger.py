@@ -29,7 +29,7 @@ from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
-from pgjobs.worker.runtime.settle import Claim, Settlement, complete, settle
+from pgjobs.worker.runtime.settle import Settlement, complete, settle
 
 log = logging.getLogger("pgjobs.job")
 MAX_FLUSH = 1_000  # jobs
@@ -49,12 +49,13 @@ class _Tally:
 class _Flush:
     """A batch of ended jobs, sorted."""
 
-    __slots__ = ("batch", "completed", "controlled", "others", "released", "tallies")
+    __slots__ = ("batch", "completed", "controlled", "forgotten", "others", "released", "tallies")
 
     def __init__(self, batch: list[Ended]) -> None:
         self.batch = batch
         self.completed: list[ClaimedJob] = []  # plain jobs
         self.controlled: list[ClaimedJob] = []  # completed, and had to wait for their turn
+        self.forgotten: list[ClaimedJob] = []  # completed, plain or not, in a queue without history
         self.others: list[Ended] = []  # all other outcomes
         self.released = False  # other jobs waited for one of these
         self.tallies: dict[LocalQueue, _Tally] = {}
@@ -66,7 +67,7 @@ class Acknowledger(CriticalThread):
     def __init__(
         self,
         outbox: Outbox,
-        link: ReconnectingConnection,
+        server: ReconnectingConnection,
         worker_id: int,
         host: str,
         grace: float,
@@ -75,7 +76,7 @@ class Acknowledger(CriticalThread):
     ) -> None:
         super().__init__(name="pgjobs-acknowledger", daemon=True)
         self._outbox = outbox
-        self._link = link
+        self._server = server
         self._worker_id = worker_id
         self._host = host
         self._grace = grace
@@ -110,7 +111,7 @@ class Acknowledger(CriticalThread):
                 break
             if last:
                 break
-        self._link.close()
+        self._server.close()
 
     def stop(self) -> None:
         """Flush what is in the outbox, and end."""
@@ -118,6 +119,8 @@ class Acknowledger(CriticalThread):
 
     def _flush(self, batch: list[Ended]) -> None:
         """Acknowledge a batch: sort it, count it, write it, and tell the producers."""
+        if time.monotonic() >= self._next_check:
+            self._server.run(self._check_history, patience=self._grace)
         flush = self._sort(batch)
         self._count(flush)
         self._write(flush)
@@ -131,7 +134,7 @@ class Acknowledger(CriticalThread):
     def _sort(self, batch: list[Ended]) -> _Flush:
         """Sort ended jobs by the statement that writes them, and tally them by queue."""
         flush = _Flush(batch)
-        completed, controlled, others = flush.completed, flush.controlled, flush.others
+        others = flush.others
         here: LocalQueue | None = None
         for ended in batch:
             job, outcome, seconds = ended
@@ -139,6 +142,9 @@ class Acknowledger(CriticalThread):
                 here = job.local_queue
                 tally = flush.tallies.setdefault(here, _Tally())
                 add_job, add_seconds = tally.jobs.append, tally.seconds.append
+                completed, controlled = flush.completed, flush.controlled
+                if here.name in self._without_history:
+                    completed = controlled = flush.forgotten
             add_job(job)
             if seconds is not None:
                 add_seconds(seconds)
@@ -162,22 +168,14 @@ class Acknowledger(CriticalThread):
 
     def _write(self, flush: _Flush) -> None:
         """Write the outcomes, one statement for each kind."""
-        completed, controlled = flush.completed, flush.controlled
-        if completed or controlled:
-            if time.monotonic() >= self._next_check:
-                self._link.run(self._check_history, patience=self._grace)
-            if self._without_history:
-                forgotten = [job for job in (*completed, *controlled) if job.queue in self._without_history]
-                if forgotten:
-                    flush.released |= self._complete(forgotten, keep=False)
-                completed = [job for job in completed if job.queue not in self._without_history]
-                controlled = [job for job in controlled if job.queue not in self._without_history]
-        if completed:
-            flush.released |= self._complete(completed)
-        if controlled:
-            flush.released |= self._complete(controlled, controlled=True)
+        if flush.forgotten:
+            flush.released |= self._complete(flush.forgotten, keep=False)
+        if flush.completed:
+            flush.released |= self._complete(flush.completed)
+        if flush.controlled:
+            flush.released |= self._complete(flush.controlled, controlled=True)
         if flush.others:
-            self._settle([(Claim(job.id, job.claim), outcome) for job, outcome, _ in flush.others])
+            self._settle([(job.key(), outcome) for job, outcome, _ in flush.others])
             for ended in flush.others:
                 _report(ended)
 
@@ -185,10 +183,10 @@ class Acknowledger(CriticalThread):
         """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
         now = time.monotonic()
         for local_queue in flush.tallies:
-            has_flow_control = local_queue.claims.has_flow_control
+            has_flow_control = local_queue.claim_stats.has_flow_control
             if flush.others or flush.released or has_flow_control:
                 # A claim that found nothing before has not seen what may be due again, or may have its turn now.
-                local_queue.ends.last_end = now
+                local_queue.end_stats.last_end = now
             local_queue.record_acknowledged()
             if has_flow_control:
                 local_queue.signals.send(
@@ -204,35 +202,35 @@ class Acknowledger(CriticalThread):
         for local_queue in later:
             local_queue.signals.send(LookAhead())
 
-    def _check_history(self, link: ReconnectingConnection) -> None:
-        rows = link.connection.execute(statement("queues_without_history"), {"queues": self._queues}).fetchall()
+    def _check_history(self, server: ReconnectingConnection) -> None:
+        rows = server.connection.execute(statement("queues_without_history"), {"queues": self._queues}).fetchall()
         self._without_history = frozenset(row[0] for row in rows)
         self._next_check = time.monotonic() + CHECK_EVERY
 
     def _complete(self, jobs: list[ClaimedJob], *, keep: bool = True, controlled: bool = False) -> bool:
         """Write that these jobs completed; return True if other jobs waited for one of them."""
         awaited: set[int] = set()
-        ids, claims = [job.id for job in jobs], [job.claim for job in jobs]
+        ids, claim_numbers = [job.id for job in jobs], [job.claim_number for job in jobs]
 
-        def write(link: ReconnectingConnection) -> None:
-            with link.hot_cursor() as cursor:
+        def write(server: ReconnectingConnection) -> None:
+            with server.hot_cursor() as cursor:
                 stale = complete(
-                    cursor, self._worker_id, ids, claims, keep=keep, controlled=controlled, awaited=awaited
+                    cursor, self._worker_id, ids, claim_numbers, keep=keep, controlled=controlled, awaited=awaited
                 )
-            self._drop(stale)
+            self._warn_stale(stale)
 
-        self._link.run(write, patience=self._grace)
+        self._server.run(write, patience=self._grace)
         return bool(awaited)
 
     def _settle(self, settlements: list[Settlement]) -> None:
-        def write(link: ReconnectingConnection) -> None:
-            with link.hot_cursor() as cursor:
+        def write(server: ReconnectingConnection) -> None:
+            with server.hot_cursor() as cursor:
                 stale = settle(cursor, self._worker_id, self._host, settlements)
-            self._drop([claim.id for claim in stale])
+            self._warn_stale([claim.job_id for claim in stale])
 
-        self._link.run(write, patience=self._grace)
+        self._server.run(write, patience=self._grace)
 
-    def _drop(self, ids: list[int]) -> None:
+    def _warn_stale(self, ids: list[int]) -> None:
         if ids:
             log.warning(
                 "acknowledgements dropped: %d; these jobs no longer belong to this worker, and run again: %s",

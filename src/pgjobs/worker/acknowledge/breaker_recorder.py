@@ -34,18 +34,18 @@ SHUTDOWN_PATIENCE = 5.0  # seconds that the last batch may take, when the worker
 class BreakerRecorder:
     """Records how jobs with breakers ended, and hands claimed jobs back when their breaker opens.
 
-    `who`: the name of this worker in the breaker's row. `local_queues`: where claimed jobs wait. `link` makes the
+    `who`: the name of this worker in the breaker's row. `local_queues`: where claimed jobs wait. `connect` makes the
     connection, with the given stop, when the first job with a breaker has ended.
     """
 
     def __init__(
         self,
-        link: Callable[[threading.Event], ReconnectingConnection],
+        connect: Callable[[threading.Event], ReconnectingConnection],
         who: str,
         local_queues: Iterable[LocalQueue],
         outbox: Outbox,
     ) -> None:
-        self._make_link = link
+        self._connect = connect
         self._who = who
         self._local_queues = local_queues
         self._outbox = outbox
@@ -91,11 +91,11 @@ class BreakerRecorder:
 
     def _run(self) -> None:
         """Work until stopped. No error ends the thread: jobs run without breakers, too."""
-        link = self._make_link(self._stopping)
+        server = self._connect(self._stopping)
         try:
             while True:
                 try:
-                    self._work(link)
+                    self._work(server)
                     return
                 except Stopped:
                     return
@@ -105,12 +105,12 @@ class BreakerRecorder:
                     if self._stopping.wait(1.0):
                         return
         finally:
-            link.close()
+            server.close()
 
-    def _work(self, link: ReconnectingConnection) -> None:
+    def _work(self, server: ReconnectingConnection) -> None:
         while True:
             last = self._stopping.is_set()
-            link.run(self._flush)
+            server.run(self._flush)
             if last:
                 return
             self._stopping.wait(EVERY)
@@ -126,22 +126,22 @@ class BreakerRecorder:
             if job.breaker is not None
         }
 
-    def _flush(self, link: ReconnectingConnection) -> None:
+    def _flush(self, server: ReconnectingConnection) -> None:
         """Write new settings and recorded calls, and hand back the claimed jobs of open breakers."""
         for breaker in declared_breakers().values():
             if self._written.get(breaker.name) != breaker:
-                self._declare(link, breaker)
+                self._declare(server, breaker)
         self._gather()
         for name in list(self._pending):
-            self._record_calls(link, name, self._pending[name])
+            self._record_calls(server, name, self._pending[name])
             del self._pending[name]
         if claimed := self._claimed():
-            with link.hot_cursor() as cursor:
+            with server.hot_cursor() as cursor:
                 rows = cursor.execute(statement("open_breakers"), {"names": sorted(claimed)}).fetchall()
             self._hand_back({row[0] for row in rows})
 
-    def _declare(self, link: ReconnectingConnection, breaker: Breaker) -> None:
-        with link.hot_cursor() as cursor:
+    def _declare(self, server: ReconnectingConnection, breaker: Breaker) -> None:
+        with server.hot_cursor() as cursor:
             declare_breaker(cursor, breaker)
         self._written[breaker.name] = breaker
         if different := contradictions().get(breaker.name):
@@ -159,8 +159,8 @@ class BreakerRecorder:
             pending[name].append((began, succeeded))
         self._pending = dict(pending)
 
-    def _record_calls(self, link: ReconnectingConnection, name: str, noted: list[tuple[float, bool]]) -> None:
-        with link.hot_cursor() as cursor, cursor.connection.transaction():
+    def _record_calls(self, server: ReconnectingConnection, name: str, noted: list[tuple[float, bool]]) -> None:
+        with server.hot_cursor() as cursor, cursor.connection.transaction():
             here = time.monotonic()
             before, breaker, now = lock_breaker(cursor, name, declared_breakers().get(name))
             calls = [Call(now - (here - began), succeeded) for began, succeeded in noted]
@@ -178,7 +178,7 @@ class BreakerRecorder:
 
     def _hand_back(self, names: set[str]) -> None:
         for local_queue in self._local_queues if names else ():
-            for job in local_queue.inbox.take_of(names):
+            for job in local_queue.inbox.take_with_breakers(names):
                 self._outbox.put((job, RELEASED, None))
 
 

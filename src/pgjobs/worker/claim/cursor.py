@@ -8,7 +8,7 @@ shortcut, not a truth: rows that commit late, are released or are rescued are be
   entries alive it is not, and then they go back slice by slice, each about as long as `SLICE`, with every second one
   for what is recent, so that no claim waits for them. They never take more than 5 % of the time.
 
-A *pass* is a row of sweeps that has looked at everything.
+A *full scan* is a series of sweeps that together have looked at everything.
 
 Where the queue has an *aging*, what a claim looks at is cut into ranges (see `aging`); all else is the same.
 """
@@ -28,7 +28,7 @@ PRIORITIES = list(range(10))
 NEAR = timedelta(seconds=0.1)
 SLICE = 0.002  # seconds that a sweep should take at most, beside what any claim takes
 SLOW_SWEEP = 0.05  # seconds: no look at everything takes that by chance
-MIN_SHARE = 64  # a slice is at least this part of what was seen, so that every pass comes to its end
+MIN_SHARE = 64  # a slice is at least this part of what was seen, so that every full scan comes to its end
 MIN_RECENT = 2.0  # seconds that every sweep looks back: late commits are hardly ever later
 FIRST_WIDTH = 64.0  # seconds of run_at in a slice, when slices become necessary
 MAX_WIDTH = 1e6  # seconds; slices that might be wider have no end
@@ -58,44 +58,44 @@ class ClaimCursor:
     def __init__(self) -> None:
         self.places: list[Place] = [BEGINNING] * len(PRIORITIES)
         self.next_sweep = 0.0  # when the next one may be
-        self.empty_since = 0.0  # when the last pass began, if nothing has been found since; else 0
+        self.empty_since = 0.0  # when the last full scan began, if nothing has been found since; else 0
         self.sweeping = False  # whether the last claim was a sweep
-        self.rested = False  # whether it was the end of a pass that found nothing
+        self.rested = False  # whether it was the end of a full scan that found nothing
         self.aging: timedelta | None = None  # of the queue, as far as is known; may be changed between two claims
         self._cycle = 0  # claims with aging
         self._aged: tuple[list[Range], Order] | None = None  # what the last claim looked at, with aging
         # Seconds before the places: a sweep looks as far back as `_recent`, or from `_seen` to `_seen + _width`.
         self._recent = math.inf
         self._width = math.inf
-        self._seen = 0.0  # by this pass; 0: a new one begins
+        self._seen = 0.0  # by this full scan; 0: a new one begins
         self._deep = False  # whether the last sweep was one of the second kind
         self._usual = 0.0  # seconds that any claim takes, of late
         self._slow = 0  # full sweeps in a row that took too long
-        self._pass_began = 0.0
-        self._found = False  # something, since this pass began
+        self._full_scan_began = 0.0
+        self._found = False  # something, since this full scan began
 
     def start(self, now: float, clock: datetime) -> ScanRange:
         """Return what the next claim looks at."""
-        look = self._look(now, clock)
+        scan = self._scan_range(now, clock)
         if self.aging is None:
             self._aged = None
-            return look
+            return scan
         self._cycle += 1
-        found = ranges(clock, self.aging, starts=look.places, untils=look.untils, turn=self._cycle)
+        found = ranges(clock, self.aging, starts=scan.places, untils=scan.untils, turn=self._cycle)
         order = Order(found)
         self._aged = found, order
         return ScanRange(
             [each.start for each in found], [each.until for each in found], [each[0] for each in found], order
         )
 
-    def _look(self, now: float, clock: datetime) -> ScanRange:
+    def _scan_range(self, now: float, clock: datetime) -> ScanRange:
         self.sweeping, self.rested = now >= self.next_sweep, False
         near = (clock - NEAR, 0)
         starts = [min(place, near) for place in self.places]
         if not self.sweeping:
             return ScanRange(starts, _TO_THE_END)
         if not self._seen:
-            self._pass_began, self._found = now, False
+            self._full_scan_began, self._found = now, False
         self._deep = bool(self._seen) and not self._deep
         if not self._deep:
             return ScanRange([_before(place, self._recent) for place in starts], _TO_THE_END)
@@ -155,7 +155,7 @@ class ClaimCursor:
         if self._seen == math.inf:
             self._seen, self._deep = 0.0, False
             if not self._found:
-                self.empty_since, self.rested = self._pass_began, True
+                self.empty_since, self.rested = self._full_scan_began, True
 
 
 def _before(place: Place, seconds: float) -> Place:

@@ -42,9 +42,9 @@ class Intake:
 
     def record(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Count claimed jobs, and return those that do not run here already."""
-        claims = self._local_queue.claims
-        claims.record_sizes(len(jobs), sum([len(job.payload) for job in jobs]))
-        claims.stalled = False
+        claim_stats = self._local_queue.claim_stats
+        claim_stats.record_sizes(len(jobs), sum([len(job.payload) for job in jobs]))
+        claim_stats.stalled = False
         return self._local_queue.record_claimed(jobs)
 
     def put(self, jobs: list[ClaimedJob]) -> None:

@@ -1,8 +1,8 @@
 """Which lanes may start jobs next, and when to look: pure decisions.
 
-Jobs with a limit, a sequence, a tenant or a breaker wait in lanes, and lanes take turns. A *pass* claims as many jobs
-as are wanted. It goes through the lanes in their order, starts after the lane that had the last turn, and takes up to
-`quantum` jobs from each.
+Jobs with a limit, a sequence, a tenant or a breaker wait in lanes, and lanes take turns. A claim of
+them goes through the lanes in their order, starts after the lane that had the last turn, and takes up to `quantum` jobs
+from each, until it has as many as are wanted.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
 FIRST = ""  # before all lanes
 LAST = "\U0010ffff"  # behind all lanes
 CHECK_EVERY = 1.0  # seconds between two looks at whether anything waits
-MIN_PASS_PAUSE = 0.005  # seconds until the next pass after one that gave nothing
-MAX_PASS_PAUSE = 0.5
-PASS_SHARE = 20  # the next pass after one in vain is no sooner than this many times what that one took
+MIN_CLAIM_PAUSE = 0.005  # seconds until the next claim after one that found nothing
+MAX_CLAIM_PAUSE = 0.5
+CLAIM_SHARE = 20  # the next claim after one in vain is no sooner than this many times what that one took
 WALK_SHARE = 9  # the same, where a walk through all lanes continues
-MIN_LANES = 500  # that one pass looks at, at most; more where more jobs are asked for
+MIN_LANES = 500  # that one claim looks at, at most; more where more jobs are asked for
 MAX_FREED = 200  # lanes that are checked before a walk continues
 IDLE_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 
@@ -35,8 +35,8 @@ class LaneRange(NamedTuple):
     due: datetime
 
 
-class Pass(NamedTuple):
-    """What a pass looks at: ranges in their order, `quantum` jobs of each lane, and at most `most` lanes."""
+class LanePlan(NamedTuple):
+    """What a claim looks at: ranges in their order, `quantum` jobs of each lane, and at most `most` lanes."""
 
     ranges: list[LaneRange]
     quantum: int
@@ -49,18 +49,18 @@ class LaneRotation:
     def __init__(self) -> None:
         self.next_check = 0.0
         self._waiting_since = -math.inf  # when something was last seen to wait
-        self._next_pass = 0.0
+        self._next_claim = 0.0
         self.aging: timedelta | None = None  # of the queue
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
         self._left: list[LaneRange] = []  # of a walk that ended before its time
         self._freed: dict[tuple[int, str], None] = {}  # lanes where something has ended
-        self._looks: list[LaneRange] = []  # what the pass that is under way looks at
+        self._planned: list[LaneRange] = []  # what the claim that is under way looks at
         self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it checks before it continues
         self._quantum = 1 << 20  # as long as there may be but one lane
-        self.empty_since = 0.0  # when the last look or pass that found nothing to be started began; 0: it found some
+        self.empty_since = 0.0  # when the last check or claim that found nothing to be started began; 0: it found some
 
     def record_check(self, now: float, waiting: bool) -> None:
-        """Remember a look at whether anything waits for a turn, or will."""
+        """Remember a check of whether anything waits for a turn, or will."""
         self.next_check = now + CHECK_EVERY
         if waiting:
             self._waiting_since = now
@@ -72,38 +72,38 @@ class LaneRotation:
         return now - self._waiting_since < IDLE_AFTER
 
     def is_due(self, now: float) -> bool:
-        """Return True if it is time for a pass."""
-        return self.active(now) and now >= self._next_pass
+        """Return True if it is time for a claim."""
+        return self.active(now) and now >= self._next_claim
 
     def seconds_left(self, now: float) -> float:
-        """Return the seconds until the next pass; infinity: no pass is needed."""
-        return max(0.0, self._next_pass - now) if self.active(now) else math.inf
+        """Return the seconds until the next claim; infinity: no claim is needed."""
+        return max(0.0, self._next_claim - now) if self.active(now) else math.inf
 
-    def wake_now(self, freed: Iterable[tuple[int, str]] = (), *, look: bool = False) -> None:
-        """Make the next pass at once: jobs of these lanes ended, or jobs were added. `look`: check the queue before."""
-        self._next_pass = 0.0
-        if look:
+    def wake_now(self, freed: Iterable[tuple[int, str]] = (), *, check_queue: bool = False) -> None:
+        """Make the next claim at once: jobs of these lanes ended, or jobs were added. `check_queue`: that first."""
+        self._next_claim = 0.0
+        if check_queue:
             self.next_check = 0.0
         self._freed.update(dict.fromkeys(freed))
 
     def back_off(self, now: float) -> None:
-        """Wait a moment, because another worker makes a pass."""
-        self._next_pass = now + MIN_PASS_PAUSE
+        """Wait a moment, because another worker is claiming."""
+        self._next_claim = now + MIN_CLAIM_PAUSE
 
-    def start(self, demand: int, worst: int, clock: datetime) -> Pass:
-        """Return what the next pass looks at, to claim `demand` jobs of priorities up to `worst`.
+    def start(self, demand: int, worst: int, clock: datetime) -> LanePlan:
+        """Return what the next claim looks at, to claim `demand` jobs of priorities up to `worst`.
 
-        An unfinished walk through all lanes continues where it ended, after a look at the lanes where jobs have ended
+        An unfinished walk through all lanes continues where it ended, after the lanes where jobs have ended
         since. A new walk takes better priorities first; with aging a priority comes several times, first with jobs that
         have waited so long that they count as a better one.
         """
         freed, self._freed = sorted(self._freed)[:MAX_FREED], {}
         if self._left:
-            self._looks = [LaneRange(priority, lane, lane, END_OF_TIME) for priority, lane in freed] + self._left
+            self._planned = [LaneRange(priority, lane, lane, END_OF_TIME) for priority, lane in freed] + self._left
             self._out_of_turn = set(freed)
         else:
-            self._looks, self._out_of_turn = list(self._walk(worst, clock)), set()
-        return Pass(self._looks, max(1, min(self._quantum, demand)), max(MIN_LANES, 2 * demand))
+            self._planned, self._out_of_turn = list(self._walk(worst, clock)), set()
+        return LanePlan(self._planned, max(1, min(self._quantum, demand)), max(MIN_LANES, 2 * demand))
 
     def _walk(self, worst: int, clock: datetime) -> Iterator[LaneRange]:
         for priority, due in steps(worst, clock, self.aging):
@@ -112,7 +112,7 @@ class LaneRotation:
             if last != FIRST:  # from the beginning on, up to the lane that had the last turn
                 yield LaneRange(priority, FIRST, last, due)
 
-    def record_pass(
+    def record_claim(
         self,
         given: Iterable[tuple[int, str]],
         demand: int,
@@ -121,7 +121,7 @@ class LaneRotation:
         *,
         ended_at: tuple[int, str] | None = None,
     ) -> None:
-        """Remember a pass that claimed these jobs (priority and lane of each) when `demand` were wanted.
+        """Remember a claim of these jobs (priority and lane of each) when `demand` were wanted.
 
         `ended_at`: the number of the range (from 1) and the lane at which the walk stopped early.
         """
@@ -134,9 +134,9 @@ class LaneRotation:
         for priority, those in lanes.items():
             self._last[priority] = last_in_turn(those, self._last.get(priority, FIRST))
         self._quantum = next_quantum(self._quantum, demand, jobs, sum(map(len, lanes.values())))
-        self._left = [] if ended_at is None else rest_of(self._looks, *ended_at)
-        share = PASS_SHARE if ended_at is None else WALK_SHARE
-        self._next_pass = 0.0 if jobs else now + min(max(share * (now - began), MIN_PASS_PAUSE), MAX_PASS_PAUSE)
+        self._left = [] if ended_at is None else rest_of(self._planned, *ended_at)
+        share = CLAIM_SHARE if ended_at is None else WALK_SHARE
+        self._next_claim = 0.0 if jobs else now + min(max(share * (now - began), MIN_CLAIM_PAUSE), MAX_CLAIM_PAUSE)
         self.empty_since = 0.0 if jobs or self._left else began
         if jobs:
             self._waiting_since = now
@@ -165,14 +165,14 @@ def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[in
 
 
 def last_in_turn(lanes: Iterable[str], behind: str) -> str:
-    """Return the lane that had the last turn of a pass, which starts after `behind` and ends with it."""
+    """Return the lane that had the last turn of a claim, which starts after `behind` and ends with it."""
     ordered = sorted(lanes)
     before = [lane for lane in ordered if lane <= behind]
     return (before or ordered)[-1]
 
 
 def next_quantum(quantum: int, demand: int, given: int, lanes: int) -> int:
-    """Return how many jobs to take from each lane in the next pass.
+    """Return how many jobs to take from each lane in the next claim.
 
     If there are more jobs than wanted, every lane should get a turn; if there are fewer, one lane may give them all.
 

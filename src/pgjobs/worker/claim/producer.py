@@ -20,9 +20,10 @@ from pgjobs.worker.local.demand import ARMED_SECONDS, MAX_POLL, STALE_INBOX, STA
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead, Rescan
 from pgjobs.worker.runtime.critical_thread import CriticalThread
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.registration import claim_role, terminate_backends
-from pgjobs.worker.runtime.settle import Claim, settle
+from pgjobs.worker.runtime.settle import settle
 
 log = logging.getLogger("pgjobs.producer")
 SLOW_JOBS = 20  # jobs that have to run, after the inbox stood still, before the measured mean counts again
@@ -38,7 +39,7 @@ class Producer(CriticalThread):
         self,
         local_queue: LocalQueue,
         outbox: Outbox,
-        link: ReconnectingConnection,
+        server: ReconnectingConnection,
         worker_id: int,
         stop: threading.Event,
         failed_over: threading.Event,
@@ -46,13 +47,13 @@ class Producer(CriticalThread):
         super().__init__(name=f"pgjobs-producer-{local_queue.name}", daemon=True)
         self._local_queue = local_queue
         self._outbox = outbox
-        self._link = link
+        self._server = server
         self._worker_id = worker_id
         self._stop_asked = stop
         self._failed_over = failed_over
         self._timeline: str | None = None  # None: not known
         self._claimer = Claimer(local_queue, outbox, worker_id)
-        self._head: tuple[int, int] | None = None  # the job that was first in the inbox, and since when (monotonic)
+        self._head: Claim | None = None  # the job that was first in the inbox, and since when (monotonic)
         self._head_since = 0.0
         self._check_surplus_at = 0.0  # monotonic seconds
         self._misses = 0
@@ -74,7 +75,7 @@ class Producer(CriticalThread):
                     self._wait_for_demand()
                     continue
                 rung, self._rung = self._rung, False  # if it rings from now on, the claim may not have seen what for
-                claimed = self._link.run(lambda link, wanted=wanted, rung=rung: self._claim(link, wanted, rung))  # type: ignore[misc]
+                claimed = self._server.run(lambda server, wanted=wanted, rung=rung: self._claim(server, wanted, rung))  # type: ignore[misc]
                 if rung:
                     self._look_ahead_wanted = True  # it may have rung for something that is due in a moment
                 if claimed >= wanted:
@@ -82,12 +83,12 @@ class Producer(CriticalThread):
                     continue
                 # Of several that commit at about the same time one rings: there may be more in a moment.
                 self._misses = 1 if claimed or rung else self._misses + 1
-                self._link.run(self._wait_for_work)
+                self._server.run(self._wait_for_work)
         except Stopped:
             pass
         finally:
             self._hand_back()
-            self._link.close()
+            self._server.close()
 
     def _receive_signals(self) -> None:
         for event in self._local_queue.signals.receive():
@@ -95,41 +96,41 @@ class Producer(CriticalThread):
                 case Freed():
                     self._claimer.lanes.wake_now(event.lanes)
                 case Rescan():
-                    self._claimer.lanes.wake_now(look=True)
+                    self._claimer.lanes.wake_now(check_queue=True)
                 case LookAhead():
                     self._look_ahead_wanted = True
 
-    def _claim(self, link: ReconnectingConnection, wanted: int, rung: bool) -> int:
-        self._get_ready(link)
-        return self._claimer.claim(link, wanted, rung=rung)
+    def _claim(self, server: ReconnectingConnection, wanted: int, rung: bool) -> int:
+        self._get_ready(server)
+        return self._claimer.claim(server, wanted, rung=rung)
 
-    def _get_ready(self, link: ReconnectingConnection) -> None:
+    def _get_ready(self, server: ReconnectingConnection) -> None:
         """After a (re)connect: listen, and hand back what an unanswered claim may have claimed."""
-        connection = link.connection
-        if link.generation == self._generation:
+        connection = server.connection
+        if server.generation == self._generation:
             return
         reconnected = self._generation > 0
         self._check_timeline(connection)
-        self._generation, self._armed_until = link.generation, 0.0
+        self._generation, self._armed_until = server.generation, 0.0
         self._claimer.reconnected()
         if reconnected:
             terminate_backends(connection, self._worker_id, claim_role(self._local_queue.name, prefix=True))
             with connection.transaction():
-                rows = link.cursor.execute(
+                rows = server.cursor.execute(
                     statement("claims_of_worker"), {"queue": self._local_queue.name, "worker_id": self._worker_id}
                 ).fetchall()
                 # By the claim, too: a failover may have forgotten that a job was retried, and claimed again.
-                known = {(job.id, job.claim) for job in self._local_queue.unfinished()}
-                lost = [Claim(*row) for row in rows if tuple(row) not in known]
+                known = {job.key() for job in self._local_queue.unfinished()}
+                lost = [claim for claim in map(Claim._make, rows) if claim not in known]
                 if lost:
-                    settle(link.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost])
+                    settle(server.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost])
                     log.warning(
                         "queue %s: handed back %d jobs of a claim whose answer was lost; they will be claimed again",
                         self._local_queue.name,
                         len(lost),
                     )
-        link.cursor.execute(statement("ensure_queue"), {"queue": self._local_queue.name})
-        self._doorbell = not link.pooled
+        server.cursor.execute(statement("ensure_queue"), {"queue": self._local_queue.name})
+        self._doorbell = not server.pooled
         if self._doorbell:
             from psycopg import sql
 
@@ -169,17 +170,17 @@ class Producer(CriticalThread):
         self._rung = True
 
     def _wait_for_demand(self) -> None:
-        claims = self._local_queue.claims
-        claims.waiting_for_demand = True
+        claim_stats = self._local_queue.claim_stats
+        claim_stats.waiting_for_demand = True
         if not self._local_queue.demand():  # again, for what ended before the flag was set woke nothing
             self._poll(None, STALE_INBOX)
-        claims.waiting_for_demand = False
+        claim_stats.waiting_for_demand = False
 
-    def _wait_for_work(self, link: ReconnectingConnection) -> None:
+    def _wait_for_work(self, server: ReconnectingConnection) -> None:
         wait = wait_after(self._misses, doorbell=self._doorbell)
         now = time.monotonic()
         if (self._look_ahead_wanted and self._armed_until and wait.seconds > MAX_POLL) or self._due_at <= now:
-            self._look_ahead(link)
+            self._look_ahead(server)
             now = time.monotonic()
         if now < self._armed_until - 0.05:
             seconds = min(wait.seconds, self._armed_until - now)  # it rings for us already
@@ -187,30 +188,32 @@ class Producer(CriticalThread):
             if not cursor.rested:
                 # Jobs behind the cursor do not ring: sweep as soon as that is due.
                 seconds = min(seconds, max(0.0, cursor.next_sweep - now))
-            self._poll(link, min(seconds, max(0.0, self._due_at - now), self._claimer.seconds_left(now)))
+            self._poll(server, min(seconds, max(0.0, self._due_at - now), self._claimer.seconds_left(now)))
         elif not wait.arm:
-            self._poll(link, min(wait.seconds, self._claimer.seconds_left(now)))
+            self._poll(server, min(wait.seconds, self._claimer.seconds_left(now)))
         else:
-            link.cursor.execute(statement("enable_notify"), {"queue": self._local_queue.name, "seconds": ARMED_SECONDS})
+            server.cursor.execute(
+                statement("enable_notify"), {"queue": self._local_queue.name, "seconds": ARMED_SECONDS}
+            )
             # No row: another producer has armed it, for at least half of the time.
-            self._armed_until = now + ARMED_SECONDS * (0.9 if link.cursor.rowcount else 0.45)
-            self._look_ahead(link)
+            self._armed_until = now + ARMED_SECONDS * (0.9 if server.cursor.rowcount else 0.45)
+            self._look_ahead(server)
             # Claim once more: a job that came before the bell was armed did not ring. Then `work` waits here again.
 
-    def _look_ahead(self, link: ReconnectingConnection) -> None:
+    def _look_ahead(self, server: ReconnectingConnection) -> None:
         """Find out when the next job is due."""
         self._look_ahead_wanted = False
-        with link.hot_cursor() as cursor:
+        with server.hot_cursor() as cursor:
             cursor.execute(statement("next_due"), {"queue": self._local_queue.name})
         row = cursor.fetchone()
         seconds = None if row is None else row[0]
         self._due_at = math.inf if seconds is None else time.monotonic() + max(0.0, seconds) + 0.001
 
-    def _poll(self, link: ReconnectingConnection | None, seconds: float) -> None:
+    def _poll(self, server: ReconnectingConnection | None, seconds: float) -> None:
         """Wait for a wake-up, for the doorbell, or for the time to pass."""
         signals, poller = self._local_queue.signals, select.poll()
         poller.register(signals.wake_fd, select.POLLIN)
-        pgconn = None if link is None else link.connection.pgconn
+        pgconn = None if server is None else server.connection.pgconn
         if pgconn is not None:
             poller.register(pgconn.socket, select.POLLIN)
             if self._rung:
@@ -234,7 +237,7 @@ class Producer(CriticalThread):
                 return events
             before, head = head, inbox.head()
             if head == before:
-                local_queue.claims.stalled = True  # a job keeps its thread, and others wait behind it
+                local_queue.claim_stats.stalled = True  # a job keeps its thread, and others wait behind it
                 inbox.wake_another()
             seconds = until - now
         return poller.poll(seconds * 1000)
@@ -248,7 +251,7 @@ class Producer(CriticalThread):
         if now - self._head_since >= STALE_INBOX:
             # The running jobs take longer than all that was measured: another worker may have a free slot.
             self._hand_back()
-            local_queue.claims.slow_until = local_queue.ends.ran + SLOW_JOBS
+            local_queue.claim_stats.slow_until = local_queue.end_stats.ran + SLOW_JOBS
         elif now >= self._check_surplus_at:
             # Jobs take longer than those before, from whose time the prefetch was computed.
             self._check_surplus_at = now + STALE_INBOX
@@ -256,5 +259,5 @@ class Producer(CriticalThread):
                 self._outbox.put((job, RELEASED, None))
 
     def _hand_back(self) -> None:
-        for job in self._local_queue.inbox.take_back():
+        for job in self._local_queue.inbox.take_all():
             self._outbox.put((job, RELEASED, None))

@@ -1,4 +1,4 @@
-"""The child process's side: `python -m pgjobs.worker.executors.child_main FD BOX_FD PARENT`.
+"""The child process's side: `python -m pgjobs.worker.executors.child_main FD CRASH_REPORT_FD PARENT`.
 
 It runs one job at a time, and answers with the outcome. It dies with its worker.
 """
@@ -27,29 +27,29 @@ from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, keep_signa
 from pgjobs.worker.runtime.recycling import limit_memory
 
 
-def main(fd: int, box_fd: int, parent: int) -> None:
+def main(fd: int, crash_report_fd: int, parent: int) -> None:
     """Serve jobs until the worker closes the connection."""
     die_with_parent(parent)
-    write_crash_report_to(box_fd)
+    write_crash_report_to(crash_report_fd)
     # The supervisor decides when to stop, also when a signal goes to every process. SIG_IGN is not used, because
     # programs that a job starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     undo_signals = keep_signals()
-    remember(fd, box_fd)
+    remember(fd, crash_report_fd)
     channel = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     try:
-        hello = pickle.loads(receive(channel))
-        configure(**hello["settings"])
+        child_config = pickle.loads(receive(channel))
+        configure(**child_config["settings"])
         from pgjobs.telemetry.logs import configure_logging
 
-        configure_logging(hello["log_level"], hello["log_format"])
-        for module in hello["imports"]:
+        configure_logging(child_config["log_level"], child_config["log_format"])
+        for module in child_config["imports"]:
             with suppress(BaseException):  # the worker has imported it, or complained; a job that needs it will too
                 import_module(module)
-        if hello["memory"] is not None:
-            limit_memory(hello["memory"])
+        if child_config["memory"] is not None:
+            limit_memory(child_config["memory"])
         send(channel, b"ready")
         while True:
             job = ClaimedJob(local_queue=None, **pickle.loads(receive(channel)))  # type: ignore[arg-type]  # the worker's

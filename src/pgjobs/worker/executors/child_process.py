@@ -27,6 +27,7 @@ from pgjobs.jobs.retry import after_loss
 from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
 
 LENGTH = struct.Struct("!I")
@@ -45,13 +46,13 @@ _HOME = _working_directory()  # a job in a thread may change the worker's, and r
 
 
 class ChildProcess:
-    """One child. `hello` is sent to it when it starts: modules to import, log format, settings."""
+    """One child. `child_config` is sent to it when it starts: modules to import, log format, settings."""
 
-    def __init__(self, hello: dict[str, Any]) -> None:
-        self._hello = hello
+    def __init__(self, child_config: dict[str, Any]) -> None:
+        self._child_config = child_config
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._box: CrashReport | None = None
+        self._crash_report: CrashReport | None = None
         self._last: str | None = None  # what the last one left behind
         self._job: ClaimedJob | None = None  # that it runs
         self._lock = threading.Lock()  # for that
@@ -68,11 +69,11 @@ class ChildProcess:
             with self._lock:  # a late `cancel` must not kill another job's process
                 self._job = None
 
-    def cancel(self, id: int, claim: int) -> bool:
+    def cancel(self, claim: Claim) -> bool:
         """Kill the child if it runs this job, from another thread; False: it does not."""
         with self._lock:
             job = self._job
-            if job is None or job.id != id or job.claim != claim:
+            if job is None or job.key() != claim:
                 return False
             job.cancelled = True
             self.abandon()
@@ -128,8 +129,8 @@ class ChildProcess:
         if self._process is not None:
             self._kill()
         ours, theirs = socket.socketpair()
-        self._box = CrashReport()
-        fds = [theirs.fileno(), self._box.fd]
+        self._crash_report = CrashReport()
+        fds = [theirs.fileno(), self._crash_report.fd]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pgjobs.worker.executors.child_main", *map(str, (*fds, os.getpid()))],
@@ -144,7 +145,7 @@ class ChildProcess:
         finally:
             theirs.close()
         self._socket = ours
-        send(ours, pickle.dumps(self._hello))
+        send(ours, pickle.dumps(self._child_config))
         receive(ours, None, self._alive)  # it has imported what it was told to: that is not the job's time
         return ours
 
@@ -152,13 +153,13 @@ class ChildProcess:
         """Kill the child and all it started, and return how it had died, or that it was killed."""
         process, self._process = self._process, None
         channel, self._socket = self._socket, None
-        box, self._box = self._box, None
+        crash_report, self._crash_report = self._crash_report, None
         peak = None
         if channel is not None:
             channel.close()
         if process is None:
-            if box is not None:
-                box.close()
+            if crash_report is not None:
+                crash_report.close()
             return "it could not be started"
         status: int | None = None
         with suppress(subprocess.TimeoutExpired):  # it may be on its way out, with a status of its own
@@ -169,9 +170,9 @@ class ChildProcess:
         except (ProcessLookupError, PermissionError):
             process.kill()
         process.wait()
-        if box is not None:
-            self._last = box.report(peak)
-            box.close()
+        if crash_report is not None:
+            self._last = crash_report.report(peak)
+            crash_report.close()
         return exit_reason(status) if status is not None else "it lost its connection to the worker, and was killed"
 
 

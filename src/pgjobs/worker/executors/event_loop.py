@@ -21,6 +21,7 @@ from pgjobs.worker.executors.invoke import in_time, open_payload, outcome_of, re
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.process_guard import forked, in_fork
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
@@ -47,7 +48,7 @@ class EventLoopExecutor:
         self._woken = False
 
     def submit(self, job: ClaimedJob, call: Call, slot: int) -> None:
-        """Run the job on the loop; its slot's token goes back to the queue afterwards. From any thread."""
+        """Run the job on the loop; its slot is free again afterwards. From any thread."""
         loop = self._loop or self._start()
         alarm = None
         if job.timeout is not None:  # from here on, because the loop may not get round to it
@@ -58,15 +59,15 @@ class EventLoopExecutor:
             self._woken = True
             loop.call_soon_threadsafe(self._take)
 
-    def cancel(self, claims: Set[tuple[int, int]]) -> None:
-        """Cancel the tasks of jobs, given by id and claim, once each. From any thread."""
+    def cancel(self, claims: Set[Claim]) -> None:
+        """Cancel the tasks of these claims, once each. From any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._cancel, claims)
 
-    def _cancel(self, claims: Set[tuple[int, int]]) -> None:
+    def _cancel(self, claims: Set[Claim]) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
         for task, job in self._jobs.items():
-            if (job.id, job.claim) in claims and not job.cancelled:
+            if job.key() in claims and not job.cancelled:
                 job.cancelled = True
                 self._loop.call_soon(task.cancel)  # after its first step: a task that never began would settle nothing
 
@@ -146,7 +147,7 @@ class EventLoopExecutor:
             os._exit(0)
         if alarm is not None:  # the loop cancels a job; the watchdog only looks whether that helped
             alarm.end()
-            self._scoreboard.take_back_deadline(slot)
+            self._scoreboard.clear_deadline(slot)
         self._outbox.put((job, outcome, time.monotonic() - began))
         self._start_next(job.local_queue, slot)
 
@@ -171,7 +172,7 @@ class EventLoopExecutor:
                 local_queue.inbox.wake_another()
                 break
             began = time.monotonic()
-            self._begin(slot, job.id, job.claim, 0.0)
+            self._begin(slot, job.id, job.claim_number, 0.0)
             try:
                 call = open_payload(job)
             except PayloadError as error:
@@ -183,4 +184,4 @@ class EventLoopExecutor:
                 break
             self._create(job, call, slot, None)
             return
-        local_queue.tokens.put(slot)
+        local_queue.free_slots.put(slot)

@@ -28,10 +28,10 @@ def open_payload(job: ClaimedJob) -> Call:
         PayloadError: it cannot be loaded, or must not.
 
     """
-    now = settings()  # once for both: this is done for each job
-    if now.signing_keys:
-        _verify(job, now.signing_keys)
-    return load(job.payload, job.task, now.allow, pickles=now.payload != "json")
+    current_settings = settings()  # once for both: this is done for each job
+    if current_settings.signing_keys:
+        _verify(job, current_settings.signing_keys)
+    return load(job.payload, job.task, current_settings.allow, pickles=current_settings.payload != "json")
 
 
 def check_signature(job: ClaimedJob) -> None:

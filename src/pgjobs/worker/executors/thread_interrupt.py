@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 
 from pgjobs.jobs.outcome import JobCancelled
-from pgjobs.worker.executors.timeouts import raise_in_thread, take_back
+from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.runtime.job_claim import Claim
 
 
 class ThreadInterrupt:
@@ -25,10 +26,10 @@ class ThreadInterrupt:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
 
-    def cancel(self, id: int, claim: int, *, force: bool) -> bool:
+    def cancel(self, claim: Claim, *, force: bool) -> bool:
         """Ask the job to end, from another thread; with `force` raise in it, once. False: it does not run here."""
         job = self.job
-        if job is None or job.id != id or job.claim != claim:
+        if job is None or job.key() != claim:
             return False
         job.cancelled = True
         if force:
@@ -44,5 +45,5 @@ class ThreadInterrupt:
         self.job = None
         if self.interrupt_pending:
             with self._lock:
-                take_back(self._thread)
+                clear_exception(self._thread)
                 self.interrupt_pending = False

@@ -1,6 +1,6 @@
 """The threads of one queue, which take jobs from its inbox.
 
-A thread holds a slot's token while it runs a job. A coroutine is passed on to the event loop with its token, and a
+A thread holds a slot while it runs a job. A coroutine is passed on to the event loop with its slot, and a
 process job runs in a child while the thread waits for it. A thread is added when all others are busy.
 """
 
@@ -24,6 +24,7 @@ from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import BROKEN
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.process_guard import forked
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
@@ -61,11 +62,11 @@ class ThreadExecutor:
         """Have every thread end after the job that it runs."""
         self._local_queue.inbox.close(self._threads)
 
-    def cancel(self, id: int, claim: int, *, force: bool) -> bool:
+    def cancel(self, claim: Claim, *, force: bool) -> bool:
         """Ask a job to end, or kill its process; False: none of these threads runs it. `force`: raise in its thread."""
         children, interrupts = self._children.copy(), self._interrupts.copy()
-        return any(child.cancel(id, claim) for child in children) or any(
-            interrupt.cancel(id, claim, force=force) for interrupt in interrupts
+        return any(child.cancel(claim) for child in children) or any(
+            interrupt.cancel(claim, force=force) for interrupt in interrupts
         )
 
     def kill_children(self) -> None:
@@ -99,11 +100,11 @@ class ThreadExecutor:
             self._local_queue.slots,
         )
         coroutines, waiting, sleeping = local_queue.coroutines, inbox.jobs, inbox.sleeping
-        claims, ends = local_queue.claims, local_queue.ends
+        claim_stats, end_stats = local_queue.claim_stats, local_queue.end_stats
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
         interrupt = ThreadInterrupt()
         self._interrupts.append(interrupt)
-        slot = local_queue.tokens.get()
+        slot = local_queue.free_slots.get()
         child: ChildProcess | None = None
         job: ClaimedJob | None = None
         outcome: Outcome | None
@@ -118,19 +119,19 @@ class ThreadExecutor:
                 began = clock()
                 apart = job.executor == "process" or job.isolate
                 if not apart:
-                    begin(slot, job.id, job.claim, 0.0 if job.timeout is None else began + job.timeout)
+                    begin(slot, job.id, job.claim_number, 0.0 if job.timeout is None else began + job.timeout)
                 if job.task in coroutines:
                     pass  # it will not keep this thread
                 elif not sleeping:
                     if self._threads < slots:
                         self._add()
-                elif waiting and (claims.stalled or not ends.quick):
+                elif waiting and (claim_stats.stalled or not end_stats.quick):
                     inbox.wake_another()
                 if apart:
                     if child is None:
                         child = self._child()
                         self._children.append(child)
-                    outcome = child.run(job, partial(begin, slot, job.id, job.claim, 0.0))
+                    outcome = child.run(job, partial(begin, slot, job.id, job.claim_number, 0.0))
                     put((job, outcome, clock() - began))
                     continue
                 outcome = (
@@ -138,12 +139,12 @@ class ThreadExecutor:
                 )
                 if outcome is None:  # it continues on the event loop, with this slot
                     coroutines.add(job.task)
-                    slot = local_queue.tokens.get()
+                    slot = local_queue.free_slots.get()
                     continue
                 if forked():
                     os._exit(0)  # the job forked, and its child returned here: it is not a worker
                 if job.timeout is not None:
-                    self._scoreboard.take_back_deadline(slot)
+                    self._scoreboard.clear_deadline(slot)
                 put((job, outcome, clock() - began))
                 job = None  # an idle thread keeps nothing of a finished job alive
         except BaseException as error:
@@ -161,7 +162,7 @@ class ThreadExecutor:
             if child is not None:
                 self._children.remove(child)
                 child.close()
-            local_queue.tokens.put(slot)
+            local_queue.free_slots.put(slot)
 
     def _run(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and return None."""

@@ -6,7 +6,6 @@ job that still runs `STUCK_AFTER` seconds later is *stuck*, and its worker proce
 
 from __future__ import annotations
 
-import ctypes
 import heapq
 import itertools
 import threading
@@ -15,24 +14,11 @@ from collections.abc import Callable
 
 from pgjobs.jobs.outcome import JobTimeout
 from pgjobs.worker.config import STUCK_AFTER
+from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 
 MAX_WAIT = 3600.0  # seconds
-
-_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
-_NOTHING = ctypes.py_object()  # NULL, which takes an exception back that has not arrived; None would be raised
-
-
-def raise_in_thread(thread: int, error: type[BaseException]) -> None:
-    """Raise an exception in another thread, between two steps of Python code."""
-    _raise_in_thread(thread, ctypes.py_object(error))
-
-
-def take_back(thread: int) -> None:
-    """Take back an exception that has not arrived in the thread yet."""
-    _raise_in_thread(thread, _NOTHING)
 
 
 class Alarm:
@@ -60,7 +46,7 @@ class Alarm:
             self.over = True
             self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
             if self._fired and self._thread is not None:
-                take_back(self._thread)
+                clear_exception(self._thread)
 
 
 class Watchdog(CriticalThread):

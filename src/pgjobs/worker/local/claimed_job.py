@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.jobs.retry import since_replay
+from pgjobs.worker.runtime.job_claim import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 class ClaimedJob:
     """A claimed row. One is made for each job that runs, so it has no checks and no properties.
 
-    `claim`: how often the job had been claimed by then; with the id it tells one claim from another. `isolate`: run it
-    in a process of its own, because it may have killed the last one. `lane`, `breaker`: None for a plain job; a job
-    with flow control has a lane, and a breaker if one was named.
+    `claim_number`: how often the job had been claimed by then. `isolate`: run it in a process of its own, because it
+    may have killed the last one. `lane`, `breaker`: None for a plain job; a job with flow control has a lane, and a
+    breaker if one was named.
     """
 
     queue: str
     local_queue: LocalQueue
     id: int
-    claim: int
+    claim_number: int
     attempt: int
     max_attempts: int
     prior_attempts: int | None
@@ -42,6 +43,10 @@ class ClaimedJob:
     lane: str | None = None
     breaker: str | None = None
     cancelled: bool = False  # asked to end; set while it runs
+
+    def key(self) -> Claim:
+        """Return what tells this claim from others, of this job and of other jobs."""
+        return Claim(self.id, self.claim_number)
 
     def budget(self) -> tuple[int, int]:
         """Return the attempt and the maximum, both counted since the last replay."""

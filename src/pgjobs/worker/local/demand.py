@@ -1,7 +1,7 @@
 """How many jobs to fetch, and when to look again: pure functions.
 
 A worker asks for what it can start now, plus a prefetch: about a quarter of a second of work, measured by how long
-the queue's jobs take, and nothing for long jobs, so that waiting jobs never starve an idle neighbour.
+the queue's jobs take, and nothing for long jobs, so that no other worker is idle while jobs wait here.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def room_left(wanted: int, slots: int | None, tokens: float | None) -> int:
     return max(0, room)
 
 
-def moving_mean(old: float | None, seconds: float, jobs: int) -> float:
-    """Return the new mean time of a job after `jobs` more took `seconds` in all; about the last 20 count."""
-    new = seconds / jobs
+def moving_mean(old: float | None, total: float, jobs: int) -> float:
+    """Return the new mean of a job's time or size after `jobs` more with this `total`; about the last 20 count."""
+    new = total / jobs
     if old is None:
         return new
     weight = min(1.0, jobs / 20)
@@ -90,6 +90,6 @@ def wait_after(misses: int, *, doorbell: bool) -> Wait:
         return Wait(QUICK_POLLS[misses - 1])
     slower = QUICK_POLLS[-1] * 2 ** min(misses - len(QUICK_POLLS), 20)
     if not doorbell:
-        return Wait(min(0.1, slower))
+        return Wait(min(MAX_POLL, slower))
     # Of several that commit at about the same time only one rings: look a few times more before relying on the bell.
     return Wait(slower if slower < MAX_POLL else ARMED_SECONDS * 0.9, arm=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Set
 from queue import SimpleQueue
 
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.runtime.job_claim import Claim
 
 
 class Inbox:
@@ -30,13 +31,13 @@ class Inbox:
         """Return the number of jobs that wait."""
         return len(self.jobs)
 
-    def head(self) -> tuple[int, int] | None:
-        """Return id and claim of the job that is next; while they stay the same, no job starts."""
+    def head(self) -> Claim | None:
+        """Return the claim of the job that is next; while it stays the same, no job starts."""
         try:
             job = self.jobs[0]
         except IndexError:
             return None
-        return job.id, job.claim
+        return job.key()
 
     def put(self, jobs: Iterable[ClaimedJob]) -> None:
         """Put jobs in, and wake a thread."""
@@ -62,7 +63,7 @@ class Inbox:
             finally:
                 self.sleeping.pop()
 
-    def take_back(self) -> Iterator[ClaimedJob]:
+    def take_all(self) -> Iterator[ClaimedJob]:
         """Take out every job that has not started."""
         while True:
             try:
@@ -78,7 +79,7 @@ class Inbox:
             except IndexError:
                 return
 
-    def take_of(self, breakers: Set[str]) -> list[ClaimedJob]:
+    def take_with_breakers(self, breakers: Set[str]) -> list[ClaimedJob]:
         """Take out the jobs of these breakers, at whatever position. From any thread."""
         taken = []
         for job in list(self.jobs):

@@ -1,7 +1,8 @@
 """A queue inside a worker process: its slots, its inbox, and what producer, executors and acknowledger share.
 
-`claims` is written by the producer, `ends` and `unacknowledged` by the acknowledger, and what others tell the producer
-goes through `signals`. Only `running` has two writers: both change it under a lock, once for each batch.
+`claim_stats` and `end_stats` have one writer each: the producer and the acknowledger. All else is changed by single
+atomic steps, except `running`: producer and acknowledger change it under a lock, once for each batch. What others tell
+the producer goes through `signals`.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class LocalQueue:
         self.name = name
         self.slots = slots
         self.inbox = Inbox()
-        self.tokens: SimpleQueue[int] = SimpleQueue()  # a job needs one to run; they are slots of the scoreboard
+        self.free_slots: SimpleQueue[int] = SimpleQueue()  # indexes on the scoreboard; a job needs one to run
         for slot in range(first_slot, first_slot + slots):
-            self.tokens.put(slot)
+            self.free_slots.put(slot)
         self.coroutines: set[str] = set()  # tasks that run on the event loop, so they occupy no thread
         self.signals = ProducerSignals()
-        self.claims = ClaimStats()
-        self.ends = EndStats()
+        self.claim_stats = ClaimStats()
+        self.end_stats = EndStats()
         self.running: dict[int, ClaimedJob] = {}  # by id: claimed, and not yet taken from the outbox
         self.unacknowledged: Sequence[ClaimedJob] = ()  # the batch whose outcomes are being written
         self._lock = threading.Lock()
@@ -43,19 +44,19 @@ class LocalQueue:
     @property
     def mean_seconds(self) -> float | None:
         """Seconds that a job takes, about; None: not known yet."""
-        mean = self.ends.mean_seconds
-        return mean if self.ends.ran >= self.claims.slow_until else max(mean or 0.0, STALE_INBOX)
+        mean = self.end_stats.mean_seconds
+        return mean if self.end_stats.ran >= self.claim_stats.slow_until else max(mean or 0.0, STALE_INBOX)
 
     def demand(self) -> int:
         """Return how many jobs to claim now.
 
         Jobs that wait in the outbox count as running, so nothing is claimed while acknowledgements do not get through.
         """
-        return demand(len(self.running), self.slots, self.mean_seconds, self.claims.mean_bytes)
+        return demand(len(self.running), self.slots, self.mean_seconds, self.claim_stats.mean_bytes)
 
     def surplus(self) -> int:
         """Return how many jobs of the inbox another worker could run sooner."""
-        return surplus(len(self.inbox.jobs), self.slots, self.mean_seconds, self.claims.mean_bytes)
+        return surplus(len(self.inbox.jobs), self.slots, self.mean_seconds, self.claim_stats.mean_bytes)
 
     def record_claimed(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Add claimed jobs to the running ones, and return those that did not run here already.
@@ -66,7 +67,11 @@ class LocalQueue:
         running, ids = self.running, [job.id for job in jobs]
         with self._lock:
             if not running.keys().isdisjoint(ids):
-                jobs = [job for job in jobs if (known := running.get(job.id)) is None or known.claim != job.claim]
+                jobs = [
+                    job
+                    for job in jobs
+                    if (known := running.get(job.id)) is None or known.claim_number != job.claim_number
+                ]
                 ids = [job.id for job in jobs]
             running.update(zip(ids, jobs, strict=True))
         return jobs
@@ -74,14 +79,14 @@ class LocalQueue:
     def record_ended(self, jobs: Sequence[ClaimedJob], ran: int, seconds: float) -> None:
         """Count jobs that ended; `ran` of them ran, for `seconds` in all. Wakes a producer that waits for demand."""
         running = self.running
-        self.ends.last_end = time.monotonic()  # before they count: an older "empty" must not look newer than this
+        self.end_stats.last_end = time.monotonic()  # before they count: an older "empty" must not look newer than this
         self.unacknowledged = jobs  # first: a reader of both must find each job in one of them
         with self._lock:
             for job in jobs:
                 if running.get(job.id) is job:  # else the id was claimed again, under another number
                     del running[job.id]
         if ran:
-            self.ends.record_runs(ran, seconds)
+            self.end_stats.record_runs(ran, seconds)
         self.wake_if_wanted()
 
     def record_acknowledged(self) -> None:
@@ -90,7 +95,7 @@ class LocalQueue:
 
     def wake_if_wanted(self) -> None:
         """Wake the producer if it waits for demand and there is some."""
-        if self.claims.waiting_for_demand and self.demand():
+        if self.claim_stats.waiting_for_demand and self.demand():
             self.signals.wake()
 
     def unfinished(self) -> set[ClaimedJob]:

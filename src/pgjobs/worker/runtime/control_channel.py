@@ -8,7 +8,7 @@
 | worker → supervisor | schedules | `schedules`: what its imports declare; before it is registered |
 | worker → supervisor | unfit | `error`: it cannot work at all, and a restart would not help |
 | worker → supervisor | progress | `settled`: jobs since the start |
-| worker → supervisor | stuck | `id`, `claim`, `error`: a job that does not stop |
+| worker → supervisor | stuck | `job_id`, `claim_number`, `error`: a job that does not stop |
 | worker → supervisor | leaving | it ends in order; a process that ends without this message has died |
 | worker → supervisor | retiring | it claims no more, and asks to be replaced |
 """

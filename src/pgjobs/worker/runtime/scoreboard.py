@@ -2,7 +2,7 @@
 
 A worker writes a slot when it starts a job; when the process dies, its supervisor reads which jobs were running and
 which were only claimed. Entries are not cleared, because an entry counts only if its job is still `running` in the
-database. Only deadlines are taken back.
+database. Only deadlines are cleared.
 
 Times are seconds of the machine's monotonic clock, which all its processes share.
 """
@@ -16,7 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable
 
-_ENTRY = struct.Struct("qqd")  # id, number of the claim, deadline (0: none)
+from pgjobs.worker.runtime.job_claim import Claim
+
+_ENTRY = struct.Struct("qqd")  # job id, claim number, deadline (0: none)
 _PULSE = struct.Struct("d")  # when the main thread last looked up; at the end of the memory
 _DEADLINE = struct.Struct("d")
 _DEADLINE_AT = 16
@@ -36,26 +38,28 @@ class Scoreboard:
         self._memory = mmap.mmap(fd, size)
 
     def writer(self) -> Callable[[int, int, int, float], None]:
-        """Return the function `write(slot, id, claim, deadline)`, which is called for every job."""
+        """Return the function `write(slot, job_id, claim_number, deadline)`, which is called for every job."""
         pack, memory, size = _ENTRY.pack_into, self._memory, _ENTRY.size
 
-        def write(slot: int, id: int, claim: int, deadline: float) -> None:
-            pack(memory, slot * size, id, claim, deadline)
+        def write(slot: int, job_id: int, claim_number: int, deadline: float) -> None:
+            pack(memory, slot * size, job_id, claim_number, deadline)
 
         return write
 
-    def take_back_deadline(self, slot: int) -> None:
+    def clear_deadline(self, slot: int) -> None:
         """Record that the job of the slot has ended, or that its timeout was handled."""
         _DEADLINE.pack_into(self._memory, slot * _ENTRY.size + _DEADLINE_AT, 0.0)
 
-    def started(self) -> set[tuple[int, int]]:
-        """Return the (id, claim) of the last job of each slot."""
-        return {(job, claim) for job, claim, _ in self._entries() if job}
+    def started(self) -> set[Claim]:
+        """Return the claim that each slot ran last."""
+        return {Claim(job_id, number) for job_id, number, _ in self._entries() if job_id}
 
-    def overdue(self, seconds: float) -> set[tuple[int, int]]:
-        """Return the (id, claim) of the jobs whose deadline passed at least `seconds` ago."""
+    def overdue(self, seconds: float) -> set[Claim]:
+        """Return the claims whose deadline passed at least `seconds` ago."""
         latest = time.monotonic() - seconds
-        return {(job, claim) for job, claim, deadline in self._entries() if job and 0 < deadline < latest}
+        return {
+            Claim(job_id, number) for job_id, number, deadline in self._entries() if job_id and 0 < deadline < latest
+        }
 
     def _entries(self) -> list[tuple[int, int, float]]:
         return [_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self.slots)]

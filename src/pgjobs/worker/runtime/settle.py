@@ -8,28 +8,18 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Parked, Released, Retried, Snoozed
+from pgjobs.worker.runtime.job_claim import Claim
 
 if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.acknowledger")
 DEFAULT_DELAY = 60.0  # seconds
-
-
-class Claim(NamedTuple):
-    """One claim of a job: the job's id, and how often it had been claimed by then.
-
-    With the worker's id it is the fence of every acknowledgement. The number only grows, unlike that of the attempt,
-    which is taken back where a run does not count.
-    """
-
-    id: int
-    number: int
 
 
 Settlement = tuple[Claim, Outcome]
@@ -63,7 +53,7 @@ def complete(
     cursor: psycopg.Cursor[Any],
     worker_id: int,
     ids: list[int],
-    claims: list[int],
+    claim_numbers: list[int],
     *,
     keep: bool = True,
     controlled: bool = False,
@@ -74,7 +64,7 @@ def complete(
     `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Jobs that others wait for
     are always kept, and added to `awaited`.
     """
-    values = {"ids": array(ids), "claims": array(claims), "worker_id": worker_id}
+    values = {"ids": array(ids), "claim_numbers": array(claim_numbers), "worker_id": worker_id}
     if not keep:
         cursor.execute(statement("complete_without_history"), values)
     elif controlled:
@@ -125,7 +115,7 @@ def _settle_group(
             return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
         claim, outcome = group[0]
         log.exception(
-            "PostgreSQL rejected the outcome %r; it is stored without its text", outcome, extra={"job_id": claim.id}
+            "PostgreSQL rejected the outcome %r; it is stored without its text", outcome, extra={"job_id": claim.job_id}
         )
         return _settle_plainly(cursor, worker_id, host, claim, outcome, error)
 
@@ -146,7 +136,7 @@ def _settle_plainly(
             raise
         log.exception(
             "PostgreSQL rejected the outcome without its text too; the job stays running until this worker ends",
-            extra={"job_id": claim.id},
+            extra={"job_id": claim.job_id},
         )
         return [claim]
 
@@ -171,8 +161,8 @@ def _execute(
 ) -> list[Claim]:
     outcomes: list[Any] = [outcome for _, outcome in group]
     values: dict[str, Any] = {
-        "ids": array(claim.id for claim, _ in group),
-        "claims": array(claim.number for claim, _ in group),
+        "ids": array(claim.job_id for claim, _ in group),
+        "claim_numbers": array(claim.claim_number for claim, _ in group),
         "worker_id": worker_id,
     }
     if kind is Retried:
@@ -213,4 +203,4 @@ def _execute(
     elif kind is not Parked and (controlled := [job for job, is_controlled in rows if is_controlled]):
         cursor.execute(statement("return_to_waiting"), {"ids": array(controlled)})
     written = {row[0] for row in rows}
-    return [claim for claim, _ in group if claim.id not in written]
+    return [claim for claim, _ in group if claim.job_id not in written]

@@ -37,7 +37,7 @@ class CancelListener(threading.Thread):
         super().__init__(name="pgjobs-cancel-listener", daemon=True)
         self._workers = workers
         self._stopping = threading.Event()
-        self._link = ReconnectingConnection(
+        self._server = ReconnectingConnection(
             "cancel-listener",
             lambda: connect_hot(database_url, application_name="pgjobs cancel-listener"),
             self._stopping,
@@ -58,24 +58,24 @@ class CancelListener(threading.Thread):
 
         while not self._stopping.is_set():
             try:
-                self._link.run(self._look)
+                self._server.run(self._look)
                 self._wait()
             except Stopped:
                 break
             except psycopg.Error:
-                self._link.close()  # it broke while idle: the next look connects again
+                self._server.close()  # it broke while idle: the next look connects again
             except Exception:
                 log.exception("passing on cancel requests failed; retrying in %.1f s", CHECK_EVERY)
                 self._stopping.wait(CHECK_EVERY)
-        self._link.close()
+        self._server.close()
         for fd in (self._wake_read, self._wake_write):
             os.close(fd)
 
-    def _look(self, link: ReconnectingConnection) -> None:
-        connection = link.connection
-        if link.generation != self._generation:
-            self._generation = link.generation
-            if not link.pooled:
+    def _look(self, server: ReconnectingConnection) -> None:
+        connection = server.connection
+        if server.generation != self._generation:
+            self._generation = server.generation
+            if not server.pooled:
                 from psycopg import sql
 
                 connection.add_notify_handler(self._ring)
@@ -84,11 +84,11 @@ class CancelListener(threading.Thread):
         workers = self._workers()
         if not workers:
             return
-        with link.hot_cursor() as cursor:
+        with server.hot_cursor() as cursor:
             rows = cursor.execute(statement("cancel_requests"), {"worker_ids": list(workers)}).fetchall()
         requests = defaultdict(list)
-        for worker_id, job, claim, force in rows:
-            requests[worker_id].append((job, claim, force))
+        for worker_id, job_id, claim_number, force in rows:
+            requests[worker_id].append((job_id, claim_number, force))
         for worker_id, those in requests.items():
             workers[worker_id].cancel(those)
 
@@ -97,9 +97,9 @@ class CancelListener(threading.Thread):
 
     def _wait(self) -> None:
         """Wait for a ring, or for the next look. Several rings count as one."""
-        link = self._link
-        pgconn = link.connection.pgconn
-        until = time.monotonic() + (POOLED_CHECK_EVERY if link.pooled else CHECK_EVERY)
+        server = self._server
+        pgconn = server.connection.pgconn
+        until = time.monotonic() + (POOLED_CHECK_EVERY if server.pooled else CHECK_EVERY)
         poller = select.poll()
         poller.register(self._wake_read, select.POLLIN)
         poller.register(pgconn.socket, select.POLLIN)

@@ -40,7 +40,7 @@ class HeartbeatThread(threading.Thread):
         self._stopping = threading.Event()
         # A heartbeat without an answer is sent again on a new connection, before others consider the workers dead.
         limit = heartbeat_timeout(rescue_after)
-        self._link = ReconnectingConnection(
+        self._server = ReconnectingConnection(
             "heartbeat",
             lambda: connect(database_url, application_name="pgjobs heartbeat", answer_within=limit),
             self._stopping,
@@ -66,21 +66,21 @@ class HeartbeatThread(threading.Thread):
         """Send heartbeats until stopped. No error ends the thread: others would take over our jobs."""
         while not self._stopping.is_set():
             try:
-                self._link.run(self._send_heartbeat)
+                self._server.run(self._send_heartbeat)
             except Stopped:
                 break
             except Exception:
                 log.exception("heartbeat failed; retrying in %.1f s", self._every)
             self._stopping.wait(self._every)
-        self._link.close()
+        self._server.close()
 
-    def _send_heartbeat(self, link: ReconnectingConnection) -> None:
+    def _send_heartbeat(self, server: ReconnectingConnection) -> None:
         mine = self._alive()
         began = time.monotonic()
-        heard = send_heartbeat(link.connection, mine)
+        heard = send_heartbeat(server.connection, mine)
         # A gap or a new connection means an outage: others may have been silent too. After a failover the server may
         # even have lost heartbeats that it had answered.
-        again, self._generation = 0 < self._generation < link.generation, link.generation
+        again, self._generation = 0 < self._generation < server.generation, server.generation
         if again or time.monotonic() - self._last > self._gap:
             self._steady_since = time.monotonic()
         self._last = began

@@ -14,6 +14,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from pgjobs.db.connection import behind_pooler, connect
+from pgjobs.db.parked import requeue_parked
 from pgjobs.db.statements import statement
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
@@ -56,7 +57,7 @@ class MaintenanceThread(threading.Thread):
         # waits forever (CPython 3.11 passes on a negative remainder, which means no timeout).
         self._exits: Queue[WorkerExit | None] = Queue()
         self._stopping = threading.Event()
-        self._link = ReconnectingConnection("maintenance", self._connect, self._stopping)
+        self._server = ReconnectingConnection("maintenance", self._connect, self._stopping)
         self._generation = 0  # of its connection
         self._steady_since = -math.inf  # monotonic seconds
         # Silent workers: their last heartbeat, and since when they are known to be silent (monotonic seconds).
@@ -104,30 +105,32 @@ class MaintenanceThread(threading.Thread):
                     self._reap(worker_exit)
                 if time.monotonic() >= next_check:
                     next_check = time.monotonic() + self._every
-                    self._link.run(self._look)
+                    self._server.run(self._look)
         except Stopped:
             log.error("PostgreSQL cannot be reached: other supervisors will take back the jobs of this one's workers")
         finally:
-            self._link.close()
+            self._server.close()
 
     def _reap(self, worker_exit: WorkerExit) -> None:
-        self._link.run(lambda link: settle_dead_worker(self._answering(link), worker_exit), patience=SHUTDOWN_PATIENCE)
+        self._server.run(
+            lambda server: settle_dead_worker(self._answering(server), worker_exit), patience=SHUTDOWN_PATIENCE
+        )
 
     @staticmethod
-    def _answering(link: ReconnectingConnection) -> DeadlineConnection:
+    def _answering(server: ReconnectingConnection) -> DeadlineConnection:
         """Return the connection after a quick test: statements here may take long, and would notice an outage late."""
-        connection = link.connection
+        connection = server.connection
         connection.answer_within = PING_WITHIN
         connection.execute("")
         connection.answer_within = MAX_STATEMENT + 10.0
         return connection
 
-    def _look(self, link: ReconnectingConnection) -> None:
-        connection, now = self._answering(link), time.monotonic()
+    def _look(self, server: ReconnectingConnection) -> None:
+        connection, now = self._answering(server), time.monotonic()
         self._look_for_schedules(connection)
-        if 0 < self._generation < link.generation:
+        if 0 < self._generation < server.generation:
             self._steady_since = now
-        self._generation = link.generation
+        self._generation = server.generation
         if self._silence_means_death():
             # Two heartbeats early: the last part of the silence is measured by our own clock, in `_choose_dead`.
             silent_after = self._rescue_after - 2 * self._every
@@ -138,9 +141,6 @@ class MaintenanceThread(threading.Thread):
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
         if now >= self._next_parked:
-            # Imported late: it loads psycopg, and worker processes start sooner without it.
-            from pgjobs.db.parked import requeue_parked
-
             self._next_parked = now + PARKED_EVERY
             if count := requeue_parked(connection):
                 log.warning("put back %d jobs of tasks that are no longer paused", count)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, ErrorKind, Failed, Outcome
 from pgjobs.jobs.retry import after_loss, since_replay
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import terminate_backends
-from pgjobs.worker.runtime.settle import Claim, Settlement, settle
+from pgjobs.worker.runtime.settle import Settlement, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -68,8 +69,8 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
                 statement("lost_jobs"), {"worker_ids": [worker_exit.worker_id], "limit": LOST_PER_TRANSACTION}
             ).fetchall()
             settlements: list[Settlement] = []
-            for job, number, attempt, most, prior, _ in lost:
-                claim = Claim(job, number)
+            for job_id, claim_number, attempt, most, prior, _ in lost:
+                claim = Claim(job_id, claim_number)
                 settlements.append((claim, outcome_for(worker_exit, claim, since_replay(attempt, most, prior))))
             left = settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements)
             if len(lost) < LOST_PER_TRANSACTION:
@@ -101,26 +102,26 @@ def rescue_silent_workers(
             for worker, host, pid, _ in silent
             if worker in dead
         }
-        return _take_back(cursor, reasons)
+        return _rescue_jobs(cursor, reasons)
 
 
 def rescue_orphans(connection: psycopg.Connection) -> int:
     """Take back running jobs whose worker has no row, and return their number. It scans the live table."""
     with connection.transaction(), connection.cursor() as cursor:
         orphaned = [row[0] for row in cursor.execute(statement("orphan_workers")).fetchall() if row[0] is not None]
-        return _take_back(cursor, {worker: f"its worker {worker} is no longer known" for worker in orphaned})
+        return _rescue_jobs(cursor, {worker: f"its worker {worker} is no longer known" for worker in orphaned})
 
 
-def _take_back(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
+def _rescue_jobs(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
     if not reasons:
         return 0
     for worker_id in reasons:
         terminate_backends(cursor.connection, worker_id)
     lost = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
-    for job, number, attempt, most, prior, worker_id in lost:
+    for job_id, claim_number, attempt, most, prior, worker_id in lost:
         outcome = after_loss(reasons[worker_id], *since_replay(attempt, most, prior), delay=0.0)
-        by_worker[worker_id].append((Claim(job, number), outcome))
+        by_worker[worker_id].append((Claim(job_id, claim_number), outcome))
     for worker_id, settlements in by_worker.items():
         settle(cursor, worker_id, socket.gethostname(), settlements)
     cursor.execute(statement("remove_worker"), {"worker_ids": list(reasons)})
@@ -138,4 +139,4 @@ def _report(worker_id: int, reason: str, settlements: list[Settlement]) -> None:
     )
     for claim, outcome in settlements:
         if isinstance(outcome, Failed):
-            log.error("failed, now a dead letter: %s", outcome.error, extra={"job_id": claim.id})
+            log.error("failed, now a dead letter: %s", outcome.error, extra={"job_id": claim.job_id})

@@ -34,7 +34,7 @@ class Scheduler(threading.Thread):
         self._role = role
         self._stopping = threading.Event()
         self._woken = threading.Event()
-        self._link = ReconnectingConnection(
+        self._server = ReconnectingConnection(
             "scheduler",
             lambda: connect(database_url, application_name="pgjobs scheduler", answer_within=ANSWER_WITHIN),
             self._stopping,
@@ -74,7 +74,7 @@ class Scheduler(threading.Thread):
             pause: float | None = None
             if self.needed:
                 try:
-                    pause = self._link.run(self._look)
+                    pause = self._server.run(self._look)
                 except Stopped:
                     break
                 except Exception:
@@ -84,32 +84,32 @@ class Scheduler(threading.Thread):
                 self._woken.wait(pause)
         self._end()
 
-    def _look(self, link: ReconnectingConnection) -> float | None:
+    def _look(self, server: ReconnectingConnection) -> float | None:
         """Fire what is due, and return the seconds until the next look; None: sleep until woken."""
         from pgjobs.schedules.firing import fire_due
 
         if self._schedules is not self._sent or time.monotonic() >= self._next_beat:
-            self._send_heartbeat(link)
-        row = link.connection.execute(statement("next_schedule")).fetchone()
+            self._send_heartbeat(server)
+        row = server.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
         count, seconds = row
         if not count and not self._schedules:
-            return self._rest(link)
+            return self._rest(server)
         self._idle_since = None
         if not count or seconds > 0:
             return min(POLL, seconds) if count else POLL
-        jobs = fire_due(link.connection, self._stopping.is_set)
+        jobs = fire_due(server.connection, self._stopping.is_set)
         return 0.0 if jobs else TAKEN
 
-    def _rest(self, link: ReconnectingConnection) -> float | None:
+    def _rest(self, server: ReconnectingConnection) -> float | None:
         self._idle_since = self._idle_since or time.monotonic()
         if time.monotonic() - self._idle_since < LINGER:
             return POLL
         self._idle_since, self.needed = None, False
-        link.close()
+        server.close()
         return None
 
-    def _send_heartbeat(self, link: ReconnectingConnection) -> None:
+    def _send_heartbeat(self, server: ReconnectingConnection) -> None:
         schedules = self._schedules
         if not self._role or schedules is None:
             return
@@ -117,18 +117,18 @@ class Scheduler(threading.Thread):
             from pgjobs.schedules.sync import Declaration
 
             self._declaration = Declaration(self._role)
-        self._declaration.send_heartbeat(link.connection, schedules)
+        self._declaration.send_heartbeat(server.connection, schedules)
         self._sent, self._next_beat = schedules, time.monotonic() + EVERY
 
     def _end(self) -> None:
         try:
             if self._schedules and self._declaration is None:  # its workers had nothing to do, and have ended
-                self._send_heartbeat(self._link)
+                self._send_heartbeat(self._server)
             if self._declaration is not None:
-                self._declaration.end(self._link.connection)
+                self._declaration.end(self._server.connection)
         except Exception as error:
             log.info(
                 "the end of this scheduler could not be written (%s); others notice when its heartbeats stop",
                 type(error).__name__,
             )
-        self._link.close()
+        self._server.close()

@@ -1,7 +1,7 @@
 """`pgjobs work`: starts worker processes, replaces those that die, and shuts them down on SIGTERM or SIGINT.
 
-    starting ─▶ working ─▶ draining ─▶ gone        per worker process; see `WorkerHandle`
-                   └────── died ──▶ starting (after a pause that grows)
+A process that dies is replaced at once, or after a pause that grows while new ones die early too. One that asks to be
+replaced finishes its jobs beside its successor. What the supervisor knows of a process is in its `WorkerHandle`.
 
 It runs no job itself, so nothing that a job does can stop it. Other threads send the heartbeats and do maintenance.
 """
@@ -159,8 +159,8 @@ class Supervisor:
                     return
                 self._drain()
             for worker in list(self._workers):
-                worker.check_heartbeat()
-                if worker.has_ended():
+                worker.kill_if_blocked()
+                if worker.kill_if_overdue():
                     self._remove_worker(worker)
             while self._restarts and self._restarts[0] <= time.monotonic() and not self._draining:
                 self._restarts.pop(0)
@@ -259,7 +259,7 @@ class Supervisor:
         """Kill a worker that others considered dead: it no longer owns its jobs. Called by the heartbeat thread."""
         with self._lock:
             for worker in self._workers:
-                if worker.worker_id == worker_id and not worker.has_ended():
+                if worker.worker_id == worker_id and not worker.kill_if_overdue():
                     log.error(
                         "worker %d was considered dead and its jobs were taken back: it is replaced",
                         worker_id,

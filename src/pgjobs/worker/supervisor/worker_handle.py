@@ -14,9 +14,9 @@ from contextlib import ExitStack
 
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
 from pgjobs.worker.runtime.scoreboard import Scoreboard
-from pgjobs.worker.runtime.settle import Claim
 from pgjobs.worker.supervisor.rescue import WorkerExit
 
 log = logging.getLogger("pgjobs.supervisor")
@@ -70,7 +70,7 @@ class WorkerHandle:
                 case "progress":
                     self.settled = message["settled"]
                 case "stuck":
-                    self._stuck[Claim(message["id"], message["claim"])] = message["error"]
+                    self._stuck[Claim(message["job_id"], message["claim_number"])] = message["error"]
                 case "retiring":
                     self.retired = True
                 case "leaving":
@@ -78,7 +78,7 @@ class WorkerHandle:
         return messages
 
     def cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
-        """Pass on which of its jobs to cancel: id, claim, and whether by force. From any thread.
+        """Pass on which of its jobs to cancel: job id, claim number, and whether by force. From any thread.
 
         A request that does not get through comes again with the next look.
         """
@@ -107,21 +107,21 @@ class WorkerHandle:
         self._killed_on_purpose = True
         self._process.send_signal(signal.SIGKILL)
 
-    def check_heartbeat(self) -> None:
-        """Kill a process whose job holds the interpreter's lock past its timeout.
+    def kill_if_blocked(self) -> None:
+        """Kill the process if a job holds the interpreter's lock past its timeout.
 
         The watchdog inside cannot do that, because it does not get to run either. Jobs without a timeout may hold it.
         """
         if self._killed_on_purpose or self._scoreboard.silence() < STUCK_AFTER:
             return
-        for entry in self._scoreboard.overdue(STUCK_AFTER):
-            self._stuck[Claim(*entry)] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
+        for claim in self._scoreboard.overdue(STUCK_AFTER):
+            self._stuck[claim] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
         if self._stuck:
             log.error("worker process %d is blocked by a job past its timeout: it is killed and replaced", self.pid)
             self.kill()
 
-    def has_ended(self) -> bool:
-        """Return True if the process is gone."""
+    def kill_if_overdue(self) -> bool:
+        """Return True if the process is gone. Kill it if it has not ended by its deadline for draining."""
         if has_exited(self._process):
             return True
         if self._kill_at is not None and time.monotonic() > self._kill_at:
@@ -139,7 +139,7 @@ class WorkerHandle:
     def exit_record(self, how: str | None) -> WorkerExit:
         """Return what the rescue of its jobs needs to know."""
         assert self.worker_id is not None  # noqa: S101 (only a registered worker claims)
-        started = frozenset(Claim(*entry) for entry in self._scoreboard.started())
+        started = frozenset(self._scoreboard.started())
         report = None if how is None else self._crash_report.report(self._peak)
         return WorkerExit(self.worker_id, how, started, self._stuck, report)
 

@@ -2,7 +2,7 @@
 -- reason: that of the request, if there is one. Where neither gives a reason, the job is left alone.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
-    USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(reasons)s::text[]) AS a (id, claims, reason)
+    USING unnest(%(ids)s::bigint[], %(claim_numbers)s::int[], %(reasons)s::text[]) AS a (id, claims, reason)
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
       AND coalesce(live.cancel_reason, a.reason) IS NOT NULL

@@ -10,7 +10,7 @@ WITH done AS (
     WHERE live.id = ANY (%(ids)s::bigint[])
       AND live.status = 'running' AND live.worker_id = %(worker_id)s AND live.dependents IS NULL
       AND CASE WHEN (live.id, live.claims) IN (
-              SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
+              SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claim_numbers)s::int[]) AS a (id, claims)
           ) THEN true END
     RETURNING {kept_columns}, {attempt_columns}, error, error_kind, errors
 )

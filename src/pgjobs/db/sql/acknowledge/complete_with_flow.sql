@@ -7,7 +7,7 @@ WITH done AS (
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
       AND (live.dependents IS TRUE) = %(awaited)s::boolean
       AND CASE WHEN (live.id, live.claims) IN (
-              SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS a (id, claims)
+              SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claim_numbers)s::int[]) AS a (id, claims)
           ) THEN true END
     RETURNING {kept_columns}, {attempt_columns},
               {flow_columns}, error, error_kind, errors

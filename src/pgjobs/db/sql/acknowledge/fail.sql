@@ -3,7 +3,8 @@
 -- A job that was asked to be cancelled is left to cancel.sql.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
-    USING unnest(%(ids)s::bigint[], %(claims)s::int[], %(errors)s::text[], %(kinds)s::text[], %(tracebacks)s::text[])
+    USING unnest(%(ids)s::bigint[], %(claim_numbers)s::int[], %(errors)s::text[], %(kinds)s::text[],
+               %(tracebacks)s::text[])
           AS a (id, claims, error, kind, traceback)
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s

@@ -10,8 +10,9 @@ SET status = 'queued',
     error_kind = a.kind,
     errors = pgjobs.errors_with(live.errors, live.attempt, live.started_at, live.worker_id, %(host)s::text, a.error,
                                 a.traceback)
-FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(delays)s::float8[], %(isolates)s::boolean[], %(errors)s::text[],
-            %(kinds)s::text[], %(tracebacks)s::text[]) AS a (id, claims, delay, isolate, error, kind, traceback)
+FROM unnest(%(ids)s::bigint[], %(claim_numbers)s::int[], %(delays)s::float8[],
+            %(isolates)s::boolean[], %(errors)s::text[], %(kinds)s::text[], %(tracebacks)s::text[])
+     AS a (id, claims, delay, isolate, error, kind, traceback)
 WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
   AND live.cancel_reason IS NULL

@@ -3,7 +3,7 @@
 UPDATE pgjobs.jobs_live AS live
 SET status = 'queued', attempt = greatest(live.attempt - 1, 0), run_at = now() + a.delay * interval '1 second',
     worker_id = NULL, started_at = NULL
-FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(delays)s::float8[]) AS a (id, claims, delay)
+FROM unnest(%(ids)s::bigint[], %(claim_numbers)s::int[], %(delays)s::float8[]) AS a (id, claims, delay)
 WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
   AND live.status = 'running' AND live.worker_id = %(worker_id)s
   AND live.cancel_reason IS NULL

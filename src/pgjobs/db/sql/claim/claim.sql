@@ -31,5 +31,5 @@ UPDATE pgjobs.jobs_live AS live
 SET status = 'running', attempt = least(live.attempt + 1, 1000000000), claims = mod(live.claims, 2000000000) + 1,
     worker_id = %(worker_id)s, started_at = now(), counted_queue = %(counted_queue)s::text
 WHERE live.ctid = ANY (ARRAY (SELECT ctid FROM picked))
-RETURNING live.id, live.claims AS claim, live.attempt, live.max_attempts, live.prior_attempts, live.priority,
+RETURNING live.id, live.claims AS claim_number, live.attempt, live.max_attempts, live.prior_attempts, live.priority,
           live.run_at, live.task, live.executor, live.isolate, live.timeout, live.signature, live.payload, live.meta

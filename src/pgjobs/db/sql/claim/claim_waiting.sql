@@ -132,8 +132,8 @@ WITH lanes AS MATERIALIZED (
            expires_at, dependents, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
            'running', %(counted_queue)s::text
     FROM gone
-    RETURNING id, claims AS claim, attempt, max_attempts, prior_attempts, priority, run_at, task, executor, isolate,
-              timeout, signature, payload, meta, lane, breaker, expires_at <= now() AS is_late
+    RETURNING id, claims AS claim_number, attempt, max_attempts, prior_attempts, priority, run_at, task, executor,
+              isolate, timeout, signature, payload, meta, lane, breaker, expires_at <= now() AS is_late
 )
 SELECT * FROM ran
 UNION ALL

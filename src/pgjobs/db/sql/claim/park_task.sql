@@ -10,7 +10,7 @@ WITH paused AS MATERIALIZED (
 ), parked AS (
     UPDATE pgjobs.jobs AS live
     SET status = 'waiting', held = 'task', attempt = greatest(live.attempt - 1, 0), worker_id = NULL, started_at = NULL
-    FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(tasks)s::text[]) AS a (id, claims, task)
+    FROM unnest(%(ids)s::bigint[], %(claim_numbers)s::int[], %(tasks)s::text[]) AS a (id, claims, task)
     WHERE live.id = ANY (ARRAY[a.id]) AND live.claims = a.claims
       AND live.status = 'running' AND live.worker_id = %(worker_id)s
       AND live.cancel_reason IS NULL
