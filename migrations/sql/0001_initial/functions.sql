@@ -88,7 +88,7 @@ $$;
 CREATE FUNCTION pgjobs.open_doorbell() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF TG_RELID <> 'pgjobs.queues'::regclass THEN  -- else anybody's own table would be looked at with these rights
+    IF TG_RELID <> 'pgjobs.queues'::regclass THEN  -- or else any user's own table would be looked at with these rights
         RAISE EXCEPTION 'this is for the table of queues alone' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM setval('pgjobs.doorbell', greatest(
