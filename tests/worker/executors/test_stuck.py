@@ -39,22 +39,23 @@ class Stuck:
 def stuck(server: Server) -> Iterator[Stuck]:
     url = server.create()
     with psycopg.connect(url, autocommit=True) as conn:
-        jobs = {
-            "asleep": enqueue(conn, tasks.nap.options(**ONCE), 600).id,
-            # As many of these as there are beside them: who only counts would leave too early.
-            "asleep for a while": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
-            "asleep for a while, too": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
-            "swallows": enqueue(conn, end_of_coroutine.options(**ONCE), "swallow forever").id,
-            "beside": enqueue(conn, tasks.nap, 7.5).id,
-            "beside on the loop": enqueue(conn, tasks.nap_async, 7.5).id,
-            "blocks the loop": enqueue(conn, tasks.block_the_loop.options(**ONCE, queue="loop"), 600).id,
-        }
         environment = {tasks.URL: url}
         tasks.make_seen(conn)
         with (
             work(url, "-q", "default:8", env=environment) as threads,
             work(url, "-q", "loop:2", "--grace", 1, env=environment) as loop,
         ):
+            # Now that both run: what is looked at below lasts two seconds, and the second may start late.
+            jobs = {
+                "asleep": enqueue(conn, tasks.nap.options(**ONCE), 600).id,
+                # As many of these as there are beside them: who only counts would leave too early.
+                "asleep for a while": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
+                "asleep for a while, too": enqueue(conn, tasks.nap.options(**ONCE), 6.0).id,
+                "swallows": enqueue(conn, end_of_coroutine.options(**ONCE), "swallow forever").id,
+                "beside": enqueue(conn, tasks.nap, 8.5).id,
+                "beside on the loop": enqueue(conn, tasks.nap_async, 8.5).id,
+                "blocks the loop": enqueue(conn, tasks.block_the_loop.options(**ONCE, queue="loop"), 600).id,
+            }
             wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: loop.output)
             blocked = tasks.healthy_async.options(queue="loop", max_attempts=2)
             jobs["on the blocked loop"] = enqueue(conn, blocked, 1).id
