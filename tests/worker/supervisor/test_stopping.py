@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
@@ -17,9 +19,6 @@ from tests.support.rows import count, row_of
 from tests.support.tasks_ends import TRACES, end
 from tests.support.worker import drain, states, wait_for, work
 from tests.worker.supervisor.test_rescue import claim_more_than_runs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
@@ -70,6 +69,11 @@ def test_what_runs_longer_than_the_grace_is_given_back_and_does_not_count(
     assert count(conn, "workers") == 0
 
 
+def _catches_sigterm(pid: int) -> bool:
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_a_process_job_finishes_although_the_signal_went_to_every_process(
     database_url: str, conn: psycopg.Connection
 ) -> None:
@@ -78,8 +82,7 @@ def test_a_process_job_finishes_although_the_signal_went_to_every_process(
     with work(database_url) as running:
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
         (member,) = running.members()
-        wait_until(lambda: children(member))
-        time.sleep(0.4)  # it has started
+        wait_until(lambda: any(map(_catches_sigterm, children(member))))  # its interpreter has started
         for pid in (running.pid, member, *children(member)):
             os.kill(pid, signal.SIGTERM)
         assert running.wait() == 0

@@ -1,0 +1,161 @@
+"""The threads of a worker process that claim, run and acknowledge jobs: made, started and stopped together."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from pgjobs.db.connection import connect_hot
+from pgjobs.flow.breaker import declared_breakers
+from pgjobs.worker.acknowledge.acknowledger import Acknowledger
+from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
+from pgjobs.worker.cancellations import Cancellations
+from pgjobs.worker.claim.producer import Producer
+from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.executors.child_process import ChildProcess
+from pgjobs.worker.executors.event_loop import EventLoopExecutor
+from pgjobs.worker.executors.threads import ThreadExecutor
+from pgjobs.worker.executors.timeouts import Watchdog
+from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.local.producer_signals import Rescan
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop
+from pgjobs.worker.runtime.registration import application_name, claim_role
+from pgjobs.worker.runtime.scoreboard import Scoreboard
+
+
+def server_for(
+    config: WorkerConfig, worker_id: int, role: str, stop: Stop, *, async_commit: bool = False
+) -> ReconnectingConnection:
+    """Return a connection that is made when it is used, and named after the worker and its role."""
+    name = application_name(worker_id, role)
+    return ReconnectingConnection(
+        name,
+        lambda: connect_hot(config.database_url, application_name=name, async_commit=async_commit),
+        stop,
+        async_commit=async_commit,
+    )
+
+
+class ProcessThreads:
+    """For each queue a producer and executor threads; for all of them one event loop and one acknowledger.
+
+    `requests`: where requests to cancel jobs arrive. `stuck(job)` is called by another thread for a job that ran on
+    after its timeout.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        worker_id: int,
+        requests: socket.socket,
+        scoreboard: Scoreboard,
+        stuck: Callable[[ClaimedJob], None],
+    ) -> None:
+        self._grace = config.grace
+        self._stop_claiming = threading.Event()
+        self.failed_over = threading.Event()
+        self.hurry = threading.Event()  # acknowledge within the grace; a worker that only retires has no deadline
+        outbox: Outbox = SimpleQueue()
+        self._local_queues: list[LocalQueue] = []
+        self._producers: list[Producer] = []
+        self._executors: list[ThreadExecutor] = []
+        host = socket.gethostname()
+        self._breakers = BreakerRecorder(
+            lambda stop: server_for(config, worker_id, "breakers", stop, async_commit=True),
+            f"worker {worker_id} ({host}, {os.getpid()})",
+            self._local_queues,
+            outbox,
+        )
+        self._acknowledger = Acknowledger(
+            outbox,
+            server_for(config, worker_id, "acknowledge", self.hurry),
+            worker_id,
+            host,
+            config.grace,
+            [queue.name for queue in config.queues],
+            self._breakers,
+        )
+        watchdog = Watchdog(stuck)
+        self._loop = EventLoopExecutor(outbox, watchdog, scoreboard)
+        child_config, first_slot = config.for_child(), 0
+
+        def child() -> ChildProcess:
+            return ChildProcess(child_config)
+
+        for queue in config.queues:
+            local_queue = LocalQueue(queue.name, queue.concurrency, first_slot)
+            first_slot += queue.concurrency
+            server = server_for(config, worker_id, claim_role(queue.name), self._stop_claiming, async_commit=True)
+            self._local_queues.append(local_queue)
+            self._producers.append(
+                Producer(local_queue, outbox, server, worker_id, self._stop_claiming, self.failed_over)
+            )
+            self._executors.append(
+                ThreadExecutor(
+                    local_queue, outbox, self._loop, watchdog, scoreboard, lambda: ChildProcess(child_config)
+                )
+            )
+        by_queue = dict(zip(self._local_queues, self._executors, strict=True))
+        self._cancellations = Cancellations(requests, by_queue, self._loop, outbox)
+
+    def start(self) -> None:
+        """Start them all."""
+        self._acknowledger.start()
+        for executor in self._executors:
+            executor.start()
+        for producer in self._producers:
+            producer.start()
+        if declared_breakers():
+            self._breakers.start()
+        self._cancellations.start()
+
+    @property
+    def settled(self) -> int:
+        """How many jobs have ended, whatever their outcome, and are acknowledged."""
+        return self._acknowledger.settled
+
+    def unfinished(self) -> set[ClaimedJob]:
+        """Return the claimed jobs that have not ended, or are not acknowledged."""
+        return set().union(*(local_queue.unfinished() for local_queue in self._local_queues))
+
+    def nothing_is_due(self) -> bool:
+        """Return True if each queue was found empty since a job ended last; else have the others look again at once."""
+        last_end = max(local_queue.end_stats.last_end for local_queue in self._local_queues)
+        behind = [local_queue for local_queue in self._local_queues if local_queue.claim_stats.empty_since <= last_end]
+        for local_queue in behind:
+            local_queue.signals.send(Rescan())  # look now, and not when the doorbell has to be armed again
+        return not behind
+
+    def blocker(self, job: ClaimedJob) -> ClaimedJob:
+        """Return the job to blame when `job` does not stop: another one, if that blocks the event loop."""
+        return self._loop.blocker(job)
+
+    def ping_loop(self) -> threading.Event:
+        """Return an event that the event loop sets at its next iteration; a job that blocks the loop delays that."""
+        return self._loop.ping()
+
+    def stop_claiming(self) -> None:
+        """Stop the producers, which hand back what has not started, and have executor threads end after their jobs."""
+        self._stop_claiming.set()
+        for local_queue in self._local_queues:
+            local_queue.signals.wake()
+        for producer in self._producers:
+            producer.join(max(1.0, self._grace))
+        for executor in self._executors:
+            executor.stop()
+
+    def flush(self) -> None:
+        """Write the outcomes and calls of breakers that are left, within the grace."""
+        self.hurry.set()
+        self._acknowledger.stop()
+        self._acknowledger.join(max(5.0, self._grace))
+        self._breakers.stop()
+
+    def kill_children(self) -> None:
+        """Kill the child processes with all that they started. What they ran gets no outcome here."""
+        for executor in self._executors:
+            executor.kill_children()
