@@ -41,7 +41,7 @@ class ThreadInterrupt:
         return True
 
     def leave(self) -> None:
-        """Record that the job has ended. An exception that has not arrived yet is taken back."""
+        """Record that the job has ended. An exception that has not arrived yet is cleared."""
         self.job = None
         if self.interrupt_pending:
             with self._lock:

@@ -41,7 +41,7 @@ class Alarm:
                 raise_in_thread(self._thread, JobTimeout)
 
     def end(self) -> None:
-        """Record that the job has ended. An exception that has not arrived yet is taken back."""
+        """Record that the job has ended. An exception that has not arrived yet is cleared."""
         with self._lock:
             self.over = True
             self.job = None  # the watchdog may hold this alarm for long, but not the job's payload
