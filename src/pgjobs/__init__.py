@@ -16,6 +16,7 @@ from pgjobs.core.errors import (
     SignatureError,
     UsageError,
 )
+from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.version import VERSION
 from pgjobs.enqueue import enqueue, enqueue_many
 from pgjobs.flow.breaker import Breaker
@@ -25,7 +26,7 @@ from pgjobs.jobs.context import CurrentJob, current_job
 from pgjobs.jobs.handle import ExistingJob, JobHandle
 from pgjobs.jobs.job import Job, job
 from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges
-from pgjobs.jobs.outcome import Cancel, JobCancelled, JobTimeout, Retry, Snooze
+from pgjobs.jobs.outcome import Cancel, Retry, Snooze
 from pgjobs.jobs.retry import Backoff, ExponentialBackoff, RetryPolicy
 from pgjobs.jobs.wire import job_by_name as job_by_name  # not in __all__: payloads name these three
 from pgjobs.jobs.wire import job_from_function as job_from_function

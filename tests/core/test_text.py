@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.core.text import MAX_ERROR, MAX_TRACEBACK, bounded, describe, one_line
 
 
@@ -17,16 +18,27 @@ def raised(error: BaseException) -> BaseException:
 
 
 class Unprintable(Exception):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
     def __str__(self) -> str:
-        raise SystemExit
+        raise self.error
 
 
 def test_any_exception_can_be_described() -> None:
     assert describe(raised(ValueError("no")))[0] == "ValueError: no"
     assert describe(raised(ValueError()))[0] == "ValueError"
-    line, trace = describe(raised(Unprintable()))
+    line, trace = describe(raised(Unprintable(SystemExit())))
     assert line.startswith("Unprintable")
     assert "test_text.py" in trace
+
+
+@pytest.mark.parametrize("kind", RAISED_FROM_OUTSIDE)
+def test_what_is_raised_from_outside_while_an_error_is_described_reaches_the_job(kind: type[BaseException]) -> None:
+    with pytest.raises(kind):
+        describe(raised(Unprintable(kind())))
+    with pytest.raises(kind):
+        one_line(Unprintable(kind()))
 
 
 def test_deep_recursion_is_described_within_bounds() -> None:

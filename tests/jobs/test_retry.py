@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from pgjobs import Cancel, ExponentialBackoff, Retry, Snooze, UsageError
 from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError
+from pgjobs.core.interrupts import JobTimeout
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import MAX_DELAY
-from pgjobs.jobs.outcome import Cancelled, ErrorKind, Failed, JobTimeout, Retried, Snoozed
+from pgjobs.jobs.outcome import Cancelled, ErrorKind, Failed, Retried, Snoozed
 from pgjobs.jobs.retry import DEFAULT_BACKOFF, RetryPolicy, after_exception, after_loss
 
 FIXED = RetryPolicy(backoff=lambda attempt: attempt * 10.0)

@@ -7,7 +7,7 @@ import time
 import psycopg
 
 from pgjobs import Retry, current_job, job, settings
-from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.core.interrupts import JobTimeout
 
 
 @job(max_attempts=2)

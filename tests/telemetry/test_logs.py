@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from pgjobs.core.errors import UsageError
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.jobs.context import current
-from pgjobs.jobs.outcome import JobTimeout
 from pgjobs.telemetry.logs import LineHandler, configure_logging, get_logger
 from tests.support.claimed import claimed_job
 from tests.support.processes import ROOT
@@ -237,12 +237,20 @@ def test_a_number_too_long_to_write_is_a_line_that_says_so(log: Log) -> None:
     assert "could not be rendered" in log.line["event"]
 
 
-def test_a_timeout_that_hits_a_job_while_it_logs_is_not_swallowed(log: Log) -> None:
+@pytest.mark.parametrize("kind", RAISED_FROM_OUTSIDE)
+def test_what_is_raised_from_outside_while_a_line_is_rendered_reaches_the_job(
+    log: Log, kind: type[BaseException]
+) -> None:
     without_pytest()
-    with pytest.raises(JobTimeout):
-        get_logger("shop").info("sent", value=Unprintable(JobTimeout("too long")))
-    with pytest.raises(JobTimeout):
-        logging.getLogger("shop").info("sent %s", Unprintable(JobTimeout("too long")))
+    with pytest.raises(kind):
+        get_logger("shop").info("sent", value=Unprintable(kind()))
+    with pytest.raises(kind):
+        get_logger("shop").info("sent %s", Unprintable(kind()))
+    with pytest.raises(kind):
+        logging.getLogger("shop").info("sent %s", Unprintable(kind()))
+    with pytest.raises(kind):
+        logging.getLogger("shop").info(Unprintable(kind()))
+    assert not log.text
 
 
 def test_a_closed_stream_is_not_an_error(log: Log) -> None:

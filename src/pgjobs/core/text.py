@@ -1,6 +1,7 @@
 """Text for people and for tables: values in messages, numbers, durations, and what is kept of an error.
 
-Nothing here raises, whatever is passed, and everything that is kept of an error can be stored by PostgreSQL.
+Nothing here raises, whatever is passed; only what a worker raises in a job's thread from outside is let through.
+Everything that is kept of an error can be stored by PostgreSQL.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
+
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 
 MAX_SHOWN = 80  # characters of a value in a message
 MAX_SUMMARY = 200  # characters of a summary
@@ -95,9 +98,13 @@ def describe(error: BaseException) -> tuple[str, str]:
     line = one_line(f"{name}: {message}" if message else name)
     try:
         trace = "".join(traceback.format_exception(type(error), error, _beyond_us(error.__traceback__), limit=60))
+    except RAISED_FROM_OUTSIDE:
+        raise
     except BaseException:  # an exception's own __str__ may do anything
         try:
             trace = "".join(traceback.format_tb(error.__traceback__, limit=60)) + line
+        except RAISED_FROM_OUTSIDE:
+            raise
         except BaseException:
             trace = line
     return line, bounded(trace)
@@ -129,6 +136,8 @@ def _beyond_us(trace: TracebackType | None) -> TracebackType | None:
 def _text(value: object) -> str:
     try:
         return str(value)
+    except RAISED_FROM_OUTSIDE:
+        raise
     except BaseException:  # __str__ of a job's exception may raise anything, SystemExit included
         return unprintable(value)
 

@@ -52,14 +52,6 @@ class Cancel(Exception):
         super().__init__(reason)
 
 
-class JobTimeout(BaseException):
-    """Raised in a job that ran longer than its `timeout`; no `except Exception` swallows it."""
-
-
-class JobCancelled(BaseException):
-    """Raised in a job in a thread that is cancelled by force; no `except Exception` swallows it."""
-
-
 class ErrorKind(StrEnum):
     """What went wrong in an attempt, as the column `error_kind` stores it."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError, UsageError
+from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.text import describe, one_line
 from pgjobs.core.validate import MAX_DELAY, Seconds, as_number, check_bool, check_seconds, shown
 from pgjobs.jobs.outcome import (
@@ -22,8 +23,6 @@ from pgjobs.jobs.outcome import (
     Cancelled,
     ErrorKind,
     Failed,
-    JobCancelled,
-    JobTimeout,
     Outcome,
     Retried,
     Retry,

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from pgjobs.core.callables import MAIN_MODULES, parameters_of
 from pgjobs.core.errors import EnqueueError
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.jobs.job import task_name
 
 PROTOCOL = 5
@@ -110,6 +111,8 @@ def reason_of(error: BaseException) -> str:
     """Return another library's message in one line, with its kind."""
     try:
         text = " ".join(str(error).split())
+    except RAISED_FROM_OUTSIDE:
+        raise
     except BaseException:  # the __str__ of a foreign exception may raise anything
         text = ""
     if len(text) > _REASON_LIMIT:

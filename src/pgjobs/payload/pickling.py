@@ -18,8 +18,8 @@ from pgjobs.core.allowlist import AllowList, not_allowed
 from pgjobs.core.callables import MAIN_MODULES, unwrap
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
+from pgjobs.core.interrupts import JobTimeout
 from pgjobs.jobs.job import Job, options_of, task_name
-from pgjobs.jobs.outcome import JobTimeout
 from pgjobs.jobs.registry import find_job
 from pgjobs.payload.pickle_refusals import (
     PROTOCOL,

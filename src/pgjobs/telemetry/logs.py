@@ -21,10 +21,10 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 
 from pgjobs.core.errors import UsageError
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.core.text import bounded, describe, unprintable
 from pgjobs.db.url import mask
 from pgjobs.jobs.context import current
-from pgjobs.jobs.outcome import JobTimeout
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -88,7 +88,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
     """Writes each record as one line; one that cannot be rendered becomes a line that says so.
 
     It takes no lock. A line is one call of `write`, and a timeout that is raised in a job's thread just after a lock
-    was taken would leave it locked: every thread that logs would stop there.
+    was taken would leave it locked: every thread that logs would stop there. What is raised from outside in a job's
+    thread (`RAISED_FROM_OUTSIDE`) is let through.
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -99,19 +100,17 @@ class LineHandler(logging.StreamHandler[TextIO]):
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record. No error is raised, whatever is wrong with the record or the stream."""
+        """Write the record. No `Exception` is raised, whatever is wrong with the record or the stream."""
         try:
             self.stream.write(self._line(record) + "\n")
             self.stream.flush()
-        except JobTimeout:  # raised from outside in a job's thread, at whatever line it was
-            raise
         except Exception:  # noqa: S110 (the stream is gone: there is nowhere left to say it)
             pass
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
             return self.format(_with_message(record))
-        except JobTimeout:
+        except RAISED_FROM_OUTSIDE:
             raise
         except BaseException as error:
             plain = logging.makeLogRecord(
@@ -133,7 +132,7 @@ def _with_message(record: logging.LogRecord) -> logging.LogRecord:
     record = logging.makeLogRecord(record.__dict__)
     try:
         record.msg = record.getMessage()
-    except JobTimeout:
+    except RAISED_FROM_OUTSIDE:
         raise
     except BaseException as error:
         record.msg = f"{_text(record.msg)} (its arguments do not fit: {describe(error)[0]})"
@@ -170,7 +169,7 @@ def _add_message(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
     if arguments:
         try:
             event["event"] = str(event.get("event")) % arguments
-        except JobTimeout:
+        except RAISED_FROM_OUTSIDE:
             raise
         except BaseException as error:
             event["event"] = f"{_text(event.get('event'))} (its arguments do not fit: {describe(error)[0]})"
@@ -246,7 +245,7 @@ def _text(value: object, convert: Any = str) -> str:
     """Make text of anything: without passwords, bounded, whatever its `__str__` or `__repr__` does."""
     try:
         text = value if type(value) is str else str(convert(value))
-    except JobTimeout:
+    except RAISED_FROM_OUTSIDE:
         raise
     except BaseException:  # also SystemExit, out of a job's own __repr__
         text = unprintable(value)

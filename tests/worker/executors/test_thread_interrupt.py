@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgjobs.jobs.outcome import JobCancelled
+from pgjobs.core.interrupts import JobCancelled
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_claim import Claim

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobTimeout, Outcome
+from pgjobs.core.interrupts import JobTimeout
+from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, Outcome
 from pgjobs.jobs.retry import after_loss
 from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes

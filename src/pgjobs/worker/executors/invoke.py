@@ -11,10 +11,11 @@ from typing import Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import PayloadError
+from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
-from pgjobs.jobs.outcome import COMPLETED, ErrorKind, Failed, JobTimeout, Outcome, Retried
+from pgjobs.jobs.outcome import COMPLETED, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify

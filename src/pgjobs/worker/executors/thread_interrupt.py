@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 
-from pgjobs.jobs.outcome import JobCancelled
+from pgjobs.core.interrupts import JobCancelled
 from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_claim import Claim

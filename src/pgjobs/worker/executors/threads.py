@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import partial
 
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, JobCancelled, JobTimeout, Outcome
+from pgjobs.core.interrupts import JobCancelled, JobTimeout
+from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import EventLoopExecutor

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgjobs.jobs.outcome import JobTimeout
+from pgjobs.core.interrupts import JobTimeout
 from pgjobs.worker.config import STUCK_AFTER
 from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
 from pgjobs.worker.local.claimed_job import ClaimedJob
