@@ -9,17 +9,18 @@ import logging
 import time
 from collections.abc import Sequence
 from queue import Empty
-from typing import Any
+from typing import Any, assert_never
 
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
-    RELEASED,
     Cancelled,
+    Completed,
     Failed,
     Outcome,
     Parked,
+    Released,
     Retried,
     Snoozed,
 )
@@ -31,7 +32,8 @@ from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.settle import Settlement, complete, settle
 
-log = logging.getLogger("pgjobs.job")
+log = logging.getLogger("pgjobs.acknowledger")
+job_log = logging.getLogger("pgjobs.job")  # one line for each outcome
 MAX_FLUSH = 1_000  # jobs
 CHECK_EVERY = 1.0  # seconds between two looks at which queues keep no history, while there is something to flush
 
@@ -126,10 +128,10 @@ class Acknowledger(CriticalThread):
         self._write(flush)
         self._notify(flush)
         self.settled += len(batch)
-        if log.isEnabledFor(logging.DEBUG):
+        if job_log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
                 if outcome is COMPLETED:
-                    log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
+                    job_log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
     def _sort(self, batch: list[Ended]) -> _Flush:
         """Sort ended jobs by the statement that writes them, and tally them by queue."""
@@ -247,7 +249,7 @@ def labels(job: ClaimedJob) -> dict[str, Any]:
 def _report(ended: Ended) -> None:
     job, outcome, _ = ended
     message, level = _sentence(outcome, *job.budget())
-    log.log(level, message, extra=labels(job))
+    job_log.log(level, message, extra=labels(job))
 
 
 def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, int]:
@@ -268,7 +270,9 @@ def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, i
             return f"cancelled: {outcome.reason}", logging.INFO
         case Parked():
             return f"parked until {outcome.task} is resumed", logging.DEBUG
-        case _ if outcome is RELEASED:
+        case Released():
             return "handed back", logging.DEBUG
-        case _:
+        case Completed():
             return "completed", logging.DEBUG
+        case _:
+            assert_never(outcome)

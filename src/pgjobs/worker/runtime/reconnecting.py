@@ -93,8 +93,8 @@ class ReconnectingConnection:
     def run(self, work: Callable[[ReconnectingConnection], T], *, patience: float | None = None) -> T:
         """Run `work` with this connection; when it breaks, reconnect and run `work` again.
 
-        `work` must be safe to repeat: if an answer is lost, the statement may have been executed. `patience`: seconds
-        after which to give up once the stop was asked for (None: at once).
+        `work` must be safe to repeat: if an answer is lost, the statement may have been executed. `patience`: once the
+        stop was asked for, give up as soon as the outage has lasted this many seconds (None: at once).
 
         Raises:
             Stopped: the worker stops, and the server still cannot be reached.

@@ -18,7 +18,7 @@ from pgjobs.worker.runtime.job_claim import Claim
 if TYPE_CHECKING:
     import psycopg
 
-log = logging.getLogger("pgjobs.acknowledger")
+log = logging.getLogger("pgjobs.settle")
 DEFAULT_DELAY = 60.0  # seconds
 
 
