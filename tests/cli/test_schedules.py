@@ -35,7 +35,7 @@ def test_a_schedule_is_added_listed_paused_resumed_run_and_removed(cli: Cli, con
     assert json.loads(cli("schedules", "show", "daily", "--json").out) == listed
     assert "0 9 * * * (Europe/Berlin)" in cli("schedules", "show", "daily").out
     header, line = cli("schedules", "list").out.splitlines()
-    assert header.split() == ["NAME", "WHEN", "ZONE", "STATE", "NEXT", "LAST", "OF", "JOB"]
+    assert header.split() == ["NAME", "WHEN", "ZONE", "STATE", "NEXT", "LAST", "OWNER", "JOB"]
     assert "operator" in line
 
     assert cli("schedules", "pause", "daily").out == "daily is paused.\n"

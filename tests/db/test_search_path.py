@@ -116,6 +116,6 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
         *("bucket_capacity", "bucket_tokens", "create_history_partition", "doorbell_channel"),
-        *("drop_history_partition", "enqueue", "enqueue_checked", "errors_with", "held_snapshots"),
+        *("drop_history_partition", "enqueue", "enqueue_after_checks", "errors_with", "held_snapshots"),
         *("is_to_ring", "lock_unique_keys", "open_doorbell", "pattern_of", "ring_doorbell"),
     ]

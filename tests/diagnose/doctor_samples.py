@@ -39,7 +39,7 @@ WELL = Installation(
     queues=(QueueState("mail", due_for=1.0),),
     retention_age=60.0,
     tables=(TableState("jobs_live", live=1000, dead=900),),
-    breakers=({"name": "stripe", "used": True, "open_for_ever": False, "old": True},),
+    breakers=({"name": "stripe", "used": True, "open_forever": False, "old": True},),
     schedules=({"name": "report", "error": None, "late": -60.0, "paused_for": None, "retired_for": None},),
 )
 
@@ -80,10 +80,10 @@ SAMPLES = {
     "orphans": but(orphans=2, orphan_workers=(3,)),
     "no_worker": but(queues=(QueueState("vip", due_for=600.0),)),
     "everything_paused": but(paused_for=600.0),
-    "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_for_ever": True},)),
+    "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_forever": True},)),
     "schedule_error": schedule(error="no module named shop"),
     "late_schedule": schedule(late=600.0),
-    "hopeless": but(unsatisfiable=((42, 40, "gone"), (43, 41, "cancelled"))),
+    "unsatisfiable": but(unsatisfiable=((42, 40, "gone"), (43, 41, "cancelled"))),
     "mixed_keys": but(workers=(WORKER, replace(WORKER, id=8, signs=False))),
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),
     "paused_queue": but(queues=(QueueState("mail", paused=True, paused_for=2 * DAY),)),
@@ -98,7 +98,7 @@ SAMPLES = {
     "history_default": but(in_default=12),
     "unused_limits": but(unused_limits=("api:*", "partner:7")),
     "unused_tenants": but(unused_tenants=("acme",)),
-    "unused_breakers": but(breakers=({"name": "stripe", "used": False, "open_for_ever": False, "old": True},)),
+    "unused_breakers": but(breakers=({"name": "stripe", "used": False, "open_forever": False, "old": True},)),
     "no_key": but(has_key=False, workers=(replace(WORKER, signs=False),)),
     "not_counted": but(counted=False),
 }

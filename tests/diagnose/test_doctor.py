@@ -234,11 +234,11 @@ def test_doctor_finds_jobs_whose_needs_never_complete(conn: Connection) -> None:
     for needed, job in waiting.items():
         conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
     # What is a dead letter can still be replayed.
-    finding = found(conn)["hopeless"]
+    finding = found(conn)["unsatisfiable"]
     assert finding.facts["jobs"] == {waiting[each]: each for each in (failed, 10_000, cancelled)}
     assert f"`pgjobs jobs retry {cancelled}`" in finding.next_step
     conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")  # a worker is about to let them go on
-    assert found(conn)["hopeless"].facts["jobs"] == {waiting[10_000]: 10_000}
+    assert found(conn)["unsatisfiable"].facts["jobs"] == {waiting[10_000]: 10_000}
 
 
 def test_unsigned_jobs_where_workers_have_a_key(conn: Connection) -> None:

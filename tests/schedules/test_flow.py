@@ -165,7 +165,9 @@ def test_a_key_that_a_transaction_has_locked_holds_up_no_other_schedule(conn: Co
     assert admin.show_schedule(conn, "send").error is None
 
 
-@pytest.mark.parametrize("options", ['{"statement": "claim", "values": {}}', '{"statement": "enqueue_checked"}', "[1]"])
+@pytest.mark.parametrize(
+    "options", ['{"statement": "claim", "values": {}}', '{"statement": "enqueue_after_checks"}', "[1]"]
+)
 def test_options_that_cannot_be_read_are_written_beside_the_schedule(conn: Connection, options: str) -> None:
     admin.add_schedule(conn, "send", "* * * * *", send, ("acme",))
     due_since(conn, "send", "0")

@@ -8,7 +8,7 @@ DROP TABLE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.retention, pgjobs.workers, pgjo
     pgjobs.schedule_owners, pgjobs.paused_tasks, pgjobs.switch;
 
 DROP FUNCTION pgjobs.create_history_partition, pgjobs.drop_history_partition, pgjobs.doorbell_channel,
-    pgjobs.open_doorbell, pgjobs.is_to_ring, pgjobs.ring_doorbell, pgjobs.lock_unique_keys, pgjobs.enqueue_checked,
+    pgjobs.open_doorbell, pgjobs.is_to_ring, pgjobs.ring_doorbell, pgjobs.lock_unique_keys, pgjobs.enqueue_after_checks,
     pgjobs.enqueue;
 
 DROP TYPE pgjobs.enqueue_columns;

@@ -1,9 +1,9 @@
 -- Functions run with the rights of the caller, and look names up on the caller's search_path: a user who may create
 -- functions in one of its schemas could have others run them (CVE-2018-1058). So what runs for each row of an INSERT
 -- names everything in full, which costs nothing. SET search_path costs 0.14 microseconds a call: 3 to 7 % of an INSERT
--- of 1,000 rows while the doorbell is armed. It is for the functions that are called once in a while. Those of
+-- of 1,000 rows while the doorbell is armed. Functions that are called rarely use SET search_path instead. Those of
 -- history need it: with roles they run with the rights of the owner.
---
+
 -- Create one day of history (UTC). LIKE and ATTACH instead of PARTITION OF, because that takes no lock that a worker
 -- would wait for, but for a moment on the default partition. Rows of that day which the default partition has taken
 -- move into the new one: most of them while others go on, the rest under the lock that ATTACH takes anyway. If the day
@@ -149,7 +149,7 @@ CREATE TYPE pgjobs.enqueue_columns AS (
 -- when a needed job does not exist (0 comes first then, and the ids that do not exist after it).
 -- Plans are pinned: right after the tables have been filled, statistics would have them read as a whole. They are made
 -- once in a session: for each call again took more than half of its time.
-CREATE FUNCTION pgjobs.enqueue_checked(
+CREATE FUNCTION pgjobs.enqueue_after_checks(
     new pgjobs.enqueue_columns, new_on_failure text, new_expires_at timestamptz, lanes text[], costs real[],
     summaries text[], signatures bytea[], payloads bytea[], keys text[], new_until_started boolean, period float8,
     on_conflict text, needed bigint[], if_failed text
@@ -360,7 +360,7 @@ BEGIN
     shown := left(format('%s(%s)', coalesce(nullif(split_part(task, ':', 2), ''), task), shown), 200);
     IF coalesce(lane, cost::text, expires::text, unique_key, nullif(after, '{}')::text) IS NOT NULL THEN
         SELECT array_agg(e.id) INTO found
-        FROM pgjobs.enqueue_checked(
+        FROM pgjobs.enqueue_after_checks(
             new, CASE WHEN sequence IS NOT NULL THEN on_failure END, due + expires, ARRAY[lane], ARRAY[cost]::real[],
             ARRAY[shown], NULL, ARRAY[convert_to(args::text, 'UTF8')],
             CASE WHEN unique_key IS NOT NULL THEN ARRAY[unique_key] END, unique_until = 'started',

@@ -140,7 +140,7 @@ def discard_dead(
 
 
 def _filter(jobs: Iterable[int] | JobSelection) -> tuple[list[int] | None, JobSelection]:
-    """Return the ids that were given (None: all), and a selection."""
+    """Return the ids that were given (None: those of the selection), and a selection."""
     return (None, jobs) if isinstance(jobs, JobSelection) else (check_ids(jobs), JobSelection())
 
 
@@ -160,7 +160,7 @@ def _in_batches(
     pieces: Iterable[list[int] | None] = [None] if wanted is None else [list(ids) for ids in chunks(wanted, batch)]
     done: list[int] = []
     for ids in pieces:
-        # Where the last batch ended: index entries before it are dead.
+        # Where the last batch ended: entries before it point to deleted rows, which a scan would wade through again.
         after_died_at, after_id = "-infinity", 0
         while True:
             # Without these settings the planner reads all of history once per batch.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from pgjobs import admin
 from pgjobs.cli.commands import command_group
+from pgjobs.cli.import_task import import_task
 from pgjobs.cli.listing import print_list
 from pgjobs.cli.output import Column, distance, print_json, print_pairs, say, when
 from pgjobs.cli.params import Json
@@ -18,7 +17,6 @@ from pgjobs.cli.session import session
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db.query import clock
-from pgjobs.payload.safe.lookup import find
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,7 +32,7 @@ COLUMNS = (
     Column("STATE"),
     Column("NEXT", right=True),
     Column("LAST", right=True),
-    Column("OF"),
+    Column("OWNER"),
     Column("JOB", share=1),
     Column("ERROR", share=1),
 )
@@ -69,7 +67,7 @@ def show(name: Name, as_json: Json = False) -> None:
             ("job", found.summary or found.task),
             ("queue", found.queue),
             ("priority", str(found.priority)),
-            ("of", found.app or "an operator"),
+            ("owner", found.app or "an operator"),
             ("next", when(found.next_at)),
             ("last", when(found.last_at)),
             ("last job", None if found.last_job_id is None else str(found.last_job_id)),
@@ -114,7 +112,7 @@ def add(
     """Add a schedule that no code declares."""
     arguments = _arguments(args)
     options: dict[str, Any] = {"tz": tz, "missed": missed, "overlap": overlap, "queue": queue, "priority": priority}
-    function: Any = _find(task) if imports else task
+    function: Any = import_task(task) if imports else task
     by_position = arguments if isinstance(arguments, list) else ()
     by_name = arguments if isinstance(arguments, dict) else None
     with session("schedules add") as conn:
@@ -180,31 +178,6 @@ def _arguments(text: str) -> list[Any] | dict[str, Any]:
     if not isinstance(arguments, list | dict):
         raise UsageError(f"--args {shorten_repr(text)}: give a list, or an object of arguments by name.")
     return arguments
-
-
-def _find(task: str) -> Any:
-    """Import the function that a task names. The current folder is searched too, as in `pgjobs work`.
-
-    Raises:
-        UsageError: the task cannot be imported.
-
-    """
-    module, _, name = task.partition(":")
-    if not module or not name:
-        raise UsageError(f"the task {shorten_repr(task)}: give MODULE:FUNCTION, such as shop.tasks:report.")
-    if not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = find(module, name, lambda owner, so_far: True)
-    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise UsageError(
-            f"{task} cannot be imported here: {reason}. Run this where the code is, or use --no-import for a "
-            'function with payload="json".'
-        ) from error
-    if not callable(found):
-        raise UsageError(f"{task} is not callable: give MODULE:FUNCTION, such as shop.tasks:report.")
-    return found
 
 
 def _row(each: ScheduleRow, now: datetime) -> list[str]:

@@ -55,7 +55,7 @@ _GRANTS = [
     # These read other jobs and keys, which a role that may only enqueue cannot.
     *(
         statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
-        for name in ("enqueue_checked", "lock_unique_keys")
+        for name in ("enqueue_after_checks", "lock_unique_keys")
         for statement in (
             "ALTER FUNCTION {function} SECURITY DEFINER",
             "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",

@@ -162,7 +162,7 @@ class FlowOptions:
     def columns(self, *, checked: bool) -> dict[str, Any]:
         """Return the parameters of an enqueue's statement that are the same for all calls.
 
-        `checked`: whether the statement is `enqueue_checked`, which looks at other jobs.
+        `checked`: whether the statement is `enqueue_after_checks`, which looks at other jobs.
         """
         seconds = self.expires if isinstance(self.expires, float) else None
         columns: dict[str, Any] = {

@@ -18,7 +18,7 @@ from pgjobs.jobs.options import JobArguments, OptionChanges
 _VALUES = {"limit": Limit, "unique": Unique, "sequence": Sequence}
 
 
-def no_option(where: Literal["@job", "options"], name: str) -> UsageError:
+def unknown_option_error(where: Literal["@job", "options"], name: str) -> UsageError:
     """Return the error for a name that is not an option there: where it belongs, or which one may have been meant."""
     own, others = frozenset(JobArguments.__annotations__), frozenset(OptionChanges.__annotations__)
     if where == "options":

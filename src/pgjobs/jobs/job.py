@@ -20,7 +20,7 @@ from pgjobs.core.validate import has_type
 from pgjobs.flow.breaker import Breaker, declare
 from pgjobs.flow.limits import declare_limit_of
 from pgjobs.flow.options import NO_FLOW
-from pgjobs.jobs.checks import check_changes, check_function, check_parameters, no_option
+from pgjobs.jobs.checks import check_changes, check_function, check_parameters, unknown_option_error
 from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges, make_options
 from pgjobs.jobs.registry import check_names, find_job, register
 from pgjobs.jobs.wire import job_by_name, job_from_function, job_with_options
@@ -85,7 +85,7 @@ class Job(Generic[P, R_co]):
         """
         for name in changes:
             if name not in OptionChanges.__annotations__:
-                raise no_option("options", name)
+                raise unknown_option_error("options", name)
         changed = self.job_options.changed(**changes)
         if changed.flow is not self.job_options.flow:
             check_parameters(self.function, changed.flow)
@@ -163,7 +163,7 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     for option in options:
         if option not in JobArguments.__annotations__:
-            raise no_option("@job", option)
+            raise unknown_option_error("@job", option)
     name, aliases = check_names(options.pop("name", None), options.pop("aliases", ()))
     job_options = make_options(cast("JobArguments", options))
     limit = job_options.flow.limit

@@ -1,7 +1,7 @@
 """The options of a job: what `@job` and `Job.options` take, and the checked values that they become. No SQL.
 
 A new option is a line of one of the TypedDicts and a field of `JobOptions` (or of `FlowOptions`, if it holds jobs up),
-with its check; `job`, `Job.options` and the help for misspelled names follow from these.
+with its check; `job`, `Job.options` and the help for misspelled names (`jobs/checks.py`) follow from these.
 """
 
 from __future__ import annotations

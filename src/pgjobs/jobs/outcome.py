@@ -2,10 +2,13 @@
 
 The state machine of a job: an attempt turns `running` into the next state by exactly one of these.
 
-    Completed ─▶ completed          Snoozed ─▶ queued, later; the attempt does not count
-    Retried   ─▶ queued, later      Released ─▶ queued, now; the attempt does not count
-    Failed    ─▶ failed + dead letter           Cancelled ─▶ cancelled
-                                    Parked   ─▶ waiting, until its task is resumed; it does not count
+    Completed ─▶ completed
+    Retried   ─▶ queued, later
+    Failed    ─▶ failed, with a dead letter
+    Snoozed   ─▶ queued, later; the attempt does not count
+    Cancelled ─▶ cancelled
+    Released  ─▶ queued, now; the attempt does not count
+    Parked    ─▶ waiting, until its task is resumed; the attempt does not count
 
 What was asked to be cancelled ends as completed, if the callable returns all the same, and else as cancelled.
 """

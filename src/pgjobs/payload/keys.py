@@ -88,9 +88,9 @@ class FlowKeys:
         self.is_unique = flow.unique is not None
         """Whether its jobs have a key that only one job has at a time."""
         self._is_checked = flow.is_checked
-        self.statement = "enqueue_checked" if flow.is_checked else "enqueue_controlled"
+        self.statement = "enqueue_after_checks" if flow.is_checked else "enqueue_in_lane"
         """The name of the statement that inserts one job."""
-        self.batch_statement = "enqueue_checked" if flow.is_checked else "enqueue_many_controlled"
+        self.batch_statement = "enqueue_after_checks" if flow.is_checked else "enqueue_many_in_lane"
         self.common = flow.columns(checked=flow.is_checked)
         """The parameters of these statements that are the same for all calls."""
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # The statements of such jobs, and the parameters that each has beside the columns. No other statement is ever run,
 # whatever a row says.
 _VALUES = {
-    "enqueue_controlled": (*NO_FLOW.columns(checked=False), "lane", "cost"),
-    "enqueue_checked": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
+    "enqueue_in_lane": (*NO_FLOW.columns(checked=False), "lane", "cost"),
+    "enqueue_after_checks": (*NO_FLOW.columns(checked=True), "lanes", "costs", "keys"),
 }
 _TIMES = frozenset({"run_at", "delay"})  # each firing has its own
 
@@ -154,7 +154,7 @@ def statement_of(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             f"the options of this schedule cannot be read ({type(error).__name__}: {error}): declare it, or add it, "
             "anew."
         ) from error
-    if name == "enqueue_checked":
+    if name == "enqueue_after_checks":
         summary, signature = own["summary"], own["signature"]
         own = {
             "summaries": None if summary is None else [summary],

@@ -1,4 +1,4 @@
-"""The short way to libpq: taken where psycopg has prepared the statement, and not distinguishable from the long one."""
+"""The fast path to libpq: taken where psycopg has prepared the statement, with the same results as the cursor."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ PROTECTIONS = (
     ),
     Protection(
         "who resumes a task waits for who parks its jobs",
-        f"{SQL}/claim/park_task.sql",
+        f"{SQL}/acknowledge/park_task.sql",
         " FOR KEY SHARE",
         "",
         ("tests/worker/claim/test_pauses.py", "-k", "waits_for_who_parks"),

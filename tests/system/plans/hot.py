@@ -83,8 +83,8 @@ HOT: dict[str, Hot] = {
     "heartbeat": Hot(NOTHING, connection="heart", rows=1, pinned=False),  # a page or two of workers
     "enqueue": Hot(NOTHING, (), _ONE, connection="caller", rows=1),
     "enqueue_many": Hot(NOTHING, (), {**_ONE_JOB, **_MANY}, connection="caller"),
-    "enqueue_controlled": Hot(NOTHING, (), {**_ONE, **_CONTROLLED, "lane": _LANE, "cost": 2.0}, "caller", rows=1),
-    "enqueue_many_controlled": Hot(
+    "enqueue_in_lane": Hot(NOTHING, (), {**_ONE, **_CONTROLLED, "lane": _LANE, "cost": 2.0}, "caller", rows=1),
+    "enqueue_many_in_lane": Hot(
         NOTHING,
         (),
         {**_ONE_JOB, **_MANY, **_CONTROLLED, "lanes": [_LANE] * BATCH, "costs": [2.0] * BATCH},
@@ -140,7 +140,7 @@ RARE: dict[str, str] = {
     "resume_schedule": _ASKED,
     "remove_schedule": _ASKED,
     "scheduled_call": _ASKED,
-    "enqueue_checked": "a function, whose own statements are held by tests/enqueue/test_unique.py",
+    "enqueue_after_checks": "a function, whose own statements are held by tests/enqueue/test_unique.py",
     "list_unique_keys": _DAILY,
     "purge_unique_keys": _DAILY,
     "lock_unique_keys": "only inserts and locks, by the primary key",

@@ -56,7 +56,7 @@ def test_the_lane_that_had_its_turn_last_is_where_the_circle_ended(lanes: str, b
 def test_a_pass_begins_behind_the_lane_that_had_the_last_turn_and_comes_back_to_it() -> None:
     turns = LaneRotation()
     turns.record_claim([(5, "m"), (5, "k")], demand=2, began=0.0, now=0.1)
-    look = turns.start(2, worst=9, clock=NOW)
+    look = turns.plan_claim(2, worst=9, clock=NOW)
     ranges = [lane_range[:3] for lane_range in look.ranges if lane_range.priority == 5]
     assert ranges == [(5, behind("m"), LAST), (5, FIRST, "m")]
     assert [lane_range.priority for lane_range in look.ranges] == sorted(
@@ -67,19 +67,20 @@ def test_a_pass_begins_behind_the_lane_that_had_the_last_turn_and_comes_back_to_
 def test_a_walk_that_ended_before_its_time_continues_there_after_a_look_at_what_was_freed() -> None:
     turns = LaneRotation()
     turns.record_check(100.0, waiting=True)
-    first = turns.start(1, worst=1, clock=NOW)
+    first = turns.plan_claim(1, worst=1, clock=NOW)
     turns.record_claim([], demand=1, began=100.0, now=100.01, ended_at=(1, "k"))
     assert turns.seconds_left(100.01) == pytest.approx(0.09)  # sooner than after all was seen
     assert turns.empty_since == 0.0
     turns.wake_now([(1, "a")])
-    second = turns.start(1, worst=1, clock=NOW)
+    second = turns.plan_claim(1, worst=1, clock=NOW)
     assert [lane_range[:3] for lane_range in second.ranges] == [(1, "a", "a"), (0, behind("k"), LAST), (1, FIRST, LAST)]
     turns.record_claim([(1, "a")], demand=1, began=100.0, now=100.01, ended_at=None)
-    assert turns.start(1, worst=1, clock=NOW).ranges == first.ranges  # it was out of turn, and moved nothing
+    assert turns.plan_claim(1, worst=1, clock=NOW).ranges == first.ranges  # it was out of turn, and moved nothing
 
 
 def test_what_is_worse_than_plain_jobs_that_cannot_all_be_run_is_left_out() -> None:
-    assert [lane_range.priority for lane_range in LaneRotation().start(1, worst=3, clock=NOW).ranges] == [0, 1, 2, 3]
+    plan = LaneRotation().plan_claim(1, worst=3, clock=NOW)
+    assert [lane_range.priority for lane_range in plan.ranges] == [0, 1, 2, 3]
 
 
 def test_with_aging_what_has_waited_long_comes_before_better_priorities() -> None:
@@ -283,7 +284,7 @@ def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: 
     me = register(conn, [QueueSlots("default")], rescue_after=30.0, pooled=False)
     turns = LaneRotation()
     turns.aging = timedelta(minutes=1)
-    look = turns.start(100, worst=9, clock=datetime.now(UTC))
+    look = turns.plan_claim(100, worst=9, clock=datetime.now(UTC))
     values = {
         "priorities": array(lane_range.priority for lane_range in look.ranges),
         "sinces": [lane_range.since for lane_range in look.ranges],

@@ -1,4 +1,8 @@
-"""Enqueueing on SQLAlchemy's connections, with whatever driver they have."""
+"""Enqueueing on SQLAlchemy's connections, with whatever driver they have.
+
+Only a plain Connection comes here: `detect.py` takes the connection out of a Session, and uses `run_sync` for an
+AsyncSession or an AsyncConnection.
+"""
 
 from __future__ import annotations
 

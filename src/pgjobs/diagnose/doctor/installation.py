@@ -103,7 +103,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         orphan_workers=tuple(each for each in orphans.get("workers") or () if each is not None),
         signed=signatures.get("signed") or 0,
         unsigned=signatures.get("unsigned") or 0,
-        unsatisfiable=tuple((each["job_id"], each["needs_id"], each["status"]) for each in row["hopeless"]),
+        unsatisfiable=tuple((each["job_id"], each["needs_id"], each["status"]) for each in row["unsatisfiable"]),
         unused_limits=tuple(row["unused_limits"]) if scanned else (),
         unused_tenants=tuple(row["unused_tenants"]) if scanned else (),
         breakers=tuple({**each, "used": each["used"] or not scanned} for each in row["breakers"]),

@@ -11,11 +11,11 @@ from pgjobs.diagnose.finding import Finding
 
 LONG_PAUSE = 86400.0  # seconds
 MONTH = 30 * 86400.0  # seconds
-LATE = 300.0  # seconds: no supervisor fires a schedule that is this late
+LATE = 300.0  # seconds: a schedule this late means that no supervisor is firing
 
 
 def pauses(installation: Installation) -> Iterator[Finding]:
-    """Look for what is paused, everything or for long."""
+    """Look for a pause of everything, and of queues and tasks that have been paused for a day."""
     if installation.paused_for is not None:
         yield Finding(
             "everything_paused",
@@ -47,9 +47,9 @@ def pauses(installation: Installation) -> Iterator[Finding]:
 
 
 def breakers(installation: Installation) -> Iterator[Finding]:
-    """Look for breakers that stay open."""
+    """Look for breakers that an operator opened without an end."""
     for breaker in installation.breakers:
-        if breaker.get("open_for_ever"):
+        if breaker.get("open_forever"):
             yield Finding(
                 "open_breaker",
                 f"Breaker {breaker['name']} was opened by hand, and stays open until it is closed by hand.",
@@ -134,7 +134,7 @@ def unsatisfiable(installation: Installation) -> Iterator[Finding]:
     again = f"; or run again what was cancelled: `pgjobs jobs retry {' '.join(cancelled)}`" if cancelled else ""
     shown = listed([f"{job} waits for {needed} ({state})" for job, needed, state in installation.unsatisfiable])
     yield Finding(
-        "hopeless",
+        "unsatisfiable",
         f"{plural(len(installation.unsatisfiable), 'job', cap=20)} can never start, because what they wait for is "
         f"gone, was cancelled or has failed for good: {shown}.",
         "Cancel them: `pgjobs jobs cancel "

@@ -17,7 +17,7 @@ from pgjobs.core.errors import NotAllowedError, PayloadError
 from pgjobs.payload.safe.lookup import home_of
 
 _DEEPEST = 200  # tuples in one another: the hash of a deeper one could overflow the stack
-_HEAVIEST = 1_000_000  # items in a tuple and those in it, as often as they are in there: what its hash has to look at
+_HEAVIEST = 1_000_000  # items that hashing a tuple visits, nested ones each time they occur
 _AS_THEY_ARE = (
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK),
     *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINFLOAT),
@@ -33,7 +33,7 @@ _AS_THEY_ARE = (
 # allow checking BUILD, items that are set, or calls. What is used of it here is reading (frames and scalars),
 # the stack, and `dispatch`, which are the same in Python 3.11 to 3.14; the tests would see if they were not.
 class Machine(pickle._Unpickler):
-    """Reads one payload. Nothing is called or changed without a word of the methods at the end."""
+    """Reads one payload. Every call and every change goes through one of the abstract methods at the end."""
 
     # What typeshed does not know of it.
     stack: list[Any]
@@ -155,7 +155,7 @@ class Machine(pickle._Unpickler):
 
     @abstractmethod
     def set_state(self, target: Any, state: Any) -> None:
-        """Return an object its state, or refuse it; this payload has made it."""
+        """Restore an object's state, or refuse to; this payload has made the object."""
 
     # For each of the 256 bytes.
     dispatch: ClassVar[Any] = (

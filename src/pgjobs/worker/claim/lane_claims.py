@@ -48,7 +48,7 @@ class LaneClaims:
         self, cursor: Any, wanted: int, worst: int, clock: datetime, counted_queue: str | None = None
     ) -> LaneClaim:
         """Claim up to `wanted` jobs of priorities up to `worst`. `counted_queue`: the queue, if it has a limit."""
-        plan = self.rotation.start(wanted, worst, clock)
+        plan = self.rotation.plan_claim(wanted, worst, clock)
         cursor.execute(statement("release_due_waiting"), {"queue": self._queue})
         self._expire(cursor)
         cursor.execute(

@@ -48,7 +48,7 @@ class LaneRotation:
 
     def __init__(self) -> None:
         self.next_check = 0.0
-        self._waiting_since = -math.inf  # when something was last seen to wait
+        self._last_seen_waiting = -math.inf  # when something was last seen to wait
         self._next_claim = 0.0
         self.aging: timedelta | None = None  # of the queue
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
@@ -63,13 +63,13 @@ class LaneRotation:
         """Remember a check of whether anything waits for a turn, or will."""
         self.next_check = now + CHECK_EVERY
         if waiting:
-            self._waiting_since = now
+            self._last_seen_waiting = now
         elif not self.active(now):
             self.empty_since = now
 
     def active(self, now: float) -> bool:
         """Return True if anything waits for its turn in this queue, or did a moment ago."""
-        return now - self._waiting_since < IDLE_AFTER
+        return now - self._last_seen_waiting < IDLE_AFTER
 
     def is_due(self, now: float) -> bool:
         """Return True if it is time for a claim."""
@@ -90,7 +90,7 @@ class LaneRotation:
         """Wait a moment, because another worker is claiming."""
         self._next_claim = now + MIN_CLAIM_PAUSE
 
-    def start(self, demand: int, worst: int, clock: datetime) -> LanePlan:
+    def plan_claim(self, demand: int, worst: int, clock: datetime) -> LanePlan:
         """Return what the next claim looks at, to claim `demand` jobs of priorities up to `worst`.
 
         An unfinished walk through all lanes continues where it ended, after the lanes where jobs have ended
@@ -139,7 +139,7 @@ class LaneRotation:
         self._next_claim = 0.0 if jobs else now + min(max(share * (now - began), MIN_CLAIM_PAUSE), MAX_CLAIM_PAUSE)
         self.empty_since = 0.0 if jobs or self._left else began
         if jobs:
-            self._waiting_since = now
+            self._last_seen_waiting = now
 
 
 def behind(lane: str) -> str:
@@ -164,10 +164,10 @@ def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[in
     ]
 
 
-def last_in_turn(lanes: Iterable[str], behind: str) -> str:
-    """Return the lane that had the last turn of a claim, which starts after `behind` and ends with it."""
+def last_in_turn(lanes: Iterable[str], last: str) -> str:
+    """Return the lane that had the last turn of a claim, which starts after `last` and ends with it."""
     ordered = sorted(lanes)
-    before = [lane for lane in ordered if lane <= behind]
+    before = [lane for lane in ordered if lane <= last]
     return (before or ordered)[-1]
 
 

@@ -114,7 +114,7 @@ class OwnHeartbeat:
         try:
             with connect(
                 self._database_url,
-                application_name="pgjobs worker (exclusive)",
+                application_name="pgjobs own heartbeat",
                 answer_within=heartbeat_timeout(self._rescue_after),
             ) as connection:
                 if send_heartbeat(connection, [self._worker_id]):

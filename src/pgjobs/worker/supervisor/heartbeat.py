@@ -2,6 +2,15 @@
 
 Nothing slow may run between two heartbeats: a worker that is silent is considered dead. The thread is in the
 supervisor's process, so a job that holds the interpreter's lock cannot stop it.
+
+When a heartbeat is not sent or has no effect:
+
+- PostgreSQL cannot be reached: the heartbeat is retried until the supervisor stops. Until heartbeats have been steady
+  for a while (`is_steady`), maintenance considers no worker dead.
+- A worker's row is gone, because another supervisor considered the worker dead: `gone(id)` is called
+  (`Supervisor._gone`), which kills the process. Its jobs run elsewhere by then.
+- The supervisor itself is gone: each worker process sends its own heartbeat (`OwnHeartbeat` in
+  `runtime/registration.py`) while it finishes its jobs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Settles workers that exited, and runs periodic maintenance.
 
 Maintenance is the rescue of jobs whose supervisor is gone, retention, and the rest of a `tasks resume` that was
-interrupted. Every supervisor runs it at any time; no leader is needed.
+interrupted. It also wakes the scheduler when there is a schedule. Every supervisor runs it at any time; no leader is
+needed.
 """
 
 from __future__ import annotations

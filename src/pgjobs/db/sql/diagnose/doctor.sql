@@ -82,7 +82,7 @@ SELECT
            WHERE (found.status IS NULL OR (found.status IN ('failed', 'cancelled') AND d.on_failure = 'wait'
                                            AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id)))
              AND EXISTS (SELECT FROM pgjobs.jobs_waiting AS w WHERE w.id = d.job_id AND w.held = 'needs')
-           LIMIT 20) AS n) AS hopeless,
+           LIMIT 20) AS n) AS unsatisfiable,
     (SELECT count(*) >= %(scan)s AND %(scan)s > 0 FROM some_waiting) AS waiting_capped,
     (SELECT coalesce(jsonb_agg(l.name ORDER BY l.name), '[]')
      FROM (SELECT l.name FROM pgjobs.limits AS l
@@ -97,7 +97,7 @@ SELECT
            LIMIT 100) AS t) AS unused_tenants,
     (SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
                 'used', EXISTS (SELECT FROM used AS u WHERE u.breaker = b.name),
-                'open_for_ever', b.state <> 'closed' AND b.until = 'infinity',
+                'open_forever', b.state <> 'closed' AND b.until = 'infinity',
                 'old', greatest(b.created_at, b.changed_at) < now() - interval '30 days')), '[]')
      FROM (SELECT * FROM pgjobs.breakers ORDER BY name LIMIT 1000) AS b) AS breakers,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(

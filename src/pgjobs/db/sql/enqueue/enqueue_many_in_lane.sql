@@ -1,4 +1,4 @@
--- Many jobs of one callable that wait for their turns; lanes and costs are each job's own. See enqueue_controlled.sql.
+-- Many jobs of one callable that wait for their turns; lanes and costs are each job's own. See enqueue_in_lane.sql.
 INSERT INTO pgjobs.jobs_waiting
     (run_at, {enqueue_columns}, summary, signature, payload, held, lane, limit_key, sequence, breaker, cost,
      on_failure, expires_at)
