@@ -69,7 +69,7 @@ def test_a_replayed_job_can_fail_and_be_replayed_again(conn: Connection) -> None
             statement("fail"),
             {
                 "ids": [job],
-                "claims": [0],
+                "claim_numbers": [0],
                 "errors": ["E"],
                 "kinds": ["exception"],
                 "tracebacks": [None],

@@ -21,7 +21,7 @@ def test_a_queue_is_a_name_and_its_slots(text: str, name: str, slots: int) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":", ":5", "mail:", "mail:0", "mail:-1", "mail:x", "mail:1.5", "mail:10001", "x" * 101]
+    "text", ["", ":", ":5", "mail:", "mail:0", "mail:-1", "mail:x", "mail:1.5", "mail:10001", "x" * 101, "--drain"]
 )
 def test_what_is_not_a_queue_is_refused(text: str) -> None:
     with pytest.raises(UsageError):

@@ -124,9 +124,13 @@ def parse_queue(text: str) -> QueueSlots:
     """Read `NAME` or `NAME:CONCURRENCY`.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or it is the next option, because the name was forgotten.
 
     """
+    if text.startswith("-"):
+        raise UsageError(
+            f"queue {shorten_repr(text)}: this looks like an option. Give NAME or NAME:CONCURRENCY before it."
+        )
     name, colon, number = text.rpartition(":")
     if not colon:
         return QueueSlots(text)

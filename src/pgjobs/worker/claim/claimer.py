@@ -83,7 +83,7 @@ class Claimer:
 
     def _claim_plain(self, server: ReconnectingConnection, wanted: int) -> int:
         with server.hot_cursor() as cursor:
-            claim = self._plain.execute(server, cursor, wanted)
+            claim = self._plain.claim_rows(server, cursor, wanted)
         claimed = self._plain.record(claim)
         self._record_emptiness()
         return claimed
@@ -94,13 +94,13 @@ class Claimer:
             if not _has_lock(cursor):
                 self.lanes.back_off(began)
                 return 0
-            claim = self._execute_waiting(cursor, wanted)
+            claim = self._claim_lane_rows(cursor, wanted)
         claimed = self._waiting.record(claim, wanted, began)
         self._record_emptiness()
         return claimed
 
-    def _execute_waiting(self, cursor: Any, wanted: int, counted_queue: str | None = None) -> LaneClaim:
-        return self._waiting.execute(cursor, wanted, self._plain.worst_priority, self._plain.clock(), counted_queue)
+    def _claim_lane_rows(self, cursor: Any, wanted: int, counted_queue: str | None = None) -> LaneClaim:
+        return self._waiting.claim_rows(cursor, wanted, self._plain.worst_priority, self._plain.clock(), counted_queue)
 
     def _claim_limited(self, server: ReconnectingConnection, wanted: int) -> int:
         """Claim no more than the limit of the queue leaves: both kinds of jobs, under the lock."""
@@ -115,10 +115,10 @@ class Claimer:
             slots, tokens = (None, None) if row is None else row
             room = room_left(wanted, slots, tokens)
             if room and lanes.is_due(began) and not self._plain_first:
-                waiting = self._execute_waiting(cursor, room, queue)
+                waiting = self._claim_lane_rows(cursor, room, queue)
             taken = 0 if waiting is None else len(waiting.jobs)
             if room > taken:
-                plain = self._plain.execute(server, cursor, room - taken, queue)
+                plain = self._plain.claim_rows(server, cursor, room - taken, queue)
                 taken += len(plain.jobs)
             if tokens is not None and taken:
                 cursor.execute(statement("spend_queue_tokens"), {"queue": queue, "tokens": tokens - taken})

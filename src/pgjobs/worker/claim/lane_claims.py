@@ -44,7 +44,7 @@ class LaneClaims:
         self.rotation.next_check = 0.0
         self._columns_checked = False
 
-    def execute(
+    def claim_rows(
         self, cursor: Any, wanted: int, worst: int, clock: datetime, counted_queue: str | None = None
     ) -> LaneClaim:
         """Claim up to `wanted` jobs of priorities up to `worst`. `counted_queue`: the queue, if it has a limit."""

@@ -51,7 +51,7 @@ class PlainClaims:
         """Return PostgreSQL's time as far as the last answer tells, without asking."""
         return self._clock_zero + timedelta(seconds=time.monotonic())
 
-    def execute(
+    def claim_rows(
         self, server: ReconnectingConnection, cursor: Any, wanted: int, counted_queue: str | None = None
     ) -> PlainClaim:
         """Claim up to `wanted` jobs. `counted_queue`: the queue, if it has a limit that counts them."""
