@@ -9,6 +9,7 @@ from psycopg import AsyncCursor, Cursor
 from psycopg.rows import tuple_row
 
 from pgjobs.db.adapters import prepared
+from pgjobs.db.adapters.arrays import Blobs, Texts, register
 from pgjobs.db.adapters.encoding import with_storable_summaries
 from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import statement
@@ -29,7 +30,7 @@ def run(conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns, value
             return [job]
         # A plain cursor, because the connection's own may read other placeholders or make other rows.
         with Cursor(conn, row_factory=tuple_row) as cursor:
-            values = {**columns._asdict(), **with_storable_summaries(values, conn)}
+            values = parameters(conn, columns, values)
             cursor.execute(sql, values, binary=True)
             if name == "enqueue":
                 prepared.remember(cursor, sql, columns, values, values)
@@ -47,13 +48,27 @@ async def run_async(
         if name == "enqueue" and (job := await prepared.insert_async(conn, sql, columns, values)) is not None:
             return [job]
         async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
-            values = {**columns._asdict(), **with_storable_summaries(values, conn)}
+            values = parameters(conn, columns, values)
             await cursor.execute(sql, values, binary=True)
             if name == "enqueue":
                 prepared.remember(cursor, sql, columns, values, values)
             return [int(row[0]) for row in await cursor.fetchall()]
     except Exception as error:
         translate_error(error)
+
+
+def parameters(driver_connection: Any, columns: EnqueueColumns, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all parameters of a statement in the form that psycopg sends best, on its connection or SQLAlchemy's."""
+    values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
+    if "payloads" in values:
+        register(driver_connection.adapters)
+        values["payloads"] = Blobs(values["payloads"])
+        if values["summaries"] is not None:
+            values["summaries"] = Texts(values["summaries"])
+        for name in ("lanes", "keys"):
+            if values.get(name) is not None:
+                values[name] = Texts(values[name])
+    return values
 
 
 @cache

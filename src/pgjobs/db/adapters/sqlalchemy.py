@@ -36,12 +36,13 @@ def run(connection: Connection, name: str, columns: EnqueueColumns, values: Mapp
         options: Any = None  # a fifth of the time of a single enqueue, so only where they change something
         if any(map(connection.get_execution_options().get, _STREAMING)):
             options = _NOT_STREAMING
-        values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
         if connection.dialect.driver == "psycopg":
-            from pgjobs.db.adapters.psycopg import binary
+            from pgjobs.db.adapters.psycopg import binary, parameters
 
+            values = parameters(driver_connection, columns, values)
             result = connection.exec_driver_sql(binary(statement(name)), values, options)
         else:
+            values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
             result = connection.execute(_text(named_statement(name)), values, execution_options=options)
         with closing(result):
             assert result.cursor is not None  # noqa: S101 (statements that return rows have one)
