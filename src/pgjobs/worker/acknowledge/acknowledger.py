@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import (
@@ -36,6 +36,8 @@ log = logging.getLogger("pgjobs.acknowledger")
 job_log = logging.getLogger("pgjobs.job")  # one line for each outcome
 MAX_FLUSH = 1_000  # jobs
 CHECK_EVERY = 1.0  # seconds between two looks at which queues keep no history, while there is something to flush
+
+_Targets: TypeAlias = "tuple[Callable[[ClaimedJob], None], Callable[[float], None], list[ClaimedJob], list[ClaimedJob]]"
 
 
 class _Tally:
@@ -137,16 +139,13 @@ class Acknowledger(CriticalThread):
         """Sort ended jobs by the statement that writes them, and tally them by queue."""
         flush = _Flush(batch)
         others = flush.others
-        here: LocalQueue | None = None
+        here = batch[0][0].local_queue
+        add_job, add_seconds, completed, controlled = self._targets(flush, here)
         for ended in batch:
             job, outcome, seconds = ended
             if job.local_queue is not here:
                 here = job.local_queue
-                tally = flush.tallies.setdefault(here, _Tally())
-                add_job, add_seconds = tally.jobs.append, tally.seconds.append
-                completed, controlled = flush.completed, flush.controlled
-                if here.name in self._without_history:
-                    completed = controlled = flush.forgotten
+                add_job, add_seconds, completed, controlled = self._targets(flush, here)
             add_job(job)
             if seconds is not None:
                 add_seconds(seconds)
@@ -162,6 +161,14 @@ class Acknowledger(CriticalThread):
             else:
                 others.append(ended)
         return flush
+
+    def _targets(self, flush: _Flush, queue: LocalQueue) -> _Targets:
+        """Return where the jobs of a queue go: their tally, and the lists of those that completed."""
+        tally = flush.tallies.setdefault(queue, _Tally())
+        completed, controlled = flush.completed, flush.controlled
+        if queue.name in self._without_history:
+            completed = controlled = flush.forgotten
+        return tally.jobs.append, tally.seconds.append, completed, controlled
 
     def _count(self, flush: _Flush) -> None:
         """Free the slots: the producers may claim while the flush is written."""
