@@ -119,7 +119,12 @@ _seen: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()
 
 def parameters_of(callable: Callable[..., Any]) -> Parameters:
     """Return the parameters of a callable; those of functions, and of jobs made from them, are remembered."""
-    function = callable if type(callable) is FunctionType else getattr(callable, "__wrapped__", None)
+    # A method has the `__wrapped__` of its function, but does not take the first argument. From Python 3.13 on, a job
+    # under @classmethod is one.
+    is_method = type(callable) is MethodType
+    function = (
+        callable if type(callable) is FunctionType else None if is_method else getattr(callable, "__wrapped__", None)
+    )
     if type(function) is not FunctionType:
         return _parameters(callable)
     known = _seen.get(function)
