@@ -20,7 +20,7 @@ from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
 from pgjobs.diagnose.doctor.installation import QueueState
 from pgjobs.diagnose.rows import Holder
 from tests.diagnose.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
-from tests.support.rows import put_dead, put_job, put_worker
+from tests.support.rows import flush_statistics, put_dead, put_job, put_worker
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -129,7 +129,7 @@ def test_a_table_without_autovacuum_and_its_dead_rows(conn: Connection, database
     conn.execute("ALTER TABLE pgjobs.jobs_live SET (autovacuum_enabled = off)")
     conn.execute("INSERT INTO pgjobs.jobs_live (task, payload) SELECT 'x', 'x' FROM generate_series(1, 60000)")
     conn.execute("DELETE FROM pgjobs.jobs_live")
-    conn.execute("SELECT pg_stat_force_next_flush()")
+    flush_statistics(conn)
     names = found(conn)
     assert names["autovacuum_of_table"].facts["table"] == "jobs_live"
     assert names["dead_rows"].facts["dead"] >= 60_000

@@ -17,7 +17,7 @@ from pgjobs.diagnose.why import Why, look
 from pgjobs.diagnose.why import queue as queue_reasons
 from tests.support import tasks
 from tests.support.processes import wait_until
-from tests.support.rows import put_job
+from tests.support.rows import flush_statistics, put_job
 from tests.support.worker import Work, states, wait_done, wait_for, work
 
 NOWHERE = b"\x80\x04(cnowhere\nsend\n)}t."  # a call of nowhere.send(), whose module is not there
@@ -90,7 +90,7 @@ def test_claims_that_wade_through_dead_rows_name_who_holds_the_snapshot(
         try:
             conn.execute("INSERT INTO pgjobs.jobs_live (task, payload) SELECT 'x', 'x' FROM generate_series(1, 60000)")
             conn.execute("DELETE FROM pgjobs.jobs_live")
-            conn.execute("SELECT pg_stat_force_next_flush()")
+            flush_statistics(conn)
             job = enqueue(conn, tasks.nothing.options(run_at=late())).id
             answer = until(conn, job, "snapshot_held", running)
             assert (answer.facts["pid"], answer.facts["application"]) == (holder.info.backend_pid, "report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -88,3 +89,11 @@ def _now(conn: psycopg.Connection) -> Any:
     found = conn.execute("SELECT now()").fetchone()
     assert found is not None
     return found[0]
+
+
+def flush_statistics(conn: psycopg.Connection) -> None:
+    """Make what this session has done visible in pg_stat_…; before PostgreSQL 15 a process collects it, in a moment."""
+    if conn.info.server_version >= 150000:
+        conn.execute("SELECT pg_stat_force_next_flush()")
+    else:
+        time.sleep(1.0)

@@ -118,7 +118,7 @@ PROTECTIONS = (
         f"{SQL}/acknowledge/fail.sql",
         "    FROM gone\n    ON CONFLICT",
         "    FROM gone WHERE attempt < 0\n    ON CONFLICT",
-        MODEL,
+        ("tests/db/test_job_rows.py",),
     ),
     # -- Dead workers ------------------------------------------------------------------------------------------------
     Protection(

@@ -108,11 +108,11 @@ def test_a_job_outlives_an_outage_that_only_the_heart_notices(database_url: str,
     tasks.make_seen(conn)
     with work(database_url, *QUICK, env={tasks.URL: database_url}) as running:
         wait_for(conn, IDLE, log=lambda: running.output)
-        job = enqueue(conn, tasks.note, "once", 5.0).id
+        job = enqueue(conn, tasks.note, "once", 8.0).id
         wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: running.output)
         conn.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         scalar(conn, heartbeat_thread)
-        time.sleep(4.0)  # far longer than what makes a silent worker a dead one
+        time.sleep(6.0)  # far longer than what makes a silent worker a dead one
         conn.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
         scalar(conn, heartbeat_thread)
         wait_done(conn, 15, log=lambda: running.output)

@@ -28,7 +28,8 @@ SELECT
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'name', t.relname, 'live', t.n_live_tup, 'dead', t.n_dead_tup,
-                'vacuumed', extract(epoch FROM now() - greatest(t.last_autovacuum, t.last_vacuum)),
+                'vacuumed', (extract(epoch FROM now())
+                    - extract(epoch FROM greatest(t.last_autovacuum, t.last_vacuum))),
                 'off', coalesce('autovacuum_enabled=off' = ANY (c.reloptions)
                                 OR 'autovacuum_enabled=false' = ANY (c.reloptions), false))), '[]')
      FROM pg_stat_user_tables AS t
@@ -38,12 +39,13 @@ SELECT
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT * FROM pgjobs.held_snapshots() ORDER BY transactions DESC NULLS LAST LIMIT 20) AS s) AS snapshots,
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
-                               || jsonb_build_object('silent_for', extract(epoch FROM now() - w.heartbeat_at))), '[]')
+                               || jsonb_build_object('silent_for', (extract(epoch FROM now())
+                                   - extract(epoch FROM w.heartbeat_at)))), '[]')
      FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'name', names.name, 'paused', coalesce(q.paused, false), 'created', q.name IS NOT NULL,
-                'paused_for', extract(epoch FROM now() - q.paused_at),
-                'due_for', extract(epoch FROM now() - least(plain.run_at, turn.run_at)))), '[]')
+                'paused_for', (extract(epoch FROM now()) - extract(epoch FROM q.paused_at)),
+                'due_for', (extract(epoch FROM now()) - extract(epoch FROM least(plain.run_at, turn.run_at))))), '[]')
      FROM pgjobs.queue_names AS names
      LEFT JOIN pgjobs.queues AS q ON q.name = names.name
      CROSS JOIN LATERAL (
@@ -65,7 +67,7 @@ SELECT
      FROM (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, 1) AS n) AS d
      WHERE to_regclass('pgjobs.jobs_history_' || to_char(d.day, 'YYYYMMDD')) IS NULL) AS missing_days,
     (SELECT count(*) FROM (SELECT FROM pgjobs.jobs_history_default LIMIT 1000) AS d) AS in_default,
-    (SELECT extract(epoch FROM now() - applied_at) FROM pgjobs.retention) AS retention_age,
+    (SELECT (extract(epoch FROM now()) - extract(epoch FROM applied_at)) FROM pgjobs.retention) AS retention_age,
     (SELECT jsonb_build_object('jobs', count(*), 'workers', coalesce(jsonb_agg(DISTINCT s.worker_id), '[]'))
      FROM some_live AS s
      WHERE s.status = 'running' AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = s.worker_id)) AS orphans,
@@ -101,11 +103,13 @@ SELECT
                 'old', greatest(b.created_at, b.changed_at) < now() - interval '30 days')), '[]')
      FROM (SELECT * FROM pgjobs.breakers ORDER BY name LIMIT 1000) AS b) AS breakers,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                'name', s.name, 'error', s.error, 'late', extract(epoch FROM now() - s.next_at),
-                'paused_for', extract(epoch FROM now() - s.paused_at),
-                'retired_for', extract(epoch FROM now() - s.retired_at))), '[]')
+                'name', s.name, 'error', s.error, 'late', (extract(epoch FROM now()) - extract(epoch FROM s.next_at)),
+                'paused_for', (extract(epoch FROM now()) - extract(epoch FROM s.paused_at)),
+                'retired_for', (extract(epoch FROM now()) - extract(epoch FROM s.retired_at)))), '[]')
      FROM (SELECT * FROM pgjobs.schedules ORDER BY name LIMIT 1000) AS s) AS schedules,
-    (SELECT coalesce(jsonb_agg(jsonb_build_object('task', t.task, 'seconds', extract(epoch FROM now() - t.paused_at))),
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('task', t.task, 'seconds', (extract(epoch FROM now())
+        - extract(epoch FROM t.paused_at)))),
                      '[]')
      FROM (SELECT * FROM pgjobs.paused_tasks ORDER BY task LIMIT 1000) AS t) AS paused_tasks,
-    (SELECT coalesce(extract(epoch FROM now() - paused_at), 0) FROM pgjobs.switch WHERE paused) AS paused_for
+    (SELECT coalesce((extract(epoch FROM now())
+        - extract(epoch FROM paused_at)), 0) FROM pgjobs.switch WHERE paused) AS paused_for

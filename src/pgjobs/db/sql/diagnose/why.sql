@@ -34,11 +34,12 @@ SELECT
      FROM job JOIN pgjobs.queues AS q ON q.name = job.queue) AS queue,
 -- All workers, because one that does not serve this queue serves others.
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
-                               || jsonb_build_object('silent_for', extract(epoch FROM now() - w.heartbeat_at))), '[]')
+                               || jsonb_build_object('silent_for', (extract(epoch FROM now())
+                                   - extract(epoch FROM w.heartbeat_at)))), '[]')
      FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
 -- The running jobs among the first of each priority: claims take them in this order.
     (SELECT jsonb_build_object('jobs', count(*), 'ids', coalesce(jsonb_agg(r.id) FILTER (WHERE r.n <= 10), '[]'),
-                               'last_start', extract(epoch FROM now() - max(r.started_at)))
+                               'last_start', (extract(epoch FROM now()) - extract(epoch FROM max(r.started_at))))
      FROM (SELECT j.id, j.started_at, row_number() OVER () AS n
            FROM waits
            CROSS JOIN generate_series(0, 9) AS p
@@ -94,7 +95,8 @@ SELECT
     (SELECT jsonb_build_object('mine', count(*) FILTER (WHERE h.queue = waits.queue), 'all', count(h.queue),
                                'seconds', extract(epoch FROM max(h.finished_at) - min(h.finished_at)),
                                'last',
-                               extract(epoch FROM now() - max(h.finished_at) FILTER (WHERE h.queue = waits.queue)))
+                               (extract(epoch FROM now())
+                                   - extract(epoch FROM max(h.finished_at) FILTER (WHERE h.queue = waits.queue))))
      FROM waits
      LEFT JOIN LATERAL (SELECT f.queue, f.finished_at FROM pgjobs.jobs_history AS f
                          WHERE f.finished_at > now() - interval '60 s' AND f.finished_at <= now() LIMIT %(seen)s)
@@ -162,7 +164,7 @@ SELECT
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT DISTINCT CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END AS kind, l.pid,
                   coalesce(a.application_name, x.gid, '') AS name, coalesce(a.usename, x.owner) AS user_name, a.state,
-                  extract(epoch FROM now() - coalesce(a.xact_start, x.prepared)) AS seconds
+                  (extract(epoch FROM now()) - extract(epoch FROM coalesce(a.xact_start, x.prepared))) AS seconds
            FROM pg_locks AS l
            LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
            LEFT JOIN (pg_locks AS t JOIN pg_prepared_xacts AS x ON x.transaction = t.transactionid)

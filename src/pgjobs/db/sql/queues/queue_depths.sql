@@ -6,7 +6,8 @@
 -- lanes are read; those whose time has just come are not in their lanes yet.
 SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
        due.n + turns.n + woken.n AS due, later.n + sleeping.n AS later,
-       extract(epoch FROM now() - least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at))::float8
+       (extract(epoch FROM now())
+        - extract(epoch FROM least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at)))::float8
            AS latency_seconds
 FROM pgjobs.queue_names AS names
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
