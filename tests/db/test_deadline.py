@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -13,7 +15,9 @@ from pgjobs.db.connection import ANSWER_WITHIN, STATEMENT_TIMEOUT, ConnectError,
 from tests.system.chaos.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+    from pgjobs.db.deadline import DeadlineConnection
 
 
 @pytest.fixture
@@ -62,6 +66,39 @@ def test_statements_that_are_answered_in_time_are_left_alone(through: str) -> No
         for _ in range(3):
             conn.execute("SELECT pg_sleep(0.5)")
         assert conn.execute("SELECT count(*) FROM generate_series(1, 100000)").fetchone() == (100000,)
+
+
+def test_ctrl_c_at_any_moment_of_a_statement_ends_the_connection_quietly(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for moment in range(1, 4):
+        with pytest.raises(KeyboardInterrupt), connect(database_url) as conn:
+            interrupted(conn, moment)
+        assert conn.closed
+        assert caplog.messages == []
+
+
+def interrupted(conn: DeadlineConnection, moment: int) -> None:
+    """Run a long statement, and press Ctrl-C in the middle of psycopg's own code (as Python hands a signal on)."""
+    ours = conn.wait
+
+    def wait(gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
+        return ours(press_ctrl_c(gen, moment), *arguments, **keywords)
+
+    conn.wait = wait  # type: ignore[method-assign]  # the handler of a signal cannot be timed as exactly
+    conn.execute("SELECT pg_sleep(30)")
+
+
+def press_ctrl_c(gen: Generator[Any, Any, Any], moment: int) -> Generator[Any, Any, Any]:
+    try:
+        waits_for = next(gen)
+        for number in itertools.count():
+            ready = yield waits_for
+            if number == moment:
+                signal.raise_signal(signal.SIGINT)
+            waits_for = gen.send(ready)
+    except StopIteration as end:
+        return end.value
 
 
 def test_without_a_limit_statements_may_take_long(through: str) -> None:

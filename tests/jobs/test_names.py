@@ -39,8 +39,10 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     def write_module(name: str, decorator: str, function: str = "sync") -> ModuleType:
         forget()
         (tmp_path / f"{name}.py").write_text(
-            "from pgjobs import current_job, job\n\n\n"
-            f"{decorator}\ndef {function}(n=0):\n    print('ran', n, current_job().task, flush=True)\n"
+            "import sys\n\nfrom pgjobs import current_job, job\n\n\n"
+            # One write: what threads and children print with several is mixed.
+            f"{decorator}\ndef {function}(n=0):\n    sys.stdout.write(f'ran {{n}} {{current_job().task}}\\n')\n"
+            "    sys.stdout.flush()\n"
         )
         importlib.invalidate_caches()
         return importlib.import_module(name)

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
@@ -28,7 +29,14 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
         """
         limited = gen if self.answer_within is None else self._within(gen, self.answer_within)
-        return super().wait(limited, *arguments, **keywords)
+        try:
+            return super().wait(limited, *arguments, **keywords)
+        except KeyboardInterrupt:
+            # psycopg has cancelled the statement. It cannot read the end of it when the interrupt came up in `gen`,
+            # and a rollback would fail with a warning on the terminal.
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
 
     def _within(self, gen: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
         until = time.monotonic() + seconds
