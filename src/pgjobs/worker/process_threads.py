@@ -82,10 +82,6 @@ class ProcessThreads:
         watchdog = Watchdog(stuck)
         self._loop = EventLoopExecutor(outbox, watchdog, scoreboard)
         child_config, first_slot = config.for_child(), 0
-
-        def child() -> ChildProcess:
-            return ChildProcess(child_config)
-
         for queue in config.queues:
             local_queue = LocalQueue(queue.name, queue.concurrency, first_slot)
             first_slot += queue.concurrency

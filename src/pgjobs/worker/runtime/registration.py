@@ -76,7 +76,7 @@ def send_heartbeat(connection: psycopg.Connection, worker_ids: Sequence[int]) ->
     return {row[0] for row in rows}
 
 
-def heartbeat_timeout(rescue_after: float) -> float:
+def heartbeat_answer_within(rescue_after: float) -> float:
     """Return the seconds within which a heartbeat has to be answered: a third of `rescue_after`."""
     return min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
 
@@ -115,7 +115,7 @@ class OwnHeartbeat:
             with connect(
                 self._database_url,
                 application_name="pgjobs own heartbeat",
-                answer_within=heartbeat_timeout(self._rescue_after),
+                answer_within=heartbeat_answer_within(self._rescue_after),
             ) as connection:
                 if send_heartbeat(connection, [self._worker_id]):
                     return True

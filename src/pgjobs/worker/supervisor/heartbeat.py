@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from pgjobs.db.connection import connect
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
-from pgjobs.worker.runtime.registration import heartbeat_timeout, send_heartbeat
+from pgjobs.worker.runtime.registration import heartbeat_answer_within, send_heartbeat
 
 log = logging.getLogger("pgjobs.heartbeat")
 
@@ -48,7 +48,7 @@ class HeartbeatThread(threading.Thread):
         self._gone = gone
         self._stopping = threading.Event()
         # A heartbeat without an answer is sent again on a new connection, before others consider the workers dead.
-        limit = heartbeat_timeout(rescue_after)
+        limit = heartbeat_answer_within(rescue_after)
         self._server = ReconnectingConnection(
             "heartbeat",
             lambda: connect(database_url, application_name="pgjobs heartbeat", answer_within=limit),
