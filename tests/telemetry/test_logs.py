@@ -321,3 +321,18 @@ def test_a_process_logs_to_its_stderr() -> None:
         )
         assert done.stdout == b""
         assert json.loads(done.stderr)["text"].startswith("é")
+
+
+def test_a_text_that_another_handler_has_formatted_is_not_said_twice(log: Log) -> None:
+    others = logging.StreamHandler(io.StringIO())
+    others.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers.insert(0, others)
+    try:
+        logging.getLogger("shop").warning("sold %d", 7, extra={"customer": "ada"})
+    finally:
+        root.removeHandler(others)
+    assert log.line["event"] == "sold 7"
+    assert log.line["customer"] == "ada"
+    assert log.text.count("sold 7") == 1
+    assert "asctime" not in log.line

@@ -97,7 +97,7 @@ def describe(error: BaseException) -> tuple[str, str]:
     message = _text(error)
     line = one_line(f"{name}: {message}" if message else name)
     try:
-        trace = "".join(traceback.format_exception(type(error), error, _beyond_us(error.__traceback__), limit=60))
+        trace = "".join(traceback.format_exception(type(error), error, beyond_us(error.__traceback__), limit=60))
     except RAISED_FROM_OUTSIDE:
         raise
     except BaseException:  # an exception's own __str__ may do anything
@@ -125,8 +125,8 @@ def bounded(trace: str) -> str:
     return f"{trace[:head]}\n… {len(trace) - MAX_TRACEBACK} characters left out …\n{trace[head - MAX_TRACEBACK :]}"
 
 
-def _beyond_us(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the calls that led to the job's own code: they are the same for every job."""
+def beyond_us(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out of a traceback the calls that led to the job's own code: they are the same for every job."""
     rest = trace
     while rest is not None and str(rest.tb_frame.f_globals.get("__name__")).startswith(_OUR_CALLS):
         rest = rest.tb_next

@@ -34,6 +34,7 @@ FORMATS = ("auto", "console", "json")
 VALUE_LIMIT = 4_000  # characters of one value
 ITEM_LIMIT = 100  # items of one list or dictionary
 DEPTH_LIMIT = 4  # lists and dictionaries inside one another
+WARNINGS = "py.warnings"  # the logger of captured warnings
 _CUT = " … ({} characters left out)"
 
 
@@ -68,6 +69,7 @@ def configure_logging(
     for old in [old for old in root.handlers if isinstance(old, LineHandler)]:
         root.removeHandler(old)
     root.addHandler(handler)
+    _keep_enabled()
     root.setLevel(level.upper())
     logging.captureWarnings(True)  # a job's warnings are lines like all others
     structlog.configure(
@@ -82,6 +84,32 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger: `get_logger(__name__).info("worker started", worker=7)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+class _KeepsEnabled:
+    """A logger that an application's `logging.config` does not disable."""
+
+    @property
+    def disabled(self) -> bool:
+        """Always False."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None: ...
+
+
+def _keep_enabled() -> None:
+    """Keep pgjobs' loggers enabled: `dictConfig` and `fileConfig` disable all that they do not name, by default.
+
+    An application may call them at any time: while it is imported, or in a job. Levels, handlers and filters that it
+    sets are used as they are.
+    """
+    logging.getLogger(WARNINGS)  # or it would be made by the first warning
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if name == WARNINGS or name.split(".")[0] == "pgjobs":
+            kind = type(logger)
+            if isinstance(logger, logging.Logger) and not issubclass(kind, _KeepsEnabled):
+                logger.__class__ = type(kind.__name__, (_KeepsEnabled, kind), {})
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
@@ -130,6 +158,8 @@ def _with_message(record: logging.LogRecord) -> logging.LogRecord:
     if isinstance(record.msg, dict) and hasattr(record, "_logger"):  # structlog's: rendered by the processors
         return record
     record = logging.makeLogRecord(record.__dict__)
+    for text in ("message", "asctime"):  # what the formatter of another handler left there: it would be said twice
+        record.__dict__.pop(text, None)
     try:
         record.msg = record.getMessage()
     except RAISED_FROM_OUTSIDE:

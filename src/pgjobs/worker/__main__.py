@@ -13,6 +13,7 @@ from contextlib import suppress
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.process import WorkerProcess
 from pgjobs.worker.runtime.control_channel import ControlChannel
+from pgjobs.worker.runtime.job_output import finish_lines, print_whole_lines
 from pgjobs.worker.runtime.process_exit import write_crash_report_to
 from pgjobs.worker.runtime.process_guard import remember
 from pgjobs.worker.runtime.scoreboard import Scoreboard
@@ -23,6 +24,7 @@ def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) ->
     for inherited in (fd, requests_fd, scoreboard_fd):
         os.set_inheritable(inherited, False)
     write_crash_report_to(crash_report_fd)
+    print_whole_lines()
     remember(fd, requests_fd, scoreboard_fd, crash_report_fd)
     control = ControlChannel(socket.socket(fileno=fd))
     messages = control.receive(None)
@@ -35,6 +37,7 @@ def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) ->
     scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues), scoreboard_fd)
     requests = socket.socket(fileno=requests_fd)
     code = WorkerProcess(config, control, requests, scoreboard, others).run()
+    finish_lines(None)
     with suppress(BaseException):  # a job may have closed it
         sys.stdout.flush()
     os._exit(code)  # threads of jobs that do not end must not hold up the exit

@@ -17,7 +17,7 @@ from pgjobs.core.config import configure
 from pgjobs.core.text import one_line
 from pgjobs.db.limits import LimitWriter
 from pgjobs.db.statements import load_statements
-from pgjobs.worker.acknowledge.acknowledger import labels
+from pgjobs.worker.acknowledge.outcome_log import labels
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.process_threads import ProcessThreads, server_for

@@ -9,22 +9,18 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty
-from typing import Any, TypeAlias, assert_never
+from typing import TypeAlias
 
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
     Cancelled,
-    Completed,
-    Failed,
-    Outcome,
-    Parked,
-    Released,
     Retried,
     Snoozed,
 )
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
+from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
@@ -33,7 +29,6 @@ from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.settle import Settlement, complete, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
-job_log = logging.getLogger("pgjobs.job")  # one line for each outcome
 MAX_FLUSH = 1_000  # jobs
 CHECK_EVERY = 1.0  # seconds between two looks at which queues keep no history, while there is something to flush
 
@@ -185,8 +180,8 @@ class Acknowledger(CriticalThread):
             flush.released |= self._complete(flush.controlled, controlled=True)
         if flush.others:
             self._settle([(job.key(), outcome) for job, outcome, _ in flush.others])
-            for ended in flush.others:
-                _report(ended)
+            for job, outcome, _ in flush.others:
+                report(job, outcome)
 
     def _notify(self, flush: _Flush) -> None:
         """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
@@ -246,40 +241,3 @@ class Acknowledger(CriticalThread):
                 len(ids),
                 ", ".join(map(str, ids[:20])),
             )
-
-
-def labels(job: ClaimedJob) -> dict[str, Any]:
-    """Return the fields of every log line about a job."""
-    return {"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt}
-
-
-def _report(ended: Ended) -> None:
-    job, outcome, _ = ended
-    message, level = _sentence(outcome, *job.budget())
-    job_log.log(level, message, extra=labels(job))
-
-
-def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, int]:
-    match outcome:
-        case Failed():
-            return (
-                f"failed in attempt {attempt} of {max_attempts}, now a dead letter: {outcome.error}",
-                logging.ERROR,
-            )
-        case Retried():
-            return (
-                f"attempt {attempt} of {max_attempts} failed, retrying in {outcome.delay:.1f} s: {outcome.error}",
-                logging.WARNING,
-            )
-        case Snoozed():
-            return f"snoozed for {outcome.delay:g} s", logging.DEBUG
-        case Cancelled():
-            return f"cancelled: {outcome.reason}", logging.INFO
-        case Parked():
-            return f"parked until {outcome.task} is resumed", logging.DEBUG
-        case Released():
-            return "handed back", logging.DEBUG
-        case Completed():
-            return "completed", logging.DEBUG
-        case _:
-            assert_never(outcome)

@@ -22,6 +22,7 @@ from pgjobs.worker.executors.child_process import late, receive, send
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.runtime.job_output import finish_lines, print_whole_lines
 from pgjobs.worker.runtime.process_exit import write_crash_report_to
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, keep_signals, remember
 from pgjobs.worker.runtime.recycling import limit_memory
@@ -31,6 +32,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
     """Serve jobs until the worker closes the connection."""
     die_with_parent(parent)
     write_crash_report_to(crash_report_fd)
+    print_whole_lines()
     # The supervisor decides when to stop, also when a signal goes to every process. SIG_IGN is not used, because
     # programs that a job starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,8 +81,10 @@ def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Calla
     undo_signals()  # the next job runs here too
     if not intact():
         os._exit(FILES_CLOSED)
-    with suppress(BaseException):  # the job may have closed it
+    finish_lines(job)
+    with suppress(BaseException):  # the job may have replaced it, and closed it
         sys.stdout.flush()
+    job.exception = None  # it keeps all variables of the job alive
     answer(outcome)
 
 

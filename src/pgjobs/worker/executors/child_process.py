@@ -33,7 +33,8 @@ from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exi
 
 LENGTH = struct.Struct("!I")
 CHECK_EVERY = 0.5  # seconds: whether the child still lives
-_FIELDS = [field.name for field in fields(ClaimedJob) if field.name != "local_queue"]  # that a child is told
+# What a child is told of a job.
+_FIELDS = [field.name for field in fields(ClaimedJob) if field.name not in ("local_queue", "exception")]
 
 
 def _working_directory() -> Path | None:

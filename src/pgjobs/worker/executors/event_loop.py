@@ -22,6 +22,7 @@ from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.job_output import finish_lines, unfinished
 from pgjobs.worker.runtime.process_guard import forked, in_fork
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
@@ -148,6 +149,8 @@ class EventLoopExecutor:
         if alarm is not None:  # the loop cancels a job; the watchdog only looks whether that helped
             alarm.end()
             self._scoreboard.clear_deadline(slot)
+        if unfinished:
+            finish_lines(job)
         self._outbox.put((job, outcome, time.monotonic() - began))
         self._start_next(job.local_queue, slot)
 

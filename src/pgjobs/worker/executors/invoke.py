@@ -112,6 +112,8 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
             error.args = (f"ran longer than its {job.timeout or 0:g} s",)
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
         outcome = after_exception(error, attempt, most, policy)
+        if isinstance(outcome, Retried | Failed):
+            job.exception = error
         return outcome if job.breaker is None else _with_breaker(outcome, error, job.breaker)
     except BaseException as second:  # an exception whose class lies about itself
         line = f"{_name(error)}, and looking at it raised {_name(second)}"

@@ -26,6 +26,7 @@ from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.critical_thread import BROKEN
 from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.job_output import finish_lines, unfinished
 from pgjobs.worker.runtime.process_guard import forked
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
@@ -146,6 +147,8 @@ class ThreadExecutor:
                     os._exit(0)  # the job forked, and its child returned here: it is not a worker
                 if job.timeout is not None:
                     self._scoreboard.clear_deadline(slot)
+                if unfinished:
+                    finish_lines(job)
                 put((job, outcome, clock() - began))
                 job = None  # an idle thread keeps nothing of a finished job alive
         except BaseException as error:

@@ -43,6 +43,7 @@ class ClaimedJob:
     lane: str | None = None
     breaker: str | None = None
     cancelled: bool = False  # asked to end; set while it runs
+    exception: BaseException | None = None  # that ended it in this process; for its log line
 
     def key(self) -> Claim:
         """Return what tells this claim from others, of this job and of other jobs."""

@@ -1,0 +1,105 @@
+"""What jobs print is there, line by line, and what failed reaches an application's own log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from pgjobs import enqueue, enqueue_many
+from tests.support import tasks_output as tasks
+from tests.support.worker import wait_done, wait_for, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.postgres import Server
+
+EXECUTORS = ("thread", "async", "process")
+
+
+@pytest.fixture(scope="module")
+def said(server: Server) -> Iterator[str]:
+    """What a worker wrote before it was stopped: jobs that print, and one that ends its process."""
+    url = server.create()
+    with (
+        psycopg.connect(url, autocommit=True) as conn,
+        work(url, "-q", "default:1", env={"PYTHONUNBUFFERED": ""}) as running,
+    ):
+        enqueue(conn, tasks.say, "thread")
+        enqueue(conn, tasks.say_async, "async")
+        wait_done(conn, log=lambda: running.output)
+        enqueue(conn, tasks.crash)
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'failed')", log=lambda: running.output)
+        enqueue(conn, tasks.say.options(executor="process"), "process")
+        wait_done(conn, log=lambda: running.output)
+        yield running.output
+    server.drop(url)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_all_that_a_completed_job_printed_is_there_when_a_later_one_ends_the_process(said: str, executor: str) -> None:
+    for text in ("a line\n", "bytes\n", "two pieces\n", "no end|"):
+        assert f"{executor}: {text}" in said
+
+
+def test_a_job_that_ends_its_process_has_printed_its_lines(said: str) -> None:
+    assert "the last words\n" in said
+
+
+def test_lines_of_jobs_that_run_at_once_are_not_mixed_where_python_is_unbuffered(database_url: str) -> None:
+    with (
+        psycopg.connect(database_url, autocommit=True) as conn,
+        work(database_url, "-q", "default:4", env={"PYTHONUNBUFFERED": "1"}) as running,
+    ):
+        enqueue_many(conn, tasks.say_together, [(number,) for number in range(4)])
+        wait_done(conn, log=lambda: running.output)
+        lines = Counter(line for line in running.output.splitlines() if "job" in line and not line.startswith("{"))
+    texts = ("job {} prints", "job {} walks ahead", "job {} complains")
+    assert lines == {text.format(number): 100 for number in range(4) for text in texts}
+
+
+@pytest.fixture(scope="module")
+def logged(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, int]]]:
+    """The log file of an application that configured logging in a job, and its jobs that failed then."""
+    url, path = server.create(), tmp_path_factory.mktemp("log") / "application.log"
+    with psycopg.connect(url, autocommit=True) as conn, work(url) as running:
+        enqueue(conn, tasks.configure.options(executor="thread"), str(path))
+        wait_done(conn, log=lambda: running.output)
+        failed = {
+            "thread": enqueue(conn, tasks.fail, "in thread").id,
+            "async": enqueue(conn, tasks.fail_async, "in async").id,
+            "process": enqueue(conn, tasks.fail.options(executor="process"), "in process").id,
+        }
+        wait_done(conn, log=lambda: running.output)
+        enqueue(conn, tasks.break_a_handler)
+        wait_done(conn, log=lambda: running.output)
+        failed["unheard"] = enqueue(conn, tasks.fail, "with a broken handler").id
+        wait_done(conn, log=lambda: running.output)
+        assert running.stop() == 0
+        yield path.read_text(), failed
+    server.drop(url)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_an_application_that_disables_existing_loggers_gets_each_failure_with_its_traceback(
+    logged: tuple[str, dict[str, int]], executor: str
+) -> None:
+    text, failed = logged
+    line = f"ERROR:{failed[executor]}:failed in attempt 1 of 1, now a dead letter: ValueError: in {executor}\n"
+    _, found, rest = text.partition(line)
+    assert found, text
+    trace = rest.partition("\nERROR:")[0]
+    assert "in inner\n" in trace
+    assert f"ValueError: in {executor}" in trace
+    assert "/pgjobs/worker/" not in trace  # it begins with the job's own code
+
+
+def test_a_handler_that_raises_is_named_and_does_not_end_the_worker(logged: tuple[str, dict[str, int]]) -> None:
+    text, failed = logged
+    assert (
+        f"WARNING:{failed['unheard']}:a log handler raised RuntimeError; the line was: failed in attempt 1 of 1, now a "
+        "dead letter: ValueError: with a broken handler\n"
+    ) in text
