@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -17,10 +19,15 @@ from hypothesis import strategies as st
 from pgjobs import Limit, Sequence, configure, enqueue, enqueue_many, job
 from pgjobs.core.allowlist import AllowList
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, UsageError
+from pgjobs.jobs.outcome import ErrorKind
+from pgjobs.jobs.retry import kind_of
 from pgjobs.payload.json_format import JsonDumper, load_json
 from pgjobs.payload.pickling import load
 from tests.support import functions
 from tests.support.rows import row_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TASK = "tests.support.functions:tell"
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -147,6 +154,30 @@ def test_the_allow_list_holds_for_json_as_well() -> None:
     assert load(b"[1]", TASK, AllowList(("tests.*",))).args == (1,)
     with pytest.raises(NotAllowedError, match="--allow"):
         load(b"[1]", TASK, AllowList(("shop.*",)))
+
+
+def test_worker_that_takes_json_alone_imports_no_module_that_a_row_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop_mail.py").write_text(
+        'from pgjobs import job\n@job(payload="json")\ndef send(n): ...\nplain = len\n'
+    )
+    (tmp_path / "drop_everything.py").write_text("raise SystemExit('the code of a script ran')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for task in ("drop_everything:main", "shop_mail:send", "nowhere:f"):
+        with pytest.raises(PayloadError, match="--import") as caught:
+            load(b"[1]", task, pickles=False)
+        assert kind_of(caught.value) == ErrorKind.MODULE_MISSING, "it is retried: a deployment may be under way"
+    assert "shop_mail" not in sys.modules
+    load(b"[1]", "shop_mail:send", AllowList(("shop_mail",)), pickles=False)
+    sys.modules.pop("shop_mail")
+    import_module("shop_mail")  # as --import does
+    try:
+        assert load(b"[1]", "shop_mail:send", pickles=False).args == (1,)
+        with pytest.raises(NotAllowedError, match="takes no JSON payload"):
+            load(b"[1]", "shop_mail:plain", pickles=False)
+    finally:
+        sys.modules.pop("shop_mail")
 
 
 # -- in SQL ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ What is called is the job's `task`. It has to be a function that declares it, so
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -107,9 +108,12 @@ def _same(back: object, value: object) -> bool:
 
 
 def load_json(
-    payload: bytes, task: str, allow: AllowList | None
+    payload: bytes, task: str, allow: AllowList | None, *, may_import: bool = True
 ) -> tuple[Job[..., Any], tuple[Any, ...], dict[str, Any]]:
     """Find the job of this name, and its arguments.
+
+    `may_import`: whether a module that the row names may be imported. Whether a job is in it shows only afterwards, when
+    its code has run.
 
     Raises:
         NotAllowedError: it is not on the allow-list; or it is not a job that takes JSON.
@@ -129,6 +133,8 @@ def load_json(
         )
     if found is None:
         module, _, name = task.partition(":")
+        if not may_import and sys.modules.get(module) is None:
+            raise _not_imported(task, module)
         found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
         if home_of(found) != task:
             found = None
@@ -140,3 +146,14 @@ def load_json(
     if mismatch:
         raise PayloadError(f"{task} cannot be called with these arguments: {mismatch}.")
     return found, tuple(args), kwargs
+
+
+def _not_imported(task: str, module: str) -> PayloadError:
+    """Return the error for a module that may not be imported for this row. It is retried like a missing module."""
+    error = PayloadError(
+        f"the payload cannot be loaded: {module} was not imported here, and with --payload json a worker imports no "
+        f"module because a row names it ({shorten_repr(task)}). Start it with --import {module}, or with --allow for "
+        "what may be imported."
+    )
+    error.__cause__ = ModuleNotFoundError(module)
+    return error

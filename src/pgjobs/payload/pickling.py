@@ -101,7 +101,7 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
             from pgjobs.payload.json_format import load_json
 
             _check_size(payload)
-            return Call(*load_json(payload, task, allow))
+            return Call(*load_json(payload, task, allow, may_import=pickles or allow is not None))
         if allow is None and pickles:
             try:
                 return Call(*pickle.loads(payload))

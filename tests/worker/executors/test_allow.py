@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 
 from pgjobs import enqueue
 from tests.support import tasks
+from tests.support.processes import ROOT
 from tests.support.rows import put_job, row_of
 from tests.support.worker import drain, scalar
 from tests.worker.executors.test_signatures import Touch
@@ -57,10 +59,19 @@ def test_a_worker_may_take_json_alone(database_url: str, conn: psycopg.Connectio
         put_job(conn, task="tests.support.tasks:healthy", payload=evil, executor=kind) for kind in (None, "process")
     ]
     taken = [enqueue(conn, tasks.told.options(executor=kind), 1).id for kind in (None, "process")]
+    (tmp_path / "script.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n")
+    sql = "SELECT pgjobs.enqueue('script:anything', '[]', executor => %s, max_attempts => 1)"
+    named = [scalar(conn, sql, [kind]) for kind in ("thread", "process")]
+    imports = ("--import", "tests.support.tasks")
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     if by == "option":
-        drain(database_url, "--payload", "json")
+        drain(database_url, "--payload", "json", *imports, env=path)
     else:
-        drain(database_url, env={"PGJOBS_PAYLOAD": "json"})
+        drain(database_url, *imports, env={**path, "PGJOBS_PAYLOAD": "json"})
+    for job in named:
+        row = row_of(conn, job)
+        assert row["error_kind"] == "module_missing", row
+        assert "Start it with --import script, or with --allow" in row["error"]
     for job in taken:
         assert row_of(conn, job)["status"] == "completed"
     for job in refused:
