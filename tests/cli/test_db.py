@@ -69,6 +69,8 @@ def test_db_start_keeps_a_server_with_tables_until_db_stop(pgjobs: Pgjobs, folde
         used = pgjobs("db", "stop")
         assert (used.code, used.out) == (0, "")
         assert "used by other processes" in used.err
+    assert "nothing to stop" in pgjobs("db", "stop").err, "it has stopped with its last user"
+    assert pgjobs("db", "start").code == 0
     assert pgjobs("db", "stop").out == f"The embedded PostgreSQL in {SOMEWHERE} is stopped.\n"
     assert pgjobs("jobs", "list").code == 1
     for command in ("url", "psql"):

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from pgjobs.core.errors import ConfigurationError
-from pgjobs.embedded import delete_server, embedded_server
+from pgjobs.db.choose_database import database
+from pgjobs.embedded import delete_server, embedded_server, running_server, stop_server
 from pgjobs.embedded.account import choose_account
 from pgjobs.embedded.binaries import reachable_binaries, shared_place
 from tests.support import processes
@@ -46,12 +47,38 @@ def test_the_server_runs_as_an_unprivileged_user(embedded_directory: Path, binar
         assert (embedded_directory / "data").stat().st_uid != 0
 
 
-def test_server_of_root_runs_as_owner_of_folder(embedded_directory: Path, binaries: Path) -> None:
+def test_server_of_root_runs_as_owner_of_folder_who_called_sudo(
+    embedded_directory: Path, binaries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     embedded_directory.mkdir()
     os.chown(embedded_directory, 65534, 65534)
+    monkeypatch.setenv("SUDO_UID", "65534")
     with embedded_server(embedded_directory, binaries=binaries, durable=False):
         for name in ("data", "url", "password", "server.log", "start.lock", "users.lock", "daemon.lock", "server.lock"):
             assert (embedded_directory / name).stat().st_uid == 65534, name
+
+
+def test_folder_of_another_user_is_refused_whatever_is_in_it(
+    embedded_directory: Path, binaries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = embedded_directory / ".pgjobs"
+    with embedded_server(folder, binaries=binaries, durable=False):
+        for owner, mode, problem in [(65534, 0o700, "belongs to "), (0, 0o777, "can be written to by all users")]:
+            os.chown(folder, owner, owner)
+            folder.chmod(mode)
+            for use in (lambda: embedded_server(folder), lambda: running_server(folder), lambda: database()):
+                monkeypatch.chdir(embedded_directory)
+                with pytest.raises(ConfigurationError, match=f"{problem}.*set PGJOBS_DATABASE_URL"):
+                    with use():
+                        pass
+            with pytest.raises(ConfigurationError, match=problem):
+                stop_server(folder)
+        folder.chmod(0o711)
+        os.chown(folder, 65534, 65534)
+        monkeypatch.setenv("SUDO_UID", "65534")
+        with running_server(folder) as server:
+            assert server is not None
+        os.chown(folder, 0, 0)
 
 
 def test_below_a_closed_folder_the_data_lie_elsewhere_and_are_found_again(

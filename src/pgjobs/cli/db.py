@@ -43,7 +43,14 @@ def start() -> None:
 @app.command()
 def stop() -> None:
     """Stop the embedded PostgreSQL. Its data stays."""
-    if stop_server(embedded_directory()):
+    with running_server(embedded_directory()) as server:
+        was_running = server is not None
+    stopped = stop_server(
+        embedded_directory()
+    )  # also where none runs: one that was killed has left its wish to be kept
+    if not was_running:
+        note(f"pgjobs: no embedded PostgreSQL runs in ./{EMBEDDED_DIRECTORY}/: there is nothing to stop.")
+    elif stopped:
         say(f"{SERVER} is stopped.")
     else:
         note(f"pgjobs: {SERVER} is used by other processes: it stops with the last of them.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -33,13 +34,41 @@ class ServerDirectory:
         self.password = self.directory / "password"
         self.log = self.directory / "server.log"
 
+    def refuse_if_foreign(self) -> None:
+        """Refuse a folder that another user could have filled: its `url` may name a database with that user's jobs.
+
+        For root, the folder may also belong to the user who called sudo.
+
+        Raises:
+            ConfigurationError: the folder belongs to another user, or all users may write to it.
+
+        """
+        try:
+            found = self.directory.stat()
+        except OSError:  # it does not exist, or says why when it is used
+            return
+        own = [os.geteuid()]
+        if own == [0] and (caller := os.environ.get("SUDO_UID", "")).isdecimal():
+            own.append(int(caller))
+        if found.st_uid not in own:
+            problem = f"belongs to {_user_name(found.st_uid)}"
+        elif found.st_mode & 0o002:
+            problem = "can be written to by all users"
+        else:
+            return
+        raise ConfigurationError(
+            f"{self.directory} {problem}, so its database and its jobs may be those of another user: remove it, run "
+            "pgjobs in a folder of your own, or set PGJOBS_DATABASE_URL."
+        )
+
     def prepare(self) -> None:
         """Make the folder.
 
         Raises:
-            ConfigurationError: the folder cannot be made.
+            ConfigurationError: the folder cannot be made, or is not this user's.
 
         """
+        self.refuse_if_foreign()
         root = os.geteuid() == 0
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o711 if root else 0o700)
@@ -113,3 +142,10 @@ class ServerDirectory:
         if self.data.is_symlink():
             shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (user {uid})"
+    except KeyError:
+        return f"user {uid}"

@@ -73,10 +73,11 @@ def running_server(directory: Path) -> Iterator[EmbeddedServer | None]:
     """Use the server in the directory if it runs; else the block gets None.
 
     Raises:
-        ConfigurationError: the server has been starting or stopping for too long.
+        ConfigurationError: the server has been starting or stopping for too long, or the directory is another user's.
 
     """
     server_directory = ServerDirectory(directory)
+    server_directory.refuse_if_foreign()
     if not server_directory.daemon_lock.exists():
         yield None
         return
@@ -95,8 +96,13 @@ def stop_server(directory: Path) -> bool:
     """Stop a server that was started with `keep`, and wait for that.
 
     Return False if other processes still use the server. It then stops with the last of them.
+
+    Raises:
+        ConfigurationError: the directory is another user's.
+
     """
     server_directory = ServerDirectory(directory)
+    server_directory.refuse_if_foreign()
     if not server_directory.daemon_lock.exists():
         return True
     server_directory.keep.unlink(missing_ok=True)
