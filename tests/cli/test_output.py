@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgjobs.cli import terminal as module
-from pgjobs.cli.output import Column, clean, distance, plain_table
+from pgjobs.cli.output import Column, clean, distance, plain_table, print_json
 from pgjobs.cli.terminal import progress
 from pgjobs.core.text import short_duration
 
@@ -48,6 +49,15 @@ def test_a_plain_table_is_aligned_and_cuts_nothing() -> None:
 
 def test_cleaned_text_is_one_printable_line() -> None:
     assert clean("é\n\x1b[2J\u202e") == "é\\n\\x1b[2J\\u202e"
+
+
+def test_json_moves_no_cursor_either(capsys: pytest.CaptureFixture[str]) -> None:
+    value = [{"error": "é \x9b2J \x7f \u202e", "\u2066": "\x1b[2J"}]
+    print_json(value)
+    written = capsys.readouterr().out
+    assert written.replace("\n", "").isprintable()
+    assert "é" in written
+    assert json.loads(written) == value
 
 
 class Screen(io.StringIO):

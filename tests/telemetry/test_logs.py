@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import structlog
@@ -49,6 +49,10 @@ class Log:
 class Screen(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+class Utf8(io.StringIO):
+    encoding = "utf-8"
 
 
 class Unprintable:
@@ -258,6 +262,25 @@ def test_a_closed_stream_is_not_an_error(log: Log) -> None:
     log.stream.close()
     get_logger("shop").info("sent")
     logging.getLogger("shop").info("sent")
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_text_of_jobs_moves_no_cursor_and_turns_no_text(format: Literal["json", "console"]) -> None:
+    without_pytest()
+    stream = Utf8()
+    configure_logging("info", format, stream)
+    hostile = "\x1b]0;title\x07 \x9b2J \x7f \u202elanosrep\u2066 \u2028 \U000e0041"
+    logger, event = get_logger(f"shop{hostile}"), f"sent{hostile}"
+    logger.info(event, nested={hostile: [hostile]}, **{f"key{hostile}": hostile})
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        logger.exception("no")
+    assert stream.getvalue().replace("\n", "").isprintable()
+    if format == "json":
+        first, second = map(json.loads, stream.getvalue().splitlines())
+        assert first["event"] == f"sent{hostile}", "who reads the JSON gets the text as it was"
+        assert "lanosrep" in second["exception"]
 
 
 @pytest.mark.parametrize("library", ["structlog", "logging"])

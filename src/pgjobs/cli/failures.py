@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pgjobs.cli.output import note
 from pgjobs.core.config import settings
 from pgjobs.core.errors import PgjobsError, UsageError
+from pgjobs.core.text import escape_controls
 from pgjobs.db.url import mask, redact
 
 LINE_LIMIT = 600  # characters; a message may repeat an argument of any length
@@ -48,7 +49,7 @@ def explain(error: BaseException, *, debug: bool) -> int:
     failure = failure_of(error)
     if debug and failure.code == 1:
         text = mask("".join(traceback.format_exception(error)))
-        sys.stderr.write(redact(text, _database_url()))
+        sys.stderr.write(escape_controls(redact(text, _database_url())))
     elif failure.message:
         note(f"pgjobs: {failure.message}")
     return failure.code

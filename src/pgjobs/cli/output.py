@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.cli.terminal import rich_table
-from pgjobs.core.text import short_duration
+from pgjobs.core.text import escape_unprintable, short_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ class Column:
 
 def print_json(value: object) -> None:
     """Print dataclasses, lists and dictionaries of them as JSON."""
-    json.dump(value, sys.stdout, default=_jsonable, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    text = json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False)
+    sys.stdout.write(escape_unprintable(text) + "\n")
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:

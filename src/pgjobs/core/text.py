@@ -6,10 +6,12 @@ Everything that is kept of an error can be stored by PostgreSQL.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
+from pgjobs.core.error_text import MAX_FRAMES, cut, format_error, is_large, short, text_of, unprintable
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 
 MAX_SHOWN = 80  # characters of a value in a message
@@ -18,6 +20,9 @@ MAX_ERROR = 500  # characters of the one-line error
 MAX_TRACEBACK = 8_000  # characters of a traceback: the head and the tail are kept
 # The modules whose calls lead to a job's own code.
 _OUR_CALLS = ("pgjobs.worker.", "pgjobs.jobs.job")
+_LOOKED_AT = 10_000  # characters of a repr() that are made one line
+# All of C0 but tab and line ends, DEL, C1, line separators, and what changes the direction of text.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _UNITS = (("day", "d", 86400.0), ("h", "h", 3600.0), ("min", "m", 60.0))
 
 
@@ -26,15 +31,10 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_SUMMARY else text[: MAX_SUMMARY - 3] + "..."
 
 
-def unprintable(value: object) -> str:
-    """Return what is shown for a value whose `__str__` or `__repr__` raises."""
-    return f"<{type(value).__name__} that cannot be printed>"
-
-
 def shorten_repr(value: object) -> str:
     """Show a value in one line of at most 80 characters."""
     try:
-        line = " ".join(repr(value).split())
+        line = " ".join((short(value) if is_large(value) else repr(value))[:_LOOKED_AT].split())
     except Exception:  # numbers of more than 4,300 digits have no repr(), and a class may raise anything
         line = unprintable(value)
     return line if len(line) <= MAX_SHOWN else f"{line[: MAX_SHOWN - 1]}…"
@@ -93,16 +93,16 @@ def short_duration(seconds: float) -> str:
 
 def describe(error: BaseException) -> tuple[str, str]:
     """Return one line and a bounded traceback, which begins with the job's own code."""
-    name = type(error).__name__
-    message = _text(error)
+    name = cut(type(error).__name__, MAX_ERROR)
+    message = text_of(error)
     line = one_line(f"{name}: {message}" if message else name)
     try:
-        trace = "".join(traceback.format_exception(type(error), error, beyond_us(error.__traceback__), limit=60))
+        trace = format_error(error, beyond_us(error.__traceback__))
     except RAISED_FROM_OUTSIDE:
         raise
     except BaseException:  # an exception's own __str__ may do anything
         try:
-            trace = "".join(traceback.format_tb(error.__traceback__, limit=60)) + line
+            trace = "".join(traceback.format_tb(error.__traceback__, limit=MAX_FRAMES)) + line
         except RAISED_FROM_OUTSIDE:
             raise
         except BaseException:
@@ -111,18 +111,52 @@ def describe(error: BaseException) -> tuple[str, str]:
 
 
 def one_line(text: object) -> str:
-    """Return a line that PostgreSQL stores: no line breaks, no NUL, no lone surrogates, bounded."""
-    line = " ".join(_storable(_text(text)).split())
+    """Return a line that PostgreSQL stores: no line breaks, no control characters, no lone surrogates, bounded."""
+    line = " ".join(_storable(text_of(text)).split())
     return line if len(line) <= MAX_ERROR else line[: MAX_ERROR - 1] + "…"
+
+
+def escape_controls(text: str) -> str:
+    r"""Escape what moves a terminal's cursor, colours it, or turns the direction of its text; keep line ends and tabs.
+
+    >>> escape_controls("a\x9b31m\u202eb\n")
+    'a\\x9b31m\\u202eb\n'
+
+    """
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def escape_unprintable(json: str) -> str:
+    r"""Escape what cannot be printed in a text in JSON, which then has the same meaning; keep its line ends.
+
+    >>> escape_unprintable('"é\u202e\x9b"')
+    '"é\\u202e\\u009b"'
+
+    """
+    if json.isprintable():
+        return json
+    return "".join(c if c.isprintable() or c == "\n" else _in_json(c) for c in json)
+
+
+def _in_json(character: str) -> str:
+    code = ord(character)
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def bounded(trace: str) -> str:
     """Keep the head and the tail of a long traceback."""
+    left_out = len(trace) - 2 * MAX_TRACEBACK
+    if left_out > 0:  # so that a long one is not copied
+        trace = trace[:MAX_TRACEBACK] + trace[-MAX_TRACEBACK:]
     trace = _storable(trace)
-    if len(trace) <= MAX_TRACEBACK:
+    left_out = max(left_out, 0) + len(trace) - MAX_TRACEBACK
+    if left_out <= 0:
         return trace
     head = MAX_TRACEBACK // 4
-    return f"{trace[:head]}\n… {len(trace) - MAX_TRACEBACK} characters left out …\n{trace[head - MAX_TRACEBACK :]}"
+    return f"{trace[:head]}\n… {left_out} characters left out …\n{trace[head - MAX_TRACEBACK :]}"
 
 
 def beyond_us(trace: TracebackType | None) -> TracebackType | None:
@@ -133,14 +167,5 @@ def beyond_us(trace: TracebackType | None) -> TracebackType | None:
     return rest or trace
 
 
-def _text(value: object) -> str:
-    try:
-        return str(value)
-    except RAISED_FROM_OUTSIDE:
-        raise
-    except BaseException:  # __str__ of a job's exception may raise anything, SystemExit included
-        return unprintable(value)
-
-
 def _storable(text: str) -> str:
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    return escape_controls(text).encode("utf-8", "backslashreplace").decode("utf-8")

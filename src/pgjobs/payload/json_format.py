@@ -112,8 +112,8 @@ def load_json(
 ) -> tuple[Job[..., Any], tuple[Any, ...], dict[str, Any]]:
     """Find the job of this name, and its arguments.
 
-    `may_import`: whether a module that the row names may be imported. Whether a job is in it shows only afterwards, when
-    its code has run.
+    `may_import`: whether a module that the row names may be imported. Whether a job is in it shows only afterwards,
+    when its code has run.
 
     Raises:
         NotAllowedError: it is not on the allow-list; or it is not a job that takes JSON.

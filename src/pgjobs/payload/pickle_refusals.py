@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from pgjobs.core.callables import MAIN_MODULES, parameters_of
+from pgjobs.core.error_text import text_of
 from pgjobs.core.errors import EnqueueError
-from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.jobs.job import task_name
 
 PROTOCOL = 5
@@ -109,12 +109,7 @@ def _globals(payload: bytes) -> Iterator[tuple[str, str]]:
 
 def reason_of(error: BaseException) -> str:
     """Return another library's message in one line, with its kind."""
-    try:
-        text = " ".join(str(error).split())
-    except RAISED_FROM_OUTSIDE:
-        raise
-    except BaseException:  # the __str__ of a foreign exception may raise anything
-        text = ""
+    text = " ".join(text_of(error).split())
     if len(text) > _REASON_LIMIT:
         text = text[: _REASON_LIMIT - 1] + "…"
     name = type(error).__name__

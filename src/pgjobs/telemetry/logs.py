@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from pgjobs.core.error_text import short, unprintable
 from pgjobs.core.errors import UsageError
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
-from pgjobs.core.text import bounded, describe, unprintable
+from pgjobs.core.text import bounded, describe, escape_unprintable
 from pgjobs.db.url import mask
 from pgjobs.jobs.context import current
 
@@ -190,7 +191,7 @@ def _processors(*, console: bool, terminal: bool, stream: TextIO) -> list[Any]:
         )
         return [*shared, _for_people, renderer]
     utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    return [*shared, structlog.processors.JSONRenderer(ensure_ascii=not utf8)]
+    return [*shared, structlog.processors.JSONRenderer(ensure_ascii=not utf8), _escape]
 
 
 def _add_message(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -268,7 +269,7 @@ def _plain(value: object, depth: int) -> Any:
         return {_text(key): _plain(item, depth - 1) for key, item in islice(value.items(), ITEM_LIMIT)}
     if depth and isinstance(value, list | tuple | set | frozenset) and type(value).__module__ == "builtins":
         return [_plain(item, depth - 1) for item in islice(value, ITEM_LIMIT)]
-    return _text(value, convert=repr)
+    return _text(value, convert=short)
 
 
 def _text(value: object, convert: Any = str) -> str:
@@ -292,11 +293,21 @@ def _masked(text: str) -> str:
 def _for_people(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Shorten the time (a terminal shows what happens today), and let no text move the cursor."""
     event["timestamp"] = datetime.fromisoformat(event["timestamp"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            kept = "\n" if key in ("exception", "stack") else ""
-            event[key] = "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in value)
-    return event
+    return {
+        _printable(key): _printable(value, "\n" if key in ("exception", "stack") else "")
+        if isinstance(value, str)
+        else value  # nested ones are written by repr()
+        for key, value in event.items()
+    }
+
+
+def _printable(text: str, kept: str = "") -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
+
+
+def _escape(logger: Any, method: str, line: str) -> str:
+    """Escape what could move the cursor of a terminal that shows the line. JSON itself leaves C1 controls alone."""
+    return escape_unprintable(line)
 
 
 def _is_terminal(stream: TextIO) -> bool:
