@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs.admin import keep_completed, list_queues, pause_queue, resume_queue
-from pgjobs.core.errors import UsageError
+from pgjobs.admin import keep_completed, list_queues, pause_queue, remove_queue, resume_queue
+from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.db.statements import doorbell_channel
-from tests.support.rows import put_job, put_worker
+from tests.support.rows import put_dead, put_job, put_worker
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -79,3 +79,24 @@ def test_what_is_not_a_name_of_a_queue_is_refused(conn: Connection, name: str) -
         pause_queue(conn, name)
     with pytest.raises(UsageError):
         keep_completed(conn, name, False)
+
+
+def test_a_queue_without_jobs_and_workers_is_removed_with_its_settings(conn: Connection) -> None:
+    pause_queue(conn, "a,b")
+    put_dead(conn, queue="a,b")
+    assert remove_queue(conn, "a,b") == 1  # dead letter, which stays
+    assert list_queues(conn) == []
+    with pytest.raises(NotFoundError, match="There is no queue a,b"):
+        remove_queue(conn, "a,b")
+
+
+def test_a_queue_that_is_used_is_not_removed(conn: Connection) -> None:
+    pause_queue(conn, "mail")
+    waiting = put_job(conn, queue="mail", status="waiting", held="needs", needs=1)
+    with pytest.raises(UsageError, match="has 1 job that has not ended"):
+        remove_queue(conn, "mail")
+    conn.execute("DELETE FROM pgjobs.jobs WHERE id = %s", [waiting])
+    worker = put_worker(conn, {"mail": 2})
+    with pytest.raises(UsageError, match=f"is served by worker {worker}"):
+        remove_queue(conn, "mail")
+    assert [queue.paused for queue in list_queues(conn)] == [True]

@@ -199,3 +199,15 @@ def test_what_waits_is_looked_up_by_index_and_lanes_without_end_are_not_all_look
         assert rows * loops <= 1000
     removed = [int(n) for (line,) in plan for n in re.findall(r"Rows Removed by .*: (\d+)", line)]
     assert all(n <= 10 for n in removed)  # names, and not jobs
+
+
+def test_what_waits_for_others_is_counted_and_what_is_stuck_is_named(conn: Connection) -> None:
+    letter = put_dead(conn, queue="img")
+    index = put_job(conn, queue="index", status="waiting", held="needs", needs=1)
+    mail = put_job(conn, queue="mail", status="waiting", held="needs", needs=1)
+    put_job(conn, queue="mail", status="waiting", held="task")
+    for needed, job in ((letter, index), (index, mail)):
+        conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
+    state = show_status(conn)
+    assert {queue.queue: queue.waiting for queue in state.queues} == {"img": 0, "index": 1, "mail": 2}
+    assert [(stuck.job_id, stuck.needs_id, stuck.state) for stuck in state.stuck] == [(index, letter, "dead")]

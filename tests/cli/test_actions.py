@@ -222,7 +222,7 @@ def test_what_a_queue_keeps_can_be_said_and_is_seen(cli: Cli, conn: Connection) 
     assert "nothing" in cli("queues", "list").out.splitlines()[1].split()
     assert json.loads(cli("queues", "list", "--json").out)[0]["keep_completed"] is False
     line = cli("status").out.splitlines()[1]
-    assert line.split()[5] == "-"
+    assert line.split()[6] == "-"
     assert line.endswith("keeps nothing")
     result = cli("queues", "keep", "mail", "everything")
     assert (result.code, result.out, result.err) == (0, "mail keeps completed jobs.\n", "")
@@ -235,3 +235,27 @@ def test_pause_of_invalid_name_is_wrong_usage(cli: Cli) -> None:
     result = cli("queues", "pause", " mail")
     assert result.code == 2
     assert result.err.startswith("pgjobs: queue=' mail' ")
+
+
+@pytest.mark.parametrize("command", [("dead", "discard"), ("jobs", "cancel")])
+def test_who_waits_for_what_is_discarded_or_cancelled_is_said(
+    cli: Cli, conn: Connection, command: tuple[str, str]
+) -> None:
+    needed = put_dead(conn) if command[0] == "dead" else put_job(conn)
+    job = put_job(conn, status="waiting", held="needs", needs=1)
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
+    result = cli(*command, needed)
+    assert result.code == 0
+    assert f"{job} waits for {needed}" in result.err
+    assert f"`pgjobs jobs retry {needed}`; or cancel what waits: `pgjobs jobs cancel {job}`" in result.err
+    assert cli("jobs", "retry", needed).code == 0
+    assert "what it waits for" not in cli(*command, 9_999).err
+
+
+def test_an_unused_queue_is_removed(cli: Cli, conn: Connection) -> None:
+    cli("queues", "pause", "*")
+    put_dead(conn, queue="*")
+    result = cli("queues", "remove", "*")
+    assert (result.code, result.out) == (0, "* is removed.\n")
+    assert "1 dead letter of * is left: `pgjobs dead discard --queue '*'`" in result.err
+    assert cli("queues", "remove", "*").code == 1

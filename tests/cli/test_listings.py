@@ -140,8 +140,8 @@ def test_status_shows_queues_letters_and_workers(cli: Cli, conn: Connection) -> 
     put_dead(conn, queue="mail")
     put_worker(conn, {"mail": 20}, silent_for=1000)
     lines = cli("status").out.splitlines()
-    assert lines[0].split() == ["QUEUE", "DUE", "LATER", "RUNNING", "LATENCY", "RATE", "DEAD"]
-    assert lines[1].split() == ["mail", "1", "0", "0", "10m", "1/min", "1"]
+    assert lines[0].split() == ["QUEUE", "DUE", "LATER", "WAITING", "RUNNING", "LATENCY", "RATE", "DEAD"]
+    assert lines[1].split() == ["mail", "1", "0", "0", "0", "10m", "1/min", "1"]
     assert lines[2] == "1 dead letter: see `pgjobs dead list`."
     assert "unheard" in lines[-1]
     assert "mail:20" in lines[-1]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import TYPE_CHECKING
 
-from tests.support.rows import put_job, put_worker
+import pytest
+
+from pgjobs import admin
+from tests.support.rows import put_dead, put_job, put_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg import Connection
 
     from tests.cli.conftest import Cli
@@ -61,3 +68,73 @@ def test_the_doctor_exits_with_one_when_something_is_an_error(cli: Cli, conn: Co
     (finding,) = json.loads(result.out)["findings"]
     assert (finding["name"], finding["level"]) == ("schema", "error")
     assert cli("doctor").out.startswith("error: The tables are at revision 0000")
+
+
+def waits_for(conn: Connection, needed: int) -> int:
+    job = put_job(conn, status="waiting", held="needs", needs=1, run_at="2999-01-01")
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
+    return job
+
+
+def with_a_letter(conn: Connection) -> int:
+    return waits_for(conn, put_dead(conn))
+
+
+def with_a_letter_past_retention(conn: Connection) -> int:
+    job = with_a_letter(conn)
+    conn.execute("DELETE FROM pgjobs.jobs_history")
+    return job
+
+
+def with_a_discarded_letter(conn: Connection) -> int:
+    needed = put_dead(conn)
+    admin.discard_dead(conn, [needed])
+    return waits_for(conn, needed)
+
+
+def in_a_paused_queue(conn: Connection) -> int:
+    admin.pause_queue(conn, "it's a *")
+    return put_job(conn, queue="it's a *")
+
+
+def of_a_paused_task(conn: Connection) -> int:
+    admin.pause_task(conn, "shop:f.<locals>.g h")
+    return put_job(conn, task="shop:f.<locals>.g h")
+
+
+def behind_a_breaker(conn: Connection) -> int:
+    admin.open_breaker(conn, "the bank & co")
+    return put_job(conn, status="waiting", lane="x", breaker="the bank & co")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        with_a_letter,
+        with_a_letter_past_retention,
+        with_a_discarded_letter,
+        lambda conn: waits_for(conn, put_job(conn, status="cancelled")),
+        lambda conn: waits_for(conn, 9_999),
+        lambda conn: waits_for(conn, put_job(conn)),
+        in_a_paused_queue,
+        of_a_paused_task,
+        behind_a_breaker,
+        put_dead,
+        lambda conn: put_job(conn, status="completed"),
+        lambda conn: put_job(conn, run_at="2999-01-01", error="ValueError: no", attempt=1),
+        lambda conn: put_job(conn, expires_at="2020-01-01"),
+    ],
+)
+def test_each_command_that_why_gives_works(cli: Cli, conn: Connection, build: Callable[[Connection], int]) -> None:
+    put_worker(conn, {"default": 1, "it's a *": 1})
+    seen = 0
+    while True:
+        answer = json.loads(cli("why", build(conn), "--json").out)
+        steps = [answer["next_step"], *(each["next_step"] for each in answer["also"])]
+        commands = [command for step in steps for command in re.findall("`pgjobs (.*?)`", step)]
+        assert commands
+        if seen == len(commands):
+            break
+        result = cli(*shlex.split(commands[seen]))
+        assert result.code == 0, (commands[seen], result.err)
+        seen += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pgjobs.db.stuck_jobs import StuckJob
 from pgjobs.diagnose.doctor import Installation, examine
 from pgjobs.diagnose.doctor.installation import QueueState, TableState
 from pgjobs.diagnose.finding import Finding
@@ -83,7 +84,9 @@ SAMPLES = {
     "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_forever": True},)),
     "schedule_error": schedule(error="no module named shop"),
     "late_schedule": schedule(late=600.0),
-    "unsatisfiable": but(unsatisfiable=((42, 40, "gone"), (43, 41, "cancelled"))),
+    "waits_for_dead": but(stuck=(StuckJob(42, "mail", 40, "dead"),)),
+    "unsatisfiable": but(stuck=(StuckJob(42, "mail", 40, "gone"), StuckJob(43, "mail", 41, "cancelled"))),
+    "dead_letters": but(died=41, died_task="shop.tasks:thumb", died_error="ValueError: no image", died_ago=60.0),
     "mixed_keys": but(workers=(WORKER, replace(WORKER, id=8, signs=False))),
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),
     "paused_queue": but(queues=(QueueState("mail", paused=True, paused_for=2 * DAY),)),

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pgjobs.core.config import configure
-from pgjobs.diagnose.doctor import Installation, doctor, examine, look, server, tables, workers
+from pgjobs.diagnose.doctor import Installation, doctor, examine, failures, look, server, tables, workers
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
@@ -49,7 +49,9 @@ def test_each_thing_is_found_alone_with_a_sentence_and_what_to_do(name: str) -> 
 
 
 def test_there_is_a_sample_of_every_finding() -> None:
-    source = "".join(inspect.getsource(each) for each in (stale, server, tables, signatures, workers, uncounted))
+    source = "".join(
+        inspect.getsource(each) for each in (failures, stale, server, tables, signatures, workers, uncounted)
+    )
     names = set(re.findall(r'Finding\(\s*"(\w+)"', source)) | {"fsync", "full_page_writes"}
     assert names | {"unused_limits", "unused_tenants", "unused_breakers"} == set(SAMPLES)
 
@@ -233,10 +235,11 @@ def test_doctor_finds_jobs_whose_needs_never_complete(conn: Connection) -> None:
     waiting = {each: put_job(conn, status="waiting", held="needs", needs=1) for each in needs}
     for needed, job in waiting.items():
         conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
-    # What is a dead letter can still be replayed.
+    assert found(conn)["waits_for_dead"].facts["jobs"] == {waiting[letter]: letter}
+    assert f"`pgjobs dead replay {letter}`" in found(conn)["waits_for_dead"].next_step
     finding = found(conn)["unsatisfiable"]
     assert finding.facts["jobs"] == {waiting[each]: each for each in (failed, 10_000, cancelled)}
-    assert f"`pgjobs jobs retry {cancelled}`" in finding.next_step
+    assert f"`pgjobs jobs retry {failed} {cancelled}`" in finding.next_step
     conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")  # a worker is about to let them go on
     assert found(conn)["unsatisfiable"].facts["jobs"] == {waiting[10_000]: 10_000}
 
@@ -274,3 +277,16 @@ def _scalar(conn: Connection, query: str) -> Any:
     row = conn.execute(query.encode()).fetchone()
     assert row is not None
     return row[0]
+
+
+def test_a_burst_of_dead_letters_is_found_and_a_few_or_old_ones_are_not(conn: Connection) -> None:
+    for _ in range(9):
+        put_dead(conn, task="shop.tasks:thumb", error="ValueError: no image")
+    for _ in range(9):
+        put_dead(conn, task="shop.tasks:mail", finished_at="2020-01-01")  # which is when it died
+    assert "dead_letters" not in found(conn)
+    put_dead(conn, task="shop.tasks:mail", error="OSError: no route")
+    finding = found(conn)["dead_letters"]
+    assert (finding.level, finding.facts["letters"], finding.facts["task"]) == ("warning", 10, "shop.tasks:thumb")
+    assert "OSError: no route" in finding.sentence
+    assert finding.next_step.endswith("`pgjobs dead replay --task shop.tasks:thumb`.")

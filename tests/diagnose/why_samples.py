@@ -72,7 +72,8 @@ SAMPLES = {
     "retried": seen({"attempt": 2, "run_at": NOW + timedelta(seconds=8), "error": "ValueError: no"}),
     "later": seen({"run_at": NOW + timedelta(hours=3)}),
     "needs": seen(
-        {**WAITS, "held": "needs", "needs": 2}, needs=(NeedSnapshot(40, "running"), NeedSnapshot(41, "failed", "wait"))
+        {**WAITS, "held": "needs", "needs": 2},
+        needs=(NeedSnapshot(40, "running"), NeedSnapshot(41, "failed", letter=True)),
     ),
     "everything_paused": seen(everything_pause=PauseSnapshot(paused_at=ago(600))),
     "queue_paused": seen(queue=QueueSnapshot("mail", paused=True, paused_at=ago(600))),

@@ -11,12 +11,14 @@ is a transaction of its own; on any other nothing is committed for the caller.
 | to | call |
 | --- | --- |
 | find out why a job does not run, and what is wrong with an installation | `why`, `doctor` |
+| find jobs that wait for one that did not complete | `stuck_jobs` |
 | see everything at a glance | `show_status`, `list_workers` |
 | look at jobs | `list_jobs`, `show_job`, `count_jobs` |
 | cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `wait_for_exit` |
 | handle dead letters | `list_dead`, `show_dead`, `count_dead`, `replay_dead`, `discard_dead` |
 | pause | `pause_queue`, `pause_task`, `pause_everything` |
 | resume | `resume_queue`, `resume_task`, `resume_everything` |
+| remove a queue that is no longer used | `remove_queue` |
 | see what is paused, and which queues there are | `list_paused_tasks`, `list_queues` |
 | wait until nothing is left to do | `wait_until_idle`, `count_unfinished` |
 | limit queues, keys and tenants | `set_queue_limit`, `set_limit`, `remove_limit`, `list_limits` |
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
         keep_completed,
         list_queues,
         pause_queue,
+        remove_queue,
         resume_queue,
         set_queue_aging,
         set_queue_limit,
@@ -102,6 +105,7 @@ if TYPE_CHECKING:
     )
     from pgjobs.admin.schema import migrate
     from pgjobs.admin.status import QueueStatus, Status, Worker, list_workers, show_status
+    from pgjobs.db.stuck_jobs import StuckJob, stuck_jobs
     from pgjobs.diagnose.doctor import Diagnosis, doctor
     from pgjobs.diagnose.why import Why, why
 
@@ -121,7 +125,7 @@ _NAMES = {
     ),
     "pgjobs.admin.pauses": ("PausedTask list_paused_tasks pause_everything pause_task resume_everything resume_task"),
     "pgjobs.admin.queues": (
-        "Queue keep_completed list_queues pause_queue resume_queue set_queue_aging set_queue_limit"
+        "Queue keep_completed list_queues pause_queue remove_queue resume_queue set_queue_aging set_queue_limit"
     ),
     "pgjobs.admin.retention": (
         "HistoryDay Retention count_expired_dead keep_dead keep_history list_expired_days list_history show_retention"
@@ -132,6 +136,7 @@ _NAMES = {
     ),
     "pgjobs.admin.schema": "migrate",
     "pgjobs.admin.status": "QueueStatus Status Worker list_workers show_status",
+    "pgjobs.db.stuck_jobs": "StuckJob stuck_jobs",
     "pgjobs.diagnose.doctor": "Diagnosis doctor",
     "pgjobs.diagnose.why": "Why why",
 }
@@ -155,6 +160,7 @@ __all__ = [
     "Retention",
     "ScheduleRow",
     "Status",
+    "StuckJob",
     "Tenant",
     "Unfinished",
     "Why",
@@ -191,6 +197,7 @@ __all__ = [
     "pause_task",
     "remove_breaker",
     "remove_limit",
+    "remove_queue",
     "remove_schedule",
     "remove_tenant_weight",
     "replay_dead",
@@ -211,6 +218,7 @@ __all__ = [
     "show_retention",
     "show_schedule",
     "show_status",
+    "stuck_jobs",
     "wait_for_exit",
     "wait_until_idle",
     "why",

@@ -1,12 +1,12 @@
-"""Queues: list, pause and resume them, set whether they keep completed jobs, their limit and their aging."""
+"""Queues: list, pause, resume and remove them, set whether they keep completed jobs, their limit and their aging."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgjobs.core.errors import UsageError
-from pgjobs.core.text import shorten_repr
+from pgjobs.core.errors import NotFoundError, UsageError
+from pgjobs.core.text import plural, shorten_repr
 from pgjobs.core.validate import as_number, check_queue
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import fetch, fetch_dicts
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pgjobs.flow.limits import LimitSettings
 
+MOST_COUNTED = 1000  # jobs
 MIN_AGING = 0.1  # seconds
 MAX_AGING = 366 * 86_400.0
 
@@ -74,6 +75,30 @@ def resume_queue(conn: psycopg.Connection, queue: str) -> bool:
     if resumed:
         notify_queues(conn, [queue])
     return resumed
+
+
+def remove_queue(conn: psycopg.Connection, queue: str) -> int:
+    """Remove a queue that is no longer used, with its settings. Return how many dead letters of it are left.
+
+    A job that is enqueued for it later makes it anew.
+
+    Raises:
+        NotFoundError: there is no such queue.
+        UsageError: it has jobs that have not ended, or a worker serves it; or the name cannot be one of a queue.
+
+    """
+    check_queue(queue)
+    found = fetch_dicts(conn, "remove_queue", queue=queue)[0]
+    if found["jobs"]:
+        jobs = plural(found["jobs"], "job", cap=MOST_COUNTED)
+        have = "has" if found["jobs"] == 1 else "have"
+        raise UsageError(f"queue {queue} has {jobs} that {have} not ended: run or cancel what is left, then remove it.")
+    if found["worker"] is not None:
+        raise UsageError(f"queue {queue} is served by worker {found['worker']}: stop it, then remove the queue.")
+    if not found["known"]:
+        raise NotFoundError(f"There is no queue {queue}: see `pgjobs queues list`.")
+    letters: int = found["letters"]
+    return letters
 
 
 def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:

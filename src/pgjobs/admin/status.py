@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import clock, fetch, fetch_dicts, local_settings, run_within
+from pgjobs.db.stuck_jobs import StuckJob, stuck_jobs
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
 
 MAX_COUNTED = 100_000  # counts end here
 RATE_WINDOW = 60.0  # seconds
-SCAN_TIMEOUT_MS = 2_000  # milliseconds that each of the two scans may take
+SCAN_TIMEOUT_MS = 2_000  # milliseconds that each of the scans may take
+STUCK_SCAN = 2_000  # dependencies that are looked at
 
 
 @dataclass(frozen=True)
 class QueueStatus:
     """A queue now. Counts end at the `cap` of `show_status`, as `due_capped` says; None: counting took too long.
 
-    `due`: queued jobs, and those that wait for their turn. `later`: jobs that are not due yet. `latency_seconds`: how
-    long the oldest due job has been due (None: no job is due). `rate_per_second`: jobs that finished, over the last
-    minute (None also if the queue does not keep completed jobs: they cannot be counted).
+    `due`: queued jobs, and those that wait for their turn. `later`: jobs that are not due yet. `waiting`: those that
+    wait for other jobs, or for their task to be resumed. `latency_seconds`: how long the oldest due job has been due
+    (None: no job is due). `rate_per_second`: jobs that finished, over the last minute (None also if the queue does not
+    keep completed jobs: they cannot be counted).
     """
 
     queue: str
@@ -34,6 +37,7 @@ class QueueStatus:
     due_capped: bool
     later: int
     later_capped: bool
+    waiting: int | None
     running: int | None
     latency_seconds: float | None
     rate_per_second: float | None
@@ -57,30 +61,36 @@ class Worker:
 
 @dataclass(frozen=True)
 class Status:
-    """All queues and workers at the time `at`. `dead_capped`: there are more dead letters than were counted."""
+    """All queues and workers at the time `at`. `dead_capped`: there are more dead letters than were counted.
+
+    `stuck`: some of the jobs that wait for one that did not complete; nothing starts them by itself.
+    """
 
     at: datetime
     queues: tuple[QueueStatus, ...]
     workers: tuple[Worker, ...]
     dead: int
     dead_capped: bool
+    stuck: tuple[StuckJob, ...] = ()
 
 
 def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms: int = SCAN_TIMEOUT_MS) -> Status:
     """Return the state of all queues and workers, in a fraction of a second even with millions of jobs.
 
-    `cap`: counts end here. `timeout_ms`: milliseconds that each of two scans may take; after that its figure is None.
+    `cap`: counts end here. `timeout_ms`: milliseconds that each of the scans may take; after that its figure is None.
     """
     # Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 100 times
     # slower.
     with local_settings(conn, LOOK_UPS):
         depths = {row["name"]: row for row in fetch_dicts(conn, "queue_depths", cap=cap)}
     running = _scan(conn, "count_running", "running", timeout_ms)
+    waiting = _scan(conn, "count_waiting", "waiting", timeout_ms)
+    stuck = run_within(conn, timeout_ms, lambda: stuck_jobs(conn, scan=STUCK_SCAN), LOOK_UPS)
     finished = _scan(conn, "count_finished", "finished", timeout_ms, seconds=RATE_WINDOW)
     letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_dead_by_queue", cap=cap)}
     nothing = {"paused": False, "keep_completed": True, "due": 0, "later": 0, "latency_seconds": None}
     queues = []
-    for name in sorted({*depths, *(running or ()), *(finished or ()), *letters}):
+    for name in sorted({*depths, *(running or ()), *(waiting or ()), *(finished or ()), *letters}):
         depth = depths.get(name, nothing)
         queues.append(
             QueueStatus(
@@ -91,6 +101,7 @@ def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms:
                 due_capped=depth["due"] > cap,
                 later=min(depth["later"], cap),
                 later_capped=depth["later"] > cap,
+                waiting=None if waiting is None else waiting.get(name, 0),
                 running=None if running is None else running.get(name, 0),
                 latency_seconds=depth["latency_seconds"],
                 rate_per_second=(
@@ -100,7 +111,7 @@ def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms:
             )
         )
     dead = sum(letters.values())
-    return Status(clock(conn), tuple(queues), tuple(list_workers(conn)), min(dead, cap), dead > cap)
+    return Status(clock(conn), tuple(queues), tuple(list_workers(conn)), min(dead, cap), dead > cap, tuple(stuck or ()))
 
 
 def list_workers(conn: psycopg.Connection) -> list[Worker]:

@@ -9,7 +9,7 @@ import typer
 from pgjobs import admin
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.history import parse_days, spell
-from pgjobs.cli.job_changes import report
+from pgjobs.cli.job_changes import note_stuck, report
 from pgjobs.cli.job_detail import print_job
 from pgjobs.cli.listing import print_list
 from pgjobs.cli.output import Column, distance, print_json, say
@@ -105,6 +105,7 @@ def discard(
             confirm(f"Discard {plural(count, 'dead letter')} for good?", yes=yes)
         with progress("discarding", count) as on_progress:
             change = admin.discard_dead(conn, selection, on_progress=on_progress)
+        note_stuck(conn, change.done)
     report(change, "discarded", noun="dead letter")
     _note_if_none(change.done, selection)
 

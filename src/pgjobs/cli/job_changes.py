@@ -13,9 +13,12 @@ from pgjobs.cli.session import session
 from pgjobs.cli.terminal import progress
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import plural
+from pgjobs.db.stuck_jobs import sentence, ways_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    import psycopg
 
     from pgjobs.admin import Change, JobSelection
 
@@ -66,8 +69,16 @@ def change_selected(
             confirm(f"{command.capitalize()} {plural(count, 'job')}?", yes=yes)
         with progress(command, count) as on_progress:
             changed = change(conn, jobs, on_progress=on_progress)
+        if command == "cancel":
+            note_stuck(conn, changed.done)
         left = () if wait is None else admin.wait_for_exit(conn, changed.asked, wait)
     report(changed, done, noun="job", left=None if wait is None else left)
+
+
+def note_stuck(conn: psycopg.Connection, ended: Sequence[int]) -> None:
+    """Print which jobs wait for these, and now do not start by themselves."""
+    if ended and (stuck := admin.stuck_jobs(conn, needs=ended)):
+        note(f"pgjobs: {sentence(stuck)}. To go on, {ways_out(stuck)}.")
 
 
 def report(change: Change, done: str, *, noun: str, left: tuple[int, ...] | None = None) -> None:

@@ -1,7 +1,8 @@
-"""`pgjobs queues list|pause|resume|keep|limit|aging`."""
+"""`pgjobs queues list|pause|resume|remove|keep|limit|aging`."""
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated, Literal
 
 import typer
@@ -13,7 +14,7 @@ from pgjobs.cli.output import Column, note, print_json, print_table, say, when
 from pgjobs.cli.params import Burst, Concurrency, Json, NoLimit, Rate
 from pgjobs.cli.session import session
 from pgjobs.core.errors import UsageError
-from pgjobs.core.text import shorten_repr
+from pgjobs.core.text import plural, shorten_repr
 from pgjobs.flow.limits import NO_LIMIT, LimitSettings
 
 app = command_group()
@@ -73,6 +74,21 @@ def resume(names: Names) -> None:
     with session("queues resume") as conn:
         for name in names:
             say(f"{name} is resumed." if admin.resume_queue(conn, name) else f"{name} was not paused.")
+
+
+@app.command()
+def remove(names: Names) -> None:
+    """Remove queues that are no longer used, with their settings.
+
+    A queue that has jobs, or that a worker serves, stays.
+    """
+    with session("queues remove") as conn:
+        for name in names:
+            letters = admin.remove_queue(conn, name)
+            say(f"{name} is removed.")
+            if letters:
+                left = f"{plural(letters, 'dead letter')} of {name} {'is' if letters == 1 else 'are'} left"
+                note(f"pgjobs: {left}: `pgjobs dead discard --queue {quote(name)}`.")
 
 
 @app.command()

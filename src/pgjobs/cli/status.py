@@ -10,6 +10,7 @@ from pgjobs.cli.params import Json
 from pgjobs.cli.session import session
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.core.text import plural, short_duration
+from pgjobs.db.stuck_jobs import sentence
 
 if TYPE_CHECKING:
     from pgjobs.admin import QueueStatus, Worker
@@ -20,6 +21,7 @@ QUEUES = (
     Column("QUEUE"),
     Column("DUE", right=True),
     Column("LATER", right=True),
+    Column("WAITING", right=True),
     Column("RUNNING", right=True),
     Column("LATENCY", right=True),
     Column("RATE", right=True),
@@ -40,8 +42,8 @@ WORKERS = (
 def status(as_json: Json = False) -> None:
     """Show queues, dead letters and workers.
 
-    Due: jobs that can start now, or wait for their turn. Latency: how long the oldest due job has been due. Rate: jobs
-    that finished in the last minute, for queues that keep them.
+    Due: jobs that can start now, or wait for their turn. Waiting: for other jobs, or for a paused task. Latency: how
+    long the oldest due job has been due. Rate: jobs that finished in the last minute, for queues that keep them.
     """
     with session("status") as conn:
         state = admin.show_status(conn)
@@ -52,6 +54,8 @@ def status(as_json: Json = False) -> None:
     if state.dead:
         letters = f"{state.dead:,}+ dead letters" if state.dead_capped else plural(state.dead, "dead letter")
         say(f"\n{letters}: see `pgjobs dead list`.".lstrip("\n"))
+    if state.stuck:
+        say(f"\n{sentence(state.stuck)}: see `pgjobs doctor`.")
     rows = [_worker(worker, short_duration((state.at - worker.started_at).total_seconds())) for worker in state.workers]
     if rows:
         say("")
@@ -63,6 +67,7 @@ def _queue(queue: QueueStatus) -> list[str]:
         queue.queue,
         f"{queue.due}{'+' * queue.due_capped}",
         f"{queue.later}{'+' * queue.later_capped}",
+        "?" if queue.waiting is None else str(queue.waiting),
         "?" if queue.running is None else str(queue.running),
         "-" if queue.latency_seconds is None else short_duration(queue.latency_seconds),
         _rate(queue.rate_per_second) if queue.rate_per_second is not None else "?" if queue.keep_completed else "-",

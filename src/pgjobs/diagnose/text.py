@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from shlex import quote
 
 from pgjobs.core.text import duration, listed
 
@@ -28,6 +29,18 @@ def ago(now: datetime, moment: datetime) -> str:
 
     """
     return f"{duration((now - moment).total_seconds())} ago, at {at(moment)}"
+
+
+def serve(queue: str, *, more: bool = False) -> str:
+    """Return the command that starts a worker for a queue; `more`: with a number of slots to choose.
+
+    >>> serve("mail"), serve("mail", more=True), serve("a:b,c d")
+    ('`pgjobs work -q mail`', '`pgjobs work -q mail:N`', "`pgjobs work -q 'a:b?c d:10'`")
+
+    """
+    name = "".join("?" if character in "*?[," else character for character in queue)  # which have a meaning there
+    slots = ":N" if more else ":10" if ":" in name else ""
+    return f"`pgjobs work -q {quote(name + slots)}`"
 
 
 def jobs(ids: Sequence[int]) -> str:

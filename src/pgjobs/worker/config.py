@@ -88,6 +88,10 @@ class WorkerConfig:
                 "so give at least twice the heartbeat."
             )
 
+    def queue_names(self) -> list[str]:
+        """Return the names of its queues."""
+        return [queue.name for queue in self.queues]
+
     def to_json(self) -> str:
         """Return the JSON for a worker process."""
         return json.dumps(asdict(self))

@@ -223,6 +223,9 @@ RARE: dict[str, str] = {
     "list_workers": _LOOK,
     "queue_depths": _LOOK,
     "wall_clock": _LOOK,
+    "stuck_jobs": "a look at the installation, at status or at the end of a drain: dependencies by id, up to a number",
+    "count_waiting": "a look at the state, within a time: reads what waits",
+    "remove_queue": "when an operator removes a queue",
     "doctor": "a look at the installation: it reads up to 100,000 rows of the tables of jobs",
     "why": "a question about one job: index look-ups, and counts that end at a cap",
 }

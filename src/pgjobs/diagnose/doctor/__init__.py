@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.config import settings
 from pgjobs.core.version import MIN_SERVER_VERSION, VERSION
 from pgjobs.db.connection import behind_pooler
-from pgjobs.db.plan_settings import IN_ORDER
+from pgjobs.db.plan_settings import IN_ORDER, LOOK_UPS
 from pgjobs.db.query import fetch_dicts, local_settings, run_within
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
+from pgjobs.db.stuck_jobs import stuck_jobs
 from pgjobs.diagnose.doctor.examine import examine
 from pgjobs.diagnose.doctor.installation import Installation, read
 from pgjobs.diagnose.finding import Diagnosis, Finding
@@ -52,8 +53,10 @@ def look(
     if known["revision"] != EXPECTED_REVISION:
         return Installation(server_version=conn.info.server_version, **known)
     rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, "doctor", scan=scan), IN_ORDER)
+    stuck = run_within(conn, timeout_ms, lambda: stuck_jobs(conn, scan=scan), LOOK_UPS)
+    known["stuck"] = tuple(stuck or ())
     if rows is not None:
-        return read(rows[0], counted=True, **known)
+        return read(rows[0], counted=stuck is not None, **known)
     with local_settings(conn, IN_ORDER):
         return read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from pgjobs.diagnose.doctor import failures as failures
 from pgjobs.diagnose.doctor import server, tables, workers
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
@@ -18,8 +19,8 @@ def uncounted(installation: Installation) -> Iterator[Finding]:
     if not installation.counted:
         yield Finding(
             "not_counted",
-            "Reading the tables of jobs took too long, so that lost jobs, signatures and unused settings were not "
-            "checked.",
+            "Reading the tables of jobs took too long, so that lost jobs, dependencies, signatures and unused "
+            "settings were not checked.",
             "Look at the findings about dead rows and snapshots, and ask again.",
             level="note",
         )
@@ -49,7 +50,8 @@ CHECKS: dict[str, Check] = {
     "schedules": stale.schedules,
     "retired schedules": stale.retired,
     "unused settings": stale.unused,
-    "dependencies": stale.unsatisfiable,
+    "dependencies": failures.dependencies,
+    "dead letters": failures.dead_letters,
     "signatures": signatures.signatures,
     "reading": uncounted,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pgjobs.db.stuck_jobs import StuckJob
 from pgjobs.diagnose.rows import Holder, WorkerSnapshot, read_holders, read_workers
 
 
@@ -37,7 +38,8 @@ class Installation:
     PostgreSQL, give or take `clock_error`. `pooled`: a pooler is in between. `has_key`: this process has a signing
     key. `counted`: whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`,
     `unsigned`: jobs that wait, among the first ones. `paused_for`: seconds for which everything has been paused.
-    `unsatisfiable`: (job, the job it waits for, how that ended).
+    `stuck`: jobs that wait for one that did not complete. `died`: dead letters of the last hour (1,000: or more),
+    `died_task` the task that most of them are of, `died_error` the error of the last one, `died_ago` seconds ago.
     """
 
     version: str
@@ -65,7 +67,11 @@ class Installation:
     orphan_workers: tuple[int, ...] = ()
     signed: int = 0
     unsigned: int = 0
-    unsatisfiable: tuple[tuple[int, int, str], ...] = ()
+    stuck: tuple[StuckJob, ...] = ()
+    died: int = 0
+    died_task: str = ""
+    died_error: str | None = None
+    died_ago: float = 0.0
     unused_limits: tuple[str, ...] = ()
     unused_tenants: tuple[str, ...] = ()
     breakers: tuple[dict[str, Any], ...] = ()
@@ -80,7 +86,7 @@ class Installation:
 
 def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
     """Read the row that `doctor.sql` gives; `known` is what was found out beside it."""
-    orphans, signatures = row["orphans"] or {}, row["signatures"] or {}
+    orphans, signatures, died = row["orphans"] or {}, row["signatures"] or {}, row["dead_lately"]
     scanned = counted and not row["waiting_capped"]  # else what seems unused may be used by a job that was not read
     return Installation(
         server_version=row["server_version"],
@@ -103,7 +109,10 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         orphan_workers=tuple(each for each in orphans.get("workers") or () if each is not None),
         signed=signatures.get("signed") or 0,
         unsigned=signatures.get("unsigned") or 0,
-        unsatisfiable=tuple((each["job_id"], each["needs_id"], each["status"]) for each in row["unsatisfiable"]),
+        died=died["letters"] or 0,
+        died_task=died["task"] or "",
+        died_error=died["error"],
+        died_ago=_number(died["last"]) or 0.0,
         unused_limits=tuple(row["unused_limits"]) if scanned else (),
         unused_tenants=tuple(row["unused_tenants"]) if scanned else (),
         breakers=tuple({**each, "used": each["used"] or not scanned} for each in row["breakers"]),

@@ -1,9 +1,9 @@
-"""Settings that nothing uses, switches that were forgotten, and jobs that can never start."""
+"""Settings that nothing uses, and switches that were forgotten."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
+from shlex import quote
 
 from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
@@ -31,7 +31,7 @@ def pauses(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "paused_queue",
                 f"Queue {queue.name} has been paused{since}{waiting}.",
-                f"If that was forgotten: `pgjobs queues resume {queue.name}`.",
+                f"If that was forgotten: `pgjobs queues resume {quote(queue.name)}`.",
                 {"queue": queue.name, "seconds": queue.paused_for},
                 level="warning" if waiting else "note",
             )
@@ -40,7 +40,7 @@ def pauses(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "paused_task",
                 f"Task {task['task']} has been paused for {duration(float(task['seconds']))}.",
-                f"If that was forgotten: `pgjobs tasks resume {task['task']}`.",
+                f"If that was forgotten: `pgjobs tasks resume {quote(task['task'])}`.",
                 {"task": task["task"], "seconds": task["seconds"]},
                 level="note",
             )
@@ -53,7 +53,7 @@ def breakers(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "open_breaker",
                 f"Breaker {breaker['name']} was opened by hand, and stays open until it is closed by hand.",
-                f"If that was forgotten: `pgjobs breakers close {breaker['name']}`.",
+                f"If that was forgotten: `pgjobs breakers close {quote(breaker['name'])}`.",
                 {"breaker": breaker["name"]},
                 level="warning",
             )
@@ -85,7 +85,7 @@ def schedules(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "paused_schedule",
                 f"Schedule {name} has been paused for {duration(float(schedule['paused_for']))}.",
-                f"If that was forgotten: `pgjobs schedules resume {name}`.",
+                f"If that was forgotten: `pgjobs schedules resume {quote(name)}`.",
                 {"schedule": name, "seconds": float(schedule["paused_for"])},
                 level="note",
             )
@@ -98,7 +98,7 @@ def retired(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "retired_schedules",
             f"No code has declared {plural(len(names), 'schedule')} for a month: {listed(names)}.",
-            f"If the code is gone for good: `pgjobs schedules remove {names[0]}`.",
+            f"If the code is gone for good: `pgjobs schedules remove {quote(names[0])}`.",
             {"schedules": names},
             level="note",
         )
@@ -118,27 +118,7 @@ def unused(installation: Installation) -> Iterator[Finding]:
                 f"{plural(len(names), kind)} that no job uses {'has' if len(names) == 1 else 'have'} not been changed "
                 f"for a month: {listed(names)}.",
                 f"If the jobs that used {'it' if len(names) == 1 else 'them'} are gone for good, remove "
-                f"{'it' if len(names) == 1 else 'them'}: `pgjobs {kind}s remove {shlex.quote(names[0])}`.",
+                f"{'it' if len(names) == 1 else 'them'}: `pgjobs {kind}s remove {quote(names[0])}`.",
                 {f"{kind}s": list(names)},
                 level="note",
             )
-
-
-def unsatisfiable(installation: Installation) -> Iterator[Finding]:
-    """Look for jobs that wait for jobs that never complete."""
-    if not installation.unsatisfiable:
-        return
-    cancelled = list(
-        dict.fromkeys(str(needed) for _, needed, state in installation.unsatisfiable if state == "cancelled")
-    )[:5]
-    again = f"; or run again what was cancelled: `pgjobs jobs retry {' '.join(cancelled)}`" if cancelled else ""
-    shown = listed([f"{job} waits for {needed} ({state})" for job, needed, state in installation.unsatisfiable])
-    yield Finding(
-        "unsatisfiable",
-        f"{plural(len(installation.unsatisfiable), 'job', cap=20)} can never start, because what they wait for is "
-        f"gone, was cancelled or has failed for good: {shown}.",
-        "Cancel them: `pgjobs jobs cancel "
-        f"{' '.join(str(job) for job, _, _ in installation.unsatisfiable[:5])}`{again}.",
-        {"jobs": {job: needed for job, needed, _ in installation.unsatisfiable}},
-        level="warning",
-    )

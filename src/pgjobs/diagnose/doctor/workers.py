@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
+from pgjobs.diagnose.text import serve
 
 DUE_FOR = 60.0  # seconds
 
@@ -69,7 +70,7 @@ def unserved(installation: Installation) -> Iterator[Finding]:
                 "no_worker",
                 f"Queue {queue.name} has jobs that are due, for {duration(queue.due_for)}, and no worker listens to "
                 "it.",
-                f"Start one: `pgjobs work -q {queue.name}`; or correct the name of the queue where jobs are enqueued.",
+                f"Start one: {serve(queue.name)}; or correct the name of the queue where jobs are enqueued.",
                 {"queue": queue.name, "due_seconds": queue.due_for},
                 level="warning",
             )
@@ -77,8 +78,7 @@ def unserved(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "latency",
                 f"The oldest due job of queue {queue.name} has been due for {duration(queue.due_for)}.",
-                f"Start more workers or slots (`pgjobs work -q {queue.name}:N`); `pgjobs why` says what holds a job "
-                "up.",
+                f"Start more workers or slots ({serve(queue.name, more=True)}); `pgjobs why` says what holds a job up.",
                 {"queue": queue.name, "due_seconds": queue.due_for},
                 level="note",
             )

@@ -50,7 +50,7 @@ def retried(snapshot: Snapshot) -> Finding | None:
         "retried",
         f"Job {snapshot.id} failed in {job.tries} ({job.error.rstrip('.')}), and is tried again "
         f"{_when(snapshot, job)}.",
-        f"Wait, or `pgjobs jobs retry {snapshot.id}` to try it now.",
+        _sooner(job, "try it now"),
         {"run_at": job.run_at, "error": job.error},
     )
 
@@ -63,7 +63,7 @@ def later(snapshot: Snapshot) -> Finding | None:
     return Finding(
         "later",
         f"Job {snapshot.id} is due later: {_when(snapshot, job)}.",
-        f"Wait, or `pgjobs jobs retry {snapshot.id}` to run it now.",
+        _sooner(job, "run it now"),
         {"run_at": job.run_at},
     )
 
@@ -83,19 +83,20 @@ def needs(snapshot: Snapshot) -> Finding | None:
     step = "Wait for them, or see `pgjobs why` of the first one."
     if open_ones:
         step = f"Wait for them, or see `pgjobs why {open_ones[0].id}`."
-    if unsatisfiable and unsatisfiable[0].status == "failed":
-        step = f"Replay what failed: `pgjobs dead replay {unsatisfiable[0].id}`; or `pgjobs jobs cancel {snapshot.id}`."
-    elif unsatisfiable and unsatisfiable[0].status == "cancelled":
-        first = unsatisfiable[0].id
-        step = (
-            f"Job {first} was cancelled: run it again, `pgjobs jobs retry {first}`; or "
-            f"`pgjobs jobs cancel {snapshot.id}`."
-        )
+    first = unsatisfiable[0].id if unsatisfiable else None
+    if unsatisfiable and unsatisfiable[0].letter:
+        step = f"Replay what failed: `pgjobs dead replay {first}`; or `pgjobs jobs cancel {snapshot.id}`."
+    elif unsatisfiable and unsatisfiable[0].status is not None:
+        how = "was cancelled" if unsatisfiable[0].status == "cancelled" else "failed, and its dead letter was discarded"
+        step = f"Job {first} {how}: run it again, `pgjobs jobs retry {first}`; or `pgjobs jobs cancel {snapshot.id}`."
     elif unsatisfiable:
-        step = (
-            f"Job {unsatisfiable[0].id} no longer exists, so this one never starts: `pgjobs jobs cancel {snapshot.id}`."
-        )
+        step = f"Job {first} no longer exists, so this one never starts: `pgjobs jobs cancel {snapshot.id}`."
     return Finding("needs", what, step, {"needs": {str(need.id): need.status for need in snapshot.needs}})
+
+
+def _sooner(job: JobSnapshot, what: str) -> str:
+    """Return how it is made due now; one that waits for more than its time cannot be."""
+    return "Wait." if job.held in ("needs", "task") else f"Wait, or `pgjobs jobs retry {job.id}` to {what}."
 
 
 def _state(need: NeedSnapshot) -> str:

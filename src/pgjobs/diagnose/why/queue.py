@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import Holder
-from pgjobs.diagnose.text import jobs
+from pgjobs.diagnose.text import jobs, serve
 from pgjobs.diagnose.why.running import rescued_in
 from pgjobs.diagnose.why.snapshot import Snapshot
 
@@ -24,7 +24,7 @@ def no_worker(snapshot: Snapshot) -> Finding | None:
     return Finding(
         "no_worker",
         f"Job {snapshot.id} waits because no worker listens to its queue {job.queue}; {listening}.",
-        f"Start one: `pgjobs work -q {job.queue}`.",
+        f"Start one: {serve(job.queue)}.",
         {"queue": job.queue, "queues_with_workers": others},
     )
 
@@ -40,7 +40,7 @@ def workers_silent(snapshot: Snapshot) -> Finding | None:
         "workers_silent",
         f"Job {snapshot.id} waits because no worker of its queue {job.queue} is heard from: the last one was {last}, "
         f"{duration(last.silent_for)} ago.",
-        f"Start one: `pgjobs work -q {job.queue}`; or look whether that machine reaches PostgreSQL.",
+        f"Start one: {serve(job.queue)}; or look whether that machine reaches PostgreSQL.",
         {"workers": [worker.id for worker in serving], "silent_seconds": last.silent_for, "rescued_in_seconds": left},
     )
 
@@ -150,7 +150,7 @@ def behind(snapshot: Snapshot) -> Finding | None:
         f"Job {snapshot.id} is behind {plural(snapshot.ahead, 'job', cap=snapshot.cap)} of its queue "
         f"{snapshot.job.queue} that {'has' if snapshot.ahead == 1 else 'have'} a higher priority or "
         f"{'was' if snapshot.ahead == 1 else 'were'} due earlier; {pace}.",
-        f"Wait, start more workers or slots (`pgjobs work -q {snapshot.job.queue}:N`), or give it a priority nearer "
+        f"Wait, start more workers or slots ({serve(snapshot.job.queue, more=True)}), or give it a priority nearer "
         "to 0.",
         {
             "ahead": snapshot.ahead,
@@ -169,7 +169,7 @@ def busy(snapshot: Snapshot) -> Finding | None:
         f"Job {snapshot.id} is the next of its queue {snapshot.job.queue}, and "
         f"{'all' if snapshot.slots() > 1 else 'the'} {plural(snapshot.slots(), 'slot')} of its workers "
         f"{'are' if snapshot.slots() > 1 else 'is'} taken, by {jobs(snapshot.running_ids)}.",
-        f"Wait for one to end, or start more workers or slots: `pgjobs work -q {snapshot.job.queue}:N`.",
+        f"Wait for one to end, or start more workers or slots: {serve(snapshot.job.queue, more=True)}.",
         {"slots": snapshot.slots(), "running": snapshot.running, "ids": list(snapshot.running_ids)},
     )
 

@@ -109,11 +109,12 @@ class PauseSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class NeedSnapshot:
-    """A job that it waits for; `status` is None if it no longer exists."""
+    """A job that it waits for. `status`: None if it no longer exists; `letter`: it has a dead letter."""
 
     id: int
     status: str | None
     on_failure: str = "wait"
+    letter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from shlex import quote
 
 from pgjobs.core.text import duration, plural
 from pgjobs.diagnose.finding import Finding
@@ -75,10 +75,10 @@ def breaker_open(snapshot: Snapshot) -> Finding | None:
     ):
         return None
     if found.until >= NEVER:
-        until, step = "until it is closed by hand", f"Close it: `pgjobs breakers close {found.name}`."
+        until, step = "until it is closed by hand", f"Close it: `pgjobs breakers close {quote(found.name)}`."
     else:
         until = f"for {duration((found.until - snapshot.now).total_seconds())} more, until {at(found.until)}"
-        step = f"Fix what fails; then wait, or `pgjobs breakers close {found.name}`."
+        step = f"Fix what fails; then wait, or `pgjobs breakers close {quote(found.name)}`."
     return Finding(
         "breaker_open",
         f"Job {snapshot.id} waits because its breaker {found.name} is open {until}.",
@@ -183,7 +183,7 @@ def _rate(
 
 def _doubled(found: LimitSnapshot, command: str, what: str) -> str:
     """Return the command that doubles a limit's concurrency or rate. It replaces the limit, so it repeats the rest."""
-    words = [command, shlex.quote(found.name)]
+    words = [command, quote(found.name)]
     if found.concurrency is not None:
         more = max(1, min(2 * found.concurrency, MAX_CONCURRENCY)) if what == "concurrency" else found.concurrency
         words.append(f"--concurrency {more}")

@@ -20,6 +20,7 @@ from types import FrameType
 
 from pgjobs.core.config import configure, settings
 from pgjobs.core.errors import PgjobsError
+from pgjobs.core.text import one_line, plural
 from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.revision import check_schema
 from pgjobs.worker.config import WorkerConfig
@@ -27,6 +28,7 @@ from pgjobs.worker.supervisor.cancel_listener import CancelListener
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
 from pgjobs.worker.supervisor.scheduler import Scheduler
+from pgjobs.worker.supervisor.surroundings import report_left, report_unserved
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
 
 log = logging.getLogger("pgjobs.supervisor")
@@ -59,7 +61,24 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     configure(schema=config.schema)
     with connect(config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN) as connection:
         check_schema(connection)
-    return Supervisor(config, on_progress).run()
+        report_unserved(connection, config.queue_names())
+    supervisor = Supervisor(config, on_progress)
+    code = supervisor.run()
+    if config.drain:
+        _report_drained(config, supervisor.settled)
+    return code
+
+
+def _report_drained(config: WorkerConfig, settled: int) -> None:
+    import psycopg
+
+    try:
+        with connect(
+            config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN
+        ) as connection:
+            report_left(connection, settled, config.queue_names())
+    except (PgjobsError, psycopg.Error) as error:  # the jobs are done: what is left is not worth a failure
+        log.warning("%s ended; what is left is not known: %s", plural(settled, "job"), one_line(error))
 
 
 class Supervisor:
@@ -138,6 +157,11 @@ class Supervisor:
             raise UnfitError(self._unfit)
         return 0
 
+    @property
+    def settled(self) -> int:
+        """How many jobs have ended, and are acknowledged."""
+        return self._settled_before + sum(worker.settled for worker in self._workers)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if now - self._last_signal > SAME_SIGNAL:  # some send one to a process and to its group
@@ -213,7 +237,7 @@ class Supervisor:
 
     def _tell_progress(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(self._settled_before + sum(worker.settled for worker in self._workers))
+            self._on_progress(self.settled)
 
     def _remove_worker(self, worker: WorkerHandle) -> None:
         while self._receive(worker):

@@ -75,16 +75,12 @@ SELECT
                                'unsigned', count(*) FILTER (WHERE NOT s.signed))
      FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s)
          AS signatures,
--- Jobs that wait for one that no longer exists, or was cancelled or has failed for good where only its success counts.
-    (SELECT coalesce(jsonb_agg(n), '[]')
-     FROM (SELECT d.job_id, d.needs_id, coalesce(found.status, 'gone') AS status
-           FROM (SELECT needs_id, job_id, on_failure FROM pgjobs.dependencies LIMIT %(scan)s) AS d
-           LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
-                              ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true
-           WHERE (found.status IS NULL OR (found.status IN ('failed', 'cancelled') AND d.on_failure = 'wait'
-                                           AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id)))
-             AND EXISTS (SELECT FROM pgjobs.jobs_waiting AS w WHERE w.id = d.job_id AND w.held = 'needs')
-           LIMIT 20) AS n) AS unsatisfiable,
+-- Dead letters of the last hour; the task that most of them are of, and the error of the last one.
+    (SELECT jsonb_build_object('letters', count(*), 'task', mode() WITHIN GROUP (ORDER BY d.task),
+                               'last', (extract(epoch FROM now()) - extract(epoch FROM max(d.died_at))),
+                               'error', (array_agg(d.error ORDER BY d.died_at DESC))[1])
+     FROM (SELECT task, error, died_at FROM pgjobs.dead_jobs
+           WHERE died_at > now() - interval '1 hour' ORDER BY died_at DESC, id DESC LIMIT 1000) AS d) AS dead_lately,
     (SELECT count(*) >= %(scan)s AND %(scan)s > 0 FROM some_waiting) AS waiting_capped,
     (SELECT coalesce(jsonb_agg(l.name ORDER BY l.name), '[]')
      FROM (SELECT l.name FROM pgjobs.limits AS l

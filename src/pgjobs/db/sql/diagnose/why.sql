@@ -145,11 +145,14 @@ SELECT
      FROM waits
      WHERE waits.sequence IS NOT NULL) AS sequence,
     (SELECT coalesce(jsonb_agg(n), '[]')
-     FROM (SELECT d.needs_id AS id, d.on_failure, found.status
+     FROM (SELECT d.needs_id AS id, d.on_failure, letter.there AS letter,
+                  coalesce(found.status, CASE WHEN letter.there THEN 'failed' END) AS status
            FROM (SELECT needs_id, on_failure FROM pgjobs.dependencies
                  WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
            LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
-                              ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true) AS n) AS needs,
+                              ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true
+           CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id) AS there)
+                              AS letter) AS n) AS needs,
     (SELECT to_jsonb(k) || jsonb_build_object('probing', probing.ids)
      FROM waits
      JOIN pgjobs.breakers AS k ON k.name = waits.breaker

@@ -1,0 +1,23 @@
+-- Jobs that wait for one that has failed, was cancelled or no longer exists, where only its success counts: none of
+-- them starts by itself. `state`: dead (its dead letter can be replayed), failed (it has none any
+-- more), cancelled or gone.
+--
+-- Looks at the first %(scan)s dependencies. Most of them wait for a job that is live, which is seen before the days of
+-- history are searched. `needs`: only those that wait for these (NULL: for any); `queues`: only in these (NULL: in all).
+SELECT d.job_id, w.queue, d.needs_id,
+       CASE WHEN EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id) THEN 'dead'
+            ELSE coalesce(ended.status, 'gone') END AS state
+FROM (SELECT needs_id, job_id, on_failure
+      FROM pgjobs.dependencies
+      WHERE %(needs)s::bigint[] IS NULL OR needs_id = ANY (%(needs)s::bigint[])
+      LIMIT %(scan)s) AS d
+CROSS JOIN LATERAL (SELECT waiting.queue FROM pgjobs.jobs_waiting AS waiting
+                    WHERE waiting.id = d.job_id AND waiting.held = 'needs'
+                      AND (%(queues)s::text[] IS NULL OR waiting.queue = ANY (%(queues)s::text[]))) AS w
+LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs_history AS j WHERE j.id = d.needs_id
+                   ORDER BY j.finished_at DESC LIMIT 1) AS ended ON true
+WHERE NOT EXISTS (SELECT FROM pgjobs.jobs_live AS live WHERE live.id = d.needs_id)
+  AND NOT EXISTS (SELECT FROM pgjobs.jobs_waiting AS live WHERE live.id = d.needs_id)
+  AND (ended.status IS NULL OR (ended.status IN ('failed', 'cancelled') AND d.on_failure = 'wait'))
+ORDER BY d.job_id, d.needs_id
+LIMIT %(most)s

@@ -1,0 +1,59 @@
+"""What jobs that failed leave behind: dead letters, and jobs that wait for one that did not complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote
+
+from pgjobs.core.text import duration, plural
+from pgjobs.db.stuck_jobs import sentence, ways_out
+from pgjobs.diagnose.doctor.installation import Installation
+from pgjobs.diagnose.finding import Finding
+
+MANY_DIED = 10  # dead letters in an hour
+MOST_COUNTED = 1000
+
+
+def dependencies(installation: Installation) -> Iterator[Finding]:
+    """Look for jobs that wait for a job that did not complete."""
+    dead = [each for each in installation.stuck if each.state == "dead"]
+    lost = [each for each in installation.stuck if each.state != "dead"]
+    if dead:
+        yield Finding(
+            "waits_for_dead",
+            f"{sentence(dead)}.",
+            f"Once the cause is fixed, {ways_out(dead)}.",
+            {"jobs": {each.job_id: each.needs_id for each in dead}},
+            level="warning",
+        )
+    if lost:
+        yield Finding(
+            "unsatisfiable",
+            f"{sentence(lost)}. It never starts by itself."
+            if len(lost) == 1
+            else f"{sentence(lost)}. They never start by themselves.",
+            f"{ways_out(lost)[0].upper()}{ways_out(lost)[1:]}.",
+            {"jobs": {each.job_id: each.needs_id for each in lost}},
+            level="warning",
+        )
+
+
+def dead_letters(installation: Installation) -> Iterator[Finding]:
+    """Look for a burst of jobs that have failed for good."""
+    if installation.died < MANY_DIED:
+        return
+    error = f": {installation.died_error.rstrip('.')}" if installation.died_error else ""
+    yield Finding(
+        "dead_letters",
+        f"{plural(installation.died, 'job', cap=MOST_COUNTED)} failed for good in the last hour, most of them of task "
+        f"{installation.died_task}; the last one {duration(installation.died_ago)} ago{error}.",
+        "See `pgjobs dead list`; once the cause is fixed: "
+        f"`pgjobs dead replay --task {quote(installation.died_task)}`.",
+        {
+            "letters": installation.died,
+            "task": installation.died_task,
+            "last_seconds": installation.died_ago,
+            "error": installation.died_error,
+        },
+        level="warning",
+    )

@@ -1,0 +1,34 @@
+"""What a supervisor tells about jobs that its workers do not run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgjobs import enqueue
+from tests.support import tasks
+from tests.support.worker import work
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+def test_a_drain_names_due_jobs_of_other_queues_first_and_what_is_left_last(
+    database_url: str, conn: Connection
+) -> None:
+    needed = enqueue(conn, tasks.always_fail.options(max_attempts=1))
+    waits = enqueue(conn, tasks.nothing.options(after=[needed]))
+    enqueue(conn, tasks.nothing.options(delay=3600))
+    enqueue(conn, tasks.nothing.options(queue="mail"))
+    with work(database_url, "--drain", ready=False) as running:
+        assert running.wait(60) == 0
+        first, *_, last = running.lines(logger="pgjobs.supervisor")
+    assert (first["level"], first["event"]) == (
+        "warning",
+        "no worker serves mail (1 job is due); -q adds a queue",
+    )
+    assert (last["level"], last["event"]) == (
+        "warning",
+        f"1 job ended; left: 1 due later, 1 waiting; 1 job waits for one that did not complete: {waits.id} waits for "
+        f"{needed.id} (a dead letter): replay what failed: `pgjobs dead replay {needed.id}`; or cancel what waits: "
+        f"`pgjobs jobs cancel {waits.id}`",
+    )
