@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs.core.errors import UsageError
-from pgjobs.worker.config import QueueSlots, WorkerConfig, parse_queue
+from pgjobs.worker.config import QueueSlots, WorkerConfig, parse_queue, parse_queues
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,25 @@ def test_a_configuration_survives_the_way_to_the_worker_process(
 def test_configuration_that_cannot_work_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         WorkerConfig("postgresql://a", **changes)
+
+
+def test_queues_are_separated_by_commas_and_patterns_are_told_apart() -> None:
+    queues, patterns = parse_queues(["mail:20,reports", "mail-?,*:4"])
+    assert queues == (QueueSlots("mail", 20), QueueSlots("reports", 10), QueueSlots("default", 4))
+    assert patterns == (QueueSlots("mail-?", 10), QueueSlots("*", 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [("mail", 20), ("mail-eu", 2), ("mailbox", None), ("mail-", 2), ("MAIL-eu", 9), ("a.b", 1), ("axb", None)],
+)
+def test_a_queue_has_the_slots_of_its_name_or_of_the_first_pattern_that_matches(name: str, slots: int | None) -> None:
+    queues, patterns = parse_queues(["mail:20", "mail-*:2", "*-eu:9", "a.?:1"])
+    found = WorkerConfig("", queues=queues, patterns=patterns).slots_of(name)
+    assert (found and found.concurrency) == slots
+
+
+def test_patterns_reach_the_worker_process() -> None:
+    config = WorkerConfig("", queues=(), patterns=(QueueSlots("*", 200),))
+    assert WorkerConfig.from_json(config.to_json()) == config
+    assert config.slots() == 10_000  # at most

@@ -37,6 +37,9 @@ COMMANDS = {
     "drain": Entry("pgjobs.cli.pause:drain", "Wait until no job is due and none runs."),
     "breakers": Entry("pgjobs.cli.breakers:app", "Show circuit breakers, and open or close them by hand."),
     "history": Entry("pgjobs.cli.history:app", "Show the days of history, and set how long they are kept."),
+    "dev": Entry(
+        "pgjobs.cli.dev:dev", "Run all that development needs: a database, its tables, and a worker that reloads."
+    ),
     "db": Entry("pgjobs.cli.db:app", "Start and stop an embedded PostgreSQL in ./.pgjobs/."),
     "demo": Entry("pgjobs.demo.command:demo", "Show the whole story in a minute."),
 }

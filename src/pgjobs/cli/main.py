@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -49,6 +50,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     database_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="PostgreSQL, as a libpq or SQLAlchemy URL. [env: PGJOBS_DATABASE_URL]"),
@@ -69,6 +71,10 @@ def root(
     if embedded and database_url is not None:
         raise UsageError("--embedded and --database-url were both given: use one of them.")
     invocation.embedded = embedded
+    if context.invoked_subcommand == "work":
+        from pgjobs.cli.pyproject import defaults  # imported lazily: no other command reads the file
+
+        context.default_map = {"work": defaults(Path.cwd())}
     given = {"database_url": database_url, "schema": schema}
     configure(**{name: value for name, value in given.items() if value is not None})
 

@@ -21,7 +21,7 @@ def become_supervisor(config: WorkerConfig) -> NoReturn:
     file.seek(0)
     os.set_inheritable(file.fileno(), True)
     debug = ["--debug"] if "--debug" in sys.argv else []
-    queues = [f"{queue.name}:{queue.concurrency}" for queue in config.queues]  # shown in the process list
+    queues = config.shown_queues()  # in the process list
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(

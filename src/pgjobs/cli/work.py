@@ -12,7 +12,7 @@ from pgjobs.cli.terminal import progress
 from pgjobs.core.allowlist import parse_allow
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
 from pgjobs.db.choose_database import database
-from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, WorkerConfig, parse_queue
+from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_QUEUE, WorkerConfig, parse_queues
 
 
 def work(
@@ -22,7 +22,9 @@ def work(
             "--queue",
             "-q",
             metavar="NAME:CONCURRENCY",
-            help="A queue and how many of its jobs run at once; repeatable. [default: default:10]",
+            help="A queue, or a pattern such as '*' or 'mail-*', and how many of the queue's jobs run at once; "
+            "repeatable. [default: default:10]",
+            envvar="PGJOBS_QUEUES",
             show_default=False,
         ),
     ] = None,
@@ -32,6 +34,7 @@ def work(
             "--import",
             metavar="MODULE",
             help="Import this module before the first job; repeatable.",
+            envvar="PGJOBS_IMPORTS",
             show_default=False,
         ),
     ] = None,
@@ -48,47 +51,80 @@ def work(
         Literal["any", "json"] | None,
         typer.Option(metavar="KIND", help="json: refuse pickles. [default: any]", show_default=False),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Worker processes.", envvar="PGJOBS_PROCESSES")
+    ] = 1,
     max_jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Replace a worker process after about N jobs.", show_default=False),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Replace a worker process after about N jobs.",
+            envvar="PGJOBS_MAX_JOBS",
+            show_default=False,
+        ),
     ] = None,
     max_memory: Annotated[
         int | None,
         typer.Option(
-            min=64, metavar="MB", help="Replace a worker process that uses more memory than this.", show_default=False
+            min=64,
+            metavar="MB",
+            help="Replace a worker process that uses more memory than this.",
+            envvar="PGJOBS_MAX_MEMORY",
+            show_default=False,
         ),
     ] = None,
     job_memory: Annotated[
         int | None,
-        typer.Option(min=64, metavar="MB", help="Memory limit of the process of a job.", show_default=False),
+        typer.Option(
+            min=64,
+            metavar="MB",
+            help="Memory limit of the process of a job.",
+            envvar="PGJOBS_JOB_MEMORY",
+            show_default=False,
+        ),
     ] = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     grace: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="At a stop, how long running jobs may continue.")
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="At a stop, how long running jobs may continue.",
+            envvar="PGJOBS_GRACE",
+        ),
     ] = DEFAULT_GRACE,
     heartbeat: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between heartbeats.")
+        float,
+        typer.Option(min=0.1, metavar="SECONDS", help="Time between heartbeats.", envvar="PGJOBS_HEARTBEAT"),
     ] = DEFAULT_HEARTBEAT,
     rescue_after: Annotated[
         float,
-        typer.Option(min=0.2, metavar="SECONDS", help="Silence after which a worker's jobs are rescued."),
+        typer.Option(
+            min=0.2,
+            metavar="SECONDS",
+            help="Silence after which a worker's jobs are rescued.",
+            envvar="PGJOBS_RESCUE_AFTER",
+        ),
     ] = DEFAULT_RESCUE_AFTER,
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(metavar="LEVEL", help="debug, info, warning, error.")
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(metavar="LEVEL", help="debug, info, warning, error.", envvar="PGJOBS_LOG_LEVEL"),
     ] = "info",
     log_format: Annotated[
-        Literal["auto", "console", "json"], typer.Option(metavar="FORMAT", help="auto, console or json.")
+        Literal["auto", "console", "json"],
+        typer.Option(metavar="FORMAT", help="auto, console or json.", envvar="PGJOBS_LOG_FORMAT"),
     ] = "auto",
 ) -> None:
     """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish running jobs; a second signal exits at once."""
     allowed = parse_allow(allow) if allow else settings().allow
-    slots = tuple(parse_queue(text) for text in queue or ["default:10"])
+    queues, patterns = parse_queues(queue or [DEFAULT_QUEUE])
     with database(embedded=invocation.embedded) as url:
         config = WorkerConfig(
             database_url=url,
-            queues=slots,
-            imports=tuple(imports or ()),
+            queues=queues,
+            patterns=patterns,
+            imports=tuple(module.strip() for text in imports or () for module in text.split(",") if module.strip()),
             processes=processes,
             drain=drain,
             grace=grace,

@@ -34,7 +34,7 @@ def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) ->
         return
     first, *others = messages  # a request to drain may have arrived together with it
     config = WorkerConfig.from_json(first["config"])
-    scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues), scoreboard_fd)
+    scoreboard = Scoreboard(config.slots(), scoreboard_fd)
     requests = socket.socket(fileno=requests_fd)
     code = WorkerProcess(config, control, requests, scoreboard, others).run()
     finish_lines(None)

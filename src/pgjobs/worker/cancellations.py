@@ -49,7 +49,7 @@ class Cancellations(CriticalThread):
             return b""
 
     def _cancel(self, asked: dict[Claim, bool]) -> None:
-        for local_queue in self._local_queues:
+        for local_queue in list(self._local_queues):  # a pattern may match one more meanwhile
             for job in list(local_queue.inbox.jobs):
                 claim = job.key()
                 if claim in asked:
@@ -58,7 +58,7 @@ class Cancellations(CriticalThread):
                         self._outbox.put((job, CANCELLED_ON_REQUEST, None))
                         del asked[claim]
         for claim, force in asked.copy().items():
-            if any(executors.cancel(claim, force=force) for executors in self._local_queues.values()):
+            if any(executors.cancel(claim, force=force) for executors in list(self._local_queues.values())):
                 del asked[claim]
         if asked:
             self._loop.cancel(asked.keys())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ MAX_SLOTS = 10_000
 MINIMUMS = {"max_jobs": 1, "max_memory": 64, "job_memory": 64}  # a process of Python takes more than nothing
 MAX_SECONDS = 7 * 86400.0
 DEFAULT_SLOTS = 10
+MAX_FOUND_QUEUES = 100  # that a worker serves because a pattern matches them: each takes a connection
+DEFAULT_QUEUE = "default"
 DEFAULT_GRACE = 30.0  # seconds
 DEFAULT_HEARTBEAT = 5.0  # seconds
 STUCK_AFTER = 5.0  # seconds from a job's timeout until its worker process is replaced because the job did not stop
@@ -32,17 +36,33 @@ class QueueSlots:
         if not 1 <= self.concurrency <= MAX_SLOTS:
             raise UsageError(f"queue {self.name}: concurrency is {self.concurrency}; give 1 to {MAX_SLOTS:,}.")
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the name has a `*` or a `?`, and stands for all queues that it matches."""
+        return "*" in self.name or "?" in self.name
+
+    def matches(self, name: str) -> bool:
+        """Return True if the pattern matches the name of a queue.
+
+        >>> QueueSlots("mail-*").matches("mail-eu"), QueueSlots("mail-*").matches("mail")
+        (True, False)
+
+        """
+        pattern = re.escape(self.name).replace(r"\*", ".*").replace(r"\?", ".")
+        return re.fullmatch(pattern, name) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
     """How `pgjobs work` runs. Times are seconds.
 
-    `imports`: modules to import at the start, so that the first job does not pay for it. `processes`: worker
-    processes, each with all the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may
-    continue after SIGTERM. `heartbeat`: between two heartbeats. `rescue_after`: without a heartbeat, until a worker is
-    considered dead and its jobs are taken back. `allow`: what its jobs may call (None: anything). `payload`: the
-    formats that it accepts, "any" or "json". `max_jobs`, `max_memory` (megabytes): after that many jobs, or with that
-    much memory, a process is replaced by a fresh one. `job_memory` (megabytes): the limit of a process job.
+    `patterns`: other queues that are served, as many as match. `imports`: modules to import at the start, so that the
+    first job does not pay for it. `processes`: worker processes, each with all the slots. `drain`: exit when nothing is
+    due. `grace`: how long running jobs may continue after SIGTERM. `heartbeat`: between two heartbeats. `rescue_after`:
+    without a heartbeat, until a worker is considered dead and its jobs are taken back. `allow`: what its jobs may call
+    (None: anything). `payload`: the formats that it accepts, "any" or "json". `max_jobs`, `max_memory` (megabytes):
+    after that many jobs, or with that much memory, a process is replaced by a fresh one. `job_memory` (megabytes): the
+    limit of a process job.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -65,11 +85,12 @@ class WorkerConfig:
     max_jobs: int | None = None
     max_memory: int | None = None
     job_memory: int | None = None
+    patterns: tuple[QueueSlots, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.queues:
+        if not (self.queues or self.patterns):
             raise UsageError("a worker needs at least one queue: -q NAME:CONCURRENCY.")
-        names = [queue.name for queue in self.queues]
+        names = [queue.name for queue in (*self.queues, *self.patterns)]
         if len(set(names)) < len(names):
             raise UsageError(f"a queue is named twice: {', '.join(names)}.")
         if not 1 <= self.processes <= 256:
@@ -88,9 +109,30 @@ class WorkerConfig:
                 "so give at least twice the heartbeat."
             )
 
-    def queue_names(self) -> list[str]:
-        """Return the names of its queues."""
-        return [queue.name for queue in self.queues]
+    def slots(self) -> int:
+        """Return how many slots a process has, with those for queues that are found later."""
+        return sum(queue.concurrency for queue in self.queues) + self.found_slots()
+
+    def found_slots(self) -> int:
+        """Return how many slots there are for queues that patterns match."""
+        widest = max((pattern.concurrency for pattern in self.patterns), default=0)
+        return min(MAX_FOUND_QUEUES * widest, MAX_SLOTS)
+
+    def slots_of(self, name: str) -> QueueSlots | None:
+        """Return a queue with its slots: its own, or those of the first pattern that matches; None: it is not served.
+
+        >>> config = WorkerConfig("", queues=(QueueSlots("mail", 20),), patterns=(QueueSlots("*", 4),))
+        >>> [config.slots_of(name).concurrency for name in ("mail", "reports")]
+        [20, 4]
+
+        """
+        own = next((queue for queue in self.queues if queue.name == name), None)
+        pattern = next((pattern for pattern in self.patterns if pattern.matches(name)), None)
+        return own or (None if pattern is None else QueueSlots(name, pattern.concurrency))
+
+    def shown_queues(self) -> list[str]:
+        """Return its queues and patterns as they are given on the command line."""
+        return [f"{queue.name}:{queue.concurrency}" for queue in (*self.queues, *self.patterns)]
 
     def to_json(self) -> str:
         """Return the JSON for a worker process."""
@@ -118,10 +160,30 @@ class WorkerConfig:
     def from_json(cls, text: str) -> WorkerConfig:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        values["queues"] = tuple(QueueSlots(**queue) for queue in values["queues"])
+        for name in ("queues", "patterns"):
+            values[name] = tuple(QueueSlots(**queue) for queue in values[name])
         values["imports"] = tuple(values["imports"])
         values["allow"] = None if values["allow"] is None else tuple(values["allow"])
         return cls(**values)
+
+
+def parse_queues(texts: Iterable[str]) -> tuple[tuple[QueueSlots, ...], tuple[QueueSlots, ...]]:
+    """Read queues and patterns, several of them also in one text with commas. The queue `default` is found as others.
+
+    >>> parse_queues(["mail:20,default", "*:4"])[1]
+    (QueueSlots(name='*', concurrency=4),)
+
+    Raises:
+        UsageError: one of them is neither `NAME` nor `NAME:CONCURRENCY`.
+
+    """
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    read = [parse_queue(part) for part in parts if part]
+    patterns = tuple(queue for queue in read if queue.is_pattern)
+    queues = [queue for queue in read if not queue.is_pattern]
+    if DEFAULT_QUEUE not in {queue.name for queue in queues}:  # it may have neither jobs nor settings yet
+        queues += [QueueSlots(DEFAULT_QUEUE, p.concurrency) for p in patterns if p.matches(DEFAULT_QUEUE)][:1]
+    return tuple(queues), patterns
 
 
 def parse_queue(text: str) -> QueueSlots:

@@ -138,6 +138,7 @@ class WorkerProcess:
         threads, pause = self._threads, TICK
         while not self.wait(pause):
             pause = TICK
+            threads.add_found_queues()
             if self._limits.has_news():  # a job imported a module that declares limits
                 self._declare_limits()
             if self._config.drain:

@@ -14,7 +14,7 @@ from pgjobs.worker.acknowledge.acknowledger import Acknowledger
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.cancellations import Cancellations
 from pgjobs.worker.claim.producer import Producer
-from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.config import QueueSlots, WorkerConfig
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.threads import ThreadExecutor
@@ -22,6 +22,7 @@ from pgjobs.worker.executors.timeouts import Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Rescan
+from pgjobs.worker.runtime.queue_finder import QueueFinder
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop
 from pgjobs.worker.runtime.registration import application_name, claim_role
 from pgjobs.worker.runtime.scoreboard import Scoreboard
@@ -55,12 +56,17 @@ class ProcessThreads:
         scoreboard: Scoreboard,
         stuck: Callable[[ClaimedJob], None],
     ) -> None:
+        self._config, self._worker_id = config, worker_id
         self._grace = config.grace
         self._stop_claiming = threading.Event()
         self.failed_over = threading.Event()
         self.hurry = threading.Event()  # acknowledge within the grace; a worker that only retires has no deadline
         outbox: Outbox = SimpleQueue()
+        self._outbox, self._scoreboard = outbox, scoreboard
         self._local_queues: list[LocalQueue] = []
+        self._queue_names: list[str] = []
+        self._by_queue: dict[LocalQueue, ThreadExecutor] = {}
+        self._next_slot = 0
         self._producers: list[Producer] = []
         self._executors: list[ThreadExecutor] = []
         host = socket.gethostname()
@@ -76,27 +82,42 @@ class ProcessThreads:
             worker_id,
             host,
             config.grace,
-            [queue.name for queue in config.queues],
+            self._queue_names,
             self._breakers,
         )
-        watchdog = Watchdog(stuck)
-        self._loop = EventLoopExecutor(outbox, watchdog, scoreboard)
-        child_config, first_slot = config.for_child(), 0
+        self._watchdog = Watchdog(stuck)
+        self._loop = EventLoopExecutor(outbox, self._watchdog, scoreboard)
+        self._child_config = config.for_child()
         for queue in config.queues:
-            local_queue = LocalQueue(queue.name, queue.concurrency, first_slot)
-            first_slot += queue.concurrency
-            server = server_for(config, worker_id, claim_role(queue.name), self._stop_claiming, async_commit=True)
-            self._local_queues.append(local_queue)
-            self._producers.append(
-                Producer(local_queue, outbox, server, worker_id, self._stop_claiming, self.failed_over)
-            )
-            self._executors.append(
-                ThreadExecutor(
-                    local_queue, outbox, self._loop, watchdog, scoreboard, lambda: ChildProcess(child_config)
-                )
-            )
-        by_queue = dict(zip(self._local_queues, self._executors, strict=True))
-        self._cancellations = Cancellations(requests, by_queue, self._loop, outbox)
+            self._add(queue)
+        self._cancellations = Cancellations(requests, self._by_queue, self._loop, outbox)
+        self._finder = (
+            QueueFinder(config, server_for(config, worker_id, "queues", self._stop_claiming), worker_id)
+            if config.patterns
+            else None
+        )
+
+    def _add(self, queue: QueueSlots) -> tuple[ThreadExecutor, Producer]:
+        """Make what a queue needs: its local queue, a producer, and the first of its threads."""
+        local_queue = LocalQueue(queue.name, queue.concurrency, self._next_slot)
+        self._next_slot += queue.concurrency
+        role = claim_role(queue.name)
+        server = server_for(self._config, self._worker_id, role, self._stop_claiming, async_commit=True)
+        producer = Producer(local_queue, self._outbox, server, self._worker_id, self._stop_claiming, self.failed_over)
+        executor = ThreadExecutor(
+            local_queue,
+            self._outbox,
+            self._loop,
+            self._watchdog,
+            self._scoreboard,
+            lambda: ChildProcess(self._child_config),
+        )
+        self._queue_names.append(queue.name)
+        self._local_queues.append(local_queue)
+        self._producers.append(producer)
+        self._executors.append(executor)
+        self._by_queue[local_queue] = executor
+        return executor, producer
 
     def start(self) -> None:
         """Start them all."""
@@ -108,6 +129,16 @@ class ProcessThreads:
         if declared_breakers():
             self._breakers.start()
         self._cancellations.start()
+        if self._finder is not None:
+            self._finder.start()
+
+    def add_found_queues(self) -> None:
+        """Serve the queues that patterns match, and that were found since the last call."""
+        if self._finder is not None:
+            for queue in self._finder.found():
+                executor, producer = self._add(queue)
+                executor.start()
+                producer.start()
 
     @property
     def settled(self) -> int:
@@ -120,11 +151,12 @@ class ProcessThreads:
 
     def nothing_is_due(self) -> bool:
         """Return True if each queue was found empty since a job ended last; else have the others look again at once."""
-        last_end = max(local_queue.end_stats.last_end for local_queue in self._local_queues)
+        last_end = max((local_queue.end_stats.last_end for local_queue in self._local_queues), default=0.0)
         behind = [local_queue for local_queue in self._local_queues if local_queue.claim_stats.empty_since <= last_end]
         for local_queue in behind:
             local_queue.signals.send(Rescan())  # look now, and not when the doorbell has to be armed again
-        return not behind
+        nothing_new = self._finder is None or self._finder.nothing_new_since(last_end)
+        return nothing_new and not behind
 
     def blocker(self, job: ClaimedJob) -> ClaimedJob:
         """Return the job to blame when `job` does not stop: another one, if that blocks the event loop."""

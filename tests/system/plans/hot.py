@@ -225,6 +225,8 @@ RARE: dict[str, str] = {
     "wall_clock": _LOOK,
     "stuck_jobs": "a look at the installation, at status or at the end of a drain: dependencies by id, up to a number",
     "count_waiting": "a look at the state, within a time: reads what waits",
+    "queue_names": "once a second, in a worker with patterns: look-ups for each queue",
+    "add_worker_queues": "when a pattern matches one more queue: by the primary key",
     "remove_queue": "when an operator removes a queue",
     "doctor": "a look at the installation: it reads up to 100,000 rows of the tables of jobs",
     "why": "a question about one job: index look-ups, and counts that end at a cap",

@@ -61,7 +61,7 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     configure(schema=config.schema)
     with connect(config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN) as connection:
         check_schema(connection)
-        report_unserved(connection, config.queue_names())
+        report_unserved(connection, config.slots_of)
     supervisor = Supervisor(config, on_progress)
     code = supervisor.run()
     if config.drain:
@@ -76,7 +76,7 @@ def _report_drained(config: WorkerConfig, settled: int) -> None:
         with connect(
             config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN
         ) as connection:
-            report_left(connection, settled, config.queue_names())
+            report_left(connection, settled, config.slots_of)
     except (PgjobsError, psycopg.Error) as error:  # the jobs are done: what is left is not worth a failure
         log.warning("%s ended; what is left is not known: %s", plural(settled, "job"), one_line(error))
 
@@ -132,7 +132,7 @@ class Supervisor:
                 "%d worker process%s for %s",
                 self._config.processes,
                 "" if self._config.processes == 1 else "es",
-                ", ".join(f"{queue.name}:{queue.concurrency}" for queue in self._config.queues),
+                ", ".join(self._config.shown_queues()),
             )
             self._loop(wake_read)
         finally:

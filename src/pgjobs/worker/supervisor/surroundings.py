@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.text import listed, plural
@@ -19,7 +19,7 @@ CAP = 1000  # counts end here
 TIMEOUT_MS = 2_000  # milliseconds that a look may take
 
 
-def report_unserved(connection: psycopg.Connection[Any], mine: Collection[str]) -> None:
+def report_unserved(connection: psycopg.Connection[Any], serves: Callable[[str], object]) -> None:
     """Name the queues that have due jobs and no worker, other than those that this supervisor serves."""
     due = run_within(
         connection, TIMEOUT_MS, lambda: fetch_dicts(connection, "count_due", queues=None, cap=CAP), LOOK_UPS
@@ -27,17 +27,18 @@ def report_unserved(connection: psycopg.Connection[Any], mine: Collection[str]) 
     if not due:
         return
     served = {name for row in fetch_dicts(connection, "list_workers") for name in _names(row["queues"])}
-    left = unserved({row["queue"]: row["due"] for row in due}, {*mine, *served})
+    left = unserved({row["queue"]: row["due"] for row in due if not serves(row["queue"])}, served)
     if left:
         log.warning("no worker serves %s; -q adds a queue", left)
 
 
-def report_left(connection: psycopg.Connection[Any], ended: int, mine: Collection[str]) -> None:
+def report_left(connection: psycopg.Connection[Any], ended: int, serves: Callable[[str], object]) -> None:
     """Log what a drain did, and what is left in its queues."""
     depths = run_within(connection, TIMEOUT_MS, lambda: fetch_dicts(connection, "queue_depths", cap=CAP), LOOK_UPS)
     waiting = run_within(connection, TIMEOUT_MS, lambda: fetch_dicts(connection, "count_waiting"))
+    here = [row for row in depths or () if serves(row["name"])]
+    mine = {row["name"] for row in here} | {row["queue"] for row in waiting or () if serves(row["queue"])}
     stuck = run_within(connection, TIMEOUT_MS, lambda: stuck_jobs(connection, queues=mine), LOOK_UPS) or []
-    here = [row for row in depths or () if row["name"] in mine]
     left = {
         "due": sum(row["due"] for row in here if not row["paused"]),
         "in paused queues": sum(row["due"] for row in here if row["paused"]),

@@ -36,7 +36,7 @@ class WorkerHandle:
         self._killed_on_purpose = False
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
-        self._scoreboard = Scoreboard(sum(queue.concurrency for queue in config.queues))
+        self._scoreboard = Scoreboard(config.slots())
         self._crash_report = CrashReport()
         self._peak: int | None = None  # KiB
         with ExitStack() as unless_started:
