@@ -193,3 +193,17 @@ def test_among_dead_rows_sweeps_go_back_slice_by_slice_and_every_second_one_look
     settled = costly[50:]
     assert median(settled) <= 2 * SLICE
     assert max(settled) < 6 * SLICE, "all at once it would be 300"
+
+
+def test_who_asks_to_look_everywhere_gets_one_full_scan_although_all_sweeps_have_been_slow() -> None:
+    table, cursor, now = Table(), ClaimCursor(), 0.0
+    for _ in range(20):
+        now += 10.0
+        table.claim(cursor, 5, now, cost=0.3)
+    assert cursor.empty_since < now - 10.0  # a scan in slices is under way
+    cursor.look_everywhere()
+    table.add(0, 1)
+    assert table.claim(cursor, 5, now + 0.4, cost=0.3) == 1
+    cursor.look_everywhere()
+    assert table.claim(cursor, 5, now + 1.0, cost=0.3) == 0
+    assert cursor.empty_since == now + 1.0

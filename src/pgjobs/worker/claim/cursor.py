@@ -74,6 +74,14 @@ class ClaimCursor:
         self._full_scan_began = 0.0
         self._found = False  # something, since this full scan began
 
+    def look_everywhere(self) -> None:
+        """Make the next claim a sweep of everything, whatever it costs: a drain waits for its answer.
+
+        On a machine that is very busy every sweep seems slow, and a full scan in slices would take minutes.
+        """
+        self.next_sweep = self._seen = 0.0
+        self._recent, self._deep = math.inf, False
+
     def start(self, now: float, clock: datetime) -> ScanRange:
         """Return what the next claim looks at."""
         scan = self._scan_range(now, clock)

@@ -96,6 +96,7 @@ class Producer(CriticalThread):
                 case Freed():
                     self._claimer.lanes.wake_now(event.lanes)
                 case Rescan():
+                    self._claimer.cursor.look_everywhere()
                     self._claimer.lanes.wake_now(check_queue=True)
                 case LookAhead():
                     self._look_ahead_wanted = True
