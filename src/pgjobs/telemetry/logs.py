@@ -26,6 +26,7 @@ from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.core.text import bounded, describe, escape_unprintable
 from pgjobs.db.url import mask
 from pgjobs.jobs.context import current
+from pgjobs.telemetry.line_output import LineOutput
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -121,6 +122,10 @@ class LineHandler(logging.StreamHandler[TextIO]):
     thread (`RAISED_FROM_OUTSIDE`) is let through.
     """
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._output = LineOutput(stream)
+
     def handle(self, record: logging.LogRecord) -> bool:
         """Write the record, unless a filter rejects it."""
         passed = self.filter(record)
@@ -131,10 +136,13 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record. No `Exception` is raised, whatever is wrong with the record or the stream."""
         try:
-            self.stream.write(self._line(record) + "\n")
-            self.stream.flush()
+            self._output.write(self._line(record) + "\n")
         except Exception:  # noqa: S110 (the stream is gone: there is nowhere left to say it)
             pass
+
+    def flush(self) -> None:
+        """Wait a moment for lines that wait for their reader; `logging` calls this at the end of the process."""
+        self._output.finish()
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
