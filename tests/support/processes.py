@@ -58,6 +58,11 @@ def children(pid: int) -> list[int]:
     return [number for number in numbers if parent(number) == pid]
 
 
+def is_zombie(pid: int) -> bool:
+    """Return True if a process has ended and is not yet waited for."""
+    return _status(pid)[:1] == ["Z"]
+
+
 def is_alive(pid: int) -> bool:
     """Return True if a process runs; one that is dead and not yet waited for does not."""
     fields = _status(pid)

@@ -19,7 +19,7 @@ import psycopg
 from tests.support.processes import children, environment, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MARK = "PGJOBS_OF_TEST_RUN"  # a variable in the environment of a worker and of all that it starts
 QUIET = ("--log-format", "json")
@@ -108,18 +108,19 @@ def work(
     env: Mapping[str, str] | None = None,
     ready: bool = True,
     by_option: bool = True,
+    before: Sequence[str] = (),
 ) -> Iterator[Work]:
     """Start a worker on the database, with these options, and see to it that nothing of it is left.
 
     `ready`: wait until its worker processes are in the table, or it has ended. `by_option`: name the database on the
-    command line, not in the environment.
+    command line, not in the environment. `before`: a command that is to start it.
     """
     mark = secrets.token_hex(8)
     surroundings = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
     database = ["--database-url", url] if by_option else []
     with tempfile.NamedTemporaryFile(prefix="pgjobs-work-", suffix=".log") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pgjobs", "work", *database, *QUIET, *map(str, options)],
+            [*before, sys.executable, "-m", "pgjobs", "work", *database, *QUIET, *map(str, options)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

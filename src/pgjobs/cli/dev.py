@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pgjobs.cli.invocation import invocation
 from pgjobs.cli.output import note, say
 from pgjobs.core.config import settings
 from pgjobs.core.errors import NotFoundError
+from pgjobs.core.python_processes import python_command
 from pgjobs.core.text import listed
 from pgjobs.db.choose_database import EMBEDDED_DIRECTORY, database
 from pgjobs.db.url import mask
@@ -169,7 +169,7 @@ class Development:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "pgjobs.cli.dev_worker", str(os.getpid()), *self._options],
+            python_command("pgjobs.cli.dev_worker", os.getpid(), *self._options),
             env={**os.environ, "PGJOBS_DATABASE_URL": self._url, "PGJOBS_SCHEMA": settings().schema},
             process_group=0,  # Ctrl-C on a terminal is for this process, which passes it on once
         )

@@ -18,6 +18,7 @@ from pgjobs.cli.commands import CommandTable
 from pgjobs.cli.invocation import invocation
 from pgjobs.core.config import configure
 from pgjobs.core.errors import UsageError
+from pgjobs.core.standard_files import open_standard_files
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.version import VERSION
 
@@ -81,6 +82,7 @@ def root(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Exceptions become one line, or a traceback with `--debug`."""
+    open_standard_files()
     invocation.alone = argv is None
     arguments = hoist(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

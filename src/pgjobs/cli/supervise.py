@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from typing import TYPE_CHECKING, NoReturn
+
+from pgjobs.core.python_processes import python_command
+from pgjobs.core.standard_files import open_standard_files
+from pgjobs.core.unnamed_file import unnamed_file
 
 if TYPE_CHECKING:
     from pgjobs.worker.config import WorkerConfig
@@ -16,17 +19,16 @@ if TYPE_CHECKING:
 
 def become_supervisor(config: WorkerConfig) -> NoReturn:
     """Replace this process by `main` below. The configuration is passed in an unnamed file: it contains a password."""
-    file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it stays open until `main` has read it)
-    file.write(config.to_json())
-    file.seek(0)
-    os.set_inheritable(file.fileno(), True)
+    fd = unnamed_file()
+    with os.fdopen(fd, "w", closefd=False) as file:  # `main` reads it
+        file.write(config.to_json())
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.set_inheritable(fd, True)
     debug = ["--debug"] if "--debug" in sys.argv else []
     queues = config.shown_queues()  # in the process list
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(
-        sys.executable, [sys.executable, "-m", "pgjobs.cli.supervise", str(file.fileno()), "work", *queues, *debug]
-    )
+    os.execv(sys.executable, python_command("pgjobs.cli.supervise", fd, "work", *queues, *debug))
 
 
 def main(fd: int) -> int:
@@ -47,4 +49,5 @@ def main(fd: int) -> int:
 
 
 if __name__ == "__main__":
+    open_standard_files()
     sys.exit(main(int(sys.argv[1])))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pgjobs
 from pgjobs.core.processes import die_with_parent
+from pgjobs.core.python_processes import python_command
 from pgjobs.demo.tasks import PING_QUEUE, QUEUE
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Workers:
         environment |= {"PGJOBS_DATABASE_URL": url, "PYTHONPATH": os.pathsep.join(paths)}
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pgjobs.demo.workers", str(os.getpid()), *ARGUMENTS],
+                python_command("pgjobs.demo.workers", os.getpid(), *ARGUMENTS),
                 cwd=log.parent,
                 env=environment,
                 stdin=subprocess.DEVNULL,

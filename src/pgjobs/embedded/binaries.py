@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
     from pgjobs.embedded.account import Account
 
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # none can be written; only who needs one is told
+        return Path("/tmp")  # noqa: S108 (where it would be)
+
+
 _DEBIAN = Path("/usr/lib/postgresql")
 # The first survives a reboot. Any user can write to both, so ownership is checked.
-SHARED_PARENTS = (Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108
+SHARED_PARENTS = (Path("/var/tmp"), _temporary_folder())  # noqa: S108
 _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "*.a", "__pycache__")
 
 

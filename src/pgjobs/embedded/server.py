@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import ConfigurationError
+from pgjobs.core.python_processes import check_interpreter
 from pgjobs.embedded.binaries import find_binaries, is_complete
 from pgjobs.embedded.directory import ServerDirectory
 from pgjobs.embedded.locks import is_held, lock_file, try_lock, wait_for_lock
@@ -144,6 +145,7 @@ def _is_running(server_directory: ServerDirectory) -> bool:
 def _start(server_directory: ServerDirectory, binaries: Path, *, durable: bool) -> None:
     if not is_complete(binaries):
         raise ConfigurationError(f"{binaries} has no initdb and postgres in it.")
+    check_interpreter()
     root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     read_end, write_end = os.pipe()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import suppress
 
+from pgjobs.core.python_processes import add_folder
+from pgjobs.core.standard_files import open_standard_files
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.process import WorkerProcess
 from pgjobs.worker.runtime.control_channel import ControlChannel
-from pgjobs.worker.runtime.job_output import finish_lines, print_whole_lines
+from pgjobs.worker.runtime.job_output import print_whole_lines
+from pgjobs.worker.runtime.orderly_exit import leave_in_order
 from pgjobs.worker.runtime.process_exit import write_crash_report_to
 from pgjobs.worker.runtime.process_guard import remember
 from pgjobs.worker.runtime.scoreboard import Scoreboard
@@ -37,11 +39,10 @@ def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) ->
     scoreboard = Scoreboard(config.slots(), scoreboard_fd)
     requests = socket.socket(fileno=requests_fd)
     code = WorkerProcess(config, control, requests, scoreboard, others).run()
-    finish_lines(None)
-    with suppress(BaseException):  # a job may have closed it
-        sys.stdout.flush()
-    os._exit(code)  # threads of jobs that do not end must not hold up the exit
+    leave_in_order(code, with_group=control.ended)  # a supervisor that is there does that
 
 
 if __name__ == "__main__":
+    open_standard_files()
+    add_folder()
     main(*map(int, sys.argv[1:]))

@@ -20,9 +20,10 @@ from pgjobs.db.statements import load_statements
 from pgjobs.worker.acknowledge.outcome_log import labels
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.local.claimed_job import ClaimedJob
-from pgjobs.worker.process_threads import ProcessThreads, server_for
+from pgjobs.worker.process_threads import SHORTAGE_LASTS, ProcessThreads, server_for
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, survive_timers
+from pgjobs.worker.runtime.monkey_patches import monkey_patches
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, handle_signals, intact, survive_timers
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.recycling import memory_used, should_recycle
 from pgjobs.worker.runtime.registration import OwnHeartbeat, register
@@ -67,8 +68,7 @@ class WorkerProcess:
         from pgjobs.telemetry.logs import configure_logging
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        handle_signals({signal.SIGINT: lambda *_: None, signal.SIGTERM: self._stop_early})  # Ctrl-C: the supervisor's
         survive_timers()
         for module in config.imports:
             try:
@@ -76,6 +76,10 @@ class WorkerProcess:
             except BaseException as error:  # a module may raise anything while it is imported
                 self._control.send("unfit", error=one_line(f"cannot import {module}: {type(error).__name__}: {error}"))
                 return 1
+            if patches := monkey_patches():
+                self._control.send("unfit", error=f"{module} was imported, and {patches}")
+                return 1
+        handle_signals({signal.SIGTERM: self._on_sigterm})
         if config.imports:
             from pgjobs.schedules.schedule import declared_schedules
 
@@ -94,7 +98,8 @@ class WorkerProcess:
         """Wait for the supervisor, and return True if this process is to stop. It is a `Stop` for connections, too."""
         self._scoreboard.tick()
         self._check_files()  # if the channel's file was replaced, what comes is another reader's
-        self._asked_to_drain |= any(message["type"] == "drain" for message in self._control.receive(timeout))
+        if any(message["type"] == "drain" for message in self._control.receive(timeout)):
+            self._asked_to_drain = True  # not `|=`, which would undo what a signal does meanwhile
         if self._control.ended:
             self._check_files()
         return self._asked_to_drain or self._control.ended
@@ -103,6 +108,10 @@ class WorkerProcess:
         if not intact():
             log.critical("a job closed files of this worker process: it exits at once, and a new one takes its place")
             os._exit(FILES_CLOSED)
+
+    def _stop_early(self, *_: Any) -> None:
+        """Leave while modules are imported, which may take long; there is nothing to hand back yet."""
+        os._exit(0)
 
     def _on_sigterm(self, *_: Any) -> None:
         self._asked_to_drain = True
@@ -136,8 +145,12 @@ class WorkerProcess:
     def _work(self) -> None:
         """Listen until it is time to drain."""
         threads, pause = self._threads, TICK
+        settled, settled_at = 0, time.monotonic()
         while not self.wait(pause):
             pause = TICK
+            if patches := monkey_patches():
+                self._control.send("unfit", error=f"a job imported a module, and {patches}")
+                return
             threads.add_found_queues()
             if self._limits.has_news():  # a job imported a module that declares limits
                 self._declare_limits()
@@ -147,6 +160,11 @@ class WorkerProcess:
                     if threads.nothing_is_due():
                         return
                     pause = SOON
+                if settled != threads.settled:
+                    settled, settled_at = threads.settled, time.monotonic()
+                elif time.monotonic() - settled_at > SHORTAGE_LASTS and (reason := threads.cannot_begin()):
+                    self._control.send("unfit", error=f"no job can begin: {reason}")
+                    return
             if self._stuck or self._has_failed_over() or self._should_recycle(threads.settled):
                 self._control.send("retiring")
                 return
@@ -215,7 +233,7 @@ class WorkerProcess:
         if left:
             who = "another supervisor rescues" if self._control.ended else "the supervisor hands back"
             log.warning("%d jobs still run after %g s of grace: %s them", left, self._config.grace, who)
-        threads.kill_children()
+        threads.end_children()
         self._control.send("leaving")
         return REPLACE_ME if self._stuck else 0
 

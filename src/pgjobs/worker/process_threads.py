@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -17,15 +18,19 @@ from pgjobs.worker.claim.producer import Producer
 from pgjobs.worker.config import QueueSlots, WorkerConfig
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import EventLoopExecutor
+from pgjobs.worker.executors.shortages import Shortages
 from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.executors.timeouts import Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Rescan
+from pgjobs.worker.runtime.orderly_exit import LEAVE_WITHIN
 from pgjobs.worker.runtime.queue_finder import QueueFinder
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop
 from pgjobs.worker.runtime.registration import application_name, claim_role
 from pgjobs.worker.runtime.scoreboard import Scoreboard
+
+SHORTAGE_LASTS = 20.0  # seconds: by then it is more than a bad moment
 
 
 def server_for(
@@ -87,6 +92,7 @@ class ProcessThreads:
         )
         self._watchdog = Watchdog(stuck)
         self._loop = EventLoopExecutor(outbox, self._watchdog, scoreboard)
+        self._shortages = Shortages()
         self._child_config = config.for_child()
         for queue in config.queues:
             self._add(queue)
@@ -110,7 +116,8 @@ class ProcessThreads:
             self._loop,
             self._watchdog,
             self._scoreboard,
-            lambda: ChildProcess(self._child_config),
+            lambda: ChildProcess(self._child_config, self._scoreboard),
+            self._shortages,
         )
         self._queue_names.append(queue.name)
         self._local_queues.append(local_queue)
@@ -139,6 +146,10 @@ class ProcessThreads:
                 executor, producer = self._add(queue)
                 executor.start()
                 producer.start()
+
+    def cannot_begin(self) -> str | None:
+        """Return why no job can begin, if that has been so for a while."""
+        return self._shortages.reason if self._shortages.seconds() > SHORTAGE_LASTS else None
 
     @property
     def settled(self) -> int:
@@ -183,7 +194,13 @@ class ProcessThreads:
         self._acknowledger.join(max(5.0, self._grace))
         self._breakers.stop()
 
-    def kill_children(self) -> None:
-        """Kill the child processes with all that they started. What they ran gets no outcome here."""
-        for executor in self._executors:
-            executor.kill_children()
+    def end_children(self) -> None:
+        """End the child processes: in order, or at once those that run a job. What they ran gets no outcome here."""
+        children = [child for executor in self._executors for child in executor.children]
+        for child in children:
+            child.ask_to_leave()
+        deadline = time.monotonic() + LEAVE_WITHIN
+        while any(child.is_alive() for child in children) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for child in children:
+            child.abandon()

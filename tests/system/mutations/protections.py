@@ -178,6 +178,21 @@ PROTECTIONS = (
         "pass",
         ("tests/worker/supervisor/test_rescue.py", "-k", "dies_with_its_worker"),
     ),
+    Protection(
+        "programs that a job started end before it is given back",
+        "src/pgjobs/worker/supervisor/worker_handle.py",
+        "        kill_group(self.pid)\n        for group in self._scoreboard.groups():\n"
+        "            kill_group(group)\n",
+        "",
+        ("tests/worker/executors/test_processes_of_jobs.py", "-k", "before_its_job_is_given_back"),
+    ),
+    Protection(
+        "a job whose child process cannot be started is not charged",
+        "src/pgjobs/worker/executors/threads.py",
+        "                        outcome = self._given_back(error)\n",
+        "                        outcome = outcome_of(job, error)\n",
+        ("tests/worker/supervisor/test_bad_moments.py", "-k", "want_of_files"),
+    ),
     # -- Outages -----------------------------------------------------------------------------------------------------
     Protection(
         "statements have a deadline",

@@ -62,8 +62,7 @@ def test_what_runs_longer_than_the_grace_is_given_back_and_does_not_count(
         began = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - began < 5
-        if executor == "process":  # what a thread of the worker started is its own business
-            assert running.remains() == []
+        assert running.remains() == []
     row = row_of(conn, job)
     assert (row["status"], row["attempt"], row["errors"]) == ("queued", 0, None)
     assert count(conn, "workers") == 0

@@ -15,6 +15,7 @@ from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
+    RELEASED,
     Cancelled,
     Retried,
     Snoozed,
@@ -124,7 +125,7 @@ class Acknowledger(CriticalThread):
         self._count(flush)
         self._write(flush)
         self._notify(flush)
-        self.settled += len(batch)
+        self.settled += len(batch) - sum(outcome is RELEASED for _, outcome, _ in flush.others)
         if job_log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
                 if outcome is COMPLETED:

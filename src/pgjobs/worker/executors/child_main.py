@@ -1,6 +1,7 @@
 """The child process's side: `python -m pgjobs.worker.executors.child_main FD CRASH_REPORT_FD PARENT`.
 
-It runs one job at a time, and answers with the outcome. It dies with its worker.
+It runs one job at a time, and answers with the outcome. When its worker closes the connection it ends in order; when
+its worker dies, it dies too.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from importlib import import_module
 from pgjobs.core.config import configure
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.processes import die_with_parent
+from pgjobs.core.python_processes import add_folder
+from pgjobs.core.standard_files import open_standard_files
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.executors.child_process import late, receive, send
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
+from pgjobs.worker.executors.shortages import NOT_YET, is_shortage
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_output import finish_lines, print_whole_lines
+from pgjobs.worker.runtime.orderly_exit import leave_in_order
 from pgjobs.worker.runtime.process_exit import write_crash_report_to
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, intact, keep_signals, remember
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, handle_signals, intact, keep_signals, remember
 from pgjobs.worker.runtime.recycling import limit_memory
 
 
@@ -33,10 +38,8 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
     die_with_parent(parent)
     write_crash_report_to(crash_report_fd)
     print_whole_lines()
-    # The supervisor decides when to stop, also when a signal goes to every process. SIG_IGN is not used, because
-    # programs that a job starts would inherit it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    # The supervisor decides when to stop, also when a signal goes to every process.
+    handle_signals({number: lambda *_: None for number in (signal.SIGINT, signal.SIGTERM)})
     undo_signals = keep_signals()
     remember(fd, crash_report_fd)
     channel = socket.socket(fileno=fd)
@@ -57,7 +60,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
             job = ClaimedJob(local_queue=None, **pickle.loads(receive(channel)))  # type: ignore[arg-type]  # the worker's
             _run(job, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
     except (EOFError, ConnectionError):
-        pass
+        leave_in_order(0)
 
 
 def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
@@ -66,7 +69,7 @@ def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Calla
     try:
         call = open_payload(job)
     except PayloadError as error:
-        outcome = refused(job, error)
+        outcome = NOT_YET if is_shortage(error.__cause__) else refused(job, error)
         if job.timeout is not None:
             answer(outcome)
     else:
@@ -89,4 +92,6 @@ def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Calla
 
 
 if __name__ == "__main__":
+    open_standard_files()
+    add_folder()
     main(*map(int, sys.argv[1:]))

@@ -1,18 +1,19 @@
 """A child process that runs jobs for an executor thread: for CPU-heavy work, and for jobs that may not end.
 
 The child is started at first use and serves one job after another. When a job's time is up, or when it dies, the
-whole process group is killed, so that nothing a job started is left behind.
+whole process group is killed, so that nothing a job started is left behind. The scoreboard has the groups of all
+children: if the worker is killed, its supervisor kills them.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,13 +24,17 @@ from typing import Any
 
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.interrupts import JobTimeout
+from pgjobs.core.python_processes import python_command
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, Outcome
 from pgjobs.jobs.retry import after_loss
 from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes
+from pgjobs.worker.executors.shortages import ShortageError
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_claim import Claim
-from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
+from pgjobs.worker.runtime.orderly_exit import LEAVE_WITHIN
+from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, kill_group, wait_for_exit
+from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 LENGTH = struct.Struct("!I")
 CHECK_EVERY = 0.5  # seconds: whether the child still lives
@@ -50,8 +55,9 @@ _HOME = _working_directory()  # a job in a thread may change the worker's, and r
 class ChildProcess:
     """One child. `child_config` is sent to it when it starts: modules to import, log format, settings."""
 
-    def __init__(self, child_config: dict[str, Any]) -> None:
+    def __init__(self, child_config: dict[str, Any], scoreboard: Scoreboard) -> None:
         self._child_config = child_config
+        self._scoreboard = scoreboard
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._crash_report: CrashReport | None = None
@@ -63,6 +69,10 @@ class ChildProcess:
         """Run the job in the child, and return its outcome, whatever happens to the child.
 
         `begin` is called when the job is about to start; before that a child may have to be started, which is slow.
+
+        Raises:
+            ShortageError: no child could be started, so the job has not begun.
+
         """
         self._job = job
         try:
@@ -87,17 +97,24 @@ class ChildProcess:
         except PayloadError as error:
             return refused(job, error)
         attempt, most = job.budget()
-        if_late = None
+        if_late = deadline = None
         try:
             channel = self._ready()
+        except (OSError, EOFError) as error:
+            how = self._kill()
+            if job.cancelled:
+                return CANCELLED_ON_REQUEST
+            raise ShortageError(f"a child process cannot be started: {str(error) or how}") from error
+        try:
             if job.cancelled:
                 return CANCELLED_ON_REQUEST
             begin()
-            deadline = None if job.timeout is None else time.monotonic() + job.timeout
-            send(channel, _question(job))
+            send(channel, _question(job), self.is_alive)
             if job.timeout is not None:
-                if_late = receive(channel, deadline, self._alive, MAX_OUTCOME_BYTES)
-            return from_bytes(receive(channel, deadline, self._alive, MAX_OUTCOME_BYTES))
+                # Its time begins when the child has read the payload, and imported what that needs.
+                if_late = receive(channel, None, self.is_alive, MAX_OUTCOME_BYTES)
+                deadline = time.monotonic() + job.timeout
+            return from_bytes(receive(channel, deadline, self.is_alive, MAX_OUTCOME_BYTES))
         except TimeoutError:
             self._kill()
             return _outcome_when_late(job, if_late)
@@ -111,44 +128,55 @@ class ChildProcess:
             return after_loss(f"its process sent an invalid answer: {error}", attempt, most)
 
     def close(self) -> None:
-        """End the child, if there is one."""
-        if self._process is not None:
-            self._kill()
+        """End the child, if there is one: in order, if it can do that in time."""
+        if self._process is None:
+            return
+        self.ask_to_leave()
+        deadline = time.monotonic() + LEAVE_WITHIN
+        while self.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._kill()
+
+    def ask_to_leave(self) -> None:
+        """Have the child end in order, or at once if it runs a job. From any thread."""
+        channel = self._socket
+        if self._job is not None or channel is None:
+            self.abandon()
+            return
+        with suppress(OSError):  # it is gone
+            channel.shutdown(socket.SHUT_RDWR)  # closing is not enough: a process that it forked may have it too
+
+    def is_alive(self) -> bool:
+        """Return True if there is a child, and it has not ended. From any thread."""
+        process = self._process
+        return process is not None and not has_exited(process)
 
     def abandon(self) -> None:
         """Kill the child and all it started, from another thread; `run` then gets no answer."""
         process = self._process
         if process is not None and not has_exited(process):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-    def _alive(self) -> bool:
-        return self._process is not None and not has_exited(self._process)
+            kill_group(process.pid)
 
     def _ready(self) -> socket.socket:
-        if self._socket is not None and self._alive():
+        if self._socket is not None and self.is_alive():
             return self._socket
         if self._process is not None:
             self._kill()
-        ours, theirs = socket.socketpair()
         self._crash_report = CrashReport()
-        fds = [theirs.fileno(), self._crash_report.fd]
-        try:
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        with theirs:
+            fds = [theirs.fileno(), self._crash_report.fd]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pgjobs.worker.executors.child_main", *map(str, (*fds, os.getpid()))],
+                python_command("pgjobs.worker.executors.child_main", *fds, os.getpid()),
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 process_group=0,
                 cwd=_HOME,
             )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._socket = ours
-        send(ours, pickle.dumps(self._child_config))
-        receive(ours, None, self._alive)  # it has imported what it was told to: that is not the job's time
+        self._scoreboard.add_group(self._process.pid)
+        send(ours, pickle.dumps(self._child_config), self.is_alive)
+        receive(ours, None, self.is_alive)  # it has imported what it was told to: that is not the job's time
         return ours
 
     def _kill(self) -> str:
@@ -163,19 +191,18 @@ class ChildProcess:
             if crash_report is not None:
                 crash_report.close()
             return "it could not be started"
-        status: int | None = None
-        with suppress(subprocess.TimeoutExpired):  # it may be on its way out, with a status of its own
-            peak = wait_for_exit(process, 0.2)
-            status = process.returncode
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
-        process.wait()
+        deadline = time.monotonic() + 0.2
+        while not (died := has_exited(process)) and time.monotonic() < deadline:
+            time.sleep(0.002)  # it may be on its way out, with a status of its own
+        kill_group(process.pid)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # if it has left its group
+        peak = wait_for_exit(process)
+        self._scoreboard.remove_group(process.pid)
         if crash_report is not None:
             self._last = crash_report.report(peak)
             crash_report.close()
-        return exit_reason(status) if status is not None else "it lost its connection to the worker, and was killed"
+        return exit_reason(process.returncode) if died else "it lost its connection to the worker, and was killed"
 
 
 def late(job: ClaimedJob) -> JobTimeout:
@@ -195,9 +222,21 @@ def _question(job: ClaimedJob) -> bytes:
     return pickle.dumps({name: getattr(job, name) for name in _FIELDS})
 
 
-def send(channel: socket.socket, data: bytes) -> None:
-    """Send one message."""
-    channel.sendall(LENGTH.pack(len(data)) + data)
+def send(channel: socket.socket, data: bytes, alive: Callable[[], bool] | None = None) -> None:
+    """Send one message, however long the other side takes to read it. `alive` as in `receive`.
+
+    Raises:
+        OSError: the other side is gone.
+
+    """
+    rest = memoryview(LENGTH.pack(len(data)) + data)
+    channel.settimeout(None if alive is None else CHECK_EVERY)  # `receive` has set another one
+    while rest:
+        try:
+            rest = rest[channel.send(rest) :]
+        except TimeoutError:
+            if alive is not None and not alive():
+                raise BrokenPipeError(errno.EPIPE, "the other side is gone") from None
 
 
 def receive(

@@ -18,6 +18,7 @@ from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import COMPLETED, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.invoke import in_time, open_payload, outcome_of, refused, runs_on_loop
+from pgjobs.worker.executors.shortages import NOT_YET, ShortageError, is_shortage
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
@@ -49,11 +50,17 @@ class EventLoopExecutor:
         self._woken = False
 
     def submit(self, job: ClaimedJob, call: Call, slot: int) -> None:
-        """Run the job on the loop; its slot is free again afterwards. From any thread."""
+        """Run the job on the loop; its slot is free again afterwards. From any thread.
+
+        Raises:
+            ShortageError: the loop, or the watchdog, could not be started.
+
+        """
         loop = self._loop or self._start()
         alarm = None
         if job.timeout is not None:  # from here on, because the loop may not get round to it
             alarm = Alarm(job)
+            self._scoreboard.set_deadline(slot, time.monotonic() + job.timeout)
             self._watchdog.watch(alarm, job.timeout)
         self._submitted.append((job, call, slot, alarm))
         if not self._woken:
@@ -99,10 +106,17 @@ class EventLoopExecutor:
 
         with self._lock:
             if self._loop is None:
-                loop = asyncio.new_event_loop()
+                try:
+                    loop = asyncio.new_event_loop()
+                except OSError as error:
+                    raise ShortageError(f"an event loop cannot be made: {error}") from error
                 # A forked child shares the loop's wake-up pipe, and must not read from it.
                 in_fork(loop.stop)
-                threading.Thread(target=self._serve, args=(loop,), name="pgjobs-loop", daemon=True).start()
+                try:
+                    threading.Thread(target=self._serve, args=(loop,), name="pgjobs-loop", daemon=True).start()
+                except RuntimeError as error:
+                    loop.close()
+                    raise ShortageError(f"a thread for the event loop cannot be started: {error}") from error
                 self._loop = loop
             return self._loop
 
@@ -179,7 +193,8 @@ class EventLoopExecutor:
             try:
                 call = open_payload(job)
             except PayloadError as error:
-                self._outbox.put((job, refused(job, error), time.monotonic() - began))
+                outcome = NOT_YET if is_shortage(error.__cause__) else refused(job, error)
+                self._outbox.put((job, outcome, time.monotonic() - began))
                 continue
             if not runs_on_loop(job, call):
                 waiting.appendleft(job)

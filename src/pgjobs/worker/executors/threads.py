@@ -15,11 +15,12 @@ from functools import partial
 
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
-from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, Outcome
+from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, RELEASED, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
+from pgjobs.worker.executors.shortages import ShortageError, Shortages, is_shortage
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -44,6 +45,7 @@ class ThreadExecutor:
         watchdog: Watchdog,
         scoreboard: Scoreboard,
         child: Callable[[], ChildProcess],
+        shortages: Shortages,
     ) -> None:
         self._local_queue = local_queue
         self._outbox = outbox
@@ -51,14 +53,22 @@ class ThreadExecutor:
         self._watchdog = watchdog
         self._scoreboard = scoreboard
         self._child = child
+        self._shortages = shortages
         self._lock = threading.Lock()
         self._threads = 0
         self._children: list[ChildProcess] = []
         self._interrupts: list[ThreadInterrupt] = []
 
     def start(self) -> None:
-        """Start the first thread."""
+        """Start the first thread.
+
+        Raises:
+            RuntimeError: it cannot be started. The queue would never run a job.
+
+        """
         self._add()
+        if not self._threads:
+            raise RuntimeError(f"queue {self._local_queue.name}: no thread can be started")
 
     def stop(self) -> None:
         """Have every thread end after the job that it runs."""
@@ -66,15 +76,15 @@ class ThreadExecutor:
 
     def cancel(self, claim: Claim, *, force: bool) -> bool:
         """Ask a job to end, or kill its process; False: none of these threads runs it. `force`: raise in its thread."""
-        children, interrupts = self._children.copy(), self._interrupts.copy()
+        children, interrupts = self.children, self._interrupts.copy()
         return any(child.cancel(claim) for child in children) or any(
             interrupt.cancel(claim, force=force) for interrupt in interrupts
         )
 
-    def kill_children(self) -> None:
-        """Kill the child processes with all that they started. What they ran gets no outcome here."""
-        for child in self._children.copy():
-            child.abandon()
+    @property
+    def children(self) -> list[ChildProcess]:
+        """The child processes of its threads."""
+        return self._children.copy()
 
     def _add(self) -> None:
         with self._lock:
@@ -121,7 +131,7 @@ class ThreadExecutor:
                 began = clock()
                 apart = job.executor == "process" or job.isolate
                 if not apart:
-                    begin(slot, job.id, job.claim_number, 0.0 if job.timeout is None else began + job.timeout)
+                    begin(slot, job.id, job.claim_number, 0.0)
                 if job.task in coroutines:
                     pass  # it will not keep this thread
                 elif not sleeping:
@@ -133,7 +143,10 @@ class ThreadExecutor:
                     if child is None:
                         child = self._child()
                         self._children.append(child)
-                    outcome = child.run(job, partial(begin, slot, job.id, job.claim_number, 0.0))
+                    try:
+                        outcome = child.run(job, partial(begin, slot, job.id, job.claim_number, 0.0))
+                    except ShortageError as error:
+                        outcome = self._given_back(error)
                     put((job, outcome, clock() - began))
                     continue
                 outcome = (
@@ -164,20 +177,29 @@ class ThreadExecutor:
         finally:
             self._interrupts.remove(interrupt)
             if child is not None:
-                self._children.remove(child)
                 child.close()
+                self._children.remove(child)
             local_queue.free_slots.put(slot)
 
     def _run(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and return None."""
         try:
             call = open_payload(job)
+            if runs_on_loop(job, call):
+                self._loop.submit(job, call, slot)
+                return None
         except PayloadError as error:
-            return refused(job, error)
-        if runs_on_loop(job, call):
-            self._loop.submit(job, call, slot)
-            return None
+            return self._refused(job, error)
+        except ShortageError as error:
+            return self._given_back(error)
         return self._call(job, call, interrupt)
+
+    def _refused(self, job: ClaimedJob, error: PayloadError) -> Outcome:
+        return self._given_back(error) if is_shortage(error.__cause__) else refused(job, error)
+
+    def _given_back(self, error: Exception) -> Outcome:
+        self._shortages.wait(error)
+        return RELEASED
 
     def _call(self, job: ClaimedJob, call: Call, interrupt: ThreadInterrupt) -> Outcome:
         outcome: Outcome | None = None
@@ -192,24 +214,30 @@ class ThreadExecutor:
         return outcome or CANCELLED_ON_REQUEST
 
     def _run_in_time(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
-        """Do the same under an alarm, which covers the loading of the payload too."""
+        """Do the same under an alarm.
+
+        The job's time begins when its payload is loaded: a module that this imports, perhaps a slow one, is imported
+        as a whole. To break that off would leave half a module to the next job.
+        """
         assert job.timeout is not None  # noqa: S101 (for mypy)
         alarm = Alarm(job, threading.get_ident())
         outcome: Outcome | None = None
         call: Call | None = None
         try:
-            self._watchdog.watch(alarm, job.timeout)
             call = open_payload(job)
-            if not runs_on_loop(job, call):
-                outcome = self._call(job, call, interrupt)
+            if runs_on_loop(job, call):
+                self._loop.submit(job, call, slot)  # under an alarm of its own
+                return None
+            self._scoreboard.set_deadline(slot, time.monotonic() + job.timeout)
+            self._watchdog.watch(alarm, job.timeout)
+            outcome = self._call(job, call, interrupt)
             alarm.end()
         except PayloadError as error:
-            alarm.end()
-            return refused(job, error)
-        except JobTimeout as error:  # while the payload was loaded, or between the job's end and the alarm's
+            return self._refused(job, error)
+        except ShortageError as error:
+            return self._given_back(error)
+        except JobTimeout as error:  # between the job's end and the alarm's
             alarm.end()
             interrupt.leave()
             return outcome or outcome_of(job, error, None if call is None else call.callable)
-        if outcome is None:
-            self._loop.submit(job, call, slot)  # under an alarm of its own
         return outcome

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.worker.config import STUCK_AFTER
 from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
+from pgjobs.worker.executors.shortages import ShortageError
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 
@@ -62,11 +63,19 @@ class Watchdog(CriticalThread):
         self._running = False
 
     def watch(self, alarm: Alarm, seconds: float) -> None:
-        """Fire the alarm after `seconds`."""
+        """Fire the alarm after `seconds`.
+
+        Raises:
+            ShortageError: the thread could not be started.
+
+        """
         with self._changed:
             if not self._running:  # the thread exists only where timeouts are used
+                try:
+                    self.start()
+                except RuntimeError as error:
+                    raise ShortageError(f"a thread for timeouts cannot be started: {error}") from error
                 self._running = True
-                self.start()
             if len(self._heap) >= self._enough:
                 self._heap = [entry for entry in self._heap if not entry[3].over]
                 heapq.heapify(self._heap)

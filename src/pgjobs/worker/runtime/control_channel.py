@@ -6,7 +6,7 @@
 | supervisor → worker | drain | |
 | worker → supervisor | registered | `worker_id`: before the first claim |
 | worker → supervisor | schedules | `schedules`: what its imports declare; before it is registered |
-| worker → supervisor | unfit | `error`: it cannot work at all, and a restart would not help |
+| worker → supervisor | unfit | `error`: it cannot work; before it is registered, or after a long try to drain |
 | worker → supervisor | progress | `settled`: jobs since the start |
 | worker → supervisor | stuck | `job_id`, `claim_number`, `error`: a job that does not stop |
 | worker → supervisor | leaving | it ends in order; a process that ends without this message has died |

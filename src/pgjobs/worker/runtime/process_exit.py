@@ -8,9 +8,10 @@ import resource  # noqa: F401 (os.wait4 loads it, and by then there may be no fi
 import signal
 import subprocess
 import sys
-import tempfile
-import time
+from collections.abc import Collection
+from contextlib import suppress
 
+from pgjobs.core.unnamed_file import unnamed_file
 from pgjobs.worker.runtime.process_guard import FILES_CLOSED
 
 _MAX_STACK = 8_000  # bytes
@@ -33,8 +34,7 @@ class CrashReport:
     """A file into which a crashing process writes its last stack. It outlives the process."""
 
     def __init__(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            self.fd = os.dup(file.fileno())
+        self.fd = unnamed_file()
 
     def report(self, peak: int | None) -> str | None:
         """Return the process's peak memory (`peak`, in KiB) and its last stack as text; None if neither is known."""
@@ -52,6 +52,7 @@ def write_crash_report_to(fd: int) -> None:
     """Have this process write its stack to `fd` when it crashes, by any signal but SIGKILL."""
     os.set_inheritable(fd, False)
     faulthandler.enable(fd, all_threads=False)
+    os.register_at_fork(after_in_child=faulthandler.disable)  # the crash of a child that a job forks is not this one's
 
 
 def has_exited(process: subprocess.Popen[bytes]) -> bool:
@@ -64,24 +65,40 @@ def has_exited(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def wait_for_exit(process: subprocess.Popen[bytes], seconds: float | None = None) -> int | None:
-    """Wait for a child's end, and return its peak memory in KiB; None if it is not known.
+def kill_group(leader: int) -> None:
+    """Kill a process with all that it started, except what has made a process group of its own.
 
-    Raises:
-        subprocess.TimeoutExpired: it did not end in time.
-
+    Call it before the process is waited for: until then its number cannot be given to another one.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while process.returncode is None:
-        try:
-            pid, status, usage = os.wait4(process.pid, 0 if deadline is None else os.WNOHANG)
-        except ChildProcessError:  # other code has waited for it
-            process.wait()
-            return None
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return int(usage.ru_maxrss) if sys.platform == "linux" else int(usage.ru_maxrss) // 1024
-        if deadline is not None and time.monotonic() >= deadline:
-            raise subprocess.TimeoutExpired(process.args, seconds or 0.0)
-        time.sleep(0.002)
-    return None
+    with suppress(ProcessLookupError, PermissionError):  # the second one: macOS, if only zombies are left
+        os.killpg(leader, signal.SIGKILL)
+
+
+def wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a child has ended. It is not reaped."""
+    with suppress(ChildProcessError):
+        if process.returncode is None:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def wait_for_exit(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait for a child's end, and return its peak memory in KiB; None if it is not known."""
+    if process.returncode is not None:
+        return None
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:  # other code has waited for it
+        process.wait()
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return int(usage.ru_maxrss) if sys.platform == "linux" else int(usage.ru_maxrss) // 1024
+
+
+def reap_orphans(own: Collection[int]) -> None:
+    """Wait for children that have ended, up to the first one in `own`, which other code waits for.
+
+    Process 1 of a container inherits what its programs leave behind; no other process waits for those.
+    """
+    with suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own:
+            os.waitpid(ended.si_pid, os.WNOHANG)

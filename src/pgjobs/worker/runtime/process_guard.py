@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -80,6 +81,41 @@ def in_fork(function: Callable[[], object]) -> None:
 
 # -- Signals.
 
+_ours: dict[int, Any] = {}  # the handlers that this module has set
+_masks = threading.local()
+_STOP = (signal.SIGINT, signal.SIGTERM)
+_BY_DEFAULT = {signal.SIGINT: signal.default_int_handler}
+
+
+def handle_signals(handlers: Mapping[signal.Signals, Callable[[int, Any], object]]) -> None:
+    """Handle these signals in this process, and in none that it starts: those get what Python and the system do.
+
+    A handler is used where another process would ignore a signal, because programs that a job starts would inherit
+    SIG_IGN. What it forks (`multiprocessing`) would inherit the handler; then `terminate()` would not end it.
+    """
+    if not _ours:
+        os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_forget_handlers)
+    for number, handler in handlers.items():
+        _ours[number] = handler
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)  # its parent may have blocked them
+
+
+def _hold_signals() -> None:
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
+def _forget_handlers() -> None:
+    for number, handler in _ours.items():
+        if signal.getsignal(number) is handler:
+            signal.signal(number, _BY_DEFAULT.get(signal.Signals(number), signal.SIG_DFL))
+    _release_signals()  # one that came meanwhile ends the child now
+
+
 _TIMERS = {
     signal.ITIMER_REAL: signal.SIGALRM,
     signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
@@ -90,11 +126,11 @@ _TIMERS = {
 def survive_timers() -> None:
     """Keep timers from ending this process: a job in a thread can set one, but only the main thread sets handlers.
 
-    A signal that has a handler keeps it. SIG_IGN is not used, because programs that a job starts would inherit it.
+    A signal that has a handler keeps it.
     """
-    for number in _TIMERS.values():
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda *_: None)
+    handle_signals(
+        {number: lambda *_: None for number in _TIMERS.values() if signal.getsignal(number) is signal.SIG_DFL}
+    )
 
 
 def keep_signals() -> Callable[[], None]:

@@ -2,7 +2,7 @@
 
 A worker writes a slot when it starts a job; when the process dies, its supervisor reads which jobs were running and
 which were only claimed. Entries are not cleared, because an entry counts only if its job is still `running` in the
-database. Only deadlines are cleared.
+database. Only deadlines are cleared. A second list has the process groups of its children.
 
 Times are seconds of the machine's monotonic clock, which all its processes share.
 """
@@ -12,14 +12,16 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import tempfile
+import threading
 import time
 from collections.abc import Callable
 
+from pgjobs.core.unnamed_file import unnamed_file
 from pgjobs.worker.runtime.job_claim import Claim
 
 _ENTRY = struct.Struct("qqd")  # job id, claim number, deadline (0: none)
-_PULSE = struct.Struct("d")  # when the main thread last looked up; at the end of the memory
+_PULSE = struct.Struct("d")  # when the main thread last looked up; after the entries
+_GROUP = struct.Struct("q")  # a process group of a child (0: none), one for each slot; after that
 _DEADLINE = struct.Struct("d")
 _DEADLINE_AT = 16
 
@@ -28,14 +30,15 @@ class Scoreboard:
     """Shared memory of `slots` entries behind a file descriptor that is passed to the worker process."""
 
     def __init__(self, slots: int, fd: int | None = None) -> None:
-        size = slots * _ENTRY.size + _PULSE.size
+        self._groups_at = slots * _ENTRY.size + _PULSE.size
+        size = self._groups_at + slots * _GROUP.size
         if fd is None:
-            with tempfile.TemporaryFile() as file:
-                fd = os.dup(file.fileno())
+            fd = unnamed_file()
             os.ftruncate(fd, size)
         self.fd = fd
         self.slots = slots
         self._memory = mmap.mmap(fd, size)
+        self._lock = threading.Lock()  # for the groups
 
     def writer(self) -> Callable[[int, int, int, float], None]:
         """Return the function `write(slot, job_id, claim_number, deadline)`, which is called for every job."""
@@ -46,9 +49,13 @@ class Scoreboard:
 
         return write
 
+    def set_deadline(self, slot: int, deadline: float) -> None:
+        """Record when the time of the slot's job is up."""
+        _DEADLINE.pack_into(self._memory, slot * _ENTRY.size + _DEADLINE_AT, deadline)
+
     def clear_deadline(self, slot: int) -> None:
         """Record that the job of the slot has ended, or that its timeout was handled."""
-        _DEADLINE.pack_into(self._memory, slot * _ENTRY.size + _DEADLINE_AT, 0.0)
+        self.set_deadline(slot, 0.0)
 
     def started(self) -> set[Claim]:
         """Return the claim that each slot ran last."""
@@ -60,6 +67,26 @@ class Scoreboard:
         return {
             Claim(job_id, number) for job_id, number, deadline in self._entries() if job_id and 0 < deadline < latest
         }
+
+    def add_group(self, leader: int) -> None:
+        """Record the process group of a child."""
+        self._replace_group(0, leader)
+
+    def remove_group(self, leader: int) -> None:
+        """Forget the process group of a child that has been waited for."""
+        self._replace_group(leader, 0)
+
+    def groups(self) -> list[int]:
+        """Return the process groups of the children."""
+        every = range(self._groups_at, self._groups_at + self.slots * _GROUP.size, _GROUP.size)
+        return [leader for at in every if (leader := _GROUP.unpack_from(self._memory, at)[0])]
+
+    def _replace_group(self, old: int, new: int) -> None:
+        with self._lock:
+            for at in range(self._groups_at, self._groups_at + self.slots * _GROUP.size, _GROUP.size):
+                if _GROUP.unpack_from(self._memory, at)[0] == old:
+                    _GROUP.pack_into(self._memory, at, new)
+                    return
 
     def _entries(self) -> list[tuple[int, int, float]]:
         return [_ENTRY.unpack_from(self._memory, slot * _ENTRY.size) for slot in range(self.slots)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import selectors
 import signal
 import socket
@@ -20,10 +21,12 @@ from types import FrameType
 
 from pgjobs.core.config import configure, settings
 from pgjobs.core.errors import PgjobsError
+from pgjobs.core.python_processes import check_interpreter
 from pgjobs.core.text import one_line, plural
 from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.revision import check_schema
 from pgjobs.worker.config import WorkerConfig
+from pgjobs.worker.runtime.process_exit import reap_orphans
 from pgjobs.worker.supervisor.cancel_listener import CancelListener
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
@@ -36,10 +39,11 @@ TICK = 0.5  # seconds
 SAME_SIGNAL = 0.05  # seconds within which two signals are one
 SHORT_LIFE = 10.0  # seconds: a process that dies sooner without having run a job is restarted more slowly each time
 MAX_PAUSE = 30.0  # seconds between restarts
+MAX_IN_VAIN = 5  # processes in a row that run no job, until a drain gives up
 
 
 class UnfitError(PgjobsError):
-    """A worker process reported that it cannot work, and that a restart would not help."""
+    """No worker process can work."""
 
 
 def restart_pause(short_lives: int) -> float:
@@ -54,10 +58,12 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     handles SIGTERM and SIGINT.
 
     Raises:
-        ConfigurationError: the database cannot be reached, or its tables are not those of this version.
-        UnfitError: a worker cannot import one of its modules.
+        ConfigurationError: the database cannot be reached, its tables are not those of this version, or this is a
+            frozen application.
+        UnfitError: a worker cannot import one of its modules, or a drain cannot get anywhere.
 
     """
+    check_interpreter()
     configure(schema=config.schema)
     with connect(config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN) as connection:
         check_schema(connection)
@@ -93,7 +99,11 @@ class Supervisor:
         self._signals = 0
         self._last_signal = -math.inf
         self._draining = False
-        self._unfit: str | None = None
+        self._proven = False  # a worker process has registered, so what it imports can be imported
+        self._in_vain = 0  # processes in a row that ended without having run a job
+        self._unfit: str | None = None  # why to end at once
+        self._drained = False  # a process found that nothing more is due
+        self._hopeless: str | None = None  # why a drain will not get anywhere
         self._settled_before = 0  # by processes that are gone
         self._lock = threading.Lock()
         self._heartbeat_thread = HeartbeatThread(
@@ -115,6 +125,7 @@ class Supervisor:
         old_wakeup = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
         old = {n: signal.signal(n, self._on_signal) for n in (signal.SIGTERM, signal.SIGINT)}
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only wakes the loop
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, old)  # its parent may have blocked them
         if not settings().signing_keys:
             log.warning(
                 "payloads are not signed: any role that can INSERT into %s.jobs can run code in these workers; to "
@@ -149,12 +160,13 @@ class Supervisor:
             self._cancel_listener.join(5)
             for number, handler in old.items():
                 signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             signal.set_wakeup_fd(old_wakeup)
             self._selector.close()
             wake_read.close()
             wake_write.close()
-        if self._unfit:
-            raise UnfitError(self._unfit)
+        if failure := self._unfit or (None if self._drained else self._hopeless):
+            raise UnfitError(failure)
         return 0
 
     @property
@@ -186,6 +198,8 @@ class Supervisor:
                 worker.kill_if_blocked()
                 if worker.kill_if_overdue():
                     self._remove_worker(worker)
+            if os.getpid() == 1:
+                reap_orphans({worker.pid for worker in self._workers})
             while self._restarts and self._restarts[0] <= time.monotonic() and not self._draining:
                 self._restarts.pop(0)
                 self._start_worker()
@@ -196,11 +210,9 @@ class Supervisor:
         try:
             worker = WorkerHandle(self._config)
         except OSError as error:  # no processes, files or memory left
-            self._short_lives += 1
-            pause = max(TICK, restart_pause(self._short_lives))
-            log.error("a worker process could not be started; retrying in %.1f s: %s", pause, error)
-            self._restarts.append(time.monotonic() + pause)
-            self._restarts.sort()
+            self._short_lives = max(2, self._short_lives + 1)
+            self._in_vain += 1
+            self._replace(f"a worker process could not be started: {error}")
             return
         with self._lock:
             self._workers.append(worker)
@@ -216,8 +228,8 @@ class Supervisor:
         messages = worker.receive()
         for message in messages:
             match message["type"]:
-                case "unfit":
-                    self._unfit = message["error"]
+                case "registered":
+                    self._proven = True
                 case "retiring":
                     if not self._draining and not self._config.drain:
                         self._start_worker()
@@ -250,17 +262,35 @@ class Supervisor:
         how = self._reap(worker)
         if self._draining or self._unfit:
             return
+        if worker.unfit and not self._proven:
+            self._unfit = worker.unfit  # as it stands, the application cannot be imported
+            return
         if worker.retired:
             if self._config.drain:
                 self._restarts.append(time.monotonic())
             return
-        if worker.left and self._config.drain:
-            return  # nothing more was due
+        if worker.left and self._config.drain:  # nothing more was due, or nothing could be done
+            self._hopeless, self._drained = worker.unfit, self._drained or not worker.unfit
+            return
         # A process that ran jobs was ended by one of them. That job waits for its own backoff; the others need not.
         self._short_lives = self._short_lives + 1 if worker.age() < SHORT_LIFE and not has_worked else 0
+        self._in_vain = 0 if has_worked else self._in_vain + 1
+        if worker.unfit:
+            self._replace(f"worker process {worker.pid} cannot work: {worker.unfit}")
+        else:
+            self._replace(how and f"worker process {worker.pid} died: {how}")
+
+    def _replace(self, what: str | None) -> None:
+        """Start a process in the place of another one. `what` happened to that; None: it was killed on purpose.
+
+        As long as it takes: the other processes work meanwhile. But a drain that gets nowhere ends.
+        """
+        if what and self._config.drain and self._in_vain >= MAX_IN_VAIN:
+            self._hopeless = f"{self._in_vain} worker processes in a row ran no job; the last: {what}"
+            return
         pause = restart_pause(self._short_lives)
-        if how is not None:
-            log.error("worker process %d died: %s; a new one starts in %.1f s", worker.pid, how, pause)
+        if what:
+            log.error("%s; a new one starts in %.1f s", what, pause)
         self._restarts.append(time.monotonic() + pause)
         self._restarts.sort()
 

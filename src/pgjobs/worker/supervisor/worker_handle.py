@@ -7,20 +7,28 @@ import logging
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from pgjobs.core.python_processes import python_command
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.job_claim import Claim
-from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exited, wait_for_exit
+from pgjobs.worker.runtime.process_exit import (
+    CrashReport,
+    exit_reason,
+    has_exited,
+    kill_group,
+    wait_for_end,
+    wait_for_exit,
+)
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 from pgjobs.worker.supervisor.rescue import WorkerExit
 
 log = logging.getLogger("pgjobs.supervisor")
 REQUESTS = 500  # in one message
+IMPORTS_END_WITHIN = 2.0  # seconds
 SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
 
 
@@ -33,14 +41,16 @@ class WorkerHandle:
         self.retired = False
         self._stuck: dict[Claim, str] = {}
         self.left = False  # it announced its end
+        self.unfit: str | None = None  # why it cannot work
         self._killed_on_purpose = False
-        self._kill_at: float | None = None
+        self._kill_at: float | None = None  # monotonic seconds
+        self._last_end: float | None = None  # the same, once it is registered
         self._started_at = time.monotonic()
-        self._scoreboard = Scoreboard(config.slots())
-        self._crash_report = CrashReport()
         self._peak: int | None = None  # KiB
-        with ExitStack() as unless_started:
+        with ExitStack() as unless_started:  # each of these may be the one for which no file is left
+            self._scoreboard = Scoreboard(config.slots())
             unless_started.callback(self._scoreboard.close)
+            self._crash_report = CrashReport()
             unless_started.callback(self._crash_report.close)
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
@@ -50,7 +60,7 @@ class WorkerHandle:
             with theirs, heard:
                 fds = [theirs.fileno(), heard.fileno(), self._scoreboard.fd, self._crash_report.fd]
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "pgjobs.worker", *map(str, fds)],
+                    python_command("pgjobs.worker", *fds),
                     pass_fds=fds,
                     stdin=subprocess.DEVNULL,
                     process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
@@ -67,12 +77,15 @@ class WorkerHandle:
             match message["type"]:
                 case "registered":
                     self.worker_id = message["worker_id"]
+                    self._kill_at = self._last_end
                 case "progress":
                     self.settled = message["settled"]
                 case "stuck":
                     self._stuck[Claim(message["job_id"], message["claim_number"])] = message["error"]
                 case "retiring":
                     self.retired = True
+                case "unfit":
+                    self.unfit = message["error"]
                 case "leaving":
                     self.left = True
         return messages
@@ -98,9 +111,15 @@ class WorkerHandle:
         return time.monotonic() - self._started_at
 
     def drain(self, grace: float) -> None:
-        """Ask it to drain; it is killed when it takes much longer than the grace allows."""
+        """Ask it to drain; it is killed when it takes much longer than the grace allows.
+
+        One that is still importing is ended soon: it does not listen yet, and has claimed nothing.
+        """
         self.control.send("drain")
-        self._kill_at = time.monotonic() + grace + SLACK
+        self._kill_at = self._last_end = time.monotonic() + grace + SLACK
+        if self.worker_id is None:
+            self._process.terminate()
+            self._kill_at = time.monotonic() + IMPORTS_END_WITHIN
 
     def kill(self) -> None:
         """End it at once."""
@@ -130,7 +149,14 @@ class WorkerHandle:
         return False
 
     def exit_reason(self) -> str | None:
-        """Wait for its end, and return how it died; None if it was meant to end."""
+        """Wait for its end, and return how it died; None if it was meant to end.
+
+        What its jobs started ends too, before they are handed back and start it again.
+        """
+        wait_for_end(self._process)
+        kill_group(self.pid)
+        for group in self._scoreboard.groups():
+            kill_group(group)
         self._peak = wait_for_exit(self._process)
         if self.left or self._killed_on_purpose:
             return None

@@ -1,0 +1,137 @@
+"""What jobs start and register ends as it would elsewhere, and before a job is given to another worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgjobs import enqueue
+from tests.support import tasks
+from tests.support.processes import environment, is_alive, wait_until
+from tests.support.rows import row_of
+from tests.support.tasks_ends import TRACES
+from tests.support.tasks_processes import (
+    count_zombies,
+    leave_program,
+    register_for_the_end,
+    run_program,
+    signal_what_it_starts,
+    start_thread_without_end,
+    traces,
+)
+from tests.support.worker import drain, wait_done, work
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+IN_ORDER = "from pgjobs.worker.runtime import orderly_exit as end; end.THREADS_WITHIN = end.LEAVE_WITHIN = 0.5\n"
+
+
+@pytest.fixture(scope="module")
+def new_processes() -> list[str]:
+    """The command that gives a program process numbers of its own, with itself as number 1."""
+    for command in (["unshare", "-pf"], ["unshare", "-rpf"]):
+        whole = [*command, "--mount-proc", "--kill-child"]
+        if not subprocess.run([*whole, "true"], capture_output=True, check=False).returncode:
+            return whole
+    pytest.skip("no process numbers of one's own can be had here")
+
+
+def test_what_a_job_starts_gets_signals_as_it_would_elsewhere_and_what_it_registered_is_done_at_the_end(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    for executor in ("thread", "process"):
+        enqueue(conn, signal_what_it_starts.options(executor=executor), executor)
+        enqueue(conn, register_for_the_end.options(executor=executor), f"{executor}-end")
+    drain(database_url, "-q", "default:4", env={TRACES: str(tmp_path)})
+    for executor in ("thread", "process"):
+        assert traces(tmp_path, executor) == [f"fork: {-signal.SIGTERM}", "program: tidied up"]
+        assert traces(tmp_path, f"{executor}-end") == ["at the end"]
+        (pool,) = traces(tmp_path, f"{executor}-end-pool")
+        assert not is_alive(int(pool))
+
+
+def test_a_program_ends_before_its_job_is_given_back(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    jobs = {
+        "thread": enqueue(conn, run_program, "thread").id,
+        "process": enqueue(conn, run_program.options(executor="process"), "process").id,
+        "timeout": enqueue(conn, run_program.options(timeout=0.5), "timeout").id,
+    }
+    with work(database_url, "--grace", 0.2, env={TRACES: str(tmp_path)}) as running:
+        wait_until(lambda: all(traces(tmp_path, name) for name in jobs))
+        for member in running.members():
+            os.kill(member, signal.SIGKILL)
+        wait_until(lambda: all(len(traces(tmp_path, name)) > 1 for name in jobs))
+        assert running.stop() == 0
+        assert running.remains() == []
+    assert all(line.endswith("beside 0") for name in jobs for line in traces(tmp_path, name))
+    assert {row_of(conn, job)["status"] for job in jobs.values()} == {"queued"}
+
+
+def test_programs_end_with_a_worker_whose_supervisor_is_gone(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    enqueue(conn, run_program, "thread")
+    with work(database_url, "--grace", 0.2, env={TRACES: str(tmp_path)}) as running:
+        wait_until(lambda: traces(tmp_path, "thread"))
+        running.signal(signal.SIGKILL)
+        wait_until(lambda: not running.remains())
+
+
+def test_process_1_waits_for_what_it_inherits(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, new_processes: list[str]
+) -> None:
+    job = enqueue(conn, run_program.options(executor="process", timeout=0.5, max_attempts=1), "late").id
+    for _ in range(3):
+        enqueue(conn, leave_program)
+    with work(database_url, env={TRACES: str(tmp_path)}, ready=False, before=new_processes) as running:
+        wait_done(conn, log=lambda: running.output)
+        enqueue(conn, count_zombies.options(delay=0.7), "zombies")
+        wait_until(lambda: traces(tmp_path, "zombies"))
+    assert row_of(conn, job)["status"] == "failed"
+    assert traces(tmp_path, "zombies") == ["0"]
+
+
+def test_a_thread_without_end_does_not_hold_up_the_end(database_url: str, conn: psycopg.Connection) -> None:
+    enqueue(conn, start_thread_without_end)
+    enqueue(conn, tasks.nothing.options(executor="process"))
+    drain(database_url, seconds=30)
+
+
+@pytest.mark.parametrize("registered", ["atexit.register(time.sleep, 60)", "atexit.register(sys.exit, 3)", "1 / 0"])
+def test_what_is_registered_for_the_end_has_limited_time_and_changes_no_exit_code(registered: str) -> None:
+    script = f"{IN_ORDER}import atexit, sys, time\ntry: {registered}\nfinally: end.leave_in_order(7)"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=10, check=False)
+    assert done.returncode == 7
+
+
+def test_a_worker_that_was_started_with_its_signals_blocked_hears_them(database_url: str) -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD])
+    try:
+        with work(database_url) as running:
+            (member,) = running.members()
+            os.kill(member, signal.SIGTERM)
+            wait_until(lambda: member not in running.members())
+            assert running.stop(10) == 0
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def test_a_worker_that_is_still_importing_stops_at_once(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "heavy.py").write_text(
+        "import pathlib, time\npathlib.Path(__file__ + '.seen').touch()\ntime.sleep(60)\n"
+    )
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with work(database_url, "--import", "heavy", env=path, ready=False) as running:
+        wait_until((tmp_path / "heavy.py.seen").exists)
+        assert running.stop(5) == 0
+        assert running.remains() == []
