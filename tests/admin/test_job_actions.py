@@ -12,15 +12,21 @@ from pgjobs import configure, enqueue
 from pgjobs.admin import (
     JobSelection,
     cancel_jobs,
+    count_dead,
     count_jobs,
     list_paused_tasks,
     pause_task,
+    replay_dead,
     resume_task,
     retry_jobs,
     set_jobs,
+    show_dead,
+    show_job,
+    wait_for_exit,
+    why,
 )
 from pgjobs.admin.changes import Change, change_jobs
-from pgjobs.core.errors import UsageError
+from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.db.parked import requeue_parked
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.payload.signing import signed_fields, verify
@@ -41,6 +47,42 @@ def test_what_is_not_given_stays(conn: Connection) -> None:
     assert row_of(conn, job) == {**before, "priority": 1}
     set_jobs(conn, [job], run_at=LATER, queue="bulk")
     assert row_of(conn, job) == {**before, "priority": 1, "run_at": LATER, "queue": "bulk"}
+
+
+def test_job_is_named_by_its_id_its_handle_or_its_row(conn: Connection) -> None:
+    handles = [enqueue(conn, tasks.healthy, number) for number in range(4)]
+    ids = [handle.id for handle in handles]
+    assert set_jobs(conn, ids[0], priority=1).done == (ids[0],)
+    assert set_jobs(conn, handles[1], priority=1).done == (ids[1],)
+    assert set_jobs(conn, [handles[2], ids[2], ids[3]], priority=1).done == (ids[2], ids[3])
+    assert show_job(conn, handles[0]) == show_job(conn, ids[0])
+    assert why(conn, handles[0]).reason == why(conn, show_job(conn, ids[0])).reason
+    assert cancel_jobs(conn, handles).done == tuple(ids)
+    assert retry_jobs(conn, show_job(conn, ids[0])).done == (ids[0],)
+    assert (count_jobs(conn, handles), count_dead(conn, handles), wait_for_exit(conn, handles[0], 1)) == (4, 0, ())
+    assert replay_dead(conn, handles[0]).refused[0].id == ids[0]
+    with pytest.raises(NotFoundError, match=f"no dead letter {ids[0]}"):
+        show_dead(conn, handles[0])
+    after = enqueue(conn, tasks.healthy.options(after=handles[0]), 1)
+    assert show_job(conn, after).waits_for == [ids[0]]
+
+
+class Order:
+    id = 1  # of an order, not of a job
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["5", b"5", True, None, 1.0, -1, Order(), [Order()], ["5"], {"id": 5}],
+    ids=lambda wrong: type(wrong).__name__,
+)
+def test_what_is_not_a_job_is_refused_with_what_to_give(conn: Connection, wrong: Any) -> None:
+    for act in (cancel_jobs, retry_jobs, count_jobs, replay_dead):
+        with pytest.raises(UsageError, match="give a whole number from 0, or what enqueue returned"):
+            act(conn, wrong)
+    for look in (show_job, show_dead, why):
+        with pytest.raises(UsageError, match="give a whole number from 0, or what enqueue returned"):
+            look(conn, wrong)
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,23 @@ def test_aging_is_set_and_taken_back(conn: Connection) -> None:
             admin.set_queue_aging(conn, "mail", seconds)
 
 
+def test_operations_take_a_timedelta_where_they_take_seconds_or_days(conn: Connection) -> None:
+    admin.set_queue_aging(conn, "mail", timedelta(minutes=1.5))
+    assert [(q.name, q.aging) for q in admin.list_queues(conn)] == [("mail", 90)]
+    admin.open_breaker(conn, "stripe", timedelta(minutes=1))
+    until = admin.show_breaker(conn, "stripe").until
+    assert until is not None
+    assert timedelta(seconds=50) < until - datetime.now(UTC) <= timedelta(minutes=1)
+    assert admin.wait_for_exit(conn, [1], timedelta(seconds=1)) == ()
+    assert admin.wait_until_idle(conn, "mail", timeout=timedelta(seconds=1)) == []
+    admin.keep_history(conn, timedelta(weeks=1))
+    admin.keep_dead(conn, timedelta(days=30))
+    kept = admin.show_retention(conn)
+    assert (kept.history_days, kept.dead_letter_days) == (7, 30)
+    with pytest.raises(UsageError, match="not a number of days"):
+        admin.keep_history(conn, timedelta(hours=36))
+
+
 def test_tenants_have_weights(conn: Connection) -> None:
     set_tenant_weight(conn, "big", 3)
     set_tenant_weight(conn, "small", 0.5)

@@ -92,6 +92,14 @@ def test_a_queue_that_is_accepted_can_be_stored_in_one_line(queue: str) -> None:
     assert b"\x00" not in queue.encode()
 
 
+def test_backoff_may_be_a_timedelta_or_return_one() -> None:
+    assert Constant(timedelta(minutes=2)).seconds == 120.0
+    assert make_policy(Constant(timedelta(minutes=2)), (), ()).delay(1) == 120.0
+    assert make_policy(lambda attempt: timedelta(minutes=attempt), (), ()).delay(3) == 180.0
+    wrong = make_policy(lambda attempt: timedelta(days=-1), (), ()).delay(1)
+    assert 0 <= wrong <= DEFAULT_BACKOFF.ceiling(1), "out of range: the default's"
+
+
 def test_a_number_as_backoff_is_that_many_seconds() -> None:
     backoff = make_policy(2.5, (), ()).backoff
     assert [backoff(attempt) for attempt in (1, 2, 30)] == [2.5, 2.5, 2.5]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import as_number
+from pgjobs.core.validate import Seconds, as_seconds
 from pgjobs.db.breakers import lock_breaker, window_of, write_breaker
 from pgjobs.db.query import fetch_dicts
 from pgjobs.flow.breaker import MAX_COOLDOWN, check_breaker_name
@@ -71,7 +71,7 @@ def show_breaker(conn: psycopg.Connection, name: str) -> BreakerInfo:
     return _state_of(found[0])
 
 
-def open_breaker(conn: psycopg.Connection, name: str, seconds: float | None = None, *, by: str = "operator") -> None:
+def open_breaker(conn: psycopg.Connection, name: str, seconds: Seconds | None = None, *, by: str = "operator") -> None:
     """Open a breaker: none of its jobs is claimed for `seconds`, or (None) until it is closed by hand.
 
     After the seconds, probes decide. A breaker that no worker has seen yet can be opened, too. `by`: the name that
@@ -81,10 +81,10 @@ def open_breaker(conn: psycopg.Connection, name: str, seconds: float | None = No
         UsageError: the name cannot be one of a breaker, or the seconds are not from 0 to 30 days.
 
     """
-    number = math.inf if seconds is None else as_number(seconds)
+    number = math.inf if seconds is None else as_seconds(seconds)
     if number is None or not number > 0 or (seconds is not None and number > MAX_COOLDOWN):
         raise UsageError(
-            f"{shorten_repr(seconds)}: give a number of seconds above 0, up to {MAX_COOLDOWN:,.0f} (30 days)."
+            f"{shorten_repr(seconds)}: give seconds above 0, up to {MAX_COOLDOWN:,.0f} (30 days), or a timedelta."
         )
     _write(conn, name, lambda locked: open_by_hand(number, locked.now), by)
 

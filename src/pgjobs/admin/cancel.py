@@ -8,9 +8,19 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
+from pgjobs.core.validate import Seconds, check_seconds
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.plan_settings import LOOK_UPS
-from pgjobs.db.query import JOBS_PER_TRANSACTION, check_ids, chunks, fetch_dicts, job_states, local_settings, settled
+from pgjobs.db.query import (
+    JOBS_PER_TRANSACTION,
+    AnyJobs,
+    check_ids,
+    chunks,
+    fetch_dicts,
+    job_states,
+    local_settings,
+    settled,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,14 +33,14 @@ POLL_EVERY = 0.1  # seconds
 
 def cancel_jobs(
     conn: psycopg.Connection,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     *,
     reason: str = CANCEL_REASON,
     force: bool = False,
     cascade: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
-    """Cancel jobs, given by id or by a selection. Jobs that have ended are refused.
+    """Cancel jobs, given by id, by handle or by a selection. Jobs that have ended are refused.
 
     Queued and waiting jobs are cancelled at once. Running ones are asked to end, and their workers act within a second:
     a coroutine is cancelled, the process of a process job is killed, and a job in a thread sees
@@ -53,7 +63,7 @@ def cancel_jobs(
     )
 
 
-def wait_for_exit(conn: psycopg.Connection, ids: Iterable[int], seconds: float) -> tuple[int, ...]:
+def wait_for_exit(conn: psycopg.Connection, jobs: AnyJobs, seconds: Seconds) -> tuple[int, ...]:
     """Wait until none of these jobs is running; return the ids of those that still run after `seconds`.
 
     Call it outside of a transaction: workers see a request to cancel only when it is committed.
@@ -62,8 +72,8 @@ def wait_for_exit(conn: psycopg.Connection, ids: Iterable[int], seconds: float) 
         UsageError: an id cannot be one.
 
     """
-    left = check_ids(ids)
-    deadline = time.monotonic() + seconds
+    left = check_ids(jobs)
+    deadline = time.monotonic() + check_seconds("seconds", seconds)
     while True:
         states = job_states(conn, left)
         left = [each for each in left if states.get(each, ("", False))[0] == "running"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.db.query import JOBS_PER_TRANSACTION, check_ids, fetch_dicts, task_patterns
+from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, check_ids, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
     import psycopg
@@ -65,7 +65,7 @@ def unknown_status(status: object) -> UsageError:
     return UsageError(f"status={shorten_repr(status)}: give one of {', '.join(STATUSES)}.")
 
 
-def count_jobs(conn: psycopg.Connection, jobs: Iterable[int] | JobSelection) -> int:
+def count_jobs(conn: psycopg.Connection, jobs: AnyJobs | JobSelection) -> int:
     """Count the jobs of a selection; ids are counted once each, whether there are such jobs or not.
 
     Raises:
@@ -79,7 +79,7 @@ def count_jobs(conn: psycopg.Connection, jobs: Iterable[int] | JobSelection) -> 
 
 def change_jobs(
     conn: psycopg.Connection,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     statuses: tuple[str, ...],
     change: Callable[[list[int]], Change],
     *,

@@ -12,6 +12,9 @@ from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import (
     JOBS_PER_TRANSACTION,
     MAX_ID,
+    AnyJob,
+    AnyJobs,
+    check_id,
     check_ids,
     check_limit,
     chunks,
@@ -72,7 +75,7 @@ def list_dead(
     )
 
 
-def show_dead(conn: psycopg.Connection, id: int) -> JobDetail:
+def show_dead(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
     """Return all that is known about a dead job, with the error and traceback of every attempt.
 
     Raises:
@@ -80,16 +83,19 @@ def show_dead(conn: psycopg.Connection, id: int) -> JobDetail:
         UsageError: the id cannot be one.
 
     """
+    number = check_id(id)
     try:
-        job = show_job(conn, id)
+        found = show_job(conn, number)
     except NotFoundError:
-        raise NotFoundError(f"There is no dead letter {id}, and no job.") from None
-    if job.died_at is None:
-        raise NotFoundError(f"There is no dead letter {id}: the job is {job.status}. See `pgjobs jobs show {id}`.")
-    return job
+        raise NotFoundError(f"There is no dead letter {number}, and no job.") from None
+    if found.died_at is None:
+        raise NotFoundError(
+            f"There is no dead letter {number}: the job is {found.status}. See `pgjobs jobs show {number}`."
+        )
+    return found
 
 
-def count_dead(conn: psycopg.Connection, jobs: Iterable[int] | JobSelection) -> int:
+def count_dead(conn: psycopg.Connection, jobs: AnyJobs | JobSelection) -> int:
     """Count the dead letters with these ids, or of a selection.
 
     Raises:
@@ -102,15 +108,15 @@ def count_dead(conn: psycopg.Connection, jobs: Iterable[int] | JobSelection) -> 
 
 def replay_dead(
     conn: psycopg.Connection,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     *,
     batch: int = JOBS_PER_TRANSACTION,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
     """Put dead jobs back to queued, due now, with a fresh budget of attempts; their errors are kept.
 
-    They are given by id or by a selection, and replayed in batches of `batch`, in the order in which they died. A job
-    that dies again meanwhile is not replayed again, and two replays at once put each job back once.
+    They are given by id, by handle or by a selection, and replayed in batches of `batch`, in the order in which they
+    died. A job that dies again meanwhile is not replayed again, and two replays at once put each job back once.
 
     `on_progress`: called after each batch, with the number of jobs replayed so far.
 
@@ -123,12 +129,12 @@ def replay_dead(
 
 def discard_dead(
     conn: psycopg.Connection,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     *,
     batch: int = JOBS_PER_TRANSACTION,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
-    """Delete dead letters, given by id or by a selection, in batches; the jobs stay in history as failed.
+    """Delete dead letters, given by id, by handle or by a selection, in batches; the jobs stay in history as failed.
 
     `batch`, `on_progress`: as for `replay_dead`.
 
@@ -139,7 +145,7 @@ def discard_dead(
     return _in_batches(conn, "discard_dead", jobs, batch, on_progress)
 
 
-def _filter(jobs: Iterable[int] | JobSelection) -> tuple[list[int] | None, JobSelection]:
+def _filter(jobs: AnyJobs | JobSelection) -> tuple[list[int] | None, JobSelection]:
     """Return the ids that were given (None: those of the selection), and a selection."""
     return (None, jobs) if isinstance(jobs, JobSelection) else (check_ids(jobs), JobSelection())
 
@@ -151,7 +157,7 @@ def _count(conn: psycopg.Connection, ids: list[int] | None, selection: JobSelect
 def _in_batches(
     conn: psycopg.Connection,
     name: str,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     batch: int,
     on_progress: Callable[[int], None] | None,
 ) -> Change:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pgjobs.core.validate import Seconds, check_seconds
 from pgjobs.db.query import fetch_dicts
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ def count_unfinished(conn: psycopg.Connection, queues: Sequence[str] | None = No
 
 def wait_until_idle(
     conn: psycopg.Connection,
-    queues: Sequence[str] | None = None,
+    queues: str | Sequence[str] | None = None,
     *,
-    timeout: float | None = None,
+    timeout: Seconds | None = None,
     on_progress: Callable[[list[Unfinished]], None] | None = None,
 ) -> list[Unfinished]:
     """Wait until no job is due and none runs. Return what is left: an empty list, unless `timeout` seconds passed.
@@ -60,6 +61,10 @@ def wait_until_idle(
     Jobs that wait for their turn count. Jobs for later do not, nor do jobs of a paused queue that have not started.
     `on_progress`: called at each check, with what is left. Call it outside of a transaction.
     """
+    if isinstance(queues, str):
+        queues = [queues]
+    if timeout is not None:
+        timeout = check_seconds("timeout", timeout)
     began = time.monotonic()
     pause = POLL_EVERY
     while True:

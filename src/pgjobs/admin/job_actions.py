@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
@@ -11,7 +11,7 @@ from pgjobs.core.config import settings
 from pgjobs.core.errors import SignatureError
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.plan_settings import LOOK_UPS
-from pgjobs.db.query import JOBS_PER_TRANSACTION, chunks, fetch_dicts, job_states, local_settings
+from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, chunks, fetch_dicts, job_states, local_settings
 from pgjobs.jobs.settable import check_settable
 from pgjobs.payload.signing import sign, signed_fields, verify
 
@@ -26,11 +26,11 @@ SETTABLE = ("waiting", "queued")
 
 def retry_jobs(
     conn: psycopg.Connection,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     *,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
-    """Put jobs back to queued, due now, given by id or by a selection (default: failed and cancelled ones).
+    """Put jobs back to queued, due now, given by id, by handle or by a selection (default: failed and cancelled ones).
 
     Jobs that have ended get a fresh budget of attempts under the same id; jobs that are due later become due now. A
     dead letter is removed; the errors of all attempts are kept. Jobs that run, wait or are due are refused.
@@ -44,7 +44,7 @@ def retry_jobs(
 
 def set_jobs(
     conn: psycopg.Connection,
-    jobs: Iterable[int] | JobSelection,
+    jobs: AnyJobs | JobSelection,
     *,
     priority: int | None = None,
     run_at: datetime | None = None,
@@ -52,7 +52,7 @@ def set_jobs(
     queue: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
-    """Change queued and waiting jobs, given by id or by a selection. What is None stays as it is.
+    """Change queued and waiting jobs, given by id, by handle or by a selection. What is None stays as it is.
 
     `run_at`: a datetime with a time zone; or `delay`: seconds from now, or a timedelta. A signed job that moves to
     another `queue` is signed again with this process's key, if its signature was right. Jobs that another transaction

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import STATUSES, no_such_job, unknown_status
 from pgjobs.core.errors import NotFoundError
-from pgjobs.db.query import MAX_ID, check_ids, check_limit, fetch, task_patterns
+from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, fetch, task_patterns
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -101,7 +101,7 @@ def list_jobs(
     )
 
 
-def show_job(conn: psycopg.Connection, id: int) -> JobDetail:
+def show_job(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
     """Return all that is known about a job. Where its row is past retention, its dead letter still tells.
 
     Raises:
@@ -109,10 +109,10 @@ def show_job(conn: psycopg.Connection, id: int) -> JobDetail:
         UsageError: the id cannot be one.
 
     """
-    check_ids([id])
-    found = fetch(conn, "find_job", JobDetail, id=id)
+    number = check_id(id)
+    found = fetch(conn, "find_job", JobDetail, id=number)
     if not found:
-        raise NotFoundError(no_such_job(id))
+        raise NotFoundError(no_such_job(number))
     return replace(found[0], errors=_entries(found[0].errors))
 
 

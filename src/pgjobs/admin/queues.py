@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.core.text import plural, shorten_repr
-from pgjobs.core.validate import as_number, check_queue
+from pgjobs.core.validate import Seconds, as_seconds, check_queue
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import fetch, fetch_dicts
 
@@ -127,7 +127,7 @@ def set_queue_limit(conn: psycopg.Connection, queue: str, limit: LimitSettings) 
     notify_queues(conn, [queue])
 
 
-def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: float | None) -> None:
+def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: Seconds | None) -> None:
     """Raise a waiting job by one priority for each `seconds` that it has been due; None: priorities are strict.
 
     Workers follow within a second.
@@ -136,9 +136,12 @@ def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: float | None)
         UsageError: the name cannot be one of a queue, or the seconds are not from 0.1 to a year.
 
     """
+    number = None
     if seconds is not None:
-        number = as_number(seconds)
+        number = as_seconds(seconds)
         if number is None or not MIN_AGING <= number <= MAX_AGING:
-            raise UsageError(f"aging={shorten_repr(seconds)}: give seconds from {MIN_AGING:g} to a year, or off.")
-    fetch_dicts(conn, "set_queue_aging", queue=check_queue(queue), seconds=seconds)
+            raise UsageError(
+                f"aging={shorten_repr(seconds)}: give seconds from {MIN_AGING:g} to a year, a timedelta, or off."
+            )
+    fetch_dicts(conn, "set_queue_aging", queue=check_queue(queue), seconds=number)
     notify_queues(conn, [queue])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
 from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
@@ -53,18 +55,18 @@ def list_history(conn: psycopg.Connection) -> list[HistoryDay]:
     return fetch(conn, "history_days", HistoryDay)
 
 
-def list_expired_days(conn: psycopg.Connection, days: int) -> list[date]:
+def list_expired_days(conn: psycopg.Connection, days: int | timedelta) -> list[date]:
     """List the days that would be dropped if finished jobs were kept for `days`."""
     return [row["day"] for row in fetch_dicts(conn, "old_history_days", days=check_days(days))]
 
 
-def count_expired_dead(conn: psycopg.Connection, days: int) -> int:
+def count_expired_dead(conn: psycopg.Connection, days: int | timedelta) -> int:
     """Count the dead letters that would be removed if they were kept for `days`."""
     letters: int = fetch_dicts(conn, "count_dead_before", days=check_days(days))[0]["letters"]
     return letters
 
 
-def keep_history(conn: psycopg.Connection, days: int | None) -> None:
+def keep_history(conn: psycopg.Connection, days: int | timedelta | None) -> None:
     """Keep finished jobs for `days` (None: forever). Workers remove what is older, from about a minute on.
 
     Raises:
@@ -74,7 +76,7 @@ def keep_history(conn: psycopg.Connection, days: int | None) -> None:
     fetch_dicts(conn, "set_history_retention", days=check_days(days))
 
 
-def keep_dead(conn: psycopg.Connection, days: int | None) -> None:
+def keep_dead(conn: psycopg.Connection, days: int | timedelta | None) -> None:
     """Keep dead letters for `days` after the job died (None: forever), as `keep_history` does for jobs.
 
     Raises:
@@ -84,13 +86,18 @@ def keep_dead(conn: psycopg.Connection, days: int | None) -> None:
     fetch_dicts(conn, "set_dead_retention", days=check_days(days))
 
 
-def check_days(days: int | None) -> int | None:
-    """Return the number of days, or None.
+def check_days(days: int | timedelta | None) -> int | None:
+    """Return the number of days, given as one or as a timedelta of whole days, or None.
 
     Raises:
         UsageError: it is not from 1 to 36,500.
 
     """
+    if isinstance(days, timedelta) and days % timedelta(days=1) == timedelta():
+        days = days.days
     if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS):
-        raise UsageError(f"{days!r} is not a number of days to keep: give 1 to {MAX_DAYS:,}, or forever.")
+        raise UsageError(
+            f"{shorten_repr(days)} is not a number of days to keep: give 1 to {MAX_DAYS:,}, also as a timedelta, or "
+            "forever."
+        )
     return days

@@ -8,20 +8,27 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from pgjobs.core.errors import UsageError
+from pgjobs.core.text import shorten_repr
+from pgjobs.core.validate import as_int
 from pgjobs.db.statements import statement
+from pgjobs.flow.options import Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
     from psycopg.rows import BaseRowFactory
 
 T = TypeVar("T")
+AnyJob: TypeAlias = int | Handle
+"""A job, given by its id, its handle or its row."""
+AnyJobs: TypeAlias = AnyJob | Iterable[AnyJob]
 MAX_ID = 2**63 - 1
 TRIES = 10
 JOBS_PER_TRANSACTION = 500  # jobs, or dead letters: it holds its locks for some ten milliseconds
@@ -137,18 +144,33 @@ def task_patterns(task: str | None) -> list[str] | None:
     return [escaped, f"{escaped}:%", f"{escaped}.%"]
 
 
-def check_ids(ids: Iterable[int]) -> list[int]:
-    """Return each id once, in their order.
+def check_id(job: AnyJob) -> int:
+    """Return the id of a job that is given by it, by its handle or by its row.
+
+    Raises:
+        UsageError: it is not an id, nor has one.
+
+    """
+    # An object of another class may have an id as well, of something else.
+    own = type(job).__module__.partition(".")[0] == "pgjobs"
+    number = as_int(getattr(job, "id", None) if own else job)
+    if number is None or not 0 <= number <= MAX_ID:
+        raise UsageError(
+            f"{shorten_repr(job)} is not the id of a job: give a whole number from 0, or what enqueue returned."
+        )
+    return number
+
+
+def check_ids(jobs: AnyJobs) -> list[int]:
+    """Return each id once, in their order; one job needs no list.
 
     Raises:
         UsageError: one of them is not an id.
 
     """
-    unique = list(dict.fromkeys(ids))
-    for each in unique:
-        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= MAX_ID:
-            raise UsageError(f"{each!r} is not the id of a job: give whole numbers from 0.")
-    return unique
+    if isinstance(jobs, Iterable) and not isinstance(jobs, str | bytes):
+        return list(dict.fromkeys(map(check_id, jobs)))
+    return [check_id(cast("AnyJob", jobs))]
 
 
 def check_limit(limit: int) -> int:

@@ -193,8 +193,10 @@ def check_after(after: Any) -> tuple[int, ...]:
 
     """
     try:
-        if has_type(after, str) or has_type(after, bytes) or not issubclass(type(after), Iterable):
+        if has_type(after, str) or has_type(after, bytes):
             raise TypeError
+        if not issubclass(type(after), Iterable):  # one job needs no list
+            after = (after,)
         ids = {as_int(job if as_int(job) is not None else job.id) for job in after}
     except Exception:  # an object of any class, which may raise anything
         raise UsageError(f"after={shorten_repr(after)}: give a list of what enqueue returned, or of ids.") from None

@@ -68,7 +68,7 @@ class JobArguments(_BothOptions, total=False):
     aliases: Iterable[str]
     """Older names: rows that have one of them still find the job, once a worker has imported its module."""
     backoff: Backoff | Seconds | None
-    """The time between attempts, or a function from the attempt (1, 2, …) to seconds. None: `ExponentialBackoff()`."""
+    """The time between attempts, or a function from the attempt (1, 2, …) to it. None: `ExponentialBackoff()`."""
     retry_on: ExceptionTypes
     """The exceptions that are worth another attempt. None given: all of them."""
     give_up_on: ExceptionTypes
@@ -84,8 +84,8 @@ class OptionChanges(_BothOptions, total=False):
     """When the job is due, from now. Replaces `run_at`."""
     run_at: datetime | None
     """When the job is due, with a time zone. Replaces `delay`."""
-    after: Iterable[int | Handle] | None
-    """The jobs that have to end before, as handles or ids."""
+    after: int | Handle | Iterable[int | Handle] | None
+    """The jobs that have to end before, as handles or ids; one needs no list."""
     if_failed: IfFailed
     """What the job does when one of these fails or is cancelled: "wait", the default, "run", or "cancel" itself."""
 

@@ -11,7 +11,8 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from datetime import timedelta
+from typing import Any, TypeAlias
 
 from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError, UsageError
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
@@ -30,8 +31,8 @@ from pgjobs.jobs.outcome import (
     Snoozed,
 )
 
-Backoff: TypeAlias = Callable[[int], float]
-"""From the number of the attempt that failed (1, 2, …) to the seconds until the next one."""
+Backoff: TypeAlias = Callable[[int], Seconds]
+"""From the number of the attempt that failed (1, 2, …) to the time until the next one, in seconds or as a timedelta."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -77,14 +78,14 @@ class ExponentialBackoff:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """The same delay after every attempt, in seconds."""
+    """The same delay after every attempt, given in seconds or as a timedelta, and kept in seconds."""
 
-    seconds: float
+    seconds: Seconds
 
     def __post_init__(self) -> None:
-        check_seconds("backoff", self.seconds)
+        object.__setattr__(self, "seconds", check_seconds("backoff", self.seconds))
 
-    def __call__(self, attempt: int) -> float:
+    def __call__(self, attempt: int) -> Seconds:
         """Return the delay after the attempt, in seconds."""
         return self.seconds
 
@@ -112,7 +113,8 @@ class RetryPolicy:
     def delay(self, attempt: int) -> float:
         """Return the seconds until the next attempt. The default replaces a backoff that raises or is out of range."""
         try:
-            seconds = float(self.backoff(attempt))
+            delay: Any = self.backoff(attempt)
+            seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
         except Exception:
             seconds = math.nan
         return seconds if _is_delay(seconds) else DEFAULT_BACKOFF(attempt)

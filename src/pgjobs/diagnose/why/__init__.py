@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.db.plan_settings import INDEX_SCANS
-from pgjobs.db.query import check_ids, fetch_dicts, local_settings, run_within
+from pgjobs.db.query import AnyJob, check_id, fetch_dicts, local_settings, run_within
 from pgjobs.diagnose.finding import Finding, Why
 from pgjobs.diagnose.why.connection import psycopg_connection
 from pgjobs.diagnose.why.decide import decide
@@ -22,7 +22,7 @@ SEEN = 20_000  # finished jobs that a rate is made of
 SCAN_TIMEOUT_MS = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
 
 
-def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connection, id: int) -> Why:
+def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connection, id: AnyJob) -> Why:
     """Return why a job does not run now, or how it ended, in one sentence, and what to do next.
 
     It reads in the caller's transaction, by one statement that takes no longer with more jobs. `conn`: a psycopg
@@ -33,8 +33,7 @@ def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connecti
         UsageError: the id cannot be one, or the connection is not one of psycopg.
 
     """
-    check_ids([id])
-    return decide(look(psycopg_connection(conn), id))
+    return decide(look(psycopg_connection(conn), check_id(id)))
 
 
 def look(
