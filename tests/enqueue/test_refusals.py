@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import datetime
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
@@ -111,6 +113,70 @@ def test_arguments_that_do_not_fit_the_callable_are_refused(
 ) -> None:
     said = refusal(lambda: enqueue(conn, send_receipt, *args, **kwargs))
     assert said == f"tests.support.functions:send_receipt cannot be called with these arguments: {reason}."
+
+
+@pytest.mark.parametrize(
+    ("function", "kwargs", "hint"),
+    [
+        (send_receipt, {"delay": 5}, "delay= is an option: enqueue(conn, send_receipt.options(delay=5), …)."),
+        (
+            send_receipt,
+            {"countdown": 5},
+            "countdown= is delay= here, and an option: enqueue(conn, send_receipt.options(delay=…), …).",
+        ),
+        (send_receipt, {"backoff": 5}, "backoff= is an option of the job: @job(backoff=…)."),
+        (
+            plain,
+            {"priority": 1},
+            "priority= is an option: decorate plain with @job, then enqueue(conn, plain.options(priority=1), …).",
+        ),
+        (send_receipt, {"args": (1,)}, "Arguments are given as they are: enqueue(conn, function, 1, 2)."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_option_among_the_arguments_is_refused_with_where_it_goes(
+    conn: psycopg.Connection, function: Any, kwargs: Any, hint: str
+) -> None:
+    said = refusal(lambda: enqueue(conn, function, 1, **kwargs))
+    assert said.endswith(f"got an unexpected keyword argument {next(iter(kwargs))!r}. {hint}")
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+async def coroutine() -> None: ...
+
+
+@pytest.mark.parametrize("name", ["argument 1 'text'", "argument 'text'"])
+def test_argument_that_cannot_travel_is_refused_with_what_to_pass(conn: psycopg.Connection, name: str) -> None:
+    engine = create_engine("postgresql+psycopg://nowhere/x")
+    started = coroutine()
+    for value, advice in [
+        (engine, "open it in the job, from an engine or a pool that a module keeps."),
+        (Session(engine), "open it in the job"),
+        (sessionmaker(engine), "open it in the job"),
+        (conn, "open it in the job"),
+        ({"deep": [engine]}, "the Engine in it: open it in the job"),
+        (
+            Lock(),
+            "create it in the module of the job; what must not run twice at once is limited by @job(limit=Limit(…",
+        ),
+        (Event(), "create it in the module of the job"),
+        (sys.stdout, "pass the path of the file, or its content"),
+        (generator(), "pass a list of what it yields"),
+        (started, "await it, and pass its result"),
+        (ContextVar("x"), "pass its value"),
+        (
+            Stubborn(ValueError("no")),
+            "pass plain values, such as ids, texts and numbers, and make the object in the job",
+        ),
+    ]:
+        args, kwargs = ((value,), {}) if "1" in name else ((), {"text": value})
+        said = refusal(lambda args=args, kwargs=kwargs: enqueue(conn, plain, *args, **kwargs))  # type: ignore[misc]  # bound now
+        assert said.startswith(f"{name} of tests.support.functions:plain cannot be pickled: "), said
+        assert f" Instead: {advice}" in said, said
+    started.close()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ import pytest
 
 from pgjobs import ExponentialBackoff, Job, UsageError, job
 from pgjobs.jobs.job import is_async, options_of, task_name
-from pgjobs.jobs.options import JobOptions
+from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges
+from pgjobs.jobs.other_names import OPTIONS
 from tests.support import functions
 from tests.support.functions import AsyncCallable, Mailer, add, fetch, fetch_plain, plain, send_receipt
 
@@ -86,6 +87,57 @@ def test_a_name_that_is_not_an_option_is_refused_with_the_one_that_was_meant(
     with pytest.raises(UsageError) as caught:
         call()
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: add.options(**of("countdown")),
+            "options(countdown=…): there is no such option: countdown= is delay= here.",
+        ),
+        (lambda: add.options(**of("eta")), "options(eta=…): there is no such option: eta= is run_at= here."),
+        (lambda: job(**of("retries")), "@job(retries=…): there is no such option: retries= is max_attempts= here."),
+        (
+            lambda: job(**of("countdown")),
+            "@job(countdown=…): there is no such option: countdown= is delay= here, and goes to .options().",
+        ),
+        (
+            lambda: add.options(**of("autoretry_for")),
+            "options(autoretry_for=…): there is no such option: autoretry_for= is retry_on= here, and goes to @job.",
+        ),
+        (
+            lambda: job(**of("bind")),
+            "@job(bind=…): there is no such option: bind= has no counterpart: current_job() is what ",
+        ),
+    ],
+    ids=["countdown", "eta", "retries", "of options", "of job", "bind"],
+)
+def test_option_of_another_queue_is_refused_with_its_name_here(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert str(caught.value).startswith(said)
+
+
+def test_every_other_name_of_an_option_leads_to_one_that_exists() -> None:
+    assert set(OPTIONS.values()) <= {*JobArguments.__annotations__, *OptionChanges.__annotations__}
+    assert not set(OPTIONS) & {*JobArguments.__annotations__, *OptionChanges.__annotations__}
+
+
+def test_method_of_another_queue_is_missing_with_what_to_call_here() -> None:
+    for name, said in [
+        ("delay", r"enqueue\(conn, add, …\)"),
+        ("send", r"enqueue\(conn, add, …\)"),
+        ("defer", r"enqueue\(conn, add, …\)"),
+        ("apply_async", r"enqueue\(conn, add.options\(delay=…, queue=…\), …\)"),
+        ("map", r"enqueue_many\(conn, add, "),
+        ("retry", r"raise Retry\(…\)"),
+    ]:
+        with pytest.raises(AttributeError, match=f"'Job' object has no attribute '{name}'.*{said}"):
+            getattr(add, name)
+        assert not hasattr(add, name)
+    with pytest.raises(AttributeError, match=r"^'Job' object has no attribute 'nonsense'$"):
+        getattr(add, "nonsense")  # noqa: B009 (a type checker knows as well)
 
 
 def test_a_name_that_is_like_no_option_is_refused_with_all_that_there_are() -> None:

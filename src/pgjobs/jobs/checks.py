@@ -33,8 +33,17 @@ def unknown_option_error(where: Literal["@job", "options"], name: str) -> UsageE
                 f"{where}({name}=…) is part of another option: give {option}={kind.__name__}(…, {name}=…)."
             )
     text = name if name.isprintable() and len(name) <= 50 else shorten_repr(name)
-    import difflib  # imported lazily: only misspelled options need it
+    # Both are imported lazily: only unknown options need them.
+    import difflib
 
+    from pgjobs.jobs.other_names import OPTIONS, option_hint
+
+    hint, here = option_hint(name), OPTIONS.get(name)
+    if hint is not None:
+        elsewhere = (
+            "" if here is None or here in own else f", and goes to {'.options()' if where == '@job' else '@job'}"
+        )
+        return UsageError(f"{where}({text}=…): there is no such option: {hint}{elsewhere}.")
     near = difflib.get_close_matches(name[:50], sorted(own | others), 1)
     meant = near[0] if near else None
     if meant is None:

@@ -130,6 +130,19 @@ class Job(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<job {task_name(self)}>"
 
+    if not TYPE_CHECKING:  # or every name would be right to a type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what methods of other queues, such as `delay`, are called here."""
+            hint = None
+            if not name.startswith("_"):
+                from pgjobs.jobs.other_names import method_hint  # imported lazily: only wrong names need it
+
+                hint = method_hint(name, self.__dict__.get("__name__", "function"))
+            raise AttributeError(
+                f"'Job' object has no attribute {name!r}{'' if hint is None else f': {hint}'}", name=name, obj=self
+            )
+
     if TYPE_CHECKING:
         __name__: str
         __qualname__: str

@@ -56,6 +56,8 @@ class _BothOptions(FlowArguments, total=False):
     """Where it runs. None, the default: "async" for `async def`, "thread" for all else."""
     summary: bool
     """Whether a readable form of the call is stored with the job. Default: True."""
+    orm_objects: bool
+    """Whether objects of an ORM may be arguments. The job gets copies of them. Default: False."""
     meta: Mapping[str, Any] | None
     """A JSON object of up to 4 kB that travels with the job: `current_job().meta`. Changes are merged into it."""
 
@@ -110,6 +112,7 @@ class JobOptions:
     run_at: datetime | None = None
     executor: Executor | None = None
     summary: bool = True
+    orm_objects: bool = False
     payload: PayloadKind = "pickle"
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
     flow: FlowOptions = NO_FLOW
@@ -131,6 +134,7 @@ class JobOptions:
             self._keep("executor", check_choice("executor", self.executor, _EXECUTORS, or_else="None"))
         self._keep("payload", check_choice("payload", self.payload, ("pickle", "json")))
         check_bool("summary", self.summary)
+        check_bool("orm_objects", self.orm_objects)
         if not has_type(self.policy, RetryPolicy):
             raise UsageError(
                 f"policy={shorten_repr(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on."

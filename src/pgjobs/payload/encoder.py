@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _CACHEABLE = frozenset({Job, FunctionType, BuiltinFunctionType})
 _OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
+_PLAIN = options_of(len)  # the options of what is not a job
 _MAX_CACHED = 1_000  # encoders
 
 
@@ -133,9 +134,17 @@ class CallEncoder:
         """Return what `encode` does, for arguments that `fast_path` does not take."""
         mismatch = self._parameters.mismatch(args, kwargs)
         if mismatch:
-            raise EnqueueError(f"{self.columns.task} cannot be called with these arguments: {mismatch}.")
+            raise EnqueueError(
+                f"{self.columns.task} cannot be called with these arguments: {mismatch}.{self._hint(kwargs)}"
+            )
         payload = self._dumper.dump(args, kwargs)
         return payload, None if self._summarizer is None else self._summarizer(args, kwargs)
+
+    def _hint(self, kwargs: Mapping[str, Any]) -> str:
+        from pgjobs.jobs.other_names import argument_hint  # imported lazily: only wrong calls need it
+
+        name = self.columns.task.rpartition(":")[2].rpartition(".")[2]
+        return argument_hint(name, self._parameters.names, kwargs, is_job=self._options is not _PLAIN)
 
     def row_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of `statement` for one job, beside `columns`.

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from pgjobs.core.text import MAX_SUMMARY
 from pgjobs.jobs.job import Job
 from pgjobs.jobs.registry import find_job
+from pgjobs.payload.orm_objects import may_have_some
 from pgjobs.payload.pickle_refusals import PROTOCOL
 from pgjobs.payload.pickling import dump
 from pgjobs.payload.summary import ITEMS, MAX_TEXT
@@ -85,7 +86,7 @@ def _quick(callable: Callable[..., Any], head: bytes, limit: int) -> Dump:
             rest = dumps((args, kwargs), PROTOCOL)
         except Exception:  # it explains why, or pickles by value what has no name
             return dump(callable, args, kwargs)
-        if len(rest) > most or main in rest:
+        if len(rest) > most or main in rest or may_have_some(rest):
             return dump(callable, args, kwargs)
         return head + rest[_START:_STOP] + end
 

@@ -10,6 +10,7 @@ from pgjobs.core.callables import MAIN_MODULES, parameters_of
 from pgjobs.core.error_text import text_of
 from pgjobs.core.errors import EnqueueError
 from pgjobs.jobs.job import task_name
+from pgjobs.payload.argument_advice import advice_on
 
 PROTOCOL = 5
 _REASON_LIMIT = 300  # characters of another library's message
@@ -35,17 +36,19 @@ def refusal(
 ) -> EnqueueError:
     """Return the error for a call that `dumps` refused: it names the first part that cannot be pickled."""
     name = task_name(call[0])
-    for what, value in _named_parts(*call):
+    for what, value in named_parts(*call):
         try:
             dumps(value, PROTOCOL)
         except Exception as own:
-            return EnqueueError(f"{what} of {name} cannot be pickled: {reason_of(own)}.{advice}")
+            way_out = advice or f" Instead: {advice_on(value)}"
+            return EnqueueError(f"{what} of {name} cannot be pickled: {reason_of(own)}.{way_out}")
     return EnqueueError(f"{name} and its arguments cannot be pickled: {reason_of(error)}.{advice}")
 
 
-def _named_parts(
+def named_parts(
     callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Iterator[tuple[str, object]]:
+    """Yield the parts of a call, each with its description."""
     names = parameters_of(callable).positional
     for position, value in enumerate(args):
         name = f" {names[position]!r}" if position < len(names) else ""

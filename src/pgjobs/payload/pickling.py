@@ -21,11 +21,13 @@ from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.jobs.job import Job, options_of, task_name
 from pgjobs.jobs.registry import find_job
+from pgjobs.payload.orm_objects import may_have_some, refuse_orm_objects
 from pgjobs.payload.pickle_refusals import (
     PROTOCOL,
     CallParts,
     advice_for,
     main_module_message,
+    named_parts,
     reason_of,
     refusal,
     refuse_main,
@@ -62,6 +64,8 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
         payload = pickle.dumps(call, PROTOCOL)
     except Exception as error:  # objects decide themselves what they raise when they are pickled
         payload = _dump_by_value(call, error)
+    if may_have_some(payload) and not options_of(callable).orm_objects:
+        refuse_orm_objects(target, named_parts(*call))
     check_payload_size(target, payload, settings().max_payload)
     if b"_main__" in payload:  # in both names of the script that was started
         job = unwrap(target, methods=False).function
