@@ -99,6 +99,6 @@ def test_option_lets_copies_through(conn: psycopg.Connection) -> None:
         assert load(payload).args[0].id == 7
 
 
-def test_what_only_has_the_names_of_an_orm_is_no_object_of_one(conn: psycopg.Connection) -> None:
+def test_what_only_has_the_names_of_an_orm_is_let_through(conn: psycopg.Connection) -> None:
     for value in ("_sa_instance_state", ["django.db.models.base", "__rel__"], {"_saved_in_db": True}, Order):
         assert load(row_of(conn, enqueue(conn, pack, value).id)["payload"]).args == (value,)

@@ -133,7 +133,7 @@ class Job(Generic[P, R_co]):
     if not TYPE_CHECKING:  # or every name would be right to a type checker
 
         def __getattr__(self, name: str) -> Any:
-            """Say what methods of other queues, such as `delay`, are called here."""
+            """Raise the error for a name that is missing; for a method of another queue, with what to call here."""
             hint = None
             if not name.startswith("_"):
                 from pgjobs.jobs.other_names import method_hint  # imported lazily: only wrong names need it

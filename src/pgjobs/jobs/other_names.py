@@ -76,7 +76,7 @@ def method_hint(name: str, function: str) -> str | None:
 
 
 def argument_hint(function: str, names: tuple[str, ...] | None, kwargs: Mapping[str, Any], *, is_job: bool) -> str:
-    """Return a sentence for a call with an option among its arguments, or nothing if there is none.
+    """Return a sentence for a call with an option among its arguments, or an empty text.
 
     `names`: the parameters of the function. `kwargs`: the arguments by name.
     """
