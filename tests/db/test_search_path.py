@@ -86,6 +86,7 @@ INSERT = (
         "SELECT pgjobs.enqueue('a:b', '{\"x\": 1}', delay => '1 s')",
         "SELECT pgjobs.enqueue('a:b', sequence => 'x', unique_key => 'x', on_conflict => 'replace')",
         "SELECT pgjobs.doorbell_channel('default')",
+        "SELECT pgjobs.last_lane()",
         "SELECT pgjobs.create_history_partition('2030-01-01')",
         "SELECT pgjobs.drop_history_partition('2030-01-01')",
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
@@ -95,7 +96,7 @@ INSERT = (
         "SELECT * FROM pgjobs.queue_names",
     ],
     ids=[
-        *("INSERT", "enqueue", "enqueue by name", "enqueue checked", "channel", "make", "drop", "arm"),
+        *("INSERT", "enqueue", "enqueue by name", "enqueue checked", "channel", "last lane", "make", "drop", "arm"),
         *("rates", "errors", "snapshots", "queue names"),
     ],
 )
@@ -117,5 +118,5 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     assert [row[0] for row in conn.execute(query)] == [
         *("bucket_capacity", "bucket_tokens", "create_history_partition", "doorbell_channel"),
         *("drop_history_partition", "enqueue", "enqueue_after_checks", "errors_with", "held_snapshots"),
-        *("is_to_ring", "lock_unique_keys", "open_doorbell", "pattern_of", "ring_doorbell"),
+        *("is_to_ring", "last_lane", "lock_unique_keys", "open_doorbell", "pattern_of", "ring_doorbell"),
     ]

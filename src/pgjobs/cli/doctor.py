@@ -11,6 +11,7 @@ from pgjobs.cli.params import Json
 from pgjobs.core.text import plural
 from pgjobs.db.choose_database import database
 from pgjobs.db.connection import connect
+from pgjobs.db.installation import connection_name
 
 
 def doctor(as_json: Json = False) -> None:
@@ -19,7 +20,10 @@ def doctor(as_json: Json = False) -> None:
     Each finding has a next step. Exits with 1 if a finding is an error.
     """
     # Not `session`, which refuses tables of another revision: here that is a finding.
-    with database(embedded=invocation.embedded) as url, connect(url, application_name="pgjobs doctor") as conn:
+    with (
+        database(embedded=invocation.embedded) as url,
+        connect(url, application_name=connection_name("doctor")) as conn,
+    ):
         diagnosis = admin.doctor(conn)
     if as_json:
         print_json(diagnosis)

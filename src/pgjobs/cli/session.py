@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pgjobs.cli.invocation import invocation
 from pgjobs.db.choose_database import database
 from pgjobs.db.connection import connect
+from pgjobs.db.installation import connection_name
 from pgjobs.db.revision import check_schema
 
 if TYPE_CHECKING:
@@ -25,6 +26,6 @@ def session(command: str) -> Iterator[psycopg.Connection]:
 
     """
     with database(embedded=invocation.embedded) as url:
-        with connect(url, application_name=f"pgjobs {command}") as conn:
+        with connect(url, application_name=connection_name(command)) as conn:
             check_schema(conn)
             yield conn

@@ -11,16 +11,22 @@ from pgjobs.db.statements import statement
 if TYPE_CHECKING:
     import psycopg
 
-EXPECTED_REVISION = "0001"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+EXPECTED_REVISION = "0002"  # the newest file in migrations/versions; revisions are four digits, so that they compare
 
 
 def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:
     """Return the revision of the tables in the schema (default: the setting), or None if there are no tables."""
-    from psycopg import errors
+    from psycopg import Cursor, errors
+    from psycopg.rows import tuple_row
+
+    from pgjobs.db.texts import read_to_show
 
     try:
         with conn.transaction():  # a savepoint where the caller has a transaction: a missing table must not end it
-            row = conn.execute(statement("schema_revision", schema)).fetchone()
+            # A plain cursor: the connection may be a caller's, with rows of another kind.
+            with Cursor(conn, row_factory=tuple_row) as cursor:
+                read_to_show(cursor)
+                row = cursor.execute(statement("schema_revision", schema)).fetchone()
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return None
     return str(row[0]) if row else None

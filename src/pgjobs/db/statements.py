@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, LiteralString, cast
 
 from pgjobs.core.config import DEFAULT_SCHEMA, Settings, settings
 from pgjobs.db.enqueue_columns import LISTS
+from pgjobs.db.installation import installation_name, text_hash
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -73,11 +74,9 @@ def named_statement(name: str, schema: str | None = None) -> str:
 
 def doorbell_channel(queue: str, schema: str | None = None) -> str:
     """Name the NOTIFY channel of a queue, as the SQL function `doorbell_channel` does."""
-    from hashlib import md5
-
-    return f"{(schema or settings().schema)[:20]}:{md5(queue.encode(), usedforsecurity=False).hexdigest()}"
+    return f"{installation_name(schema)}:{text_hash(queue)}"
 
 
 def cancel_channel(schema: str | None = None) -> str:
     """Name the NOTIFY channel on which supervisors hear that running jobs are to be cancelled (request_cancel.sql)."""
-    return f"{(schema or settings().schema)[:20]}:cancel"
+    return f"{installation_name(schema)}:cancel"

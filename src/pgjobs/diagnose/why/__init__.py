@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.core.config import settings
+from pgjobs.db.installation import connection_name
 from pgjobs.db.plan_settings import INDEX_SCANS
 from pgjobs.db.query import AnyJob, check_id, fetch_dicts, local_settings, run_within
 from pgjobs.diagnose.finding import Finding, Why
@@ -48,7 +48,7 @@ def look(
 
 
 def _look(conn: psycopg.Connection[Any], id: int, cap: int) -> Snapshot:
-    workers = f"{settings().schema[:20]} worker "  # what the names of their connections begin with
+    workers = connection_name("worker ")  # what the names of their connections begin with
     seen = SEEN if cap else 0
     return read(id, fetch_dicts(conn, "why", id=id, cap=cap, seen=seen, workers=workers)[0], cap, seen)
 

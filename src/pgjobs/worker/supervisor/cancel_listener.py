@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.connection import connect_hot
+from pgjobs.db.installation import connection_name
 from pgjobs.db.statements import cancel_channel, statement
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
@@ -39,7 +40,7 @@ class CancelListener(threading.Thread):
         self._stopping = threading.Event()
         self._server = ReconnectingConnection(
             "cancel-listener",
-            lambda: connect_hot(database_url, application_name="pgjobs cancel-listener"),
+            lambda: connect_hot(database_url, application_name=connection_name("cancel-listener")),
             self._stopping,
         )
         self._generation = 0  # of its connection

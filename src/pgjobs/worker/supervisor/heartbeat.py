@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 
 from pgjobs.db.connection import connect
+from pgjobs.db.installation import connection_name
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.registration import heartbeat_answer_within, send_heartbeat
 
@@ -51,7 +52,7 @@ class HeartbeatThread(threading.Thread):
         limit = heartbeat_answer_within(rescue_after)
         self._server = ReconnectingConnection(
             "heartbeat",
-            lambda: connect(database_url, application_name="pgjobs heartbeat", answer_within=limit),
+            lambda: connect(database_url, application_name=connection_name("heartbeat"), answer_within=limit),
             self._stopping,
             longest_pause=every,  # a worker that reconnects late is considered dead
         )

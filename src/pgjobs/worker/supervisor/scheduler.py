@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.connection import ANSWER_WITHIN, connect
+from pgjobs.db.installation import connection_name
 from pgjobs.db.statements import statement
 from pgjobs.schedules.ownership import EVERY
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
@@ -36,7 +37,7 @@ class Scheduler(threading.Thread):
         self._woken = threading.Event()
         self._server = ReconnectingConnection(
             "scheduler",
-            lambda: connect(database_url, application_name="pgjobs scheduler", answer_within=ANSWER_WITHIN),
+            lambda: connect(database_url, application_name=connection_name("scheduler"), answer_within=ANSWER_WITHIN),
             self._stopping,
         )
         self._schedules: dict[str, StoredSchedule] | None = None  # None: no worker has reported them yet

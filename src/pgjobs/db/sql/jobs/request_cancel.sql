@@ -6,4 +6,4 @@ WITH asked AS (
     WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status = 'running'
     RETURNING live.id
 )
-SELECT id, pg_notify(left('pgjobs', 20) || ':cancel', '') FROM asked
+SELECT id, pg_notify(%(channel)s, '') FROM asked

@@ -1,0 +1,66 @@
+"""Installations in one database have names of their own, however alike those of their schemas are."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import pgjobs
+from pgjobs.core.config import configure
+from pgjobs.db import migrations as migrate
+from pgjobs.db.installation import connection_name, installation_name
+from pgjobs.db.statements import cancel_channel, doorbell_channel
+from pgjobs.worker.runtime.registration import application_name, terminate_backends
+from tests.support.worker import scalar
+
+ALIKE = ["jobs_of_the_warehouse_a", "jobs_of_the_warehouse_b", "jobs_of_the_warehous", "jobs_of_the_warehouse"]
+
+
+def names(schema: str) -> set[str]:
+    configure(schema=schema)
+    return {application_name(1), connection_name("scheduler"), doorbell_channel("mail"), cancel_channel()}
+
+
+def test_schemas_that_begin_alike_share_no_name() -> None:
+    every = [name for schema in ALIKE for name in names(schema)]
+    assert len(set(every)) == len(every)
+    assert not any(one != other and other.startswith(one) for one in every for other in every)
+    assert {len(installation_name(schema)) for schema in ALIKE} == {20}
+    assert installation_name("pgjobs") == "pgjobs"
+
+
+def test_the_function_in_sql_names_the_same_channel(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        for schema in ("pgjobs", *ALIKE[:2]):
+            if schema != "pgjobs":
+                migrate.upgrade(database_url, schema=schema)
+            for queue in ("mail", "küche", "台所"):
+                assert scalar(conn, f"SELECT {schema}.doorbell_channel(%s)", [queue]) == doorbell_channel(queue, schema)
+
+
+def test_a_worker_that_reconnects_leaves_those_of_another_installation_alone(database_url: str) -> None:
+    configure(schema=ALIKE[0])
+    with psycopg.connect(database_url, application_name=application_name(1, "claim"), autocommit=True) as theirs:
+        configure(schema=ALIKE[1])
+        with psycopg.connect(database_url, autocommit=True) as own:
+            terminate_backends(own, 1)
+        theirs.execute("SELECT 1")
+        configure(schema=ALIKE[0])
+        with psycopg.connect(database_url, autocommit=True) as own:
+            terminate_backends(own, 1)
+        with pytest.raises(psycopg.OperationalError):
+            theirs.execute("SELECT 1")
+
+
+def test_every_connection_of_ours_is_named_after_the_installation() -> None:
+    given = [
+        ast.unparse(node.value)
+        for file in Path(pgjobs.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.keyword) and node.arg == "application_name"
+    ]
+    assert {each for each in given if "connection_name" not in each} <= {"name", "application_name"}
+    assert len(given) > 8
