@@ -24,7 +24,6 @@ SETTINGS = {
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
-    "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "max_connections": "100",
 }
@@ -69,7 +68,7 @@ SAMPLES = {
     "fsync": setting("fsync", "off"),
     "full_page_writes": setting("full_page_writes", "off"),
     "synchronous_commit": setting("synchronous_commit", "off"),
-    "isolation": setting("default_transaction_isolation", "serializable"),
+    "read_only_default": setting("default_transaction_read_only", "on"),
     "connections": but(connections=95),
     "held_snapshot": but(snapshots=(Holder("session", "psql", 815, "idle in transaction", 7200.0, 250_000),)),
     "dead_rows": but(tables=(TableState("jobs_live", live=1000, dead=1_200_000, vacuumed=7200.0),)),

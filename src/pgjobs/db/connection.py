@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import one_line
 from pgjobs.db.plan_settings import HOT
+from pgjobs.db.session_settings import SESSION, Pins, session_settings, set_statements
 from pgjobs.db.url import describe, hint, libpq_url, redact
 
 if TYPE_CHECKING:
@@ -35,17 +36,23 @@ ANSWER_WITHIN = 30.0
 STATEMENT_TIMEOUT = 20.0
 
 # Of a session or transaction with hot statements.
-_PINS: dict[LiteralString, LiteralString] = {
+_PINS: Pins = {
     **HOT,
     # mypy takes a LiteralString for a str; pyright does not.
     "statement_timeout": cast("LiteralString", f"{STATEMENT_TIMEOUT * 1000:.0f}"),  # type: ignore[redundant-cast]
+    # A worker that stands still in a transaction holds its locks no longer than that.
+    "idle_in_transaction_session_timeout": cast("LiteralString", f"{ANSWER_WITHIN * 1000:.0f}"),  # type: ignore[redundant-cast]
 }
+# Of a transaction behind a pooler, where the session says nothing.
+_LOCAL: Pins = {**{name: SESSION[name] for name in ("array_nulls", "lock_timeout")}, **_PINS}
 
 
 def connect(
     url: str, *, application_name: str = "pgjobs", autocommit: bool = True, answer_within: float | None = None
 ) -> DeadlineConnection:
-    """Connect, with a link that notices when it is cut.
+    """Connect, with a link that notices when it is cut, and with settings of our own (see `session_settings.py`).
+
+    Behind a pooler nothing is set, because settings of a session would stay behind in one that belongs to others.
 
     `answer_within`: seconds after which a statement without an answer is a `psycopg.OperationalError`, and the
     connection is closed; it is also the most that connecting may take (None: statements have no limit).
@@ -63,15 +70,39 @@ def connect(
     with translated_errors(url):
         connection = DeadlineConnection.connect(
             libpq,
-            autocommit=autocommit,
+            autocommit=True,
             application_name=application_name,
             **_link(answer_within),
         )
-    connection.answer_within = answer_within
-    # What is looked at under a lock has to be seen as it is then, whatever the database's default.
-    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
+        with _closed_after_errors(connection):
+            connection.answer_within = answer_within
+            connection.prepare_threshold = None  # nothing here runs often, and poolers lose prepared statements
+            connection.pooled = behind_pooler(connection)
+            if not connection.pooled:
+                connection.execute_all(session_settings(connection.info.server_version))
+                _take_any_bytes(connection)
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # of transactions; behind a pooler too
+    connection.autocommit = autocommit
     return connection
+
+
+def _take_any_bytes(connection: DeadlineConnection) -> None:
+    """In SQL_ASCII, which keeps any bytes, have PostgreSQL send all of them: it would refuse what is not UTF-8."""
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        from pgjobs.db.texts import read_any_bytes
+
+        connection.execute_all("SET client_encoding = 'SQL_ASCII'")
+        read_any_bytes(connection.adapters)
+        connection.any_bytes = True
+
+
+@contextmanager
+def _closed_after_errors(connection: psycopg.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager
@@ -102,33 +133,29 @@ def connect_hot(url: str, *, application_name: str, async_commit: bool = False) 
     """Connect for the hot path: plans pinned, statements prepared at first use.
 
     `async_commit` lets commits return before they are on disk. It is for claims only: a claim that a crash loses is
-    a job that is queued again. Behind a pooler nothing is set, because settings of a session would stay behind in
-    one that belongs to others: use `pinned` around the statements there.
+    a job that is queued again. Behind a pooler use `pinned` around the statements.
 
     Raises:
         ConfigurationError: as `connect`.
 
     """
     connection = connect(url, application_name=application_name, answer_within=ANSWER_WITHIN)
-    if behind_pooler(connection):
-        connection.prepare_threshold = None
-    else:
-        connection.execute(_set("SET", async_commit=async_commit))
+    if not connection.pooled:
+        connection.execute_all(_set("SET", _PINS, async_commit=async_commit))
         connection.prepare_threshold = 0
     return connection
 
 
 @contextmanager
-def pinned(connection: psycopg.Connection, *, async_commit: bool = False) -> Iterator[None]:
+def pinned(connection: DeadlineConnection, *, async_commit: bool = False) -> Iterator[None]:
     """Pin plans for one transaction, where `connect_hot` could not do it for the session."""
     with connection.transaction():
-        connection.execute(_set("SET LOCAL", async_commit=async_commit))
+        connection.execute_all(_set("SET LOCAL", _LOCAL, async_commit=async_commit))
         yield
 
 
-def _set(verb: LiteralString, *, async_commit: bool) -> LiteralString:
-    pins: dict[LiteralString, LiteralString] = {**_PINS, "synchronous_commit": "off"} if async_commit else _PINS
-    return "; ".join(f"{verb} {name} = {value}" for name, value in pins.items())
+def _set(verb: LiteralString, pins: Pins, *, async_commit: bool) -> LiteralString:
+    return set_statements(verb, {**pins, "synchronous_commit": "off"} if async_commit else pins)
 
 
 def behind_pooler(connection: psycopg.Connection) -> bool:
@@ -136,7 +163,11 @@ def behind_pooler(connection: psycopg.Connection) -> bool:
 
     Behind a transaction pooler neither LISTEN nor prepared statements nor SET outlive a transaction.
     """
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    from psycopg import Cursor
+    from psycopg.rows import tuple_row
+
+    # A plain cursor: the connection may be a caller's, with rows of another kind.
+    row = Cursor(connection, row_factory=tuple_row).execute("SELECT pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
 
 

@@ -13,13 +13,35 @@ from collections.abc import Generator
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Format, TransactionStatus
+
+
+class BinaryCursor(psycopg.Cursor[Any]):
+    """A cursor that reads results in binary form: what a session sets for their text does not change what is read."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.format = Format.BINARY
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """A connection that waits `answer_within` seconds for each answer (None: forever), and is closed after that."""
+    """A connection that waits `answer_within` seconds for each answer (None: forever), and is closed after that.
+
+    `pooled`: a pooler is in between, so that neither LISTEN nor settings nor prepared statements last. `any_bytes`: it
+    writes UTF-8 and reads any bytes (see `texts.py`), whatever psycopg takes for its encoding.
+    """
 
     answer_within: float | None = None
+    pooled = False
+    any_bytes = False
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.cursor_factory = BinaryCursor
+
+    def execute_all(self, statements: str) -> None:
+        """Run several statements at once, which return nothing."""
+        self.cursor().execute(statements.encode(), binary=False)
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
         """Wait as psycopg does, until the deadline.

@@ -20,6 +20,7 @@ from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import ConfigurationError, SchemaError
 from pgjobs.core.version import MIN_SERVER_VERSION
 from pgjobs.db.connection import connect as connect_to_server
+from pgjobs.db.installation import connection_name
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
 from pgjobs.db.url import describe, mask
 
@@ -119,7 +120,7 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
         ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
-    with connect_to_server(url, application_name="pgjobs migrate", autocommit=False) as connection:
+    with connect_to_server(url, application_name=connection_name("migrate"), autocommit=False) as connection:
         major = connection.info.server_version // 10000
         if major < MIN_SERVER_VERSION:
             raise ConfigurationError(

@@ -51,27 +51,39 @@ def fetch_dicts(conn: psycopg.Connection, name: str, **parameters: object) -> li
 def _rows(
     conn: psycopg.Connection, name: str, row_factory: BaseRowFactory[T], parameters: dict[str, object]
 ) -> list[T]:
+    from psycopg import Cursor
+
+    from pgjobs.db.texts import read_to_show
     from pgjobs.db.timestamps import UtcTimestamps
 
-    with conn.cursor(row_factory=row_factory) as cursor:
+    # The connection may be a caller's. Its own cursors may read other placeholders, and its settings may write other
+    # texts: hence a plain cursor, and binary results.
+    with Cursor(conn, row_factory=row_factory) as cursor:
         cursor.adapters.register_loader("timestamptz", UtcTimestamps)
+        read_to_show(cursor)
         # Planned for these values and no others: a filter that is not used must cost nothing.
-        return cursor.execute(statement(name), parameters, prepare=False).fetchall()
+        return cursor.execute(statement(name), parameters, prepare=False, binary=True).fetchall()
 
 
 @contextmanager
 def local_settings(conn: psycopg.Connection, wanted: dict[str, str]) -> Iterator[None]:
     """Run statements under other settings, in a transaction of their own or a part of the caller's."""
-    with conn.transaction():
+    from psycopg import Cursor
+    from psycopg.rows import tuple_row
+
+    from pgjobs.db.texts import read_to_show
+
+    with conn.transaction(), Cursor(conn, row_factory=tuple_row) as cursor:
+        read_to_show(cursor)
         before = {}
         for name, value in wanted.items():
-            row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
+            row = cursor.execute("SELECT current_setting(%s)", [name]).fetchone()
             before[name] = row[0] if row else value
-            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
         yield
         # In a caller's transaction they would outlive this block; an error rolls them back with it.
         for name, value in before.items():
-            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
 def run_within(

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from psycopg import DataError
-from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.datetime import TimestamptzBinaryLoader
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
 
 
-class UtcTimestamps(TimestamptzLoader):
+class UtcTimestamps(TimestamptzBinaryLoader):
     """Timestamps in UTC; those that Python has no datetime for (`infinity`) become its last or first one."""
 
     def load(self, data: Buffer) -> datetime:
-        """Read a value as PostgreSQL sends it."""
+        """Read a value as PostgreSQL sends it: the microseconds since 2000, in eight bytes."""
         try:
             return super().load(data).astimezone(UTC)
         except (DataError, OverflowError):
-            past = bytes(data).startswith(b"-inf") or bytes(data).endswith(b"BC")
-            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
+            is_past = bytes(data)[0] >= 0x80  # the sign
+            return datetime.min.replace(tzinfo=UTC) if is_past else datetime.max.replace(tzinfo=UTC)

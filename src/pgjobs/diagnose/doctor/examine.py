@@ -31,7 +31,6 @@ CHECKS: dict[str, Check] = {
     "PostgreSQL's version": server.version,
     "read-only": server.replica,
     "durability": server.durability,
-    "isolation": server.isolation,
     "activity": server.activity,
     "connections": server.connections,
     "wraparound": server.wraparound,

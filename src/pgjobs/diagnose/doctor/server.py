@@ -28,12 +28,20 @@ def version(installation: Installation) -> Iterator[Finding]:
 
 def replica(installation: Installation) -> Iterator[Finding]:
     """Check whether anything can be written here."""
-    if installation.replica or installation.settings.get("default_transaction_read_only") == "on":
+    if installation.replica:
         yield Finding(
             "read_only",
-            "This server takes no writes: it is a replica, or default_transaction_read_only is on.",
+            "This server takes no writes: it is a replica.",
             "Let PGJOBS_DATABASE_URL name the primary (in libpq: target_session_attrs=read-write).",
             level="error",
+        )
+    elif installation.settings.get("default_transaction_read_only") == "on":
+        yield Finding(
+            "read_only_default",
+            "default_transaction_read_only is on: workers and commands write all the same, but an application enqueues "
+            "only in transactions that it begins as READ WRITE.",
+            "Set default_transaction_read_only = off for the roles that enqueue (ALTER ROLE … SET …).",
+            level="warning",
         )
 
 
@@ -53,19 +61,6 @@ def durability(installation: Installation) -> Iterator[Finding]:
             "synchronous_commit is off: jobs that were committed in the last moment before a crash are lost, and jobs "
             "that had completed run again.",
             "Set synchronous_commit = on. Workers turn it off for claims by themselves, where that is safe.",
-            level="warning",
-        )
-
-
-def isolation(installation: Installation) -> Iterator[Finding]:
-    """Look at the isolation level that connections begin with."""
-    level = installation.settings.get("default_transaction_isolation", "read committed")
-    if level not in ("read committed", "read uncommitted"):
-        yield Finding(
-            "isolation",
-            f"default_transaction_isolation is {level}: claims and acknowledgements of several workers fail on each "
-            "other, and are done again and again.",
-            "Set default_transaction_isolation = 'read committed' for the role of the workers (ALTER ROLE … SET …).",
             level="warning",
         )
 

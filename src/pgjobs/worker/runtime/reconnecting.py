@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pgjobs.core.errors import ConfigurationError
-from pgjobs.db.connection import behind_pooler, pinned
+from pgjobs.db.connection import pinned
 from pgjobs.db.url import mask
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ReconnectingConnection:
         self._stop = stop
         self._async_commit = async_commit
         self._longest_pause = longest_pause
-        self.pooled = False  # behind a pooler: neither LISTEN nor settings nor prepared statements last
+        self.pooled = False  # see DeadlineConnection
         self._connection: DeadlineConnection | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
         self.generation = 0  # how often it was connected
@@ -68,7 +68,7 @@ class ReconnectingConnection:
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
             self._cursor = None
-            self.pooled = behind_pooler(self._connection)
+            self.pooled = self._connection.pooled
             self.generation += 1
         return self._connection
 

@@ -14,6 +14,7 @@ from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
 from pgjobs.core.text import one_line
 from pgjobs.core.version import VERSION
 from pgjobs.db.connection import ANSWER_WITHIN, connect
+from pgjobs.db.installation import connection_name
 from pgjobs.db.statements import statement
 from pgjobs.worker.config import QueueSlots
 
@@ -29,7 +30,7 @@ BACKEND_PATIENCE = 5.0  # seconds
 
 def application_name(worker_id: int, role: str = "") -> str:
     """Return the name of a worker's connection in `pg_stat_activity`; without a role, the prefix of all its names."""
-    return f"{settings().schema[:20]} worker {worker_id} {role}"[:63]
+    return connection_name(f"worker {worker_id} {role}")
 
 
 def claim_role(queue: str, *, prefix: bool = False) -> str:
@@ -58,7 +59,7 @@ def register(
         {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "queues": json.dumps({queue.name: queue.concurrency for queue in queues}),
+            "queues": json.dumps({queue.name: queue.concurrency for queue in queues}, ensure_ascii=False),
             "version": VERSION,
             "rescue_after": rescue_after,
             "signs": bool(settings().signing_keys),
@@ -89,7 +90,10 @@ def terminate_backends(connection: psycopg.Connection, worker_id: int, role: str
     prefix = application_name(worker_id, role)
     deadline = time.monotonic() + BACKEND_PATIENCE
     while True:
-        row = connection.execute(statement("terminate_backends"), {"prefix": prefix}).fetchone()
+        # As the role that has logged in, like them: ALTER ROLE … SET role may have given this session another one.
+        with connection.transaction(force_rollback=True):
+            connection.execute("SET LOCAL ROLE NONE")
+            row = connection.execute(statement("terminate_backends"), {"prefix": prefix}).fetchone()
         if row is None or not row[0] or time.monotonic() > deadline:
             return
         time.sleep(0.02)
@@ -114,7 +118,7 @@ class OwnHeartbeat:
         try:
             with connect(
                 self._database_url,
-                application_name="pgjobs own heartbeat",
+                application_name=connection_name("own heartbeat"),
                 answer_within=heartbeat_answer_within(self._rescue_after),
             ) as connection:
                 if send_heartbeat(connection, [self._worker_id]):

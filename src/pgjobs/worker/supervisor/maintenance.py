@@ -14,7 +14,8 @@ import time
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
-from pgjobs.db.connection import behind_pooler, connect
+from pgjobs.db.connection import connect
+from pgjobs.db.installation import connection_name
 from pgjobs.db.parked import requeue_parked
 from pgjobs.db.statements import statement
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
@@ -34,7 +35,7 @@ PARKED_EVERY = 60.0  # seconds: a `tasks resume` may have been interrupted befor
 SHUTDOWN_PATIENCE = 10.0  # seconds that settling workers may take when the supervisor ends
 PING_WITHIN = 5.0  # seconds within which an idle connection has to answer
 MAX_STATEMENT = 60  # seconds
-STATEMENT_LIMITS = f"SET lock_timeout = '5s'; SET statement_timeout = '{MAX_STATEMENT}s'".encode()
+STATEMENT_LIMITS = f"SET lock_timeout = '5s'; SET statement_timeout = '{MAX_STATEMENT}s'"
 
 
 class MaintenanceThread(threading.Thread):
@@ -68,9 +69,10 @@ class MaintenanceThread(threading.Thread):
         self._retention = Retention()
 
     def _connect(self) -> DeadlineConnection:
-        connection = connect(self._database_url, application_name="pgjobs maintenance", answer_within=PING_WITHIN)
-        if not behind_pooler(connection):
-            connection.execute(STATEMENT_LIMITS)
+        name = connection_name("maintenance")
+        connection = connect(self._database_url, application_name=name, answer_within=PING_WITHIN)
+        if not connection.pooled:
+            connection.execute_all(STATEMENT_LIMITS)
         return connection
 
     def worker_exited(self, worker_exit: WorkerExit) -> None:

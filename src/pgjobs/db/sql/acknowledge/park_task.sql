@@ -21,7 +21,8 @@ WITH paused AS MATERIALIZED (
     -- on, so that it is not put back as long as the pause lasts.
     UPDATE pgjobs.paused_tasks AS p
     SET patterns = p.patterns || n.patterns
-    FROM (SELECT parked.pause, array_agg(DISTINCT regexp_replace(parked.task, '([\\%%_])', '\\\1', 'g')) AS patterns
+    FROM (SELECT parked.pause,
+                 array_agg(DISTINCT regexp_replace(parked.task, E'([\\\\%%_])', E'\\\\\\1', 'g')) AS patterns
           FROM parked
           JOIN paused ON paused.task = parked.pause
           WHERE NOT parked.task LIKE ANY (paused.patterns)

@@ -19,11 +19,11 @@ SELECT
     clock_timestamp() AS now,
     current_setting('server_version_num')::int AS server_version,
     pg_is_in_recovery() AS replica,
-    (SELECT jsonb_object_agg(s.name, s.setting)
+    -- What a session begins with: ours has set some of it for itself.
+    (SELECT jsonb_object_agg(s.name, s.reset_val)
      FROM pg_settings AS s
      WHERE s.name IN ('autovacuum', 'track_counts', 'track_activities', 'fsync', 'full_page_writes',
-                      'synchronous_commit',
-                      'default_transaction_isolation', 'default_transaction_read_only', 'max_connections')) AS settings,
+                      'synchronous_commit', 'default_transaction_read_only', 'max_connections')) AS settings,
     (SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()) AS frozen_age,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(

@@ -8,4 +8,5 @@ ON CONFLICT (name) DO UPDATE
 SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period, burst = excluded.burst,
     declared = excluded.declared, updated_at = now()
 WHERE l.set_by = 'code' AND l.declared <> excluded.declared
-  AND l.declared = jsonb_build_array(l.concurrency, l.rate, extract(epoch FROM l.period), l.burst)
+  AND ((l.declared ->> 0)::integer, (l.declared ->> 1)::float8, (l.declared ->> 2)::float8, (l.declared ->> 3)::float8)
+      IS NOT DISTINCT FROM (l.concurrency, l.rate, extract(epoch FROM l.period)::float8, l.burst)

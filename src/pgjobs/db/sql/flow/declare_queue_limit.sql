@@ -8,5 +8,5 @@ ON CONFLICT (name) DO UPDATE
 SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period, burst = excluded.burst,
     declared = excluded.declared
 WHERE q.declared IS DISTINCT FROM excluded.declared
-  AND coalesce(q.declared, jsonb_build_array(NULL, NULL, NULL, NULL))
-      = jsonb_build_array(q.concurrency, q.rate, extract(epoch FROM q.period), q.burst)
+  AND ((q.declared ->> 0)::integer, (q.declared ->> 1)::float8, (q.declared ->> 2)::float8, (q.declared ->> 3)::float8)
+      IS NOT DISTINCT FROM (q.concurrency, q.rate, extract(epoch FROM q.period)::float8, q.burst)

@@ -17,7 +17,9 @@ WITH running AS (
 )
 SELECT keys.key, m.name, m.concurrency, m.rate, extract(epoch FROM m.period)::float8 AS period, m.burst,
        CASE WHEN m.set_by = 'code'
-                 AND m.declared = jsonb_build_array(m.concurrency, m.rate, extract(epoch FROM m.period), m.burst)
+                 AND ((m.declared ->> 0)::integer, (m.declared ->> 1)::float8, (m.declared ->> 2)::float8,
+                      (m.declared ->> 3)::float8)
+                     IS NOT DISTINCT FROM (m.concurrency, m.rate, extract(epoch FROM m.period)::float8, m.burst)
             THEN 'code' ELSE 'operator' END AS set_by,
        m.updated_at, coalesce(running.running, 0) AS running, coalesce(running.holders, '{}') AS holders,
        coalesce(waiting.waiting, 0) AS waiting, (SELECT count(*) FROM looked_at) < %(most)s AS counted,

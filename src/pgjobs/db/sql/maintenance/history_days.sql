@@ -6,7 +6,7 @@ SELECT c.relname AS name, d.day, pg_total_relation_size(c.oid) AS bytes,
 FROM pg_inherits AS i
 JOIN pg_class AS c ON c.oid = i.inhrelid
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN c.relname ~ '^jobs_history_\d{8}$' THEN to_date(right(c.relname, 8), 'YYYYMMDD') END AS day
+    SELECT CASE WHEN c.relname ~ '^jobs_history_[0-9]{8}$' THEN to_date(right(c.relname, 8), 'YYYYMMDD') END AS day
 ) AS d
 LEFT JOIN pgjobs.retention AS r ON true
 WHERE i.inhparent = 'pgjobs.jobs_history'::regclass
