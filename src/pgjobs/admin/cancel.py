@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
 from pgjobs.core.validate import Seconds, check_seconds
 from pgjobs.db.dependencies import EndedJob, release_dependents
+from pgjobs.db.encoding import encoding_of
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import (
     JOBS_PER_TRANSACTION,
@@ -21,6 +22,7 @@ from pgjobs.db.query import (
     local_settings,
     settled,
 )
+from pgjobs.db.statements import cancel_channel
 
 if TYPE_CHECKING:
     import psycopg
@@ -87,7 +89,7 @@ class _Cancellation:
 
     def __init__(self, conn: psycopg.Connection, reason: str, *, force: bool, cascade: bool) -> None:
         self._conn = conn
-        self._reason = reason
+        self._reason = encoding_of(conn).stored(reason)
         self._force = force
         self._cascade = cascade
         self.done: set[int] = set()
@@ -118,11 +120,17 @@ class _Cancellation:
             ended = settled(self._conn, "cancel_jobs", then=self._release, ids=ids, reason=self._reason)
             self.done.update(row["id"] for row in ended)
             ids = self._left(ids)
-            asked = settled(self._conn, "request_cancel", ids=ids, reason=self._reason, force=self._force)
+            asked = self._ask(ids)
             self.asked.update(row["id"] for row in asked)
             ids = self._left(ids)
             states = job_states(self._conn, ids)
             ids = [each for each in ids if states.get(each, ("", False))[0] in CANCELLABLE]
+
+    def _ask(self, ids: list[int]) -> list[dict[str, Any]]:
+        """Ask running jobs to end."""
+        return settled(
+            self._conn, "request_cancel", ids=ids, reason=self._reason, force=self._force, channel=cancel_channel()
+        )
 
     def _release(self, rows: list[dict[str, Any]]) -> None:
         """Release the jobs that wait for these, in the transaction in which these end. A cascade does it at its end."""

@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pgjobs.db.encoding import encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import Breaker
 from pgjobs.flow.breaker_state import BreakerState, Bucket
@@ -63,6 +64,7 @@ def lock_breaker(cursor: psycopg.Cursor[Any], name: str, code: Breaker | None = 
 
 def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: BreakerState, by: str | None) -> None:
     """Write the state; `by`: who changed it, or None when it has only counted."""
+    encoding = encoding_of(cursor.connection)
     cursor.execute(
         statement("write_breaker"),
         {
@@ -74,8 +76,8 @@ def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: BreakerState,
             "streak": circuit.streak,
             "passed": circuit.passed,
             "calls": json.dumps(circuit.window),
-            "reason": circuit.reason,
-            "by": by,
+            "reason": encoding.stored(circuit.reason),
+            "by": None if by is None else encoding.stored(by),
         },
     )
 

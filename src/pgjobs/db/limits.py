@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from pgjobs.db.encoding import can_store, encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.flow.limits import declared_limits, declared_queue_limits
 
 if TYPE_CHECKING:
     import psycopg
+
+log = logging.getLogger("pgjobs.limits")
 
 
 class LimitWriter:
@@ -29,8 +33,14 @@ class LimitWriter:
 
         """
         limits, queues = sorted(declared_limits.items()), sorted(declared_queue_limits.items())
-        for name, limit in limits:
-            connection.execute(statement("declare_limit"), {"name": name, **limit.columns()})
-        for name, limit in queues:
-            connection.execute(statement("declare_queue_limit"), {"name": name, **limit.columns()})
+        for kind, declared in (("declare_limit", limits), ("declare_queue_limit", queues)):
+            for name, limit in declared:
+                if can_store(connection, name):
+                    connection.execute(statement(kind), {"name": name, **limit.columns()})
+                else:
+                    log.error(
+                        "the limit %s is not written: it has a character that the database lacks (%s)",
+                        name,
+                        encoding_of(connection).database,
+                    )
         self._written = len(limits), len(queues)

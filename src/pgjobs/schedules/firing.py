@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import one_line
+from pgjobs.db.encoding import encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.schedules.cron import firings, parse
 from pgjobs.schedules.scheduled import enqueue_scheduled
@@ -128,6 +129,6 @@ def _advance(
             "next_at": next_at,
             "last_at": last_at,
             "job_id": job,
-            "error": error,
+            "error": None if error is None else encoding_of(conn).stored(error),
         },
     )

@@ -57,7 +57,7 @@ class StoredSchedule:
         """Return the columns of `schedules`, as parameters."""
         columns = {name: value for name, value in self.columns._asdict().items() if name not in _TIMES}
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "columns": dumps(columns, sort_keys=True, allow_nan=False)}
+        return {**values, "columns": dumps(columns, sort_keys=True, allow_nan=False, ensure_ascii=False)}
 
     def to_message(self) -> dict[str, Any]:
         """Return it as plain values of JSON."""
@@ -124,7 +124,7 @@ def kept_options(task: str, keys: FlowKeys | None, args: tuple[Any, ...], kwargs
         values["expires_at"] = values["expires_at"].astimezone(UTC).isoformat()
     if values.get("on_conflict") == "raise":  # no caller could catch it
         values["on_conflict"] = "skip"
-    return dumps({"statement": keys.statement, "values": values}, sort_keys=True, allow_nan=False)
+    return dumps({"statement": keys.statement, "values": values}, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
 
 def has_unique_key(row: Mapping[str, Any]) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
 
+from pgjobs.db.encoding import can_store, encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.schedules.cron import parse
 from pgjobs.schedules.ownership import ScheduleOwner, counting, decided_by, kept
@@ -39,6 +41,7 @@ class Declaration:
             psycopg.Error: it could not be written.
 
         """
+        schedules = self._storable(conn, schedules)
         with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement("lock_owners"))
             me = {"id": self._id, "role": self._role, "names": sorted(schedules), "started_at": self._started_at}
@@ -96,6 +99,28 @@ class Declaration:
                 binary=False,
             )
             log.info("schedule %s: %s (%s)", name, schedule.cron, schedule.tz)
+
+    def _storable(
+        self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule]
+    ) -> Mapping[str, StoredSchedule]:
+        """Return the schedules that the database can hold: one that it cannot must not keep out the others."""
+        encoding = encoding_of(conn)
+        if encoding.has_all:
+            return schedules
+        found = {}
+        for name, schedule in schedules.items():
+            exact = {**schedule.row_values(), "summary": None}.values()
+            if all(can_store(conn, value) for value in exact if isinstance(value, str)):
+                summary = schedule.summary
+                found[name] = replace(schedule, summary=None if summary is None else encoding.stored(summary))
+            elif name not in self._complained:
+                self._complained.add(name)
+                log.error(
+                    "schedule %s is not written: it has a character that the database lacks (%s)",
+                    name,
+                    encoding.database,
+                )
+        return found
 
     def _complain(self, schedule: StoredSchedule, owner: str | None) -> None:
         if schedule.name not in self._complained:

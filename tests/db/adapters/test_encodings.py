@@ -12,13 +12,15 @@ import pytest
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db import migrations as migrate
-from pgjobs.db.adapters.encoding import codec_of, with_storable_summaries
+from pgjobs.db.adapters.encoding import encoding_between_ends, storable
+from pgjobs.payload.encoder import encoder_for
 from pgjobs.payload.pickling import load
 from tests.support.callers import KINDS, settled
 from tests.support.functions import plain
 from tests.support.postgres import Server
 
 Opened = Callable[[str], Any]
+COLUMNS = encoder_for(plain).columns
 TEXTS = ["abc", "Grüße", "世界", "x" * 1000, "世" * 1000, "€ ¤ ß \x81 \x00 \ud800"]
 
 
@@ -101,17 +103,17 @@ def test_a_connection_in_another_encoding_than_its_database_is_not_a_reason_to_f
     assert len(summaries(database_url)) == len(TEXTS)
 
 
-def test_nothing_is_asked_or_copied_where_all_is_ascii_and_nothing_changed_in_utf8(conn: psycopg.Connection) -> None:
+def test_nothing_is_asked_where_all_is_ascii_and_nothing_changed_in_utf8(conn: psycopg.Connection) -> None:
     class Untouchable:
         def __getattribute__(self, name: str) -> Any:
             raise SystemExit
 
     for values in ({"summary": "plain(1)"}, {"summary": None}, {"summaries": ["plain(1)", None]}):
-        assert with_storable_summaries(values, Untouchable()) is values
+        assert storable(COLUMNS, values, Untouchable()) == {**COLUMNS._asdict(), **values}
     for values in ({"summary": "世"}, {"summaries": ["世", None]}):
-        assert with_storable_summaries(values, conn) is values
+        assert storable(COLUMNS, values, conn) == {**COLUMNS._asdict(), **values}
 
 
 def test_of_an_unknown_driver_ascii_is_expected() -> None:
-    assert codec_of(object()) == "ascii"
-    assert with_storable_summaries({"summary": "ß"}, None) == {"summary": r"\xdf"}
+    assert encoding_between_ends(object()).codec == "ascii"
+    assert storable(COLUMNS, {"summary": "ß"}, None)["summary"] == r"\xdf"

@@ -10,7 +10,7 @@ from psycopg.rows import tuple_row
 
 from pgjobs.db.adapters import prepared
 from pgjobs.db.adapters.arrays import Blobs, Texts, register
-from pgjobs.db.adapters.encoding import with_storable_summaries
+from pgjobs.db.adapters.encoding import storable
 from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import statement
 
@@ -59,7 +59,7 @@ async def run_async(
 
 def parameters(driver_connection: Any, columns: EnqueueColumns, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return all parameters of a statement in the form that psycopg sends best, on its connection or SQLAlchemy's."""
-    values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
+    values = storable(columns, values, driver_connection)
     if "payloads" in values:
         register(driver_connection.adapters)
         values["payloads"] = Blobs(values["payloads"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from pgjobs.db.adapters.encoding import with_storable_summaries
+from pgjobs.db.adapters.encoding import storable
 from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import named_statement, statement
 
@@ -42,7 +42,7 @@ def run(connection: Connection, name: str, columns: EnqueueColumns, values: Mapp
             values = parameters(driver_connection, columns, values)
             result = connection.exec_driver_sql(binary(statement(name)), values, options)
         else:
-            values = {**columns._asdict(), **with_storable_summaries(values, driver_connection)}
+            values = storable(columns, values, driver_connection)
             result = connection.execute(_text(named_statement(name)), values, execution_options=options)
         with closing(result):
             assert result.cursor is not None  # noqa: S101 (statements that return rows have one)

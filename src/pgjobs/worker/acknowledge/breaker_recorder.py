@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
+from pgjobs.db.encoding import can_store
 from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import Breaker, contradictions, declared_breakers
 from pgjobs.flow.breaker_state import BreakerState, Call, after_calls, totals
@@ -129,7 +130,8 @@ class BreakerRecorder:
     def _flush(self, server: ReconnectingConnection) -> None:
         """Write new settings and recorded calls, and hand back the claimed jobs of open breakers."""
         for breaker in declared_breakers().values():
-            if self._written.get(breaker.name) != breaker:
+            # No job can have a breaker whose name the database cannot hold.
+            if self._written.get(breaker.name) != breaker and can_store(server.connection, breaker.name):
                 self._declare(server, breaker)
         self._gather()
         for name in list(self._pending):

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
+from pgjobs.db.encoding import byte_order, encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import Cancelled
 from pgjobs.worker.claim.intake import Intake
@@ -48,6 +49,8 @@ class LaneClaims:
         self, cursor: Any, wanted: int, worst: int, clock: datetime, counted_queue: str | None = None
     ) -> LaneClaim:
         """Claim up to `wanted` jobs of priorities up to `worst`. `counted_queue`: the queue, if it has a limit."""
+        if not self._columns_checked:
+            self.rotation.order = byte_order(encoding_of(cursor.connection))
         plan = self.rotation.plan_claim(wanted, worst, clock)
         cursor.execute(statement("release_due_waiting"), {"queue": self._queue})
         self._expire(cursor)

@@ -8,14 +8,14 @@ from each, until it has as many as are wanted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
 
 FIRST = ""  # before all lanes
-LAST = "\U0010ffff"  # behind all lanes
+LAST = None  # to the last lane: which text is behind all of them depends on the encoding of the database
 CHECK_EVERY = 1.0  # seconds between two looks at whether anything waits
 MIN_CLAIM_PAUSE = 0.005  # seconds until the next claim after one that found nothing
 MAX_CLAIM_PAUSE = 0.5
@@ -31,7 +31,7 @@ class LaneRange(NamedTuple):
 
     priority: int
     since: str
-    until: str
+    until: str | None
     due: datetime
 
 
@@ -57,6 +57,7 @@ class LaneRotation:
         self._planned: list[LaneRange] = []  # what the claim that is under way looks at
         self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it checks before it continues
         self._quantum = 1 << 20  # as long as there may be but one lane
+        self.order: Callable[[str], str | bytes] = str  # what the database compares of a lane, as a key for sorting
         self.empty_since = 0.0  # when the last check or claim that found nothing to be started began; 0: it found some
 
     def record_check(self, now: float, waiting: bool) -> None:
@@ -132,7 +133,7 @@ class LaneRotation:
             if (priority, lane) not in self._out_of_turn:
                 lanes.setdefault(priority, set()).add(lane)
         for priority, those in lanes.items():
-            self._last[priority] = last_in_turn(those, self._last.get(priority, FIRST))
+            self._last[priority] = last_in_turn(those, self._last.get(priority, FIRST), self.order)
         self._quantum = next_quantum(self._quantum, demand, jobs, sum(map(len, lanes.values())))
         self._left = [] if ended_at is None else rest_of(self._planned, *ended_at)
         share = CLAIM_SHARE if ended_at is None else WALK_SHARE
@@ -164,10 +165,13 @@ def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[in
     ]
 
 
-def last_in_turn(lanes: Iterable[str], last: str) -> str:
-    """Return the lane that had the last turn of a claim, which starts after `last` and ends with it."""
-    ordered = sorted(lanes)
-    before = [lane for lane in ordered if lane <= last]
+def last_in_turn(lanes: Iterable[str], last: str, order: Callable[[str], Any] = str) -> str:
+    """Return the lane that had the last turn of a claim, which starts after `last` and ends with it.
+
+    `order`: the key by which the database sorts lanes.
+    """
+    ordered = sorted(lanes, key=order)
+    before = [lane for lane in ordered if order(lane) <= order(last)]
     return (before or ordered)[-1]
 
 

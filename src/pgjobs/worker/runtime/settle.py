@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
+from pgjobs.db.encoding import TextEncoding, encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Parked, Released, Retried, Snoozed
 from pgjobs.worker.runtime.job_claim import Claim
@@ -35,6 +37,9 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
     that outcome is written separately in a reduced form, so the rest of the batch is not affected.
     """
     groups: dict[type[Outcome], list[Settlement]] = defaultdict(list)
+    encoding = encoding_of(cursor.connection)
+    if not encoding.has_all:
+        outcomes = [(claim, _stored(outcome, encoding)) for claim, outcome in outcomes]
     for settlement in outcomes:
         groups[type(settlement[1])].append(settlement)
     stale: list[Claim] = []
@@ -118,6 +123,18 @@ def _settle_group(
             "PostgreSQL rejected the outcome %r; it is stored without its text", outcome, extra={"job_id": claim.job_id}
         )
         return _settle_plainly(cursor, worker_id, host, claim, outcome, error)
+
+
+def _stored(outcome: Outcome, encoding: TextEncoding) -> Outcome:
+    """Return an outcome in characters that the database has: the diagnosis is worth more than one of them."""
+    if isinstance(outcome, Retried | Failed):
+        trace = outcome.traceback
+        return replace(
+            outcome, error=encoding.stored(outcome.error), traceback=None if trace is None else encoding.stored(trace)
+        )
+    if isinstance(outcome, Cancelled) and outcome is not _AS_ASKED:
+        return replace(outcome, reason=encoding.stored(outcome.reason))
+    return outcome
 
 
 def _settle_plainly(

@@ -18,12 +18,15 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pgjobs.core.config import configure, settings
-from pgjobs.core.errors import PgjobsError
+from pgjobs.core.errors import ConfigurationError, PgjobsError
 from pgjobs.core.python_processes import check_interpreter
 from pgjobs.core.text import one_line, plural
 from pgjobs.db.connection import ANSWER_WITHIN, connect
+from pgjobs.db.encoding import can_store, encoding_of
+from pgjobs.db.installation import connection_name
 from pgjobs.db.revision import check_schema
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.runtime.process_exit import reap_orphans
@@ -33,6 +36,9 @@ from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceT
 from pgjobs.worker.supervisor.scheduler import Scheduler
 from pgjobs.worker.supervisor.surroundings import report_left, report_unserved
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
+
+if TYPE_CHECKING:
+    import psycopg
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
@@ -65,8 +71,10 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     """
     check_interpreter()
     configure(schema=config.schema)
-    with connect(config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN) as connection:
+    name = connection_name("supervisor")
+    with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
         check_schema(connection)
+        _check_queues(connection, [queue.name for queue in config.queues])
         report_unserved(connection, config.slots_of)
     supervisor = Supervisor(config, on_progress)
     code = supervisor.run()
@@ -79,12 +87,26 @@ def _report_drained(config: WorkerConfig, settled: int) -> None:
     import psycopg
 
     try:
-        with connect(
-            config.database_url, application_name="pgjobs supervisor", answer_within=ANSWER_WITHIN
-        ) as connection:
+        name = connection_name("supervisor")
+        with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
             report_left(connection, settled, config.slots_of)
     except (PgjobsError, psycopg.Error) as error:  # the jobs are done: what is left is not worth a failure
         log.warning("%s ended; what is left is not known: %s", plural(settled, "job"), one_line(error))
+
+
+def _check_queues(connection: psycopg.Connection, queues: list[str]) -> None:
+    """Make sure that the database can hold the names of the queues.
+
+    Raises:
+        ConfigurationError: it lacks a character of one.
+
+    """
+    for queue in queues:
+        if not can_store(connection, queue):
+            raise ConfigurationError(
+                f"The queue {queue!r} has a character that this database lacks: its encoding is "
+                f"{encoding_of(connection).database}. Give it another name, or use a database in UTF8."
+            )
 
 
 class Supervisor:

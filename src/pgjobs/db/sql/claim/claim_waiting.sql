@@ -1,7 +1,8 @@
 -- Claim up to %(demand)s jobs of one queue whose turn it is: waiting → running. Runs under the lock of lock_lanes.sql,
 -- in the same transaction and after it, so that it sees what others have claimed: slots are counted from running rows.
 --
--- Lanes take turns, in the order of the given ranges: lanes of one priority, from one lane up to another. All jobs of
+-- Lanes take turns, in the order of the given ranges: lanes of one priority, from one lane up to another (NULL: to
+-- the last one). All jobs of
 -- a lane wait for the same things, so a lane without room costs one look-up, however many jobs it holds, and at most
 -- %(most)s lanes are read. A lane gives %(quantum)s jobs in its turn, times the weight of its tenant; a fraction of a
 -- job is given by chance. Of a sequence only the first job can run: the one with the smallest id, wherever and until
@@ -18,7 +19,7 @@ WITH lanes AS MATERIALIZED (
             (SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
              FROM pgjobs.jobs_waiting AS w
              WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
-               AND w.lane >= s.since AND w.lane <= s.until
+               AND w.lane >= s.since AND w.lane <= coalesce(s.until, pgjobs.last_lane())
              ORDER BY w.lane, w.run_at, w.id
              LIMIT 1)
             UNION ALL
@@ -28,7 +29,7 @@ WITH lanes AS MATERIALIZED (
                 SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
                 FROM pgjobs.jobs_waiting AS w
                 WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
-                  AND w.lane > lane.lane AND w.lane <= s.until
+                  AND w.lane > lane.lane AND w.lane <= coalesce(s.until, pgjobs.last_lane())
                 ORDER BY w.lane, w.run_at, w.id
                 LIMIT 1
             ) AS next

@@ -1,0 +1,155 @@
+"""Databases that are not in UTF-8: everything runs, and a text that one cannot hold loses no job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pgjobs import EnqueueError, admin, enqueue, enqueue_many
+from pgjobs.cli.main import main
+from pgjobs.db import migrations as migrate
+from pgjobs.db.connection import connect
+from pgjobs.db.encoding import _CODECS, _NOT_CONVERTED, encoding_between
+from pgjobs.db.statements import doorbell_channel
+from pgjobs.worker.claim.lane_rotation import last_in_turn
+from tests.support import tasks
+from tests.support.postgres import Server
+from tests.support.worker import drain, scalar, states
+
+# A word that each has characters for; one of them has none of the text.
+WORDS = {"LATIN1": "küche", "WIN1252": "küche€", "EUC_JP": "台所", "SQL_ASCII": "küche"}
+TEXT = "5 € für 世界 😀 …"
+LACKED = "😀"
+
+
+@pytest.fixture(scope="module", params=WORDS)
+def database(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[str, str, str]]:
+    """The URL of a migrated database, its encoding, and a word for it."""
+    url = server.create(migrated=False, encoding=request.param)
+    migrate.upgrade(url)
+    yield url, request.param, WORDS[request.param]
+    server.drop(url)
+
+
+def utf8(url: str) -> psycopg.Connection:
+    return psycopg.connect(url, autocommit=True, client_encoding="utf8")
+
+
+def test_a_worker_runs_all_kinds_of_jobs_and_keeps_what_they_said(
+    database: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, encoding, word = database
+    monkeypatch.setenv("PGJOBS_DATABASE_URL", url)
+    with utf8(url) as conn:
+        for each in (
+            tasks.nothing.options(queue=word, meta={word: [word, 1]}),
+            tasks.nothing.options(queue=word, limit=f"t:{word}"),
+            tasks.nothing.options(queue=word, sequence=word),
+            tasks.nothing.options(queue=word, sequence="z" + word),
+            tasks.nothing.options(queue=word, breaker=word),
+            tasks.nothing.options(queue=word, expires=600, unique=word),
+        ):
+            enqueue(conn, each, TEXT)
+        enqueue_many(conn, tasks.nothing.options(queue=word, limit=f"t:{word}"), [(TEXT,), (word,)])
+        assert enqueue(conn, tasks.nothing.options(queue=word, unique=word, delay=60)).conflict
+        failed = enqueue(conn, tasks.always_fail.options(queue=word, max_attempts=1), TEXT + "x" * 600).id
+        retried = enqueue(conn, tasks.fail_until.options(queue=word), 2, TEXT).id
+        cancelled = enqueue(conn, tasks.cancel, TEXT).id
+        if encoding == "SQL_ASCII":  # what an application in LATIN1 would have written
+            with psycopg.connect(url) as other:
+                other.execute(
+                    b"INSERT INTO pgjobs.jobs (queue, task, summary, meta, payload) "
+                    b"SELECT queue, task, 'k\xfcche', '{\"name\": \"k\xfc\"}', payload FROM pgjobs.jobs_live "
+                    b"WHERE task LIKE '%nothing' LIMIT 1"
+                )
+        log = drain(url, "-q", f"{word}:3", "-q", "default:1")
+        assert "cannot be stored" not in log
+        assert "PostgreSQL cannot be used" not in log
+        assert states(conn, "status NOT IN ('completed')") == {"failed": 1, "cancelled": 1}
+        assert scalar(conn, "SELECT pgjobs.doorbell_channel(%s)", [word]) == doorbell_channel(word)
+        letter = conn.execute("SELECT error, errors -> 0 ->> 'traceback' FROM pgjobs.dead_jobs").fetchone()
+        assert letter is not None
+    shown = encoding_between("UTF8", encoding).stored(TEXT)
+    assert letter[0].startswith(f"ValueError: {shown[:12]}")
+    assert "Traceback" in letter[1]
+    # The second is what a plain psycopg connection has. PostgreSQL sends bytes that are not UTF-8 to no one in UTF-8.
+    for client in {encoding} if encoding == "SQL_ASCII" else {"utf8", encoding}:
+        with psycopg.connect(url, autocommit=True, client_encoding=client) as conn:
+            jobs = {each.id: each for each in admin.list_jobs(conn, limit=100)}
+            assert {each.queue for each in jobs.values()} == {word, "default"}
+            assert jobs[min(jobs)].meta == {word: [word, 1]}
+            assert shown[:12] in str(jobs[cancelled].error) + str(jobs[retried].error)
+            assert shown[:12] in admin.why(conn, failed).sentence
+            assert [each.queue for each in admin.list_dead(conn)] == [word]
+    for command in (
+        "status",
+        "jobs list",
+        f"jobs list -q {word}",
+        f"jobs show {failed}",
+        f"why {failed}",
+        "dead list",
+        "doctor",
+    ):
+        assert main(command.split()) == 0, capsys.readouterr().err
+    assert word in capsys.readouterr().out
+
+
+def test_what_has_to_be_exact_and_cannot_be_held_is_refused(
+    database: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, encoding, _ = database
+    monkeypatch.setenv("PGJOBS_DATABASE_URL", url)
+    lacked = "世" if encoding in ("LATIN1", "WIN1252") else LACKED
+    jobs = [
+        tasks.nothing.options(queue=lacked),
+        tasks.nothing.options(meta={"name": lacked}),
+        tasks.nothing.options(limit=lacked),
+        tasks.nothing.options(unique=lacked),
+    ]
+    for client in ("utf8", encoding):
+        with psycopg.connect(url, client_encoding=client) as conn:
+            for each in jobs:
+                if (encoding, client) == ("SQL_ASCII", "utf8"):
+                    enqueue(conn, each)
+                    continue
+                with pytest.raises(EnqueueError, match="lacks") as caught:
+                    enqueue(conn, each)
+                assert "\n" not in str(caught.value)
+                if encoding in ("LATIN1", "WIN1252"):
+                    conn.execute("SELECT 1")  # nothing was sent: the transaction can be used
+                conn.rollback()
+            conn.rollback()
+    if encoding != "SQL_ASCII":
+        assert main(["work", "-q", lacked, "--drain"]) == 1
+        assert encoding in capsys.readouterr().err
+
+
+def test_lanes_are_taken_in_the_order_of_the_database(database: tuple[str, str, str]) -> None:
+    from pgjobs.db.encoding import byte_order, encoding_of
+
+    url, encoding, _ = database
+    lanes = {"WIN1252": ["a", "é", "€", "ÿÿ"], "LATIN1": ["a", "é", "ÿÿ"]}.get(encoding, ["a", "亜", "、"])
+    with connect(url) as conn:
+        query = 'SELECT l FROM unnest(%s::text[]) AS l ORDER BY l COLLATE "C"'
+        ordered = [row[0] for row in conn.execute(query, [lanes])]
+        order = byte_order(encoding_of(conn))
+        assert sorted(lanes, key=order) == ordered
+        assert last_in_turn(ordered[1:], ordered[0], order) == ordered[-1]
+        last = 'SELECT bool_and(l < pgjobs.last_lane() COLLATE "C") FROM unnest(%s::text[]) AS l'
+        assert scalar(conn, last, [lanes])
+
+
+def test_python_and_postgresql_have_the_same_characters(conn: psycopg.Connection) -> None:
+    for name, codec in _CODECS.items():
+        if codec in ("euc_jp", "gb2312"):
+            pairs = [bytes((a, b)) for a in range(0xA1, 0xFF) for b in range(0xA1, 0xFF)]
+            found = [*pairs, *(b"\x8f" + pair for pair in pairs)] if codec == "euc_jp" else pairs
+        else:
+            found = [bytes((byte,)) for byte in range(0x80, 0x100)]
+        text = "".join(each.decode(codec, "ignore") for each in found)
+        text = "".join(each for each in dict.fromkeys(text) if each not in _NOT_CONVERTED.get(name, ""))
+        converted = scalar(conn, "SELECT convert_to(%s, %s::name)", [text, name])
+        # Some characters that look alike are one in PostgreSQL's EUC_JP.
+        assert converted == text.encode(codec) or (name == "EUC_JP" and len(converted) > len(text)), name
