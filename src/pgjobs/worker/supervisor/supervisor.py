@@ -18,14 +18,12 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from pgjobs.core.config import configure, settings
-from pgjobs.core.errors import ConfigurationError, PgjobsError
+from pgjobs.core.errors import PgjobsError
 from pgjobs.core.python_processes import check_interpreter
 from pgjobs.core.text import one_line, plural
 from pgjobs.db.connection import ANSWER_WITHIN, connect
-from pgjobs.db.encoding import can_store, encoding_of
 from pgjobs.db.installation import connection_name
 from pgjobs.db.revision import check_schema
 from pgjobs.worker.config import WorkerConfig
@@ -34,11 +32,8 @@ from pgjobs.worker.supervisor.cancel_listener import CancelListener
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
 from pgjobs.worker.supervisor.scheduler import Scheduler
-from pgjobs.worker.supervisor.surroundings import report_left, report_unserved
+from pgjobs.worker.supervisor.surroundings import check_queues, report_left, report_unserved
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
-
-if TYPE_CHECKING:
-    import psycopg
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
@@ -74,7 +69,7 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     name = connection_name("supervisor")
     with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
         check_schema(connection)
-        _check_queues(connection, [queue.name for queue in config.queues])
+        check_queues(connection, [queue.name for queue in config.queues])
         report_unserved(connection, config.slots_of)
     supervisor = Supervisor(config, on_progress)
     code = supervisor.run()
@@ -92,21 +87,6 @@ def _report_drained(config: WorkerConfig, settled: int) -> None:
             report_left(connection, settled, config.slots_of)
     except (PgjobsError, psycopg.Error) as error:  # the jobs are done: what is left is not worth a failure
         log.warning("%s ended; what is left is not known: %s", plural(settled, "job"), one_line(error))
-
-
-def _check_queues(connection: psycopg.Connection, queues: list[str]) -> None:
-    """Make sure that the database can hold the names of the queues.
-
-    Raises:
-        ConfigurationError: it lacks a character of one.
-
-    """
-    for queue in queues:
-        if not can_store(connection, queue):
-            raise ConfigurationError(
-                f"The queue {queue!r} has a character that this database lacks: its encoding is "
-                f"{encoding_of(connection).database}. Give it another name, or use a database in UTF8."
-            )
 
 
 class Supervisor:

@@ -1,4 +1,4 @@
-"""What a supervisor tells about jobs that its workers do not run: at the start, and at the end of a drain."""
+"""What a supervisor checks at its start, and tells about jobs that its workers do not run, then and after a drain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import listed, plural
+from pgjobs.db.encoding import can_store, encoding_of
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import fetch_dicts, run_within
 from pgjobs.db.stuck_jobs import StuckJob, sentence, stuck_jobs, ways_out
@@ -17,6 +19,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgjobs.supervisor")
 CAP = 1000  # counts end here
 TIMEOUT_MS = 2_000  # milliseconds that a look may take
+
+
+def check_queues(connection: psycopg.Connection, queues: list[str]) -> None:
+    """Make sure that the database can hold the names of the queues.
+
+    Raises:
+        ConfigurationError: it lacks a character of one.
+
+    """
+    for queue in queues:
+        if not can_store(connection, queue):
+            raise ConfigurationError(
+                f"The queue {queue!r} has a character that this database lacks: its encoding is "
+                f"{encoding_of(connection).database}. Give it another name, or use a database in UTF8."
+            )
 
 
 def report_unserved(connection: psycopg.Connection[Any], serves: Callable[[str], object]) -> None:
