@@ -98,7 +98,9 @@ class ProcessThreads:
             self._add(queue)
         self._cancellations = Cancellations(requests, self._by_queue, self._loop, outbox)
         self._finder = (
-            QueueFinder(config, server_for(config, worker_id, "queues", self._stop_claiming), worker_id)
+            QueueFinder(
+                config, server_for(config, worker_id, "queues", self._stop_claiming), worker_id, self._stop_claiming
+            )
             if config.patterns
             else None
         )

@@ -19,11 +19,14 @@ EVERY = 1.0  # seconds between two looks
 class QueueFinder(threading.Thread):
     """Looks for queues once a second, over a connection of its own, and writes those it finds into the worker's row."""
 
-    def __init__(self, config: WorkerConfig, server: ReconnectingConnection, worker_id: int) -> None:
+    def __init__(
+        self, config: WorkerConfig, server: ReconnectingConnection, worker_id: int, stop: threading.Event
+    ) -> None:
         super().__init__(name="pgjobs-queues", daemon=True)
         self._config = config
         self._server = server
         self._worker_id = worker_id
+        self._stop = stop
         self._known = {queue.name for queue in config.queues}
         self._room = {"queues": MAX_FOUND_QUEUES, "slots": config.found_slots()}
         self._found: SimpleQueue[QueueSlots] = SimpleQueue()
@@ -31,14 +34,16 @@ class QueueFinder(threading.Thread):
         self._looked_at = 0.0  # monotonic seconds at which the last look began that found nothing new
 
     def run(self) -> None:
-        """Look until the worker stops and the server is away, or the process ends."""
+        """Look until the worker claims no more."""
         try:
-            while True:
+            while not self._stop.is_set():
                 self.look()
                 self._wake.wait(EVERY)
                 self._wake.clear()
         except Stopped:
             pass
+        finally:
+            self._server.close()
 
     def look(self) -> None:
         """Look once."""
