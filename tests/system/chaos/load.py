@@ -103,7 +103,7 @@ def one(function: Any, low: float, high: float) -> Make:
 
 KINDS: Kinds = [  # by their weight
     (10, "quick", _quick),
-    (6, "brief", one(tasks.shorten_repr, 0.001, 0.2)),
+    (6, "brief", one(tasks.brief, 0.001, 0.2)),
     (6, "on_loop", one(tasks.on_loop, 0.001, 0.2)),
     (2, "in_process", one(tasks.in_process, 0.001, 0.1)),
     (2, "fails_first", one(tasks.fails_first, 0, 1)),

@@ -55,7 +55,7 @@ def quick(number: int) -> None:
 
 
 @job
-def shorten_repr(seconds: float) -> None:
+def brief(seconds: float) -> None:
     with written_down():
         time.sleep(seconds)
 

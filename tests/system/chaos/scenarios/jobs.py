@@ -248,7 +248,7 @@ def poison(stage: Stage) -> None:
     made = 0
     for _ in stage.until_over(0.2, 0.2):
         with stage.cluster.connected() as conn:
-            once = tasks.shorten_repr.options(max_attempts=1)
+            once = tasks.brief.options(max_attempts=1)
             stage.fragile |= {handle.id for handle in enqueue_many(conn, once, [(stage.dice.uniform(0.01, 0.2),)] * 4)}
         while len(stage.odd) < (len(stage.load.promised) + len(stage.fragile)) / 100:
             commit(stage, odds[made % 3], ("thread", "async")[made % 2])
