@@ -227,6 +227,8 @@ class WorkerProcess:
                 time.sleep(0.05)
             else:
                 self.wait(0.05)
+        if self._running():
+            threads.end_coroutines()
         threads.flush()
         self._tell_progress()
         left = self._running()

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from importlib import import_module
 
 from pgjobs.core.config import configure
@@ -21,8 +22,9 @@ from pgjobs.core.processes import die_with_parent
 from pgjobs.core.python_processes import add_folder
 from pgjobs.core.standard_files import open_standard_files
 from pgjobs.jobs.outcome import Outcome
+from pgjobs.worker.executors.awaiting import KeptLoop, Rest
 from pgjobs.worker.executors.child_process import late, receive, send
-from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused
+from pgjobs.worker.executors.invoke import await_here, call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
 from pgjobs.worker.executors.shortages import NOT_YET, is_shortage
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -56,14 +58,16 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
         if child_config["memory"] is not None:
             limit_memory(child_config["memory"])
         send(channel, b"ready")
+        loop = KeptLoop()
         while True:
+            loop.serve(fd)
             job = ClaimedJob(local_queue=None, **pickle.loads(receive(channel)))  # type: ignore[arg-type]  # the worker's
-            _run(job, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
+            _run(job, loop, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
     except (EOFError, ConnectionError):
         leave_in_order(0)
 
 
-def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
+def _run(job: ClaimedJob, loop: KeptLoop, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:
     """Run the job, and answer with its outcome; if it has a timeout, first with the outcome of running too long."""
     me = os.getpid()
     try:
@@ -75,8 +79,11 @@ def _run(job: ClaimedJob, answer: Callable[[Outcome], None], undo_signals: Calla
     else:
         if job.timeout is not None:
             answer(outcome_of(job, late(job), call.callable))
+        context = Context()
         try:
-            outcome = call_now(job, call)
+            done = context.run(call_now, job, call)
+            # Without a time limit: the worker has the clock.
+            outcome = context.run(await_here, job, done, loop, None) if isinstance(done, Rest) else done
         except BaseException as error:
             outcome = outcome_of(job, error)
     if os.getpid() != me:

@@ -10,14 +10,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Set
+from contextvars import Context
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import PayloadError
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import COMPLETED, Outcome
 from pgjobs.payload.pickling import Call
-from pgjobs.worker.executors.invoke import in_time, open_payload, outcome_of, refused, runs_on_loop
+from pgjobs.worker.executors.awaiting import Rest, in_time, settle
+from pgjobs.worker.executors.invoke import handed_back, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.shortages import NOT_YET, ShortageError, is_shortage
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.executor")
 LOOP_GOES_ROUND = 1.0  # seconds
-Submission = tuple[ClaimedJob, Call, int, Alarm | None]
+Submission = tuple[ClaimedJob, Call, int, Context, float | None, Awaitable[object] | None, Alarm | None]
 
 
 class EventLoopExecutor:
@@ -46,11 +49,15 @@ class EventLoopExecutor:
         self._submitted: deque[Submission] = deque()
         self._jobs: dict[asyncio.Task[None], ClaimedJob] = {}  # asyncio itself keeps weak references only
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: Callable[..., asyncio.Task[None]]
         self._lock = threading.Lock()
         self._woken = False
+        self._ending = False
 
-    def submit(self, job: ClaimedJob, call: Call, slot: int) -> None:
-        """Run the job on the loop; its slot is free again afterwards. From any thread.
+    def submit(self, job: ClaimedJob, rest: Rest, slot: int, context: Context, seconds: float | None) -> None:
+        """Run on the loop what is left of a job, in its context; its slot is free again afterwards. From any thread.
+
+        `seconds`: that it may take (None: no limit).
 
         Raises:
             ShortageError: the loop, or the watchdog, could not be started.
@@ -58,11 +65,11 @@ class EventLoopExecutor:
         """
         loop = self._loop or self._start()
         alarm = None
-        if job.timeout is not None:  # from here on, because the loop may not get round to it
+        if seconds is not None:  # from here on, because the loop may not get round to it
             alarm = Alarm(job)
-            self._scoreboard.set_deadline(slot, time.monotonic() + job.timeout)
-            self._watchdog.watch(alarm, job.timeout)
-        self._submitted.append((job, call, slot, alarm))
+            self._scoreboard.set_deadline(slot, time.monotonic() + seconds)
+            self._watchdog.watch(alarm, seconds)
+        self._submitted.append((job, rest.call, slot, context, seconds, rest.awaitable, alarm))
         if not self._woken:
             self._woken = True
             loop.call_soon_threadsafe(self._take)
@@ -78,6 +85,22 @@ class EventLoopExecutor:
             if job.key() in claims and not job.cancelled:
                 job.cancelled = True
                 self._loop.call_soon(task.cancel)  # after its first step: a task that never began would settle nothing
+
+    def end(self) -> None:
+        """Cancel all tasks: the grace is over. What raises from now on is handed back. From any thread."""
+        self._ending = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        assert self._loop is not None  # noqa: S101 (for mypy)
+        for task in self._jobs:
+            self._loop.call_soon(task.cancel)  # after its first step, as in `_cancel`
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job runs here."""
+        return not self._jobs
 
     def blocker(self, job: ClaimedJob) -> ClaimedJob:
         """Return the job to blame when `job` does not stop: another one, if that blocks the loop."""
@@ -110,6 +133,7 @@ class EventLoopExecutor:
                     loop = asyncio.new_event_loop()
                 except OSError as error:
                     raise ShortageError(f"an event loop cannot be made: {error}") from error
+                self._task = asyncio.Task
                 # A forked child shares the loop's wake-up pipe, and must not read from it.
                 in_fork(loop.stop)
                 try:
@@ -138,26 +162,50 @@ class EventLoopExecutor:
         while self._submitted:
             self._create(*self._submitted.popleft())
 
-    def _create(self, job: ClaimedJob, call: Call, slot: int, alarm: Alarm | None) -> None:
-        assert self._loop is not None  # noqa: S101 (for mypy)
-        task = self._loop.create_task(self._run(job, call, slot, alarm))
+    def _create(
+        self,
+        job: ClaimedJob,
+        call: Call,
+        slot: int,
+        context: Context,
+        seconds: float | None,
+        awaitable: Awaitable[object] | None,
+        alarm: Alarm | None,
+    ) -> None:
+        # Not `loop.create_task`: a job may have changed the loop's task factory.
+        task = self._task(self._run(job, call, slot, seconds, awaitable, alarm), loop=self._loop, context=context)
         self._jobs[task] = job
         task.add_done_callback(self._jobs.pop)
 
-    async def _run(self, job: ClaimedJob, call: Call, slot: int, alarm: Alarm | None) -> None:
-        current.set(job)  # a task has a context of its own
+    async def _run(
+        self,
+        job: ClaimedJob,
+        call: Call,
+        slot: int,
+        seconds: float | None,
+        awaitable: Awaitable[object] | None,
+        alarm: Alarm | None,
+    ) -> None:
+        current.set(job)
         began = time.monotonic()
         try:
-            if job.timeout is None:
-                await call.callable(*call.args, **call.kwargs)
-                outcome: Outcome = COMPLETED
+            if awaitable is None:
+                awaitable = call.callable(*call.args, **call.kwargs)
+            if type(awaitable) is not CoroutineType:
+                awaitable = settle(awaitable)  # it may be anything
+            if seconds is None:
+                result = await awaitable
+                if result is not None:
+                    await settle(result)
             else:
-                await in_time(call.callable(*call.args, **call.kwargs), job.timeout)
-                outcome = COMPLETED
+                await in_time(awaitable, seconds)
+            outcome: Outcome = COMPLETED
         except BaseException as error:
             # Also CancelledError (by the job itself, or by `cancel`), SystemExit and KeyboardInterrupt: they are this
             # job's outcome, and must not reach the loop.
             outcome = outcome_of(job, error, call.callable)
+            if self._ending:
+                outcome = handed_back(outcome)
         if forked():
             os._exit(0)
         if alarm is not None:  # the loop cancels a job; the watchdog only looks whether that helped
@@ -191,7 +239,7 @@ class EventLoopExecutor:
             began = time.monotonic()
             self._begin(slot, job.id, job.claim_number, 0.0)
             try:
-                call = open_payload(job)
+                call = Context().run(open_payload, job)  # here is still the one of the job that has ended
             except PayloadError as error:
                 outcome = NOT_YET if is_shortage(error.__cause__) else refused(job, error)
                 self._outbox.put((job, outcome, time.monotonic() - began))
@@ -200,6 +248,6 @@ class EventLoopExecutor:
                 waiting.appendleft(job)
                 local_queue.inbox.wake_another()
                 break
-            self._create(job, call, slot, None)
+            self._create(job, call, slot, Context(), None, None, None)
             return
         local_queue.free_slots.put(slot)

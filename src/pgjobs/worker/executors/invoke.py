@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from contextvars import copy_context
 from dataclasses import replace
 from inspect import CO_COROUTINE
-from types import CoroutineType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from pgjobs.core.config import settings
+from pgjobs.core.error_text import leaves
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
-from pgjobs.jobs.outcome import COMPLETED, ErrorKind, Failed, Outcome, Retried
+from pgjobs.jobs.outcome import COMPLETED, RELEASED, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
+from pgjobs.worker.executors.awaiting import KeptLoop, Rest, must_be_awaited
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
@@ -53,63 +53,44 @@ def _verify(job: ClaimedJob, keys: tuple[bytes, ...]) -> None:
     verify(keys, job.signature, signed_fields(job), job.payload)
 
 
-def call_now(job: ClaimedJob, call: Call) -> Outcome:
-    """Run a call in this thread, in a context of its own, and return its outcome."""
+def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
+    """Run a call in this thread, and return its outcome, or what is left to be awaited.
+
+    To be called in a clean context, the job's own. A copy of another one would not do: what modules set at their import
+    would be in it, and the context of `decimal` would be the same object.
+    """
+    current.set(job)
     try:
-        result = copy_context().run(_bound, job, call)
+        result = run(call)
+        if result is None or not must_be_awaited(result):
+            return COMPLETED
     except BaseException as error:
         return outcome_of(job, error, call.callable)
-    if type(result) is CoroutineType:
-        return _finish(job, call, result)
-    return COMPLETED
+    return Rest(call, result)
 
 
-def _bound(job: ClaimedJob, call: Call) -> Any:
-    current.set(job)
+def run(call: Call) -> Any:
+    """Run nothing but the call."""
     return call.callable(*call.args, **call.kwargs)
 
 
-def _finish(job: ClaimedJob, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Outcome:
-    """Run a coroutine that a plain function returned, or that is to run outside of the event loop."""
-    import asyncio
-
-    async def main() -> None:
-        current.set(job)
-        await in_time(coroutine, job.timeout)
-
+def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | None) -> Outcome:
+    """Await what a call returned on the loop of this thread, for `seconds` at most, and return its outcome."""
     try:
-        asyncio.run(main())
+        assert rest.awaitable is not None  # noqa: S101 (for mypy)
+        loop.run(rest.awaitable, seconds)
     except BaseException as error:
-        return outcome_of(job, error, call.callable)
+        return outcome_of(job, error, rest.call.callable)
     return COMPLETED
-
-
-async def in_time(coroutine: Awaitable[object], seconds: float | None) -> None:
-    """Await a coroutine, and cancel it after `seconds` (None: never).
-
-    Raises:
-        JobTimeout: it was cancelled.
-
-    """
-    import asyncio
-
-    timeout = asyncio.timeout(seconds)
-    try:
-        async with timeout:
-            await coroutine
-    except TimeoutError as error:
-        if timeout.expired():
-            late = JobTimeout(f"ran longer than its {seconds or 0:g} s")
-            raise late.with_traceback(error.__traceback__) from error.__cause__
-        raise
 
 
 def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> Outcome:
     """Decide the outcome of an exception, by the retry policy of the job that raised it."""
     attempt, most = job.budget()
     try:
-        if isinstance(error, JobTimeout) and not error.args:
-            error.args = (f"ran longer than its {job.timeout or 0:g} s",)
+        for part in leaves(error):
+            if isinstance(part, JobTimeout) and not part.args:
+                part.args = (f"ran longer than its {job.timeout or 0:g} s",)
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
         outcome = after_exception(error, attempt, most, policy)
         if isinstance(outcome, Retried | Failed):
@@ -120,6 +101,11 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
         return after_loss(line, attempt, most, kind=ErrorKind.EXCEPTION)
 
 
+def handed_back(outcome: Outcome) -> Outcome:
+    """Return the outcome of a coroutine that was cancelled because the grace is over: its failure is not its own."""
+    return RELEASED if isinstance(outcome, Retried | Failed) else outcome
+
+
 def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
     """Add to a failure whether the dependency behind the breaker caused it.
 
@@ -128,7 +114,9 @@ def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
     if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
         return outcome
     breaker = declared_breakers().get(name)
-    blamed = breaker is None or isinstance(error, JobTimeout) or breaker.is_failure(error)
+    blamed = breaker is None or any(
+        isinstance(part, JobTimeout) or breaker.is_failure(part) for part in (error, *leaves(error))
+    )
     return replace(outcome, answered=not blamed)
 
 

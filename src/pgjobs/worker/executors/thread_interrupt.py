@@ -11,18 +11,23 @@ import threading
 
 from pgjobs.core.interrupts import JobCancelled
 from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
+from pgjobs.worker.executors.awaiting import KeptLoop
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_claim import Claim
 
 
 class ThreadInterrupt:
-    """One executor thread. `job`: what it runs; `interrupt_pending`: `leave` has to be called after the job."""
+    """One executor thread. `job`: what it runs; `interrupt_pending`: `leave` has to be called after the job.
 
-    __slots__ = ("_lock", "_thread", "interrupt_pending", "job")
+    `loop`: for the coroutines that it runs.
+    """
+
+    __slots__ = ("_lock", "_thread", "interrupt_pending", "job", "loop")
 
     def __init__(self) -> None:
         self.job: ClaimedJob | None = None
         self.interrupt_pending = False
+        self.loop = KeptLoop()
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
 
@@ -31,8 +36,11 @@ class ThreadInterrupt:
         job = self.job
         if job is None or job.key() != claim:
             return False
-        job.cancelled = True
-        if force:
+        first, job.cancelled = not job.cancelled, True
+        if self.loop.task is not None:  # a coroutine is cancelled as on the event loop, once
+            if first:
+                self.loop.cancel()
+        elif force:
             with self._lock:
                 if not self.interrupt_pending:
                     self.interrupt_pending = True

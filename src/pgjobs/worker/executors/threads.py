@@ -11,15 +11,25 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, RELEASED, Outcome
 from pgjobs.payload.pickling import Call
+from pgjobs.worker.executors.awaiting import Rest
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import EventLoopExecutor
-from pgjobs.worker.executors.invoke import call_now, open_payload, outcome_of, refused, runs_on_loop
+from pgjobs.worker.executors.invoke import (
+    await_here,
+    call_now,
+    handed_back,
+    open_payload,
+    outcome_of,
+    refused,
+    runs_on_loop,
+)
 from pgjobs.worker.executors.shortages import ShortageError, Shortages, is_shortage
 from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
@@ -56,6 +66,7 @@ class ThreadExecutor:
         self._shortages = shortages
         self._lock = threading.Lock()
         self._threads = 0
+        self._ending = False
         self._children: list[ChildProcess] = []
         self._interrupts: list[ThreadInterrupt] = []
 
@@ -85,6 +96,17 @@ class ThreadExecutor:
     def children(self) -> list[ChildProcess]:
         """The child processes of its threads."""
         return self._children.copy()
+
+    def end_coroutines(self) -> None:
+        """Cancel the coroutines that run in these threads: the grace is over. What raises then is handed back."""
+        self._ending = True
+        for interrupt in self._interrupts.copy():
+            interrupt.loop.cancel()
+
+    @property
+    def has_coroutines(self) -> bool:
+        """Whether a coroutine runs in one of these threads."""
+        return any(interrupt.loop.task is not None for interrupt in self._interrupts.copy())
 
     def _add(self) -> None:
         with self._lock:
@@ -149,11 +171,9 @@ class ThreadExecutor:
                         outcome = self._given_back(error)
                     put((job, outcome, clock() - began))
                     continue
-                outcome = (
-                    self._run(job, slot, interrupt) if job.timeout is None else self._run_in_time(job, slot, interrupt)
-                )
+                run = self._run if job.timeout is None else self._run_in_time
+                outcome = run(job, slot, interrupt)
                 if outcome is None:  # it continues on the event loop, with this slot
-                    coroutines.add(job.task)
                     slot = local_queue.free_slots.get()
                     continue
                 if forked():
@@ -176,6 +196,7 @@ class ThreadExecutor:
                 os._exit(BROKEN)  # no thread can be started: the queue would never run a job again
         finally:
             self._interrupts.remove(interrupt)
+            interrupt.loop.close()
             if child is not None:
                 child.close()
                 self._children.remove(child)
@@ -184,15 +205,13 @@ class ThreadExecutor:
     def _run(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and return None."""
         try:
-            call = open_payload(job)
-            if runs_on_loop(job, call):
-                self._loop.submit(job, call, slot)
-                return None
+            call, context = open_payload(job), Context()
+            done = Rest(call) if runs_on_loop(job, call) else self._call(job, call, context, interrupt)
+            return self._finish(job, done, slot, context, interrupt, None) if type(done) is Rest else done
         except PayloadError as error:
             return self._refused(job, error)
         except ShortageError as error:
             return self._given_back(error)
-        return self._call(job, call, interrupt)
 
     def _refused(self, job: ClaimedJob, error: PayloadError) -> Outcome:
         return self._given_back(error) if is_shortage(error.__cause__) else refused(job, error)
@@ -201,11 +220,12 @@ class ThreadExecutor:
         self._shortages.wait(error)
         return RELEASED
 
-    def _call(self, job: ClaimedJob, call: Call, interrupt: ThreadInterrupt) -> Outcome:
-        outcome: Outcome | None = None
+    @staticmethod
+    def _call(job: ClaimedJob, call: Call, context: Context, interrupt: ThreadInterrupt) -> Outcome | Rest:
+        outcome: Outcome | Rest | None = None
         try:
             interrupt.job = job
-            outcome = call_now(job, call)
+            outcome = context.run(call_now, job, call)
             interrupt.job = None
             if interrupt.interrupt_pending:
                 interrupt.leave()
@@ -221,17 +241,19 @@ class ThreadExecutor:
         """
         assert job.timeout is not None  # noqa: S101 (for mypy)
         alarm = Alarm(job, threading.get_ident())
-        outcome: Outcome | None = None
+        done: Outcome | Rest | None = None
         call: Call | None = None
         try:
-            call = open_payload(job)
+            call, context = open_payload(job), Context()
             if runs_on_loop(job, call):
-                self._loop.submit(job, call, slot)  # under an alarm of its own
-                return None
-            self._scoreboard.set_deadline(slot, time.monotonic() + job.timeout)
+                return self._finish(job, Rest(call), slot, context, interrupt, job.timeout)
+            deadline = time.monotonic() + job.timeout
+            self._scoreboard.set_deadline(slot, deadline)
             self._watchdog.watch(alarm, job.timeout)
-            outcome = self._call(job, call, interrupt)
+            done = self._call(job, call, context, interrupt)
             alarm.end()
+            if type(done) is Rest:
+                return self._finish(job, done, slot, context, interrupt, deadline - time.monotonic())
         except PayloadError as error:
             return self._refused(job, error)
         except ShortageError as error:
@@ -239,5 +261,30 @@ class ThreadExecutor:
         except JobTimeout as error:  # between the job's end and the alarm's
             alarm.end()
             interrupt.leave()
-            return outcome or outcome_of(job, error, None if call is None else call.callable)
-        return outcome
+            if done is None or type(done) is Rest:
+                return outcome_of(job, error, None if call is None else call.callable)
+        return done
+
+    def _finish(
+        self,
+        job: ClaimedJob,
+        rest: Rest,
+        slot: int,
+        context: Context,
+        interrupt: ThreadInterrupt,
+        seconds: float | None,
+    ) -> Outcome | None:
+        """Await what is left of a job in this thread, if it asked for one; else pass it on to the event loop."""
+        if job.executor != "thread":
+            if rest.awaitable is None:
+                self._local_queue.coroutines.add(job.task)
+            self._loop.submit(job, rest, slot, context, seconds)
+            return None
+        alarm = Alarm(job)
+        if seconds is not None:  # the loop cancels it; the watchdog only looks whether that helped
+            self._watchdog.watch(alarm, seconds)
+        interrupt.job = job
+        outcome = context.run(await_here, job, rest, interrupt.loop, seconds)
+        interrupt.job = None
+        alarm.end()
+        return handed_back(outcome) if self._ending else outcome

@@ -22,7 +22,7 @@ from pgjobs.worker.runtime.job_output import finish_lines
 
 log = logging.getLogger("pgjobs.worker")
 THREADS_WITHIN = 4.0  # seconds for pools, and threads that are no daemons
-LEAVE_WITHIN = 10.0  # seconds for everything; a supervisor gives its workers 15 s beyond the grace
+LEAVE_WITHIN = 10.0  # seconds for everything; a supervisor gives its workers 20 s beyond the grace
 
 
 def leave_in_order(code: int, *, with_group: bool = False) -> NoReturn:

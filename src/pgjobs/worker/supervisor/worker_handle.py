@@ -29,7 +29,7 @@ from pgjobs.worker.supervisor.rescue import WorkerExit
 log = logging.getLogger("pgjobs.supervisor")
 REQUESTS = 500  # in one message
 IMPORTS_END_WITHIN = 2.0  # seconds
-SLACK = 15.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
+SLACK = 20.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
 
 
 class WorkerHandle:
