@@ -139,7 +139,7 @@ async def cleans_up_when_told(name: str) -> None:
 
 
 class Request:
-    """Can be awaited, and is no coroutine: as those of clients for HTTP and databases."""
+    """Can be awaited, and is not a coroutine: as those of clients for HTTP and databases."""
 
     def __await__(self) -> Generator[Any, None, None]:
         yield from asyncio.sleep(0).__await__()

@@ -34,7 +34,7 @@ def must_be_awaited(result: object) -> bool:
     """Return True if the job is not done before its result has been awaited.
 
     Raises:
-        UsageError: it is a generator that nobody has begun: none of its code has run, and none ever would.
+        UsageError: it is a generator that was not begun: none of its code has run, and none ever would.
 
     """
     kind = type(result)
@@ -60,7 +60,7 @@ async def settle(result: object) -> None:
     """Await a result, and what that returns, as long as it can be awaited.
 
     Raises:
-        UsageError: in the end there is a generator that nobody has begun.
+        UsageError: in the end there is a generator that was not begun.
 
     """
     while result is not None and must_be_awaited(result):
@@ -116,7 +116,7 @@ class KeptLoop:
             self.task = None
 
     def serve(self, fd: int) -> None:
-        """Let the tasks that jobs left go on until there is something to read from the file."""
+        """Run the tasks that jobs left until there is something to read from the file."""
         loop = self._loop
         if loop is None or loop.is_closed():
             return
