@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from pgjobs import Cancel, ExponentialBackoff, Retry, Snooze, UsageError
 from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError
-from pgjobs.core.interrupts import JobTimeout
+from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import MAX_DELAY
-from pgjobs.jobs.outcome import Cancelled, ErrorKind, Failed, Retried, Snoozed
-from pgjobs.jobs.retry import DEFAULT_BACKOFF, RetryPolicy, after_exception, after_loss
+from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, Cancelled, ErrorKind, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.retry import DEFAULT_BACKOFF, DEFAULT_POLICY, RetryPolicy, after_exception, after_loss, kind_of
 
 FIXED = RetryPolicy(backoff=lambda attempt: attempt * 10.0)
 
@@ -236,3 +236,51 @@ def test_an_error_has_a_kind_whether_it_is_retried_or_not(error: BaseException, 
     assert isinstance(retried, Retried)
     assert isinstance(failed, Failed)
     assert (retried.kind, failed.kind) == (kind, kind)
+
+
+def _group(*errors: BaseException) -> BaseExceptionGroup[BaseException]:
+    """Return a group in a group, as nested task groups make it."""
+    return BaseExceptionGroup("outer", [BaseExceptionGroup("inner", errors)])
+
+
+@pytest.mark.parametrize(
+    ("errors", "outcome"),
+    [
+        ([Cancel("not needed")], Cancelled("not needed")),
+        ([Snooze(7), Snooze(70)], Snoozed(70.0)),
+        ([Retry(7, "busy"), Snooze(700)], Retried("Retry: busy", 7.0, kind=ErrorKind.RETRY)),
+        ([Snooze(7), Cancel("enough"), Retry(9)], Cancelled("enough")),
+        ([JobCancelled()], CANCELLED_ON_REQUEST),
+    ],
+)
+def test_a_group_of_nothing_but_wishes_is_a_wish(errors: list[BaseException], outcome: Outcome) -> None:
+    assert after_exception(_group(*errors), 1, 5, DEFAULT_POLICY) == outcome
+
+
+def test_a_wish_beside_an_error_is_a_failure_that_names_both() -> None:
+    outcome = after_exception(_group(Cancel("not needed"), ValueError("no")), 5, 5, DEFAULT_POLICY)
+    assert isinstance(outcome, Failed)
+    assert outcome.error.endswith(": Cancel: not needed; ValueError: no")
+
+
+def test_a_timeout_in_a_group_is_a_timeout() -> None:
+    assert kind_of(_group(ValueError(), JobTimeout("late"))) is ErrorKind.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("errors", "worth"),
+    [
+        ([ConnectionError()], True),
+        ([ConnectionError(), ConnectionResetError()], True),
+        ([ConnectionError(), ValueError()], False),  # another attempt does not help against the second
+        ([ConnectionError(), ConnectionRefusedError()], False),  # which is one to give up on
+    ],
+)
+def test_the_policy_looks_at_what_is_in_a_group(errors: list[BaseException], worth: bool) -> None:
+    policy = RetryPolicy(retry_on=(ConnectionError,), give_up_on=(ConnectionRefusedError,))
+    assert policy.worth_retrying(_group(*errors)) is worth
+
+
+def test_a_group_may_itself_be_what_is_retried_or_given_up_on() -> None:
+    assert RetryPolicy(retry_on=(BaseExceptionGroup,)).worth_retrying(_group(ValueError()))
+    assert not RetryPolicy(give_up_on=(BaseExceptionGroup,)).worth_retrying(_group(ValueError()))

@@ -15,6 +15,7 @@ from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 
 MAX_TEXT = 100_000  # characters of one text that are looked at; far fewer are kept
 MAX_EXCEPTIONS = 50  # of one chain, with the members of its groups
+MAX_LEAVES = 1_000  # exceptions in groups that decide the outcome of a job
 MAX_FRAMES = 60  # of one exception
 _NEAREST = 10  # exceptions of a longer chain, and members of a larger group, that are shown
 _SHOWN = 1_500  # characters of a message in a longer chain: its end is the tail of a traceback, which is kept
@@ -41,6 +42,24 @@ def text_of(value: object) -> str:
 def unprintable(value: object) -> str:
     """Return what is shown for a value whose `__str__` or `__repr__` raises."""
     return f"<{type(value).__name__} that cannot be printed>"
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the exceptions in a group, and in the groups in it, a thousand at most; of all else, the exception itself.
+
+    >>> leaves(ExceptionGroup("a", [ValueError(1), ExceptionGroup("b", [KeyError(2)])]))
+    [ValueError(1), KeyError(2)]
+
+    """
+    found: list[BaseException] = []
+    left = [error]
+    while left and len(found) < MAX_LEAVES:
+        part = left.pop()
+        if issubclass(type(part), BaseExceptionGroup):
+            left.extend(reversed(part.exceptions))  # type: ignore[attr-defined]  # it has just been looked at
+        else:
+            found.append(part)
+    return found
 
 
 def cut(text: str, most: int) -> str:

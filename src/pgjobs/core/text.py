@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
-from pgjobs.core.error_text import MAX_FRAMES, cut, format_error, is_large, short, text_of, unprintable
+from pgjobs.core.error_text import MAX_FRAMES, cut, format_error, is_large, leaves, short, text_of, unprintable
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 
 MAX_SHOWN = 80  # characters of a value in a message
@@ -95,6 +95,8 @@ def describe(error: BaseException) -> tuple[str, str]:
     """Return one line and a bounded traceback, which begins with the job's own code."""
     name = cut(type(error).__name__, MAX_ERROR)
     message = text_of(error)
+    if issubclass(type(error), BaseExceptionGroup):
+        message += _members(error)
     line = one_line(f"{name}: {message}" if message else name)
     try:
         trace = format_error(error, beyond_us(error.__traceback__))
@@ -108,6 +110,17 @@ def describe(error: BaseException) -> tuple[str, str]:
         except BaseException:
             trace = line
     return line, bounded(trace)
+
+
+def _members(group: BaseException) -> str:
+    """Name the first exceptions in a group: its own message says little ("unhandled errors in a TaskGroup")."""
+    try:
+        named = [f"{type(part).__name__}: {cut(text_of(part), MAX_SUMMARY)}" for part in leaves(group)[:3]]
+    except RAISED_FROM_OUTSIDE:
+        raise
+    except BaseException:  # a class of its own may do anything
+        return ""
+    return f": {'; '.join(named)}"
 
 
 def one_line(text: object) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
 
+from pgjobs.core.error_text import leaves
 from pgjobs.core.errors import NotAllowedError, PayloadError, SignatureError, UsageError
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.text import describe, one_line
@@ -97,7 +98,8 @@ DEFAULT_BACKOFF = ExponentialBackoff()
 class RetryPolicy:
     """Which errors are worth another attempt, and when.
 
-    `give_up_on` wins over `retry_on`; an empty `retry_on` means every error.
+    `give_up_on` wins over `retry_on`; an empty `retry_on` means every error. Both look into groups of exceptions: a
+    group is worth another attempt if all that is in it is.
     """
 
     backoff: Backoff = DEFAULT_BACKOFF
@@ -106,9 +108,12 @@ class RetryPolicy:
 
     def worth_retrying(self, error: BaseException) -> bool:
         """Return True if another attempt could help."""
-        if self.give_up_on and isinstance(error, self.give_up_on):
+        parts = leaves(error)
+        if self.give_up_on and any(isinstance(part, self.give_up_on) for part in (error, *parts)):
             return False
-        return not self.retry_on or isinstance(error, self.retry_on)
+        if not self.retry_on or isinstance(error, self.retry_on):
+            return True
+        return all(isinstance(part, self.retry_on) for part in parts)
 
     def delay(self, attempt: int) -> float:
         """Return the seconds until the next attempt. The default replaces a backoff that raises or is out of range."""
@@ -151,6 +156,8 @@ def after_exception(error: BaseException, attempt: int, max_attempts: int, polic
 def kind_of(error: BaseException) -> ErrorKind:
     """Return the kind of an error that ended an attempt. A payload that cannot be loaded says why by its cause."""
     match error:
+        case BaseExceptionGroup() if any(isinstance(part, JobTimeout) for part in leaves(error)):
+            return ErrorKind.TIMEOUT
         case JobTimeout():
             return ErrorKind.TIMEOUT
         case SignatureError():
@@ -176,7 +183,14 @@ def _delay(policy: RetryPolicy, attempt: int) -> float:
 
 
 def _wished(error: BaseException, attempt: int, max_attempts: int, policy: RetryPolicy) -> Outcome | None:
-    """Return the outcome that the job asked for by raising `error`; None if it is an ordinary error."""
+    """Return the outcome that the job asked for by raising `error`; None if it is an ordinary error.
+
+    A group of nothing but such wishes is one. Of several the most decided counts, and of those the latest.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        wishes = [_wished(part, attempt, max_attempts, policy) for part in leaves(error)]
+        asked = [wish for wish in wishes if wish is not None]
+        return None if len(asked) < len(wishes) else max(asked, key=_weight)
     if isinstance(error, Snooze):
         return Snoozed(check_seconds("Snooze.seconds", error.seconds))
     if isinstance(error, Cancel):
@@ -192,6 +206,20 @@ def _wished(error: BaseException, attempt: int, max_attempts: int, policy: Retry
             return Failed(line, kind=ErrorKind.RETRY)
         return Retried(line, delay, kind=ErrorKind.RETRY)
     return None
+
+
+def _weight(wish: Outcome) -> tuple[int, float]:
+    match wish:
+        case Cancelled():
+            return 3, 0.0
+        case Failed():
+            return 2, 0.0
+        case Retried(delay=delay):
+            return 1, delay
+        case Snoozed(delay=delay):
+            return 0, delay
+        case _:
+            return -1, 0.0
 
 
 def after_loss(
