@@ -84,7 +84,7 @@ def test_a_drain_whose_processes_all_die_ends_with_1_and_says_why(
     (tmp_path / "deadly.py").write_text("import os\nos._exit(3)\n")
     job = enqueue(conn, tasks.nothing).id
     with work(database_url, "--drain", "--import", "deadly", env=folder, ready=False) as running:
-        assert running.wait(60) == 1
+        assert running.wait(100) == 1
         assert running.output.splitlines()[-1].startswith("pgjobs: 5 worker processes in a row ran no job; the last: ")
         assert running.output.splitlines()[-1].endswith("died: exit code 3")
     assert (row_of(conn, job)["status"], row_of(conn, job)["attempt"]) == ("queued", 0)
