@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 
+def test_retry_of_a_completed_job_says_that_it_runs_again(cli: Cli, conn: Connection) -> None:
+    now = datetime.now(UTC)
+    done, failed = put_job(conn, status="completed", started_at=now, finished_at=now), put_dead(conn)
+    result = cli("jobs", "retry", done, failed)
+    assert (result.code, result.out) == (0, "2 jobs queued, due now.\n")
+    assert result.err == f"pgjobs: Job {done} had completed: it runs again.\n"
+
+
 def test_a_retry_of_several_jobs_says_how_many(cli: Cli, conn: Connection) -> None:
     jobs = [put_job(conn, status="failed"), put_job(conn, status="cancelled")]
     result = cli("jobs", "retry", *jobs)

@@ -24,6 +24,18 @@ def test_jobs_are_a_table_with_a_line_for_each(cli: Cli, conn: Connection) -> No
     assert line.endswith("send_receipt(42)  ValueError: no")
 
 
+def test_list_says_what_its_times_mean_and_no_old_error_of_a_completed_job(cli: Cli, conn: Connection) -> None:
+    put_job(conn, status="queued", attempt=1, error="ValueError: once", run_at=datetime.now(UTC) + timedelta(hours=3))
+    now = datetime.now(UTC)
+    put_job(conn, status="completed", attempt=2, error="ValueError: once", started_at=now, finished_at=now)
+    _, completed, queued = cli("jobs", "list").out.splitlines()
+    assert " due in " in queued
+    assert "ValueError: once" in queued
+    assert " due " not in completed
+    assert "ValueError" not in completed
+    assert json.loads(cli("jobs", "list", "--json").out)[0]["error"] == "ValueError: once"
+
+
 def test_attempts_are_counted_since_the_last_replay(cli: Cli, conn: Connection) -> None:
     put_job(conn, attempt=6, max_attempts=10, prior_attempts=5)
     assert " 1/5 " in cli("jobs", "list").out

@@ -304,3 +304,24 @@ def test_help_imports_no_command(environment: dict[str, str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert set(done.stderr.split()) == {"pgjobs.cli.main", "pgjobs.cli.commands", "pgjobs.cli.invocation"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("why", "abc"), "Invalid value for 'ID': give a whole number."),
+        (("jobs", "cancel", "1", "x"), "give a whole number."),
+        (("jobs", "cancel", "1", "--wait", "soon"), "Invalid value for '--wait': give a number."),
+    ],
+)
+def test_text_where_a_number_is_wanted_is_refused_in_plain_words(
+    cli: Cli, arguments: tuple[str, ...], said: str
+) -> None:
+    result = cli(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+
+
+@pytest.mark.parametrize("command", [("jobs", "retry"), ("dead", "replay"), ("db", "psql")])
+def test_help_shows_arguments_that_may_be_repeated_once(cli: Cli, command: tuple[str, ...]) -> None:
+    assert "[[" not in cli(*command, "--help").out

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pgjobs.cli.jobs import COLUMNS as COLUMNS_OF_JOBS
+from pgjobs.cli.terminal import rich_table
 from tests.support.rows import count, put_dead, put_job, put_worker
 
 if TYPE_CHECKING:
@@ -68,9 +70,37 @@ def test_tables_fit_a_terminal_of_80_columns(
     lines = SEQUENCE.sub("", seen).splitlines()
     assert max(len(line) for line in lines) <= COLUMNS
     if "list" in arguments and "queues" not in arguments:
-        assert len(lines) == (3 if "jobs" in arguments else 2)
-        assert "send_rec" in lines[1]
-        assert "E: yy" in lines[1]
+        assert "send_rec" in seen
+        assert f"E: {'y' * 50}" in seen, "an error has a line of its own where it would be cut to nothing"
+
+
+def test_narrow_table_keeps_ids_and_puts_the_rest_below_its_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = f"ValueError: {'y' * 100}"
+    rows = [
+        ["300123", "completed", "default", "1/5", "5m ago", "send(42)", ""],
+        ["300124", "failed", "default", "5/5", "2h ago", f"send([red]{'x' * 100})", error],
+    ]
+    seen = {}
+    for width in (200, 80, 50, 30):
+        monkeypatch.setenv("COLUMNS", str(width))
+        rich_table(COLUMNS_OF_JOBS, rows)
+        seen[width] = capsys.readouterr().out.splitlines()
+        assert max(map(len, seen[width])) <= width
+        assert [line.split()[0] for line in seen[width] if line.startswith("3")] == ["300123", "300124"]
+    assert (len(seen[200]), seen[200][2].count("y") > 50) == (3, True)
+    assert seen[80][-1] == f"  {error[:77]}…"
+    assert seen[80][-2].startswith("300124  failed     default  5/5  2h ago  send([red]xxx")
+    assert [line.split()[0] for line in seen[50]] == [
+        "ID",
+        "300123",
+        "send(42)",
+        "300124",
+        seen[50][4].split()[0],
+        "ValueError:",
+    ]
+    assert "  when 5m ago" in seen[30]
 
 
 def test_colours_are_for_terminals_and_can_be_switched_off(

@@ -88,3 +88,21 @@ def test_patterns_reach_the_worker_process() -> None:
     config = WorkerConfig("", queues=(), patterns=(QueueSlots("*", 200),))
     assert WorkerConfig.from_json(config.to_json()) == config
     assert config.slots() == 10_000  # at most
+
+
+@pytest.mark.parametrize(
+    ("given", "way_out"),
+    [
+        ("shop.py", "--import shop."),
+        ("./shop/tasks.py", "--import shop.tasks."),
+        ("shop/tasks", "--import shop.tasks."),
+        ("shop.tasks:send", "--import shop.tasks."),
+        ("shop-tasks", "such as --import shop.tasks."),
+        ("", "such as --import shop.tasks."),
+        ("/srv/shop.py", "such as --import shop.tasks."),
+    ],
+)
+def test_file_or_function_as_import_is_refused_with_the_module_that_was_meant(given: str, way_out: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        WorkerConfig("postgresql://a", imports=(given,))
+    assert str(caught.value) == f"--import {given!r}: give the name of a module, {way_out}"

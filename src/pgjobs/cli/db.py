@@ -66,7 +66,7 @@ def url() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGUMENT...]", help="Arguments of psql.", show_default=False)
+        list[str] | None, typer.Argument(metavar="ARGUMENT", help="Arguments of psql.", show_default=False)
     ] = None,
 ) -> None:
     """Open psql on the embedded PostgreSQL, or run it with arguments, such as -c 'SELECT 1'."""

@@ -35,9 +35,7 @@ COLUMNS = (
     Column("JOB", share=1),
     Column("ERROR", share=1),
 )
-LetterIds = Annotated[
-    list[int] | None, typer.Argument(metavar="[ID...]", help="Ids of dead letters.", show_default=False)
-]
+LetterIds = Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of dead letters.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
 
 

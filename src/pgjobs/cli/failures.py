@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from pgjobs.core.errors import PgjobsError, UsageError
 from pgjobs.core.text import escape_controls
 from pgjobs.db.url import mask, redact
 
+# How Typer, since it asks pydantic, says that a text is not a number.
+_NOT_A_NUMBER = re.compile(r"Input should be a valid (integer|number)[^.]*")
 LINE_LIMIT = 600  # characters; a message may repeat an argument of any length
 
 
@@ -70,7 +73,7 @@ def _of_command_line(error: Any) -> Failure:
         sys.stderr.write(f"{message}\n")
         return Failure(code, None)
     command = getattr(getattr(error, "ctx", None), "command_path", "pgjobs")
-    line = _line(message)
+    line = _line(_NOT_A_NUMBER.sub(lambda found: f"give a {'whole ' * (found[1] == 'integer')}number", message))
     return Failure(code, f"{line}{'' if line[-1] in '.?!' else '.'} See `{command} --help`.")
 
 

@@ -12,16 +12,19 @@ from pgjobs.cli.commands import command_group
 from pgjobs.cli.job_changes import asked_jobs, change_selected
 from pgjobs.cli.job_detail import print_job, tries
 from pgjobs.cli.listing import print_list
-from pgjobs.cli.output import Column, distance, print_json
+from pgjobs.cli.output import Column, distance, note, print_json
 from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes, parse_time
 from pgjobs.cli.session import session
-from pgjobs.db.query import clock
+from pgjobs.db.query import clock, job_states
 from pgjobs.jobs.settable import check_settable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from pgjobs.admin import JobRow
+    import psycopg
+
+    from pgjobs.admin import Change, JobRow, JobSelection
 
 app = command_group()
 
@@ -86,7 +89,7 @@ def retry(
     By ids, or by --queue, --task and --status. They keep their ids and errors, and get fresh attempts.
     """
     jobs = asked_jobs(ids, queue, task, status, ("failed", "cancelled"))
-    change_selected("retry", jobs, admin.retry_jobs, "queued, due now", yes=yes)
+    change_selected("retry", jobs, _retry, "queued, due now", yes=yes)
 
 
 @app.command()
@@ -146,6 +149,18 @@ def set_(
     change_selected("set", jobs, partial(admin.set_jobs, **changes), "changed", yes=yes)
 
 
+def _retry(
+    conn: psycopg.Connection, jobs: list[int] | JobSelection, *, on_progress: Callable[[int], None] | None
+) -> Change:
+    """Retry jobs, and say which of those that were given by id had completed: they do their work a second time."""
+    before = job_states(conn, jobs) if isinstance(jobs, list) else {}
+    changed = admin.retry_jobs(conn, jobs, on_progress=on_progress)
+    for each in changed.done:
+        if before.get(each, ("", False))[0] == "completed":
+            note(f"pgjobs: Job {each} had completed: it runs again.")
+    return changed
+
+
 def _row(job: JobRow, now: datetime) -> list[str]:
     moment = job.finished_at or job.started_at or job.run_at
     return [
@@ -153,7 +168,8 @@ def _row(job: JobRow, now: datetime) -> list[str]:
         job.status,
         job.queue,
         tries(job),
-        distance(moment, now),
+        distance(moment, now) if job.started_at or job.finished_at else f"due {distance(moment, now)}",
         job.summary or job.task,
-        job.error or "",
+        # What an earlier attempt ended with does not matter for a completed job; `jobs show` has it.
+        "" if job.status == "completed" else job.error or "",
     ]

@@ -18,7 +18,7 @@ TaskFilter = Annotated[
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many rows at most.")]
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's id.", show_default=False)]
-SomeIds = Annotated[list[int] | None, typer.Argument(metavar="[ID...]", help="Ids of jobs.", show_default=False)]
+SomeIds = Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of jobs.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, with ISO timestamps.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Days = Annotated[str, typer.Argument(metavar="DAYS", help="A number of days, or forever.", show_default=False)]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import Progress
+    from rich.table import Table
 
     from pgjobs.cli.output import Column
 
@@ -26,13 +27,58 @@ STATUS_STYLES = {
 }
 
 
+LEAST_SHARE = 24  # characters of a column with a share: with fewer it says nothing
+GAP = 2  # characters between columns
+
+
+def columns_in_table(columns: Sequence[Column], widths: Sequence[int], total: int) -> list[int]:
+    """Return the columns that stay in a table of this width; the cells of the others are printed below their rows.
+
+    First those with a share leave it, the last one first, and then others; the first two stay. `widths`: of the longest
+    cells.
+    """
+    staying = list(range(len(columns)))
+    leaving = [at for at in staying if columns[at].share][::-1] + [at for at in staying if not columns[at].share][:1:-1]
+    for at in leaving:
+        needed = sum(LEAST_SHARE if columns[each].share else widths[each] for each in staying)
+        if needed + GAP * len(staying) <= total + GAP:
+            break
+        staying.remove(at)
+    return staying
+
+
 def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table that fits the terminal: long cells are cut, first those of columns with a share."""
-    from rich.console import Console  # imported lazily: rich is slow to import, and files and pipes do not need it
+    """Print a table that fits the terminal: long cells are cut, and on a narrow one stand below their rows."""
+    from rich.cells import cell_len  # imported lazily: rich is slow to import, and files and pipes do not need it
+    from rich.console import Console
+    from rich.segment import Segment, Segments
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    widths = [
+        max(cell_len(cell) for cell in (column.title, *cells)) for column, *cells in zip(columns, *rows, strict=True)
+    ]
+    staying = columns_in_table(columns, widths, console.width)
+    if len(staying) == len(columns):
+        console.print(_table(columns, rows))
+        return
+    table = _table([columns[at] for at in staying], [[row[at] for at in staying] for row in rows])
+    below = [at for at in range(len(columns)) if at not in staying]
+    header, *lines = console.render_lines(table, pad=False)
+    console.print(Segments([*header, Segment.line()]), end="")
+    for line, row in zip(lines, rows, strict=True):
+        console.print(Segments([*line, Segment.line()]), end="")
+        for at in below:
+            text = row[at] if columns[at].share else f"{columns[at].title.lower()} {row[at]}"
+            if row[at]:
+                console.print(Text(f"  {text}"), no_wrap=True, overflow="ellipsis")
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=any(column.share for column in columns))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), expand=any(column.share for column in columns))
     for column in columns:
         table.add_column(
             column.title,
@@ -45,7 +91,7 @@ def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None
     for row in rows:
         # Text, not str: the arguments of a job are not markup.
         table.add_row(*(Text(cell, style=STATUS_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(table)
+    return table
 
 
 @contextmanager

@@ -93,6 +93,8 @@ class WorkerConfig:
         names = [queue.name for queue in (*self.queues, *self.patterns)]
         if len(set(names)) < len(names):
             raise UsageError(f"a queue is named twice: {', '.join(names)}.")
+        for module in self.imports:
+            _check_module(module)
         if not 1 <= self.processes <= 256:
             raise UsageError(f"processes is {self.processes}: give 1 to 256.")
         if not (0 <= self.grace <= MAX_SECONDS and 0 < self.heartbeat <= MAX_SECONDS):
@@ -203,3 +205,18 @@ def parse_queue(text: str) -> QueueSlots:
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise UsageError(f"queue {shorten_repr(text)}: give NAME:CONCURRENCY, such as mail:20.")
     return QueueSlots(name, int(number))
+
+
+def _check_module(name: str) -> None:
+    """Refuse what cannot be the name of a module: a file, or a module with a function.
+
+    Raises:
+        UsageError: it is not one.
+
+    """
+    module = name.partition(":")[0].removesuffix(".py").removeprefix("./").replace("/", ".")
+    if name == module and all(part.isidentifier() for part in name.split(".")):
+        return
+    fits = all(part.isidentifier() for part in module.split("."))
+    way_out = f"--import {module}" if fits else "such as --import shop.tasks"
+    raise UsageError(f"--import {shorten_repr(name)}: give the name of a module, {way_out}.")
