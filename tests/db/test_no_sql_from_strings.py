@@ -21,18 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCES = sorted([*(ROOT / "src" / "pgjobs").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")])
-RUNNING = {"execute", "executemany", "exec_driver_sql", "text", "copy", "stream", "SQL"}
+RUNNING = {"execute", "execute_all", "executemany", "exec_driver_sql", "text", "copy", "stream", "SQL"}
 # What is run and is not a literal, by file and expression, and why no user's text can be in it. `statement(…)` and its
 # like read the files of `db/sql/`; all that is put into them is the name of the schema, which Settings has checked.
 ALLOWED = {
     (
         "src/pgjobs/db/connection.py",
-        "_set('SET', async_commit=async_commit)",
+        "_set('SET', _PINS, async_commit=async_commit)",
     ): "constants, here and of plan_settings.py",
     (
         "src/pgjobs/db/connection.py",
-        "_set('SET LOCAL', async_commit=async_commit)",
+        "_set('SET LOCAL', _LOCAL, async_commit=async_commit)",
     ): "constants, here and of plan_settings.py",
+    (
+        "src/pgjobs/db/connection.py",
+        "session_settings(connection.info.server_version)",
+    ): "constants of session_settings.py",
+    ("src/pgjobs/db/deadline.py", "statements.encode()"): "what execute_all was given",
     ("src/pgjobs/db/adapters/psycopg.py", "sql"): "binary(statement(name)), two lines above",
     ("src/pgjobs/db/adapters/sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",
     (

@@ -237,10 +237,23 @@ def test_functions_with_backslashes_say_what_these_mean(conn: psycopg.Connection
     assert rows == []
 
 
+def test_functions_that_write_times_into_statements_say_how_these_look(conn: psycopg.Connection) -> None:
+    # PostgreSQL 18 reads back what it has written, whatever the settings; those before take IST for Israel's time.
+    rows = conn.execute(
+        """
+        SELECT proname, proconfig FROM pg_proc
+        WHERE pronamespace = 'pgjobs'::regnamespace
+          AND strpos(prosrc, 'timestamptz :=') > 0 AND strpos(prosrc, '%L') > 0
+        """
+    ).fetchall()
+    assert [name for name, _ in rows] == ["create_history_partition"]
+    assert all({"DateStyle=ISO", "TimeZone=UTC"} <= set(settings) for _, settings in rows)
+
+
 def test_statements_have_no_backslash_that_a_setting_gives_a_meaning() -> None:
     folder = Path(migrate.__file__).parent / "sql"
-    texts = {file.name: line for file in folder.rglob("*.sql") for line in file.read_text("utf-8").splitlines()}
-    assert {name for name, line in texts.items() if "\\" in line.partition("--")[0] and "E'" not in line} == set()
+    lines = [(file.name, line) for file in folder.rglob("*.sql") for line in file.read_text("utf-8").splitlines()]
+    assert [each for each in lines if "\\" in each[1].partition("--")[0] and "E'" not in each[1]] == []
 
 
 def test_what_a_gone_worker_left_is_ended_where_a_role_takes_another_one(hostile: str, server: Server) -> None:
