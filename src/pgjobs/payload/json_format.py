@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 from pgjobs.core.allowlist import AllowList, not_allowed
@@ -25,7 +26,7 @@ from pgjobs.jobs.registry import find_job, missing
 from pgjobs.payload.fast_pickle import finder
 from pgjobs.payload.pickle_refusals import main_module_message
 from pgjobs.payload.pickling import check_payload_size
-from pgjobs.payload.safe.lookup import find, home_of, may_run
+from pgjobs.payload.safe.lookup import find, home_of, is_permitted, may_run
 
 POSITIONAL = "*"  # the key of the arguments by position, where there are others: no parameter is called so
 
@@ -116,8 +117,8 @@ def load_json(
     when its code has run.
 
     Raises:
-        NotAllowedError: it is not on the allow-list; or it is not a job that takes JSON.
-        PayloadError: the payload cannot be read, or the arguments do not fit.
+        NotAllowedError: it is not on the allow-list, or neither a job nor a function of that module.
+        PayloadError: the payload cannot be read, the arguments do not fit, or the job does not take JSON here.
 
     """
     found: Any = find_job(task)
@@ -135,13 +136,16 @@ def load_json(
         module, _, name = task.partition(":")
         if not may_import and sys.modules.get(module) is None:
             raise _not_imported(task, module)
-        found = find(module, name, lambda owner, so_far: home_of(owner) == f"{module}:{so_far}")
-        if home_of(found) != task:
-            found = None
+        found = find(module, name, lambda owner, so_far: allow is None or is_permitted(owner, allow))
+        # It may be an old name of what is elsewhere now, which has to be on the list as well.
+        if allow is not None and not is_permitted(found, allow):
+            raise NotAllowedError(not_allowed(home_of(found)))
     if not isinstance(found, Job) or found.job_options.payload != "json":
-        raise NotAllowedError(
-            f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
-        )
+        message = f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
+        if isinstance(found, Job) or (isinstance(found, FunctionType) and home_of(found) == task):
+            # This worker may have the version before, or after, the one that enqueued it: a deployment mends that.
+            raise PayloadError(f"the payload cannot be loaded: {message}") from AttributeError(task)
+        raise NotAllowedError(message)
     mismatch = parameters_of(found).mismatch(tuple(args), kwargs)
     if mismatch:
         raise PayloadError(f"{task} cannot be called with these arguments: {mismatch}.")
