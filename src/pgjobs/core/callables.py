@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -48,12 +49,18 @@ def unwrap(callable: object, *, methods: bool = True) -> Unwrapped:
 
 
 class Parameters:
-    """What a callable takes. One without a signature (some builtins) takes anything."""
+    """What a callable takes. One without a signature (some builtins) takes anything.
 
-    __slots__ = ("least", "most", "names", "positional", "rest", "signature")
+    `inner`: the signature of the function that a decorator has around it. It knows names that the decorator's does not.
+    """
 
-    def __init__(self, signature: inspect.Signature | None) -> None:
+    __slots__ = ("inner", "least", "most", "names", "positional", "rest", "signature", "unsure_from")
+
+    def __init__(self, signature: inspect.Signature | None, inner: inspect.Signature | None = None) -> None:
         self.signature = signature
+        self.inner = inner
+        self.unsure_from: int | None = None
+        """From which position on a decorator may shift arguments, so that names are a guess; None: it does not."""
         self.names: tuple[str, ...] | None = None
         """The names of those that take one argument, in their order; None: not known."""
         self.positional: tuple[str, ...] = ()
@@ -74,6 +81,11 @@ class Parameters:
             self.most = len(positional)
         if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
             self.most = -1  # arguments by position alone never do
+        if inner is not None and self.rest is not None:
+            self.unsure_from = len(positional)
+            others = [p for p in inner.parameters.values() if p.name not in self.names]
+            self.names += tuple(p.name for p in others if p.kind not in _MANY)
+            self.positional += tuple(p.name for p in others if p.kind in _POSITIONAL)
 
     def mismatch(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
         """Return why the callable cannot be called with these arguments; None if it can."""
@@ -98,9 +110,12 @@ class Parameters:
             return args[index]
         if name in kwargs:
             return kwargs[name]
-        if self.signature is None or name not in self.signature.parameters:
+        known = {} if self.signature is None else dict(self.signature.parameters)
+        if self.inner is not None:
+            known = {**self.inner.parameters, **known}
+        if name not in known:
             raise LookupError(name)
-        default = self.signature.parameters[name].default
+        default = known[name].default
         if default is inspect.Parameter.empty:
             raise LookupError(name)
         return default
@@ -110,6 +125,9 @@ class Parameters:
         if self.signature is None:
             return {"*": args, **kwargs}
         bound = self.signature.bind(*args, **kwargs)
+        if self.inner is not None:
+            with suppress(TypeError):  # it gets other arguments than the decorator
+                bound = self.inner.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
 
@@ -118,7 +136,11 @@ _seen: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()
 
 
 def parameters_of(callable: Callable[..., Any]) -> Parameters:
-    """Return the parameters of a callable; those of functions, and of jobs made from them, are remembered."""
+    """Return the parameters of a callable; those of functions, and of jobs made from them, are remembered.
+
+    What can be called so can be enqueued so: of a decorated function the decorator's own parameters count. With
+    functools.wraps, `inspect.signature` shows those of the function inside, which may get others from the decorator.
+    """
     # A method has the `__wrapped__` of its function, but does not take the first argument. From Python 3.13 on, a job
     # under @classmethod is one.
     is_method = type(callable) is MethodType
@@ -135,6 +157,23 @@ def parameters_of(callable: Callable[..., Any]) -> Parameters:
 
 def _parameters(callable: Callable[..., Any]) -> Parameters:
     try:
-        return Parameters(inspect.signature(callable))
+        shown = inspect.signature(callable)
+        made_from = vars(callable).get("function") if hasattr(callable, "__dict__") else None
+        outer = made_from if type(made_from) is MethodType else callable  # a job that is bound to its object
+        own = _own_signature(outer)
+        return Parameters(shown) if own is None or own == shown else Parameters(own, shown)
     except Exception:  # no signature, or an object whose attributes raise: then it is not checked
         return Parameters(None)
+
+
+def _own_signature(callable: Any) -> inspect.Signature | None:
+    """Return the signature of a decorator's own function; None: the one that `inspect` shows is right."""
+    function = callable.__func__ if type(callable) is MethodType else callable
+    if type(function) is not FunctionType or not hasattr(function, "__wrapped__"):
+        return None
+    declared = vars(function).get("__signature__")
+    if declared is not None and declared is not getattr(function.__wrapped__, "__signature__", None):
+        return None  # the decorator says what it takes
+    bare = FunctionType(function.__code__, {}, function.__name__, function.__defaults__, function.__closure__)
+    bare.__kwdefaults__ = function.__kwdefaults__
+    return inspect.signature(bare if function is callable else MethodType(bare, callable.__self__))

@@ -31,6 +31,7 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
 _DEFAULTS = JobOptions()
+_MAX_DECORATORS = 100
 
 
 class Job(Generic[P, R_co]):
@@ -207,6 +208,11 @@ class _Decorator:
             raise UsageError(
                 f"{task_name(function)} is a job already: use {function.__name__}.options(…) to change it."
             )
+        if job_inside(function) is not None:
+            raise UsageError(
+                f"{function.__name__} has @job twice, with a decorator between: take the inner one away, whose options "
+                "would be lost."
+            )
         check_function(function)
         if self.job_options.flow is not NO_FLOW:
             check_parameters(function, self.job_options.flow)
@@ -217,20 +223,31 @@ class _Decorator:
 
 
 def options_of(callable: Callable[..., object]) -> JobOptions:
-    """Return the options of a job, also through partials and bound methods; of all else, the defaults."""
+    """Return the options of a job, also through partials, bound methods and decorators; of all else, the defaults."""
     if isinstance(callable, Job):
         return callable.job_options
-    if not isinstance(callable, functools.partial | MethodType):
-        return _DEFAULTS
-    inner = unwrap(callable).function
-    return inner.job_options if isinstance(inner, Job) else _DEFAULTS
+    inner = job_inside(unwrap(callable).function)
+    return _DEFAULTS if inner is None else inner.job_options
+
+
+def job_inside(function: Any) -> Job[..., Any] | None:
+    """Return the job that a function is, or that decorators above `@job` have around them (functools.wraps)."""
+    for _ in range(_MAX_DECORATORS):
+        if isinstance(function, Job):
+            return function
+        try:
+            function = function.__wrapped__
+        except Exception:  # it has not got one, or its attributes raise
+            return None
+    return None
 
 
 def task_name(callable: Callable[..., object]) -> str:
     """Return a job's own name, or else `module:qualname`: of partials the function, of instances the class."""
     named: Any = unwrap(callable, methods=False).function
-    if isinstance(named, Job) and named.declared_name is not None:
-        return named.declared_name
+    job = named.__func__ if isinstance(named, MethodType) else named  # under @classmethod, from Python 3.13 on
+    if isinstance(job, Job) and job.declared_name is not None:
+        return job.declared_name
     if not hasattr(named, "__qualname__"):
         named = type(named)
     module = getattr(named, "__module__", None)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgjobs.core.callables import parameters_of
+from pgjobs.core.callables import parameters_of, unwrap
 from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.handle import JobHandle, as_handles
-from pgjobs.jobs.job import Job, options_of, task_name
+from pgjobs.jobs.job import Job, job_inside, options_of, task_name
 from pgjobs.jobs.meta import meta_text
 from pgjobs.payload.fast_pickle import (
     MAX_FAST_BYTES,
@@ -227,6 +227,13 @@ def encoder_for(callable: Callable[..., object]) -> CallEncoder:
 def _options_of(function: Callable[..., object]) -> JobOptions:
     try:
         _check_callable(function)
+        outer = unwrap(function).function
+        inner = job_inside(outer)
+        if inner is not None and inner is not outer and (inner.declared_name or inner.job_options.payload == "json"):
+            raise EnqueueError(
+                f"{task_name(outer)} has a decorator above @job, and its jobs are found by their name, without it: put "
+                "@job above the decorator."
+            )
         return options_of(function)
     except EnqueueError:
         raise

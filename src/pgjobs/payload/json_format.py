@@ -143,7 +143,7 @@ def load_json(
     if not isinstance(found, Job) or found.job_options.payload != "json":
         message = f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
         if isinstance(found, Job) or (isinstance(found, FunctionType) and home_of(found) == task):
-            # This worker may have the version before, or after, the one that enqueued it: a deployment mends that.
+            # This worker may have the version before, or after, the one that enqueued it: a deployment fixes that.
             raise PayloadError(f"the payload cannot be loaded: {message}") from AttributeError(task)
         raise NotAllowedError(message)
     mismatch = parameters_of(found).mismatch(tuple(args), kwargs)

@@ -54,6 +54,8 @@ class Summarizer:
         """The positions of the arguments that are not shown."""
         self._names = len(parameters.positional) if parameters.rest and is_secret(parameters.rest) else None
         """From which position on all are secret (`*tokens`)."""
+        if parameters.unsure_from is not None and any(map(is_secret, parameters.names or ())):
+            self._names = parameters.unsure_from
         self.shows_all = not (self._args or self._kwargs or self._secret) and self._names is None
         """Whether a summary is the name and the arguments by position as they are given, and nothing else."""
 
