@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alembic import op
 
-from pgjobs.db.statements import rename_schema
+from pgjobs.db.migration_files import statements_of
 
 revision = "0001"
 down_revision = None
@@ -22,12 +22,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "sql" / "0001_initial"
 
 
 def _run(name: str) -> None:
-    """Run the statements of a file: an empty line comes after each, and none is inside of one."""
-    schema = op.get_context().opts["version_table_schema"]
-    # Nothing but ASCII: `pgjobs migrate --sql` prints the comments too, for terminals and databases of any encoding.
-    text = (FOLDER / f"{name}.sql").read_text("ascii")
-    for statement in text.rstrip(";\n").split(";\n\n"):
-        op.execute(rename_schema(statement, schema))
+    """Run the statements of a file."""
+    for statement in statements_of(FOLDER, name, op.get_context().opts["version_table_schema"]):
+        op.execute(statement)
 
 
 def upgrade() -> None:

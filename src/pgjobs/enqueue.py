@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
 
 from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.detect import runner_of
+from pgjobs.db.adapters.errors import kept_out
 from pgjobs.jobs.handle import JobHandle
 from pgjobs.payload.encoder import encoder_for
 
@@ -51,7 +52,7 @@ def enqueue(
     Raises:
         EnqueueError: the job is refused, and nothing was written: `conn` is of another kind, the arguments do not fit
             the callable, cannot be pickled, are too large, or make no key; or it is to wait for a job that there is
-            not.
+            not. Or PostgreSQL has not let its row in; then roll back.
         DuplicateJobError: another job has its unique key, and `on_conflict="raise"`; nothing was written.
         SchemaError: the database has no tables of pgjobs.
         Exception: what the driver says of the connection itself (closed, read-only, its transaction has failed), as it
@@ -65,11 +66,16 @@ def enqueue(
         return _enqueue_async(run_async, encoder, values)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     ids = run(encoder.statement, encoder.columns, values)
+    if not ids:
+        raise kept_out(0, 1)
     return JobHandle(ids[0]) if encoder.keys is None else encoder.handles(ids, values)[0]
 
 
 async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues) -> JobHandle:
-    return encoder.handles(await run(encoder.statement, encoder.columns, values), values)[0]
+    ids = await run(encoder.statement, encoder.columns, values)
+    if not ids:
+        raise kept_out(0, 1)
+    return encoder.handles(ids, values)[0]
 
 
 @overload
@@ -154,6 +160,8 @@ def _steps(encoder: CallEncoder, chunks: Iterator[RowValues]) -> Iterator[Step]:
 def _handles(encoder: CallEncoder, ids: Sequence[int], name: str, values: RowValues, first: int) -> list[JobHandle]:
     if name == _LOCK:
         return []
+    if len(ids) < len(values["payloads"]) and 0 not in ids:  # a 0 is an answer of enqueue_after_checks.sql
+        raise kept_out(len(ids), len(values["payloads"]))
     return encoder.handles(ids, values, first=first)
 
 

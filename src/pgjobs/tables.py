@@ -120,6 +120,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("history_days", Integer, server_default=text("7")),
             Column("dead_letter_days", Integer),
             Column("applied_at", _MOMENT),
+            Column("one", Boolean, primary_key=True, server_default=text("true")),
         ],
         "schedules": _schedule_columns(),
         "schedule_owners": [

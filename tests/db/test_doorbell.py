@@ -232,6 +232,21 @@ def test_who_may_only_enqueue_rings_too(conn: psycopg.Connection, enqueuer: psyc
     assert rung(conn) == ["mail"]
 
 
+def test_who_may_not_read_the_queues_rings_too(conn: psycopg.Connection, enqueuer: psycopg.Connection) -> None:
+    conn.execute(f"REVOKE SELECT ON pgjobs.queues FROM {enqueuer.info.user}")
+    arm(conn, "mail")
+    enqueuer.execute(INSERT, ["mail"])
+    assert rung(conn) == ["mail"]
+
+
+@pytest.mark.parametrize("gone", ["doorbell_channel(text)", "bell_is_armed(text)", "notify_queue_has_room()"])
+def test_a_function_of_the_bell_that_is_gone_stops_no_insert(conn: psycopg.Connection, gone: str) -> None:
+    arm(conn, "mail")
+    conn.execute(f"DROP FUNCTION pgjobs.{gone}")
+    conn.execute(INSERT, ["mail"])
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == 1
+
+
 def test_no_role_can_use_the_rights_of_the_owner_on_its_own_table(conn: psycopg.Connection) -> None:
     """The function that opens the gate runs with the owner's rights: on another table those would be anybody's."""
     role = sql.Identifier(f"test_nobody_{conn.info.backend_pid}")

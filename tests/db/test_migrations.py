@@ -73,6 +73,30 @@ def test_the_expected_revision_is_the_newest_migration() -> None:
     assert all(re.fullmatch(r"\d{4}", revision) for revision in revisions), "they are compared as text"
 
 
+def test_a_lock_is_waited_for_a_moment_and_then_its_holder_is_named(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(empty_database_url)
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr(migrate, "PAUSES", (0.01,))
+    with psycopg.connect(empty_database_url, application_name="report") as idler:
+        idler.execute("SELECT count(*) FROM pgjobs.retention")
+        with pytest.raises(SchemaError, match=rf"pid {idler.info.backend_pid} \(report, idle in transaction\)"):
+            migrate.downgrade(empty_database_url, "0002")
+        assert migrate.current(empty_database_url) == EXPECTED_REVISION, "nothing was changed"
+    migrate.downgrade(empty_database_url, "0001")
+    migrate.upgrade(empty_database_url)
+
+
+def test_functions_keep_the_rights_that_roles_gave_them(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0001")
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("ALTER FUNCTION pgjobs.enqueue_after_checks SECURITY DEFINER")
+        migrate.upgrade(empty_database_url)
+        definers = conn.execute("SELECT prosecdef FROM pg_proc WHERE proname = 'enqueue_after_checks'").fetchall()
+    assert definers == [(True,)]
+
+
 def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
     # Where snapshots last as long as transactions, who waited must not look with one from before the wait.
     with psycopg.connect(empty_database_url, autocommit=True) as conn:

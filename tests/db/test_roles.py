@@ -142,6 +142,17 @@ def test_who_may_read_can_look_and_nothing_else(with_roles: psycopg.Connection) 
         )
 
 
+def test_who_may_read_can_dump_today_and_tomorrow(with_roles: psycopg.Connection) -> None:
+    with_roles.execute("SELECT pgjobs.create_history_partition((now() AT TIME ZONE 'UTC')::date + 4)")
+    unreadable = with_roles.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'pgjobs'::regnamespace AND CASE relkind"
+        " WHEN 'S' THEN NOT has_sequence_privilege(%(role)s, oid, 'SELECT')"
+        " WHEN 'r' THEN NOT has_table_privilege(%(role)s, oid, 'SELECT') END",
+        {"role": ROLES.read},
+    ).fetchall()
+    assert unreadable == []
+
+
 def test_who_is_not_a_member_can_do_nothing(with_roles: psycopg.Connection) -> None:
     stranger = f"test_stranger_{with_roles.info.backend_pid}"
     with_roles.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(stranger)))

@@ -30,8 +30,8 @@ SETTINGS = {
 WORKER = WorkerSnapshot(7, "web1", 4711, 1.0, {"mail": 2}, version="0.1.0", rescue_after=30.0, pooled=False, signs=True)
 WELL = Installation(
     version="0.1.0",
-    revision="0002",
-    expected="0002",
+    revision="0003",
+    expected="0003",
     server_version=180000,
     settings=SETTINGS,
     workers=(WORKER,),
@@ -98,6 +98,12 @@ SAMPLES = {
     "worker_clock": but(workers=(replace(WORKER, clock_ahead=-30.0),)),
     "versions": but(workers=(replace(WORKER, version="0.0.9"),)),
     "history_default": but(in_default=12),
+    "ids_behind": but(id_ahead=4711),
+    "foreign_triggers": but(foreign_triggers=("audit on jobs",)),
+    "row_security": but(row_security=("jobs_live",)),
+    "no_replica_identity": but(without_identity=("retention",)),
+    "notify_queue": but(notify_usage=0.6),
+    "no_doorbell": but(bell_is_there=False),
     "unused_limits": but(unused_limits=("api:*", "partner:7")),
     "unused_tenants": but(unused_tenants=("acme",)),
     "unused_breakers": but(breakers=({"name": "stripe", "used": False, "open_forever": False, "old": True},)),

@@ -13,7 +13,17 @@ import psycopg
 import pytest
 
 from pgjobs.core.config import configure
-from pgjobs.diagnose.doctor import Installation, doctor, examine, failures, look, server, tables, workers
+from pgjobs.diagnose.doctor import (
+    Installation,
+    doctor,
+    examine,
+    failures,
+    look,
+    server,
+    surroundings,
+    tables,
+    workers,
+)
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
@@ -50,7 +60,8 @@ def test_each_thing_is_found_alone_with_a_sentence_and_what_to_do(name: str) -> 
 
 def test_there_is_a_sample_of_every_finding() -> None:
     source = "".join(
-        inspect.getsource(each) for each in (failures, stale, server, tables, signatures, workers, uncounted)
+        inspect.getsource(each)
+        for each in (failures, stale, server, surroundings, tables, signatures, workers, uncounted)
     )
     names = set(re.findall(r'Finding\(\s*"(\w+)"', source)) | {"fsync", "full_page_writes"}
     assert names | {"unused_limits", "unused_tenants", "unused_breakers"} == set(SAMPLES)
@@ -67,7 +78,7 @@ def test_the_worst_comes_first_and_only_errors_are_illness() -> None:
     assert not examine(but(in_default=1, connections=99)).has_errors
 
 
-@pytest.mark.parametrize("revision", [None, "0001", "9999"])
+@pytest.mark.parametrize("revision", [None, "0000", "9999"])
 def test_with_other_tables_nothing_else_is_looked_at(revision: str | None) -> None:
     diagnosis = examine(replace(SAMPLES["autovacuum"], revision=revision))
     assert [finding.name for finding in diagnosis.findings] == ["schema"]

@@ -124,7 +124,7 @@ def replay_dead(
         UsageError: an id cannot be one.
 
     """
-    return _in_batches(conn, "replay_dead", jobs, batch, on_progress)
+    return _in_batches(conn, _replay, jobs, batch, on_progress)
 
 
 def discard_dead(
@@ -142,7 +142,7 @@ def discard_dead(
         UsageError: an id cannot be one.
 
     """
-    return _in_batches(conn, "discard_dead", jobs, batch, on_progress)
+    return _in_batches(conn, _discard, jobs, batch, on_progress)
 
 
 def _filter(jobs: AnyJobs | JobSelection) -> tuple[list[int] | None, JobSelection]:
@@ -154,9 +154,19 @@ def _count(conn: psycopg.Connection, ids: list[int] | None, selection: JobSelect
     return fetch_dicts(conn, "count_dead", ids=ids, queue=selection.queue, tasks=task_patterns(selection.task))[0]
 
 
+def _replay(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:
+    letters = fetch_dicts(conn, "pick_dead", **wanted)
+    ended = [row["finished_at"] for row in letters if row["finished_at"] is not None]
+    return fetch_dicts(conn, "replay_dead", ids=[row["id"] for row in letters], ended_at=ended) if letters else []
+
+
+def _discard(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:
+    return fetch_dicts(conn, "discard_dead", **wanted)
+
+
 def _in_batches(
     conn: psycopg.Connection,
-    name: str,
+    change: Callable[..., list[dict[str, Any]]],
     jobs: AnyJobs | JobSelection,
     batch: int,
     on_progress: Callable[[int], None] | None,
@@ -165,15 +175,15 @@ def _in_batches(
     until = _count(conn, wanted, selection)["until"]
     pieces: Iterable[list[int] | None] = [None] if wanted is None else [list(ids) for ids in chunks(wanted, batch)]
     done: list[int] = []
+    taken: set[int] = set()  # letters of jobs whose ids others have now
     for ids in pieces:
         # Where the last batch ended: entries before it point to deleted rows, which a scan would wade through again.
         after_died_at, after_id = "-infinity", 0
         while True:
             # Without these settings the planner reads all of history once per batch.
             with local_settings(conn, LOOK_UPS):
-                rows = fetch_dicts(
+                rows = change(
                     conn,
-                    name,
                     ids=ids,
                     queue=selection.queue,
                     tasks=task_patterns(selection.task),
@@ -183,6 +193,7 @@ def _in_batches(
                     batch=batch,
                 )
             done += [row["id"] for row in rows if row["done"]]
+            taken |= {row["id"] for row in rows if row.get("is_taken")}
             if on_progress:
                 on_progress(len(done))
             if len(rows) < batch:
@@ -193,5 +204,14 @@ def _in_batches(
         return Change(tuple(done))
     return Change(
         tuple(each for each in wanted if each in found),
-        tuple(Refusal(each, f"There is no dead letter {each}.") for each in wanted if each not in found),
+        tuple(Refusal(each, _why_not(each, each in taken)) for each in wanted if each not in found),
     )
+
+
+def _why_not(id: int, is_taken: bool) -> str:
+    if is_taken:
+        return (
+            f"Another job has the id {id} now, and is not done: replay the letter when it is. `pgjobs doctor` says why "
+            "ids are given out again."
+        )
+    return f"There is no dead letter {id}."

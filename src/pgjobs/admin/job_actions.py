@@ -11,7 +11,7 @@ from pgjobs.core.config import settings
 from pgjobs.core.errors import SignatureError
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.plan_settings import LOOK_UPS
-from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, chunks, fetch_dicts, job_states, local_settings
+from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, chunks, ended_at, fetch_dicts, job_states, local_settings
 from pgjobs.jobs.settable import check_settable
 from pgjobs.payload.signing import sign, signed_fields, verify
 
@@ -68,7 +68,7 @@ def set_jobs(
 
 def _retry(conn: psycopg.Connection, ids: list[int]) -> Change:
     with local_settings(conn, LOOK_UPS):
-        changed = fetch_dicts(conn, "requeue_jobs", ids=ids)
+        changed = fetch_dicts(conn, "requeue_jobs", ids=ids, ended_at=ended_at(conn, ids))
         done = {row["id"] for row in changed}
         sooner = fetch_dicts(conn, "make_due", ids=[each for each in ids if each not in done])
         notify_queues(conn, {row["queue"] for row in sooner})

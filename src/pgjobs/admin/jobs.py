@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import STATUSES, no_such_job, unknown_status
 from pgjobs.core.errors import NotFoundError
-from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, fetch, task_patterns
+from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, ended_at, fetch, task_patterns
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -110,7 +110,7 @@ def show_job(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
 
     """
     number = check_id(id)
-    found = fetch(conn, "find_job", JobDetail, id=number)
+    found = fetch(conn, "find_job", JobDetail, id=number, ended_at=ended_at(conn, [number]))
     if not found:
         raise NotFoundError(no_such_job(number))
     return replace(found[0], errors=_entries(found[0].errors))

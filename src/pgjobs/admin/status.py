@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.plan_settings import LOOK_UPS
@@ -86,7 +87,8 @@ def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms:
     running = _scan(conn, "count_running", "running", timeout_ms)
     waiting = _scan(conn, "count_waiting", "waiting", timeout_ms)
     stuck = run_within(conn, timeout_ms, lambda: stuck_jobs(conn, scan=STUCK_SCAN), LOOK_UPS)
-    finished = _scan(conn, "count_finished", "finished", timeout_ms, seconds=RATE_WINDOW)
+    since = clock(conn) - timedelta(seconds=RATE_WINDOW)
+    finished = _scan(conn, "count_finished", "finished", timeout_ms, since=since)
     letters = {row["queue"]: row["letters"] for row in fetch_dicts(conn, "count_dead_by_queue", cap=cap)}
     nothing = {"paused": False, "keep_completed": True, "due": 0, "later": 0, "latency_seconds": None}
     queues = []

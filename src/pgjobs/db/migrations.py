@@ -1,8 +1,10 @@
 """Create, upgrade and drop the tables: alembic, on the migrations that travel with the package.
 
 Everything happens in one transaction that takes an advisory lock before it reads the version, so any number of
-processes may ask for an upgrade at once: one does it, the others find it done. The version table is
-`pgjobs.migrations`, in the schema of the tables; an alembic history of the application's own is never looked at.
+processes may ask for an upgrade at once: one does it, the others find it done. No table is waited for longer than two
+seconds, because the application would queue up behind that: then all is rolled back, and tried again a few times. The
+version table is `pgjobs.migrations`, in the schema of the tables; an alembic history of the application's own is never
+looked at.
 
 alembic and SQLAlchemy are imported lazily: they take a quarter of a second.
 """
@@ -11,10 +13,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import ConfigurationError, SchemaError
@@ -22,16 +25,21 @@ from pgjobs.core.version import MIN_SERVER_VERSION
 from pgjobs.db.connection import connect as connect_to_server
 from pgjobs.db.installation import connection_name
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
+from pgjobs.db.statements import statement
 from pgjobs.db.url import describe, mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import psycopg
     from alembic.config import Config
     from sqlalchemy import Connection
 
 VERSION_TABLE = "migrations"
+LOCK_TIMEOUT = 2.0  # seconds
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between two tries: the application runs meanwhile
+log = logging.getLogger("pgjobs.migrations")
+_LOCKED = ("55P03", "40P01")  # SQLSTATE: lock_timeout, deadlock
 _alembic_is_busy = Lock()  # alembic keeps its context in a module: one run at a time in a process
 
 
@@ -63,10 +71,7 @@ def upgrade(url: str, revision: str = "head", *, schema: str | None = None) -> N
         ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
-    with _alembic(url, schema) as config:
-        from alembic import command
-
-        command.upgrade(config, revision)
+    _patiently(url, schema, lambda command, config: command.upgrade(config, revision))
 
 
 def downgrade(url: str, revision: str, *, schema: str | None = None) -> None:
@@ -77,10 +82,7 @@ def downgrade(url: str, revision: str, *, schema: str | None = None) -> None:
         ConfigurationError: the database cannot be reached, or its PostgreSQL is too old.
 
     """
-    with _alembic(url, schema) as config:
-        from alembic import command
-
-        command.downgrade(config, revision)
+    _patiently(url, schema, lambda command, config: command.downgrade(config, revision))
 
 
 def current(url: str, *, schema: str | None = None) -> str | None:
@@ -149,6 +151,50 @@ def sqlalchemy_connection(url: str) -> Iterator[Connection]:
             yield connection
 
 
+class _LockedError(SchemaError):
+    """Another transaction has a lock on a table."""
+
+
+def _patiently(url: str, schema: str | None, change: Callable[[Any, Config], None]) -> None:
+    """Make a change, in several tries where others hold locks on the tables.
+
+    Raises:
+        SchemaError: as `upgrade`; of locks it names who holds them.
+
+    """
+    for pause in (*PAUSES, None):
+        try:
+            with _alembic(url, schema) as config:
+                from alembic import command
+
+                change(command, config)
+            return
+        except _LockedError as error:
+            held = _holders(url, schema)
+            if pause is None:
+                raise SchemaError(
+                    f"The migration has to wait for a lock, and gave up after {len(PAUSES) + 1} tries; nothing was "
+                    f"changed. {held} Then run it again."
+                ) from error
+            log.warning("the migration waits for a lock, and tries again in %g s: %s", pause, held)
+            time.sleep(pause)
+
+
+def _holders(url: str, schema: str | None) -> str:
+    """Name who holds locks on the tables, and what ends that."""
+    with connect(url) as connection:
+        rows = connection.execute(statement("lock_holders", schema)).fetchall()
+    if not rows:
+        return "Who held the lock is gone by now."
+    pid, name, state, seconds, table = rows[0]
+    if pid is None:
+        return f"The prepared transaction {name} has locked {table} for {seconds:.0f} s: ROLLBACK PREPARED '{name}'."
+    return (
+        f"pid {pid} ({name or 'no application name'}, {state}) has had a lock on {table} for {seconds:.0f} s: let it "
+        f"end, or SELECT pg_terminate_backend({pid})."
+    )
+
+
 @contextmanager
 def _alembic(url: str | None, schema: str | None, output: TextIO | None = None) -> Iterator[Config]:
     """Set alembic up for one command, and translate what it raises."""
@@ -173,6 +219,8 @@ def _alembic(url: str | None, schema: str | None, output: TextIO | None = None) 
                 ) from error
             raise SchemaError(f"The migration failed: {_first_line(cause)}") from error
         except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in _LOCKED:
+                raise _LockedError(_first_line(error.orig)) from error
             raise SchemaError(f"The migration failed, nothing was changed: {_first_line(error.orig)}") from error
 
 

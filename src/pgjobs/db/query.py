@@ -132,11 +132,17 @@ def settled(
     raise AssertionError("unreachable: the last try returns or raises")
 
 
+def ended_at(conn: psycopg.Connection, ids: list[int]) -> list[datetime]:
+    """Return when those of these jobs ended that are in history; see `find_ended.sql` for what it is good for."""
+    return [row["finished_at"] for row in fetch_dicts(conn, "find_ended", ids=ids)]
+
+
 def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str, bool]]:
     """Return the status, and whether it is due, of each of these jobs that exists."""
     if not ids:
         return {}
-    return {row["id"]: (row["status"], row["due"]) for row in fetch_dicts(conn, "job_states", ids=ids)}
+    rows = fetch_dicts(conn, "job_states", ids=ids, ended_at=ended_at(conn, ids))
+    return {row["id"]: (row["status"], row["due"]) for row in rows}
 
 
 def task_patterns(task: str | None) -> list[str] | None:

@@ -52,6 +52,10 @@ _GRANTS = [
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     *(f'GRANT INSERT, UPDATE, DELETE ON pgjobs.{table} TO "{{work}}"' for table in _CHANGED),
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
+    # pg_dump reads sequences as well.
+    'GRANT SELECT ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}", "{read}"',
+    # A restore without privileges has lost what the first migration granted to all.
+    'GRANT SELECT ON SEQUENCE pgjobs.doorbell TO "{enqueue}", "{work}"',
     # These read other jobs and keys, which a role that may only enqueue cannot.
     *(
         statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
@@ -60,6 +64,20 @@ _GRANTS = [
             "ALTER FUNCTION {function} SECURITY DEFINER",
             "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",
             'GRANT EXECUTE ON FUNCTION {function} TO "{enqueue}", "{work}"',
+        )
+    ),
+    # These look for jobs in history, with the rights of the owner.
+    *(
+        statement.format(function=f"pgjobs.{name}", granted=granted)
+        for name, granted in {
+            "find_ended": '"{work}", "{read}"',
+            "largest_id": '"{work}", "{read}"',
+            "hold_ended": '"{work}"',
+            "advance_ids": '"{work}"',
+        }.items()
+        for statement in (
+            "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",
+            "GRANT EXECUTE ON FUNCTION {function} TO {granted}",
         )
     ),
     # Only workers create and drop days of history, with the rights of the owner.

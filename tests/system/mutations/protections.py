@@ -108,8 +108,8 @@ PROTECTIONS = (
     ),
     Protection(
         "a replay takes each letter once",
-        f"{SQL}/dead/replay_dead.sql",
-        "    FOR UPDATE SKIP LOCKED\n",
+        f"{SQL}/dead/pick_dead.sql",
+        "FOR UPDATE SKIP LOCKED\n",
         "",
         ("tests/admin/test_dead.py", *PAIRS),
     ),

@@ -65,8 +65,10 @@ def remember(
     _remembered[shape] = _Learnt(key, list(dumped[:first]), list(formats))
 
 
-def insert(conn: psycopg.Connection[Any], sql: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> int | None:
-    """Insert a row and return its id; None: nothing was done, and the cursor has to be used.
+def insert(
+    conn: psycopg.Connection[Any], sql: str, columns: EnqueueColumns, values: Mapping[str, Any]
+) -> list[int] | None:
+    """Insert a row and return its id, if a trigger lets it in; None: nothing was done, the cursor has to be used.
 
     Raises:
         psycopg.Error: as the cursor would.
@@ -82,12 +84,12 @@ def insert(conn: psycopg.Connection[Any], sql: str, columns: EnqueueColumns, val
         if conn.pgconn.transaction_status == _IDLE and not conn.autocommit:
             conn.wait(conn._start_query())
         _send(conn, name, learnt, values)
-        return _id(conn, learnt, conn.wait(generators.execute(conn.pgconn)))
+        return _ids(conn, learnt, conn.wait(generators.execute(conn.pgconn)))
 
 
 async def insert_async(
     conn: psycopg.AsyncConnection[Any], sql: str, columns: EnqueueColumns, values: Mapping[str, Any]
-) -> int | None:
+) -> list[int] | None:
     """Do the same on an async connection."""
     learnt = _remembered.get(_shape(sql, columns, values))
     if learnt is None:
@@ -99,7 +101,7 @@ async def insert_async(
         if conn.pgconn.transaction_status == _IDLE and not conn.autocommit:
             await conn.wait(conn._start_query())
         _send(conn, name, learnt, values)
-        return _id(conn, learnt, await conn.wait(generators.execute(conn.pgconn)))
+        return _ids(conn, learnt, await conn.wait(generators.execute(conn.pgconn)))
 
 
 def _shape(sql: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> tuple[str, EnqueueColumns, bool, bool]:
@@ -140,11 +142,11 @@ def _names(conn: Any) -> dict[Any, bytes]:
     return names
 
 
-def _id(conn: Any, learnt: _Learnt, results: Any) -> int:
+def _ids(conn: Any, learnt: _Learnt, results: Any) -> list[int]:
     result = results[-1]
     if result.status != _TUPLES_OK:
         error = errors.error_from_result(result, encoding=conn.info.encoding)
         if error.sqlstate in _FORGOTTEN:
             _names(conn).pop(learnt.key, None)
         raise error
-    return int.from_bytes(result.get_value(0, 0), "big")
+    return [int.from_bytes(result.get_value(0, 0), "big")] if result.ntuples else []

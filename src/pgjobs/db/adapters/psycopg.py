@@ -26,8 +26,8 @@ def run(conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns, value
     """Run a statement in the connection's transaction, and return its ids."""
     sql = binary(statement(name))
     try:
-        if name == "enqueue" and (job := prepared.insert(conn, sql, columns, values)) is not None:
-            return [job]
+        if name == "enqueue" and (ids := prepared.insert(conn, sql, columns, values)) is not None:
+            return ids
         # A plain cursor, because the connection's own may read other placeholders or make other rows.
         with Cursor(conn, row_factory=tuple_row) as cursor:
             values = parameters(conn, columns, values)
@@ -45,8 +45,8 @@ async def run_async(
     """Do the same on an async connection."""
     sql = binary(statement(name))
     try:
-        if name == "enqueue" and (job := await prepared.insert_async(conn, sql, columns, values)) is not None:
-            return [job]
+        if name == "enqueue" and (ids := await prepared.insert_async(conn, sql, columns, values)) is not None:
+            return ids
         async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
             values = parameters(conn, columns, values)
             await cursor.execute(sql, values, binary=True)

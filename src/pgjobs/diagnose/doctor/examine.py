@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pgjobs.diagnose.doctor import failures as failures
-from pgjobs.diagnose.doctor import server, tables, workers
+from pgjobs.diagnose.doctor import server, surroundings, tables, workers
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.installation import Installation
@@ -38,6 +38,11 @@ CHECKS: dict[str, Check] = {
     "snapshots": tables.snapshots,
     "dead rows": tables.dead_rows,
     "history": tables.history,
+    "ids": surroundings.ids,
+    "triggers of others": surroundings.triggers,
+    "row level security": surroundings.row_security,
+    "publications": surroundings.publications,
+    "doorbell": surroundings.bell,
     "pooler": server.pooler,
     "clocks": server.clocks,
     "silent workers": workers.silent,

@@ -40,6 +40,9 @@ class Installation:
     `unsigned`: jobs that wait, among the first ones. `paused_for`: seconds for which everything has been paused.
     `stuck`: jobs that wait for one that did not complete. `died`: dead letters of the last hour (1,000: or more),
     `died_task` the task that most of them are of, `died_error` the error of the last one, `died_ago` seconds ago.
+    `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
+    rules of others; `row_security`: tables with it; `without_identity`: those that are published and have no replica
+    identity. `notify_usage`: of PostgreSQL's NOTIFY queue, from 0 to 1.
     """
 
     version: str
@@ -78,6 +81,12 @@ class Installation:
     schedules: tuple[dict[str, Any], ...] = ()
     paused_tasks: tuple[dict[str, Any], ...] = ()
     paused_for: float | None = None
+    id_ahead: int | None = None
+    foreign_triggers: tuple[str, ...] = ()
+    row_security: tuple[str, ...] = ()
+    without_identity: tuple[str, ...] = ()
+    notify_usage: float = 0.0
+    bell_is_there: bool = True
 
     def heard(self) -> list[WorkerSnapshot]:
         """Return the workers that are heard from."""
@@ -119,6 +128,12 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         schedules=tuple(row["schedules"]),
         paused_tasks=tuple(row["paused_tasks"]),
         paused_for=_number(row["paused_for"]),
+        id_ahead=row["id_ahead"],
+        foreign_triggers=tuple(row["foreign_triggers"]),
+        row_security=tuple(row["row_security"]),
+        without_identity=tuple(row["without_identity"]),
+        notify_usage=row["notify_usage"] or 0.0,
+        bell_is_there=row["bell_is_there"] is not False,
         **known,
     )
 

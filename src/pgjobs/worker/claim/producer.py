@@ -13,8 +13,10 @@ import threading
 import time
 from typing import Any
 
+from pgjobs.core.text import one_line
 from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.jobs.outcome import RELEASED
+from pgjobs.worker.claim.claim_size import ClaimSize
 from pgjobs.worker.claim.claimer import Claimer
 from pgjobs.worker.local.demand import ARMED_SECONDS, MAX_POLL, STALE_INBOX, STALL, wait_after
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
@@ -56,6 +58,8 @@ class Producer(CriticalThread):
         self._head: Claim | None = None  # the job that was first in the inbox, and since when (monotonic)
         self._head_since = 0.0
         self._check_surplus_at = 0.0  # monotonic seconds
+        self._claim_size = ClaimSize()
+        self._claimed = 0  # jobs of the last claim
         self._misses = 0
         self._generation = 0
         self._doorbell = False
@@ -75,14 +79,14 @@ class Producer(CriticalThread):
                     self._wait_for_demand()
                     continue
                 rung, self._rung = self._rung, False  # if it rings from now on, the claim may not have seen what for
-                claimed = self._server.run(lambda server, wanted=wanted, rung=rung: self._claim(server, wanted, rung))  # type: ignore[misc]
+                full = self._server.run(lambda server, wanted=wanted, rung=rung: self._claim(server, wanted, rung))  # type: ignore[misc]
                 if rung:
                     self._look_ahead_wanted = True  # it may have rung for something that is due in a moment
-                if claimed >= wanted:
+                if full:
                     self._misses = 0
                     continue
                 # Of several that commit at about the same time one rings: there may be more in a moment.
-                self._misses = 1 if claimed or rung else self._misses + 1
+                self._misses = 1 if self._claimed or rung else self._misses + 1
                 self._server.run(self._wait_for_work)
         except Stopped:
             pass
@@ -101,9 +105,19 @@ class Producer(CriticalThread):
                 case LookAhead():
                     self._look_ahead_wanted = True
 
-    def _claim(self, server: ReconnectingConnection, wanted: int, rung: bool) -> int:
+    def _claim(self, server: ReconnectingConnection, wanted: int, rung: bool) -> bool:
+        """Claim what is wanted, or as much of it as comes over in time; return True if there may be more."""
+        import psycopg
+
         self._get_ready(server)
-        return self._claimer.claim(server, wanted, rung=rung)
+        asked, began = self._claim_size.of(wanted), time.monotonic()
+        try:
+            self._claimed = self._claimer.claim(server, asked, rung=rung)
+        except psycopg.Error:
+            self._claim_size.failed(asked, time.monotonic() - began)
+            raise
+        self._claim_size.came(self._claimed, time.monotonic() - began)
+        return self._claimed >= asked
 
     def _get_ready(self, server: ReconnectingConnection) -> None:
         """After a (re)connect: listen, and hand back what an unanswered claim may have claimed."""
@@ -193,13 +207,29 @@ class Producer(CriticalThread):
         elif not wait.arm:
             self._poll(server, min(wait.seconds, self._claimer.seconds_left(now)))
         else:
-            server.cursor.execute(
-                statement("enable_notify"), {"queue": self._local_queue.name, "seconds": ARMED_SECONDS}
-            )
-            # No row: another producer has armed it, for at least half of the time.
-            self._armed_until = now + ARMED_SECONDS * (0.9 if server.cursor.rowcount else 0.45)
+            if not self._arm(server, now):
+                return
             self._look_ahead(server)
             # Claim once more: a job that came before the bell was armed did not ring. Then `work` waits here again.
+
+    def _arm(self, server: ReconnectingConnection, now: float) -> bool:
+        """Arm the doorbell; where PostgreSQL refuses that, poll from now on."""
+        import psycopg
+
+        queue = self._local_queue.name
+        try:
+            server.cursor.execute(statement("enable_notify"), {"queue": queue, "seconds": ARMED_SECONDS})
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise  # an outage, which passes
+        except psycopg.Error as error:  # rights, or a function that is gone
+            if server.connection.closed:
+                raise
+            log.warning("queue %s: the doorbell cannot be used, polling instead: %s", queue, one_line(str(error)))
+            self._doorbell = False
+            return False
+        # No row: another producer has armed it, for at least half of the time.
+        self._armed_until = now + ARMED_SECONDS * (0.9 if server.cursor.rowcount else 0.45)
+        return True
 
     def _look_ahead(self, server: ReconnectingConnection) -> None:
         """Find out when the next job is due."""

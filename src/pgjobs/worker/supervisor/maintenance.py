@@ -143,6 +143,7 @@ class MaintenanceThread(threading.Thread):
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
             rescue_orphans(connection)
+            _advance_ids(connection)
         if now >= self._next_parked:
             self._next_parked = now + PARKED_EVERY
             if count := requeue_parked(connection):
@@ -175,3 +176,14 @@ class MaintenanceThread(threading.Thread):
             for worker, heard in silent.items()
         }
         return {worker for worker, (_, since) in self._silent.items() if now - since >= 2 * self._every}
+
+
+def _advance_ids(connection: DeadlineConnection) -> None:
+    """Look whether ids would be given out again, as after a move that leaves the sequence behind."""
+    row = connection.execute(statement("advance_ids")).fetchone()
+    if row is not None and row[0] is not None:
+        log.warning(
+            "the sequence of ids was behind the jobs, the largest of which is %d: it continues after that. Jobs since "
+            "the restore or move may have the ids of older ones",
+            row[0],
+        )

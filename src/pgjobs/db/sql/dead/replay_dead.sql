@@ -1,26 +1,23 @@
--- A batch of dead letters → queued, due now, in the order in which they died; the INSERT rings the doorbell. Several
--- transactions may do this at once: a letter that another one has locked is left to it, and letters are locked before
--- history, as in requeue_jobs.sql. The number of the attempt continues, and so does `claims`, the fencing token;
--- `prior_attempts` says where the fresh budget begins. Near the largest number of attempts the budget shrinks, down to
--- one. The job's failed row leaves history; `finished_at` is in both, which saves a search of every day. If the job is
--- live (its status was changed by hand), only the letter goes.
+-- Locked dead letters (see pick_dead.sql) → queued, due now; the INSERT rings the doorbell. Several transactions may do
+-- this at once: letters are locked before history, as in requeue_jobs.sql. The number of the attempt continues, and so
+-- does `claims`, the fencing token; `prior_attempts` says where the fresh budget begins. Near the largest number of
+-- attempts the budget shrinks, down to one. The job's failed row leaves history; `finished_at` is in both, and
+-- `ended_at` has the times of these letters, which saves a search of every day. If the job is live (its status was
+-- changed by hand), only the letter goes. If another job is live that was given the same id, the letter stays.
 WITH picked AS MATERIALIZED (
-    SELECT id, died_at
-    FROM pgjobs.dead_jobs
-    WHERE died_at <= %(until)s::timestamptz
-      AND (died_at, id) > (%(after_died_at)s::timestamptz, %(after_id)s::bigint)
-      AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
-      AND (%(queue)s::text IS NULL OR queue = %(queue)s::text)
-      AND (%(tasks)s::text[] IS NULL OR task LIKE ANY (%(tasks)s::text[]))
-    ORDER BY died_at, id
-    LIMIT %(batch)s
-    FOR UPDATE SKIP LOCKED
+    SELECT d.id, d.died_at,
+           EXISTS (SELECT FROM pgjobs.jobs AS j
+                   WHERE j.id = d.id AND j.status IN ('queued', 'waiting', 'running')
+                     AND j.enqueued_at <> d.enqueued_at) AS is_taken
+    FROM pgjobs.dead_jobs AS d
+    WHERE d.id = ANY (%(ids)s::bigint[])
 ), gone AS (
-    DELETE FROM pgjobs.dead_jobs AS d WHERE d.id = ANY (ARRAY (SELECT id FROM picked)) RETURNING d.*
+    DELETE FROM pgjobs.dead_jobs AS d WHERE d.id = ANY (ARRAY (SELECT id FROM picked WHERE NOT is_taken)) RETURNING d.*
 ), forgotten AS (
     DELETE FROM pgjobs.jobs_history AS h
     USING gone
     WHERE h.id = gone.id AND h.finished_at = gone.finished_at AND h.status = 'failed'
+      AND h.finished_at = ANY (%(ended_at)s::timestamptz[])
 ), back AS (
     INSERT INTO pgjobs.jobs (
         {kept_columns}, {flow_columns}, claims, error, error_kind, errors, run_at, attempt, max_attempts,
@@ -33,7 +30,7 @@ WITH picked AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING id
 )
-SELECT picked.id, picked.died_at, back.id IS NOT NULL AS done
+SELECT picked.id, picked.died_at, back.id IS NOT NULL AS done, picked.is_taken
 FROM picked
 LEFT JOIN back ON back.id = picked.id
 ORDER BY picked.died_at, picked.id

@@ -108,4 +108,40 @@ SELECT
                      '[]')
      FROM (SELECT * FROM pgjobs.paused_tasks ORDER BY task LIMIT 1000) AS t) AS paused_tasks,
     (SELECT coalesce((extract(epoch FROM now())
-        - extract(epoch FROM paused_at)), 0) FROM pgjobs.switch WHERE paused) AS paused_for
+        - extract(epoch FROM paused_at)), 0) FROM pgjobs.switch WHERE paused) AS paused_for,
+-- What others may have done to the tables: the sequence of ids behind them; triggers and rules that may keep rows out;
+-- row level security; no replica identity where a publication may contain the table; a bell that may not be rung.
+    (SELECT CASE WHEN has_sequence_privilege('pgjobs.jobs_id_seq', 'SELECT, USAGE')
+                      AND pgjobs.largest_id() > coalesce(pg_sequence_last_value('pgjobs.jobs_id_seq'), 0)
+                 THEN pgjobs.largest_id() END) AS id_ahead,
+    (SELECT coalesce(jsonb_agg(f.name ORDER BY f.name), '[]')
+     FROM (SELECT t.tgname || ' on ' || c.relname AS name
+           FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+           WHERE c.relnamespace = 'pgjobs'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0
+             AND t.tgenabled <> 'D' AND t.tgtype & 2 = 2 AND t.tgname <> 'dead_jobs_keep_older_letter'
+           UNION ALL
+           SELECT r.rulename || ' on ' || c.relname
+           FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+           WHERE c.relnamespace = 'pgjobs'::regnamespace AND r.rulename <> '_RETURN') AS f) AS foreign_triggers,
+    (SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class AS c
+     WHERE c.relnamespace = 'pgjobs'::regnamespace AND c.relrowsecurity) AS row_security,
+    (SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class AS c
+     WHERE c.relnamespace = 'pgjobs'::regnamespace AND c.relkind = 'r'
+       AND EXISTS (SELECT FROM pg_publication AS p WHERE (p.pubupdate OR p.pubdelete) AND (
+               p.puballtables
+               OR EXISTS (SELECT FROM pg_publication_rel AS r
+                          WHERE r.prpubid = p.oid
+                            AND r.prrelid IN (SELECT c.oid UNION ALL SELECT pg_partition_ancestors(c.oid)))
+               OR EXISTS (SELECT FROM pg_publication_tables AS t
+                          WHERE t.pubname = p.pubname AND t.schemaname = 'pgjobs' AND t.tablename = c.relname)))
+       AND NOT CASE c.relreplident
+           WHEN 'f' THEN true
+           WHEN 'd' THEN EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)
+           WHEN 'i' THEN EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisreplident)
+           ELSE false END) AS without_identity,
+    pg_notification_queue_usage() AS notify_usage,
+    (SELECT count(*) = 2 FROM pg_trigger AS t
+     WHERE t.tgrelid IN ('pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass)
+       AND t.tgname = 'jobs_ring_doorbell' AND t.tgenabled IN ('O', 'A'))
+        AND to_regprocedure('pgjobs.doorbell_channel(text)') IS NOT NULL
+        AND to_regprocedure('pgjobs.bell_is_armed(text)') IS NOT NULL AS bell_is_there

@@ -12,19 +12,10 @@ WITH wanted AS MATERIALIZED (
     FROM wanted AS w
     WHERE NOT EXISTS (SELECT FROM pgjobs.jobs AS j
                       WHERE j.id = w.needs_id AND j.status IN ('waiting', 'queued', 'running'))
-), letters AS MATERIALIZED (
-    -- Locked: a transaction may be about to requeue the job, whose row is then marked like any other.
-    SELECT h.id, h.status
-    FROM pgjobs.jobs_history AS h
-    WHERE h.id = ANY (ARRAY (SELECT needs_id FROM ends)) AND h.status <> 'completed'
-    FOR KEY SHARE SKIP LOCKED
 ), known AS MATERIALIZED (
-    SELECT e.needs_id,
-           CASE WHEN EXISTS (SELECT FROM letters WHERE letters.id = e.needs_id) THEN false
-                WHEN EXISTS (SELECT FROM pgjobs.jobs_history AS h WHERE h.id = e.needs_id AND h.status <> 'completed')
-                THEN NULL
-                ELSE NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d WHERE d.id = e.needs_id) END AS completed
-    FROM ends AS e
+    -- NULL: a transaction is about to requeue the job, whose row is then marked like any other.
+    SELECT e.id AS needs_id, e.completed
+    FROM pgjobs.hold_ended(ARRAY (SELECT needs_id FROM ends)) AS e
 ), settled AS (
     UPDATE pgjobs.dependencies AS d
     SET settled = true

@@ -1,11 +1,16 @@
 -- All about one job: its row, its dead letter and its worker, if there are any, and the first of the jobs that it
 -- waits for and that wait for it. A lane begins with the tenant. If retention has dropped the row, the dead letter
--- stands in.
+-- stands in. For `ended_at` see find_ended.sql.
 WITH found AS (
     SELECT 1 AS place, {kept_columns}, {attempt_columns}, {flow_columns}, status, finished_at, error, errors,
            expires_at, held
     FROM pgjobs.jobs
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND status IN ('queued', 'waiting', 'running')
+    UNION ALL
+    SELECT 1, {kept_columns}, {attempt_columns}, {flow_columns}, status, finished_at, error, errors,
+           expires_at, held
+    FROM pgjobs.jobs_history
+    WHERE id = %(id)s AND (finished_at = ANY (%(ended_at)s::timestamptz[]) OR finished_at IS NULL)
     UNION ALL
     SELECT 2, {kept_columns}, {attempt_columns}, {flow_columns}, status, finished_at, error, errors, expires_at, held
     FROM pgjobs.dead_jobs

@@ -6,4 +6,4 @@ WITH asked AS (
     WHERE live.id = ANY (%(ids)s::bigint[]) AND live.status = 'running'
     RETURNING live.id
 )
-SELECT id, pg_notify(%(channel)s, '') FROM asked
+SELECT id, pgjobs.ring(%(channel)s) FROM asked

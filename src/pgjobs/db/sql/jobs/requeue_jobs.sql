@@ -1,12 +1,14 @@
 -- Finished → queued, due now, under the same id. The number of the attempt continues, and so does `claims`, the
 -- fencing token; `prior_attempts` says where the fresh budget begins. Near the largest number of attempts it shrinks,
 -- down to one. A dead letter goes, and its errors are kept. Letters are locked before history, as in replay_dead.sql:
--- otherwise two transactions could wait for each other. The count makes history wait for the locks.
+-- otherwise two transactions could wait for each other. The count makes history wait for the locks. `ended_at` are the
+-- times of the newest rows (see find_ended.sql): an older row may be of another job that had the same id.
 WITH locked AS MATERIALIZED (
     SELECT id FROM pgjobs.dead_jobs WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id FOR UPDATE
 ), gone AS (
     DELETE FROM pgjobs.jobs_history AS h
-    WHERE h.id = ANY (%(ids)s::bigint[]) AND (SELECT count(*) FROM locked) >= 0
+    WHERE h.id = ANY (%(ids)s::bigint[])
+      AND (h.finished_at = ANY (%(ended_at)s::timestamptz[]) OR h.finished_at IS NULL) AND (SELECT count(*) FROM locked) >= 0
     RETURNING h.*
 ), letters AS (
     DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id AS letter_id, d.errors AS diagnosis

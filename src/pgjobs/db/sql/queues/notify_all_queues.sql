@@ -1,2 +1,2 @@
 -- Ring the doorbell of every queue, where it is armed.
-SELECT pg_notify(pgjobs.doorbell_channel(name), '') FROM pgjobs.queues WHERE doorbell_until > clock_timestamp()
+SELECT pgjobs.ring(pgjobs.doorbell_channel(name)) FROM pgjobs.queues WHERE doorbell_until > clock_timestamp()
