@@ -52,6 +52,9 @@ def shape(url: str) -> list[tuple[object, ...]]:
             UNION ALL SELECT 'function', proname, pg_get_functiondef(oid)
             FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace
             UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname FROM pg_trigger
+            UNION ALL SELECT 'view', viewname, definition FROM pg_views WHERE schemaname = 'pgjobs'
+            UNION ALL SELECT 'table', relname, concat(relreplident, relpersistence, reloptions)
+            FROM pg_class WHERE relnamespace = 'pgjobs'::regnamespace AND relkind IN ('r', 'p')
             ORDER BY 1, 2, 3
             """
         ).fetchall()
@@ -132,6 +135,16 @@ def test_a_downgrade_to_base_drops_everything_and_an_upgrade_brings_it_back(data
     assert migrate.current(database_url) is None
     migrate.upgrade(database_url)
     assert shape(database_url) == before
+
+
+def test_a_downgrade_by_one_step_leaves_what_was_there_before_it(empty_database_url: str) -> None:
+    for number in range(1, int(EXPECTED_REVISION)):
+        migrate.upgrade(empty_database_url, f"{number:04}")
+        before = shape(empty_database_url)
+        migrate.upgrade(empty_database_url, f"{number + 1:04}")
+        assert shape(empty_database_url) != before
+        migrate.downgrade(empty_database_url, f"{number:04}")
+        assert shape(empty_database_url) == before
 
 
 def test_a_failing_migration_changes_nothing(empty_database_url: str) -> None:
