@@ -13,6 +13,7 @@ from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import local_settings
 from pgjobs.db.statements import doorbell_channel, statement
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, row_of
+from tests.support.worker import scalar
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -229,9 +230,7 @@ def test_rows_are_looked_up_in_history_whatever_the_statistics_say(conn: Connect
         f"INSERT INTO pgjobs.dead_jobs {letters_of('failed')}"
     )
     conn.execute("ANALYZE pgjobs.jobs_history, pgjobs.dead_jobs")
-    parameters = {"until": "infinity", "after_died_at": "-infinity", "after_id": 0, "queue": None, "tasks": None}
-    parameters |= {"ids": list(range(1, 4000)) if name == "requeue_jobs" else None, "batch": 500}
-    used = {key: value for key, value in parameters.items() if f"%({key})s" in statement(name)}
+    used = {"ids": list(range(1, 4000)), "ended_at": [scalar(conn, "SELECT max(finished_at) FROM pgjobs.dead_jobs")]}
     with local_settings(conn, LOOK_UPS):
         plan = [line for (line,) in conn.execute(f"EXPLAIN {statement(name)}", used)]
     scans = [line for line in plan if "Scan" in line and re.search(r" on (jobs_history|dead_jobs)", line)]

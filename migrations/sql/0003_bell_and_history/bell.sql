@@ -49,7 +49,8 @@ CREATE OR REPLACE FUNCTION pgjobs.ring_doorbell() RETURNS trigger LANGUAGE plpgs
 DECLARE
     channel pg_catalog.text;
 BEGIN
-    IF pg_catalog.left(pg_catalog.current_query(), 100) OPERATOR(pg_catalog.~*) '^[[:space:]]*prepare[[:space:]]+transaction' THEN
+    IF pg_catalog.left(pg_catalog.current_query(), 100)
+           OPERATOR(pg_catalog.~*) '^[[:space:]]*prepare[[:space:]]+transaction' THEN
         RETURN NULL;
     END IF;
     channel := pgjobs.doorbell_channel(NEW.queue);

@@ -133,8 +133,9 @@ BEGIN
                 WHERE e.status <> 'completed' GROUP BY e.day LOOP
         lost := lost || part.ids;
         BEGIN
-            EXECUTE format('SELECT coalesce(array_agg(l.id), ''{}'') FROM (SELECT h.id FROM pgjobs.%I AS h
-                            WHERE h.id = ANY ($1) AND h.status <> ''completed'' FOR KEY SHARE SKIP LOCKED) AS l', part.day)
+            EXECUTE format('SELECT coalesce(array_agg(l.id), ''{}'')
+                            FROM (SELECT h.id FROM pgjobs.%I AS h WHERE h.id = ANY ($1) AND h.status <> ''completed''
+                                  FOR KEY SHARE SKIP LOCKED) AS l', part.day)
             INTO here USING part.ids;
             held := held || here;
         EXCEPTION WHEN undefined_table THEN

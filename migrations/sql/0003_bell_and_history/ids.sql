@@ -41,7 +41,8 @@ BEGIN
     IF EXISTS (SELECT FROM pgjobs.dead_jobs AS d
                WHERE d.id = NEW.id AND d.enqueued_at IS DISTINCT FROM NEW.enqueued_at) THEN
         PERFORM pgjobs.advance_ids();
-        UPDATE pgjobs.dead_jobs AS d SET id = nextval('pgjobs.jobs_id_seq') WHERE d.id = NEW.id RETURNING d.id INTO fresh;
+        UPDATE pgjobs.dead_jobs AS d SET id = nextval('pgjobs.jobs_id_seq') WHERE d.id = NEW.id
+        RETURNING d.id INTO fresh;
         RAISE LOG 'pgjobs: the id % was given out again: the older dead letter is now %', NEW.id, fresh
             USING HINT = 'Run pgjobs doctor.';
     END IF;

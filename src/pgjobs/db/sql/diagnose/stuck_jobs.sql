@@ -3,7 +3,8 @@
 -- more), cancelled or gone.
 --
 -- Looks at the first %(scan)s dependencies. Most of them wait for a job that is live, which is seen before the days of
--- history are searched. `needs`: only those that wait for these (NULL: for any); `queues`: only in these (NULL: in all).
+-- history are searched. `needs`: only those that wait for these (NULL: for any); `queues`: only in these (NULL: in
+-- all).
 SELECT d.job_id, w.queue, d.needs_id,
        CASE WHEN EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id) THEN 'dead'
             ELSE coalesce(ended.status, 'gone') END AS state

@@ -8,7 +8,8 @@ WITH locked AS MATERIALIZED (
 ), gone AS (
     DELETE FROM pgjobs.jobs_history AS h
     WHERE h.id = ANY (%(ids)s::bigint[])
-      AND (h.finished_at = ANY (%(ended_at)s::timestamptz[]) OR h.finished_at IS NULL) AND (SELECT count(*) FROM locked) >= 0
+      AND (h.finished_at = ANY (%(ended_at)s::timestamptz[]) OR h.finished_at IS NULL)
+      AND (SELECT count(*) FROM locked) >= 0
     RETURNING h.*
 ), letters AS (
     DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id AS letter_id, d.errors AS diagnosis
