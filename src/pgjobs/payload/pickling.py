@@ -18,7 +18,7 @@ from pgjobs.core.allowlist import AllowList, not_allowed
 from pgjobs.core.callables import MAIN_MODULES, unwrap
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
-from pgjobs.core.interrupts import JobTimeout
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.jobs.job import Job, options_of, task_name
 from pgjobs.jobs.registry import find_job
 from pgjobs.payload.orm_objects import may_have_some, refuse_orm_objects
@@ -113,7 +113,7 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
                 # A name that is gone: it may be an alias now. Only then, so that other payloads do not pay for it.
                 return Call(*_AliasUnpickler(io.BytesIO(payload)).load())
         return _load_allowed(payload, task, allow if pickles else None)
-    except (JobTimeout, PayloadError):
+    except (*RAISED_FROM_OUTSIDE, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error

@@ -6,6 +6,7 @@ It only listens to the supervisor and looks at numbers; the work is done by othe
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -32,6 +33,8 @@ from pgjobs.worker.runtime.scoreboard import Scoreboard
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
 SOON = 0.03  # seconds until it looks at what producers that it has just woken have found
+CLEAN_UP = 5.0  # seconds that coroutines have after they were cancelled because the grace is over
+GRACES_BESIDE_STUCK = 10  # that the other jobs of a process have which is replaced because one does not stop
 REPLACE_ME = 75  # exit code: a job did not stop, so this process should not continue (EX_TEMPFAIL)
 
 
@@ -207,7 +210,10 @@ class WorkerProcess:
         """
         threads = self._threads
         threads.stop_claiming()
-        deadline = None  # a worker that only retires sets its jobs no limit
+        # A worker that only retires sets its jobs no limit. Beside a job that does not stop they have one: it may hold
+        # a lock that they wait for.
+        last = time.monotonic() + GRACES_BESIDE_STUCK * self._config.grace if self._stuck else math.inf
+        deadline = math.inf
         loop_responds = threads.ping_loop()  # if a job blocks it, the others there will not end
         heartbeat = OwnHeartbeat(
             self._config.database_url, self._worker_id, self._config.heartbeat, self._config.rescue_after
@@ -216,10 +222,10 @@ class WorkerProcess:
             if self._asked_to_drain or self._control.ended:
                 threads.hurry.set()
             if not (self._asked_to_drain or self._control.ended) and loop_responds.is_set():
-                deadline = None
-            elif deadline is None:
+                deadline = math.inf
+            elif deadline == math.inf:
                 deadline = time.monotonic() + self._config.grace
-            elif time.monotonic() >= deadline:
+            if time.monotonic() >= min(deadline, last):
                 break
             if self._control.ended:
                 if not heartbeat.send_if_due():
@@ -229,6 +235,10 @@ class WorkerProcess:
                 self.wait(0.05)
         if self._running():
             threads.end_coroutines()
+            deadline = time.monotonic() + CLEAN_UP
+            while threads.has_coroutines and time.monotonic() < deadline:
+                self._scoreboard.tick()  # or the supervisor takes this process for blocked
+                time.sleep(0.02)
         threads.flush()
         self._tell_progress()
         left = self._running()

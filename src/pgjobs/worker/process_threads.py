@@ -31,7 +31,6 @@ from pgjobs.worker.runtime.registration import application_name, claim_role
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 SHORTAGE_LASTS = 20.0  # seconds: by then it is more than a bad moment
-CLEAN_UP = 5.0  # seconds that coroutines have after they were cancelled because the grace is over
 
 
 def server_for(
@@ -191,15 +190,15 @@ class ProcessThreads:
             executor.stop()
 
     def end_coroutines(self) -> None:
-        """Cancel the coroutines that still run, and give them a while to clean up. They are handed back."""
+        """Cancel the coroutines that still run. They are handed back when they have cleaned up."""
         self._loop.end()
         for executor in self._executors:
             executor.end_coroutines()
-        deadline = time.monotonic() + CLEAN_UP
-        while time.monotonic() < deadline:
-            if self._loop.is_idle and not any(executor.has_coroutines for executor in self._executors):
-                break
-            time.sleep(0.02)
+
+    @property
+    def has_coroutines(self) -> bool:
+        """Whether a coroutine still runs."""
+        return not self._loop.is_idle or any(executor.has_coroutines for executor in self._executors)
 
     def flush(self) -> None:
         """Write the outcomes and calls of breakers that are left, within the grace."""

@@ -14,12 +14,15 @@ from collections.abc import Callable
 
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.worker.config import STUCK_AFTER
-from pgjobs.worker.executors.async_exception import clear_exception, raise_in_thread
+from pgjobs.worker.executors.async_exception import clear_exception
+from pgjobs.worker.executors.safe_place import raise_safely
 from pgjobs.worker.executors.shortages import ShortageError
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 
 MAX_WAIT = 3600.0  # seconds
+SOON = 0.005  # seconds until it is looked again whether a job is where something can be raised
+AGAIN = 1.0  # seconds until it is raised again in a job that continues
 
 
 class Alarm:
@@ -34,12 +37,18 @@ class Alarm:
         self._fired = False
         self._lock = threading.Lock()
 
-    def fire(self) -> None:
-        """Raise `JobTimeout` in the job's thread."""
+    def fire(self) -> float | None:
+        """Raise `JobTimeout` in the job's thread. Return the seconds until it is time to look again; None: never.
+
+        A job may swallow it, and continue: then it comes again, unless the job is cleaning up after it.
+        """
         with self._lock:
-            if not self.over and self._thread is not None:
-                self._fired = True
-                raise_in_thread(self._thread, JobTimeout)
+            if self.over or self._thread is None:
+                return None
+            if not raise_safely(self._thread, JobTimeout):
+                return SOON
+            self._fired = True
+            return AGAIN
 
     def end(self) -> None:
         """Record that the job has ended. An exception that has not arrived yet is cleared."""
@@ -56,7 +65,7 @@ class Watchdog(CriticalThread):
     def __init__(self, stuck: Callable[[ClaimedJob], None]) -> None:
         super().__init__(name="pgjobs-watchdog", daemon=True)
         self._stuck = stuck
-        self._heap: list[tuple[float, int, bool, Alarm]] = []
+        self._heap: list[tuple[float, int, str, Alarm]] = []
         self._enough = 1_000  # alarms in the heap, before those that are over are thrown out
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -80,8 +89,7 @@ class Watchdog(CriticalThread):
                 self._heap = [entry for entry in self._heap if not entry[3].over]
                 heapq.heapify(self._heap)
                 self._enough = 2 * len(self._heap) + 1_000
-            deadline = time.monotonic() + seconds
-            heapq.heappush(self._heap, (deadline, next(self._numbers), False, alarm))
+            self._push(seconds, next(self._numbers), "first", alarm)
             if self._heap[0][3] is alarm:
                 self._changed.notify()
 
@@ -92,13 +100,17 @@ class Watchdog(CriticalThread):
                 while not self._heap or self._heap[0][0] > time.monotonic():
                     rest = self._heap[0][0] - time.monotonic() if self._heap else MAX_WAIT
                     self._changed.wait(min(rest, MAX_WAIT))
-                _, number, second, alarm = heapq.heappop(self._heap)
-                if not alarm.over and not second:
-                    heapq.heappush(self._heap, (time.monotonic() + STUCK_AFTER, number, True, alarm))
+                _, number, stage, alarm = heapq.heappop(self._heap)
+                if stage == "first" and not alarm.over:
+                    self._push(STUCK_AFTER, number, "last", alarm)
             job = alarm.job
             if job is None:
                 continue
-            if second:
+            if stage == "last":
                 self._stuck(job)
-            else:
-                alarm.fire()
+            elif (pause := alarm.fire()) is not None:
+                with self._changed:
+                    self._push(pause, next(self._numbers), "again", alarm)
+
+    def _push(self, seconds: float, number: int, stage: str, alarm: Alarm) -> None:
+        heapq.heappush(self._heap, (time.monotonic() + seconds, number, stage, alarm))
