@@ -49,6 +49,7 @@ def test_full_jitter_uses_the_whole_range() -> None:
 
 
 def test_without_jitter_it_is_the_ceiling() -> None:
+    assert ExponentialBackoff(base=1e300, factor=1e300, maximum=5, jitter=False)(4) == 5
     backoff = ExponentialBackoff(base=1, factor=3, maximum=20, jitter=False)
     assert [backoff(attempt) for attempt in (1, 2, 3, 4, 5)] == [1, 3, 9, 20, 20]
 

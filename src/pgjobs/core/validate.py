@@ -183,8 +183,9 @@ def check_seconds(what: str, value: object, *, least: float = 0.0, most: float =
     seconds = as_seconds(value)
     if seconds is None or not least <= seconds <= most:
         limit = "ten years" if most == MAX_DELAY else f"{most:,.0f}"
+        limits = f"from {least:g} on" if most == math.inf else f"from {least:g} to {limit}"
         last = f", a timedelta, or {or_else}" if or_else else ", or a timedelta"
-        raise UsageError(f"{shown(what, value)}: give seconds from {least:g} to {limit}{last}.")
+        raise UsageError(f"{shown(what, value)}: give seconds {limits}{last}.")
     return seconds
 
 

@@ -59,7 +59,7 @@ class ExponentialBackoff:
         number = as_number(factor)
         if number is None or number < 1:
             raise UsageError(f"{shown('ExponentialBackoff.factor', factor)}: give a number from 1 on.")
-        object.__setattr__(self, "base", check_seconds("ExponentialBackoff.base", base))
+        object.__setattr__(self, "base", check_seconds("ExponentialBackoff.base", base, most=math.inf))
         object.__setattr__(self, "factor", float(number))
         object.__setattr__(self, "maximum", check_seconds("ExponentialBackoff.maximum", maximum))
         object.__setattr__(self, "jitter", check_bool("ExponentialBackoff.jitter", jitter))
