@@ -62,7 +62,10 @@ class _Flush:
 
 
 class Acknowledger(CriticalThread):
-    """One thread and one connection for all `queues` of a worker process. `stop()` ends it after a last flush."""
+    """One thread and one connection for all `queues` of a worker process. `stop()` ends it after a last flush.
+
+    `queues` is looked at again and again: patterns add names to it.
+    """
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Acknowledger(CriticalThread):
         self._worker_id = worker_id
         self._host = host
         self._grace = grace
-        self._queues = list(queues)
+        self._queues = queues
         self._breakers = breakers
         self._without_history: frozenset[str] = frozenset()  # queues that keep nothing of what completes
         self._next_check = 0.0  # monotonic seconds
@@ -208,7 +211,7 @@ class Acknowledger(CriticalThread):
             local_queue.signals.send(LookAhead())
 
     def _check_history(self, server: ReconnectingConnection) -> None:
-        rows = server.connection.execute(statement("queues_without_history"), {"queues": self._queues}).fetchall()
+        rows = server.connection.execute(statement("queues_without_history"), {"queues": list(self._queues)}).fetchall()
         self._without_history = frozenset(row[0] for row in rows)
         self._next_check = time.monotonic() + CHECK_EVERY
 
