@@ -10,12 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from pgjobs import __version__
 from pgjobs.cli.commands import COMMANDS, load
 from pgjobs.cli.main import hoist
 from tests.support.processes import ROOT
+from tests.support.refusals import writes_refused
 from tests.support.rows import put_job
 
 if TYPE_CHECKING:
@@ -168,10 +168,8 @@ def test_unexpected_error_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_refused_statement_is_one_line(cli: Cli, conn: Connection, database_url: str) -> None:
     job = put_job(conn)
-    conn.execute(
-        sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(sql.Identifier(conn.info.dbname))
-    )
-    result = cli("jobs", "cancel", job)
+    with writes_refused(conn, "jobs_live"):
+        result = cli("jobs", "cancel", job)
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
     assert "read-only" in result.err

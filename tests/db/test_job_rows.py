@@ -170,7 +170,7 @@ def test_a_job_that_ends_or_comes_back_keeps_its_meta_and_its_keys(conn: Connect
     letter = conn.execute("SELECT to_jsonb(d) - 'died_at' FROM pgjobs.dead_jobs AS d").fetchone()
     history = conn.execute("SELECT to_jsonb(h) FROM pgjobs.jobs_history AS h").fetchone()
     assert letter == history
-    conn.execute(statement("requeue_jobs"), {"ids": [row["id"]]})
+    conn.execute(statement("requeue_jobs"), {"ids": [row["id"]], "ended_at": [failed["finished_at"]]})
     again = row_of(conn, row["id"])
     assert (again["status"], again["meta"], again["error_kind"]) == ("waiting", {"user": 7}, "timeout")
 

@@ -87,6 +87,10 @@ INSERT = (
         "SELECT pgjobs.enqueue('a:b', sequence => 'x', unique_key => 'x', on_conflict => 'replace')",
         "SELECT pgjobs.doorbell_channel('default')",
         "SELECT pgjobs.last_lane()",
+        "SELECT pgjobs.advance_ids()",
+        "SELECT pgjobs.ring('x'), pgjobs.bell_is_armed('default'), pgjobs.notify_queue_has_room()",
+        "SELECT * FROM pgjobs.history_partitions(), pgjobs.find_ended('{1}'), pgjobs.hold_ended('{1}')",
+        f"{INSERT}; INSERT INTO pgjobs.dead_jobs SELECT *, pg_catalog.now() FROM pgjobs.jobs",
         "SELECT pgjobs.create_history_partition('2030-01-01')",
         "SELECT pgjobs.drop_history_partition('2030-01-01')",
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
@@ -96,7 +100,21 @@ INSERT = (
         "SELECT * FROM pgjobs.queue_names",
     ],
     ids=[
-        *("INSERT", "enqueue", "enqueue by name", "enqueue checked", "channel", "last lane", "make", "drop", "arm"),
+        *(
+            "INSERT",
+            "enqueue",
+            "enqueue by name",
+            "enqueue checked",
+            "channel",
+            "last lane",
+            "ids",
+            "bell",
+            "ended",
+            "letter",
+            "make",
+            "drop",
+            "arm",
+        ),
         *("rates", "errors", "snapshots", "queue names"),
     ],
 )
@@ -116,7 +134,9 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
-        *("bucket_capacity", "bucket_tokens", "create_history_partition", "doorbell_channel"),
-        *("drop_history_partition", "enqueue", "enqueue_after_checks", "errors_with", "held_snapshots"),
-        *("is_to_ring", "last_lane", "lock_unique_keys", "open_doorbell", "pattern_of", "ring_doorbell"),
+        *("advance_ids", "bell_is_armed", "bucket_capacity", "bucket_tokens", "complete_history_partition"),
+        *("create_history_partition", "doorbell_channel", "drop_history_partition", "enqueue"),
+        *("enqueue_after_checks", "errors_with", "find_ended", "held_snapshots", "history_partitions", "hold_ended"),
+        *("is_to_ring", "keep_older_letter", "largest_id", "last_lane", "lock_unique_keys"),
+        *("notify_queue_has_room", "open_doorbell", "pattern_of", "ring", "ring_doorbell"),
     ]

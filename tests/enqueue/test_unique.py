@@ -274,7 +274,7 @@ def test_by_nothing_or_nonsense_is_refused(parts: Any) -> None:
     [
         ("unique", ["", 7, "{nonsense}", "{0}", "x" * 101, ("args",)]),
         ("if_failed", ["", "stop", None]),
-        ("after", ["1", 1, [0], [-1], ["1"], [None], [2**63], [True], range(10_001)]),
+        ("after", ["1", 0, [0], [-1], ["1"], [None], [2**63], [True], range(10_001)]),
     ],
     ids=["unique", "if_failed", "after"],
 )

@@ -62,7 +62,7 @@ def options() -> None:
     send_receipt.options(unique=3)  # wrong
     send_receipt.options(unique=Unique("x", on_conflict="ignore"))  # wrong
     send_receipt.options(on_conflict="skip")  # wrong
-    send_receipt.options(after=3)  # wrong
+    send_receipt.options(after="3")  # wrong
     send_receipt.options(breaker=3)  # wrong
     send_receipt.options(limit=None, expires="soon")  # wrong
     send_receipt.options(limit=3)  # wrong

@@ -233,8 +233,8 @@ def options_of(callable: Callable[..., object]) -> JobOptions:
 def job_inside(function: Any) -> Job[..., Any] | None:
     """Return the job that a function is, or that decorators above `@job` have around them (functools.wraps)."""
     for _ in range(_MAX_DECORATORS):
-        if isinstance(function, Job):
-            return function
+        if has_type(function, Job):
+            return cast("Job[..., Any]", function)
         try:
             function = function.__wrapped__
         except Exception:  # it has not got one, or its attributes raise

@@ -189,7 +189,7 @@ def test_what_is_due_again_at_once_is_run_again_by_the_same_worker(database_url:
     assert states(conn) == {"completed": 80}
 
 
-def test_error_that_the_database_cannot_store_is_an_outcome(server: Server) -> None:
+def test_error_that_the_database_cannot_store_is_stored_with_escapes(server: Server) -> None:
     url = server.create(migrated=False)
     name = url.rpartition("/")[2].partition("?")[0]
     with psycopg.connect(server.url, autocommit=True) as admin:
@@ -202,5 +202,5 @@ def test_error_that_the_database_cannot_store_is_an_outcome(server: Server) -> N
         drain(url)
         assert states(conn) == {"failed": 3}
         assert row_of(conn, jobs[0].id)["error"] == "ValueError: no"
-        assert row_of(conn, jobs[1].id)["error"] == "Failed; its error cannot be stored: UntranslatableCharacter"
+        assert row_of(conn, jobs[1].id)["error"] == "ValueError: \\u99c4\\u76ee"
     server.drop(url)

@@ -15,6 +15,7 @@ from pgjobs.db import migrations as migrate
 from pgjobs.embedded import embedded_server
 from tests.support import tasks
 from tests.support.processes import wait_until
+from tests.support.refusals import writes_refused
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
 from tests.system.chaos.cluster import folder, make_template
@@ -85,36 +86,25 @@ def test_what_is_claimed_under_another_number_than_it_runs_is_handed_back(
 def test_a_database_that_refuses_to_write_for_a_while_is_waited_for(
     database_url: str, conn: psycopg.Connection
 ) -> None:
-    name = scalar(conn, "SELECT current_database()")
     with work(database_url) as running:
         wait_for(conn, IDLE, log=lambda: running.output)
-        conn.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        scalar(conn, CUT)
-        enqueue(conn, tasks.nothing)
-        time.sleep(1.0)
-        assert states(conn) == {"queued": 1}
-        conn.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-        scalar(conn, CUT)
+        enqueue(conn, tasks.nothing.options(delay=1))
+        with writes_refused(conn, "jobs_live"):
+            time.sleep(2.0)
+            assert states(conn) == {"queued": 1}
         wait_done(conn, 15, log=lambda: running.output)
         assert running.process.poll() is None
 
 
 def test_a_job_outlives_an_outage_that_only_the_heart_notices(database_url: str, conn: psycopg.Connection) -> None:
     # Else its own supervisor would take the job back, from a worker that lives.
-    name = scalar(conn, "SELECT current_database()")
-    heartbeat_thread = (
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pgjobs heartbeat'"
-    )
     tasks.make_seen(conn)
     with work(database_url, *QUICK, env={tasks.URL: database_url}) as running:
         wait_for(conn, IDLE, log=lambda: running.output)
         job = enqueue(conn, tasks.note, "once", 8.0).id
         wait_for(conn, "EXISTS (SELECT FROM seen)", log=lambda: running.output)
-        conn.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        scalar(conn, heartbeat_thread)
-        time.sleep(6.0)  # far longer than what makes a silent worker a dead one
-        conn.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-        scalar(conn, heartbeat_thread)
+        with writes_refused(conn, "workers"):
+            time.sleep(6.0)  # far longer than what makes a silent worker a dead one
         wait_done(conn, 15, log=lambda: running.output)
     assert row_of(conn, job)["attempt"] == 1
     assert scalar(conn, "SELECT count(*) FROM seen") == 1

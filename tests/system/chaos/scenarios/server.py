@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from tests.support.refusals import writes_refused
 from tests.system.chaos.cluster import wait_for_children
 from tests.system.chaos.scenario import scenario
 
@@ -86,13 +87,8 @@ def no_connections(stage: Stage) -> None:
 @scenario("read-only mode", "server", 12, slice=True)
 def read_only(stage: Stage) -> None:
     for _ in stage.until_over(1.0, 2.0):
-        with stage.outage(), stage.cluster.connected() as conn:
-            conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-            conn.execute("SELECT pg_reload_conf()")
+        with stage.outage(), stage.cluster.connected() as conn, writes_refused(conn, "jobs_live"):
             time.sleep(stage.dice.uniform(1.0, 4.0))
-            conn.execute("SET default_transaction_read_only = off")
-            conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            conn.execute("SELECT pg_reload_conf()")
 
 
 @scenario("a lock held on jobs", "server", 12)
