@@ -136,7 +136,7 @@ def test_jobs_of_all_kinds_of_callers_run_and_lost_ones_are_rescued(hostile: str
             in_sql = scalar(
                 conn, "SELECT pgjobs.enqueue('tests.schedules.tasks:report', '[\"a b\"]', queue => 'reports')"
             )
-            done = f"(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed' AND task LIKE '%nothing') = {made}"
+            done = f"(SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed' AND task LIKE '%nothing') >= {made}"
             wait_for(conn, done, log=lambda: running.output)
             for condition in (
                 f"EXISTS (SELECT FROM pgjobs.jobs WHERE id = {lost} AND status = 'completed')",
@@ -165,7 +165,7 @@ def test_jobs_of_all_kinds_of_callers_run_and_lost_ones_are_rescued(hostile: str
     [
         *("status", "jobs list", "jobs list --json", "why 1", "why 1 --json", "jobs show 1", "doctor", "history list"),
         *("schedules list", "queues list", "limits list", "breakers list", "dead list", "migrate"),
-        *("queues pause reports", "queues resume reports", "history keep 8"),
+        *("queues pause spare && queues resume spare", "history keep 8"),
     ],
 )
 def test_commands_work(
@@ -174,11 +174,11 @@ def test_commands_work(
     with psycopg.connect(hostile) as conn:
         if not scalar(conn, "SELECT count(*) FROM pgjobs.jobs"):
             enqueue(conn, tasks.nothing)
-    monkeypatch.setenv("PGJOBS_DATABASE_URL", hostile)
     set_environment(monkeypatch)
-    code = main(command.split())
-    err = capsys.readouterr().err
-    assert (code, "PostgreSQL" in err, "unexpected" in err) == (0, False, False), err
+    for each in command.split(" && "):
+        code = main(["--database-url", hostile, *each.split()])
+        err = capsys.readouterr().err
+        assert (code, "PostgreSQL" in err, "unexpected" in err) == (0, False, False), err
 
 
 def test_operations_work_on_a_connection_of_the_caller(hostile: str) -> None:
