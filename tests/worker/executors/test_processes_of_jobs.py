@@ -50,7 +50,8 @@ def test_what_a_job_starts_gets_signals_as_it_would_elsewhere_and_what_it_regist
     for executor in ("thread", "process"):
         enqueue(conn, signal_what_it_starts.options(executor=executor), executor)
         enqueue(conn, register_for_the_end.options(executor=executor), f"{executor}-end")
-    drain(database_url, "-q", "default:4", env={TRACES: str(tmp_path)})
+    # One after the other: a pool that forks while another job starts a program keeps the pipe on which that one waits.
+    drain(database_url, "-q", "default:1", env={TRACES: str(tmp_path)})
     for executor in ("thread", "process"):
         assert traces(tmp_path, executor) == [f"fork: {-signal.SIGTERM}", "program: tidied up"]
         assert traces(tmp_path, f"{executor}-end") == ["at the end"]
