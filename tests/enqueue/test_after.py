@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import psycopg
 import pytest
 
 from pgjobs import EnqueueError, JobHandle, enqueue, enqueue_many
+from pgjobs.admin import show_job
 from tests.support.callers import KINDS, settled
 from tests.support.functions import add
 from tests.support.rows import count, row_of
@@ -94,6 +96,29 @@ def test_of_one_that_is_there_already_nothing_changes(conn: psycopg.Connection) 
     assert [handle.conflict for handle in enqueue_many(conn, unique, [(3,), (4,)])] == [True, True]
     assert len(edges(conn)) == 1
     assert row_of(conn, last.id)["needs"] == 1
+
+
+def test_a_job_that_ends_while_it_is_looked_for_is_found(conn: psycopg.Connection, database_url: str) -> None:
+    over = threading.Event()
+    newest = [enqueue(conn, add, 1).id]
+
+    def end_one_after_another() -> None:
+        with psycopg.connect(database_url, autocommit=True) as other:
+            while not over.is_set():
+                following = enqueue(other, add, 1).id
+                ended, newest[0] = newest[0], following
+                other.execute("UPDATE pgjobs.jobs SET status = 'completed', finished_at = now() WHERE id = %s", [ended])
+
+    ending = threading.Thread(target=end_one_after_another)
+    ending.start()
+    try:
+        for _ in range(400):
+            last = newest[0]
+            enqueue(conn, add.options(after=[last]), 2)
+            assert show_job(conn, last).id == last
+    finally:
+        over.set()
+        ending.join()
 
 
 def test_waiting_for_no_job_is_not_waiting(conn: psycopg.Connection) -> None:

@@ -22,25 +22,31 @@ DECLARE
     inserted integer;
     ended bigint[];  -- of the needed ones: those in history
     done bigint[];  -- and those of them that have completed
+    asked bigint[];  -- `needed` as it was given
 BEGIN
     IF needed IS NOT NULL THEN
         -- History is asked for those alone that are not live. Then they are looked at again, with a newer snapshot: a
-        -- job may have been put back meanwhile.
-        SELECT coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.id) FILTER (WHERE e.is_done), '{}')
-        INTO ended, done
-        FROM (SELECT f.id, bool_and(f.status = 'completed') AS is_done
-              FROM pgjobs.find_ended(ARRAY (
-                  SELECT a.id FROM unnest(needed) AS a (id)
-                  WHERE NOT EXISTS (SELECT FROM pgjobs.jobs_live AS j WHERE j.id = a.id)
-                    AND NOT EXISTS (SELECT FROM pgjobs.jobs_waiting AS j WHERE j.id = a.id))) AS f
-              GROUP BY f.id) AS e;
-        SELECT array_agg(n.id) FILTER (WHERE n.is_live OR NOT n.id = ANY (done)),
-               array_agg(n.id) FILTER (WHERE NOT n.is_live AND NOT n.id = ANY (ended)
-                                       AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d WHERE d.id = n.id))
-        INTO needed, missing
-        FROM (SELECT DISTINCT a.id, EXISTS (SELECT FROM pgjobs.jobs_live AS j WHERE j.id = a.id)
-                     OR EXISTS (SELECT FROM pgjobs.jobs_waiting AS j WHERE j.id = a.id) AS is_live
-              FROM unnest(needed) AS a (id)) AS n;
+        -- job may have been put back meanwhile. One that has ended between the two is seen by neither: so what seems
+        -- to be missing is looked for again.
+        asked := needed;
+        FOR look IN 1..3 LOOP
+            SELECT coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.id) FILTER (WHERE e.is_done), '{}')
+            INTO ended, done
+            FROM (SELECT f.id, bool_and(f.status = 'completed') AS is_done
+                  FROM pgjobs.find_ended(ARRAY (
+                      SELECT a.id FROM unnest(asked) AS a (id)
+                      WHERE NOT EXISTS (SELECT FROM pgjobs.jobs_live AS j WHERE j.id = a.id)
+                        AND NOT EXISTS (SELECT FROM pgjobs.jobs_waiting AS j WHERE j.id = a.id))) AS f
+                  GROUP BY f.id) AS e;
+            SELECT array_agg(n.id) FILTER (WHERE n.is_live OR NOT n.id = ANY (done)),
+                   array_agg(n.id) FILTER (WHERE NOT n.is_live AND NOT n.id = ANY (ended)
+                                           AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d WHERE d.id = n.id))
+            INTO needed, missing
+            FROM (SELECT DISTINCT a.id, EXISTS (SELECT FROM pgjobs.jobs_live AS j WHERE j.id = a.id)
+                         OR EXISTS (SELECT FROM pgjobs.jobs_waiting AS j WHERE j.id = a.id) AS is_live
+                  FROM unnest(asked) AS a (id)) AS n;
+            EXIT WHEN missing IS NULL;
+        END LOOP;
         IF missing IS NOT NULL THEN
             RETURN QUERY SELECT 0::bigint UNION ALL SELECT unnest(missing);
             RETURN;
