@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pgjobs.cli.main import main
+from pgjobs.core.config import forget_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ class Cli(Protocol):
 def cli(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run a command in this process, on the test's database."""
     monkeypatch.setenv("PGJOBS_DATABASE_URL", database_url)
+    forget_settings()  # to make the first database of a process reads them
 
     def run(*arguments: object) -> Result:
         code = main([str(argument) for argument in arguments])

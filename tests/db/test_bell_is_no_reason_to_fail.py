@@ -46,6 +46,7 @@ def url(binaries: Path) -> Iterator[str]:
 @pytest.fixture
 def armed(url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("DELETE FROM pgjobs.jobs")
         conn.execute(statement("ensure_queue"), {"queue": "default"})
         conn.execute(statement("enable_notify"), {"queue": "default", "seconds": 600})
         yield conn
