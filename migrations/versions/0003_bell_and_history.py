@@ -38,5 +38,6 @@ def downgrade() -> None:
     """Bring the functions of 0002 back. The days keep what they were given."""
     before = list(functions_of(SQL / "0001_initial", "functions", _schema(), REPLACED))
     after = [each for name in ("settings", "drop") for each in statements_of(FOLDER, name, _schema())]
-    for statement in [*keeping_rights(before, _schema()), *after]:
+    invoker = statements_of(FOLDER, "invoker", _schema())  # first, or the rights of the owner would be kept
+    for statement in [*invoker, *keeping_rights(before, _schema()), *after]:
         op.execute(statement)
