@@ -7,31 +7,31 @@ Create Date: ${create_date.date()}
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from alembic import op
 
-from pgjobs.db.statements import rename_schema
+from pgjobs.db.migration_files import statements_of
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
-# In these statements the schema is always written `pgjobs`.
-UPGRADE: list[str] = []
-DOWNGRADE: list[str] = []
+# In upgrade.sql and downgrade.sql the schema is always written `pgjobs`.
+FOLDER = Path(__file__).resolve().parents[1] / "sql" / Path(__file__).stem
 
 
-def _run(statements: list[str]) -> None:
-    schema = op.get_context().opts["version_table_schema"]
-    for statement in statements:
-        op.execute(rename_schema(statement, schema))
+def _run(name: str) -> None:
+    for statement in statements_of(FOLDER, name, str(op.get_context().opts["version_table_schema"])):
+        op.execute(statement)
 
 
 def upgrade() -> None:
     """${message}."""
-    _run(UPGRADE)
+    _run("upgrade")
 
 
 def downgrade() -> None:
     """Undo it."""
-    _run(DOWNGRADE)
+    _run("downgrade")

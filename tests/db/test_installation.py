@@ -14,6 +14,7 @@ from pgjobs.db import migrations as migrate
 from pgjobs.db.installation import connection_name, installation_name
 from pgjobs.db.statements import cancel_channel, doorbell_channel
 from pgjobs.worker.runtime.registration import application_name, terminate_backends
+from tests.support.doorbell import channels_rung
 from tests.support.worker import scalar
 
 ALIKE = ["jobs_of_the_warehouse_a", "jobs_of_the_warehouse_b", "jobs_of_the_warehous", "jobs_of_the_warehouse"]
@@ -32,13 +33,15 @@ def test_schemas_that_begin_alike_share_no_name() -> None:
     assert installation_name("pgjobs") == "pgjobs"
 
 
-def test_the_function_in_sql_names_the_same_channel(database_url: str) -> None:
+def test_the_functions_in_sql_name_the_same_channel(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as conn:
         for schema in ("pgjobs", *ALIKE[:2]):
             if schema != "pgjobs":
                 migrate.upgrade(database_url, schema=schema)
             for queue in ("mail", "küche", "台所"):
-                assert scalar(conn, f"SELECT {schema}.doorbell_channel(%s)", [queue]) == doorbell_channel(queue, schema)
+                channel = doorbell_channel(queue, schema)
+                assert scalar(conn, f"SELECT {schema}.doorbell_channel(%s)", [queue]) == channel
+                assert channels_rung(conn, schema, queue) == [channel]
 
 
 def test_a_worker_that_reconnects_leaves_those_of_another_installation_alone(database_url: str) -> None:

@@ -15,6 +15,7 @@ from pgjobs.db.encoding import _CODECS, _NOT_CONVERTED, encoding_between
 from pgjobs.db.statements import doorbell_channel
 from pgjobs.worker.claim.lane_rotation import last_in_turn
 from tests.support import tasks
+from tests.support.doorbell import channels_rung
 from tests.support.postgres import Server
 from tests.support.worker import drain, scalar, states
 
@@ -69,6 +70,7 @@ def test_a_worker_runs_all_kinds_of_jobs_and_keeps_what_they_said(
         assert "PostgreSQL cannot be used" not in log
         assert states(conn, "status NOT IN ('completed')") == {"failed": 1, "cancelled": 1}
         assert scalar(conn, "SELECT pgjobs.doorbell_channel(%s)", [word]) == doorbell_channel(word)
+        assert channels_rung(conn, "pgjobs", word) == [doorbell_channel(word)]
         letter = conn.execute("SELECT error, errors -> 0 ->> 'traceback' FROM pgjobs.dead_jobs").fetchone()
         assert letter is not None
     shown = encoding_between("UTF8", encoding).stored(TEXT)
