@@ -1,7 +1,7 @@
-"""What a worker raises in a job's thread from outside: once, at whatever line the thread is.
+"""What a worker raises in a job's thread from outside, between any two of its steps where no lock stays locked.
 
 Code that runs in a job's thread and catches every exception lets these through first (`except RAISED_FROM_OUTSIDE:
-raise`). A `JobTimeout` that is swallowed comes again after a second, while the job continues.
+raise`). One that is swallowed comes again after a second, while the job continues.
 """
 
 from __future__ import annotations

@@ -101,10 +101,10 @@ PROTECTIONS = (
     ),
     Protection(
         "who cancels a job by force raises in no other one",
-        "src/pgjobs/worker/executors/thread_interrupt.py",
-        "                    if self.job is job:\n                        raise_in_thread",
-        "                    if True:\n                        raise_in_thread",
-        ("tests/worker/executors/test_thread_interrupt.py",),
+        "src/pgjobs/worker/executors/cancel_in_thread.py",
+        "            if self.job is job:\n",
+        "            if True:\n",
+        ("tests/worker/executors/test_cancel_in_thread.py",),
     ),
     Protection(
         "a replay takes each letter once",

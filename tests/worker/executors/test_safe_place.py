@@ -1,25 +1,28 @@
-"""A timeout is raised in a job where no lock stays locked, and again if the job swallows it."""
+"""A timeout or forced cancellation is raised where no lock stays locked, and again if the job swallows it."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs.core.interrupts import JobTimeout
+from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.payload.pickling import Call
+from pgjobs.worker.executors import timeouts
+from pgjobs.worker.executors.cancel_in_thread import CancellableThread
 from pgjobs.worker.executors.invoke import run
 from pgjobs.worker.executors.safe_place import is_safe
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from tests.support.claimed import claimed_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -39,12 +42,39 @@ def run_in_time(function: Callable[[], object], seconds: float, watchdog: Watchd
     return late
 
 
+def run_until_cancelled(function: Callable[[], object], seconds: float, watchdog: Watchdog) -> bool:
+    """Do the same, with a forced cancellation instead."""
+    here = CancellableThread(watchdog)
+    here.job = job = claimed_job()
+    cancelled = False
+    timer = threading.Timer(seconds, here.cancel, [job.key()], {"force": True})
+    timer.start()
+    try:
+        try:
+            run(Call(function, (), {}))
+        except JobCancelled:
+            cancelled = True
+        here.leave()
+    except JobCancelled:
+        here.leave()
+    timer.join()
+    return cancelled
+
+
 @pytest.fixture
-def watchdog() -> Watchdog:
+def watchdog(monkeypatch: pytest.MonkeyPatch) -> Watchdog:
+    monkeypatch.setattr(timeouts, "AGAIN", 0.1)
     return Watchdog(lambda job: None)
 
 
-def test_a_job_that_logs_all_the_time_leaves_no_handler_locked(watchdog: Watchdog, tmp_path: Path) -> None:
+both = pytest.mark.parametrize("run_it", [run_in_time, run_until_cancelled])
+Runs = Callable[[Callable[[], object], float, Watchdog], bool]
+
+
+@both
+def test_a_job_that_logs_all_the_time_leaves_no_handler_locked(
+    run_it: Runs, watchdog: Watchdog, tmp_path: Path
+) -> None:
     log = logging.getLogger("tests.safe_place")
     log.propagate = False
     handler = logging.FileHandler(tmp_path / "log")
@@ -56,11 +86,11 @@ def test_a_job_that_logs_all_the_time_leaves_no_handler_locked(watchdog: Watchdo
             log.info("line")
 
     def job() -> None:
-        late.append(run_in_time(logs, 0.003, watchdog))
+        late.append(run_it(logs, 0.003, watchdog))
 
     late: list[bool] = []
     try:
-        for _ in range(100):
+        for _ in range(50):
             thread = threading.Thread(target=job, daemon=True)
             thread.start()
             thread.join(20)
@@ -75,7 +105,8 @@ def test_a_job_that_logs_all_the_time_leaves_no_handler_locked(watchdog: Watchdo
     assert all(late)
 
 
-def test_a_timeout_that_is_swallowed_comes_again(watchdog: Watchdog) -> None:
+@both
+def test_what_is_swallowed_comes_again(run_it: Runs, watchdog: Watchdog) -> None:
     swallowed = []
 
     def swallows() -> None:
@@ -88,11 +119,12 @@ def test_a_timeout_that_is_swallowed_comes_again(watchdog: Watchdog) -> None:
                 if len(swallowed) == 2:
                     raise
 
-    assert run_in_time(swallows, 0.01, watchdog)
-    assert swallowed == [JobTimeout, JobTimeout]
+    assert run_it(swallows, 0.01, watchdog)
+    assert swallowed in ([JobTimeout] * 2, [JobCancelled] * 2)
 
 
-def test_what_cleans_up_after_a_timeout_is_left_in_peace(watchdog: Watchdog) -> None:
+@both
+def test_what_cleans_up_is_left_in_peace(run_it: Runs, watchdog: Watchdog) -> None:
     done = []
 
     def cleans_up() -> None:
@@ -100,7 +132,7 @@ def test_what_cleans_up_after_a_timeout_is_left_in_peace(watchdog: Watchdog) -> 
             while True:
                 time.sleep(0.001)
         finally:
-            end = time.monotonic() + 1.3
+            end = time.monotonic() + 0.3
             while time.monotonic() < end:
                 try:
                     raise KeyError
@@ -108,13 +140,14 @@ def test_what_cleans_up_after_a_timeout_is_left_in_peace(watchdog: Watchdog) -> 
                     time.sleep(0.001)
             done.append(True)
 
-    assert run_in_time(cleans_up, 0.01, watchdog)
+    assert run_it(cleans_up, 0.01, watchdog)
     assert done == [True]
 
 
-def test_an_import_is_not_broken_off(watchdog: Watchdog, tmp_path: Path, monkeypatch: Any) -> None:
+@both
+def test_an_import_is_not_broken_off(run_it: Runs, watchdog: Watchdog, tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "slow_module_of_a_test.py").write_text(
-        "import time\nfor _ in range(300): time.sleep(0.001)\nwhole = 1\n"
+        "import time\nfor _ in range(100): time.sleep(0.001)\nwhole = 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -123,7 +156,7 @@ def test_an_import_is_not_broken_off(watchdog: Watchdog, tmp_path: Path, monkeyp
         while True:
             time.sleep(0.001)
 
-    assert run_in_time(imports, 0.01, watchdog)
+    assert run_it(imports, 0.01, watchdog)
     assert sys.modules.pop("slow_module_of_a_test").whole == 1
 
 
@@ -133,10 +166,11 @@ class Looks:
     def __init__(self) -> None:
         self.safe: list[bool] = []
 
-    def acquire(self) -> None:
+    def acquire(self) -> bool:
         self.safe.append(is_safe(sys._getframe(1)))
+        return True
 
-    look = release = acquire
+    look = sleep = release = acquire
 
 
 def test_just_before_a_try_and_in_a_lock_function_nothing_is_raised() -> None:
@@ -159,3 +193,53 @@ def test_just_before_a_try_and_in_a_lock_function_nothing_is_raised() -> None:
     assert lock.safe[4:7] == [False, False, False]
     assert handler_lock.safe == [False, False]
     handler.lock = None
+
+
+def look_of(job: Callable[[Looks], object]) -> list[bool]:
+    """Return whether something may be raised at each use of a lock by this job."""
+    lock = Looks()
+    run(Call(job, (lock,), {}))
+    return lock.safe
+
+
+def test_what_a_call_took_is_safe_only_where_a_handler_for_everything_releases_it() -> None:
+    def steps_before_the_try(lock: Looks) -> None:
+        if not lock.acquire():
+            raise TimeoutError
+        since = 1.5
+        try:
+            lock.look() if since else None
+        except KeyError:
+            pass
+        finally:
+            lock.release()
+
+    def inside_of_another(lock: Looks) -> None:
+        with contextlib.nullcontext():
+            lock.acquire()
+            try:
+                lock.look()
+            except BaseException:
+                lock.release()
+                raise
+            lock.release()
+
+    def releases_nothing(lock: Looks) -> None:
+        for _ in range(2):
+            lock.sleep()
+            try:
+                lock.look()
+            except (KeyError, ValueError):
+                pass
+
+    def sleeps_and_takes_nothing(lock: Looks) -> None:
+        lock.sleep()
+        try:
+            lock.look()
+        finally:
+            lock.look()
+
+    assert look_of(steps_before_the_try) == [False, True, True]
+    assert look_of(inside_of_another) == [False, True, True]
+    assert look_of(releases_nothing) == [True, True, True, True]
+    assert look_of(sleeps_and_takes_nothing) == [True, True, True]

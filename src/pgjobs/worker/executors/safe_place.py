@@ -13,10 +13,13 @@ from functools import lru_cache, partial
 from itertools import compress, starmap
 from operator import is_, itemgetter
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.worker.executors.async_exception import raise_in_thread
 from pgjobs.worker.executors.invoke import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LOCK_FUNCTIONS = frozenset(
     {
@@ -24,8 +27,11 @@ _LOCK_FUNCTIONS = frozenset(
         *("__enter__", "__exit__", "__del__"),
     }
 )
-_PASSED_OVER = frozenset({"POP_TOP", "NOP", "STORE_FAST", "STORE_NAME"})  # between a call and the `try` behind it
-_HANDLER = dis.opmap["PUSH_EXC_INFO"]
+_HARMLESS = frozenset({"sleep", "wait", "poll", "select", "recv"})  # a call of these takes nothing
+_CALLS = frozenset({"PRECALL", "CALL", "CALL_KW", "CALL_FUNCTION_EX"})
+_LOOKS = _CALLS | {"JUMP_BACKWARD", "RESUME"}  # the steps after which Python looks for an exception from outside
+_JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
+_ENDS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"})
 
 
 def raise_safely(thread: int, error: type[BaseException]) -> bool:
@@ -52,25 +58,81 @@ def is_safe(frame: FrameType) -> bool:
 
 @lru_cache(1_000)
 def _before_try(code: CodeType) -> frozenset[int]:
-    """Return the places, as `f_lasti` has them, just before a `try`: what a call there took is not released yet."""
-    bytecode: Any = dis.Bytecode(code)
-    ranges = [(e.start, e.end) for e in bytecode.exception_entries if code.co_code[e.target] == _HANDLER]
-    steps = list(bytecode)
+    """Return the places, as `f_lasti` has them, where an exception would arrive between a call and the `try` behind it.
+
+    What the call took, the `try` is to release.
+    """
+    steps = list(dis.Bytecode(code))
+    at = {step.offset: number for number, step in enumerate(steps)}
     ends = [step.offset for step in steps[1:]] + [len(code.co_code)]
+    guards = _guards(code, steps, at)
     found: set[int] = set()
-    passed: list[int] = []
-    before = ""
-    for step, end in zip(steps, ends, strict=True):
-        here = range(step.offset, end, 2)  # with its caches: while a call runs, `f_lasti` is one of them
-        if any(start <= step.offset < stop for start, stop in ranges):
-            found.update(passed)
-            passed = []
-        elif step.opname in _PASSED_OVER or (step.opname == "CALL" and before == "PRECALL"):
-            passed.extend(here)
-        else:
-            passed = [*here]
-        before = step.opname
+    since: list[int] = []  # the steps since Python looked last: the exception arrives after the next look
+    names: set[str] = set()  # that were loaded there
+    for number, step in enumerate(steps):
+        since.append(number)
+        if step.opname.startswith("LOAD_"):
+            names.add(str(step.argval))
+        if step.opname in _CALLS and (names & _LOCK_FUNCTIONS or not names & _HARMLESS):
+            here = guards.get(step.offset, frozenset())
+            if any(guards.get(later.offset, here) - here for later in _until_next_look(steps, at, number)):
+                for each in since:
+                    found.update(range(steps[each].offset, ends[each], 2))  # while a call runs, it is one of its caches
+        if step.opname in _LOOKS or step.opname in _ENDS:
+            if step.opname != "PRECALL":
+                names = set()
+            since = [number] if step.opname == "PRECALL" else []
     return frozenset(found)
+
+
+def _until_next_look(steps: list[dis.Instruction], at: dict[int, int], call: int) -> Iterator[dis.Instruction]:
+    """Yield what Python may do after a call before it looks again. What `with` enters was not taken by the call."""
+    seen: set[int] = set()
+    waiting = [call + 1]
+    while waiting:
+        number = waiting.pop()
+        if number in seen or number >= len(steps):
+            continue
+        seen.add(number)
+        step = steps[number]
+        if step.opname == "CALL" and steps[number - 1].opname == "PRECALL":
+            waiting.append(number + 1)
+        elif not step.opname.startswith("BEFORE_"):
+            yield step
+            if step.opname not in _LOOKS:
+                waiting += [at[step.argval]] if step.opcode in _JUMPS else []
+                waiting += [number + 1] if step.opname not in _ENDS else []
+
+
+def _guards(code: CodeType, steps: list[dis.Instruction], at: dict[int, int]) -> dict[int, frozenset[int]]:
+    """Return for each step the handlers that would run there whatever is raised: `finally`, and the like."""
+    bytecode: Any = dis.Bytecode(code)
+    entries = bytecode.exception_entries
+    outer = {offset: e.target for e in entries for offset in range(e.start, e.end, 2)}
+
+    def of(offset: int) -> frozenset[int]:
+        found, seen = set(), set()
+        while (target := outer.get(offset)) is not None and target not in seen:
+            seen.add(target)
+            if _takes_all(steps, at[target]):
+                found.add(target)
+            offset = target
+        return frozenset(found)
+
+    each = {e.target: of(e.start) for e in entries}
+    return {step.offset: each[outer[step.offset]] for step in steps if step.offset in outer}
+
+
+def _takes_all(steps: list[dis.Instruction], number: int) -> bool:
+    """Return True if a handler is for all exceptions; `except ValueError` releases nothing that was taken before."""
+    if steps[number].opname != "PUSH_EXC_INFO":
+        return False
+    for step in steps[number + 1 :]:
+        if step.opname == "CHECK_EXC_MATCH":
+            return False
+        if not (step.opname.startswith("LOAD_") or step.opname == "BUILD_TUPLE") or step.argval == "BaseException":
+            return True
+    return True
 
 
 def _is_handling(thread: int, error: type[BaseException]) -> bool:

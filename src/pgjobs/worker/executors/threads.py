@@ -19,6 +19,7 @@ from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, RELEASED, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.awaiting import Rest
+from pgjobs.worker.executors.cancel_in_thread import CancellableThread
 from pgjobs.worker.executors.child_process import ChildProcess
 from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.invoke import (
@@ -31,7 +32,6 @@ from pgjobs.worker.executors.invoke import (
     runs_on_loop,
 )
 from pgjobs.worker.executors.shortages import ShortageError, Shortages, is_shortage
-from pgjobs.worker.executors.thread_interrupt import ThreadInterrupt
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
@@ -68,7 +68,7 @@ class ThreadExecutor:
         self._threads = 0
         self._ending = False
         self._children: list[ChildProcess] = []
-        self._interrupts: list[ThreadInterrupt] = []
+        self._cancellable: list[CancellableThread] = []
 
     def start(self) -> None:
         """Start the first thread.
@@ -87,9 +87,9 @@ class ThreadExecutor:
 
     def cancel(self, claim: Claim, *, force: bool) -> bool:
         """Ask a job to end, or kill its process; False: none of these threads runs it. `force`: raise in its thread."""
-        children, interrupts = self.children, self._interrupts.copy()
+        children, threads = self.children, self._cancellable.copy()
         return any(child.cancel(claim) for child in children) or any(
-            interrupt.cancel(claim, force=force) for interrupt in interrupts
+            thread.cancel(claim, force=force) for thread in threads
         )
 
     @property
@@ -100,13 +100,13 @@ class ThreadExecutor:
     def end_coroutines(self) -> None:
         """Cancel the coroutines that run in these threads: the grace is over. What raises then is handed back."""
         self._ending = True
-        for interrupt in self._interrupts.copy():
-            interrupt.loop.cancel()
+        for thread in self._cancellable.copy():
+            thread.loop.cancel()
 
     @property
     def has_coroutines(self) -> bool:
         """Whether a coroutine runs in one of these threads."""
-        return any(interrupt.loop.task is not None for interrupt in self._interrupts.copy())
+        return any(thread.loop.task is not None for thread in self._cancellable.copy())
 
     def _add(self) -> None:
         with self._lock:
@@ -136,8 +136,8 @@ class ThreadExecutor:
         coroutines, waiting, sleeping = local_queue.coroutines, inbox.jobs, inbox.sleeping
         claim_stats, end_stats = local_queue.claim_stats, local_queue.end_stats
         get, put, clock = waiting.popleft, self._outbox.put, time.monotonic
-        interrupt = ThreadInterrupt()
-        self._interrupts.append(interrupt)
+        thread = CancellableThread(self._watchdog)
+        self._cancellable.append(thread)
         slot = local_queue.free_slots.get()
         child: ChildProcess | None = None
         job: ClaimedJob | None = None
@@ -172,7 +172,7 @@ class ThreadExecutor:
                     put((job, outcome, clock() - began))
                     continue
                 run = self._run if job.timeout is None else self._run_in_time
-                outcome = run(job, slot, interrupt)
+                outcome = run(job, slot, thread)
                 if outcome is None:  # it continues on the event loop, with this slot
                     slot = local_queue.free_slots.get()
                     continue
@@ -195,19 +195,19 @@ class ThreadExecutor:
             if not self._threads:
                 os._exit(BROKEN)  # no thread can be started: the queue would never run a job again
         finally:
-            self._interrupts.remove(interrupt)
-            interrupt.loop.close()
+            self._cancellable.remove(thread)
+            thread.loop.close()
             if child is not None:
                 child.close()
                 self._children.remove(child)
             local_queue.free_slots.put(slot)
 
-    def _run(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
+    def _run(self, job: ClaimedJob, slot: int, thread: CancellableThread) -> Outcome | None:
         """Run a job here, or pass it on to the event loop and return None."""
         try:
             call, context = open_payload(job), Context()
-            done = Rest(call) if runs_on_loop(job, call) else self._call(job, call, context, interrupt)
-            return self._finish(job, done, slot, context, interrupt, None) if type(done) is Rest else done
+            done = Rest(call) if runs_on_loop(job, call) else self._call(job, call, context, thread)
+            return self._finish(job, done, slot, context, thread, None) if type(done) is Rest else done
         except PayloadError as error:
             return self._refused(job, error)
         except ShortageError as error:
@@ -221,19 +221,19 @@ class ThreadExecutor:
         return RELEASED
 
     @staticmethod
-    def _call(job: ClaimedJob, call: Call, context: Context, interrupt: ThreadInterrupt) -> Outcome | Rest:
+    def _call(job: ClaimedJob, call: Call, context: Context, thread: CancellableThread) -> Outcome | Rest:
         outcome: Outcome | Rest | None = None
         try:
-            interrupt.job = job
+            thread.job = job
             outcome = context.run(call_now, job, call)
-            interrupt.job = None
-            if interrupt.interrupt_pending:
-                interrupt.leave()
+            thread.job = None
+            if thread.alarm is not None:
+                thread.leave()
         except JobCancelled:  # just before or after the call
-            interrupt.leave()
+            thread.leave()
         return outcome or CANCELLED_ON_REQUEST
 
-    def _run_in_time(self, job: ClaimedJob, slot: int, interrupt: ThreadInterrupt) -> Outcome | None:
+    def _run_in_time(self, job: ClaimedJob, slot: int, thread: CancellableThread) -> Outcome | None:
         """Do the same under an alarm.
 
         The job's time begins when its payload is loaded: a module that this imports, perhaps a slow one, is imported
@@ -246,21 +246,21 @@ class ThreadExecutor:
         try:
             call, context = open_payload(job), Context()
             if runs_on_loop(job, call):
-                return self._finish(job, Rest(call), slot, context, interrupt, job.timeout)
+                return self._finish(job, Rest(call), slot, context, thread, job.timeout)
             deadline = time.monotonic() + job.timeout
             self._scoreboard.set_deadline(slot, deadline)
             self._watchdog.watch(alarm, job.timeout)
-            done = self._call(job, call, context, interrupt)
+            done = self._call(job, call, context, thread)
             alarm.end()
             if type(done) is Rest:
-                return self._finish(job, done, slot, context, interrupt, deadline - time.monotonic())
+                return self._finish(job, done, slot, context, thread, deadline - time.monotonic())
         except PayloadError as error:
             return self._refused(job, error)
         except ShortageError as error:
             return self._given_back(error)
         except JobTimeout as error:  # between the job's end and the alarm's
             alarm.end()
-            interrupt.leave()
+            thread.leave()
             if done is None or type(done) is Rest:
                 return outcome_of(job, error, None if call is None else call.callable)
         return done
@@ -271,7 +271,7 @@ class ThreadExecutor:
         rest: Rest,
         slot: int,
         context: Context,
-        interrupt: ThreadInterrupt,
+        thread: CancellableThread,
         seconds: float | None,
     ) -> Outcome | None:
         """Await what is left of a job in this thread, if it asked for one; else pass it on to the event loop."""
@@ -283,8 +283,8 @@ class ThreadExecutor:
         alarm = Alarm(job)
         if seconds is not None:  # the loop cancels it; the watchdog only looks whether that helped
             self._watchdog.watch(alarm, seconds)
-        interrupt.job = job
-        outcome = context.run(await_here, job, rest, interrupt.loop, seconds)
-        interrupt.job = None
+        thread.job = job
+        outcome = context.run(await_here, job, rest, thread.loop, seconds)
+        thread.leave()
         alarm.end()
         return handed_back(outcome) if self._ending else outcome

@@ -1,7 +1,7 @@
-"""The watchdog: one thread that ends jobs whose time is up.
+"""The watchdog: one thread that raises in jobs' threads. It ends jobs whose time is up, or that are cancelled by force.
 
-It raises `JobTimeout` in the job's thread. That works between two steps of Python code, not inside a blocking C call: a
-job that still runs `STUCK_AFTER` seconds later is *stuck*, and its worker process will be replaced.
+That works between two steps of Python code, not inside a blocking C call: a job that still runs `STUCK_AFTER` seconds
+after its `JobTimeout` is *stuck*, and its worker process will be replaced.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgjobs.core.interrupts import JobTimeout
+from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.worker.config import STUCK_AFTER
 from pgjobs.worker.executors.async_exception import clear_exception
 from pgjobs.worker.executors.safe_place import raise_safely
@@ -26,26 +26,29 @@ AGAIN = 1.0  # seconds until it is raised again in a job that continues
 
 
 class Alarm:
-    """What to do when a job's time is up, unless it has ended before. `thread`: where it runs (None: on the loop)."""
+    """What to raise in a job, unless it has ended before. `thread`: where it runs (None: on the loop)."""
 
-    __slots__ = ("_fired", "_lock", "_thread", "job", "over")
+    __slots__ = ("_error", "_fired", "_lock", "_thread", "job", "over")
 
-    def __init__(self, job: ClaimedJob, thread: int | None = None) -> None:
+    def __init__(
+        self, job: ClaimedJob, thread: int | None = None, error: type[JobTimeout | JobCancelled] = JobTimeout
+    ) -> None:
         self.job: ClaimedJob | None = job
         self.over = False
+        self._error = error
         self._thread = thread
         self._fired = False
         self._lock = threading.Lock()
 
     def fire(self) -> float | None:
-        """Raise `JobTimeout` in the job's thread. Return the seconds until it is time to look again; None: never.
+        """Raise it in the job's thread. Return the seconds until it is time to look again; None: never.
 
         A job may swallow it, and continue: then it comes again, unless the job is cleaning up after it.
         """
         with self._lock:
             if self.over or self._thread is None:
                 return None
-            if not raise_safely(self._thread, JobTimeout):
+            if not raise_safely(self._thread, self._error):
                 return SOON
             self._fired = True
             return AGAIN
@@ -72,12 +75,24 @@ class Watchdog(CriticalThread):
         self._running = False
 
     def watch(self, alarm: Alarm, seconds: float) -> None:
-        """Fire the alarm after `seconds`.
+        """Fire the alarm after `seconds`; the job is stuck if it does not end then.
 
         Raises:
             ShortageError: the thread could not be started.
 
         """
+        self._add(seconds, "first", alarm)
+
+    def ring(self, alarm: Alarm) -> None:
+        """Fire the alarm now, and as long as the job runs. It may take its time to end.
+
+        Raises:
+            ShortageError: the thread could not be started.
+
+        """
+        self._add(0.0, "again", alarm)
+
+    def _add(self, seconds: float, stage: str, alarm: Alarm) -> None:
         with self._changed:
             if not self._running:  # the thread exists only where timeouts are used
                 try:
@@ -89,7 +104,7 @@ class Watchdog(CriticalThread):
                 self._heap = [entry for entry in self._heap if not entry[3].over]
                 heapq.heapify(self._heap)
                 self._enough = 2 * len(self._heap) + 1_000
-            self._push(seconds, next(self._numbers), "first", alarm)
+            self._push(seconds, next(self._numbers), stage, alarm)
             if self._heap[0][3] is alarm:
                 self._changed.notify()
 
