@@ -26,7 +26,9 @@ old_name = functions.moved  # a job that has moved, under the name that it had h
         (functions.send_json, (42,)),
         (functions.report, ("acme", "monday")),
         (functions.Sender().below, (1,)),
+        (functions.Sender().deliver, (1,)),
         (functions.Sender().above, (1,)),
+        (functions.Sender().send, (1,)),
     ],
     ids=lambda value: None,
 )
@@ -53,6 +55,11 @@ def test_a_key_of_an_argument_that_a_decorator_shifts_is_refused_and_works_by_na
     with pytest.raises(EnqueueError, match="give it by name"):
         enqueue(conn, functions.send_once, 42)
     enqueue(conn, functions.send_once, order_id=42)
+    # Here the second argument has the place of the key's in the function inside.
+    with pytest.raises(EnqueueError, match="give it by name"):
+        enqueue(conn, functions.pay_once, 42, 100)
+    first = enqueue(conn, functions.pay_once, order_id=42, cents=100)
+    assert enqueue(conn, functions.pay_once, order_id=42, cents=200) == first
 
 
 def test_a_secret_that_a_decorator_shifts_is_not_shown(conn: psycopg.Connection) -> None:

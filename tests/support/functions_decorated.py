@@ -25,6 +25,14 @@ def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def with_session_of_self(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(self: object, *args: Any, **kwargs: Any) -> Any:
+        return function(self, "a session", *args, **kwargs)
+
+    return wrapper
+
+
 def as_tenant(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(tenant: str, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +62,11 @@ def report(day: str) -> None: ...
 def send_once(session: str, order_id: int) -> None: ...
 
 
+@job(unique="{order_id}")
+@with_session
+def pay_once(session: str, order_id: int, cents: int) -> None: ...
+
+
 @job
 @with_session
 def log_in(session: str, password: str) -> None: ...
@@ -80,8 +93,12 @@ class Sender:
     def above(self, n: int) -> int:
         return n
 
-    @with_session
+    @timed
     def send(self, order_id: int) -> None: ...
+
+    @job
+    @with_session_of_self
+    def deliver(self, session: str, order_id: int) -> None: ...
 
     @job
     @timed

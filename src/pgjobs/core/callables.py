@@ -99,6 +99,18 @@ class Parameters:
             return str(error)
         return None
 
+    def is_plausible(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Return False if a decorator shifts arguments, so that their names by position are wrong.
+
+        It does if the function inside would lack some by these names: the decorator adds others before them.
+        """
+        if self.unsure_from is None or self.inner is None or len(args) <= self.unsure_from:
+            return True
+        given = {*self.positional[: len(args)], *kwargs}
+        return all(
+            p.name in given for p in self.inner.parameters.values() if p.kind in _POSITIONAL and p.default is p.empty
+        )
+
     def value(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Return what the parameter of this name gets in a call that fits, its default included.
 

@@ -59,7 +59,7 @@ class FlowKeys:
             "_is_checked",
             "_kwargs",
         ),
-        *("_lane", "_lane_parts", "_parameters", "_queue", "_same_lane", "_task", "_unique"),
+        *("_lane", "_lane_parts", "_parameters", "_queue", "_same_lane", "_task", "_unique", "_unsure"),
         *("batch_statement", "common", "is_unique", "statement"),
     )
 
@@ -85,6 +85,12 @@ class FlowKeys:
             for name in template.names:
                 named.setdefault(name, _argument(self._parameters, template.option, name))
         self._arguments = tuple(named.values())
+        unsure_from = self._parameters.unsure_from
+        self._unsure: tuple[str, ...] = ()
+        """Those of which a decorator may have shifted the position."""
+        if unsure_from is not None:
+            found = [*named.values(), *filter(None, [self._cost_argument])]
+            self._unsure = tuple(each.name for each in found if unsure_from <= each.position < sys.maxsize)
         self.is_unique = flow.unique is not None
         """Whether its jobs have a key that only one job has at a time."""
         self._is_checked = flow.is_checked
@@ -105,6 +111,10 @@ class FlowKeys:
             args, kwargs = self._args + args, {**self._kwargs, **kwargs}
         lane, cost, key = self._lane, self._cost, None
         count = len(args)
+        if self._unsure and not self._parameters.is_plausible(args, kwargs):
+            for name in self._unsure:
+                if name not in kwargs:
+                    raise self._unknown(name)
         texts: dict[str, str] = {}
         try:
             for name, option, position, default in self._arguments:

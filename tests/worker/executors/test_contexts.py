@@ -42,7 +42,10 @@ class Ran:
         return {(row["status"], row["error"]) for row in rows}
 
 
-COMPLETE = ("begins", "begins with a number", "begins with what sets a variable", "a coroutine begins")
+COMPLETE = (
+    *("begins", "begins with a number", "begins with what sets a variable", "begins with what looks around"),
+    "a coroutine begins",
+)
 LOOPS = ("sees its decorators", "finds its loop again", "returns a generator that has begun")
 
 
@@ -55,6 +58,7 @@ def ran(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ra
             begins = tasks.begins_async if executor == "async" else tasks.begins
             found.add(executor, "begins with a number", begins, decimal.Decimal("1.5"))
             found.add(executor, "begins with what sets a variable", begins, tasks.SetsTenant())
+            found.add(executor, "begins with what looks around", begins, tasks.LooksAround())
             found.add(executor, "begins", begins, 1)
             found.add(executor, "a coroutine begins", tasks.begins_async, 1)
             found.add(executor, "sees its decorators", tasks.sees_its_decorators)

@@ -166,15 +166,15 @@ class Looks:
     def __init__(self) -> None:
         self.safe: list[bool] = []
 
-    def acquire(self) -> bool:
+    def acquire(self, *_: object) -> bool:
         self.safe.append(is_safe(sys._getframe(1)))
         return True
 
-    look = sleep = release = acquire
+    look = sleep = release = __enter__ = __exit__ = acquire
 
 
 def test_just_before_a_try_and_in_a_lock_function_nothing_is_raised() -> None:
-    lock, handler_lock = Looks(), Looks()
+    lock, handler_lock, of_stack = Looks(), Looks(), Looks()
     handler = logging.NullHandler()
     handler.lock = handler_lock  # type: ignore[assignment]  # it stands in for one
 
@@ -186,12 +186,15 @@ def test_just_before_a_try_and_in_a_lock_function_nothing_is_raised() -> None:
         finally:
             lock.release()
         logging.Handler.acquire(handler)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(of_stack)
 
     run(Call(job, (), {}))
     assert lock.safe[:3] == [True, False, True]
     job()  # outside of `run` nothing is a job's own
     assert lock.safe[4:7] == [False, False, False]
     assert handler_lock.safe == [False, False]
+    assert of_stack.safe[0] is False
     handler.lock = None
 
 

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 class CancellableThread:
     """One executor thread. `job`: what it runs; `alarm`: if there is one, `leave` has to be called after the job.
 
-    `loop`: for the coroutines that it runs.
+    `loop`: for the coroutines that it runs; `awaited`: the claim of the last one.
     """
 
-    __slots__ = ("_lock", "_task", "_thread", "_watchdog", "alarm", "job", "loop")
+    __slots__ = ("_lock", "_task", "_thread", "_watchdog", "alarm", "awaited", "job", "loop")
 
     def __init__(self, watchdog: Watchdog) -> None:
         self.job: ClaimedJob | None = None
         self.alarm: Alarm | None = None
         self.loop = KeptLoop()
+        self.awaited: Claim | None = None
         self._watchdog = watchdog
         self._thread = threading.get_ident()
         self._task: asyncio.Task[None] | None = None  # the last one that was cancelled

@@ -25,6 +25,7 @@ _LOCK_FUNCTIONS = frozenset(
     {
         *("acquire", "release", "_acquireLock", "_releaseLock", "_acquire_restore", "_release_save"),
         *("__enter__", "__exit__", "__del__"),
+        *("enter_context", "_push_cm_exit", "_push_exit_callback"),  # ExitStack: what is entered, it does not know yet
     }
 )
 _HARMLESS = frozenset({"sleep", "wait", "poll", "select", "recv"})  # a call of these takes nothing

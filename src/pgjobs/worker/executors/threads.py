@@ -105,8 +105,9 @@ class ThreadExecutor:
 
     @property
     def has_coroutines(self) -> bool:
-        """Whether a coroutine runs in one of these threads."""
-        return any(thread.loop.task is not None for thread in self._cancellable.copy())
+        """Whether a coroutine runs in one of these threads, or has ended and is not acknowledged."""
+        awaited = {thread.awaited for thread in self._cancellable.copy()}
+        return any(job.key() in awaited for job in self._local_queue.unfinished())
 
     def _add(self) -> None:
         with self._lock:
@@ -283,7 +284,7 @@ class ThreadExecutor:
         alarm = Alarm(job)
         if seconds is not None:  # the loop cancels it; the watchdog only looks whether that helped
             self._watchdog.watch(alarm, seconds)
-        thread.job = job
+        thread.job, thread.awaited = job, job.key()
         outcome = context.run(await_here, job, rest, thread.loop, seconds)
         thread.leave()
         alarm.end()
