@@ -31,10 +31,10 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
         wait_until(lambda: _thread._count() <= threads)
 
 
-def read_all(fd: int) -> list[str]:
-    """Read until nothing has come for a moment."""
+def read_all(fd: int, text: bytes = b"") -> list[str]:
+    """Read until nothing has come for a moment. `text`: what was read before."""
     os.set_blocking(fd, False)
-    text, last = b"", time.monotonic()
+    last = time.monotonic()
     while time.monotonic() - last < 0.3:
         try:
             text += os.read(fd, 65536)
@@ -48,9 +48,12 @@ def test_lines_wait_in_their_order_for_a_reader_that_stands_still(pipe: tuple[in
     fd, stream = pipe
     output = LineOutput(stream)
     lines = [f"{number} {'x' * 200}" for number in range(500)]
-    for line in lines:
+    text = b""
+    for number, line in enumerate(lines):
+        if number > 250 and number % 10 == 0:
+            text += os.read(fd, 4096)  # then there is room, and the next line must not take it
         output.write(line + "\n")
-    assert read_all(fd) == lines
+    assert read_all(fd, text) == lines
     output.write("at once\n")
     assert read_all(fd) == ["at once"]
 
@@ -70,7 +73,7 @@ def test_too_many_lines_are_left_out_and_that_is_said(
 
 
 def test_the_end_waits_a_moment_for_a_reader_and_not_forever(pipe: tuple[int, TextIO]) -> None:
-    _, stream = pipe
+    fd, stream = pipe
     output = LineOutput(stream)
     for _ in range(100):
         output.write("x" * 200 + "\n")
@@ -78,6 +81,18 @@ def test_the_end_waits_a_moment_for_a_reader_and_not_forever(pipe: tuple[int, Te
     output.finish()
     assert time.monotonic() - began < 5
     assert threading.active_count() < 50
+
+    def read_late() -> None:
+        time.sleep(0.3)
+        seen.extend(read_all(fd))
+
+    seen: list[str] = []
+    reader = threading.Thread(target=read_late)
+    reader.start()
+    output.finish()
+    assert not output._behind
+    reader.join()
+    assert len(seen) == 100
 
 
 def test_a_reader_that_is_gone_is_an_error_and_not_a_wait(pipe: tuple[int, TextIO]) -> None:

@@ -15,12 +15,13 @@ import pytest
 
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.payload.pickling import Call
-from pgjobs.worker.executors import timeouts
+from pgjobs.worker.executors import safe_place, timeouts
 from pgjobs.worker.executors.cancel_in_thread import CancellableThread
 from pgjobs.worker.executors.invoke import run
 from pgjobs.worker.executors.safe_place import is_safe
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from tests.support.claimed import claimed_job
+from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -246,3 +247,40 @@ def test_what_a_call_took_is_safe_only_where_a_handler_for_everything_releases_i
     assert look_of(inside_of_another) == [False, True, True]
     assert look_of(releases_nothing) == [True, True, True, True]
     assert look_of(sleeps_and_takes_nothing) == [True, True, True]
+
+
+def test_nothing_is_raised_in_a_thread_that_has_moved_on_meanwhile(monkeypatch: Any) -> None:
+    lock, moves, steps = threading.Lock(), threading.Event(), []
+
+    def job() -> None:
+        while not moves.is_set():
+            time.sleep(0.001)
+        lock.acquire()
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            lock.release()
+
+    def work() -> None:
+        try:
+            run(Call(job, (), {}))
+        except JobTimeout:
+            steps.append("late")
+
+    def look_slowly(*_: object) -> bool:
+        moves.set()
+        time.sleep(0.05)  # now it waits for the lock
+        return False
+
+    lock.acquire()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    monkeypatch.setattr(safe_place, "_is_handling", look_slowly)
+    time.sleep(0.05)
+    assert not safe_place.raise_safely(thread.ident or 0, JobTimeout)
+    lock.release()
+    wait_until(lambda: safe_place.raise_safely(thread.ident or 0, JobTimeout))
+    thread.join(10)
+    assert steps == ["late"]
+    assert not lock.locked()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dis
 import sys
 from functools import lru_cache, partial
-from itertools import compress, starmap
-from operator import is_, itemgetter
+from itertools import compress, starmap, tee
+from operator import attrgetter, eq, itemgetter
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,15 @@ _ENDS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "RETURN_VALUE", "RETURN_CONS
 def raise_safely(thread: int, error: type[BaseException]) -> bool:
     """Raise it in the job that runs in this thread; False: it is not at a safe place, or is handling one already."""
     frame = sys._current_frames().get(thread)
-    if frame is None or not is_safe(frame) or _is_handling(thread, error):
+    if frame is None:
+        return False
+    place = frame, frame.f_lasti
+    if not is_safe(frame) or _is_handling(thread, error):
         return False
     # One call into C, so that the thread cannot take a step between the last look and the raise.
-    same = map(partial(is_, frame), map(itemgetter(thread), starmap(sys._current_frames, [()])))
-    return bool(list(starmap(raise_in_thread, compress([(thread, error)], same))))
+    now, same = tee(map(itemgetter(thread), starmap(sys._current_frames, [()])))
+    is_there = map(partial(eq, place), zip(now, map(attrgetter("f_lasti"), same), strict=True))
+    return bool(list(starmap(raise_in_thread, compress([(thread, error)], is_there))))
 
 
 def is_safe(frame: FrameType) -> bool:
