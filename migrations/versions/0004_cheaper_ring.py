@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alembic import op
 
-from pgjobs.db.migration_files import functions_of, keeping_rights, statements_of
+from pgjobs.db.migration_files import functions_of, statements_of
 
 revision = "0004"
 down_revision = "0003"
@@ -19,6 +19,8 @@ branch_labels = None
 depends_on = None
 
 SQL = Path(__file__).resolve().parents[1] / "sql"
+FOLDER = SQL / "0004_cheaper_ring"
+REPLACED = {"bell_is_armed", "is_to_ring", "ring_doorbell"}
 
 
 def _schema() -> str:
@@ -26,13 +28,13 @@ def _schema() -> str:
 
 
 def upgrade() -> None:
-    """Replace the function; no table is locked."""
-    for statement in keeping_rights(statements_of(SQL / "0004_cheaper_ring", "bell", _schema()), _schema()):
+    """Replace the functions; no table is locked."""
+    for statement in statements_of(FOLDER, "bell", _schema()):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    """Bring the function of 0003 back."""
-    before = list(functions_of(SQL / "0003_bell_and_history", "bell", _schema(), {"ring_doorbell"}))
-    for statement in keeping_rights(before, _schema()):
+    """Bring the functions of 0003 back."""
+    before = functions_of(SQL / "0003_bell_and_history", "bell", _schema(), REPLACED)
+    for statement in [*statements_of(FOLDER, "drop", _schema()), *before]:
         op.execute(statement)

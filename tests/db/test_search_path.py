@@ -88,7 +88,7 @@ INSERT = (
         "SELECT pgjobs.doorbell_channel('default')",
         "SELECT pgjobs.last_lane()",
         "SELECT pgjobs.advance_ids()",
-        "SELECT pgjobs.ring('x'), pgjobs.bell_is_armed('default'), pgjobs.notify_queue_has_room()",
+        "SELECT pgjobs.ring('x'), pgjobs.notify_queue_has_room()",
         "SELECT * FROM pgjobs.history_partitions(), pgjobs.find_ended('{1}'), pgjobs.hold_ended('{1}')",
         f"{INSERT}; INSERT INTO pgjobs.dead_jobs SELECT *, pg_catalog.now() FROM pgjobs.jobs",
         "SELECT pgjobs.create_history_partition('2030-01-01')",
@@ -134,7 +134,7 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
-        *("advance_ids", "bell_is_armed", "bucket_capacity", "bucket_tokens", "complete_history_partition"),
+        *("advance_ids", "bucket_capacity", "bucket_tokens", "complete_history_partition"),
         *("create_history_partition", "doorbell_channel", "drop_history_partition", "enqueue"),
         *("enqueue_after_checks", "errors_with", "find_ended", "held_snapshots", "history_partitions", "hold_ended"),
         *("is_to_ring", "keep_older_letter", "largest_id", "last_lane", "lock_unique_keys"),

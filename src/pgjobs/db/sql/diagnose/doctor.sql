@@ -143,5 +143,4 @@ SELECT
     (SELECT count(*) = 2 FROM pg_trigger AS t
      WHERE t.tgrelid IN ('pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass)
        AND t.tgname = 'jobs_ring_doorbell' AND t.tgenabled IN ('O', 'A'))
-        AND to_regprocedure('pgjobs.doorbell_channel(text)') IS NOT NULL
-        AND to_regprocedure('pgjobs.bell_is_armed(text)') IS NOT NULL AS bell_is_there
+        AND to_regprocedure('pgjobs.doorbell_channel(text)') IS NOT NULL AS bell_is_there
