@@ -5,8 +5,9 @@
     with connect() as conn:
         admin.cancel_jobs(conn, [4711], reason="the customer has left")
 
-Each function takes a psycopg connection first and returns plain values. On a connection in autocommit mode each batch
-is a transaction of its own; on any other nothing is committed for the caller.
+Each function takes a connection first, and returns plain values. It is one of psycopg (not an async one), or a session
+or connection of SQLAlchemy on an engine for postgresql+psycopg. On a connection in autocommit mode each batch is a
+transaction of its own; on any other all is part of the caller's transaction, which begins if there is none: commit it.
 
 | to | call |
 | --- | --- |

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import Seconds, as_seconds
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.breakers import lock_breaker, window_of, write_breaker
 from pgjobs.db.query import fetch_dicts
 from pgjobs.flow.breaker import MAX_COOLDOWN, check_breaker_name
@@ -52,11 +53,13 @@ class BreakerInfo:
     probes: int
 
 
+@operation
 def list_breakers(conn: psycopg.Connection) -> list[BreakerInfo]:
     """List the breakers that a worker has seen or an operator has set, by name."""
     return [_state_of(row) for row in fetch_dicts(conn, "list_breakers", only=None)]
 
 
+@operation
 def show_breaker(conn: psycopg.Connection, name: str) -> BreakerInfo:
     """Return one breaker.
 
@@ -71,6 +74,7 @@ def show_breaker(conn: psycopg.Connection, name: str) -> BreakerInfo:
     return _state_of(found[0])
 
 
+@operation
 def open_breaker(conn: psycopg.Connection, name: str, seconds: Seconds | None = None, *, by: str = "operator") -> None:
     """Open a breaker: none of its jobs is claimed for `seconds`, or (None) until it is closed by hand.
 
@@ -89,6 +93,7 @@ def open_breaker(conn: psycopg.Connection, name: str, seconds: Seconds | None = 
     _write(conn, name, lambda locked: open_by_hand(number, locked.now), by)
 
 
+@operation
 def close_breaker(conn: psycopg.Connection, name: str, *, stay: bool = False, by: str = "operator") -> None:
     """Close a breaker: all its jobs are let through, and it decides by itself again, with all counts at 0.
 
@@ -101,6 +106,7 @@ def close_breaker(conn: psycopg.Connection, name: str, *, stay: bool = False, by
     _write(conn, name, lambda locked: closed_by_hand(locked.now, stay=stay), by)
 
 
+@operation
 def auto_breaker(conn: psycopg.Connection, name: str, *, by: str = "operator") -> None:
     """Return a breaker to deciding by itself. One that is not closed lets probes through at once.
 
@@ -111,6 +117,7 @@ def auto_breaker(conn: psycopg.Connection, name: str, *, by: str = "operator") -
     _write(conn, name, lambda locked: by_itself(locked.circuit, locked.now), by)
 
 
+@operation
 def remove_breaker(conn: psycopg.Connection, name: str) -> None:
     """Remove a breaker: its jobs continue. When the next of them ends, the breaker comes back, closed.
 

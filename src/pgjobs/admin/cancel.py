@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
 from pgjobs.core.validate import Seconds, check_seconds
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import encoding_of
 from pgjobs.db.plan_settings import LOOK_UPS
@@ -33,6 +34,7 @@ MAX_ROUNDS = 5  # a job may start, or be queued again, between two statements
 POLL_EVERY = 0.1  # seconds
 
 
+@operation
 def cancel_jobs(
     conn: psycopg.Connection,
     jobs: AnyJobs | JobSelection,
@@ -65,6 +67,7 @@ def cancel_jobs(
     )
 
 
+@operation
 def wait_for_exit(conn: psycopg.Connection, jobs: AnyJobs, seconds: Seconds) -> tuple[int, ...]:
     """Wait until none of these jobs is running; return the ids of those that still run after `seconds`.
 

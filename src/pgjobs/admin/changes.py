@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, check_ids, fetch_dicts, task_patterns
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def unknown_status(status: object) -> UsageError:
     return UsageError(f"status={shorten_repr(status)}: give one of {', '.join(STATUSES)}.")
 
 
+@operation
 def count_jobs(conn: psycopg.Connection, jobs: AnyJobs | JobSelection) -> int:
     """Count the jobs of a selection; ids are counted once each, whether there are such jobs or not.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.admin.changes import Change, JobSelection, Refusal
 from pgjobs.admin.jobs import JobDetail, show_job
 from pgjobs.core.errors import NotFoundError
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import (
     JOBS_PER_TRANSACTION,
@@ -47,6 +48,7 @@ class DeadLetter:
     error: str | None
 
 
+@operation
 def list_dead(
     conn: psycopg.Connection,
     *,
@@ -75,6 +77,7 @@ def list_dead(
     )
 
 
+@operation
 def show_dead(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
     """Return all that is known about a dead job, with the error and traceback of every attempt.
 
@@ -95,6 +98,7 @@ def show_dead(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
     return found
 
 
+@operation
 def count_dead(conn: psycopg.Connection, jobs: AnyJobs | JobSelection) -> int:
     """Count the dead letters with these ids, or of a selection.
 
@@ -106,6 +110,7 @@ def count_dead(conn: psycopg.Connection, jobs: AnyJobs | JobSelection) -> int:
     return count
 
 
+@operation
 def replay_dead(
     conn: psycopg.Connection,
     jobs: AnyJobs | JobSelection,
@@ -127,6 +132,7 @@ def replay_dead(
     return _in_batches(conn, _replay, jobs, batch, on_progress)
 
 
+@operation
 def discard_dead(
     conn: psycopg.Connection,
     jobs: AnyJobs | JobSelection,

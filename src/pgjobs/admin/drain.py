@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pgjobs.core.validate import Seconds, check_seconds
+from pgjobs.db.adapters.operations import outside_of_transaction
 from pgjobs.db.query import fetch_dicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import psycopg
+
+    from pgjobs.db.adapters.detect import SyncCaller
 
 MAX_COUNTED = 10_000
 POLL_EVERY = 0.5  # seconds
@@ -34,11 +37,17 @@ class Unfinished:
     turn: int | None = None
 
 
-def count_unfinished(conn: psycopg.Connection, queues: Sequence[str] | None = None) -> list[Unfinished]:
+def count_unfinished(conn: SyncCaller, queues: Sequence[str] | None = None) -> list[Unfinished]:
     """Count the jobs that are due and that run, in these queues (None: in all). Queues without any are left out.
 
-    Call it outside of a transaction.
+    Raises:
+        UsageError: the connection is in a transaction.
+
     """
+    return _unfinished(outside_of_transaction(conn, "count_unfinished"), queues)
+
+
+def _unfinished(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Unfinished]:
     with conn.transaction():
         # In one snapshot: a job claimed between two counts could be in neither.
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -50,7 +59,7 @@ def count_unfinished(conn: psycopg.Connection, queues: Sequence[str] | None = No
 
 
 def wait_until_idle(
-    conn: psycopg.Connection,
+    conn: SyncCaller,
     queues: str | Sequence[str] | None = None,
     *,
     timeout: Seconds | None = None,
@@ -59,8 +68,13 @@ def wait_until_idle(
     """Wait until no job is due and none runs. Return what is left: an empty list, unless `timeout` seconds passed.
 
     Jobs that wait for their turn count. Jobs for later do not, nor do jobs of a paused queue that have not started.
-    `on_progress`: called at each check, with what is left. Call it outside of a transaction.
+    `on_progress`: called at each check, with what is left.
+
+    Raises:
+        UsageError: the connection is in a transaction.
+
     """
+    connection = outside_of_transaction(conn, "wait_until_idle")
     if isinstance(queues, str):
         queues = [queues]
     if timeout is not None:
@@ -68,21 +82,22 @@ def wait_until_idle(
     began = time.monotonic()
     pause = POLL_EVERY
     while True:
-        left = _due(conn, queues)
+        left = _due(connection, queues)
         if not left:  # counting the running jobs is slower, and pointless before
             asked = time.monotonic()
-            left = count_unfinished(conn, queues)
+            left = _unfinished(connection, queues)
             pause = min(SLOWEST_LOOK, max(POLL_EVERY, 20 * (time.monotonic() - asked)))
         if not left:
             return []
         if on_progress:
             on_progress(left)
         if timeout is not None and time.monotonic() - began >= timeout:
-            return count_unfinished(conn, queues)
+            return _unfinished(connection, queues)
         rest = pause if timeout is None else min(pause, began + timeout - time.monotonic())
         time.sleep(max(0.0, rest))
 
 
 def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Unfinished]:
-    rows = fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=MAX_COUNTED)
+    with conn.transaction():  # or a connection that is not in autocommit mode would stay in one
+        rows = fetch_dicts(conn, "count_due", queues=None if queues is None else list(queues), cap=MAX_COUNTED)
     return [Unfinished(row["queue"], row["due"], 0, row["turns"], row["turn"]) for row in rows]

@@ -9,6 +9,7 @@ from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
 from pgjobs.admin.dead import replay_dead
 from pgjobs.core.config import settings
 from pgjobs.core.errors import SignatureError
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, chunks, ended_at, fetch_dicts, job_states, local_settings
@@ -24,6 +25,7 @@ RETRIABLE = ("failed", "cancelled")
 SETTABLE = ("waiting", "queued")
 
 
+@operation
 def retry_jobs(
     conn: psycopg.Connection,
     jobs: AnyJobs | JobSelection,
@@ -42,6 +44,7 @@ def retry_jobs(
     return change_jobs(conn, jobs, RETRIABLE, lambda ids: _retry(conn, ids), on_progress=on_progress)
 
 
+@operation
 def set_jobs(
     conn: psycopg.Connection,
     jobs: AnyJobs | JobSelection,

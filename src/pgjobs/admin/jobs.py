@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import STATUSES, no_such_job, unknown_status
 from pgjobs.core.errors import NotFoundError
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, ended_at, fetch, task_patterns
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class JobDetail(JobRow):
     worker_pid: int | None
 
 
+@operation
 def list_jobs(
     conn: psycopg.Connection,
     *,
@@ -101,6 +103,7 @@ def list_jobs(
     )
 
 
+@operation
 def show_job(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
     """Return all that is known about a job. Where its row is past retention, its dead letter still tells.
 

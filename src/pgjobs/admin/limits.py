@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import as_number, check_printable
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import fetch, fetch_dicts
 from pgjobs.flow.limits import LimitSettings, check_limit_name, check_no_template
 from pgjobs.flow.rates import refill
@@ -59,12 +60,14 @@ class KeyLimit:
     keys: list[Key]
 
 
+@operation
 def list_limits(conn: psycopg.Connection) -> list[KeyLimit]:
     """List the limits by name, with the jobs that hold them and those that wait for them."""
     rows = fetch_dicts(conn, "list_limits", most=MAX_WAITING, holders=MAX_HOLDERS)
     return [_limit(list(of_one)) for _, of_one in groupby(rows, key=lambda row: row["name"])]
 
 
+@operation
 def set_limit(conn: psycopg.Connection, name: str, limit: LimitSettings) -> None:
     """Set the limit of a key (`tenant:7`) or of all keys of a pattern (`tenant:*`). It replaces what the code declares.
 
@@ -77,6 +80,7 @@ def set_limit(conn: psycopg.Connection, name: str, limit: LimitSettings) -> None
     fetch_dicts(conn, "set_limit", key=check_no_template(check_limit_name(name)), **limit.columns())
 
 
+@operation
 def remove_limit(conn: psycopg.Connection, name: str) -> bool | None:
     """Remove a limit, so that the limit of its pattern applies again. Return None if there is no such limit.
 
@@ -128,11 +132,13 @@ class Tenant:
     updated_at: datetime
 
 
+@operation
 def list_tenants(conn: psycopg.Connection) -> list[Tenant]:
     """List the tenants that have a weight of their own, by name."""
     return fetch(conn, "list_tenants", Tenant)
 
 
+@operation
 def set_tenant_weight(conn: psycopg.Connection, name: str, weight: float) -> None:
     """Set the weight of a tenant: it gets `weight` turns while a tenant without one gets one turn.
 
@@ -148,6 +154,7 @@ def set_tenant_weight(conn: psycopg.Connection, name: str, weight: float) -> Non
     fetch_dicts(conn, "set_tenant", tenant=check_printable("tenant", name), weight=float(number))
 
 
+@operation
 def remove_tenant_weight(conn: psycopg.Connection, name: str) -> bool:
     """Remove the weight of a tenant, so that it gets as many turns as others. Return False if it had none.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgjobs.core.validate import check_name
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.parked import requeue_parked
 from pgjobs.db.query import fetch, fetch_dicts, task_patterns
 
@@ -28,11 +29,13 @@ class PausedTask:
     parked: int
 
 
+@operation
 def list_paused_tasks(conn: psycopg.Connection) -> list[PausedTask]:
     """List the paused tasks, by name."""
     return fetch(conn, "list_tasks", PausedTask, cap=MAX_COUNTED)
 
 
+@operation
 def pause_task(conn: psycopg.Connection, task: str) -> bool:
     """Pause a task, a module or a glob: workers start no more of its jobs. Return False if it was paused already.
 
@@ -47,6 +50,7 @@ def pause_task(conn: psycopg.Connection, task: str) -> bool:
     return bool(fetch_dicts(conn, "pause_task", task=task, patterns=task_patterns(task)))
 
 
+@operation
 def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[int], None] | None = None) -> bool:
     """Resume a task: its parked jobs are put back, in batches. Return False if it was not paused.
 
@@ -63,11 +67,13 @@ def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[i
     return resumed
 
 
+@operation
 def pause_everything(conn: psycopg.Connection) -> bool:
     """Pause everything: workers claim nothing. Return False if it was paused already. Running jobs are not stopped."""
     return bool(fetch_dicts(conn, "pause_everything"))
 
 
+@operation
 def resume_everything(conn: psycopg.Connection) -> bool:
     """End `pause_everything`; return False if it was not in effect. Queues and tasks that were paused stay so."""
     resumed = bool(fetch_dicts(conn, "resume_everything"))

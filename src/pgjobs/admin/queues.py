@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.core.text import plural, shorten_repr
 from pgjobs.core.validate import Seconds, as_seconds, check_queue
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import fetch, fetch_dicts
 
@@ -45,11 +46,13 @@ class Queue:
     aging: float | None = None
 
 
+@operation
 def list_queues(conn: psycopg.Connection) -> list[Queue]:
     """List all queues that have settings or queued jobs, by name."""
     return fetch(conn, "list_queues", Queue)
 
 
+@operation
 def pause_queue(conn: psycopg.Connection, queue: str) -> bool:
     """Pause a queue: workers claim nothing from it. Return False if it was paused already.
 
@@ -63,6 +66,7 @@ def pause_queue(conn: psycopg.Connection, queue: str) -> bool:
     return not fetch_dicts(conn, "pause_queue", queue=queue)[0]["was_paused"]
 
 
+@operation
 def resume_queue(conn: psycopg.Connection, queue: str) -> bool:
     """Resume a queue; return False if it was not paused.
 
@@ -77,6 +81,7 @@ def resume_queue(conn: psycopg.Connection, queue: str) -> bool:
     return resumed
 
 
+@operation
 def remove_queue(conn: psycopg.Connection, queue: str) -> int:
     """Remove a queue that is no longer used, with its settings. Return how many dead letters of it are left.
 
@@ -101,6 +106,7 @@ def remove_queue(conn: psycopg.Connection, queue: str) -> int:
     return letters
 
 
+@operation
 def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
     """Keep the completed jobs of a queue, or delete them as they complete. Return False if it was so already.
 
@@ -114,6 +120,7 @@ def keep_completed(conn: psycopg.Connection, queue: str, keep: bool) -> bool:
     return bool(fetch_dicts(conn, "set_keep_completed", queue=queue, keep=keep)[0]["kept_before"] != keep)
 
 
+@operation
 def set_queue_limit(conn: psycopg.Connection, queue: str, limit: LimitSettings) -> None:
     """Set the limit of a queue, over all workers. What `limit` leaves out is not limited.
 
@@ -127,6 +134,7 @@ def set_queue_limit(conn: psycopg.Connection, queue: str, limit: LimitSettings) 
     notify_queues(conn, [queue])
 
 
+@operation
 def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: Seconds | None) -> None:
     """Raise a waiting job by one priority for each `seconds` that it has been due; None: priorities are strict.
 

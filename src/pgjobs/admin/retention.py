@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
@@ -45,27 +46,32 @@ class HistoryDay:
     until: datetime | None
 
 
+@operation
 def show_retention(conn: psycopg.Connection) -> Retention:
     """Return how long finished jobs and dead letters are kept."""
     return fetch(conn, "get_retention", Retention)[0]
 
 
+@operation
 def list_history(conn: psycopg.Connection) -> list[HistoryDay]:
     """List the partitions of history, the oldest day first."""
     return fetch(conn, "history_days", HistoryDay)
 
 
+@operation
 def list_expired_days(conn: psycopg.Connection, days: int | timedelta) -> list[date]:
     """List the days that would be dropped if finished jobs were kept for `days`."""
     return [row["day"] for row in fetch_dicts(conn, "old_history_days", days=check_days(days))]
 
 
+@operation
 def count_expired_dead(conn: psycopg.Connection, days: int | timedelta) -> int:
     """Count the dead letters that would be removed if they were kept for `days`."""
     letters: int = fetch_dicts(conn, "count_dead_before", days=check_days(days))[0]["letters"]
     return letters
 
 
+@operation
 def keep_history(conn: psycopg.Connection, days: int | timedelta | None) -> None:
     """Keep finished jobs for `days` (None: forever). Workers remove what is older, from about a minute on.
 
@@ -76,6 +82,7 @@ def keep_history(conn: psycopg.Connection, days: int | timedelta | None) -> None
     fetch_dicts(conn, "set_history_retention", days=check_days(days))
 
 
+@operation
 def keep_dead(conn: psycopg.Connection, days: int | timedelta | None) -> None:
     """Keep dead letters for `days` after the job died (None: forever), as `keep_history` does for jobs.
 

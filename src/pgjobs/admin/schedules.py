@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_priority, check_queue
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
 from pgjobs.jobs.handle import JobHandle
@@ -59,11 +60,13 @@ class ScheduleRow:
     updated_at: datetime
 
 
+@operation
 def list_schedules(conn: psycopg.Connection) -> list[ScheduleRow]:
     """List all schedules, by name."""
     return fetch(conn, "list_schedules", ScheduleRow, schedule=None)
 
 
+@operation
 def show_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
     """Return one schedule.
 
@@ -77,6 +80,7 @@ def show_schedule(conn: psycopg.Connection, name: str) -> ScheduleRow:
     return found[0]
 
 
+@operation
 def add_schedule(
     conn: psycopg.Connection,
     name: str,
@@ -173,6 +177,7 @@ def _add(
         return show_schedule(conn, made.name)
 
 
+@operation
 def pause_schedule(conn: psycopg.Connection, name: str) -> bool:
     """Pause a schedule; return False if it was paused already. A deployment does not resume it.
 
@@ -184,6 +189,7 @@ def pause_schedule(conn: psycopg.Connection, name: str) -> bool:
     return bool(fetch_dicts(conn, "pause_schedule", schedule=name))
 
 
+@operation
 def resume_schedule(conn: psycopg.Connection, name: str) -> bool:
     """Resume a schedule with its next firing from now; return False if it was not paused.
 
@@ -206,6 +212,7 @@ def resume_schedule(conn: psycopg.Connection, name: str) -> bool:
         return row["paused_at"] is not None
 
 
+@operation
 def remove_schedule(conn: psycopg.Connection, name: str) -> None:
     """Remove a schedule that an operator added, or a retired one. Its jobs stay.
 
@@ -222,6 +229,7 @@ def remove_schedule(conn: psycopg.Connection, name: str) -> None:
         )
 
 
+@operation
 def run_schedule(conn: psycopg.Connection, name: str) -> JobHandle:
     """Enqueue the call of a schedule now, once, and return the job's handle. The schedule itself does not change.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import clock, fetch, fetch_dicts, local_settings, run_within
 from pgjobs.db.stuck_jobs import StuckJob, stuck_jobs
@@ -75,6 +76,7 @@ class Status:
     stuck: tuple[StuckJob, ...] = ()
 
 
+@operation
 def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms: int = SCAN_TIMEOUT_MS) -> Status:
     """Return the state of all queues and workers, in a fraction of a second even with millions of jobs.
 
@@ -116,6 +118,7 @@ def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms:
     return Status(clock(conn), tuple(queues), tuple(list_workers(conn)), min(dead, cap), dead > cap, tuple(stuck or ()))
 
 
+@operation
 def list_workers(conn: psycopg.Connection) -> list[Worker]:
     """List the workers that have a row, with the age of their last heartbeat."""
     return fetch(conn, "list_workers", Worker)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pgjobs.core.text import listed, plural
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import fetch
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class StuckJob:
     state: Literal["dead", "failed", "cancelled", "gone"]
 
 
+@operation
 def stuck_jobs(
     conn: psycopg.Connection[Any],
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.version import MIN_SERVER_VERSION, VERSION
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.connection import behind_pooler
 from pgjobs.db.plan_settings import IN_ORDER, LOOK_UPS
 from pgjobs.db.query import fetch_dicts, local_settings, run_within
@@ -23,6 +24,7 @@ SCAN = 100_000  # rows of a table that are read for what no index finds
 SCAN_TIMEOUT_MS = 5_000  # milliseconds, before it is done without reading them
 
 
+@operation
 def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosis:
     """Check an installation, and return what is wrong with it, the worst first. It reads only.
 

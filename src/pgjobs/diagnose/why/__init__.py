@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.db.adapters.operations import operation
 from pgjobs.db.installation import connection_name
 from pgjobs.db.plan_settings import INDEX_SCANS
 from pgjobs.db.query import AnyJob, check_id, fetch_dicts, local_settings, run_within
 from pgjobs.diagnose.finding import Finding, Why
-from pgjobs.diagnose.why.connection import psycopg_connection
 from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import Snapshot, read
 
 if TYPE_CHECKING:
     import psycopg
-    from sqlalchemy import Connection
-    from sqlalchemy.orm import Session, scoped_session
 
 MAX_COUNTED = 10_000  # jobs before this one: no count goes further
 SEEN = 20_000  # finished jobs that a rate is made of
 SCAN_TIMEOUT_MS = 3_000  # milliseconds, before it is done without counting: dead rows can make that take long
 
 
-def why(conn: psycopg.Connection[Any] | Session | scoped_session[Any] | Connection, id: AnyJob) -> Why:
+@operation
+def why(conn: psycopg.Connection[Any], id: AnyJob) -> Why:
     """Return why a job does not run now, or how it ended, in one sentence, and what to do next.
 
-    It reads in the caller's transaction, by one statement that takes no longer with more jobs. `conn`: a psycopg
-    connection, or a SQLAlchemy session or connection of an engine with psycopg. Times are PostgreSQL's. docs/why.md
-    lists all reasons.
+    It reads in the caller's transaction, by one statement that takes no longer with more jobs. Times are PostgreSQL's.
+    docs/why.md lists all reasons.
 
     Raises:
         UsageError: the id cannot be one, or the connection is not one of psycopg.
 
     """
-    return decide(look(psycopg_connection(conn), check_id(id)))
+    return decide(look(conn, check_id(id)))
 
 
 def look(
