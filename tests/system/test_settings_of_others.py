@@ -96,6 +96,7 @@ def test_own_connections_say_all_of_it_themselves(hostile: str, monkeypatch: pyt
     with connect(hostile) as own:
         ours = session(own)
         assert (own.info.encoding, own.info.parameter_status("application_name")) == ("utf-8", "pgjobs")
+    assert {*DATABASE, *LIMITS} - set(SESSION) == {"session_replication_role", "jit_above_cost"}
     plain = {name: value.strip("'") for name, value in SESSION.items()}
     assert ours == {name: plain[name] for name in ours}
     assert set(plain) - set(ours) <= {"transaction_timeout"}, "PostgreSQL before 17 has no such limit"

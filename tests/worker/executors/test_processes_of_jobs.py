@@ -59,33 +59,21 @@ def test_what_a_job_starts_gets_signals_as_it_would_elsewhere_and_what_it_regist
         assert not is_alive(int(pool))
 
 
-def test_a_program_ends_before_its_job_is_given_back(
+def test_a_program_ends_before_its_job_is_given_back_and_with_a_worker_whose_supervisor_is_gone(
     database_url: str, conn: psycopg.Connection, tmp_path: Path
 ) -> None:
-    jobs = {
-        "thread": enqueue(conn, run_program, "thread").id,
-        "process": enqueue(conn, run_program.options(executor="process"), "process").id,
-        "timeout": enqueue(conn, run_program.options(timeout=0.5), "timeout").id,
-    }
+    names = ("thread", "process", "timeout")
+    enqueue(conn, run_program, "thread")
+    enqueue(conn, run_program.options(executor="process"), "process")
+    enqueue(conn, run_program.options(timeout=0.5), "timeout")
     with work(database_url, "--grace", 0.2, env={TRACES: str(tmp_path)}) as running:
-        wait_until(lambda: all(traces(tmp_path, name) for name in jobs))
+        wait_until(lambda: all(traces(tmp_path, name) for name in names))
         for member in running.members():
             os.kill(member, signal.SIGKILL)
-        wait_until(lambda: all(len(traces(tmp_path, name)) > 1 for name in jobs))
-        assert running.stop() == 0
-        assert running.remains() == []
-    assert all(line.endswith("beside 0") for name in jobs for line in traces(tmp_path, name))
-    assert {row_of(conn, job)["status"] for job in jobs.values()} == {"queued"}
-
-
-def test_programs_end_with_a_worker_whose_supervisor_is_gone(
-    database_url: str, conn: psycopg.Connection, tmp_path: Path
-) -> None:
-    enqueue(conn, run_program, "thread")
-    with work(database_url, "--grace", 0.2, env={TRACES: str(tmp_path)}) as running:
-        wait_until(lambda: traces(tmp_path, "thread"))
-        running.signal(signal.SIGKILL)
+        wait_until(lambda: all(len(traces(tmp_path, name)) > 1 for name in names))
+        running.signal(signal.SIGKILL)  # without a supervisor a worker ends them itself
         wait_until(lambda: not running.remains())
+    assert all(line.endswith("beside 0") for name in names for line in traces(tmp_path, name))
 
 
 def test_process_1_waits_for_what_it_inherits(
@@ -113,18 +101,6 @@ def test_what_is_registered_for_the_end_has_limited_time_and_changes_no_exit_cod
     script = f"{IN_ORDER}import atexit, sys, time\ntry: {registered}\nfinally: end.leave_in_order(7)"
     done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=10, check=False)
     assert done.returncode == 7
-
-
-def test_a_worker_that_was_started_with_its_signals_blocked_hears_them(database_url: str) -> None:
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD])
-    try:
-        with work(database_url) as running:
-            (member,) = running.members()
-            os.kill(member, signal.SIGTERM)
-            wait_until(lambda: member not in running.members())
-            assert running.stop(10) == 0
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def test_a_worker_that_is_still_importing_stops_at_once(database_url: str, tmp_path: Path) -> None:

@@ -236,6 +236,13 @@ def test_what_a_call_took_is_safe_only_where_a_handler_for_everything_releases_i
             except (KeyError, ValueError):
                 pass
 
+    def is_followed_by_what_releases_nothing(lock: Looks) -> None:
+        lock.acquire()
+        try:
+            lock.look()
+        except KeyError:
+            lock.release()
+
     def sleeps_and_takes_nothing(lock: Looks) -> None:
         lock.sleep()
         try:
@@ -246,6 +253,7 @@ def test_what_a_call_took_is_safe_only_where_a_handler_for_everything_releases_i
     assert look_of(steps_before_the_try) == [False, True, True]
     assert look_of(inside_of_another) == [False, True, True]
     assert look_of(releases_nothing) == [True, True, True, True]
+    assert look_of(is_followed_by_what_releases_nothing) == [True, True]
     assert look_of(sleeps_and_takes_nothing) == [True, True, True]
 
 

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgjobs import enqueue
+from pgjobs.worker.config import QueueSlots, WorkerConfig
 from pgjobs.worker.executors.child_process import receive, send
 from pgjobs.worker.executors.shortages import ShortageError, is_shortage
+from pgjobs.worker.supervisor import supervisor
+from pgjobs.worker.supervisor.supervisor import UnfitError, run_supervisor
 from tests.support import tasks
-from tests.support.processes import environment, wait_until
+from tests.support.processes import children, environment, wait_until
 from tests.support.rows import row_of
 from tests.support.worker import drain, states, wait_done, wait_for, work
 
@@ -35,18 +38,27 @@ def folder(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
 
 
-def test_a_log_that_nothing_reads_stops_neither_jobs_nor_a_signal(database_url: str, conn: psycopg.Connection) -> None:
+def test_a_log_that_nothing_reads_and_blocked_signals_stop_neither_jobs_nor_the_end(
+    database_url: str, conn: psycopg.Connection
+) -> None:
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     os.write(write, b"x" * 4096)
     job = enqueue(conn, tasks.fail_plainly).id  # its end is logged
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "pgjobs", "work", "--database-url", database_url],
-        env=environment(),
-        stderr=write,
-    )
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD])
+    try:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "pgjobs", "work", "--database-url", database_url],
+            env=environment(),
+            stderr=write,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         wait_for(conn, f"(SELECT error IS NOT NULL FROM pgjobs.jobs WHERE id = {job})")
+        (member,) = children(worker.pid)
+        os.kill(member, signal.SIGTERM)
+        wait_until(lambda: member not in children(worker.pid))
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0
     finally:
@@ -78,15 +90,23 @@ def test_a_replacement_that_cannot_be_imported_ends_no_healthy_process(
     assert (row_of(conn, busy)["status"], row_of(conn, busy)["attempt"]) == ("completed", 1)
 
 
-def test_a_drain_whose_processes_all_die_ends_with_1_and_says_why(
-    database_url: str, conn: psycopg.Connection, tmp_path: Path, folder: dict[str, str]
+def drain_in_vain(url: str, module: str) -> str:
+    """Drain in this process, with a module that workers cannot have, and give the error that ends it with 1."""
+    with pytest.raises(UnfitError) as ended:
+        run_supervisor(WorkerConfig(url, queues=(QueueSlots("default", 1),), imports=(module,), drain=True))
+    return str(ended.value)
+
+
+def test_a_drain_whose_processes_all_die_ends_and_says_why(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, folder: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", folder["PYTHONPATH"])
+    monkeypatch.setattr(supervisor, "MAX_IN_VAIN", 2)
     (tmp_path / "deadly.py").write_text("import os\nos._exit(3)\n")
     job = enqueue(conn, tasks.nothing).id
-    with work(database_url, "--drain", "--import", "deadly", env=folder, ready=False) as running:
-        assert running.wait(100) == 1
-        assert running.output.splitlines()[-1].startswith("pgjobs: 5 worker processes in a row ran no job; the last: ")
-        assert running.output.splitlines()[-1].endswith("died: exit code 3")
+    said = drain_in_vain(database_url, "deadly")
+    assert said.startswith("2 worker processes in a row ran no job; the last: worker process ")
+    assert said.endswith("died: exit code 3")
     assert (row_of(conn, job)["status"], row_of(conn, job)["attempt"]) == ("queued", 0)
 
 
@@ -150,16 +170,15 @@ def test_the_time_of_an_import_is_not_the_jobs_and_the_import_is_not_broken_off(
 
 
 def test_a_module_that_patches_the_standard_library_is_refused_in_one_line(
-    database_url: str, tmp_path: Path, folder: dict[str, str]
+    database_url: str, tmp_path: Path, folder: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gevent.py").write_text(
         "import _thread\nreal = _thread.start_new_thread\n"
         "def patch_all(): _thread.start_new_thread = lambda *arguments: real(*arguments)\n"
     )
     (tmp_path / "web.py").write_text("import gevent\ngevent.patch_all()\n")
-    with work(database_url, "--drain", "--import", "web", env=folder, ready=False) as running:
-        assert running.wait() == 1
-        assert "web was imported, and gevent has patched the standard library" in running.output.splitlines()[-1]
+    monkeypatch.setenv("PYTHONPATH", folder["PYTHONPATH"])
+    assert "web was imported, and gevent has patched the standard library" in drain_in_vain(database_url, "web")
 
 
 def test_a_large_message_is_sent_however_slowly_it_is_read() -> None:
