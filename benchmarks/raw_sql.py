@@ -123,6 +123,6 @@ def acknowledge(url: str, worker_id: int, inbox: queue.SimpleQueue[tuple[list[in
             while True:
                 ids, claims = inbox.get()
                 cursor.execute(statement("complete"), {"ids": ids, "claim_numbers": claims, "worker_id": worker_id})
-                assert cursor.rowcount == len(ids)
+                assert cursor.fetchall() == [(len(ids),)]
     finally:
         os._exit(1)  # the thread that claims has no use without this one

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgjobs.admin import JobSelection, cancel_jobs, list_jobs, replay_dead, retry_jobs, show_job
+from pgjobs.admin import JobSelection, cancel_jobs, job_actions, list_jobs, replay_dead, retry_jobs, show_job
 from pgjobs.core.errors import NotFoundError, UsageError
+from pgjobs.db import query
 from pgjobs.db.statements import doorbell_channel
 from tests.support.rows import ERRORS, count, letters_of, put_dead, put_job, put_worker, row_of
 
@@ -285,6 +286,31 @@ def test_retries_and_replays_at_the_same_time_put_each_job_back_once(conn: Conne
             # What was replayed a moment ago may count as retried too: it is due now for both.
             assert {*retried.result(30).done, *replayed.result(30).done} == set(ids)
             assert (count(conn, "jobs_live"), count(conn, "jobs_history"), count(conn, "dead_jobs")) == (1000, 0, 0)
+
+
+def test_a_job_that_ends_while_it_is_looked_for_is_retried_and_has_a_state(
+    conn: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = put_worker(conn, {"default": 1})
+    job, other_job = (put_job(conn, status="running", worker_id=worker) for _ in range(2))
+
+    def ends_now(look: Any, job: int) -> Any:
+        def look_and_end(conn: Connection, ids: list[int]) -> Any:
+            found = look(conn, ids)
+            with psycopg.connect(database_url) as other:
+                other.execute(
+                    "UPDATE pgjobs.jobs SET status = 'cancelled', finished_at = now() WHERE id = %s"
+                    " AND status = 'running'",
+                    [job],
+                )
+            return found
+
+        return look_and_end
+
+    monkeypatch.setattr(job_actions, "ended_at", ends_now(query.ended_at, job))
+    assert retry_jobs(conn, [job]).done == (job,)
+    monkeypatch.setattr(query, "ended_at", ends_now(query.ended_at, other_job))
+    assert query.job_states(conn, [other_job])[other_job][0] == "cancelled"
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ SETTINGS = {
 WORKER = WorkerSnapshot(7, "web1", 4711, 1.0, {"mail": 2}, version="0.1.0", rescue_after=30.0, pooled=False, signs=True)
 WELL = Installation(
     version="0.1.0",
-    revision="0003",
-    expected="0003",
+    revision="0005",
+    expected="0005",
     server_version=180000,
     settings=SETTINGS,
     workers=(WORKER,),

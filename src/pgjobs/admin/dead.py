@@ -24,6 +24,7 @@ from pgjobs.db.query import (
     local_settings,
     task_patterns,
 )
+from pgjobs.db.row_security import check_visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,9 +65,10 @@ def list_dead(
 
     Raises:
         UsageError: the limit is not a number of rows.
+        SchemaError: nothing was found, and row level security may hide letters from this role.
 
     """
-    return fetch(
+    rows = fetch(
         conn,
         "list_dead",
         DeadLetter,
@@ -75,6 +77,9 @@ def list_dead(
         limit=check_limit(limit),
         before=before if before is None else min(before, MAX_ID),
     )
+    if not rows:
+        check_visible(conn)
+    return rows
 
 
 @operation

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RETRIABLE = ("failed", "cancelled")
 SETTABLE = ("waiting", "queued")
+ENDED = ("completed", "failed", "cancelled")
+MAX_ROUNDS = 3
 
 
 @operation
@@ -71,13 +73,21 @@ def set_jobs(
 
 def _retry(conn: psycopg.Connection, ids: list[int]) -> Change:
     with local_settings(conn, LOOK_UPS):
-        changed = fetch_dicts(conn, "requeue_jobs", ids=ids, ended_at=ended_at(conn, ids))
-        done = {row["id"] for row in changed}
-        sooner = fetch_dicts(conn, "make_due", ids=[each for each in ids if each not in done])
-        notify_queues(conn, {row["queue"] for row in sooner})
-        done |= {row["id"] for row in sooner}
+        done: set[int] = set()
+        states: dict[int, tuple[str, bool]] = {}
+        left = ids
+        for _ in range(MAX_ROUNDS):
+            changed = fetch_dicts(conn, "requeue_jobs", ids=left, ended_at=ended_at(conn, left))
+            done |= {row["id"] for row in changed}
+            sooner = fetch_dicts(conn, "make_due", ids=[each for each in left if each not in done])
+            notify_queues(conn, {row["queue"] for row in sooner})
+            done |= {row["id"] for row in sooner}
+            states |= job_states(conn, [each for each in left if each not in done])
+            # What has ended after it was looked for in history is there now.
+            left = [each for each in left if each not in done and states.get(each, ("", False))[0] in ENDED]
+            if not left:
+                break
         # An id that is left may be a dead letter whose row in history is past retention. One beside a live job is not.
-        states = job_states(conn, [each for each in ids if each not in done])
         if lost := [each for each in ids if each not in done and each not in states]:
             done.update(replay_dead(conn, lost).done)
     return result_of("retry", ids, done, states)

@@ -9,6 +9,7 @@ from pgjobs.admin.changes import STATUSES, no_such_job, unknown_status
 from pgjobs.core.errors import NotFoundError
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, ended_at, fetch, task_patterns
+from pgjobs.db.row_security import check_visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,10 +88,12 @@ def list_jobs(
 
     Raises:
         UsageError: there is no such status, or the limit is not a number of rows.
+        SchemaError: row level security may hide jobs from this role.
 
     """
     if status is not None and status not in STATUSES:
         raise unknown_status(status)
+    check_visible(conn)
     return fetch(
         conn,
         "list_jobs",
@@ -118,6 +121,7 @@ def show_job(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
         if found:
             break
     else:
+        check_visible(conn)
         raise NotFoundError(no_such_job(number))
     return replace(found[0], errors=_entries(found[0].errors))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import clock, fetch, fetch_dicts, local_settings, run_within
+from pgjobs.db.row_security import check_visible
 from pgjobs.db.stuck_jobs import StuckJob, stuck_jobs
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def show_status(conn: psycopg.Connection, *, cap: int = MAX_COUNTED, timeout_ms:
 
     `cap`: counts end here. `timeout_ms`: milliseconds that each of the scans may take; after that its figure is None.
     """
+    check_visible(conn)
     # Where one priority holds all jobs, statistics make a sequential scan look best for the other nine, too: 100 times
     # slower.
     with local_settings(conn, LOOK_UPS):

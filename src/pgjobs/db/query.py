@@ -141,8 +141,13 @@ def job_states(conn: psycopg.Connection, ids: list[int]) -> dict[int, tuple[str,
     """Return the status, and whether it is due, of each of these jobs that exists."""
     if not ids:
         return {}
-    rows = fetch_dicts(conn, "job_states", ids=ids, ended_at=ended_at(conn, ids))
-    return {row["id"]: (row["status"], row["due"]) for row in rows}
+    states: dict[int, tuple[str, bool]] = {}
+    for _ in range(2):  # a job that ends between the two statements is seen by neither
+        left = [each for each in ids if each not in states]
+        if left:
+            rows = fetch_dicts(conn, "job_states", ids=left, ended_at=ended_at(conn, left))
+            states |= {row["id"]: (row["status"], row["due"]) for row in rows}
+    return states
 
 
 def task_patterns(task: str | None) -> list[str] | None:

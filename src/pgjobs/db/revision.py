@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import SchemaError
+from pgjobs.db.row_security import READ, check_visible
 from pgjobs.db.statements import statement
 
 if TYPE_CHECKING:
     import psycopg
 
-EXPECTED_REVISION = "0004"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+EXPECTED_REVISION = "0005"  # the newest file in migrations/versions; revisions are four digits, so that they compare
 
 
 def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:
@@ -32,8 +33,10 @@ def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | No
     return str(row[0]) if row else None
 
 
-def check_schema(conn: psycopg.Connection) -> None:
-    """Make sure that the tables are there, and neither older nor newer than expected.
+def check_schema(conn: psycopg.Connection, *, kinds: tuple[str, ...] = READ) -> None:
+    """Make sure that the tables are there, neither older nor newer than expected, and no policies hide their rows.
+
+    `kinds`: of the statements to come, see `row_security.py`.
 
     Raises:
         SchemaError: they are not; the message says what to run.
@@ -49,6 +52,8 @@ def check_schema(conn: psycopg.Connection) -> None:
             f"The role {conn.info.user!r} may not read the schema {schema!r}: grant it USAGE on the schema and its "
             "rights on the tables, or connect as their owner."
         ) from error
+    if revision in (None, EXPECTED_REVISION):
+        check_visible(conn, kinds)
     if revision is None:
         raise SchemaError(f"There are no pgjobs tables in the schema {schema!r}: run `pgjobs migrate` once.")
     if revision < EXPECTED_REVISION:

@@ -18,14 +18,16 @@ class Proxy:
     """Forwards TCP connections to 127.0.0.1:`target`.
 
     `mode`: pass everything on; swallow it, so that both ends wait on an open connection; or refuse new connections.
-    `delay`: seconds before each piece is passed on. `cut_in`: cut a connection in the middle of the next answer
-    that has these bytes in it.
+    `delay`: seconds before each piece is passed on. `rate`: bytes per second at which answers come over, on connections
+    made from then on (None: as they come); little of them is underway at a time, as on a real link. `cut_in`: cut
+    a connection in the middle of the next answer that has these bytes in it.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.mode: Mode = "pass"
         self.delay = 0.0
+        self.rate: float | None = None
         self.cut_in: bytes | None = None
         self.cuts = 0
         self._deaf: set[socket.socket] = set()
@@ -72,11 +74,10 @@ class Proxy:
                 self._end(client)
                 continue
             try:
-                server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
+                server = self._connect()
             except OSError:
                 self._end(client)
                 continue
-            server.settimeout(None)
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
@@ -84,9 +85,20 @@ class Proxy:
             for source, sink, answers in ((client, server, False), (server, client, True)):
                 threading.Thread(target=self._pump, args=(source, sink, answers), daemon=True).start()
 
+    def _connect(self) -> socket.socket:
+        server = socket.socket()
+        if self.rate is not None:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
+        server.settimeout(5)
+        server.connect(("127.0.0.1", self.target))
+        server.settimeout(None)
+        return server
+
     def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         try:
             while data := source.recv(65536):
+                if answers and self.rate is not None:
+                    time.sleep(len(data) / self.rate)
                 if self.delay:
                     time.sleep(self.delay)
                 if self.mode == "swallow" or source in self._deaf:

@@ -25,7 +25,8 @@ def translate_error(error: Exception) -> NoReturn:
 
     Raises:
         SchemaError: the tables are missing.
-        EnqueueError: a text has characters that the database lacks, a trigger keeps the row out, or its id is in use.
+        EnqueueError: a text has characters that the database lacks, a trigger or policy keeps the row out, or its id
+            is in use.
         Exception: the error, whatever it is.
 
     """
@@ -43,6 +44,11 @@ def translate_error(error: Exception) -> NoReturn:
         ) from error
     if state == "09000" and _KEPT_OUT in str(cause):
         raise kept_out(0, 1) from error
+    if state == "42501" and "row-level security" in str(cause):
+        raise EnqueueError(
+            "row-level security on the table of jobs lets this role insert none: let it bypass that (BYPASSRLS), or "
+            "give it a policy that lets it insert jobs, and see their ids."
+        ) from error
     if state == "23505" and any(name in str(cause) for name in _TAKEN_ID):
         raise EnqueueError(
             "the id that the job was given is in use: the sequence of ids is behind the tables, as after a restore or "

@@ -12,6 +12,7 @@ from pgjobs.db.connection import behind_pooler
 from pgjobs.db.plan_settings import IN_ORDER, LOOK_UPS
 from pgjobs.db.query import fetch_dicts, local_settings, run_within
 from pgjobs.db.revision import EXPECTED_REVISION, revision_of
+from pgjobs.db.row_security import hidden_tables
 from pgjobs.db.stuck_jobs import stuck_jobs
 from pgjobs.diagnose.doctor.examine import examine
 from pgjobs.diagnose.doctor.installation import Installation, read
@@ -50,6 +51,7 @@ def look(
         "clock_ahead": ahead,
         "clock_error": error,
         "pooled": behind_pooler(conn),
+        "hidden": tuple(hidden_tables(conn)),
         "has_key": bool(settings().signing_keys),
     }
     if known["revision"] != EXPECTED_REVISION:

@@ -63,7 +63,12 @@ CHECKS: dict[str, Check] = {
 
 def examine(installation: Installation) -> Diagnosis:
     """Return all findings about an installation, the worst first. Without its tables only those are checked."""
-    checks = CHECKS if installation.revision == installation.expected else {"schema": tables.revision}
+    if installation.revision == installation.expected:
+        checks = CHECKS
+    elif installation.revision is None and installation.hidden:  # which hides the revision too
+        checks = {"row level security": surroundings.row_security}
+    else:
+        checks = {"schema": tables.revision}
     findings = [finding for check in checks.values() for finding in check(installation)]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return Diagnosis(tuple(findings), tuple(checks))

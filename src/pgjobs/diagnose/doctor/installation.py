@@ -41,8 +41,9 @@ class Installation:
     `stuck`: jobs that wait for one that did not complete. `died`: dead letters of the last hour (1,000: or more),
     `died_task` the task that most of them are of, `died_error` the error of the last one, `died_ago` seconds ago.
     `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
-    rules of others; `row_security`: tables with it; `without_identity`: those that are published and have no replica
-    identity. `notify_usage`: of PostgreSQL's NOTIFY queue, from 0 to 1.
+    rules of others. `row_security`: tables with it; `hidden`: those of which it may hide rows from this role.
+    `without_identity`: tables that are published and have no replica identity. `notify_usage`: of PostgreSQL's NOTIFY
+    queue, from 0 to 1.
     """
 
     version: str
@@ -84,6 +85,7 @@ class Installation:
     id_ahead: int | None = None
     foreign_triggers: tuple[str, ...] = ()
     row_security: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     without_identity: tuple[str, ...] = ()
     notify_usage: float = 0.0
     bell_is_there: bool = True

@@ -30,8 +30,8 @@ def triggers(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "foreign_triggers",
             f"Triggers or rules that are not of pgjobs may change or keep out what is written: "
-            f"{listed(installation.foreign_triggers)}. A job that is kept out while it moves from table to table is "
-            "lost.",
+            f"{listed(installation.foreign_triggers)}. A job that they keep out of the table that it is to move to "
+            "stays where it was: it is not claimed, or runs again.",
             "DROP TRIGGER, or make it an AFTER trigger, which keeps nothing out.",
             {"triggers": list(installation.foreign_triggers)},
             level="warning",
@@ -40,14 +40,19 @@ def triggers(installation: Installation) -> Iterator[Finding]:
 
 def row_security(installation: Installation) -> Iterator[Finding]:
     """Look for row level security."""
-    if installation.row_security:
+    hidden = installation.hidden
+    if hidden or installation.row_security:
+        what = (
+            "this role may not see all that is there, so the doctor does not either"
+            if hidden
+            else "a worker whose role does not own the tables is refused, unless a policy shows it everything"
+        )
         yield Finding(
             "row_security",
-            f"Row level security is on for {listed(installation.row_security)}: a worker that does not own the tables "
-            "finds only the jobs that a policy shows it.",
+            f"Row level security is on for {listed(hidden or installation.row_security)}: {what}.",
             "ALTER TABLE … DISABLE ROW LEVEL SECURITY, or let the role of the workers bypass it (BYPASSRLS).",
-            {"tables": list(installation.row_security)},
-            level="warning",
+            {"tables": list(hidden or installation.row_security)},
+            level="error" if hidden else "warning",
         )
 
 

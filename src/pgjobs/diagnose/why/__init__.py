@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.installation import connection_name
 from pgjobs.db.plan_settings import INDEX_SCANS
-from pgjobs.db.query import AnyJob, check_id, fetch_dicts, local_settings, run_within
+from pgjobs.db.query import AnyJob, check_id, clock, ended_at, fetch_dicts, local_settings, run_within
+from pgjobs.db.row_security import check_visible
 from pgjobs.diagnose.finding import Finding, Why
 from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import Snapshot, read
@@ -48,7 +50,15 @@ def look(
 def _look(conn: psycopg.Connection[Any], id: int, cap: int) -> Snapshot:
     workers = connection_name("worker ")  # what the names of their connections begin with
     seen = SEEN if cap else 0
-    return read(id, fetch_dicts(conn, "why", id=id, cap=cap, seen=seen, workers=workers)[0], cap, seen)
+    for _ in range(2):  # a job that ends between the two statements is seen by neither
+        ended, moment = ended_at(conn, [id]), clock(conn)
+        times = {"ended_at": ended, "moment": moment, "since": moment - timedelta(seconds=60)}
+        row = fetch_dicts(conn, "why", id=id, cap=cap, seen=seen, workers=workers, **times)[0]
+        if row["job"] is not None:
+            break
+    else:
+        check_visible(conn)
+    return read(id, row, cap, seen)
 
 
 __all__ = ["Finding", "Snapshot", "Why", "look", "why"]

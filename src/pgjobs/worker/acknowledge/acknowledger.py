@@ -27,7 +27,7 @@ from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
-from pgjobs.worker.runtime.settle import Settlement, complete, settle
+from pgjobs.worker.runtime.settle import Settlement, complete, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
 MAX_FLUSH = 1_000  # jobs
@@ -221,10 +221,26 @@ class Acknowledger(CriticalThread):
         ids, claim_numbers = [job.id for job in jobs], [job.claim_number for job in jobs]
 
         def write(server: ReconnectingConnection) -> None:
-            with server.hot_cursor() as cursor:
-                stale = complete(
-                    cursor, self._worker_id, ids, claim_numbers, keep=keep, controlled=controlled, awaited=awaited
-                )
+            import psycopg
+
+            stale: list[int] = []
+            kept_out: list[int] = []
+            pieces = [(ids, claim_numbers)]
+            while pieces:
+                some, claims = pieces.pop()
+                try:
+                    with server.hot_cursor() as cursor:
+                        stale += complete(
+                            cursor, self._worker_id, some, claims, keep=keep, controlled=controlled, awaited=awaited
+                        )
+                except psycopg.errors.TriggeredActionException as error:
+                    if half := len(some) // 2:  # those that a trigger of others keeps out of history stop no others
+                        pieces += [(some[:half], claims[:half]), (some[half:], claims[half:])]
+                    else:
+                        kept_out += some
+                        reason = error
+            if kept_out:
+                log_kept_out(kept_out, COMPLETED, reason)
             self._warn_stale(stale)
 
         self._server.run(write, patience=self._grace)

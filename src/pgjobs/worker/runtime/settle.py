@@ -71,12 +71,12 @@ def complete(
     """
     values = {"ids": array(ids), "claim_numbers": array(claim_numbers), "worker_id": worker_id}
     if not keep:
-        cursor.execute(statement("complete_without_history"), values)
+        moved = cursor.execute(statement("complete_without_history"), values).rowcount
     elif controlled:
-        cursor.execute(statement("complete_with_flow"), {**values, "awaited": False})
+        moved = cursor.execute(statement("complete_with_flow"), {**values, "awaited": False}).rowcount
     else:
-        cursor.execute(statement("complete"), values)
-    if cursor.rowcount == len(ids):
+        (moved,) = cursor.execute(statement("complete"), values).fetchall()[0]
+    if moved == len(ids):
         return []
     if keep:
         left = {row[0] for row in cursor.execute(statement("not_completed"), values).fetchall()}
@@ -98,6 +98,18 @@ def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> se
     return done
 
 
+def log_kept_out(ids: Sequence[int], outcome: Outcome, error: Exception) -> None:
+    """Log which jobs have rows that a trigger or rule of others keeps out of the table that they were to move to."""
+    log.error(
+        "%d jobs stay running until this worker ends, and then run again: their outcome (%s) cannot be written: %s; "
+        "`pgjobs doctor` names the trigger: %s",
+        len(ids),
+        type(outcome).__name__,
+        str(error).partition("\n")[0],
+        ", ".join(map(str, ids[:20])),
+    )
+
+
 def array(numbers: Iterable[int]) -> str:
     """Return PostgreSQL's text form of an array of numbers; far cheaper than adapting each of them."""
     return "{" + ",".join(map(str, numbers)) + "}"
@@ -111,6 +123,12 @@ def _settle_group(
     try:
         with cursor.connection.transaction():
             return _execute(cursor, worker_id, host, kind, group)
+    except psycopg.errors.TriggeredActionException as error:
+        if len(group) > 1:
+            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
+        claim, outcome = group[0]
+        log_kept_out([claim.job_id], outcome, error)
+        return [claim] if kind is Parked else []
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise  # an outage, a deadlock, a full disk: it is tried again as it is
     except psycopg.Error as error:

@@ -26,6 +26,7 @@ from pgjobs.core.text import one_line, plural
 from pgjobs.db.connection import ANSWER_WITHIN, connect
 from pgjobs.db.installation import connection_name
 from pgjobs.db.revision import check_schema
+from pgjobs.db.row_security import CHANGE
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.runtime.process_exit import reap_orphans
 from pgjobs.worker.supervisor.cancel_listener import CancelListener
@@ -68,7 +69,7 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     configure(schema=config.schema)
     name = connection_name("supervisor")
     with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
-        check_schema(connection)
+        check_schema(connection, kinds=CHANGE)
         check_queues(connection, [queue.name for queue in config.queues])
         report_unserved(connection, config.slots_of)
     supervisor = Supervisor(config, on_progress)

@@ -11,9 +11,13 @@ WITH done AS (
           ) THEN true END
     RETURNING {kept_columns}, {attempt_columns},
               {flow_columns}, error, error_kind, errors
+), kept AS (
+    INSERT INTO pgjobs.jobs_history
+           ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, 'completed', now()
+    FROM done
+    RETURNING 1
 )
-INSERT INTO pgjobs.jobs_history
-       ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
-SELECT {kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, 'completed', now()
+SELECT id
 FROM done
-RETURNING id
+WHERE pgjobs.all_kept((SELECT count(*) FROM done), (SELECT count(*) FROM kept))

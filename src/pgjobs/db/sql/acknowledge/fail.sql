@@ -21,11 +21,15 @@ WITH gone AS (
     SET attempt = excluded.attempt, max_attempts = excluded.max_attempts, error = excluded.error,
         error_kind = excluded.error_kind, errors = excluded.errors, finished_at = excluded.finished_at,
         died_at = excluded.died_at
+    RETURNING 1
 ), kept AS (
     INSERT INTO pgjobs.jobs_history
            ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, new_error, new_kind, new_errors, 'failed', now()
     FROM gone
+    RETURNING 1
 )
 SELECT id, dependents AS awaited, CASE WHEN on_failure = 'end' THEN sequence END AS ended
 FROM gone
+WHERE pgjobs.all_kept((SELECT count(*) FROM gone),
+                      least((SELECT count(*) FROM kept), (SELECT count(*) FROM letters)))

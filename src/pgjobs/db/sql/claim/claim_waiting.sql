@@ -137,6 +137,7 @@ WITH lanes AS MATERIALIZED (
               isolate, timeout, signature, payload, meta, lane, breaker, expires_at <= now() AS is_late
 )
 SELECT * FROM ran
+WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM ran))
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, last.piece::smallint, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        last.lane, NULL, NULL

@@ -8,7 +8,9 @@ WITH picked AS MATERIALIZED (
     SELECT d.id, d.died_at,
            EXISTS (SELECT FROM pgjobs.jobs AS j
                    WHERE j.id = d.id AND j.status IN ('queued', 'waiting', 'running')
-                     AND j.enqueued_at <> d.enqueued_at) AS is_taken
+                     AND j.enqueued_at <> d.enqueued_at) AS is_taken,
+           EXISTS (SELECT FROM pgjobs.jobs AS j
+                   WHERE j.id = d.id AND j.status IN ('queued', 'waiting', 'running')) AS is_live
     FROM pgjobs.dead_jobs AS d
     WHERE d.id = ANY (%(ids)s::bigint[])
 ), gone AS (
@@ -33,4 +35,6 @@ WITH picked AS MATERIALIZED (
 SELECT picked.id, picked.died_at, back.id IS NOT NULL AS done, picked.is_taken
 FROM picked
 LEFT JOIN back ON back.id = picked.id
+WHERE pgjobs.all_kept((SELECT count(*) FROM gone JOIN picked AS p ON p.id = gone.id WHERE NOT p.is_live),
+                      (SELECT count(*) FROM back))
 ORDER BY picked.died_at, picked.id

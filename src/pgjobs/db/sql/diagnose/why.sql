@@ -3,7 +3,8 @@
 --
 -- Index look-ups only, and counts that end at %(cap)s (0: nothing is counted, where dead rows make that slow). Each
 -- ORDER BY is that of an index, so that a LIMIT ends the scan. Jobs that finished in the last minute are found by the
--- BRIN index of history, and %(seen)s of them are enough for a rate.
+-- BRIN index of history, and %(seen)s of them are enough for a rate. Times in history are given (`ended_at`, see
+-- find_ended.sql; the minute up to `moment`), so that days of other times are not locked.
 WITH job AS MATERIALIZED (
     SELECT *
     FROM (SELECT 1 AS place, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
@@ -11,7 +12,11 @@ WITH job AS MATERIALIZED (
                  limit_key, cost, sequence, breaker, held, needs, cancel_reason,
                  CASE WHEN jsonb_typeof(errors) = 'array' THEN errors -> -1 END AS last_error,
                  NULL::timestamptz AS died_at
-          FROM pgjobs.jobs WHERE id = %(id)s
+          FROM pgjobs.jobs
+          WHERE id = %(id)s
+            AND (status IN ('queued', 'waiting', 'running')
+                 OR status IN ('completed', 'failed', 'cancelled')
+                    AND (finished_at = ANY (%(ended_at)s::timestamptz[]) OR finished_at IS NULL))
           UNION ALL
           SELECT 2, id, status, queue, priority, task, summary, attempt, max_attempts, prior_attempts, run_at,
                  enqueued_at, started_at, finished_at, worker_id, error, error_kind, timeout, expires_at, lane,
@@ -22,6 +27,15 @@ WITH job AS MATERIALIZED (
     LIMIT 1
 ), waits AS MATERIALIZED (
     SELECT * FROM job WHERE status IN ('queued', 'waiting')
+), needed AS MATERIALIZED (
+    SELECT d.needs_id, d.on_failure, live.status
+    FROM (SELECT needs_id, on_failure FROM pgjobs.dependencies
+          WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
+    LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j
+                       WHERE j.id = d.needs_id AND j.status IN ('queued', 'waiting', 'running')
+                       LIMIT 1) AS live ON true
+), needed_before AS MATERIALIZED (
+    SELECT e.id, e.status FROM pgjobs.find_ended(ARRAY (SELECT needs_id FROM needed WHERE status IS NULL)) AS e
 )
 SELECT
     now() AS now,
@@ -99,7 +113,8 @@ SELECT
                                    - extract(epoch FROM max(h.finished_at) FILTER (WHERE h.queue = waits.queue))))
      FROM waits
      LEFT JOIN LATERAL (SELECT f.queue, f.finished_at FROM pgjobs.jobs_history AS f
-                         WHERE f.finished_at > now() - interval '60 s' AND f.finished_at <= now() LIMIT %(seen)s)
+                         WHERE f.finished_at > %(since)s::timestamptz AND f.finished_at <= %(moment)s::timestamptz
+                         LIMIT %(seen)s)
                            AS h ON true
     ) AS finished,
 -- Its limit: the one of this key, or the one of its pattern.
@@ -146,11 +161,9 @@ SELECT
      WHERE waits.sequence IS NOT NULL) AS sequence,
     (SELECT coalesce(jsonb_agg(n), '[]')
      FROM (SELECT d.needs_id AS id, d.on_failure, letter.there AS letter,
-                  coalesce(found.status, CASE WHEN letter.there THEN 'failed' END) AS status
-           FROM (SELECT needs_id, on_failure FROM pgjobs.dependencies
-                 WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
-           LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j WHERE j.id = d.needs_id
-                              ORDER BY j.finished_at DESC NULLS FIRST LIMIT 1) AS found ON true
+                  coalesce(d.status, ended.status, CASE WHEN letter.there THEN 'failed' END) AS status
+           FROM needed AS d
+           LEFT JOIN needed_before AS ended ON ended.id = d.needs_id
            CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id) AS there)
                               AS letter) AS n) AS needs,
     (SELECT to_jsonb(k) || jsonb_build_object('probing', probing.ids)

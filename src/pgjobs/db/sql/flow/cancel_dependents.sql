@@ -17,5 +17,8 @@ WITH lost AS MATERIALIZED (
            ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, reason, 'cancelled', now()
     FROM gone
+    RETURNING 1
 )
-SELECT id, dependents AS awaited FROM gone
+SELECT id, dependents AS awaited
+FROM gone
+WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))

@@ -14,12 +14,16 @@ WITH met AS (
     WHERE w.id = ANY (ARRAY (SELECT job_id FROM counted)) AND w.held = 'needs'
     ORDER BY w.id
     FOR UPDATE
+), moved AS (
+    UPDATE pgjobs.jobs AS j
+    SET needs = greatest(j.needs - c.n, 0),
+        status = CASE WHEN j.needs > c.n OR j.lane IS NOT NULL THEN 'waiting' ELSE 'queued' END,
+        held = CASE WHEN j.needs > c.n THEN 'needs' WHEN j.lane IS NOT NULL AND j.run_at > now() THEN 'later' END,
+        run_at = CASE WHEN j.needs > c.n THEN j.run_at ELSE greatest(j.run_at, now()) END
+    FROM counted AS c
+    WHERE j.id = c.job_id AND j.id = ANY (ARRAY (SELECT id FROM locked)) AND j.status = 'waiting'
+    RETURNING j.id, j.queue, j.status, j.held
 )
-UPDATE pgjobs.jobs AS j
-SET needs = greatest(j.needs - c.n, 0),
-    status = CASE WHEN j.needs > c.n OR j.lane IS NOT NULL THEN 'waiting' ELSE 'queued' END,
-    held = CASE WHEN j.needs > c.n THEN 'needs' WHEN j.lane IS NOT NULL AND j.run_at > now() THEN 'later' END,
-    run_at = CASE WHEN j.needs > c.n THEN j.run_at ELSE greatest(j.run_at, now()) END
-FROM counted AS c
-WHERE j.id = c.job_id AND j.id = ANY (ARRAY (SELECT id FROM locked)) AND j.status = 'waiting'
-RETURNING j.id, j.queue, j.status, j.held
+SELECT id, queue, status, held
+FROM moved
+WHERE pgjobs.all_kept((SELECT count(*) FROM locked), (SELECT count(*) FROM moved))

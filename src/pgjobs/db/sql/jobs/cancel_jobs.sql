@@ -9,6 +9,8 @@ WITH gone AS (
            ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, errors, %(reason)s::text, 'cancelled', now()
     FROM gone
+    RETURNING 1
 )
 SELECT id, dependents AS awaited
 FROM gone
+WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))

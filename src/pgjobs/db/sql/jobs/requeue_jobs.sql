@@ -10,26 +10,32 @@ WITH locked AS MATERIALIZED (
     WHERE h.id = ANY (%(ids)s::bigint[])
       AND (h.finished_at = ANY (%(ended_at)s::timestamptz[]) OR h.finished_at IS NULL)
       AND (SELECT count(*) FROM locked) >= 0
+      AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS j WHERE j.id = h.id)
+      AND NOT EXISTS (SELECT FROM pgjobs.jobs_waiting AS j WHERE j.id = h.id)
     RETURNING h.*
 ), letters AS (
     DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id AS letter_id, d.errors AS diagnosis
+), back AS (
+    INSERT INTO pgjobs.jobs (
+        {kept_columns}, {flow_columns}, claims, error, error_kind, run_at, attempt, max_attempts,
+        prior_attempts, status, errors, dependents, needs, held)
+    SELECT DISTINCT ON (id)
+           {kept_columns}, {flow_columns}, claims, error, error_kind, now(), least(attempt, 999999999),
+           least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
+           least(attempt, 999999999), CASE WHEN lane IS NULL AND n.needed IS NULL THEN 'queued' ELSE 'waiting' END,
+           coalesce(errors, diagnosis),
+           CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
+           n.needed, CASE WHEN n.needed IS NOT NULL THEN 'needs' END
+    FROM gone
+    LEFT JOIN letters ON letter_id = gone.id
+    CROSS JOIN LATERAL (
+        -- A job that was cancelled before the others had ended waits for them again.
+        SELECT nullif(count(*), 0)::int AS needed FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
+    ) AS n
+    ORDER BY id, attempt DESC
+    ON CONFLICT DO NOTHING
+    RETURNING id, queue
 )
-INSERT INTO pgjobs.jobs (
-    {kept_columns}, {flow_columns}, claims, error, error_kind, run_at, attempt, max_attempts,
-    prior_attempts, status, errors, dependents, needs, held)
-SELECT DISTINCT ON (id)
-       {kept_columns}, {flow_columns}, claims, error, error_kind, now(), least(attempt, 999999999),
-       least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
-       least(attempt, 999999999), CASE WHEN lane IS NULL AND n.needed IS NULL THEN 'queued' ELSE 'waiting' END,
-       coalesce(errors, diagnosis),
-       CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
-       n.needed, CASE WHEN n.needed IS NOT NULL THEN 'needs' END
-FROM gone
-LEFT JOIN letters ON letter_id = gone.id
-CROSS JOIN LATERAL (
-    -- A job that was cancelled before the others had ended waits for them again.
-    SELECT nullif(count(*), 0)::int AS needed FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
-) AS n
-ORDER BY id, attempt DESC
-ON CONFLICT DO NOTHING
-RETURNING id, queue
+SELECT id, queue
+FROM back
+WHERE pgjobs.all_kept((SELECT count(DISTINCT gone.id) FROM gone), (SELECT count(*) FROM back))

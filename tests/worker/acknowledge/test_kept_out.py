@@ -1,0 +1,64 @@
+"""Outcomes that a trigger of others keeps out of history or of the dead letters: said, and nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+
+import psycopg
+import pytest
+
+from pgjobs.db.connection import connect_hot
+from pgjobs.jobs.outcome import COMPLETED, Failed, Outcome
+from pgjobs.worker.acknowledge.acknowledger import Acknowledger
+from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
+from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
+from tests.support.claimed import claimed_job
+from tests.support.rows import put_job, put_worker
+
+
+def acknowledge(url: str, worker: int, outcomes: dict[int, Outcome]) -> None:
+    """Have the acknowledger of a worker write outcomes, by id, and end."""
+    local_queue = LocalQueue("default", 9, 0)
+    outbox: Outbox = SimpleQueue()
+
+    def link(stop: threading.Event) -> ReconnectingConnection:
+        return ReconnectingConnection("test", lambda: connect_hot(url, application_name="test"), stop)
+
+    breakers = BreakerRecorder(link, "worker", [local_queue], outbox)
+    thread = Acknowledger(outbox, link(threading.Event()), worker, "host", 1.0, ["default"], breakers)
+    for job, outcome in outcomes.items():
+        outbox.put((claimed_job(job, 1, local_queue=local_queue, lane=None, breaker=None), outcome, 0.0))
+    thread.stop()
+    thread.start()
+    thread.join()
+    breakers.stop()
+    local_queue.close()
+
+
+def test_an_outcome_that_is_kept_out_holds_up_no_other_and_its_job_stays(
+    conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    conn.execute("CREATE FUNCTION public.mute() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    for table in ("jobs_history", "dead_jobs"):
+        conn.execute(
+            f"CREATE TRIGGER mute BEFORE INSERT ON pgjobs.{table} FOR EACH ROW"
+            " WHEN (NEW.summary = 'noisy') EXECUTE FUNCTION public.mute()".encode()
+        )
+    worker = put_worker(conn, {"default": 9})
+    running = {"status": "running", "worker_id": worker, "claims": 1}
+    jobs = [put_job(conn, summary=summary, **running) for summary in ("a", "b", "noisy", "c", "d", "noisy")]
+    failed = Failed("no")
+
+    acknowledge(database_url, worker, dict(zip(jobs, [COMPLETED] * 4 + [failed] * 2, strict=True)))
+
+    rows = conn.execute("SELECT status FROM pgjobs.jobs ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == ["completed", "completed", "running", "completed", "failed", "running"]
+    assert conn.execute("SELECT id FROM pgjobs.dead_jobs").fetchall() == [(jobs[4],)]
+    lines = [record.getMessage() for record in caplog.records if "stay running" in record.getMessage()]
+    assert len(lines) == 2
+    for line, kind, job in zip(lines, ("Completed", "Failed"), (jobs[2], jobs[5]), strict=True):
+        assert f"({kind}) cannot be written: a trigger or rule keeps jobs out of a table of pgjobs" in line
+        assert line.endswith(f"`pgjobs doctor` names the trigger: {job}")
+    assert "no longer belong" not in caplog.text
