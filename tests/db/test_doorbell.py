@@ -240,6 +240,14 @@ def test_who_may_not_read_the_queues_rings_too(conn: psycopg.Connection, enqueue
     assert rung(conn) == ["mail"]
 
 
+def test_rights_that_a_ring_lacks_stop_no_insert(conn: psycopg.Connection, enqueuer: psycopg.Connection) -> None:
+    arm(conn, "mail")
+    conn.execute("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC")
+    enqueuer.execute(INSERT, ["mail"])
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs") == 1
+    assert rung(conn) == []
+
+
 @pytest.mark.parametrize("gone", ["doorbell_channel(text)", "notify_queue_has_room()"])
 def test_a_function_of_the_bell_that_is_gone_stops_no_insert(conn: psycopg.Connection, gone: str) -> None:
     arm(conn, "mail")

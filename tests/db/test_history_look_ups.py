@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -15,6 +16,7 @@ from pgjobs.db.statements import statement
 from pgjobs.db.stuck_jobs import stuck_jobs
 from pgjobs.diagnose.doctor import doctor
 from tests.support import functions
+from tests.support.processes import wait_until
 from tests.support.rows import put_dead, put_job
 from tests.support.worker import scalar
 
@@ -77,10 +79,35 @@ def test_nothing_that_looks_for_one_job_locks_all_days(database_url: str, conn: 
     locks = {}
     for name, way in WAYS.items():
         with psycopg.connect(database_url) as other:
+            other.execute("SELECT 1")  # what follows is a part of this transaction, whose end lets locks go
             way(other, dead if name == "replay" else ended)
             locks[name] = scalar(other, "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()")
             other.rollback()
     assert {name: count for name, count in locks.items() if count > MOST} == {}
+
+
+def test_a_search_lets_locks_go_on_its_way(database_url: str, conn: psycopg.Connection, ended: int) -> None:
+    day = scalar(
+        conn, "SELECT 'pgjobs.jobs_history_' || to_char((now() AT TIME ZONE 'UTC') - interval '38 d', 'YYYYMMDD')"
+    )
+    searches = {
+        "find": "SELECT * FROM pgjobs.find_ended(ARRAY[2000000000])",
+        "list": "SELECT * FROM pgjobs.list_ended(NULL, 'none', NULL, NULL, 50)",
+        "count": "SELECT * FROM pgjobs.count_ended(ARRAY['failed'], NULL, NULL)",
+        "select": "SELECT * FROM pgjobs.select_ended(ARRAY['failed'], NULL, NULL, 0, 2000000000, 50)",
+    }
+    held = {}
+    for name, search in searches.items():
+        with psycopg.connect(database_url) as holder, psycopg.connect(database_url) as other:
+            holder.execute(f"LOCK TABLE {day} IN ACCESS EXCLUSIVE MODE".encode())
+            searching = Thread(target=other.execute, args=(search.encode(),))
+            searching.start()
+            pid = other.info.backend_pid
+            wait_until(lambda: scalar(conn, "SELECT cardinality(pg_blocking_pids(%s))", [pid]))  # noqa: B023 (at once)
+            held[name] = scalar(conn, "SELECT count(*) FROM pg_locks WHERE pid = %s", [pid])
+            holder.rollback()
+            searching.join()
+    assert {name: count for name, count in held.items() if count > 16 * 3 + 20} == {}, "of 38 days, three for each"
 
 
 def test_a_listing_has_the_newest_of_all_days(conn: psycopg.Connection, ended: int) -> None:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -88,7 +89,11 @@ def test_a_lock_is_waited_for_a_moment_and_then_its_holder_is_named(
         with pytest.raises(SchemaError, match=rf"pid {idler.info.backend_pid} \(report, idle in transaction\)"):
             migrate.downgrade(empty_database_url, "0002")
         assert migrate.current(empty_database_url) == EXPECTED_REVISION, "nothing was changed"
-    migrate.downgrade(empty_database_url, "0001")
+        monkeypatch.setattr(migrate, "PAUSES", (0.5,) * 9)
+        later = threading.Timer(0.5, idler.rollback)
+        later.start()
+        migrate.downgrade(empty_database_url, "0001")  # which has tried again
+        later.join()
     migrate.upgrade(empty_database_url)
 
 

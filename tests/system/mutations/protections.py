@@ -120,6 +120,48 @@ PROTECTIONS = (
         "    FROM gone WHERE attempt < 0\n    ON CONFLICT",
         ("tests/db/test_job_rows.py",),
     ),
+    Protection(
+        "a move between tables fails where a trigger of others keeps the row out",
+        "migrations/sql/0005_kept_rows/moves.sql",
+        "IF kept < gone THEN",
+        "IF false THEN",
+        ("tests/db/test_moves.py",),
+    ),
+    Protection(
+        "an outcome that is kept out holds up no other",
+        "src/pgjobs/worker/acknowledge/acknowledger.py",
+        "if half := len(some) // 2:",
+        "if half := 0:",
+        ("tests/worker/acknowledge/test_kept_out.py",),
+    ),
+    Protection(
+        "a claim that could not come over asks for less the next time",
+        "src/pgjobs/worker/claim/producer.py",
+        "            self._claim_size.failed(asked, time.monotonic() - began)\n",
+        "",
+        ("tests/worker/claim/test_claim_size.py",),
+    ),
+    Protection(
+        "what ends while it is looked for is looked for again",
+        "src/pgjobs/db/query.py",
+        "for _ in range(2):  # a job that ends",
+        "for _ in range(1):  # a job that ends",
+        ("tests/admin/test_jobs.py", "-k", "while_it_is_looked_for"),
+    ),
+    Protection(
+        "a search of history lets the locks of days go on its way",
+        "migrations/sql/0003_bell_and_history/history.sql",
+        " OR looked % 16 = 0;",
+        ";",
+        ("tests/db/test_history_look_ups.py", "-k", "on_its_way"),
+    ),
+    Protection(
+        "where policies may hide rows it is said",
+        "src/pgjobs/db/row_security.py",
+        "if hidden := hidden_tables(conn, kinds):",
+        "if hidden := []:",
+        ("tests/db/test_row_security.py",),
+    ),
     # -- Dead workers ------------------------------------------------------------------------------------------------
     Protection(
         "a worker stays in the table while it has jobs that were locked when it was rescued",
