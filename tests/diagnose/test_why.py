@@ -468,7 +468,7 @@ def test_it_can_be_asked_on_any_connection_with_psycopg_below(conn: Connection, 
         for caller in (conn, session, connection):
             assert pgjobs.why(caller, job).reason == "later"
     engine.dispose()
-    with pytest.raises(UsageError, match="why takes a psycopg Connection, .* and got a str"):
+    with pytest.raises(UsageError, match=r"why takes a psycopg Connection, .* and got a str"):
         pgjobs.why("postgresql:///", 1)  # type: ignore[arg-type]  # that is the subject
     with pytest.raises(UsageError, match="is not the id of a job"):
         why(conn, -1)
