@@ -7,7 +7,7 @@
 
 Each function takes a connection first, and returns plain values. It is one of psycopg (not an async one), or a session
 or connection of SQLAlchemy on an engine for postgresql+psycopg. On a connection in autocommit mode each batch is a
-transaction of its own; on any other all is part of the caller's transaction, which begins if there is none: commit it.
+transaction of its own; on any other all is part of the caller's transaction, which begins if it has not yet: commit it.
 
 | to | call |
 | --- | --- |

@@ -162,8 +162,10 @@ def test_supervisor_that_cannot_start_a_process_tries_again(database_url: str, c
 def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: psycopg.Connection) -> None:
     job = enqueue(conn, tasks.nothing).id
     conn.execute("UPDATE pgjobs.jobs SET status = 'running', attempt = 1, worker_id = 4711, started_at = now()")
+    conn.execute("ALTER SEQUENCE pgjobs.jobs_id_seq RESTART")  # as after a move that leaves it behind
     with work(database_url) as running:
         wait_done(conn, log=lambda: running.output)
+        wait_until(lambda: scalar(conn, "SELECT last_value FROM pgjobs.jobs_id_seq") > job, 5)
     row = row_of(conn, job)
     assert (row["status"], row["attempt"]) == ("completed", 2)
     assert row["errors"][0]["error"] == "its worker 4711 is no longer known"

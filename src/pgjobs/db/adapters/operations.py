@@ -25,7 +25,7 @@ _TAKES = "a psycopg Connection, or a SQLAlchemy Session or Connection of an engi
 def operation(
     function: Callable[Concatenate[psycopg.Connection[Any], P], T],
 ) -> Callable[Concatenate[SyncCaller, P], T]:
-    """Let a function take any connection that leads to one of psycopg, and be a part of the caller's transaction.
+    """Make a function take any connection that leads to one of psycopg, as a part of the caller's transaction.
 
     A connection that is not in autocommit mode, and has no transaction yet, begins one first. Otherwise those that the
     function itself uses would be committed at their ends, and not be parts of the caller's.
@@ -48,7 +48,7 @@ def outside_of_transaction(conn: Any, name: str) -> psycopg.Connection[Any]:
     """Return the psycopg connection for a function that waits for what others do.
 
     Raises:
-        UsageError: it is in a transaction, and would not see that; or it is none of psycopg.
+        UsageError: it is in a transaction, and would not see that; or it is not one of psycopg.
 
     """
     connection = _both(conn, name)[1]
