@@ -97,6 +97,11 @@ def in_a_paused_queue(conn: Connection) -> int:
     return put_job(conn, queue="it's a *")
 
 
+def in_a_paused_queue_that_looks_like_an_option(conn: Connection) -> int:
+    admin.pause_queue(conn, "-x")
+    return put_job(conn, queue="-x")
+
+
 def of_a_paused_task(conn: Connection) -> int:
     admin.pause_task(conn, "shop:f.<locals>.g h")
     return put_job(conn, task="shop:f.<locals>.g h")
@@ -117,6 +122,7 @@ def behind_a_breaker(conn: Connection) -> int:
         lambda conn: waits_for(conn, 9_999),
         lambda conn: waits_for(conn, put_job(conn)),
         in_a_paused_queue,
+        in_a_paused_queue_that_looks_like_an_option,
         of_a_paused_task,
         behind_a_breaker,
         put_dead,
@@ -126,7 +132,7 @@ def behind_a_breaker(conn: Connection) -> int:
     ],
 )
 def test_each_command_that_why_gives_works(cli: Cli, conn: Connection, build: Callable[[Connection], int]) -> None:
-    put_worker(conn, {"default": 1, "it's a *": 1})
+    put_worker(conn, {"default": 1, "it's a *": 1, "-x": 1})
     seen = 0
     while True:
         answer = json.loads(cli("why", build(conn), "--json").out)
@@ -137,4 +143,10 @@ def test_each_command_that_why_gives_works(cli: Cli, conn: Connection, build: Ca
             break
         result = cli(*shlex.split(commands[seen]))
         assert result.code == 0, (commands[seen], result.err)
+        assert "was not" not in result.out, (commands[seen], "names something else")
         seen += 1
+
+
+def test_what_waits_for_a_job_whose_letter_was_discarded_can_have_it_run_again(cli: Cli, conn: Connection) -> None:
+    said = cli("why", with_a_discarded_letter(conn)).out
+    assert "its dead letter was discarded: run it again, `pgjobs jobs retry" in " ".join(said.split())

@@ -31,6 +31,16 @@ def ago(now: datetime, moment: datetime) -> str:
     return f"{duration((now - moment).total_seconds())} ago, at {at(moment)}"
 
 
+def argument(name: str) -> str:
+    """Write a name as the last argument of a command.
+
+    >>> argument("mail"), argument("a b"), argument("-x")
+    ('mail', "'a b'", '-- -x')
+
+    """
+    return f"-- {quote(name)}" if name.startswith("-") else quote(name)
+
+
 def serve(queue: str, *, more: bool = False) -> str:
     """Return the command that starts a worker for a queue; `more`: with a number of slots to choose.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from shlex import quote
 
 from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
+from pgjobs.diagnose.text import argument
 
 LONG_PAUSE = 86400.0  # seconds
 MONTH = 30 * 86400.0  # seconds
@@ -31,7 +31,7 @@ def pauses(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "paused_queue",
                 f"Queue {queue.name} has been paused{since}{waiting}.",
-                f"If that was forgotten: `pgjobs queues resume {quote(queue.name)}`.",
+                f"If that was forgotten: `pgjobs queues resume {argument(queue.name)}`.",
                 {"queue": queue.name, "seconds": queue.paused_for},
                 level="warning" if waiting else "note",
             )
@@ -40,7 +40,7 @@ def pauses(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "paused_task",
                 f"Task {task['task']} has been paused for {duration(float(task['seconds']))}.",
-                f"If that was forgotten: `pgjobs tasks resume {quote(task['task'])}`.",
+                f"If that was forgotten: `pgjobs tasks resume {argument(task['task'])}`.",
                 {"task": task["task"], "seconds": task["seconds"]},
                 level="note",
             )
@@ -53,7 +53,7 @@ def breakers(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "open_breaker",
                 f"Breaker {breaker['name']} was opened by hand, and stays open until it is closed by hand.",
-                f"If that was forgotten: `pgjobs breakers close {quote(breaker['name'])}`.",
+                f"If that was forgotten: `pgjobs breakers close {argument(breaker['name'])}`.",
                 {"breaker": breaker["name"]},
                 level="warning",
             )
@@ -85,7 +85,7 @@ def schedules(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "paused_schedule",
                 f"Schedule {name} has been paused for {duration(float(schedule['paused_for']))}.",
-                f"If that was forgotten: `pgjobs schedules resume {quote(name)}`.",
+                f"If that was forgotten: `pgjobs schedules resume {argument(name)}`.",
                 {"schedule": name, "seconds": float(schedule["paused_for"])},
                 level="note",
             )
@@ -98,7 +98,7 @@ def retired(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "retired_schedules",
             f"No code has declared {plural(len(names), 'schedule')} for a month: {listed(names)}.",
-            f"If the code is gone for good: `pgjobs schedules remove {quote(names[0])}`.",
+            f"If the code is gone for good: `pgjobs schedules remove {argument(names[0])}`.",
             {"schedules": names},
             level="note",
         )
@@ -118,7 +118,7 @@ def unused(installation: Installation) -> Iterator[Finding]:
                 f"{plural(len(names), kind)} that no job uses {'has' if len(names) == 1 else 'have'} not been changed "
                 f"for a month: {listed(names)}.",
                 f"If the jobs that used {'it' if len(names) == 1 else 'them'} are gone for good, remove "
-                f"{'it' if len(names) == 1 else 'them'}: `pgjobs {kind}s remove {quote(names[0])}`.",
+                f"{'it' if len(names) == 1 else 'them'}: `pgjobs {kind}s remove {argument(names[0])}`.",
                 {f"{kind}s": list(names)},
                 level="note",
             )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from shlex import quote
 
 from pgjobs.diagnose.finding import Finding
-from pgjobs.diagnose.text import ago
+from pgjobs.diagnose.text import ago, argument
 from pgjobs.diagnose.why.snapshot import Snapshot
 
 
@@ -31,7 +30,7 @@ def queue_paused(snapshot: Snapshot) -> Finding | None:
         "queue_paused",
         f"Job {snapshot.id} is not claimed, because its queue {snapshot.job.queue} was "
         f"paused{_since(snapshot, snapshot.queue.paused_at)}.",
-        f"Resume the queue: `pgjobs queues resume {quote(snapshot.job.queue)}`.",
+        f"Resume the queue: `pgjobs queues resume {argument(snapshot.job.queue)}`.",
         {"queue": snapshot.job.queue, "since": snapshot.queue.paused_at},
     )
 
@@ -47,7 +46,7 @@ def task_paused(snapshot: Snapshot) -> Finding | None:
         "task_paused",
         f"Job {snapshot.id} is not run, because its task {task} was "
         f"paused{_since(snapshot, pause.paused_at if pause else None)}.",
-        f"Resume the task: `pgjobs tasks resume {quote(name)}`.",
+        f"Resume the task: `pgjobs tasks resume {argument(name)}`.",
         {"task": name, "since": pause.paused_at if pause else None},
     )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from shlex import quote
-
 from pgjobs.core.text import duration, plural
 from pgjobs.diagnose.finding import Finding
-from pgjobs.diagnose.text import NEVER, at, jobs
+from pgjobs.diagnose.text import NEVER, argument, at, jobs
 from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
 from pgjobs.flow.limits import MAX_CONCURRENCY
 from pgjobs.flow.rates import MAX_TOKENS, Rate, next_token_at, number, suffices
@@ -75,10 +73,10 @@ def breaker_open(snapshot: Snapshot) -> Finding | None:
     ):
         return None
     if found.until >= NEVER:
-        until, step = "until it is closed by hand", f"Close it: `pgjobs breakers close {quote(found.name)}`."
+        until, step = "until it is closed by hand", f"Close it: `pgjobs breakers close {argument(found.name)}`."
     else:
         until = f"for {duration((found.until - snapshot.now).total_seconds())} more, until {at(found.until)}"
-        step = f"Fix what fails; then wait, or `pgjobs breakers close {quote(found.name)}`."
+        step = f"Fix what fails; then wait, or `pgjobs breakers close {argument(found.name)}`."
     return Finding(
         "breaker_open",
         f"Job {snapshot.id} waits because its breaker {found.name} is open {until}.",
@@ -183,7 +181,7 @@ def _rate(
 
 def _doubled(found: LimitSnapshot, command: str, what: str) -> str:
     """Return the command that doubles a limit's concurrency or rate. It replaces the limit, so it repeats the rest."""
-    words = [command, quote(found.name)]
+    words: list[str] = []
     if found.concurrency is not None:
         more = max(1, min(2 * found.concurrency, MAX_CONCURRENCY)) if what == "concurrency" else found.concurrency
         words.append(f"--concurrency {more}")
@@ -192,4 +190,5 @@ def _doubled(found: LimitSnapshot, command: str, what: str) -> str:
         words.append(f"--rate {Rate(per_period, found.period)}")
         if found.burst is not None:
             words.append(f"--burst {number(found.burst)}")
-    return f"`{' '.join(words)}`"
+    name = argument(found.name)
+    return f"`{' '.join([command, *words, name] if name.startswith('--') else [command, name, *words])}`"
