@@ -91,7 +91,12 @@ def register_for_the_end(where: str) -> None:
     threads = ThreadPoolExecutor(1)
     threads.submit(time.sleep, 0)
     _kept.extend([pool, threads])
-    atexit.register(trace, where, "at the end")
+    atexit.register(_note_end, where, threads)
+
+
+def _note_end(where: str, pool: ThreadPoolExecutor) -> None:
+    ended = not any(thread.is_alive() for thread in pool._threads)
+    trace(where, "at the end" if ended else "before the end of pools")
 
 
 @job

@@ -90,6 +90,20 @@ def test_process_1_waits_for_what_it_inherits(
     assert traces(tmp_path, "zombies") == ["0"]
 
 
+OWN = """
+import os, subprocess
+from pgjobs.worker.runtime.process_exit import reap_orphans
+own = subprocess.Popen(["sh", "-c", "exit 3"])
+os.waitid(os.P_PID, own.pid, os.WEXITED | os.WNOWAIT)
+reap_orphans({own.pid})
+raise SystemExit(own.wait())
+"""
+
+
+def test_process_1_does_not_wait_for_its_workers_in_place_of_who_does() -> None:
+    assert subprocess.run([sys.executable, "-c", OWN], env=environment(), timeout=60, check=False).returncode == 3
+
+
 def test_a_thread_without_end_does_not_hold_up_the_end(database_url: str, conn: psycopg.Connection) -> None:
     enqueue(conn, start_thread_without_end)
     enqueue(conn, tasks.nothing.options(executor="process"))
