@@ -62,6 +62,8 @@ class Tables(NamedTuple):
     """The weights of tenants, where they are not 1."""
     buckets: Table
     """The token buckets of rates."""
+    key_locks: Table
+    """What claims lock: a row for each limit, sequence, breaker or limited queue that a claim has needed of late."""
     dependencies: Table
     """Which job waits for which."""
     unique_keys: Table
@@ -149,6 +151,10 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("name", _KEY, primary_key=True),
             _required("tokens", Double),
             _required("at", _MOMENT),
+        ],
+        "key_locks": [
+            Column("kind", Text, primary_key=True),
+            Column("name", _KEY, primary_key=True),
         ],
         "dependencies": [
             Column("needs_id", BigInteger, primary_key=True, autoincrement=False),

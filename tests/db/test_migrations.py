@@ -27,7 +27,7 @@ from tests.support import postgres, processes
 TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),
-    *("jobs_waiting", "limits", "tenants", "buckets", "dependencies", "breakers"),
+    *("jobs_waiting", "limits", "tenants", "buckets", "key_locks", "dependencies", "breakers"),
     *("schedules", "schedule_owners", "unique_keys", "paused_tasks", "switch"),
 }
 DAY = re.compile(r"jobs_history_\d{8}")

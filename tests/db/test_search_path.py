@@ -86,7 +86,7 @@ INSERT = (
         "SELECT pgjobs.enqueue('a:b', '{\"x\": 1}', delay => '1 s')",
         "SELECT pgjobs.enqueue('a:b', sequence => 'x', unique_key => 'x', on_conflict => 'replace')",
         "SELECT pgjobs.doorbell_channel('default')",
-        "SELECT pgjobs.last_lane()",
+        "SELECT pgjobs.end_of_lanes()",
         "SELECT pgjobs.advance_ids()",
         "SELECT pgjobs.ring('x'), pgjobs.notify_queue_has_room()",
         "SELECT * FROM pgjobs.history_partitions(), pgjobs.find_ended('{1}'), pgjobs.hold_ended('{1}')",
@@ -94,6 +94,11 @@ INSERT = (
         "SELECT pgjobs.create_history_partition('2030-01-01')",
         "SELECT pgjobs.drop_history_partition('2030-01-01')",
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
+        "SELECT pgjobs.all_kept(1, 1)",
+        "SELECT * FROM pgjobs.list_ended(NULL, NULL, NULL, NULL, 1)",
+        "SELECT * FROM pgjobs.count_ended('{completed}', NULL, NULL)",
+        "SELECT * FROM pgjobs.select_ended('{completed}', NULL, NULL, 0, 9, 1)",
+        "SELECT * FROM pgjobs.room_of_limit('a:b'), pgjobs.room_of_breaker('a')",
         "SELECT pgjobs.pattern_of('a:b'), pgjobs.bucket_tokens(1, pg_catalog.now(), 1, '1 s', NULL)",
         "SELECT pgjobs.errors_with('[]', 1, pg_catalog.now(), 1, 'h', 'E', NULL) FROM pgjobs.queues",
         "SELECT * FROM pgjobs.held_snapshots()",
@@ -115,7 +120,7 @@ INSERT = (
             "drop",
             "arm",
         ),
-        *("rates", "errors", "snapshots", "queue names"),
+        *("kept", "list", "count", "select", "room", "rates", "errors", "snapshots", "queue names"),
     ],
 )
 def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
@@ -134,9 +139,17 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
-        *("advance_ids", "bucket_capacity", "bucket_tokens", "complete_history_partition"),
-        *("create_history_partition", "doorbell_channel", "drop_history_partition", "enqueue"),
+        *("advance_ids", "all_kept", "bucket_capacity", "bucket_tokens", "complete_history_partition"),
+        *(
+            "count_ended",
+            "create_history_partition",
+            "doorbell_channel",
+            "drop_history_partition",
+            "end_of_lanes",
+            "enqueue",
+        ),
         *("enqueue_after_checks", "errors_with", "find_ended", "held_snapshots", "history_partitions", "hold_ended"),
-        *("is_to_ring", "keep_older_letter", "largest_id", "last_lane", "lock_unique_keys"),
+        *("is_to_ring", "keep_older_letter", "largest_id", "list_ended", "lock_unique_keys"),
         *("notify_queue_has_room", "open_doorbell", "pattern_of", "ring", "ring_doorbell"),
+        *("room_of_breaker", "room_of_limit", "select_ended"),
     ]

@@ -139,7 +139,7 @@ def test_lanes_are_taken_in_the_order_of_the_database(database: tuple[str, str, 
         order = byte_order(encoding_of(conn))
         assert sorted(lanes, key=order) == ordered
         assert last_in_turn(ordered[1:], ordered[0], order) == ordered[-1]
-        last = 'SELECT bool_and(l < pgjobs.last_lane() COLLATE "C") FROM unnest(%s::text[]) AS l'
+        last = 'SELECT bool_and(l < pgjobs.end_of_lanes() COLLATE "C") FROM unnest(%s::text[]) AS l'
         assert scalar(conn, last, [lanes])
 
 

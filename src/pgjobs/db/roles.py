@@ -36,7 +36,7 @@ _CONTROLLED = "held, lane, limit_key, sequence, breaker, cost, on_failure, expir
 _CHANGED = [
     *("jobs", "jobs_live", "jobs_waiting", "jobs_history", "jobs_history_default", "dead_jobs"),
     *("workers", "queues", "retention"),
-    *("limits", "tenants", "buckets"),
+    *("limits", "tenants", "buckets", "key_locks"),
     *("dependencies", "unique_keys", "breakers"),
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
 ]

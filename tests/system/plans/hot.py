@@ -31,9 +31,9 @@ class Hot:
     connection: str = "hot"
     """The connection it runs on: `hot` (connect_hot), `heart` (connect), `caller` (an application's own connection)."""
     rows: int = BATCH
-    """The number of rows that it returns, where the table is not empty."""
-    returns: bool = True
-    """Whether it gives them back; else it only writes them."""
+    """The number of rows that it returns or writes, where the table is not empty."""
+    returned: int | None = None
+    """How many rows come back, if not all of those."""
     pinned: bool = True
     """Whether its plan is held too; else it may read a small table as it lies."""
 
@@ -64,7 +64,7 @@ HOT: dict[str, Hot] = {
         ),
         {"queue": "default", "demand": BATCH},
     ),
-    "complete": Hot(LIVE, BY_IDS, rows=1),
+    "complete": Hot(LIVE, BY_IDS, returned=1),
     "complete_with_flow": Hot(LIVE, BY_IDS, {"awaited": False}),
     "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
     "fail": Hot(LIVE, BY_ID, _ERRORS),
@@ -106,7 +106,9 @@ RARE: dict[str, str] = {
     **dict.fromkeys(
         (
             "claim_waiting",
-            "lock_lanes",
+            "pick_lanes",
+            "lock_key",
+            "add_key_locks",
             "release_due_waiting",
             "expire_waiting",
             "check_queue",
@@ -188,6 +190,7 @@ RARE: dict[str, str] = {
     "list_tenants": _LOOK,
     "declare_limit": f"{_START}, for each limit that its code declares",
     "declare_queue_limit": f"{_START}, for each limit that its code declares",
+    "purge_key_locks": f"{_DAILY}: reads a table with a row for each key of jobs under flow control",
     "purge_buckets": f"{_DAILY}: reads a table with a row for each key with a rate that has not filled up again",
     "count_dead_before": _LOOK,
     "get_retention": _LOOK,

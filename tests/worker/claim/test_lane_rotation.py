@@ -15,11 +15,13 @@ from pgjobs import enqueue
 from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
 from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
+from pgjobs.worker.claim.lane_claims import Lane, claim_lanes
 from pgjobs.worker.claim.lane_rotation import (
     CHECK_EVERY,
     FIRST,
     IDLE_AFTER,
     LAST,
+    LaneRange,
     LaneRotation,
     behind,
     last_in_turn,
@@ -27,7 +29,6 @@ from pgjobs.worker.claim.lane_rotation import (
     steps,
 )
 from pgjobs.worker.config import QueueSlots
-from pgjobs.worker.local.claimed_job import CONTROLLED_COLUMNS
 from pgjobs.worker.runtime.registration import register
 from pgjobs.worker.runtime.settle import array
 from tests.support.rows import put_dead, put_job, put_worker
@@ -149,31 +150,41 @@ def claim(database_url: str, worker: int) -> Iterator[Claim]:
 def one_pass(
     hot: psycopg.Connection,
     worker: int,
-    demand: int,
+    demand: int = 100,
     *,
     queue: str = "default",
     quantum: int = 100,
     last: str = FIRST,
     most: int = 500,
+    walk: list[LaneRange] | None = None,
 ) -> list[tuple[Any, ...]]:
-    with hot.transaction():
-        row = hot.execute(statement("lock_lanes")).fetchone()
-        if row != (True,):
-            return []
-        hot.execute(statement("release_due_waiting"), {"queue": queue})
-        values = {
-            "priorities": array([*PRIORITIES, *PRIORITIES]),
-            "sinces": [behind(last)] * 10 + [FIRST] * 10,
-            "untils": [LAST] * 10 + [last] * 10,
-            "dues": [END_OF_TIME] * 20,
-            "most": most,
-            "quantum": quantum,
-            "queue": queue,
-            "demand": demand,
-            "worker_id": worker,
-            "counted_queue": None,
-        }
-        return hot.execute(statement("claim_waiting"), values).fetchall()
+    """Claim as a worker does, after the keys have got their rows; the last row says where a walk ended early."""
+    shared = {"queue": queue, "demand": demand}
+    while True:
+        with hot.transaction():
+            hot.execute(statement("release_due_waiting"), shared)
+            lanes = picked_lanes(hot, {**shared, "most": most}, walk or whole_walk(last))
+            missing = {key for lane in lanes for key in lane.missing or ()}
+            if not missing:
+                end = [(None, *lane[:2]) for lane in lanes if lane.is_locked is None]
+                values = {"quantum": quantum, "worker_id": worker, "counted_queue": None, **shared}
+                return claim_lanes(hot, [lane for lane in lanes if lane.is_locked], values) + end
+        hot.execute(statement("add_key_locks"), {"keys": sorted(missing)})
+
+
+def whole_walk(last: str = FIRST) -> list[LaneRange]:
+    after = [LaneRange(priority, behind(last), LAST, END_OF_TIME) for priority in PRIORITIES]
+    return after + [LaneRange(priority, FIRST, last, END_OF_TIME) for priority in PRIORITIES]
+
+
+def picked_lanes(hot: psycopg.Connection, values: dict[str, Any], walk: list[LaneRange]) -> list[Lane]:
+    ranges = {
+        "priorities": array(each.priority for each in walk),
+        "sinces": [each.since for each in walk],
+        "untils": [each.until for each in walk],
+        "dues": [each.due for each in walk],
+    }
+    return [Lane(*row) for row in hot.execute(statement("pick_lanes"), {"most": 500, **ranges, **values}).fetchall()]
 
 
 def wait_in_lane(
@@ -285,20 +296,8 @@ def test_what_has_waited_long_counts_once_however_often_it_is_met(database_url: 
     turns = LaneRotation()
     turns.aging = timedelta(minutes=1)
     look = turns.plan_claim(100, worst=9, clock=datetime.now(UTC))
-    values = {
-        "priorities": array(lane_range.priority for lane_range in look.ranges),
-        "sinces": [lane_range.since for lane_range in look.ranges],
-        "untils": [lane_range.until for lane_range in look.ranges],
-        "dues": [lane_range.due for lane_range in look.ranges],
-        "quantum": 100,
-        "most": 500,
-        "queue": "default",
-        "demand": 100,
-        "worker_id": me,
-        "counted_queue": None,
-    }
     with connect_hot(database_url, application_name="turns") as hot:
-        assert sorted(row[0] for row in hot.execute(statement("claim_waiting"), values)) == jobs
+        assert sorted(row[0] for row in one_pass(hot, me, walk=look.ranges)) == jobs
     assert conn.execute("SELECT tokens FROM pgjobs.buckets").fetchall() == [(95.0,)]
 
 
@@ -310,9 +309,7 @@ def test_a_pass_looks_at_a_number_of_lanes_and_says_where_it_ended(
         wait_in_lane(conn, limit_key=f"k:{number}")
     with connect_hot(database_url, application_name="turns") as hot:
         rows = one_pass(hot, worker, 5, most=4)
-        assert [(row[0], row[5], row[CONTROLLED_COLUMNS.index("lane")]) for row in rows] == [
-            (None, 6, "\x1fk:3\x1f\x1f")
-        ]
+        assert rows == [(None, 6, "\x1fk:3\x1f\x1f")]
         assert one_pass(hot, worker, 5, most=10) == []
 
 
@@ -442,12 +439,14 @@ def test_those_who_give_turns_at_once_never_exceed_a_limit(database_url: str, co
 
 
 @pytest.mark.parametrize("state", ["empty", "filled"])
-@pytest.mark.parametrize("name", ["claim_waiting", "release_due_waiting", "check_queue", "queue_capacity"])
+@pytest.mark.parametrize(
+    "name", ["pick_lanes", "claim_waiting", "release_due_waiting", "check_queue", "queue_capacity"]
+)
 def test_the_plans_read_by_indexes_alone(
     database_url: str, conn: psycopg.Connection, worker: int, name: str, state: str
 ) -> None:
     """The small tables of settings aside: what grows is read by an index, also by a plan that was made before."""
-    grows = ("jobs_waiting", "jobs_live", "dead_jobs", "limits", "buckets", "dependencies", "breakers", "tenants")
+    grows = ("jobs_waiting", "jobs_live", "dead_jobs", "limits", "buckets", "key_locks", "dependencies", "breakers")
     if state == "filled":
         for number in range(200):
             wait_in_lane(conn, limit_key=f"k:{number}", sequence=f"s:{number}")
@@ -459,6 +458,13 @@ def test_the_plans_read_by_indexes_alone(
         "most": 500,
         "untils": [LAST, LAST],
         "dues": [END_OF_TIME, END_OF_TIME],
+        "lanes": ["\x1fk:1\x1fs:1\x1f", "\x1fk:2\x1fs:2\x1f"],
+        "limit_keys": ["k:1", "k:2"],
+        "sequences": ["s:1", "s:2"],
+        "breakers": [None, None],
+        "costs": [1.0, 1.0],
+        "limited": [True, True],
+        "probing": [False, False],
         "quantum": 1,
         "queue": "default",
         "demand": 5,
@@ -471,3 +477,60 @@ def test_the_plans_read_by_indexes_alone(
     assert not [
         line for line in plan.splitlines() if "Seq Scan on" in line and any(table in line for table in grows)
     ], plan
+
+
+def test_a_claim_that_stands_still_holds_up_nothing_but_its_own_keys(
+    database_url: str, conn: psycopg.Connection, worker: int
+) -> None:
+    """Also where no timeout ends it."""
+    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k:*', 5)")
+    conn.execute(statement("add_key_locks"), {"keys": ["limit:k:1", "sequence:s:1"]})
+    theirs = [wait_in_lane(conn, limit_key="k:1"), wait_in_lane(conn, sequence="s:1")]
+    with (
+        connect_hot(database_url, application_name="still") as still,
+        connect_hot(database_url, application_name="turns") as hot,
+    ):
+        still.execute("SET idle_in_transaction_session_timeout = 0")
+        with still.transaction():
+            assert [row[0] for row in one_pass(still, worker)] == theirs
+            same_keys = [wait_in_lane(conn, limit_key="k:1"), wait_in_lane(conn, sequence="s:1")]
+            others = [
+                wait_in_lane(conn, limit_key="k:2"),
+                wait_in_lane(conn, sequence="s:2"),
+                wait_in_lane(conn, tenant="t"),
+                wait_in_lane(conn, limit_key="k:2", queue="second"),
+            ]
+            claimed = [row[0] for queue in ("default", "second") for row in one_pass(hot, worker, queue=queue)]
+            assert sorted(claimed) == others
+            assert not conn.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").fetchall()
+        assert [row[0] for row in one_pass(hot, worker)] == same_keys[:1]
+
+
+def test_a_limit_that_came_between_the_two_looks_of_a_claim_is_kept(
+    database_url: str, conn: psycopg.Connection, worker: int
+) -> None:
+    for _ in range(3):
+        wait_in_lane(conn, limit_key="k")
+    with connect_hot(database_url, application_name="turns") as hot, hot.transaction():
+        lanes = picked_lanes(hot, {"queue": "default", "demand": 5}, whole_walk())
+        conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k', 1)")
+        values = {"quantum": 5, "worker_id": worker, "counted_queue": None, "queue": "default", "demand": 5}
+        assert claim_lanes(hot, lanes, values) == []
+
+
+def test_keys_that_no_job_has_are_forgotten_and_locked_ones_stay(
+    database_url: str, conn: psycopg.Connection, worker: int
+) -> None:
+    conn.execute("INSERT INTO pgjobs.limits (name, concurrency) VALUES ('k', 5)")
+    wait_in_lane(conn, limit_key="k")
+    wait_in_lane(conn, sequence="s")
+    wait_in_lane(conn, sequence="s")
+    unused = ["limit:gone", "sequence:gone", "breaker:gone", "queue:gone", "limit:locked"]
+    conn.execute(statement("add_key_locks"), {"keys": unused})
+    with connect_hot(database_url, application_name="turns") as hot:
+        one_pass(hot, worker)
+        with hot.transaction():
+            hot.execute(statement("lock_key"), {"kind": "limit", "name": "locked"})
+            conn.execute(statement("purge_key_locks"), {"batch": 100})
+            left = conn.execute("SELECT kind || ':' || name FROM pgjobs.key_locks ORDER BY 1").fetchall()
+            assert [row[0] for row in left] == ["limit:k", "limit:locked", "sequence:s"]

@@ -33,6 +33,7 @@ class Claimer:
         self.cursor = self._plain.cursor
         self.lanes = self._waiting.rotation
         self._is_limited = False  # the queue has a limit of its own
+        self._queue_has_lock = False  # a row that is locked to count what runs in it
         self._is_full = False  # and has reached it
         self._plain_first = False  # where both kinds are more than can be run, they take turns
 
@@ -75,6 +76,9 @@ class Claimer:
         concurrency, rate, aging, waiting, unsettled = row
         self.cursor.aging = self.lanes.aging = None if aging is None else timedelta(seconds=aging)
         self._is_limited = concurrency is not None or rate is not None
+        if self._is_limited and not self._queue_has_lock:
+            self._add_locks(server, {f"queue:{self._local_queue.name}"})
+            self._queue_has_lock = True
         self.lanes.record_check(now, waiting)
         self._local_queue.claim_stats.has_flow_control = self._is_limited or self.lanes.active(now)
         if unsettled:
@@ -91,10 +95,8 @@ class Claimer:
     def _claim_waiting(self, server: ReconnectingConnection, wanted: int) -> int:
         began = time.monotonic()
         with server.connection.transaction(), server.hot_cursor() as cursor:
-            if not _has_lock(cursor):
-                self.lanes.back_off(began)
-                return 0
             claim = self._claim_lane_rows(cursor, wanted)
+        self._add_locks(server, claim.missing)
         claimed = self._waiting.record(claim, wanted, began)
         self._record_emptiness()
         return claimed
@@ -103,13 +105,14 @@ class Claimer:
         return self._waiting.claim_rows(cursor, wanted, self._plain.worst_priority, self._plain.clock(), counted_queue)
 
     def _claim_limited(self, server: ReconnectingConnection, wanted: int) -> int:
-        """Claim no more than the limit of the queue leaves: both kinds of jobs, under the lock."""
+        """Claim no more than the limit of the queue leaves: both kinds of jobs, while no other claim may."""
         queue, lanes, began = self._local_queue.name, self.lanes, time.monotonic()
         waiting: LaneClaim | None = None
         plain: PlainClaim | None = None
         with server.connection.transaction(), server.hot_cursor() as cursor:
-            if not _has_lock(cursor):
+            if cursor.execute(statement("lock_key"), {"kind": "queue", "name": queue}).fetchone() is None:
                 lanes.back_off(began)
+                self._queue_has_lock = False  # or it was deleted
                 return 0
             row = cursor.execute(statement("queue_capacity"), {"queue": queue}).fetchone()
             slots, tokens = (None, None) if row is None else row
@@ -125,7 +128,10 @@ class Claimer:
         self._is_full = not room
         if not room:  # no due job can start now, and a drain does not wait for that
             self._local_queue.claim_stats.empty_since = began
-        given = 0 if waiting is None else self._waiting.record(waiting, room, began)
+        given = 0
+        if waiting is not None:
+            self._add_locks(server, waiting.missing)
+            given = self._waiting.record(waiting, room, began)
         self._plain_first = given >= room > 0
         if plain is not None:
             self._plain.record(plain)
@@ -133,10 +139,10 @@ class Claimer:
             self._record_emptiness()
         return taken
 
+    def _add_locks(self, server: ReconnectingConnection, keys: set[str]) -> None:
+        if keys:
+            with server.hot_cursor() as cursor:
+                cursor.execute(statement("add_key_locks"), {"keys": sorted(keys)})
+
     def _record_emptiness(self) -> None:
         self._local_queue.claim_stats.empty_since = min(self.cursor.empty_since, self.lanes.empty_since)
-
-
-def _has_lock(cursor: Any) -> bool:
-    row = cursor.execute(statement("lock_lanes")).fetchone()
-    return bool(row[0])

@@ -1,4 +1,9 @@
-"""Claims of jobs that wait for their turn in a lane. They run in a transaction that holds the lock of the lanes."""
+"""Claims of jobs that wait for their turn in a lane.
+
+A claim is two statements in one transaction: the first finds lanes with room and locks the keys that their jobs share,
+the second looks again, now that no other claim can, and claims. What another claim has locked is left for the next
+time, so no claim waits for another one.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +24,56 @@ from pgjobs.worker.runtime.settle import array
 
 log = logging.getLogger("pgjobs.producer")
 EXPIRED = "expired before its turn came"
+RELEASE_EVERY = 0.05  # seconds between two looks at what has become due, or has expired, while claims follow each other
 _ORDER = attrgetter("priority", "run_at", "id")
 
 
+class Lane(NamedTuple):
+    """A lane that had room and a due job, as pick_lanes.sql returns it."""
+
+    priority: int
+    lane: str
+    due: datetime | None
+    limit_key: str | None
+    sequence: str | None
+    breaker: str | None
+    cost: float | None
+    is_limited: bool | None
+    is_probing: bool | None
+    is_locked: bool | None  # None: not a lane, but where the walk ended early
+    missing: list[str] | None
+
+
 class LaneClaim(NamedTuple):
-    """Jobs that got their turn. `late`: those of them that have expired; `ended_at`: where the walk stopped early."""
+    """Jobs that got their turn.
+
+    `late`: those of them that have expired; `ended_at`: where the walk stopped early; `missing`: keys that cannot be
+    locked before they have a row; `contended`: another claim has the keys of a lane with room.
+    """
 
     jobs: list[ClaimedJob]
     late: list[ClaimedJob]
     ended_at: tuple[int, str] | None
+    missing: set[str]
+    contended: bool
+
+
+def claim_lanes(cursor: Any, lanes: list[Lane], values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Claim jobs of lanes whose keys this transaction has locked, and return their rows."""
+    if not lanes:
+        return []
+    picked = {
+        "priorities": array(lane.priority for lane in lanes),
+        "lanes": [lane.lane for lane in lanes],
+        "dues": [lane.due for lane in lanes],
+        "limit_keys": [lane.limit_key for lane in lanes],
+        "sequences": [lane.sequence for lane in lanes],
+        "breakers": [lane.breaker for lane in lanes],
+        "costs": [lane.cost for lane in lanes],
+        "limited": [lane.is_limited for lane in lanes],
+        "probing": [lane.is_probing for lane in lanes],
+    }
+    return list(cursor.execute(statement("claim_waiting"), {**picked, **values}).fetchall())
 
 
 class LaneClaims:
@@ -39,54 +85,74 @@ class LaneClaims:
         self._worker_id = worker_id
         self.rotation = LaneRotation()
         self._columns_checked = False  # on this connection
+        self._order_known = False  # the same
+        self._next_release = 0.0
 
     def reconnected(self) -> None:
         """Discard what another connection, or another server, has said."""
         self.rotation.next_check = 0.0
-        self._columns_checked = False
+        self._columns_checked = self._order_known = False
 
     def claim_rows(
         self, cursor: Any, wanted: int, worst: int, clock: datetime, counted_queue: str | None = None
     ) -> LaneClaim:
         """Claim up to `wanted` jobs of priorities up to `worst`. `counted_queue`: the queue, if it has a limit."""
-        if not self._columns_checked:
+        if not self._order_known:
+            self._order_known = True
             self.rotation.order = byte_order(encoding_of(cursor.connection))
         plan = self.rotation.plan_claim(wanted, worst, clock)
-        cursor.execute(statement("release_due_waiting"), {"queue": self._queue})
-        self._expire(cursor)
+        now = time.monotonic()
+        if now >= self._next_release:
+            self._next_release = now + RELEASE_EVERY
+            cursor.execute(statement("release_due_waiting"), {"queue": self._queue})
+            self._expire(cursor)
         cursor.execute(
-            statement("claim_waiting"),
+            statement("pick_lanes"),
             {
                 "priorities": array(lane_range.priority for lane_range in plan.ranges),
                 "sinces": [lane_range.since for lane_range in plan.ranges],
                 "untils": [lane_range.until for lane_range in plan.ranges],
                 "dues": [lane_range.due for lane_range in plan.ranges],
-                "quantum": plan.quantum,
                 "most": plan.most,
+                "queue": self._queue,
+                "demand": wanted,
+            },
+        )
+        picked = [Lane(*row) for row in cursor.fetchall()]
+        ended_at = None
+        if picked and picked[-1].is_locked is None:
+            end = picked.pop()
+            ended_at = end.priority, end.lane
+        rows = claim_lanes(
+            cursor,
+            [lane for lane in picked if lane.is_locked],
+            {
+                "quantum": plan.quantum,
                 "queue": self._queue,
                 "demand": wanted,
                 "worker_id": self._worker_id,
                 "counted_queue": counted_queue,
             },
         )
-        if not self._columns_checked:
+        if rows and not self._columns_checked:
             check_columns(cursor.description, CONTROLLED_COLUMNS)
             self._columns_checked = True
-        rows = cursor.fetchall()
         jobs = self._intake.rows_to_jobs(row[:-1] for row in rows)
         late = [job for job, row in zip(jobs, rows, strict=True) if row[-1]]  # `is_late`
-        ended_at = None
-        if jobs and jobs[-1].id is None:  # a row without an id says where the walk ended before its time
-            marker = jobs.pop()
-            ended_at = marker.priority, marker.lane or ""
         if jobs:
             self._intake.reload_pauses(cursor)
-        return LaneClaim(jobs, late, ended_at)
+        missing = {key for lane in picked for key in lane.missing or ()}
+        contended = any(not lane.is_locked and not lane.missing for lane in picked)
+        return LaneClaim(jobs, late, ended_at, missing, contended)
 
     def record(self, claim: LaneClaim, wanted: int, began: float) -> int:
         """Hand on the jobs that got their turn, now that it is committed, and return their number."""
         given = [(job.priority, job.lane or "") for job in claim.jobs]
         self.rotation.record_claim(given, wanted, began, time.monotonic(), ended_at=claim.ended_at)
+        if claim.missing:
+            self.rotation.wake_now()
+        elif claim.contended and not claim.jobs:
+            self.rotation.back_off(time.monotonic())
         if claim.jobs:
             late = set(claim.late)
             jobs = self._intake.record(sorted(claim.jobs, key=_ORDER))

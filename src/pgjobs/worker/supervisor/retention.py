@@ -149,9 +149,11 @@ def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:
 
 
 def _trim_buckets(connection: psycopg.Connection) -> Steps:
-    """Forget what is left of rates where that is everything, as of tenants that were here once."""
+    """Forget what is left of rates where that is everything, and the locks of keys that no job has."""
     _count(connection, "purge_buckets")
     yield
+    while _count(connection, "purge_key_locks", batch=KEYS) >= KEYS:
+        yield
 
 
 def _trim_keys(connection: psycopg.Connection) -> Steps:
