@@ -439,7 +439,8 @@ def test_what_is_read_does_not_grow_with_the_backlog_or_the_history(conn: Connec
     if analyzed:
         conn.execute("ANALYZE pgjobs.jobs_live, pgjobs.jobs_waiting, pgjobs.jobs_history")
     for job in (put_job(conn, **QUEUE, priority=9), put_job(conn, **QUEUE, status="waiting", lane="a7" + 3 * "\x1f")):
-        parameters = {"id": job, "cap": 100, "seen": 100, "workers": "pgjobs worker "}
+        times = {"ended_at": [], "moment": _now(conn), "since": _now(conn) - timedelta(seconds=60)}
+        parameters = {"id": job, "cap": 100, "seen": 100, "workers": "pgjobs worker ", **times}
         with local_settings(conn, INDEX_SCANS):
             row = conn.execute(
                 b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + statement("why").encode(), parameters, prepare=False
