@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
 
 from pgjobs.core.errors import EnqueueError
+from pgjobs.db.adapters.awaitable import Enqueueing
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.db.adapters.errors import kept_out
 from pgjobs.jobs.handle import JobHandle
@@ -41,7 +42,8 @@ def enqueue(
 
     Args:
         conn: a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or
-            AsyncConnection. With one of the async kinds, await the result.
+            AsyncConnection. With one of the async kinds, await the result: if that is forgotten, a warning says so,
+            and a transaction of SQLAlchemy does not commit.
         callable: a job or any other callable that can be pickled; `send.options(delay=60)` changes a job's options.
         args: its arguments.
         kwargs: its keyword arguments.
@@ -63,7 +65,7 @@ def enqueue(
     encoder = encoder_for(callable)
     values = encoder.row_values(args, kwargs)
     if run_async is not None:
-        return _enqueue_async(run_async, encoder, values)
+        return Enqueueing(_enqueue_async(run_async, encoder, values), conn, "enqueue", encoder.columns.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     ids = run(encoder.statement, encoder.columns, values)
     if not ids:
@@ -125,7 +127,8 @@ def enqueue_many(
     encoder = encoder_for(callable)
     steps = _steps(encoder, _chunks(encoder, _iterated(arguments)))
     if run_async is not None:
-        return _enqueue_many_async(run_async, encoder, next(steps, None), steps)
+        coroutine = _enqueue_many_async(run_async, encoder, next(steps, None), steps)
+        return Enqueueing(coroutine, conn, "enqueue_many", encoder.columns.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
     handles: list[JobHandle] = []
     for name, values in steps:
@@ -163,11 +166,6 @@ def _handles(encoder: CallEncoder, ids: Sequence[int], name: str, values: RowVal
     if len(ids) < len(values["payloads"]) and 0 not in ids:  # a 0 is an answer of enqueue_after_checks.sql
         raise kept_out(len(ids), len(values["payloads"]))
     return encoder.handles(ids, values, first=first)
-
-
-# A forgotten await is reported under the name that the caller wrote.
-_enqueue_async.__qualname__ = "enqueue"
-_enqueue_many_async.__qualname__ = "enqueue_many"
 
 
 def _chunks(encoder: CallEncoder, items: Iterator[Any]) -> Iterator[RowValues]:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
+from tests.support.callers import KINDS
 from tests.support.functions import add
 
 
@@ -162,11 +163,13 @@ def test_a_session_without_an_engine_is_refused() -> None:
 def test_a_session_with_several_engines_is_refused_and_its_connection_is_not(
     engine: Engine, conn: psycopg.Connection
 ) -> None:
-    with Session(binds={Order: engine, Orders2: create_engine("sqlite://")}) as session:
+    lite = create_engine("sqlite://")
+    with Session(binds={Order: engine, Orders2: lite}) as session:
         with pytest.raises(EnqueueError, match="bind_arguments"):
             enqueue(session, add, 1)
         enqueue(session.connection(bind_arguments={"mapper": Order}), add, 1)
         session.commit()
+    lite.dispose()
     assert count(conn) == 1
 
 
@@ -218,10 +221,45 @@ def test_a_cursor_is_refused_with_what_to_pass(conn: psycopg.Connection) -> None
         enqueue(cursor, add, 1)  # type: ignore[call-overload]  # wrong on purpose
 
 
-def test_a_forgotten_await_is_reported_under_the_callers_word(database_url: str) -> None:
-    async def main() -> None:
-        async with await psycopg.AsyncConnection.connect(database_url) as conn:
-            enqueue(conn, add, 1)  # type: ignore[unused-coroutine]  # wrong on purpose
+# -- A forgotten await -----------------------------------------------------------------------------------------------
 
-    with pytest.warns(RuntimeWarning, match="coroutine 'enqueue' was never awaited"):
-        asyncio.run(main())
+
+async def forgets(conn: Any) -> None:
+    with pytest.warns(
+        RuntimeWarning, match=r"^enqueue\(\) of .*:add was not awaited, so .*: write `await enqueue\(…\)`"
+    ) as told:
+        enqueue(conn, add, 1)
+    assert [each.filename for each in told] == [__file__]
+    with pytest.warns(RuntimeWarning, match=r"^enqueue_many\(\) of .*:add was not awaited"):
+        enqueue_many(conn, add, [(1,)])
+    with (
+        pytest.warns(RuntimeWarning, match="was not awaited"),
+        pytest.raises(AttributeError, match=r"no id before it is awaited: `handle = await enqueue\(…\)`"),
+    ):
+        enqueue(conn, add, 1).id  # noqa: B018 (an assert would keep it alive)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "sync" in kind])
+def test_a_forgotten_await_is_told_and_its_transaction_of_sqlalchemy_does_not_commit(
+    kind: str, database_url: str, conn: psycopg.Connection
+) -> None:
+    async def main() -> None:
+        async with KINDS[kind](database_url) as caller:
+            note = "INSERT INTO pgjobs.tenants VALUES ('forgotten', 2)"
+            await caller.conn.execute(note if kind.startswith("psycopg") else text(note))
+            await forgets(caller.conn)
+            if not kind.startswith("psycopg"):
+                with pytest.raises(EnqueueError, match=r"enqueue\(\) of .*:add was not awaited"):
+                    await caller.commit()
+            await caller.rollback()
+            enqueue(caller.conn, add, 1).close()  # given up on purpose
+            await asyncio.gather(enqueue(caller.conn, add, 1))
+            handles = await asyncio.create_task(enqueue_many(caller.conn, add, [(1,), (2,)]))
+            assert handles[1].id
+            await caller.commit()
+            await enqueue(caller.conn, add, 1)
+            await caller.commit()
+
+    asyncio.run(main())
+    assert count(conn) == 4
+    assert conn.execute("SELECT FROM pgjobs.tenants").fetchall() == []

@@ -109,17 +109,19 @@ SETTINGS = {
 
 def of_enqueue(url: str) -> Iterator[Tried]:
     """Try connections, callables and arguments."""
+    lite = create_engine("sqlite://")
     with psycopg.connect(url) as conn:
         conns: dict[str, Any] = {
             "None": None,
             "a URL": "postgresql://h/d",
             "an Engine": create_engine("postgresql+psycopg://h/d"),
-            "a connection to SQLite": create_engine("sqlite://").connect(),
+            "a connection to SQLite": lite.connect(),
             "a cursor": conn.cursor(),
         }
         for name, value in (*conns.items(), *((name, VALUES[name]) for name in list(VALUES)[:2])):
             yield refusal(f"`enqueue` on {name}", partial(enqueue, value, tasks.healthy, 1))
         conns["a connection to SQLite"].close()
+        lite.dispose()
         for name in ("None", "'a\\0b'", "a generator", "a proxy that stands for nothing"):
             yield refusal(f"`enqueue` of {name}", partial(enqueue, conn, VALUES[name]))
 
