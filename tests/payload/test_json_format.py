@@ -20,6 +20,7 @@ from pgjobs import Limit, Sequence, configure, enqueue, enqueue_many, job
 from pgjobs.core.allowlist import AllowList
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, UsageError
 from pgjobs.jobs.outcome import ErrorKind
+from pgjobs.jobs.registry import import_job
 from pgjobs.jobs.retry import kind_of
 from pgjobs.payload.json_format import JsonDumper, load_json
 from pgjobs.payload.pickling import load
@@ -154,6 +155,16 @@ def test_the_allow_list_holds_for_json_as_well() -> None:
     assert load(b"[1]", TASK, AllowList(("tests.*",))).args == (1,)
     with pytest.raises(NotAllowedError, match="--allow"):
         load(b"[1]", TASK, AllowList(("shop.*",)))
+
+
+def test_name_that_no_job_has_here_counts_as_code_that_cannot_be_imported() -> None:
+    with pytest.raises(PayloadError, match="no module that was imported here declares it") as caught:
+        load(b"[1]", "shop.sync")
+    assert kind_of(caught.value) == ErrorKind.NAME_MISSING
+    for module in ("__main__", "json"):
+        with pytest.raises(PayloadError, match=r"this worker knows no job 'shop\.sync'") as caught:
+            import_job("shop.sync", module)
+        assert kind_of(caught.value) == ErrorKind.NAME_MISSING
 
 
 def test_worker_that_takes_json_alone_imports_no_module_that_a_row_names(

@@ -89,11 +89,13 @@ def import_job(name: str, module: str) -> Job[..., Any]:
 
 
 def missing(name: str, cause: str) -> PayloadError:
-    """Return the error for a name that no job has here."""
-    return PayloadError(
+    """Return the error for a name that no job has here. For `why` it is code that cannot be imported."""
+    error = PayloadError(
         f"the payload cannot be loaded: this worker knows no job {shorten_repr(name)}: {cause}. Start it with "
         "--import MODULE, the module that declares it; if it was renamed, add the old name to its aliases=."
     )
+    error.__cause__ = AttributeError(name)
+    return error
 
 
 def _is_same(one: Job[..., Any], other: Job[..., Any]) -> bool:

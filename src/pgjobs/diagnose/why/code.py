@@ -7,7 +7,9 @@ import re
 from pgjobs.diagnose.why.snapshot import JobSnapshot
 from pgjobs.jobs.outcome import ErrorKind
 
-_IMPORT_ERROR = re.compile(r"\b((?:ModuleNotFound|Import|Attribute)Error: .*?)(?:\. [A-Z]|$)")
+_IMPORT_ERROR = re.compile(
+    r"\b((?:(?:ModuleNotFound|Import|Attribute)Error:|this worker knows no job) .*?)(?:\. [A-Z]|$)"
+)
 
 
 def cannot_import(job: JobSnapshot) -> bool:
@@ -22,6 +24,9 @@ def cause(job: JobSnapshot) -> str:
     >>> error = "PayloadError: the payload cannot be loaded: ModuleNotFoundError: No module named 'a'. Is the code …?"
     >>> cause(JobSnapshot(1, "queued", "default", 5, "a:b", 1, 5, datetime.now(UTC), error=error))
     "ModuleNotFoundError: No module named 'a'"
+    >>> error = "PayloadError: the payload cannot be loaded: this worker knows no job 'a': b no longer has it. Start …"
+    >>> cause(JobSnapshot(1, "queued", "default", 5, "a", 1, 5, datetime.now(UTC), error=error))
+    "this worker knows no job 'a': b no longer has it"
 
     """
     found = _IMPORT_ERROR.search(job.error or "")
