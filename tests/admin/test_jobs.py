@@ -47,6 +47,19 @@ def test_a_listing_can_be_of_one_status_and_queue(conn: Connection) -> None:
     assert [job.id for job in list_jobs(conn, queue="mail", status="failed")] == [wanted]
 
 
+def test_a_listing_can_be_of_jobs_with_a_text_in_their_call_or_their_error(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgjobs.admin.jobs.PAGE", 2)
+    first = put_job(conn, summary="send(42, copy=True)", status="failed", error="TimeoutError: 100 % of _crm_")
+    second = put_job(conn, summary="send(4, copy=True)", status="failed", error="KeyError: 42")
+    assert [put_job(conn) for _ in range(3)]
+    assert [job.id for job in list_jobs(conn, call="copy", limit=1)] == [second]
+    assert [job.id for job in list_jobs(conn, call="SEND(42")] == [first]
+    assert [job.id for job in list_jobs(conn, call="copy=", error="keyerror")] == [second]
+    assert [job.id for job in list_jobs(conn, error="100 % of _")] == [first]
+
+
 @pytest.mark.parametrize(
     ("task", "found"),
     [

@@ -98,6 +98,7 @@ FLOW = (
     "expires",
     "held",
     "waits for",
+    "if failed",
     "awaited by",
 )
 
@@ -129,6 +130,7 @@ def test_what_holds_a_job_up_is_shown_where_it_is_set(cli: Cli, conn: Connection
     assert pairs == {
         "held": "needs",
         "waits for": str(plain),
+        "if failed": "wait",
         "awaited by": f"the first 10: {', '.join(map(str, others[:10]))}",
     }
     shown = json.loads(cli("jobs", "show", job, "--json").out)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+PAGE = 5_000  # jobs
+
 
 @dataclass(frozen=True)
 class JobRow:
@@ -49,6 +51,7 @@ class JobDetail(JobRow):
     `timeout`: seconds that an attempt may take (None: no limit). `errors`: one entry per failed attempt.
     `died_at`: when it became a dead letter (None: it is not one). `cost`: tokens of its limit (None: 1). `held`: what a
     waiting job waits for: "later", "needs" or "task" (None: its turn). `waits_for`, `awaited_by`: ids, 10 at most.
+    `if_failed`: what it does when one that it waits for does not complete: "wait", "run" or "cancel".
     """
 
     timeout: float | None
@@ -64,6 +67,7 @@ class JobDetail(JobRow):
     expires_at: datetime | None
     held: str | None
     waits_for: list[int]
+    if_failed: str | None
     awaited_by: list[int]
     errors: list[dict[str, Any]]
     died_at: datetime | None
@@ -78,13 +82,16 @@ def list_jobs(
     status: str | None = None,
     queue: str | None = None,
     task: str | None = None,
+    call: str | None = None,
+    error: str | None = None,
     limit: int = 50,
     before: int | None = None,
 ) -> list[JobRow]:
     """List jobs, live and finished, the newest id first.
 
-    `status`, `queue`: only jobs in it. `task`: a task (`module:qualname`), a module, or a glob. `limit`: the number of
-    jobs. `before`: only ids below it, for the next page.
+    `status`, `queue`: only jobs in it. `task`: a task (`module:qualname`), a module, or a glob.
+    `call`, `error`: only jobs whose call, such as `send(42)`, or whose last error contains this text; capitals count as
+    small letters. `limit`: the number of jobs. `before`: only ids below it, for the next page.
 
     Raises:
         UsageError: there is no such status, or the limit is not a number of rows.
@@ -93,17 +100,31 @@ def list_jobs(
     """
     if status is not None and status not in STATUSES:
         raise unknown_status(status)
+    check_limit(limit)
     check_visible(conn)
-    return fetch(
-        conn,
-        "list_jobs",
-        JobRow,
-        status=status,
-        queue=queue,
-        tasks=task_patterns(task),
-        limit=check_limit(limit),
-        before=None if before is None else min(before, MAX_ID),
-    )
+    found: list[JobRow] = []
+    # Texts are looked for here, page by page: no index helps, and the statement stays as it is for all else.
+    size = limit if call is None and error is None else PAGE
+    while len(found) < limit:
+        page = fetch(
+            conn,
+            "list_jobs",
+            JobRow,
+            status=status,
+            queue=queue,
+            tasks=task_patterns(task),
+            limit=size,
+            before=None if before is None else min(before, MAX_ID),
+        )
+        found += [job for job in page if _contains(job.summary, call) and _contains(job.error, error)]
+        if len(page) < size:
+            break
+        before = page[-1].id
+    return found[:limit]
+
+
+def _contains(text: str | None, part: str | None) -> bool:
+    return part is None or (text is not None and part.lower() in text.lower())
 
 
 @operation

@@ -48,6 +48,7 @@ def print_job(job: JobDetail) -> None:
             ("expires", when(job.expires_at)),
             ("held", job.held),
             ("waits for", _ids(job.waits_for)),
+            ("if failed", job.if_failed),
             ("awaited by", _ids(job.awaited_by)),
             ("timeout", None if job.timeout is None else f"{job.timeout:g} s"),
             ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),

@@ -48,13 +48,19 @@ def list_(
     ] = None,
     queue: QueueFilter = None,
     task: TaskFilter = None,
+    call: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only jobs with this in their call, as in 'send(42'.")
+    ] = None,
+    error: Annotated[str | None, typer.Option(metavar="TEXT", help="Only jobs with this in their last error.")] = None,
     limit: Limit = 50,
     before: Annotated[int | None, typer.Option(min=0, metavar="ID", help="Only ids below: the next page.")] = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, the newest first."""
     with session("jobs list") as conn:
-        found = admin.list_jobs(conn, status=status, queue=queue, task=task, limit=limit, before=before)
+        found = admin.list_jobs(
+            conn, status=status, queue=queue, task=task, call=call, error=error, limit=limit, before=before
+        )
         now = clock(conn)
     print_list(found, COLUMNS, lambda job: _row(job, now), empty="No such jobs.", as_json=as_json)
 

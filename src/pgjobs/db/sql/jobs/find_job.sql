@@ -23,6 +23,7 @@ SELECT f.id, f.status, f.queue, f.priority, f.task, f.summary, f.attempt, f.max_
        f.expires_at, f.held,
        ARRAY (SELECT n.needs_id FROM pgjobs.dependencies AS n
               WHERE n.job_id = f.id ORDER BY n.needs_id LIMIT 10) AS waits_for,
+       (SELECT n.on_failure FROM pgjobs.dependencies AS n WHERE n.job_id = f.id LIMIT 1) AS if_failed,
        ARRAY (SELECT n.job_id FROM pgjobs.dependencies AS n
               WHERE n.needs_id = f.id ORDER BY n.job_id LIMIT 10) AS awaited_by,
        coalesce(f.errors, '[]') AS errors, d.died_at, w.host AS worker_host, w.pid AS worker_pid
