@@ -51,7 +51,18 @@ def _pause(conn: psycopg.Connection, ids: list[int], worker: int) -> dict[str, A
 
 
 _ERRORS = {"host": "h", "errors": ["E", "E"], "kinds": ["timeout", "timeout"], "tracebacks": [None, None]}
-_TURN = {"priorities": [5], "sinces": [""], "untils": [None], "dues": ["9999-01-01"], "quantum": 5, "most": 5}
+_TURN = {
+    "priorities": [5],
+    "lanes": [LANE],
+    "dues": ["9999-01-01"],
+    "costs": [1.0],
+    "quantum": 5,
+    "limit_keys": [None],
+    "sequences": [None],
+    "breakers": [None],
+    "limited": [False],
+    "probing": [False],
+}
 RUNNING = {"status": "running", "claims": 1}
 MOVES = {
     "complete": Move(RUNNING, _claims()),

@@ -109,6 +109,7 @@ RARE: dict[str, str] = {
             "pick_lanes",
             "lock_key",
             "add_key_locks",
+            "count_running",
             "release_due_waiting",
             "expire_waiting",
             "check_queue",

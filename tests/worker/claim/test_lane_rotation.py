@@ -163,11 +163,11 @@ def one_pass(
     while True:
         with hot.transaction():
             hot.execute(statement("release_due_waiting"), shared)
+            values = {"quantum": quantum, "worker_id": worker, "counted_queue": None, **shared}
             lanes = picked_lanes(hot, {**shared, "most": most}, walk or whole_walk(last))
             missing = {key for lane in lanes for key in lane.missing or ()}
             if not missing:
                 end = [(None, *lane[:2]) for lane in lanes if lane.is_locked is None]
-                values = {"quantum": quantum, "worker_id": worker, "counted_queue": None, **shared}
                 return claim_lanes(hot, [lane for lane in lanes if lane.is_locked], values) + end
         hot.execute(statement("add_key_locks"), {"keys": sorted(missing)})
 
@@ -184,7 +184,12 @@ def picked_lanes(hot: psycopg.Connection, values: dict[str, Any], walk: list[Lan
         "untils": [each.until for each in walk],
         "dues": [each.due for each in walk],
     }
-    return [Lane(*row) for row in hot.execute(statement("pick_lanes"), {"most": 500, **ranges, **values}).fetchall()]
+    return [
+        Lane(*row)
+        for row in hot.execute(
+            statement("pick_lanes"), {"most": 500, "counted_queue": None, **ranges, **values}
+        ).fetchall()
+    ]
 
 
 def wait_in_lane(

@@ -145,3 +145,17 @@ def test_a_queue_with_a_limit_runs_no_more_at_once(database_url: str, conn: psyc
     enqueue_many(conn, tasks.note, [("q", 0.05)] * 12)
     drain(database_url, "-q", "default:4", "--processes", 2, env={tasks.URL: database_url})
     assert scalar(conn, AT_ONCE) == 2
+
+
+def test_a_limit_of_a_queue_counts_jobs_that_ran_before_it_was_set(database_url: str, conn: psycopg.Connection) -> None:
+    tasks.make_seen(conn)
+    enqueue_many(conn, tasks.note, [("q", 3.0)] * 3)
+    with work(database_url, "-q", "default:6", "--processes", 2, env={tasks.URL: database_url}) as running:
+        wait_for(conn, "(SELECT count(*) FROM seen) = 3", log=lambda: running.output)
+        with conn.transaction():
+            conn.execute("UPDATE pgjobs.queues SET concurrency = 2 WHERE name = 'default'")
+        enqueue_many(conn, tasks.note, [("q", 0.0)] * 4)  # at once: no worker knows of the limit yet
+        enqueue_many(conn, tasks.note.options(fair_by="what"), [("q", 0.0)] * 4)
+        wait_for(conn, "(SELECT count(ended) FROM seen) = 11", log=lambda: running.output)
+    at_once = f"{AT_ONCE} WHERE a.job > (SELECT max(job) FROM (SELECT job FROM seen ORDER BY began LIMIT 3) AS first)"
+    assert scalar(conn, at_once) == 2

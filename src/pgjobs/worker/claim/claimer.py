@@ -19,6 +19,7 @@ from pgjobs.worker.local.demand import room_left
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 
+COUNTS = 2  # a claim that knew of no limit may have been under way at the first look
 FULL_POLL = 0.05  # seconds until the next look at whether a queue is still at its limit
 
 
@@ -33,6 +34,7 @@ class Claimer:
         self.cursor = self._plain.cursor
         self.lanes = self._waiting.rotation
         self._is_limited = False  # the queue has a limit of its own
+        self._counts_left = COUNTS  # how often to look for jobs that ran before that was known
         self._queue_has_lock = False  # a row that is locked to count what runs in it
         self._is_full = False  # and has reached it
         self._plain_first = False  # where both kinds are more than can be run, they take turns
@@ -76,14 +78,26 @@ class Claimer:
         concurrency, rate, aging, waiting, unsettled = row
         self.cursor.aging = self.lanes.aging = None if aging is None else timedelta(seconds=aging)
         self._is_limited = concurrency is not None or rate is not None
-        if self._is_limited and not self._queue_has_lock:
-            self._add_locks(server, {f"queue:{self._local_queue.name}"})
-            self._queue_has_lock = True
+        self._prepare_limit(server)
         self.lanes.record_check(now, waiting)
         self._local_queue.claim_stats.has_flow_control = self._is_limited or self.lanes.active(now)
         if unsettled:
             with server.connection.transaction(), server.hot_cursor() as cursor:
                 settle_dependencies(cursor)
+
+    def _prepare_limit(self, server: ReconnectingConnection) -> None:
+        """Make a row to be locked for the limit of the queue, if it has one, and count what runs already."""
+        queue = self._local_queue.name
+        if not self._is_limited:
+            self._counts_left = COUNTS
+            return
+        if not self._queue_has_lock:
+            self._add_locks(server, {f"queue:{queue}"})
+            self._queue_has_lock = True
+        if self._counts_left:
+            self._counts_left -= 1
+            with server.hot_cursor() as cursor:
+                cursor.execute(statement("count_running"), {"queue": queue})
 
     def _claim_plain(self, server: ReconnectingConnection, wanted: int) -> int:
         with server.hot_cursor() as cursor:

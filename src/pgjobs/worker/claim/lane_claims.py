@@ -116,6 +116,7 @@ class LaneClaims:
                 "most": plan.most,
                 "queue": self._queue,
                 "demand": wanted,
+                "counted_queue": counted_queue,
             },
         )
         picked = [Lane(*row) for row in cursor.fetchall()]

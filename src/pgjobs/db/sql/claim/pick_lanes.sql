@@ -65,7 +65,9 @@ WITH lanes AS MATERIALIZED (
     ) AS due
     WHERE coalesce(r.slots, 1) > 0 AND coalesce(b.probes, 1) > 0
       AND coalesce(r.tokens + 1e-9 >= least(l.cost, 1), true)
-      AND NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
+      AND NOT coalesce((SELECT q.paused OR coalesce(q.concurrency, q.rate) IS NOT NULL
+                               AND %(counted_queue)s::text IS NULL
+                        FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
       AND NOT coalesce((SELECT s.paused FROM pgjobs.switch AS s WHERE s.one), false)
     LIMIT %(demand)s
 ), held AS MATERIALIZED (
