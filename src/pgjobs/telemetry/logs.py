@@ -10,34 +10,27 @@ a line that says so, and values of strange types are made into bounded text firs
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
-from datetime import UTC, date, datetime
-from itertools import islice
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
-from pgjobs.core.error_text import short, unprintable
 from pgjobs.core.errors import UsageError
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.core.text import bounded, describe, escape_unprintable
-from pgjobs.db.url import mask
 from pgjobs.jobs.context import current
 from pgjobs.telemetry.line_output import LineOutput
+from pgjobs.telemetry.log_values import make_plain, text_of
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("auto", "console", "json")
-VALUE_LIMIT = 4_000  # characters of one value
-ITEM_LIMIT = 100  # items of one list or dictionary
-DEPTH_LIMIT = 4  # lists and dictionaries inside one another
 WARNINGS = "py.warnings"  # the logger of captured warnings
-_CUT = " … ({} characters left out)"
 
 
 def configure_logging(
@@ -174,7 +167,7 @@ def _with_message(record: logging.LogRecord) -> logging.LogRecord:
     except RAISED_FROM_OUTSIDE:
         raise
     except BaseException as error:
-        record.msg = f"{_text(record.msg)} (its arguments do not fit: {describe(error)[0]})"
+        record.msg = f"{text_of(record.msg)} (its arguments do not fit: {describe(error)[0]})"
     record.args = ()
     return record
 
@@ -187,7 +180,7 @@ def _processors(*, console: bool, terminal: bool, stream: TextIO) -> list[Any]:
         _add_job,
         _add_exception,
         ProcessorFormatter.remove_processors_meta,
-        _make_plain,
+        make_plain,
     ]
     if console:
         colors = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -211,7 +204,7 @@ def _add_message(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
         except RAISED_FROM_OUTSIDE:
             raise
         except BaseException as error:
-            event["event"] = f"{_text(event.get('event'))} (its arguments do not fit: {describe(error)[0]})"
+            event["event"] = f"{text_of(event.get('event'))} (its arguments do not fit: {describe(error)[0]})"
     return event
 
 
@@ -254,48 +247,6 @@ def _add_exception(logger: Any, method: str, event: MutableMapping[str, Any]) ->
     if isinstance(stack, str):
         event["stack"] = bounded(stack)
     return event
-
-
-def _make_plain(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Make every value one that any renderer can write, without the passwords of database URLs."""
-    return {
-        _text(key): _masked(value) if key in ("exception", "stack") else _plain(value, DEPTH_LIMIT)
-        for key, value in event.items()
-    }
-
-
-def _plain(value: object, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if depth and isinstance(value, dict) and type(value) is dict:
-        return {_text(key): _plain(item, depth - 1) for key, item in islice(value.items(), ITEM_LIMIT)}
-    if depth and isinstance(value, list | tuple | set | frozenset) and type(value).__module__ == "builtins":
-        return [_plain(item, depth - 1) for item in islice(value, ITEM_LIMIT)]
-    return _text(value, convert=short)
-
-
-def _text(value: object, convert: Any = str) -> str:
-    """Make text of anything: without passwords, bounded, whatever its `__str__` or `__repr__` does."""
-    try:
-        text = value if type(value) is str else str(convert(value))
-    except RAISED_FROM_OUTSIDE:
-        raise
-    except BaseException:  # also SystemExit, out of a job's own __repr__
-        text = unprintable(value)
-    if len(text) <= VALUE_LIMIT:
-        return _masked(text)
-    # Twice the limit is masked, so that a password which lies across the cut is not half shown.
-    return _masked(text[: 2 * VALUE_LIMIT])[:VALUE_LIMIT] + _CUT.format(len(text) - VALUE_LIMIT)
-
-
-def _masked(text: str) -> str:
-    return mask(text) if "://" in text or "password" in text.lower() else text
 
 
 def _for_people(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
