@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 from pgjobs import job, schedule
 
+_runs = threading.Lock()
 CRON = os.environ.get("TEST_CRON", "0 9 * * MON-FRI")
 
 
@@ -26,8 +28,13 @@ def sync(number: int) -> None:
 
 @job(limit="scheduled:{number}")
 def one_at_a_time(number: int) -> None:
-    """Take longer than it takes until the next one is due, if there are two."""
-    time.sleep(0.4)
+    """Take longer than it takes until the next one is due, if there are two; fail where one runs already."""
+    if not _runs.acquire(blocking=False):
+        raise RuntimeError("two at once")
+    try:
+        time.sleep(0.4)
+    finally:
+        _runs.release()
 
 
 for name in os.environ.get("TEST_LIMITED", "").split():
