@@ -72,7 +72,8 @@ BEGIN
                 EXECUTE format('
                     SELECT count(*) AS jobs, max(h.id) AS until
                     FROM pgjobs.%I AS h
-                    WHERE h.status = ANY ($1) AND ($2 IS NULL OR h.queue = $2) AND ($3 IS NULL OR h.task LIKE ANY ($3))',
+                    WHERE h.status = ANY ($1) AND ($2 IS NULL OR h.queue = $2) AND ($3 IS NULL OR h.task LIKE ANY
+                        ($3))',
                     days[looked])
                 INTO here USING wanted_statuses, wanted_queue, wanted_tasks;
                 jobs := jobs + here.jobs;

@@ -109,7 +109,7 @@ RARE: dict[str, str] = {
             "pick_lanes",
             "lock_key",
             "add_key_locks",
-            "count_running",
+            "count_earlier_jobs",
             "release_due_waiting",
             "expire_waiting",
             "check_queue",

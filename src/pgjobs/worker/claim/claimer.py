@@ -97,7 +97,7 @@ class Claimer:
         if self._counts_left:
             self._counts_left -= 1
             with server.hot_cursor() as cursor:
-                cursor.execute(statement("count_running"), {"queue": queue})
+                cursor.execute(statement("count_earlier_jobs"), {"queue": queue})
 
     def _claim_plain(self, server: ReconnectingConnection, wanted: int) -> int:
         with server.hot_cursor() as cursor:

@@ -3,10 +3,9 @@
 -- The arrays say where to start for each priority: where the producer left off, and not at the beginning of the index,
 -- because the entries before are mostly dead. A sweep reads some of those, up to a time. The lateral join stops once
 -- the batch is full, so nothing is locked in vain, and a lower priority is read only when the higher ones are used up.
--- A paused queue returns nothing, nor does any queue while everything is paused, nor one that has got a limit which this
--- claim does not know of; a worker that was considered dead gets nothing either (one-time filters: one look-up per
--- batch). `queue <> ''` is always true; it is the condition of
--- the index, so that no other statement can use it.
+-- A paused queue returns nothing, nor does any queue while everything is paused, nor one that has got a limit which
+-- this claim does not know of; a worker that was considered dead gets nothing either (one-time filters: one look-up per
+-- batch). `queue <> ''` is always true; it is the condition of the index, so that no other statement can use it.
 WITH picked AS MATERIALIZED (
     SELECT j.ctid
     FROM unnest(%(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[], %(untils)s::timestamptz[])

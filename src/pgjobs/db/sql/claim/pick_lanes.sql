@@ -1,5 +1,5 @@
--- Find up to %(demand)s lanes of one queue that have room and a job that is due, and lock what their jobs share. What is
--- found was so when the statement began; claim_waiting.sql, in the same transaction and after it, looks again at the
+-- Find up to %(demand)s lanes of one queue that have room and a job that is due, and lock what their jobs share. What
+-- is found was so when the statement began; claim_waiting.sql, in the same transaction and after it, looks again at the
 -- lanes whose keys are all locked, and sees what others have claimed.
 --
 -- Lanes take turns, in the order of the given ranges: lanes of one priority, from one lane up to another (NULL: to
@@ -7,9 +7,9 @@
 -- jobs it holds, and at most %(most)s lanes are read. Of a sequence only the first job can run: the one with the
 -- smallest id, wherever and until whenever it waits.
 --
--- `is_locked`: all keys of the lane are; `missing`: those without a row to be locked. Where the walk ended early, the last
--- row says so: its `is_locked` is NULL, and it has the number of the range in place of the priority, and the last lane
--- that was read.
+-- `is_locked`: all keys of the lane are; `missing`: those without a row to be locked. Where the walk ended early, the
+-- last row says so: its `is_locked` is NULL, and it has the number of the range in place of the priority, and the last
+-- lane that was read.
 WITH lanes AS MATERIALIZED (
     SELECT s.piece, s.priority, s.due, l.lane, l.limit_key, l.sequence, l.breaker, coalesce(l.cost, 1) AS cost
     FROM unnest(%(priorities)s::smallint[], %(sinces)s::text[], %(untils)s::text[], %(dues)s::timestamptz[])

@@ -1,5 +1,5 @@
--- What the limits of a queue leave: slots and tokens (NULL: as many as there are). Runs after lock_key.sql has locked the
--- queue, in the same transaction.
+-- What the limits of a queue leave: slots and tokens (NULL: as many as there are). Runs after lock_key.sql has locked
+-- the queue, in the same transaction.
 SELECT q.concurrency - (
            SELECT count(*)
            FROM (SELECT FROM pgjobs.jobs_live AS v

@@ -11,7 +11,8 @@ FROM (SELECT *
         AND (%(before)s::bigint IS NULL OR id < %(before)s::bigint)
       UNION ALL
       SELECT *
-      FROM pgjobs.list_ended(%(status)s::text, %(queue)s::text, %(tasks)s::text[], %(before)s::bigint, %(limit)s::bigint)
+      FROM pgjobs.list_ended(%(status)s::text, %(queue)s::text, %(tasks)s::text[], %(before)s::bigint,
+                             %(limit)s::bigint)
       WHERE %(status)s::text IS NULL OR %(status)s::text IN ('completed', 'failed', 'cancelled')) AS found
 ORDER BY id DESC
 LIMIT %(limit)s

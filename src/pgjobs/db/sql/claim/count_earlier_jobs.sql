@@ -1,5 +1,5 @@
--- Count the jobs of a queue that ran before it had a limit, or before this worker knew of it. Reads all live jobs of the
--- queue, so it is run when a worker meets the limit, and not with each claim.
+-- Count the jobs of a queue that ran before it had a limit, or before this worker knew of it. Reads all live jobs of
+-- the queue, so it is run when a worker meets the limit, and not with each claim.
 UPDATE pgjobs.jobs_live AS live
 SET counted_queue = %(queue)s
 WHERE live.ctid = ANY (ARRAY (
