@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
@@ -97,12 +96,6 @@ def register_for_the_end(where: str) -> None:
 def _note_end(where: str, pool: ThreadPoolExecutor) -> None:
     ended = not any(thread.is_alive() for thread in pool._threads)
     trace(where, "at the end" if ended else "before the end of pools")
-
-
-@job
-def start_thread_without_end() -> None:
-    """Start a thread that the interpreter's own end would wait for."""
-    threading.Thread(target=time.sleep, args=(600,)).start()
 
 
 @job(max_attempts=1)

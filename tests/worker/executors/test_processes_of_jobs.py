@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgjobs import enqueue
-from tests.support import tasks
 from tests.support.processes import environment, is_alive, wait_until
 from tests.support.rows import row_of
 from tests.support.tasks_ends import TRACES
@@ -21,7 +20,6 @@ from tests.support.tasks_processes import (
     register_for_the_end,
     run_program,
     signal_what_it_starts,
-    start_thread_without_end,
     traces,
 )
 from tests.support.worker import drain, wait_done, work
@@ -104,16 +102,16 @@ def test_process_1_does_not_wait_for_its_workers_in_place_of_who_does() -> None:
     assert subprocess.run([sys.executable, "-c", OWN], env=environment(), timeout=60, check=False).returncode == 3
 
 
-def test_a_thread_without_end_does_not_hold_up_the_end(database_url: str, conn: psycopg.Connection) -> None:
-    enqueue(conn, start_thread_without_end)
-    enqueue(conn, tasks.nothing.options(executor="process"))
-    drain(database_url)
-
-
-@pytest.mark.parametrize("registered", ["atexit.register(time.sleep, 60)", "atexit.register(sys.exit, 3)", "1 / 0"])
-def test_what_is_registered_for_the_end_has_limited_time_and_changes_no_exit_code(registered: str) -> None:
-    script = f"{IN_ORDER}import atexit, sys, time\ntry: {registered}\nfinally: end.leave_in_order(7)"
-    done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=10, check=False)
+@pytest.mark.parametrize(
+    "left",
+    [
+        *("atexit.register(time.sleep, 60)", "atexit.register(sys.exit, 3)", "1 / 0"),
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+    ],
+)
+def test_what_is_left_at_the_end_has_limited_time_and_changes_no_exit_code(left: str) -> None:
+    script = f"{IN_ORDER}import atexit, sys, threading, time\ntry: {left}\nfinally: end.leave_in_order(7)"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), timeout=40, check=False)
     assert done.returncode == 7
 
 
