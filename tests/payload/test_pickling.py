@@ -6,11 +6,13 @@ import functools
 import pickle
 import sys
 import types
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from pgjobs import JobTimeout, PayloadError, job
+from pgjobs import EnqueueError, JobTimeout, PayloadError, job
 from pgjobs.jobs.job import options_of
 from pgjobs.payload.pickle_refusals import PROTOCOL
 from pgjobs.payload.pickling import dump, load
@@ -46,6 +48,95 @@ def test_a_loaded_payload_runs_the_call_that_was_dumped(callable: Any, args: Any
 
 def test_a_decorated_function_comes_back_as_the_same_job() -> None:
     assert load(dump(send_receipt.options(queue="vip"), (1,), {})).callable is send_receipt
+
+
+def _without_wraps(function: Callable[..., object]) -> Callable[..., object]:
+    def inner(*args: Any) -> object:
+        return function(*args)
+
+    return inner
+
+
+class _Above:
+    def __init__(self, function: Callable[..., object]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __call__(self, *args: Any) -> object:
+        return self.function(*args)
+
+
+class _Press:
+    @_without_wraps
+    def hidden(self) -> str:
+        return "hidden"
+
+    @job
+    @_without_wraps
+    def hidden_job(self) -> str:
+        return "hidden"
+
+    def __private(self) -> str:
+        return "private"
+
+    def inner(self) -> str:
+        return "another method, which was found by the name of the decorator's function"
+
+    def run(self) -> str:
+        return "the class above"
+
+    @job
+    def run_job(self) -> str:
+        return "the class above"
+
+    def private(self) -> Callable[[], str]:
+        return self.__private
+
+
+class _SteamPress(_Press):
+    def run(self) -> str:
+        return "the class below"
+
+    @job
+    def run_job(self) -> str:
+        return "the class below"
+
+    def above(self) -> list[Callable[[], str]]:
+        return [super().run, super().run_job]
+
+
+_press = _Press()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [_press.hidden, _press.hidden_job, _press.private(), functools.partial(_press.hidden), *_SteamPress().above()],
+    ids=["without wraps", "job without wraps", "private", "in a partial", "super", "job of super"],
+)
+def test_a_method_that_its_object_has_not_by_its_name_is_refused(method: Any) -> None:
+    with pytest.raises(EnqueueError, match=r"the callable itself of .*workers look for this name.* functools.wraps"):
+        dump(method, (), {})
+
+
+def test_a_job_below_another_decorator_that_hides_it_is_refused_with_the_way_out() -> None:
+    with pytest.raises(EnqueueError, match=r"not the same object .*\. Put @job above the other decorators\."):
+        dump(_hides, (1,), {})
+
+
+@_Above
+@job
+def _hides(what: int) -> int:
+    return what
+
+
+@dataclass(slots=True)
+class _Slots:
+    file: object
+
+
+def test_what_to_pass_instead_is_known_of_what_lies_in_slots() -> None:
+    with pytest.raises(EnqueueError, match="the TextIOWrapper in it: pass the path of the file"):
+        dump(plain, (_Slots(sys.__stdout__),), {})
 
 
 def test_a_job_made_in_a_function_travels_with_its_policy() -> None:

@@ -187,6 +187,13 @@ def _manager() -> Iterator[None]:
     yield
 
 
+def _decorates(function: Callable[[], object]) -> Callable[[], object]:
+    def wrapper() -> object:
+        return function()
+
+    return wrapper
+
+
 def _begun() -> Iterator[int]:
     numbers = _numbers()
     next(numbers)
@@ -203,6 +210,10 @@ NOT_RUN: dict[str, Callable[[], object]] = {
     "a generator": _numbers,
     "an async generator": _numbers_async,
     "a context manager": _manager,
+    "a map": lambda: map(print, [1]),
+    "a filter": lambda: filter(print, [1]),
+    "coroutines in a list": lambda: [_coroutine()],
+    "a function that it made": lambda: _decorates(_coroutine),
 }
 RETURNS = {**AWAITED, **NOT_RUN, "a generator that has begun": _begun}
 
@@ -216,3 +227,11 @@ def returns(name: str) -> object:
 @job(max_attempts=1)
 async def returns_async(name: str) -> object:
     return RETURNS[name]()
+
+
+@job(max_attempts=1)
+async def is_cancelled_in_its_last_step() -> None:
+    """Return, with a request to cancel that nothing was awaited after."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()

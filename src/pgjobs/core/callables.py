@@ -48,6 +48,24 @@ def unwrap(callable: object, *, methods: bool = True) -> Unwrapped:
     return Unwrapped(inner, args, kwargs)
 
 
+def is_found(method: MethodType) -> bool:
+    """Return True if its object has the method by its name: pickle sends the two, and does not look.
+
+    It has not if a decorator hides the name, if the name begins with two underscores, and if a class below has another
+    method of that name (`super().run`): a worker would run that one.
+    """
+    try:
+        return bool(getattr(method.__self__, method.__name__) == method)
+    except Exception:  # it has nothing of that name, or raises
+        return False
+
+
+def lost_method(instance: object, name: str) -> str:
+    """Return why a method that is not found by its name is refused."""
+    kind = instance if isinstance(instance, type) else type(instance)
+    return f"{kind.__qualname__}.{name} is another method or none, and workers look for this name"
+
+
 class Parameters:
     """What a callable takes. One without a signature (some builtins) takes anything.
 

@@ -14,7 +14,7 @@ from pickle import PicklingError
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
-from pgjobs.core.callables import unwrap
+from pgjobs.core.callables import lost_method, unwrap
 from pgjobs.core.errors import UsageError
 from pgjobs.core.validate import has_type
 from pgjobs.flow.breaker import Breaker, declare
@@ -119,6 +119,9 @@ class Job(Generic[P, R_co]):
         if self.base is not self:
             return job_with_options, (self._base, _differences(self.job_options, self._base.job_options))
         if self._instance is not None:
+            found = getattr(self._instance, self.__name__, None)
+            if not isinstance(found, Job) or found.function != self.function:
+                raise PicklingError(lost_method(self._instance, self.__name__))
             return getattr, (self._instance, self.__name__)
         if self.declared_name is not None:
             if find_job(self.declared_name) is not self:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from types import MemberDescriptorType
 from typing import Any
 
 _MOST = 1_000  # objects that are looked at
@@ -70,4 +72,16 @@ def advice_on(value: object) -> str:
             fields = getattr(each, "__dict__", None)
             if isinstance(fields, Mapping):
                 pending.extend(fields.values())
+            pending.extend(_in_slots(each))
     return _OTHERWISE
+
+
+def _in_slots(value: object) -> list[object]:
+    """Return what an object keeps in its slots, without running its code."""
+    found: list[object] = []
+    for base in type(value).__mro__:
+        for slot in vars(base).values():
+            if type(slot) is MemberDescriptorType and slot.__objclass__ is base and base.__module__ != "builtins":
+                with suppress(AttributeError):  # nothing is in it yet
+                    found.append(slot.__get__(value))
+    return found

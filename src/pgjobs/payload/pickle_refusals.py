@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from types import MethodType
 from typing import Any, TypeAlias
 
-from pgjobs.core.callables import MAIN_MODULES, parameters_of
+from pgjobs.core.callables import MAIN_MODULES, lost_method, parameters_of
 from pgjobs.core.error_text import text_of
 from pgjobs.core.errors import EnqueueError
 from pgjobs.jobs.job import task_name
 from pgjobs.payload.argument_advice import advice_on
 
 PROTOCOL = 5
+_METHOD = " Let its decorators use functools.wraps, or enqueue a function that calls it."
 _REASON_LIMIT = 300  # characters of another library's message
 _STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
 _FROM_MEMO = frozenset({"BINGET", "LONG_BINGET"})
@@ -40,9 +42,22 @@ def refusal(
         try:
             dumps(value, PROTOCOL)
         except Exception as own:
-            way_out = advice or f" Instead: {advice_on(value)}"
+            way_out = advice or (_advice_on_callable(own) if value is call[0] else f" Instead: {advice_on(value)}")
             return EnqueueError(f"{what} of {name} cannot be pickled: {reason_of(own)}.{way_out}")
     return EnqueueError(f"{name} and its arguments cannot be pickled: {reason_of(error)}.{advice}")
+
+
+def refusal_of_method(callable: Callable[..., Any], method: MethodType) -> EnqueueError:
+    """Return the error for a method that is not found by its name, although it can be pickled."""
+    why = lost_method(method.__self__, method.__name__)
+    return EnqueueError(f"the callable itself of {task_name(callable)} cannot be pickled: {why}.{_METHOD}")
+
+
+def _advice_on_callable(error: Exception) -> str:
+    text = text_of(error)
+    if "not the same object" in text and "<job " in text:
+        return " Put @job above the other decorators."
+    return _METHOD if "workers look for" in text else " Enqueue a function of a module that makes the object."
 
 
 def named_parts(

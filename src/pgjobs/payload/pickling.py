@@ -11,11 +11,11 @@ import pickle
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 from pgjobs.core.allowlist import AllowList, not_allowed
-from pgjobs.core.callables import MAIN_MODULES, unwrap
+from pgjobs.core.callables import MAIN_MODULES, is_found, unwrap
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
@@ -30,6 +30,7 @@ from pgjobs.payload.pickle_refusals import (
     named_parts,
     reason_of,
     refusal,
+    refusal_of_method,
     refuse_main,
 )
 
@@ -60,6 +61,9 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     """
     target: Callable[..., Any] = callable.base if isinstance(callable, Job) else callable
     call = (target, args, kwargs)
+    method = unwrap(target, methods=False).function
+    if type(method) is MethodType and not is_found(method):
+        raise refusal_of_method(target, method)
     try:
         payload = pickle.dumps(call, PROTOCOL)
     except Exception as error:  # objects decide themselves what they raise when they are pickled
@@ -68,9 +72,8 @@ def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
         refuse_orm_objects(target, named_parts(*call))
     check_payload_size(target, payload, settings().max_payload)
     if b"_main__" in payload:  # in both names of the script that was started
-        job = unwrap(target, methods=False).function
-        if isinstance(job, Job) and job.declared_name is not None and job.__module__ in MAIN_MODULES:
-            raise EnqueueError(main_module_message(job.__qualname__))
+        if isinstance(method, Job) and method.declared_name is not None and method.__module__ in MAIN_MODULES:
+            raise EnqueueError(main_module_message(method.__qualname__))
         refuse_main(payload)
     return payload
 

@@ -63,6 +63,7 @@ def ran(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ra
             found.add(executor, "a coroutine begins", tasks.begins_async, 1)
             found.add(executor, "sees its decorators", tasks.sees_its_decorators)
             found.add(executor, "finds its loop again", tasks.finds_its_loop_again)
+            found.add(executor, "is cancelled in its last step", tasks.is_cancelled_in_its_last_step)
             returns = tasks.returns_async if executor == "async" else tasks.returns
             for name in tasks.RETURNS:
                 found.add(executor, f"returns {name}", returns, name)
@@ -85,6 +86,11 @@ def test_a_job_begins_with_nothing_that_others_have_set(ran: Ran, executor: str,
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_coroutine_sees_what_its_decorators_set_and_the_loop_of_before(ran: Ran, executor: str, name: str) -> None:
     assert ran.ended(executor, name) == {("completed", None)}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_coroutine_that_returns_has_completed_whatever_was_asked_in_its_last_step(ran: Ran, executor: str) -> None:
+    assert ran.ended(executor, "is cancelled in its last step") == {("completed", None)}
 
 
 def test_a_coroutine_behind_a_plain_decorator_runs_on_the_loop_like_all_others(ran: Ran) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable
 from contextlib import suppress
 from inspect import CO_ITERABLE_COROUTINE, GEN_CREATED, getgeneratorstate
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import TYPE_CHECKING, Any, final
 
 from pgjobs.core.errors import UsageError
@@ -34,7 +34,8 @@ def must_be_awaited(result: object) -> bool:
     """Return True if the job is not done before its result has been awaited.
 
     Raises:
-        UsageError: it is a generator that was not begun: none of its code has run, and none ever would.
+        UsageError: it has code that has not run, and never would: a generator that was not begun, a map or a filter,
+            coroutines in a list, or a function that the call made (the work of a decorator without its brackets).
 
     """
     kind = type(result)
@@ -48,12 +49,24 @@ def must_be_awaited(result: object) -> bool:
         if getgeneratorstate(generator) != GEN_CREATED:
             return False
     elif not isinstance(generator, AsyncGeneratorType):
+        _refuse_what_is_left_to_others(result)
         return False
     what = "generator" if generator is result else "context manager"
-    raise UsageError(
-        f"{generator.__qualname__} returned a {what}, and none of its code has run: make the job a function that uses "
-        f"the {what}."
-    )
+    raise _not_run(generator.__qualname__, f"a {what}", f"make the job a function that uses the {what}")
+
+
+def _refuse_what_is_left_to_others(result: object) -> None:
+    kind = type(result)
+    if kind is map or kind is filter:
+        raise _not_run("it", f"a {kind.__name__}", f"go through the {kind.__name__} in the job, as with list()")
+    if isinstance(result, list | tuple) and result and type(result[0]) is CoroutineType:
+        raise _not_run("it", f"coroutines in a {kind.__name__}", "await them in the job, as with asyncio.gather()")
+    if isinstance(result, FunctionType) and "<locals>" in result.__qualname__:
+        raise _not_run("it", "a function", "call it in the job; or does a decorator lack its brackets, as in @retry()")
+
+
+def _not_run(name: str, what: str, way_out: str) -> UsageError:
+    return UsageError(f"{name} returned {what}, and none of its code has run: {way_out}.")
 
 
 async def settle(result: object) -> None:
@@ -107,11 +120,21 @@ class KeptLoop:
         """Await to the end, as `in_time` does, in a copy of the context of now. Tasks that it leaves are kept, too."""
         import asyncio
 
+        returned = False
+
+        async def to_the_end() -> None:
+            nonlocal returned
+            await in_time(awaitable, seconds)
+            returned = True
+
         loop = self._ready()
         # Not `loop.create_task`: a job may have changed the loop's task factory.
-        self.task = task = asyncio.Task(in_time(awaitable, seconds), loop=loop)
+        self.task = task = asyncio.Task(to_the_end(), loop=loop)
         try:
             self._run_until_done(loop, task)
+        except asyncio.CancelledError:
+            if not returned:  # or the request came in its last step, and it has completed
+                raise
         finally:
             self.task = None
 
