@@ -103,6 +103,7 @@ def test_a_payload_over_the_limit_is_refused_with_both_sizes(conn: psycopg.Conne
     ("args", "kwargs", "reason"),
     [
         ((), {}, "missing a required argument: 'order_id'"),
+        ((), {"order": 1}, "missing a required argument: 'order_id' (it has no 'order'; did you mean order_id?)"),
         ((1, True), {}, "too many positional arguments"),
         ((1,), {"kopy": True}, "got an unexpected keyword argument 'kopy'"),
         ((1,), {"order_id": 2}, "multiple values for argument 'order_id'"),

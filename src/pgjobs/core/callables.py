@@ -114,8 +114,23 @@ class Parameters:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            return str(error)
+            reason = str(error)
+            return reason if "unexpected" in reason else f"{reason}{self._unexpected(kwargs)}"
         return None
+
+    def _unexpected(self, kwargs: Mapping[str, Any]) -> str:
+        """Name arguments that the callable does not have, where Python names only one that is missing."""
+        assert self.signature is not None  # noqa: S101 (for mypy; the caller has one)
+        parameters = self.signature.parameters
+        wrong = [name for name in kwargs if name not in parameters]
+        if not wrong or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return ""
+        from difflib import get_close_matches
+
+        free = [name for name in parameters if name not in kwargs]
+        close = get_close_matches(wrong[0], free, 1, 0.5)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f" (it has no {', '.join(map(repr, wrong))}{hint})"
 
     def is_plausible(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Return False if a decorator shifts arguments, so that their names by position are wrong.

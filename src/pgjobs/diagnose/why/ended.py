@@ -49,8 +49,8 @@ def gone(snapshot: Snapshot) -> Finding | None:
         return None
     return Finding(
         "gone",
-        f"Job {snapshot.id} no longer exists: the transaction that enqueued it was rolled back, or it has "
-        "finished and is past retention.",
+        f"Job {snapshot.id} no longer exists: the transaction that enqueued it was rolled back or never committed, "
+        "or it has finished and is past retention.",
         "Look at the log of what enqueued it; `pgjobs history list` shows how far back finished jobs are kept.",
     )
 
