@@ -143,6 +143,14 @@ def test_a_table_without_autovacuum_and_its_dead_rows(conn: Connection, database
     assert names["dead_rows"].facts["dead"] >= 60_000
 
 
+def test_foreign_keys_of_others_and_tables_that_a_crash_empties(conn: Connection) -> None:
+    conn.execute("CREATE TABLE public.orders (job_id bigint REFERENCES pgjobs.jobs_live (id))")
+    conn.execute("ALTER TABLE pgjobs.jobs_waiting SET UNLOGGED")
+    names = found(conn)
+    assert names["foreign_keys"].facts["keys"] == ["orders to jobs_live"]
+    assert names["unlogged"].facts["tables"] == ["jobs_waiting"]
+
+
 def test_who_holds_a_snapshot(conn: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "OLD_SNAPSHOT", 0.0)
     with psycopg.connect(database_url, application_name="report") as holder:

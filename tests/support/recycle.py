@@ -18,7 +18,8 @@ FINGERPRINT = """
     ), things AS (
         SELECT format('%s %s', nspname, n.nspacl) AS thing FROM pg_namespace AS n JOIN ours USING (oid, nspname)
         UNION ALL
-        SELECT format('%s %s %s %s %s %s', o.nspname, c.relname, c.relkind, c.relacl, c.reloptions, c.relpartbound)
+        SELECT format('%s %s %s %s %s %s', o.nspname, c.relname, concat(c.relkind, c.relpersistence), c.relacl,
+                      c.reloptions, c.relpartbound)
         FROM pg_class AS c JOIN ours AS o ON o.oid = c.relnamespace
         UNION ALL
         SELECT format('%s %s %s %s %s', a.attrelid::regclass, a.attname, a.atttypid, a.attnotnull, a.attacl)

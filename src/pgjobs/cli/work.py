@@ -116,7 +116,7 @@ def work(
         typer.Option(metavar="FORMAT", help="auto, console or json.", envvar="PGJOBS_LOG_FORMAT"),
     ] = "auto",
 ) -> None:
-    """Run jobs until a signal comes. Ctrl-C or SIGTERM: finish running jobs; a second signal exits at once."""
+    """Run jobs until a signal comes. Ctrl-C, SIGTERM or SIGHUP: finish running jobs; a second signal exits at once."""
     allowed = parse_allow(allow) if allow else settings().allow
     queues, patterns = parse_queues(queue or [DEFAULT_QUEUE])
     with database(embedded=invocation.embedded) as url:

@@ -24,7 +24,7 @@ from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.process_threads import SHORTAGE_LASTS, ProcessThreads, server_for
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.monkey_patches import monkey_patches
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, handle_signals, intact, survive_timers
+from pgjobs.worker.runtime.process_guard import FILES_CLOSED, handle_signals, intact, stop_signals, survive_timers
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.recycling import memory_used, should_recycle
 from pgjobs.worker.runtime.registration import OwnHeartbeat, register
@@ -71,7 +71,8 @@ class WorkerProcess:
         from pgjobs.telemetry.logs import configure_logging
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
-        handle_signals({signal.SIGINT: lambda *_: None, signal.SIGTERM: self._stop_early})  # Ctrl-C: the supervisor's
+        # Ctrl-C and a terminal that closes are the supervisor's.
+        handle_signals({**{number: lambda *_: None for number in stop_signals()}, signal.SIGTERM: self._stop_early})
         survive_timers()
         for module in config.imports:
             try:

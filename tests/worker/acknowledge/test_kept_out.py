@@ -21,13 +21,15 @@ from tests.support.rows import put_job, put_worker
 def acknowledge(url: str, worker: int, outcomes: dict[int, Outcome]) -> None:
     """Have the acknowledger of a worker write outcomes, by id, and end."""
     local_queue = LocalQueue("default", 9, 0)
+    hurry = threading.Event()
+    hurry.set()  # what cannot be written is given up after a second
     outbox: Outbox = SimpleQueue()
 
     def link(stop: threading.Event) -> ReconnectingConnection:
         return ReconnectingConnection("test", lambda: connect_hot(url, application_name="test"), stop)
 
     breakers = BreakerRecorder(link, "worker", [local_queue], outbox)
-    thread = Acknowledger(outbox, link(threading.Event()), worker, "host", 1.0, ["default"], breakers)
+    thread = Acknowledger(outbox, link(hurry), worker, "host", 1.0, ["default"], breakers)
     for job, outcome in outcomes.items():
         outbox.put((claimed_job(job, 1, local_queue=local_queue, lane=None, breaker=None), outcome, 0.0))
     thread.stop()
@@ -60,5 +62,36 @@ def test_an_outcome_that_is_kept_out_holds_up_no_other_and_its_job_stays(
     assert len(lines) == 2
     for line, kind, job in zip(lines, ("Completed", "Failed"), (jobs[2], jobs[5]), strict=True):
         assert f"({kind}) cannot be written: a trigger or rule keeps jobs out of a table of pgjobs" in line
-        assert line.endswith(f"`pgjobs doctor` names the trigger: {job}")
+        assert line.endswith(f"`pgjobs doctor` names triggers and foreign keys of others: {job}")
     assert "no longer belong" not in caplog.text
+
+
+REFUSALS = {
+    "a trigger that raises": (
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$",
+        "CREATE TRIGGER refuse AFTER INSERT ON pgjobs.jobs_history FOR EACH ROW WHEN (NEW.summary = 'noisy')"
+        " EXECUTE FUNCTION public.refuse()",
+    ),
+    "a foreign key": (
+        "CREATE TABLE public.orders (job_id bigint REFERENCES pgjobs.jobs_live (id))",
+        "INSERT INTO public.orders SELECT id FROM pgjobs.jobs_live WHERE summary = 'noisy'",
+    ),
+    "a constraint": ("ALTER TABLE pgjobs.jobs_history ADD CHECK (summary <> 'noisy')",),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_job_that_others_refuse_to_let_complete_holds_up_no_other(
+    conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture, refusal: str
+) -> None:
+    worker = put_worker(conn, {"default": 9})
+    running = {"status": "running", "worker_id": worker, "claims": 1}
+    jobs = [put_job(conn, summary=summary, **running) for summary in ("a", "noisy", "b")]
+    for command in REFUSALS[refusal]:
+        conn.execute(command.encode())
+
+    acknowledge(database_url, worker, dict.fromkeys(jobs, COMPLETED))
+
+    rows = conn.execute("SELECT status FROM pgjobs.jobs ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == ["completed", "running", "completed"]
+    assert sum("1 jobs stay running" in record.getMessage() for record in caplog.records) == 1

@@ -83,6 +83,7 @@ def test_a_process_job_finishes_although_the_signal_went_to_every_process(
         (member,) = running.members()
         wait_until(lambda: any(map(_catches_sigterm, children(member))))  # its interpreter has started
         for pid in (running.pid, member, *children(member)):
+            os.kill(pid, signal.SIGHUP)  # a terminal that closes tells all of them
             os.kill(pid, signal.SIGTERM)
         assert running.wait() == 0
         assert running.remains() == []

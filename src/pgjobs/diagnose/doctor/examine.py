@@ -40,6 +40,8 @@ CHECKS: dict[str, Check] = {
     "history": tables.history,
     "ids": surroundings.ids,
     "triggers of others": surroundings.triggers,
+    "foreign keys": surroundings.foreign_keys,
+    "unlogged tables": surroundings.unlogged,
     "row level security": surroundings.row_security,
     "publications": surroundings.publications,
     "doorbell": surroundings.bell,

@@ -41,7 +41,8 @@ class Installation:
     `stuck`: jobs that wait for one that did not complete. `died`: dead letters of the last hour (1,000: or more),
     `died_task` the task that most of them are of, `died_error` the error of the last one, `died_ago` seconds ago.
     `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
-    rules of others. `row_security`: tables with it; `hidden`: those of which it may hide rows from this role.
+    rules of others. `foreign_keys`: of others' tables, to ours. `unlogged`: tables that a crash empties.
+    `row_security`: tables with it; `hidden`: those of which it may hide rows from this role.
     `without_identity`: tables that are published and have no replica identity. `notify_usage`: of PostgreSQL's NOTIFY
     queue, from 0 to 1.
     """
@@ -84,6 +85,8 @@ class Installation:
     paused_for: float | None = None
     id_ahead: int | None = None
     foreign_triggers: tuple[str, ...] = ()
+    foreign_keys: tuple[str, ...] = ()
+    unlogged: tuple[str, ...] = ()
     row_security: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     without_identity: tuple[str, ...] = ()
@@ -132,6 +135,8 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         paused_for=_number(row["paused_for"]),
         id_ahead=row["id_ahead"],
         foreign_triggers=tuple(row["foreign_triggers"]),
+        foreign_keys=tuple(row["foreign_keys"]),
+        unlogged=tuple(row["unlogged"]),
         row_security=tuple(row["row_security"]),
         without_identity=tuple(row["without_identity"]),
         notify_usage=row["notify_usage"] or 0.0,

@@ -38,6 +38,32 @@ def triggers(installation: Installation) -> Iterator[Finding]:
         )
 
 
+def foreign_keys(installation: Installation) -> Iterator[Finding]:
+    """Look for foreign keys of others, which keep rows where they are."""
+    if installation.foreign_keys:
+        yield Finding(
+            "foreign_keys",
+            f"Foreign keys of others refer to tables of pgjobs: {listed(installation.foreign_keys)}. A job moves from "
+            "table to table and is deleted in the end: while a key refers to it, it cannot, and runs again.",
+            "ALTER TABLE … DROP CONSTRAINT: keep the job's id without a foreign key.",
+            {"keys": list(installation.foreign_keys)},
+            level="warning",
+        )
+
+
+def unlogged(installation: Installation) -> Iterator[Finding]:
+    """Look for tables that PostgreSQL empties after a crash."""
+    if installation.unlogged:
+        yield Finding(
+            "unlogged",
+            f"Tables of pgjobs are UNLOGGED: {listed(installation.unlogged)}. After a crash PostgreSQL empties them, "
+            "and a standby does not have their rows: committed jobs are lost.",
+            "ALTER TABLE pgjobs.… SET LOGGED, for each.",
+            {"tables": list(installation.unlogged)},
+            level="warning",
+        )
+
+
 def row_security(installation: Installation) -> Iterator[Finding]:
     """Look for row level security."""
     hidden = installation.hidden

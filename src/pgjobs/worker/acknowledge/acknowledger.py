@@ -27,7 +27,7 @@ from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
-from pgjobs.worker.runtime.settle import Settlement, complete, log_kept_out, settle
+from pgjobs.worker.runtime.settle import Settlement, complete, is_refusal, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
 MAX_FLUSH = 1_000  # jobs
@@ -233,8 +233,10 @@ class Acknowledger(CriticalThread):
                         stale += complete(
                             cursor, self._worker_id, some, claims, keep=keep, controlled=controlled, awaited=awaited
                         )
-                except psycopg.errors.TriggeredActionException as error:
-                    if half := len(some) // 2:  # those that a trigger of others keeps out of history stop no others
+                except psycopg.Error as error:
+                    if not is_refusal(error):
+                        raise
+                    if half := len(some) // 2:  # those that others refuse stop no others
                         pieces += [(some[:half], claims[:half]), (some[half:], claims[half:])]
                     else:
                         kept_out += some

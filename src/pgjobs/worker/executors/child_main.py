@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -31,7 +30,14 @@ from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_output import finish_lines, print_whole_lines
 from pgjobs.worker.runtime.orderly_exit import leave_in_order
 from pgjobs.worker.runtime.process_exit import write_crash_report_to
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, handle_signals, intact, keep_signals, remember
+from pgjobs.worker.runtime.process_guard import (
+    FILES_CLOSED,
+    handle_signals,
+    intact,
+    keep_signals,
+    remember,
+    stop_signals,
+)
 from pgjobs.worker.runtime.recycling import limit_memory
 
 
@@ -41,7 +47,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
     write_crash_report_to(crash_report_fd)
     print_whole_lines()
     # The supervisor decides when to stop, also when a signal goes to every process.
-    handle_signals({number: lambda *_: None for number in (signal.SIGINT, signal.SIGTERM)})
+    handle_signals({number: lambda *_: None for number in stop_signals()})
     undo_signals = keep_signals()
     remember(fd, crash_report_fd)
     channel = socket.socket(fileno=fd)

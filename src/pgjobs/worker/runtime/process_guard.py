@@ -83,7 +83,7 @@ def in_fork(function: Callable[[], object]) -> None:
 
 _ours: dict[int, Any] = {}  # the handlers that this module has set
 _masks = threading.local()
-_STOP = (signal.SIGINT, signal.SIGTERM)
+_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BY_DEFAULT = {signal.SIGINT: signal.default_int_handler}
 
 
@@ -99,6 +99,11 @@ def handle_signals(handlers: Mapping[signal.Signals, Callable[[int, Any], object
         _ours[number] = handler
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)  # its parent may have blocked them
+
+
+def stop_signals() -> list[signal.Signals]:
+    """List what stops a supervisor: a terminal that closes (SIGHUP) does, unless it was started with nohup."""
+    return [n for n in _STOP if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
 
 
 def _hold_signals() -> None:

@@ -98,11 +98,18 @@ def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> se
     return done
 
 
+def is_refusal(error: Exception) -> bool:
+    """Return True for an error by which others refuse a row: a trigger, rule, constraint, index or foreign key."""
+    from psycopg import errors
+
+    return isinstance(error, errors.TriggeredActionException | errors.IntegrityError | errors.RaiseException)
+
+
 def log_kept_out(ids: Sequence[int], outcome: Outcome, error: Exception) -> None:
-    """Log which jobs have rows that a trigger or rule of others keeps out of the table that they were to move to."""
+    """Log which jobs have rows that others refuse: they may not leave their table, or not arrive where they move to."""
     log.error(
         "%d jobs stay running until this worker ends, and then run again: their outcome (%s) cannot be written: %s; "
-        "`pgjobs doctor` names the trigger: %s",
+        "`pgjobs doctor` names triggers and foreign keys of others: %s",
         len(ids),
         type(outcome).__name__,
         str(error).partition("\n")[0],

@@ -1,4 +1,4 @@
-"""`pgjobs work`: starts worker processes, replaces those that die, and shuts them down on SIGTERM or SIGINT.
+"""`pgjobs work`: starts worker processes, replaces those that die, and shuts them down on SIGTERM, SIGINT or SIGHUP.
 
 A process that dies is replaced at once, or after a pause that grows while new ones die early too. One that asks to be
 replaced finishes its jobs beside its successor. What the supervisor knows of a process is in its `WorkerHandle`.
@@ -29,6 +29,7 @@ from pgjobs.db.revision import check_schema
 from pgjobs.db.row_security import CHANGE
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.runtime.process_exit import reap_orphans
+from pgjobs.worker.runtime.process_guard import stop_signals
 from pgjobs.worker.supervisor.cancel_listener import CancelListener
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
@@ -57,7 +58,7 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     """Run workers until a signal comes (or nothing is due, with `drain`), and return the exit code.
 
     `on_progress` is called with the number of jobs settled so far, when `drain` is on. Call it in the main thread: it
-    handles SIGTERM and SIGINT.
+    handles SIGTERM, SIGINT and SIGHUP.
 
     Raises:
         ConfigurationError: the database cannot be reached, its tables are not those of this version, or this is a
@@ -126,7 +127,7 @@ class Supervisor:
             end.setblocking(False)
         self._selector.register(wake_read, selectors.EVENT_READ, None)
         old_wakeup = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
-        old = {n: signal.signal(n, self._on_signal) for n in (signal.SIGTERM, signal.SIGINT)}
+        old = {n: signal.signal(n, self._on_signal) for n in stop_signals()}
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only wakes the loop
         mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, old)  # its parent may have blocked them
         if not settings().signing_keys:

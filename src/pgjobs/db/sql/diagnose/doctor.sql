@@ -110,7 +110,8 @@ SELECT
     (SELECT coalesce((extract(epoch FROM now())
         - extract(epoch FROM paused_at)), 0) FROM pgjobs.switch WHERE paused) AS paused_for,
 -- What others may have done to the tables: the sequence of ids behind them; triggers and rules that may keep rows out;
--- row level security; no replica identity where a publication may contain the table; a bell that may not be rung.
+-- foreign keys that may keep rows where they are; tables that a crash empties; row level security;
+-- no replica identity where a publication may contain the table; a bell that may not be rung.
     (SELECT CASE WHEN has_sequence_privilege('pgjobs.jobs_id_seq', 'SELECT, USAGE')
                       AND pgjobs.largest_id() > coalesce(pg_sequence_last_value('pgjobs.jobs_id_seq'), 0)
                  THEN pgjobs.largest_id() END) AS id_ahead,
@@ -123,6 +124,14 @@ SELECT
            SELECT r.rulename || ' on ' || c.relname
            FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
            WHERE c.relnamespace = 'pgjobs'::regnamespace AND r.rulename <> '_RETURN') AS f) AS foreign_triggers,
+    (SELECT coalesce(jsonb_agg(f.name ORDER BY f.name), '[]')
+     FROM (SELECT DISTINCT t.relname || ' to ' || c.relname AS name
+           FROM pg_constraint AS k
+           JOIN pg_class AS c ON c.oid = k.confrelid
+           JOIN pg_class AS t ON t.oid = k.conrelid
+           WHERE k.contype = 'f' AND c.relnamespace = 'pgjobs'::regnamespace) AS f) AS foreign_keys,
+    (SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class AS c
+     WHERE c.relnamespace = 'pgjobs'::regnamespace AND c.relkind = 'r' AND c.relpersistence = 'u') AS unlogged,
     (SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class AS c
      WHERE c.relnamespace = 'pgjobs'::regnamespace AND c.relrowsecurity) AS row_security,
     (SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class AS c
