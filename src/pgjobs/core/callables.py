@@ -122,7 +122,7 @@ class Parameters:
         """Name arguments that the callable does not have, where Python names only one that is missing."""
         assert self.signature is not None  # noqa: S101 (for mypy; the caller has one)
         parameters = self.signature.parameters
-        wrong = [name for name in kwargs if name not in parameters]
+        wrong = [name for name in kwargs if isinstance(name, str) and name not in parameters]
         if not wrong or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             return ""
         from difflib import get_close_matches
