@@ -24,7 +24,7 @@ from pgjobs.worker.runtime.settle import array
 
 log = logging.getLogger("pgjobs.producer")
 EXPIRED = "expired before its turn came"
-RELEASE_EVERY = 0.05  # seconds between two looks at what has become due, or has expired, while claims follow each other
+RELEASE_EVERY = 0.05  # seconds between two looks for jobs that are due or have expired, while claims follow each other
 _ORDER = attrgetter("priority", "run_at", "id")
 
 
