@@ -67,6 +67,14 @@ def run_program(where: str) -> None:
 
 
 @job
+def leave_program_and_linger(where: str) -> None:
+    """Start a program that continues, and have the process take long to leave, with a note that it does."""
+    start_program(where)
+    atexit.register(time.sleep, 1)
+    atexit.register(trace, f"{where}-end", "leaving")
+
+
+@job
 def leave_program() -> None:
     """Run a program that leaves one of its own, and ends before that."""
     subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"], check=True)

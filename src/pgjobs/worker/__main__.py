@@ -23,6 +23,7 @@ from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) -> None:
     """Take the configuration from the control channel, and work."""
+    supervisor = os.getppid()
     for inherited in (fd, requests_fd, scoreboard_fd):
         os.set_inheritable(inherited, False)
     write_crash_report_to(crash_report_fd)
@@ -39,7 +40,8 @@ def main(fd: int, requests_fd: int, scoreboard_fd: int, crash_report_fd: int) ->
     scoreboard = Scoreboard(config.slots(), scoreboard_fd)
     requests = socket.socket(fileno=requests_fd)
     code = WorkerProcess(config, control, requests, scoreboard, others).run()
-    leave_in_order(code, with_group=control.ended)  # a supervisor that is there does that
+    # A supervisor that is there ends what the jobs started.
+    leave_in_order(code, with_group=lambda: control.ended or os.getppid() != supervisor)
 
 
 if __name__ == "__main__":

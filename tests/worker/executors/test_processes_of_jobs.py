@@ -17,6 +17,7 @@ from tests.support.tasks_ends import TRACES
 from tests.support.tasks_processes import (
     count_zombies,
     leave_program,
+    leave_program_and_linger,
     register_for_the_end,
     run_program,
     signal_what_it_starts,
@@ -72,6 +73,19 @@ def test_a_program_ends_before_its_job_is_given_back_and_with_a_worker_whose_sup
         running.signal(signal.SIGKILL)  # without a supervisor a worker ends them itself
         wait_until(lambda: not running.remains())
     assert all(line.endswith("beside 0") for name in names for line in traces(tmp_path, name))
+
+
+def test_programs_end_with_a_worker_whose_supervisor_ends_while_it_leaves(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    enqueue(conn, leave_program_and_linger, "left")
+    with work(database_url, env={TRACES: str(tmp_path)}) as running:
+        wait_done(conn, log=lambda: running.output)
+        for member in running.members():
+            os.kill(member, signal.SIGTERM)
+        wait_until(lambda: traces(tmp_path, "left-end"))
+        running.signal(signal.SIGKILL)
+        wait_until(lambda: not running.remains())
 
 
 def test_process_1_waits_for_what_it_inherits(

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -25,10 +26,11 @@ THREADS_WITHIN = 4.0  # seconds for pools, and threads that are no daemons
 LEAVE_WITHIN = 10.0  # seconds for everything; a supervisor gives its workers 20 s beyond the grace
 
 
-def leave_in_order(code: int, *, with_group: bool = False) -> NoReturn:
+def leave_in_order(code: int, *, with_group: Callable[[], bool] = lambda: False) -> NoReturn:
     """Run what is registered for the end of this process, and exit. Call it in the main thread.
 
-    `with_group`: then kill the programs that its jobs started, as a supervisor would.
+    `with_group`: whether to kill the programs that its jobs started, as a supervisor would. It is asked last of all:
+    the supervisor may end while this process leaves.
     """
     threading.Thread(target=_leave_late, args=(code, with_group), name="pgjobs-leave-late", daemon=True).start()
     pools = threading.Thread(target=_end_threads, name="pgjobs-end-threads", daemon=True)
@@ -56,13 +58,13 @@ def _end_threads() -> None:
             thread.join()
 
 
-def _leave_late(code: int, with_group: bool) -> None:
+def _leave_late(code: int, with_group: Callable[[], bool]) -> None:
     time.sleep(LEAVE_WITHIN)
     log.warning("what jobs registered for the end of this process did not end within %g s", LEAVE_WITHIN)
     _leave(code, with_group)
 
 
-def _leave(code: int, with_group: bool) -> NoReturn:
-    if with_group and os.getpgrp() == os.getpid():
+def _leave(code: int, with_group: Callable[[], bool]) -> NoReturn:
+    if with_group() and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(code)  # threads of jobs that do not end must not hold up the exit
