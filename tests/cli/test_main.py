@@ -81,9 +81,12 @@ def test_the_version_of_the_package_is_the_one_that_is_built() -> None:
         (["jobs", "nonsense"], "pgjobs jobs --help"),
         (["jobs", "show"], "Missing argument"),
         (["jobs", "show", "x"], "Invalid value for 'ID'"),
-        (["jobs", "list", "--limit", "0"], "--limit"),
-        (["jobs", "list", "--status", "done"], "'done' is not one of 'waiting', 'queued'"),
+        (["jobs", "list", "--limit", "0"], "'--limit' / '-n': give 1 or more. See"),
+        (["drain", "--timeout", "9e9"], "'--timeout': give 604800 or less. See"),
+        (["jobs", "list", "--status", "done"], "'--status' / '-s': 'done' is not one of 'waiting', 'queued'"),
         (["work", "--processes", "0"], "--processes"),
+        (["work", "-c", "4"], "No such option: -c: -c is -q NAME:CONCURRENCY here: each queue has"),
+        (["work", "--burst"], "No such option: --burst: --burst is --drain here. See `pgjobs work --help`."),
         (["work", "-q", "mail:x"], "'mail:x': give NAME:CONCURRENCY"),
         (["work", "-q", ":3"], "queue"),
         (["work", "-q", "a:1", "-q", "a:2"], "named twice"),
@@ -100,6 +103,36 @@ def test_wrong_usage_is_one_line_and_exits_with_2(cli: Cli, arguments: list[str]
     assert result.err.startswith("pgjobs: ")
     assert line in result.err
     assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "times"),
+    [
+        (["jobs", "list", "--status", "failed", "-s", "queued"], "--status", "twice"),
+        (["jobs", "list", "-n1", "-n1", "--limit=1"], "--limit", "3 times"),
+        (["limits", "set", "crm", "-c", "1", "-c", "2"], "--concurrency", "twice"),
+        (["work", "--drain", "--grace", "1", "--grace", "2"], "--grace", "twice"),
+        (["drain", "--timeout", "1", "--timeout", "2"], "--timeout", "twice"),
+        (["status", "--schema", "here", "--schema", "there"], "--schema", "twice"),
+    ],
+)
+def test_an_option_with_one_value_that_is_given_more_often_is_refused(
+    cli: Cli, arguments: list[str], option: str, times: str
+) -> None:
+    result = cli(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"pgjobs: {option} was given {times}, and takes one value. See `pgjobs")
+    assert len(result.err.splitlines()) == 1
+
+
+def test_flags_and_options_with_several_values_may_be_repeated(cli: Cli) -> None:
+    assert cli("jobs", "list", "--json", "--json").out == "[]\n"
+    assert cli("work", "--drain", "-q", "mail", "-q", "default", "--import", "os", "--import", "sys").code == 0
+
+
+def test_help_is_shown_whatever_is_given_twice(cli: Cli) -> None:
+    result = cli("jobs", "list", "-n", "1", "-n", "1", "--help")
+    assert (result.code, result.out.startswith("Usage: ")) == (0, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["jobs"], ["dead"], ["queues"]])

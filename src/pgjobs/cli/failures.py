@@ -14,8 +14,11 @@ from pgjobs.core.errors import PgjobsError, UsageError
 from pgjobs.core.text import escape_controls
 from pgjobs.db.url import mask, redact
 
-# How Typer, since it asks pydantic, says that a text is not a number.
-_NOT_A_NUMBER = re.compile(r"Input should be a valid (integer|number)[^.]*")
+# How Typer, since it asks pydantic, says what is wrong with a value.
+_OF_PYDANTIC = re.compile(
+    r"(?<=: )(?:Value error, |Input should be "
+    r"(?:a valid (?P<kind>integer|number)[^.]*|(?P<bound>greater|less) than or equal to (?P<number>[\d.]*\d)))"
+)
 LINE_LIMIT = 600  # characters; a message may repeat an argument of any length
 
 
@@ -73,8 +76,21 @@ def _of_command_line(error: Any) -> Failure:
         sys.stderr.write(f"{message}\n")
         return Failure(code, None)
     command = getattr(getattr(error, "ctx", None), "command_path", "pgjobs")
-    line = _line(_NOT_A_NUMBER.sub(lambda found: f"give a {'whole ' * (found[1] == 'integer')}number", message))
+    if type(error).__name__ == "NoSuchOption":
+        from pgjobs.cli.other_names import option_hint  # imported lazily: only wrong names need it
+
+        hint = option_hint(command, error.option_name)
+        message = f"{error.message}: {hint}" if hint else message
+    line = _line(_OF_PYDANTIC.sub(_plain, message, count=1))
     return Failure(code, f"{line}{'' if line[-1] in '.?!' else '.'} See `{command} --help`.")
+
+
+def _plain(found: re.Match[str]) -> str:
+    if found["kind"]:
+        return f"give a {'whole ' * (found['kind'] == 'integer')}number"
+    if found["bound"]:
+        return f"give {found['number']} or {'more' if found['bound'] == 'greater' else 'less'}"
+    return ""
 
 
 def _of_database(error: BaseException) -> Failure:
