@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -45,6 +46,22 @@ COMMANDS = {
 }
 
 
+class Command(TyperCommand):
+    """A command that refuses an option with one value if it is given twice: Typer takes the last, and says nothing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)  # --help ends here
+        refuse_repeated(self, ctx, given)
+        return rest
+
+
+class _Commands(typer.Typer):
+    def command(self, name: str | None = None, *, cls: type[TyperCommand] | None = Command, **options: Any) -> Any:
+        return super().command(name, cls=cls, **options)
+
+
 class CommandTable(TyperGroup):
     """The group `pgjobs`. Help, completion and spelling use the table alone."""
 
@@ -53,17 +70,35 @@ class CommandTable(TyperGroup):
         for name, entry in COMMANDS.items():
             self.add_command(TyperCommand(name, help=entry.help))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the global options."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        refuse_repeated(self, ctx, given)
+        return rest
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the command, and import it."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, None if found is None else load(args[0]), rest
 
 
+def refuse_repeated(command: TyperCommand | TyperGroup, ctx: Any, args: list[str]) -> None:
+    """Refuse arguments in which an option that takes one value has two. A flag may be repeated: it says the same."""
+    if ctx.resilient_parsing:  # completion
+        return
+    _, _, order = command.make_parser(ctx).parse_args(args)
+    for param, times in Counter(order).items():
+        if times > 1 and param.param_type_name == "option" and not (param.multiple or param.is_flag):  # type: ignore[attr-defined]
+            name = max(param.opts, key=len)
+            ctx.fail(f"{name} was given {'twice' if times == 2 else f'{times} times'}, and takes one value.")
+
+
 def load(name: str) -> TyperGroup | TyperCommand:
     """Import a command of the table."""
     module, _, attribute = COMMANDS[name].target.partition(":")
     target = getattr(import_module(module), attribute)
-    parent = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    parent = _Commands(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     if isinstance(target, typer.Typer):
         parent.add_typer(target, name=name, help=COMMANDS[name].help, epilog=EPILOG)
     else:
@@ -74,4 +109,4 @@ def load(name: str) -> TyperGroup | TyperCommand:
 
 def command_group() -> typer.Typer:
     """Make the Typer app of a group of commands; its line of help is in the table."""
-    return typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    return _Commands(no_args_is_help=True, rich_markup_mode=None)
