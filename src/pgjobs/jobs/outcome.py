@@ -137,3 +137,8 @@ Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Releas
 COMPLETED = Completed()
 RELEASED = Released()
 CANCELLED_ON_REQUEST = Cancelled("cancelled on request")  # the request's own reason is in the database
+
+
+def ends_job(outcome: Outcome) -> bool:
+    """Return True if the job runs no more after this."""
+    return isinstance(outcome, Completed | Failed | Cancelled)

@@ -13,7 +13,9 @@ from pgjobs.jobs.outcome import COMPLETED, Failed, Outcome
 from pgjobs.worker.acknowledge.acknowledger import Acknowledger
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
+from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support.claimed import claimed_job
 from tests.support.rows import put_job, put_worker
 
@@ -64,6 +66,25 @@ def test_an_outcome_that_is_kept_out_holds_up_no_other_and_its_job_stays(
         assert f"({kind}) cannot be written: a trigger or rule keeps jobs out of a table of pgjobs" in line
         assert line.endswith(f"`pgjobs doctor` names triggers and foreign keys of others: {job}")
     assert "no longer belong" not in caplog.text
+    told = {record.job_id: record.getMessage() for record in caplog.records if record.name == "pgjobs.job"}  # type: ignore[attr-defined]
+    assert told[jobs[4]] == "failed in attempt 1 of 5, now a dead letter: no"
+    assert told[jobs[5]] == "failed in attempt 1 of 5, which could not be recorded: no"
+
+
+def test_a_failure_that_a_rescue_cannot_write_is_not_called_a_dead_letter(
+    conn: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    conn.execute("CREATE FUNCTION public.mute() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    conn.execute("CREATE TRIGGER mute BEFORE INSERT ON pgjobs.dead_jobs FOR EACH ROW EXECUTE FUNCTION public.mute()")
+    worker = put_worker(conn, {"default": 9})
+    job = put_job(conn, status="running", worker_id=worker, claims=1, attempt=1, max_attempts=1)
+
+    settle_dead_worker(conn, WorkerExit(worker, "killed by SIGKILL", frozenset({Claim(job, 1)})))
+
+    assert conn.execute("SELECT status FROM pgjobs.jobs").fetchall() == [("running",)]
+    assert "stay running" in caplog.text
+    assert "now a dead letter" not in caplog.text
+    assert "took back" not in caplog.text
 
 
 REFUSALS = {

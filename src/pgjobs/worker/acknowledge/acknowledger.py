@@ -17,8 +17,10 @@ from pgjobs.jobs.outcome import (
     COMPLETED,
     RELEASED,
     Cancelled,
+    Outcome,
     Retried,
     Snoozed,
+    ends_job,
 )
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report
@@ -26,6 +28,7 @@ from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.settle import Settlement, complete, is_refusal, log_kept_out, settle
 
@@ -87,7 +90,8 @@ class Acknowledger(CriticalThread):
         self._breakers = breakers
         self._without_history: frozenset[str] = frozenset()  # queues that keep nothing of what completes
         self._next_check = 0.0  # monotonic seconds
-        self.settled = 0  # jobs, whatever their outcome
+        self.settled = 0  # attempts, whatever their outcome
+        self.ended = 0  # jobs that run no more, and are recorded as such
 
     def work(self) -> None:
         """Flush until told to stop."""
@@ -183,9 +187,11 @@ class Acknowledger(CriticalThread):
         if flush.controlled:
             flush.released |= self._complete(flush.controlled, controlled=True)
         if flush.others:
-            self._settle([(job.key(), outcome) for job, outcome, _ in flush.others])
+            written = self._settle([(job.key(), outcome) for job, outcome, _ in flush.others])
             for job, outcome, _ in flush.others:
-                report(job, outcome)
+                now = written.get(job.key())
+                report(job, outcome if now is None else now, written=now is not None)
+            self.ended += sum(map(ends_job, written.values()))
 
     def _notify(self, flush: _Flush) -> None:
         """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
@@ -218,11 +224,13 @@ class Acknowledger(CriticalThread):
     def _complete(self, jobs: list[ClaimedJob], *, keep: bool = True, controlled: bool = False) -> bool:
         """Write that these jobs completed; return True if other jobs waited for one of them."""
         awaited: set[int] = set()
+        ended = 0
         ids, claim_numbers = [job.id for job in jobs], [job.claim_number for job in jobs]
 
         def write(server: ReconnectingConnection) -> None:
             import psycopg
 
+            nonlocal ended
             stale: list[int] = []
             kept_out: list[int] = []
             pieces = [(ids, claim_numbers)]
@@ -244,17 +252,23 @@ class Acknowledger(CriticalThread):
             if kept_out:
                 log_kept_out(kept_out, COMPLETED, reason)
             self._warn_stale(stale)
+            ended = len(ids) - len(stale) - len(kept_out)
 
         self._server.run(write, patience=self._grace)
+        self.ended += ended
         return bool(awaited)
 
-    def _settle(self, settlements: list[Settlement]) -> None:
+    def _settle(self, settlements: list[Settlement]) -> dict[Claim, Outcome]:
+        """Write outcomes, and return those that were written."""
+        written: dict[Claim, Outcome] = {}
+
         def write(server: ReconnectingConnection) -> None:
             with server.hot_cursor() as cursor:
-                stale = settle(cursor, self._worker_id, self._host, settlements)
+                stale = settle(cursor, self._worker_id, self._host, settlements, written=written)
             self._warn_stale([claim.job_id for claim in stale])
 
         self._server.run(write, patience=self._grace)
+        return written
 
     def _warn_stale(self, ids: list[int]) -> None:
         if ids:

@@ -36,10 +36,13 @@ def labels(job: ClaimedJob) -> dict[str, Any]:
     return {"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt}
 
 
-def report(job: ClaimedJob, outcome: Outcome) -> None:
-    """Log an outcome other than a plain completion. A handler of the application may raise, and breaks nothing."""
+def report(job: ClaimedJob, outcome: Outcome, *, written: bool = True) -> None:
+    """Log an outcome other than a plain completion. A handler of the application may raise, and breaks nothing.
+
+    `written`: the database has it. If it does not, another line has told why, and the job runs again.
+    """
     error, job.exception = job.exception, None  # it keeps all variables of the job alive
-    message, level = _sentence(outcome, *job.budget())
+    message, level = _sentence(outcome, *job.budget(), written=written)
     try:
         job_log.log(level, message, extra=labels(job), exc_info=exc_info_of(outcome, error))
     except Exception as broken:
@@ -62,8 +65,15 @@ def exc_info_of(outcome: Outcome, error: BaseException | None) -> ExcInfo | None
     return ChildProcessJobError, stands_for, None
 
 
-def _sentence(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[str, int]:
+def _sentence(outcome: Outcome, attempt: int, max_attempts: int, *, written: bool) -> tuple[str, int]:
     match outcome:
+        case Failed() | Retried() if not written:
+            return (
+                f"failed in attempt {attempt} of {max_attempts}, which could not be recorded: {outcome.error}",
+                logging.ERROR,
+            )
+        case _ if not written:
+            return f"ended as {type(outcome).__name__.lower()}, which could not be recorded", logging.INFO
         case Failed():
             return (
                 f"failed in attempt {attempt} of {max_attempts}, now a dead letter: {outcome.error}",

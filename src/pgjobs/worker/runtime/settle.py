@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import TextEncoding, encoding_of
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Parked, Released, Retried, Snoozed
+from pgjobs.jobs.outcome import (
+    CANCELLED_ON_REQUEST,
+    RELEASED,
+    Cancelled,
+    Failed,
+    Outcome,
+    Parked,
+    Released,
+    Retried,
+    Snoozed,
+)
 from pgjobs.worker.runtime.job_claim import Claim
 
 if TYPE_CHECKING:
@@ -28,8 +38,17 @@ Settlement = tuple[Claim, Outcome]
 _AS_ASKED = Cancelled("")  # with the reason of the request
 
 
-def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Iterable[Settlement]) -> list[Claim]:
+def settle(
+    cursor: psycopg.Cursor[Any],
+    worker_id: int,
+    host: str,
+    outcomes: Iterable[Settlement],
+    *,
+    written: dict[Claim, Outcome] | None = None,
+) -> list[Claim]:
     """Write outcomes of jobs that `worker_id` runs, and return the claims that it no longer owns.
+
+    `written` gets what each job has become. Claims in neither have rows that others refuse, which is logged.
 
     A job with a request to cancel it is cancelled, whatever its outcome here; only `complete` takes precedence.
 
@@ -43,14 +62,15 @@ def settle(cursor: psycopg.Cursor[Any], worker_id: int, host: str, outcomes: Ite
     for settlement in outcomes:
         groups[type(settlement[1])].append(settlement)
     stale: list[Claim] = []
+    done: dict[Claim, Outcome] = {} if written is None else written
     for kind, group in groups.items():
-        left = _settle_group(cursor, worker_id, host, kind, group)
+        left = _settle_group(cursor, worker_id, host, kind, group, done)
         if left and kind is Parked:  # what paused them does so no longer
-            left = _settle_group(cursor, worker_id, host, Released, [(claim, RELEASED) for claim in left])
+            left = _settle_group(cursor, worker_id, host, Released, [(claim, RELEASED) for claim in left], done)
         stale += left
     if stale:
         asked: list[Settlement] = [(claim, _AS_ASKED) for claim in stale]
-        stale = _settle_group(cursor, worker_id, host, Cancelled, asked)
+        stale = _settle_group(cursor, worker_id, host, Cancelled, asked, done)
     return stale
 
 
@@ -123,16 +143,21 @@ def array(numbers: Iterable[int]) -> str:
 
 
 def _settle_group(
-    cursor: psycopg.Cursor[Any], worker_id: int, host: str, kind: type[Outcome], group: Sequence[Settlement]
+    cursor: psycopg.Cursor[Any],
+    worker_id: int,
+    host: str,
+    kind: type[Outcome],
+    group: Sequence[Settlement],
+    written: dict[Claim, Outcome],
 ) -> list[Claim]:
     import psycopg
 
     try:
         with cursor.connection.transaction():
-            return _execute(cursor, worker_id, host, kind, group)
+            left = _execute(cursor, worker_id, host, kind, group)
     except psycopg.errors.TriggeredActionException as error:
         if len(group) > 1:
-            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
+            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one], written)]
         claim, outcome = group[0]
         log_kept_out([claim.job_id], outcome, error)
         return [claim] if kind is Parked else []
@@ -142,12 +167,21 @@ def _settle_group(
         if cursor.connection.closed:
             raise
         if len(group) > 1:
-            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one])]
+            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one], written)]
         claim, outcome = group[0]
         log.exception(
             "PostgreSQL rejected the outcome %r; it is stored without its text", outcome, extra={"job_id": claim.job_id}
         )
-        return _settle_plainly(cursor, worker_id, host, claim, outcome, error)
+        stale = _settle_plainly(cursor, worker_id, host, claim, outcome, error)
+        if stale is None:
+            return []
+        left = stale
+    written.update(
+        (claim, CANCELLED_ON_REQUEST if outcome is _AS_ASKED else outcome)
+        for claim, outcome in group
+        if claim not in left
+    )
+    return left
 
 
 def _stored(outcome: Outcome, encoding: TextEncoding) -> Outcome:
@@ -164,7 +198,8 @@ def _stored(outcome: Outcome, encoding: TextEncoding) -> Outcome:
 
 def _settle_plainly(
     cursor: psycopg.Cursor[Any], worker_id: int, host: str, claim: Claim, outcome: Outcome, error: Exception
-) -> list[Claim]:
+) -> list[Claim] | None:
+    """Return the claim if it is stale, and None if its row is refused in any form."""
     import psycopg
 
     plain = _plainly(outcome, f"{type(outcome).__name__}; its error cannot be stored: {type(error).__name__}")
@@ -180,7 +215,7 @@ def _settle_plainly(
             "PostgreSQL rejected the outcome without its text too; the job stays running until this worker ends",
             extra={"job_id": claim.job_id},
         )
-        return [claim]
+        return None
 
 
 def _plainly(outcome: Outcome, error: str) -> Outcome:

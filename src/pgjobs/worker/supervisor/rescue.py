@@ -72,12 +72,13 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
             for job_id, claim_number, attempt, most, prior, _ in lost:
                 claim = Claim(job_id, claim_number)
                 settlements.append((claim, outcome_for(worker_exit, claim, since_replay(attempt, most, prior))))
-            left = settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements)
+            written: dict[Claim, Outcome] = {}
+            settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements, written=written)
             if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
         total += len(lost)
-        _report(worker_exit.worker_id, worker_exit.how or "it was stopped", settlements)
-        if len(lost) < LOST_PER_TRANSACTION or len(left) == len(lost):
+        _report(worker_exit.worker_id, worker_exit.how or "it was stopped", written)
+        if len(lost) < LOST_PER_TRANSACTION or not written:
             return total
 
 
@@ -122,21 +123,22 @@ def _rescue_jobs(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
     for job_id, claim_number, attempt, most, prior, worker_id in lost:
         outcome = after_loss(reasons[worker_id], *since_replay(attempt, most, prior), delay=0.0)
         by_worker[worker_id].append((Claim(job_id, claim_number), outcome))
+    written: dict[int, dict[Claim, Outcome]] = defaultdict(dict)
     for worker_id, settlements in by_worker.items():
-        settle(cursor, worker_id, socket.gethostname(), settlements)
+        settle(cursor, worker_id, socket.gethostname(), settlements, written=written[worker_id])
     cursor.execute(statement("remove_worker"), {"worker_ids": list(reasons)})
     for worker_id, reason in reasons.items():
-        _report(worker_id, reason, by_worker.get(worker_id, []))
+        _report(worker_id, reason, written[worker_id])
     return len(lost)
 
 
-def _report(worker_id: int, reason: str, settlements: list[Settlement]) -> None:
-    if not settlements:
+def _report(worker_id: int, reason: str, written: dict[Claim, Outcome]) -> None:
+    if not written:
         return
-    counts = Counter(type(outcome).__name__.lower() for _, outcome in settlements)
+    counts = Counter(type(outcome).__name__.lower() for outcome in written.values())
     log.warning(
         "worker %d: %s; took back %s", worker_id, reason, ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
     )
-    for claim, outcome in settlements:
+    for claim, outcome in written.items():
         if isinstance(outcome, Failed):
             log.error("failed, now a dead letter: %s", outcome.error, extra={"job_id": claim.job_id})
