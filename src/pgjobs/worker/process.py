@@ -33,6 +33,7 @@ from pgjobs.worker.runtime.scoreboard import Scoreboard
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
 SOON = 0.03  # seconds until it looks at what producers that it has just woken have found
+ENDS_WITHIN = 0.5  # seconds from the last look to the end of a drain, about
 CLEAN_UP = 5.0  # seconds that coroutines have after they were cancelled because the grace is over
 GRACES_BESIDE_STUCK = 10  # that the other jobs of a process have which is replaced because one does not stop
 REPLACE_ME = 75  # exit code: a job did not stop, so this process should not continue (EX_TEMPFAIL)
@@ -161,7 +162,7 @@ class WorkerProcess:
             if self._config.drain:
                 self._tell_progress()
                 if not threads.unfinished():
-                    if threads.nothing_is_due():
+                    if threads.nothing_is_due() and not self._is_due_soon():
                         return
                     pause = SOON
                 if settled != threads.settled:
@@ -199,10 +200,31 @@ class WorkerProcess:
             log.info("%s: this worker process finishes its jobs and is then replaced", reason)
         return reason is not None
 
+    def _is_due_soon(self) -> bool:
+        """Return True if a job, such as a retry, is due since the last look, or will be before this process has ended.
+
+        All queues are looked at again then.
+        """
+        try:
+            seconds = self._server("drain").run(self._due_in)
+        except Stopped:
+            self._asked_to_drain = True
+            return True
+        if seconds is None:
+            return False
+        self._threads.look_again(seconds)
+        return True
+
+    def _due_in(self, server: ReconnectingConnection) -> float | None:
+        try:
+            return self._threads.due_in(server, ENDS_WITHIN)
+        finally:
+            server.close()
+
     def _tell_progress(self) -> None:
-        if self._threads.settled != self._told:
-            self._told = self._threads.settled
-            self._control.send("progress", settled=self._told)
+        if self._threads.ended != self._told:
+            self._told = self._threads.ended
+            self._control.send("progress", ended=self._told)
 
     def _drain(self) -> int:
         """Stop claiming, hand back what has not started, wait for running jobs, flush. Return the exit code.

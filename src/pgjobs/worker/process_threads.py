@@ -10,6 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from pgjobs.db.connection import connect_hot
+from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.worker.acknowledge.acknowledger import Acknowledger
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
@@ -30,6 +31,7 @@ from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stop
 from pgjobs.worker.runtime.registration import application_name, claim_role
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
+CLOCKS_DIFFER = 0.1  # seconds
 SHORTAGE_LASTS = 20.0  # seconds: by then it is more than a bad moment
 
 
@@ -72,6 +74,7 @@ class ProcessThreads:
         self._queue_names: list[str] = []
         self._by_queue: dict[LocalQueue, ThreadExecutor] = {}
         self._next_slot = 0
+        self._look_from = 0.0  # monotonic seconds: what was seen before tells nothing about what is due
         self._producers: list[Producer] = []
         self._executors: list[ThreadExecutor] = []
         host = socket.gethostname()
@@ -155,8 +158,13 @@ class ProcessThreads:
 
     @property
     def settled(self) -> int:
-        """How many jobs have ended, whatever their outcome, and are acknowledged."""
+        """How many attempts have ended, whatever their outcome, and are acknowledged."""
         return self._acknowledger.settled
+
+    @property
+    def ended(self) -> int:
+        """How many jobs have ended: retries and what is handed back do not count."""
+        return self._acknowledger.ended
 
     def unfinished(self) -> set[ClaimedJob]:
         """Return the claimed jobs that have not ended, or are not acknowledged."""
@@ -164,12 +172,30 @@ class ProcessThreads:
 
     def nothing_is_due(self) -> bool:
         """Return True if each queue was found empty since a job ended last; else have the others look again at once."""
+        if time.monotonic() < self._look_from:
+            return False
         last_end = max((local_queue.end_stats.last_end for local_queue in self._local_queues), default=0.0)
-        behind = [local_queue for local_queue in self._local_queues if local_queue.claim_stats.empty_since <= last_end]
+        since = max(last_end, self._look_from)
+        behind = [local_queue for local_queue in self._local_queues if local_queue.claim_stats.empty_since <= since]
         for local_queue in behind:
             local_queue.signals.send(Rescan())  # look now, and not when the doorbell has to be armed again
         nothing_new = self._finder is None or self._finder.nothing_new_since(last_end)
         return nothing_new and not behind
+
+    def due_in(self, server: ReconnectingConnection, within: float) -> float | None:
+        """Return the seconds until a job is due that was not due at the last look; None: none is `within` that time."""
+        looked = min((local_queue.claim_stats.empty_since for local_queue in self._local_queues), default=0.0)
+        values = {
+            "queues": self._queue_names,
+            "looked_ago": time.monotonic() - looked + CLOCKS_DIFFER,
+            "within": within,
+        }
+        row = server.cursor.execute(statement("due_soon"), values).fetchone()
+        return None if row is None else row[0]
+
+    def look_again(self, seconds: float) -> None:
+        """Have all queues looked at again, `seconds` from now, before anything is known about what is due."""
+        self._look_from = time.monotonic() + max(0.0, seconds)
 
     def blocker(self, job: ClaimedJob) -> ClaimedJob:
         """Return the job to blame when `job` does not stop: another one, if that blocks the event loop."""

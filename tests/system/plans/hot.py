@@ -212,6 +212,7 @@ RARE: dict[str, str] = {
     "paused_tasks": "once a second: reads a table that is empty as a rule, with a row or two else",
     "list_tasks": _LOOK,
     "count_due": _LOOK,
+    "due_soon": "run once or twice at the end of a drain",
     "make_due": _ASKED,
     "requeue_jobs": _ASKED,
     "replay_dead": _ASKED,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pgjobs import enqueue
+import pytest
+
+from pgjobs import admin, enqueue
 from tests.support import tasks
 from tests.support.worker import work
 
@@ -32,3 +34,28 @@ def test_a_drain_names_due_jobs_of_other_queues_first_and_what_is_left_last(
         f"{needed.id} (a dead letter): replay what failed: `pgjobs dead replay {needed.id}`; or cancel what waits: "
         f"`pgjobs jobs cancel {waits.id}`",
     )
+
+
+@pytest.mark.parametrize("options", [{}, {"sequence": "account:1"}], ids=["plain", "in a sequence"])
+def test_a_drain_waits_for_a_retry_that_is_due_in_a_moment_and_counts_its_job_once(
+    database_url: str, conn: Connection, options: dict[str, Any]
+) -> None:
+    enqueue(conn, tasks.retry_by_request.options(max_attempts=2, **options), 0.3)
+    enqueue(conn, tasks.nothing.options(delay=3600))
+    enqueue(conn, tasks.nothing.options(queue="mail"))
+    admin.pause_queue(conn, "mail")
+    with work(database_url, "--drain", "-q", "default:4", "-q", "mail:4", ready=False) as running:
+        assert running.wait(60) == 0
+        *_, last = running.lines(logger="pgjobs.supervisor")
+    assert last["event"] == "1 job ended; left: 1 in paused queues, 1 due later"
+
+
+def test_a_drain_counts_jobs_and_not_their_attempts(database_url: str, conn: Connection) -> None:
+    enqueue(conn, tasks.fail_until, 3)
+    enqueue(conn, tasks.always_fail)
+    enqueue(conn, tasks.cancel, "not needed")
+    enqueue(conn, tasks.nothing)
+    with work(database_url, "--drain", ready=False) as running:
+        assert running.wait(60) == 0
+        *_, last = running.lines(logger="pgjobs.supervisor")
+    assert last["event"] == "4 jobs ended, and nothing is left"

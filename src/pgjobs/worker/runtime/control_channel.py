@@ -7,7 +7,7 @@
 | worker → supervisor | registered | `worker_id`: before the first claim |
 | worker → supervisor | schedules | `schedules`: what its imports declare; before it is registered |
 | worker → supervisor | unfit | `error`: it cannot work; before it is registered, or after a long try to drain |
-| worker → supervisor | progress | `settled`: jobs since the start |
+| worker → supervisor | progress | `ended`: jobs since the start |
 | worker → supervisor | stuck | `job_id`, `claim_number`, `error`: a job that does not stop |
 | worker → supervisor | leaving | it ends in order; a process that ends without this message has died |
 | worker → supervisor | retiring | it claims no more, and asks to be replaced |

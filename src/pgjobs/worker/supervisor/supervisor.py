@@ -57,8 +57,8 @@ def restart_pause(short_lives: int) -> float:
 def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] | None = None) -> int:
     """Run workers until a signal comes (or nothing is due, with `drain`), and return the exit code.
 
-    `on_progress` is called with the number of jobs settled so far, when `drain` is on. Call it in the main thread: it
-    handles SIGTERM, SIGINT and SIGHUP.
+    `on_progress` is called with the number of jobs that have ended so far, when `drain` is on. Call it in the main
+    thread: it handles SIGTERM, SIGINT and SIGHUP.
 
     Raises:
         ConfigurationError: the database cannot be reached, its tables are not those of this version, or this is a
@@ -76,19 +76,19 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     supervisor = Supervisor(config, on_progress)
     code = supervisor.run()
     if config.drain:
-        _report_drained(config, supervisor.settled)
+        _report_drained(config, supervisor.ended)
     return code
 
 
-def _report_drained(config: WorkerConfig, settled: int) -> None:
+def _report_drained(config: WorkerConfig, ended: int) -> None:
     import psycopg
 
     try:
         name = connection_name("supervisor")
         with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
-            report_left(connection, settled, config.slots_of)
+            report_left(connection, ended, config.slots_of)
     except (PgjobsError, psycopg.Error) as error:  # the jobs are done: what is left is not worth a failure
-        log.warning("%s ended; what is left is not known: %s", plural(settled, "job"), one_line(error))
+        log.warning("%s ended; what is left is not known: %s", plural(ended, "job"), one_line(error))
 
 
 class Supervisor:
@@ -108,7 +108,7 @@ class Supervisor:
         self._unfit: str | None = None  # why to end at once
         self._drained = False  # a process found that nothing more is due
         self._hopeless: str | None = None  # why a drain will not get anywhere
-        self._settled_before = 0  # by processes that are gone
+        self._ended_before = 0  # by processes that are gone
         self._lock = threading.Lock()
         self._heartbeat_thread = HeartbeatThread(
             config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone
@@ -174,9 +174,9 @@ class Supervisor:
         return 0
 
     @property
-    def settled(self) -> int:
-        """How many jobs have ended, and are acknowledged."""
-        return self._settled_before + sum(worker.settled for worker in self._workers)
+    def ended(self) -> int:
+        """How many jobs have ended, as far as its worker processes have recorded that."""
+        return self._ended_before + sum(worker.ended for worker in self._workers)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -253,7 +253,7 @@ class Supervisor:
 
     def _tell_progress(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(self.settled)
+            self._on_progress(self.ended)
 
     def _remove_worker(self, worker: WorkerHandle) -> None:
         while self._receive(worker):
@@ -261,7 +261,7 @@ class Supervisor:
         self._forget(worker)
         with self._lock:
             self._workers.remove(worker)
-        self._settled_before += worker.settled
+        self._ended_before += worker.ended
         has_worked = worker.has_worked()
         how = self._reap(worker)
         if self._draining or self._unfit:

@@ -37,7 +37,7 @@ class WorkerHandle:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.worker_id: int | None = None
-        self.settled = 0
+        self.ended = 0
         self.retired = False
         self._stuck: dict[Claim, str] = {}
         self.left = False  # it announced its end
@@ -79,7 +79,7 @@ class WorkerHandle:
                     self.worker_id = message["worker_id"]
                     self._kill_at = self._last_end
                 case "progress":
-                    self.settled = message["settled"]
+                    self.ended = message["ended"]
                 case "stuck":
                     self._stuck[Claim(message["job_id"], message["claim_number"])] = message["error"]
                 case "retiring":
