@@ -416,6 +416,10 @@ def test_no_worker_claims_although_slots_are_free(conn: Connection) -> None:
     assert (answer.reason, answer.facts["pooled"]) == ("not_claiming", False)
     conn.execute("UPDATE pgjobs.workers SET pooled = true")
     assert "behind a connection pooler" in why(conn, job).sentence
+    conn.execute("UPDATE pgjobs.workers SET started_at = now() - interval '1 second'")
+    assert why(conn, job).reason == "next"  # it has just registered, and claims in a moment
+    put_worker(conn, {"mail": 2})
+    assert why(conn, job).reason == "not_claiming"  # another one could have claimed it
 
 
 def test_rows_written_by_hand_get_an_answer(conn: Connection) -> None:

@@ -60,10 +60,10 @@ def put_dead(conn: psycopg.Connection, **columns: Any) -> int:
 
 
 def put_worker(conn: psycopg.Connection, queues: dict[str, int], *, silent_for: float = 0.0) -> int:
-    """Insert a worker that was last heard from some seconds ago."""
+    """Insert a worker that registered an hour ago, and was last heard from some seconds ago."""
     found = conn.execute(
-        "INSERT INTO pgjobs.workers (host, pid, queues, version, heartbeat_at) "
-        "VALUES ('web1', 4711, %s, '0.1', now() - %s * interval '1 second') RETURNING id",
+        "INSERT INTO pgjobs.workers (host, pid, queues, version, started_at, heartbeat_at) "
+        "VALUES ('web1', 4711, %s, '0.1', now() - interval '1 hour', now() - %s * interval '1 second') RETURNING id",
         [Jsonb(queues), silent_for],
     ).fetchone()
     assert found is not None

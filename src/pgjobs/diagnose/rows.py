@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """A worker, whatever it serves. `silent_for`: seconds since its last heartbeat."""
+    """A worker, whatever it serves. `silent_for`: seconds since its last heartbeat; `up_for`: since it registered."""
 
     id: int
     host: str
@@ -26,6 +26,7 @@ class WorkerSnapshot:
     pooled: bool | None = None
     signs: bool | None = None
     clock_ahead: float | None = None
+    up_for: float | None = None
 
     @property
     def dead_after(self) -> float:

@@ -9,7 +9,7 @@ from pgjobs.diagnose.text import jobs, serve
 from pgjobs.diagnose.why.running import rescued_in
 from pgjobs.diagnose.why.snapshot import Snapshot
 
-NOT_CLAIMING_AFTER = 5.0  # seconds that a job is due beside free slots; workers poll once a second
+NOT_CLAIMING_AFTER = 5.0  # seconds that a job is due beside free slots of a worker; workers poll once a second
 OLD_SNAPSHOT = 60.0  # seconds
 MANY_DEAD_ROWS = 50_000
 
@@ -107,9 +107,11 @@ def _is_stuck(snapshot: Snapshot) -> bool:
     if snapshot.job is None or snapshot.cap == 0 or snapshot.free_slots() <= 0:
         return False
     lately = [seconds for seconds in (snapshot.last_start, snapshot.last_finish) if seconds is not None]
-    if (snapshot.now - snapshot.job.run_at).total_seconds() < NOT_CLAIMING_AFTER or min(
-        lately, default=NOT_CLAIMING_AFTER
-    ) < NOT_CLAIMING_AFTER:
+    passed = [(snapshot.now - snapshot.job.run_at).total_seconds(), *lately]
+    up = [worker.up_for for worker in snapshot.serving() if worker.is_heard and worker.up_for is not None]
+    if up:
+        passed.append(max(up))  # none of them could claim before
+    if min(passed) < NOT_CLAIMING_AFTER:
         return False
     return snapshot.ahead == 0 or snapshot.rate is not None  # else the jobs that finish cannot be counted
 

@@ -48,8 +48,9 @@ SELECT
      FROM job JOIN pgjobs.queues AS q ON q.name = job.queue) AS queue,
 -- All workers, because one that does not serve this queue serves others.
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
-                               || jsonb_build_object('silent_for', (extract(epoch FROM now())
-                                   - extract(epoch FROM w.heartbeat_at)))), '[]')
+                               || jsonb_build_object(
+                                   'silent_for', extract(epoch FROM now()) - extract(epoch FROM w.heartbeat_at),
+                                   'up_for', extract(epoch FROM now()) - extract(epoch FROM w.started_at))), '[]')
      FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
 -- The running jobs among the first of each priority: claims take them in this order.
     (SELECT jsonb_build_object('jobs', count(*), 'ids', coalesce(jsonb_agg(r.id) FILTER (WHERE r.n <= 10), '[]'),
