@@ -10,9 +10,11 @@ from typing import Any
 
 from pgjobs.db.stuck_jobs import StuckJob
 from pgjobs.diagnose.doctor import Installation, examine
-from pgjobs.diagnose.doctor.installation import QueueState, TableState
+from pgjobs.diagnose.doctor.installation import DueJob, QueueState, TableState
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import Holder, WorkerSnapshot
+from pgjobs.diagnose.why.decide import decide
+from tests.diagnose import why_samples
 from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "doctor.md"
@@ -36,7 +38,7 @@ WELL = Installation(
     settings=SETTINGS,
     workers=(WORKER,),
     has_key=True,
-    queues=(QueueState("mail", due_for=1.0),),
+    queues=(QueueState("mail", due=(DueJob(42, 1.0),)),),
     retention_age=60.0,
     tables=(TableState("jobs_live", live=1000, dead=900),),
     breakers=({"name": "stripe", "used": True, "open_forever": False, "old": True},),
@@ -78,7 +80,7 @@ SAMPLES = {
     "clock_back": but(workers=(replace(WORKER, silent_for=-3600.0),)),
     "silent_workers": but(workers=(WORKER, replace(WORKER, id=8, silent_for=21.0))),
     "orphans": but(orphans=2, orphan_workers=(3,)),
-    "no_worker": but(queues=(QueueState("vip", due_for=600.0),)),
+    "no_worker": but(queues=(QueueState("vip", due=(DueJob(42, 600.0),)),)),
     "everything_paused": but(paused_for=600.0),
     "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_forever": True},)),
     "schedule_error": schedule(error="no module named shop"),
@@ -89,7 +91,8 @@ SAMPLES = {
     "mixed_keys": but(workers=(WORKER, replace(WORKER, id=8, signs=False))),
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),
     "paused_queue": but(queues=(QueueState("mail", paused=True, paused_for=2 * DAY),)),
-    "latency": but(queues=(QueueState("mail", due_for=600.0),)),
+    "latency": but(queues=(QueueState("mail", due=(DueJob(42, 600.0),)),)),
+    "held_up": but(queues=(QueueState("mail", due=(DueJob(42, 600.0, decide(why_samples.SAMPLES["limit"])),)),)),
     "paused_task": but(paused_tasks=({"task": "shop.tasks:send", "seconds": 2 * DAY},)),
     "paused_schedule": schedule(paused_for=2 * DAY, late=DAY),
     "retired_schedules": schedule(retired_for=40 * DAY),

@@ -27,8 +27,9 @@ from pgjobs.diagnose.doctor import (
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
-from pgjobs.diagnose.doctor.installation import QueueState
+from pgjobs.diagnose.doctor.installation import DueJob, QueueState
 from pgjobs.diagnose.rows import Holder
+from pgjobs.diagnose.why import why
 from tests.diagnose.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
 from tests.support.rows import flush_statistics, put_dead, put_job, put_worker
 
@@ -91,7 +92,7 @@ def test_with_other_tables_nothing_else_is_looked_at(revision: str | None) -> No
         but(clock_ahead=30.0, clock_error=29.0),  # the network may be as slow as that
         but(snapshots=(Holder("session", "pg_dump", 1, "active", 60.0, 100),)),
         but(snapshots=(Holder("slot", "standby", 1, "active", None, 100),)),
-        but(queues=(QueueState("mail", paused=True, paused_for=60.0, due_for=60.0),)),
+        but(queues=(QueueState("mail", paused=True, paused_for=60.0, due=(DueJob(42, 60.0),)),)),
         but(workers=(), queues=(), retention_age=1e6),
         but(missing_days=()),
         but(signed=5),
@@ -194,6 +195,25 @@ def test_doctor_finds_orphaned_jobs_and_queues_without_workers(conn: Connection)
     unserved = {finding.facts["queue"] for finding in diagnosis.findings if finding.name == "no_worker"}
     assert unserved == {"mail", "turns"}
     assert found(conn)["orphans"].facts == {"jobs": 1, "workers": [99]}
+
+
+def test_more_workers_are_advised_only_where_they_would_help(conn: Connection) -> None:
+    ago = {"run_at": conn.execute("SELECT now() - interval '10 minutes'").fetchone()[0]}  # type: ignore[index]
+    worker = put_worker(conn, {"mail": 1})
+    first = put_job(conn, queue="mail", sequence="account:1", status="running", worker_id=worker, lane="\x1f\x1fs\x1f")
+    second = put_job(conn, queue="mail", sequence="account:1", status="waiting", lane="\x1f\x1fs\x1f", **ago)
+    held = found(conn)["held_up"]
+    assert held.facts == {"queue": "mail", "id": second, "due_seconds": pytest.approx(600, abs=5), "reason": "sequence"}
+    assert f"behind 1 job of its sequence account:1; the first of them is job {first} (running)" in held.sentence
+    assert held.next_step == why(conn, second).next_step
+    assert "latency" not in found(conn)
+
+    third = put_job(conn, queue="mail", **ago)  # for which the only slot is not free
+    assert found(conn)["latency"].facts["id"] == third
+    assert found(conn)["held_up"].facts["id"] == second
+
+    conn.execute("UPDATE pgjobs.workers SET started_at = now() - interval '1 second'")
+    assert found(conn).keys() & {"latency", "held_up"} == set()  # it has only begun
 
 
 def test_switches_that_were_forgotten(conn: Connection) -> None:

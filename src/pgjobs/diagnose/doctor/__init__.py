@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
@@ -15,13 +16,16 @@ from pgjobs.db.revision import EXPECTED_REVISION, revision_of
 from pgjobs.db.row_security import hidden_tables
 from pgjobs.db.stuck_jobs import stuck_jobs
 from pgjobs.diagnose.doctor.examine import examine
-from pgjobs.diagnose.doctor.installation import Installation, read
+from pgjobs.diagnose.doctor.installation import Installation, QueueState, read
+from pgjobs.diagnose.doctor.workers import DUE_FOR
 from pgjobs.diagnose.finding import Diagnosis, Finding
+from pgjobs.diagnose.why import why
 
 if TYPE_CHECKING:
     import psycopg
 
 SCAN = 100_000  # rows of a table that are read for what no index finds
+ASKED = 50  # jobs of which it is found out what holds them up
 SCAN_TIMEOUT_MS = 5_000  # milliseconds, before it is done without reading them
 
 
@@ -60,9 +64,23 @@ def look(
     stuck = run_within(conn, timeout_ms, lambda: stuck_jobs(conn, scan=scan), LOOK_UPS)
     known["stuck"] = tuple(stuck or ())
     if rows is not None:
-        return read(rows[0], counted=stuck is not None, **known)
+        return _ask_why(conn, read(rows[0], counted=stuck is not None, **known))
     with local_settings(conn, IN_ORDER):
-        return read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known)
+        return _ask_why(conn, read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known))
+
+
+def _ask_why(conn: psycopg.Connection[Any], installation: Installation) -> Installation:
+    """Find out what holds up jobs that have been due for long: more workers do not help against everything."""
+    left = ASKED
+    queues: list[QueueState] = []
+    for queue in installation.queues:
+        due = list(queue.due)
+        for place, job in enumerate(due):
+            if job.due_for >= DUE_FOR and not queue.paused and left:
+                due[place] = replace(job, why=why(conn, job.id))
+                left -= 1
+        queues.append(replace(queue, due=tuple(due)))
+    return replace(installation, queues=tuple(queues))
 
 
 def _clock(conn: psycopg.Connection[Any]) -> tuple[float, float]:

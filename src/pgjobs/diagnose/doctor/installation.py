@@ -6,17 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pgjobs.db.stuck_jobs import StuckJob
+from pgjobs.diagnose.finding import Why
 from pgjobs.diagnose.rows import Holder, WorkerSnapshot, read_holders, read_workers
 
 
 @dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job that has been due for some seconds. `why` it does not run: None if it was not asked."""
+
+    id: int
+    due_for: float
+    why: Why | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue with jobs or settings. `due_for`: seconds since its oldest due job became due (None: no job is due)."""
+    """A queue with jobs or settings. `due`: its oldest due job, and the oldest of some lanes."""
 
     name: str
     paused: bool = False
     paused_for: float | None = None
-    due_for: float | None = None
+    due: tuple[DueJob, ...] = ()
+
+    @property
+    def due_for(self) -> float | None:
+        """Seconds since the oldest of its due jobs became due; None: no job is due."""
+        return max((job.due_for for job in self.due), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +127,12 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         snapshots=read_holders(row["snapshots"]),
         workers=read_workers(row["workers"]),
         queues=tuple(
-            QueueState(each["name"], each["paused"], _number(each["paused_for"]), _number(each["due_for"]))
+            QueueState(
+                each["name"],
+                each["paused"],
+                _number(each["paused_for"]),
+                tuple(DueJob(job["id"], float(job["due_for"])) for job in each["due"]),
+            )
             for each in row["queues"]
         ),
         missing_days=tuple(row["missing_days"]),

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgjobs.core.text import duration, listed, plural
-from pgjobs.diagnose.doctor.installation import Installation
+from pgjobs.diagnose.doctor.installation import Installation, QueueState
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.text import serve
 
 DUE_FOR = 60.0  # seconds
+# Reasons of `why` against which more workers help; and those against which they do not. Some others, such as a pause,
+# are found by themselves, and what has ended meanwhile is not due.
+LACK_OF_WORKERS = frozenset(("turn", "behind", "busy", "next"))
+HELD_UP = frozenset(
+    (
+        *("sequence_blocked", "sequence", "breaker_open", "breaker_half_open", "limit", "rate"),
+        *("queue_limit", "queue_rate", "task_paused", "needs", "snapshot_held", "not_claiming"),
+    )
+)
 
 
 def silent(installation: Installation) -> Iterator[Finding]:
@@ -60,12 +69,12 @@ def orphans(installation: Installation) -> Iterator[Finding]:
 
 
 def unserved(installation: Installation) -> Iterator[Finding]:
-    """Look for queues with due jobs and no worker."""
-    served = {name for worker in installation.heard() for name in worker.queues}
+    """Look for queues with due jobs and no worker, with too few, or with jobs that wait for something else."""
     for queue in installation.queues:
         if queue.due_for is None or queue.paused:
             continue
-        if queue.name not in served:
+        serving = [worker for worker in installation.heard() if queue.name in worker.queues]
+        if not serving:
             yield Finding(
                 "no_worker",
                 f"Queue {queue.name} has jobs that are due, for {duration(queue.due_for)}, and no worker listens to "
@@ -74,11 +83,31 @@ def unserved(installation: Installation) -> Iterator[Finding]:
                 {"queue": queue.name, "due_seconds": queue.due_for},
                 level="warning",
             )
-        elif queue.due_for >= DUE_FOR:
+        elif max(worker.up_for or DUE_FOR for worker in serving) >= DUE_FOR:  # else they have only begun
+            yield from _late(queue)
+
+
+def _late(queue: QueueState) -> Iterator[Finding]:
+    """Report what has been due for long: the oldest job that lacks a worker, and one that waits for something else."""
+    late = sorted((job for job in queue.due if job.due_for >= DUE_FOR), key=lambda job: -job.due_for)
+    lacking = [job for job in late if job.why is None or job.why.reason in LACK_OF_WORKERS]
+    if lacking:
+        yield Finding(
+            "latency",
+            f"The oldest due job of queue {queue.name} has been due for {duration(lacking[0].due_for)}.",
+            f"Start more workers or slots ({serve(queue.name, more=True)}); `pgjobs why {lacking[0].id}` says what "
+            "holds it up.",
+            {"queue": queue.name, "id": lacking[0].id, "due_seconds": lacking[0].due_for},
+            level="note",
+        )
+    for job in late:
+        if job.why is not None and job.why.reason in HELD_UP:
             yield Finding(
-                "latency",
-                f"The oldest due job of queue {queue.name} has been due for {duration(queue.due_for)}.",
-                f"Start more workers or slots ({serve(queue.name, more=True)}); `pgjobs why` says what holds a job up.",
-                {"queue": queue.name, "due_seconds": queue.due_for},
+                "held_up",
+                f"A job of queue {queue.name} has been due for {duration(job.due_for)}, and more workers would not "
+                f"help: {job.why.sentence}",
+                job.why.next_step,
+                {"queue": queue.name, "id": job.id, "due_seconds": job.due_for, "reason": job.why.reason},
                 level="note",
             )
+            return

@@ -39,30 +39,51 @@ SELECT
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT * FROM pgjobs.held_snapshots() ORDER BY transactions DESC NULLS LAST LIMIT 20) AS s) AS snapshots,
     (SELECT coalesce(jsonb_agg(to_jsonb(w)
-                               || jsonb_build_object('silent_for', (extract(epoch FROM now())
-                                   - extract(epoch FROM w.heartbeat_at)))), '[]')
+                               || jsonb_build_object(
+                                   'silent_for', extract(epoch FROM now()) - extract(epoch FROM w.heartbeat_at),
+                                   'up_for', extract(epoch FROM now()) - extract(epoch FROM w.started_at))), '[]')
      FROM (SELECT * FROM pgjobs.workers ORDER BY id LIMIT 1000) AS w) AS workers,
+-- Of each queue, the oldest due job, and the oldest of some lanes.
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'name', names.name, 'paused', coalesce(q.paused, false), 'created', q.name IS NOT NULL,
                 'paused_for', (extract(epoch FROM now()) - extract(epoch FROM q.paused_at)),
-                'due_for', (extract(epoch FROM now()) - extract(epoch FROM least(plain.run_at, turn.run_at))))), '[]')
+                'due', due.jobs)), '[]')
      FROM pgjobs.queue_names AS names
      LEFT JOIN pgjobs.queues AS q ON q.name = names.name
      CROSS JOIN LATERAL (
-         SELECT min(first.run_at) AS run_at
-         FROM generate_series(0, 9) AS p
-         CROSS JOIN LATERAL (
-             SELECT j.run_at
-             FROM pgjobs.jobs_live AS j
-             WHERE j.queue = names.name AND j.queue <> '' AND j.status = 'queued' AND j.priority = p::smallint
-               AND j.run_at > '-infinity' AND j.run_at <= now()
-             ORDER BY j.run_at
-             LIMIT 1) AS first) AS plain
-     CROSS JOIN LATERAL (
-         SELECT min(first.run_at) AS run_at
-         FROM (SELECT j.run_at FROM pgjobs.jobs_waiting AS j
-               WHERE j.queue = names.name AND j.held IS NULL AND j.lane IS NOT NULL AND j.run_at <= now()
-               LIMIT 1) AS first) AS turn) AS queues,
+         SELECT coalesce(jsonb_agg(jsonb_build_object(
+                    'id', d.id, 'due_for', extract(epoch FROM now()) - extract(epoch FROM d.run_at))), '[]') AS jobs
+         FROM ((SELECT first.id, first.run_at
+                FROM generate_series(0, 9) AS p
+                CROSS JOIN LATERAL (
+                    SELECT j.id, j.run_at
+                    FROM pgjobs.jobs_live AS j
+                    WHERE j.queue = names.name AND j.queue <> '' AND j.status = 'queued' AND j.priority = p::smallint
+                      AND j.run_at > '-infinity' AND j.run_at <= now()
+                    ORDER BY j.run_at
+                    LIMIT 1) AS first
+                ORDER BY first.run_at
+                LIMIT 1)
+               UNION ALL
+               (WITH RECURSIVE lanes (priority, lane, run_at, id, n) AS (
+                    (SELECT w.priority, w.lane, w.run_at, w.id, 1
+                     FROM pgjobs.jobs_waiting AS w
+                     WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL
+                     ORDER BY w.priority, w.lane, w.run_at
+                     LIMIT 1)
+                    UNION ALL
+                    SELECT next.priority, next.lane, next.run_at, next.id, lanes.n + 1
+                    FROM lanes
+                    CROSS JOIN LATERAL (
+                        SELECT w.priority, w.lane, w.run_at, w.id
+                        FROM pgjobs.jobs_waiting AS w
+                        WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL
+                          AND (w.priority, w.lane) > (lanes.priority, lanes.lane)
+                        ORDER BY w.priority, w.lane, w.run_at
+                        LIMIT 1) AS next
+                    WHERE lanes.n < 5
+                )
+                SELECT lanes.id, lanes.run_at FROM lanes WHERE lanes.run_at <= now())) AS d) AS due) AS queues,
     (SELECT coalesce(jsonb_agg(d.day ORDER BY d.day), '[]')
      FROM (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, 1) AS n) AS d
      WHERE to_regclass('pgjobs.jobs_history_' || to_char(d.day, 'YYYYMMDD')) IS NULL) AS missing_days,
