@@ -106,6 +106,19 @@ def test_functions_keep_the_rights_that_roles_gave_them(empty_database_url: str)
     assert definers == [(True,)]
 
 
+def test_what_counted_as_started_before_still_does(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0006")
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("SELECT pgjobs.enqueue('x:y', unique_key => n::text) FROM generate_series(1, 4) AS n")
+        conn.execute("UPDATE pgjobs.jobs SET claims = 1 WHERE id < 4")
+        conn.execute("UPDATE pgjobs.jobs SET status = 'waiting', held = 'task' WHERE id = 3")
+        with psycopg.connect(empty_database_url) as other:
+            other.execute("SELECT FROM pgjobs.jobs WHERE id = 2 FOR UPDATE")
+            migrate.upgrade(empty_database_url)  # which waits for no job
+        rows = conn.execute("SELECT id, prior_attempts FROM pgjobs.jobs ORDER BY id").fetchall()
+    assert rows == [(1, 0), (2, None), (3, 0), (4, None)]
+
+
 def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
     # Where snapshots last as long as transactions, who waited must not look with one from before the wait.
     with psycopg.connect(empty_database_url, autocommit=True) as conn:

@@ -14,7 +14,12 @@ import psycopg
 import pytest
 
 from pgjobs import DuplicateJobError, EnqueueError, JobHandle, Unique, UsageError, enqueue, enqueue_many, job
+from pgjobs.admin import cancel_jobs, retry_jobs
+from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, Outcome, Parked, Retried, Snoozed
 from pgjobs.payload.pickling import load
+from pgjobs.worker.executors.shortages import NOT_YET
+from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.settle import settle
 from tests.support.callers import KINDS, settled
 from tests.support.functions import add
 from tests.support.processes import wait_until
@@ -53,11 +58,11 @@ def call_of(conn: psycopg.Connection, handle: JobHandle) -> Any:
     return load(row_of(conn, handle.id)["payload"])()
 
 
-def set_state(conn: psycopg.Connection, handle: JobHandle, status: str, claims: int = 1) -> None:
+def set_state(conn: psycopg.Connection, handle: JobHandle, status: str, attempt: int = 1) -> None:
     conn.execute(
-        "UPDATE pgjobs.jobs SET status = %s, claims = %s, started_at = now(),"
+        "UPDATE pgjobs.jobs SET status = %s, attempt = %s, claims = %s, started_at = now(),"
         " worker_id = CASE WHEN %s THEN 1 END, finished_at = CASE WHEN %s THEN now() END WHERE id = %s",
-        [status, claims, status == "running", status in ("completed", "failed", "cancelled"), handle.id],
+        [status, attempt, attempt, status == "running", status in ("completed", "failed", "cancelled"), handle.id],
     )
 
 
@@ -115,10 +120,10 @@ HELD: list[tuple[Any, str, int, bool]] = [
 
 
 def test_a_key_is_held_for_as_long_as_was_said(conn: psycopg.Connection) -> None:
-    for number, (until, status, claims, is_held) in enumerate(HELD):
+    for number, (until, status, attempt, is_held) in enumerate(HELD):
         one = send.options(unique=Unique("invoice:{number}", until=until))
         first = enqueue(conn, one, number)
-        set_state(conn, first, status, claims)
+        set_state(conn, first, status, attempt)
         conn.execute("SELECT pg_sleep(0.002)")
         second = enqueue(conn, one, number)
         assert (second.conflict, second == first) == (is_held, is_held), HELD[number]
@@ -165,6 +170,82 @@ def test_until_started_and_replace_debounce(conn: psycopg.Connection) -> None:
     assert not second.conflict
     assert enqueue(conn, debounced, 1, "d") == second
     assert (call_of(conn, first), call_of(conn, second)) == ("1 b", "1 d")
+
+
+def claimed_and(conn: psycopg.Connection, handle: JobHandle, *outcomes: Outcome) -> None:
+    """Claim a job, by hand, and let a worker settle its outcome; again for each of them."""
+    for outcome in outcomes:
+        (claims,) = conn.execute(
+            "UPDATE pgjobs.jobs SET status = 'running', held = NULL, attempt = attempt + 1,"
+            " claims = claims + 1, worker_id = 1, started_at = now() WHERE id = %s RETURNING claims",
+            [handle.id],
+        ).fetchall()[0]
+        with conn.cursor() as cursor:
+            assert settle(cursor, 1, "here", [(Claim(handle.id, claims), outcome)]) == []
+    assert row_of(conn, handle.id)["status"] in ("queued", "waiting")
+
+
+SEND = f"{__name__}:send"
+NOT_STARTED: dict[str, list[Outcome]] = {
+    "handed back": [RELEASED],
+    "parked": [Parked(SEND)],
+    "parked, resumed and handed back": [Parked(SEND), RELEASED],
+    "could not begin": [NOT_YET],
+}
+STARTED: dict[str, list[Outcome]] = {
+    "retried": [Retried("no", 0.0)],
+    "snoozed": [Snoozed(0.0)],
+    "snoozed, then handed back": [Snoozed(0.0), RELEASED],
+    "snoozed, then parked": [Snoozed(0.0), Parked(SEND)],
+    "interrupted": [INTERRUPTED],
+    "interrupted, then handed back": [INTERRUPTED, RELEASED],
+    "interrupted when it was retried": [Retried("no", 0.0), INTERRUPTED],
+}
+
+
+@pytest.mark.parametrize("controlled", [False, True])
+@pytest.mark.parametrize("way", NOT_STARTED)
+def test_a_job_that_was_claimed_and_did_not_run_has_not_started(
+    conn: psycopg.Connection, way: str, controlled: bool
+) -> None:
+    conn.execute("INSERT INTO pgjobs.paused_tasks (task, patterns) VALUES (%s, %s)", [SEND, [SEND]])
+    until, replacing = until_started(controlled), REPLACE.options(limit="mail" if controlled else None)
+    held, replaced = enqueue(conn, until, 1), enqueue(conn, replacing, 2, "old")
+    for handle in (held, replaced):
+        claimed_and(conn, handle, *NOT_STARTED[way])
+    assert enqueue(conn, until, 1) == held
+    assert enqueue(conn, replacing, 2, "new") == replaced
+    assert call_of(conn, replaced) == "2 new"
+
+
+@pytest.mark.parametrize("controlled", [False, True])
+@pytest.mark.parametrize("way", STARTED)
+def test_a_job_that_began_has_started_even_if_the_attempt_does_not_count(
+    conn: psycopg.Connection, way: str, controlled: bool
+) -> None:
+    conn.execute("INSERT INTO pgjobs.paused_tasks (task, patterns) VALUES (%s, %s)", [SEND, [SEND]])
+    until, replacing = until_started(controlled), REPLACE.options(limit="mail" if controlled else None)
+    held, replaced = enqueue(conn, until, 1), enqueue(conn, replacing, 2, "old")
+    for handle in (held, replaced):
+        claimed_and(conn, handle, *STARTED[way])
+    assert enqueue(conn, until, 1) != held
+    assert enqueue(conn, replacing, 2, "new") == replaced, "skipped"
+    assert call_of(conn, replaced) == "2 old"
+
+
+def until_started(controlled: bool) -> Any:
+    unique = Unique("invoice:{number}", until="started")
+    return send.options(unique=unique, limit="mail" if controlled else None)
+
+
+def test_a_job_that_was_cancelled_before_it_began_and_put_back_has_not_started(conn: psycopg.Connection) -> None:
+    first, other = enqueue(conn, until_started(False), 1), enqueue(conn, until_started(False), 2)
+    claimed_and(conn, first, RELEASED)
+    claimed_and(conn, other, Snoozed(0.0))
+    assert cancel_jobs(conn, [first.id, other.id]).done == (first.id, other.id)
+    assert retry_jobs(conn, [first.id, other.id]).done == (first.id, other.id)
+    assert enqueue(conn, until_started(False), 1) == first
+    assert enqueue(conn, until_started(False), 2) != other
 
 
 def test_one_that_waits_for_others_is_not_replaced(conn: psycopg.Connection) -> None:

@@ -10,6 +10,7 @@ from importlib import import_module
 import psycopg
 
 from pgjobs import Unique, enqueue, enqueue_many, job
+from tests.support import tasks
 
 KEYS = 60
 
@@ -18,6 +19,20 @@ KEYS = 60
 def touch(number: int) -> None:
     """Take a moment."""
     time.sleep(0.001)
+
+
+@job(unique="held:{number}")
+def hold(number: int, seconds: float) -> None:
+    """Leave a trace, where there is a table for it, and take some time."""
+    if seconds > 100:
+        tasks.note(str(number), seconds)
+    time.sleep(seconds)
+
+
+@job(unique="held:{number}")
+async def hold_async(number: int, seconds: float) -> None:
+    """Do the same on the loop."""
+    await tasks.note_async(str(number), seconds)
 
 
 def main(url: str, rounds: int, seed: int) -> None:

@@ -60,7 +60,7 @@ class CurrentJob:
 
     @property
     def prior_attempts(self) -> int | None:
-        """The attempts before the last replay, which `attempt` and `max_attempts` include; None: never replayed."""
+        """The attempts before the last replay, which `attempt` and `max_attempts` include; 0 or None: no replay."""
         return self._job.prior_attempts
 
     @property

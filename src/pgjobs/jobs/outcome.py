@@ -109,9 +109,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """Queued again, `delay` seconds from now."""
+    """Queued again, `delay` seconds from now. `began`: the job ran; False: something that it needs was missing."""
 
     delay: float
+    began: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Handed back at its old place: claimed and not started, or interrupted by a shutdown."""
+    """Handed back at its old place: claimed and not started, or interrupted by a shutdown (`began`)."""
+
+    began: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ class Parked:
 Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released | Parked
 COMPLETED = Completed()
 RELEASED = Released()
+INTERRUPTED = Released(began=True)
 CANCELLED_ON_REQUEST = Cancelled("cancelled on request")  # the request's own reason is in the database
 
 

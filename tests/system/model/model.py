@@ -19,6 +19,11 @@ class Job:
     letter: bool = False
     errors: int = 0
     asked: bool = False  # to end, while it runs
+    began: bool = False  # in an attempt that does not count
+
+    def has_started(self) -> bool:
+        """Return True if it has started, as unique keys with until="started" see it."""
+        return self.began or self.attempt > 0
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,8 @@ class Model:
         else:
             job.status, job.worker, job.due = "queued", None, not later
 
-    def take_back(self, claim: Claim, *, later: bool = False) -> None:
-        """Snooze, or release: the attempt does not count."""
+    def take_back(self, claim: Claim, *, later: bool = False, began: bool = False) -> None:
+        """Snooze, or release: the attempt does not count, but it may have begun."""
         if self.holds(claim):
             job = self.jobs[claim.job]
             if job.asked:
@@ -89,6 +94,7 @@ class Model:
                 return
             job.status, job.worker, job.due = "queued", None, job.due and not later
             job.attempt -= 1
+            job.began = job.began or began
 
     def cancel(self, number: int) -> None:
         if self.jobs[number].status == "queued":

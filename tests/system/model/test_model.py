@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pgjobs import enqueue
 from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import Cancelled, Failed, Outcome, Released, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.runtime.job_claim import Claim as Fence
@@ -112,14 +112,14 @@ class Life(RuleBasedStateMachine):
         self._settle(claim, Snoozed(LATER if later else 0.0))
         if self.model.holds(claim):
             self.model.jobs[claim.job].due = True
-        self.model.take_back(claim, later=later)
+        self.model.take_back(claim, later=later, began=True)
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), began=st.booleans())
+    def release(self, data: st.DataObject, began: bool) -> None:
         claim = self._claim_of(data)
-        self._settle(claim, RELEASED)
-        self.model.take_back(claim)
+        self._settle(claim, Released(began=began))
+        self.model.take_back(claim, began=began)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -198,7 +198,8 @@ class Life(RuleBasedStateMachine):
             """
             SELECT j.id, j.status, j.attempt, j.claims, j.max_attempts, coalesce(j.prior_attempts, 0),
                    CASE j.status WHEN 'running' THEN j.worker_id END,
-                   j.status <> 'queued' OR j.run_at <= now(), d.id IS NOT NULL
+                   j.status <> 'queued' OR j.run_at <= now(), d.id IS NOT NULL,
+                   j.attempt > 0 OR j.prior_attempts IS NOT NULL
             FROM pgjobs.jobs AS j LEFT JOIN pgjobs.dead_jobs AS d USING (id) ORDER BY id
             """
         ).fetchall()
@@ -208,6 +209,7 @@ class Life(RuleBasedStateMachine):
                 job.worker if job.status == "running" else None,
                 job.status != "queued" or job.due,
                 job.letter,
+                job.has_started(),
             )
             for number, job in sorted(self.model.jobs.items())
         ]

@@ -195,8 +195,8 @@ PROTECTIONS = (
     Protection(
         "what had not started when its worker died does not count",
         "src/pgjobs/worker/supervisor/rescue.py",
-        "if worker_exit.how is None or claim not in worker_exit.started:",
-        "if worker_exit.how is None:",
+        "    if claim not in worker_exit.started:\n        return RELEASED\n",
+        "",
         ("tests/worker/supervisor/test_deaths.py", "tests/worker/supervisor/test_rescue.py"),
     ),
     Protection(

@@ -68,9 +68,9 @@ HOT: dict[str, Hot] = {
     "complete_with_flow": Hot(LIVE, BY_IDS, {"awaited": False}),
     "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
     "fail": Hot(LIVE, BY_ID, _ERRORS),
-    "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH}),
+    "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH, "began": [True] * BATCH}),
     "complete_without_history": Hot(LIVE, BY_IDS),
-    "hand_back": Hot(LIVE, BY_ID),
+    "hand_back": Hot(LIVE, BY_ID, {"began": [False] * BATCH}),
     "park_task": Hot(LIVE | {"paused_tasks_pkey"}, BY_ID, {"tasks": ["shop:sell"] * BATCH}, rows=0, pinned=False),
     "cancel_requests": Hot(frozenset({"jobs_live_cancel"}), rows=0),  # once a second
     "cancel": Hot(LIVE, BY_ID, {"reasons": ["not needed"] * BATCH}),

@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Literal
 
 import psycopg
+import pytest
 
 from pgjobs import Unique, enqueue, enqueue_many
+from pgjobs.admin import pause_task, resume_task
 from pgjobs.worker.supervisor import retention
 from pgjobs.worker.supervisor.retention import Retention
-from tests.support import tasks_unique
+from tests.support import tasks, tasks_unique
 from tests.support.processes import environment
 from tests.support.rows import count
-from tests.support.tasks_unique import touch
-from tests.support.worker import QUICK, scalar, states, wait_done, work
+from tests.support.tasks_unique import hold, hold_async, touch
+from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
 
 TWICE = """
     SELECT summary, count(*) FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running')
@@ -54,6 +57,46 @@ def test_key_never_has_two_jobs_and_enqueue_many_never_deadlocks(database_url: s
     assert states(conn).keys() == {"completed"}
     told = scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE id = ANY (%s::bigint[])", [printed])
     assert told == len(printed), "what was told to be new is there, and has run"
+
+
+UNTIL = Unique("until:{number}", until="started")
+REPLACE = Unique("replace:{number}", on_conflict="replace")
+
+
+def test_a_parked_job_keeps_its_key_and_runs_with_the_last_arguments(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    pause_task(conn, "tests.support.*:hold")
+    with work(database_url) as running:
+        first = [enqueue(conn, hold.options(unique=key), 1, 100.0).id for key in (UNTIL, REPLACE)]
+        wait_for(conn, "(SELECT count(*) = 2 FROM pgjobs.jobs_waiting WHERE held = 'task')", log=lambda: running.output)
+        for version in range(3):
+            again = [enqueue(conn, hold.options(unique=key), 1, version / 100).id for key in (UNTIL, REPLACE)]
+            assert again == first
+        conn.execute("UPDATE pgjobs.jobs SET timeout = 0.5 WHERE id = %s", [first[0]])
+        resume_task(conn, "tests.support.*:hold")
+        wait_for(conn, f"EXISTS (SELECT FROM pgjobs.jobs WHERE id = {first[1]} AND status = 'completed')")
+    rows = conn.execute("SELECT summary FROM pgjobs.jobs WHERE id = ANY (%s) ORDER BY id", [first]).fetchall()
+    assert rows == [("hold(1, 100.0)",), ("hold(1, 0.02)",)]
+
+
+@pytest.mark.parametrize("executor", ["thread", "async", "process"])
+def test_what_a_worker_hands_back_when_it_ends_has_started_only_if_it_ran(
+    database_url: str, conn: psycopg.Connection, executor: Literal["thread", "async", "process"]
+) -> None:
+    slow = (hold_async if executor == "async" else hold).options(unique=UNTIL, executor=executor)
+    with work(database_url, "-q", "default:2", "--grace", "0.5", env={tasks.URL: database_url}) as running:
+        enqueue_many(conn, tasks.nothing, [(n,) for n in range(300)])
+        wait_done(conn, log=lambda: running.output)
+        tasks.make_seen(conn)
+        jobs = [handle.id for handle in enqueue_many(conn, slow, [(n, 600.0) for n in range(6)])]
+        wait_for(conn, "(SELECT count(*) FROM seen) = 2", log=lambda: running.output)
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.jobs_live WHERE claims > 0) = 6")
+        assert running.stop() == 0
+    rows = conn.execute("SELECT status, attempt FROM pgjobs.jobs ORDER BY id DESC LIMIT 6").fetchall()
+    assert rows == [("queued", 0)] * 6
+    again = [handle.id for handle in enqueue_many(conn, slow, [(n, 600.0) for n in range(6)])]
+    assert [new in jobs for new in again] == [False] * 2 + [True] * 4
 
 
 def test_unused_keys_are_deleted_in_steps_and_others_stay(database_url: str, conn: psycopg.Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgjobs.jobs.outcome import RELEASED, ErrorKind, Failed, Retried
+from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Retried
 from pgjobs.jobs.retry import since_replay
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.supervisor.rescue import WorkerExit, outcome_for
@@ -40,7 +40,8 @@ def test_what_had_not_started_is_released(started: frozenset[Claim]) -> None:
 
 
 def test_what_was_interrupted_by_a_shutdown_is_released() -> None:
-    assert outcome_for(WorkerExit(1, None, frozenset({ATTEMPT})), ATTEMPT, (3, 3)) is RELEASED
+    assert outcome_for(WorkerExit(1, None, frozenset({ATTEMPT})), ATTEMPT, (3, 3)) is INTERRUPTED
+    assert outcome_for(WorkerExit(1, None, frozenset()), ATTEMPT, (3, 3)) is RELEASED
 
 
 def test_a_stuck_job_counts_and_is_not_a_suspect() -> None:

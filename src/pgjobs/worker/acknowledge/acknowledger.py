@@ -15,9 +15,9 @@ from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
-    RELEASED,
     Cancelled,
     Outcome,
+    Released,
     Retried,
     Snoozed,
     ends_job,
@@ -132,7 +132,7 @@ class Acknowledger(CriticalThread):
         self._count(flush)
         self._write(flush)
         self._notify(flush)
-        self.settled += len(batch) - sum(outcome is RELEASED for _, outcome, _ in flush.others)
+        self.settled += len(batch) - sum(isinstance(outcome, Released) for _, outcome, _ in flush.others)
         if job_log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
                 if outcome is COMPLETED:

@@ -14,7 +14,7 @@ from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
-from pgjobs.jobs.outcome import COMPLETED, RELEASED, ErrorKind, Failed, Outcome, Retried
+from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
@@ -103,7 +103,7 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
 
 def handed_back(outcome: Outcome) -> Outcome:
     """Return the outcome of a coroutine that was cancelled because the grace is over: its failure is not its own."""
-    return RELEASED if isinstance(outcome, Retried | Failed) else outcome
+    return INTERRUPTED if isinstance(outcome, Retried | Failed) else outcome
 
 
 def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:

@@ -57,7 +57,7 @@ def _fits(field: str, value: Any) -> bool:
     match field:
         case "delay":
             return type(value) is float and 0 <= value <= MAX_DELAY
-        case "isolate":
+        case "isolate" | "began":
             return type(value) is bool
         case "answered":
             return value is None or type(value) is bool

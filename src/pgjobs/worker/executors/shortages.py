@@ -18,7 +18,7 @@ _ERRNOS = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds, in a row of shortages
 _ROW = 10.0  # seconds; shortages that are further apart have nothing to do with one another
 _SAY_EVERY = 10.0  # seconds
-NOT_YET = Snoozed(2.0)
+NOT_YET = Snoozed(2.0, began=False)
 """The outcome of a job that could not begin where no thread may wait: in a child process, and on the event loop."""
 
 

@@ -228,7 +228,7 @@ def _plainly(outcome: Outcome, error: str) -> Outcome:
         case Cancelled():
             return outcome if outcome is _AS_ASKED else Cancelled(error)
         case Snoozed():
-            return Snoozed(DEFAULT_DELAY)
+            return replace(outcome, delay=DEFAULT_DELAY)
         case _:
             return outcome
 
@@ -262,7 +262,7 @@ def _execute(
         }
     elif kind is Snoozed:
         name = "snooze"
-        values["delays"] = [o.delay for o in outcomes]
+        values |= {"delays": [o.delay for o in outcomes], "began": [o.began for o in outcomes]}
     elif kind is Cancelled:
         name = "cancel"
         values["reasons"] = [None if o is _AS_ASKED else o.reason for o in outcomes]
@@ -272,6 +272,7 @@ def _execute(
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
         name = "hand_back"
+        values["began"] = [o.began for o in outcomes]
     rows = cursor.execute(statement(name), values).fetchall()
     if kind is Failed or kind is Cancelled:
         ended_jobs = [EndedJob(*row) for row in rows]

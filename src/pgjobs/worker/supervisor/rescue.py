@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import RELEASED, ErrorKind, Failed, Outcome
+from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Outcome
 from pgjobs.jobs.retry import after_loss, since_replay
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import terminate_backends
@@ -53,8 +53,10 @@ def outcome_for(worker_exit: WorkerExit, claim: Claim, budget: tuple[int, int]) 
     """
     if claim in worker_exit.stuck:
         return after_loss(worker_exit.stuck[claim], *budget, kind=ErrorKind.STUCK)
-    if worker_exit.how is None or claim not in worker_exit.started:
+    if claim not in worker_exit.started:
         return RELEASED
+    if worker_exit.how is None:
+        return INTERRUPTED
     error = f"its worker process died while it ran: {worker_exit.how}"
     return after_loss(error, *budget, isolate=True, traceback=worker_exit.report)
 

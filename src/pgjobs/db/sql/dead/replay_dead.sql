@@ -26,7 +26,8 @@ WITH picked AS MATERIALIZED (
         prior_attempts, status, dependents)
     SELECT {kept_columns}, {flow_columns}, claims, error, error_kind, errors, now(), least(attempt, 999999999),
            least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
-           least(attempt, 999999999), CASE WHEN lane IS NULL THEN 'queued' ELSE 'waiting' END,
+           CASE WHEN attempt > 0 OR prior_attempts IS NOT NULL THEN least(attempt, 999999999) END,
+           CASE WHEN lane IS NULL THEN 'queued' ELSE 'waiting' END,
            CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END
     FROM gone
     ON CONFLICT DO NOTHING

@@ -22,7 +22,8 @@ WITH locked AS MATERIALIZED (
     SELECT DISTINCT ON (id)
            {kept_columns}, {flow_columns}, claims, error, error_kind, now(), least(attempt, 999999999),
            least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
-           least(attempt, 999999999), CASE WHEN lane IS NULL AND n.needed IS NULL THEN 'queued' ELSE 'waiting' END,
+           CASE WHEN attempt > 0 OR prior_attempts IS NOT NULL THEN least(attempt, 999999999) END,
+           CASE WHEN lane IS NULL AND n.needed IS NULL THEN 'queued' ELSE 'waiting' END,
            coalesce(errors, diagnosis),
            CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
            n.needed, CASE WHEN n.needed IS NOT NULL THEN 'needs' END
