@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -12,18 +13,19 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgjobs import admin, enqueue, enqueue_many
 from pgjobs.cli.main import main
+from pgjobs.core.errors import ConfigurationError
 from pgjobs.db import migrations as migrate
-from pgjobs.db.connection import STATEMENT_TIMEOUT, connect, connect_hot
+from pgjobs.db.connection import STATEMENT_TIMEOUT, STILL_WITHIN, connect, connect_hot
 from pgjobs.db.limits import LimitWriter
 from pgjobs.db.session_settings import SESSION
-from pgjobs.db.statements import doorbell_channel
-from pgjobs.flow.limits import LimitSettings, declared_limits
+from pgjobs.db.statements import doorbell_channel, statement
+from pgjobs.flow.limits import LimitSettings, declared_limits, declared_queue_limits
 from pgjobs.flow.rates import Rate
 from pgjobs.worker.runtime.registration import application_name, terminate_backends
 from tests.support import tasks
 from tests.support.callers import KINDS, settled
 from tests.support.postgres import Server
-from tests.support.rows import put_worker
+from tests.support.rows import put_dead, put_worker
 from tests.support.worker import QUICK, scalar, wait_for, work
 
 # For all connections to the database. IST is India's time where it is written, and Israel's where it is read.
@@ -69,6 +71,8 @@ def hostile(server: Server) -> Iterator[str]:
     settings = dict(DATABASE)
     if server.version < 19:  # the first one in which it is always on
         settings["standard_conforming_strings"] = "off"
+    if server.version >= 17:  # the first one that has it
+        settings["transaction_timeout"] = "'1h'"
     with psycopg.connect(server.url, autocommit=True) as conn:
         for setting, value in settings.items():
             conn.execute(f"ALTER DATABASE {name} SET {setting} = {value}".encode())
@@ -96,15 +100,31 @@ def test_own_connections_say_all_of_it_themselves(hostile: str, monkeypatch: pyt
     with connect(hostile) as own:
         ours = session(own)
         assert (own.info.encoding, own.info.parameter_status("application_name")) == ("utf-8", "pgjobs")
+        version = own.info.server_version // 10000
     assert {*DATABASE, *LIMITS} - set(SESSION) == {"session_replication_role", "jit_above_cost"}
     plain = {name: value.strip("'") for name, value in SESSION.items()}
     assert ours == {name: plain[name] for name in ours}
     assert set(plain) - set(ours) <= {"transaction_timeout"}, "PostgreSQL before 17 has no such limit"
+    assert {ours[name] for name in LIMITS} == {"off", "0"}
+    assert (ours["jit"], ours["standard_conforming_strings"]) == ("off", "on")
+    assert version < 17 or ours["transaction_timeout"] == "0"
     changed = {name for name in theirs if theirs[name] != plain[name]}
     assert changed >= (set(DATABASE) & set(plain)), "the database has set something else"
     with connect_hot(hostile, application_name="hot") as hot:
         assert scalar(hot, "SELECT current_setting('statement_timeout')") == f"{STATEMENT_TIMEOUT:g}s"
         assert scalar(hot, "SELECT current_setting('plan_cache_mode')") == "force_generic_plan"
+        assert scalar(hot, "SHOW idle_in_transaction_session_timeout") == f"{STILL_WITHIN:g}s"
+
+
+def test_connection_is_closed_where_a_setting_is_refused(hostile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not every server that speaks PostgreSQL's protocol has all of them.
+    monkeypatch.setitem(SESSION, "pg_catalog", "off")
+    with pytest.raises(ConfigurationError, match="pg_catalog") as refused:
+        connect(hostile, application_name="refused")
+    with psycopg.connect(hostile, autocommit=True) as conn:
+        # `refused` keeps the connection alive; PostgreSQL takes a moment to end its side.
+        wait_for(conn, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'refused')", seconds=5)
+    assert refused.value
 
 
 def test_jobs_of_all_kinds_of_callers_run_and_lost_ones_are_rescued(hostile: str) -> None:
@@ -183,7 +203,7 @@ def test_commands_work(
 
 
 def test_operations_work_on_a_connection_of_the_caller(hostile: str) -> None:
-    declared_limits["third"] = LimitSettings(rate=Rate(1, 3.0))
+    declared_limits["third"] = LimitSettings(rate=Rate(1.25, 3.0))
     try:
         with connect(hostile) as own:
             LimitWriter().write(own)
@@ -197,6 +217,46 @@ def test_operations_work_on_a_connection_of_the_caller(hostile: str) -> None:
         assert {each.name: each.set_by for each in admin.list_limits(conn)}["third"] == "code"
         assert admin.doctor(conn).findings is not None
         assert admin.list_schedules(conn) is not None
+
+
+def test_declared_limits_are_changed_and_shown_where_a_session_writes_few_digits(hostile: str) -> None:
+    try:
+        for count, opened in ((1.25, connect), (1.5, psycopg.connect)):
+            declared_limits["fraction"] = declared_queue_limits["fraction"] = LimitSettings(rate=Rate(count, 3.0))
+            with opened(hostile) as conn:
+                LimitWriter().write(conn)
+    finally:
+        del declared_limits["fraction"], declared_queue_limits["fraction"]
+    with psycopg.connect(hostile, autocommit=True) as conn:
+        for table in ("limits", "queues"):
+            assert scalar(conn, f"SELECT rate = 1.5 FROM pgjobs.{table} WHERE name = 'fraction'"), table
+            conn.execute(f"DELETE FROM pgjobs.{table} WHERE name = 'fraction'".encode())
+
+
+def test_doctor_sees_what_others_begin_with_although_its_own_session_says_something_else(
+    hostile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch)
+    with connect(hostile) as own:
+        assert scalar(own, "SHOW default_transaction_read_only") == "off"
+        assert "read_only_default" in {finding.name for finding in admin.doctor(own).findings}
+
+
+def test_retention_counts_days_of_24_hours_whatever_the_time_zone_of_the_session(conn: psycopg.Connection) -> None:
+    with conn.transaction(force_rollback=True):
+        conn.execute("SET LOCAL TimeZone = 'Europe/Berlin'")
+        # Its clocks were set otherwise that number of days ago.
+        days = scalar(
+            conn,
+            "SELECT min(d) FROM generate_series(30, 330, 30) AS d "
+            "WHERE extract(timezone FROM now()) <> extract(timezone FROM now() - d * interval '24 hours')",
+        )
+        for minutes in (-30, 30):
+            put_dead(conn, finished_at=datetime.now(UTC) - timedelta(days=days, minutes=minutes))
+        assert admin.count_expired_dead(conn, days) == 1
+        conn.execute(statement("purge_dead"), {"days": days, "batch": 10})
+        assert admin.count_expired_dead(conn, days) == 0
+        assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
 
 
 def test_the_doorbell_rings_in_sessions_without_triggers(hostile: str) -> None:

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
@@ -20,7 +21,8 @@ class Proxy:
     `mode`: pass everything on; swallow it, so that both ends wait on an open connection; or refuse new connections.
     `delay`: seconds before each piece is passed on. `rate`: bytes per second at which answers come over, on connections
     made from then on (None: as they come); little of them is underway at a time, as on a real link. `cut_in`: cut
-    a connection in the middle of the next answer that has these bytes in it.
+    a connection in the middle of the next answer that has these bytes in it. `rewrite`: what each piece of an answer
+    becomes (None: it stays as it is).
     """
 
     def __init__(self, target: int) -> None:
@@ -30,6 +32,7 @@ class Proxy:
         self.rate: float | None = None
         self.cut_in: bytes | None = None
         self.cuts = 0
+        self.rewrite: Callable[[bytes], bytes] | None = None
         self._deaf: set[socket.socket] = set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
@@ -109,7 +112,7 @@ class Proxy:
                     self.cuts += 1
                     sink.sendall(data[:middle])
                     break
-                sink.sendall(data)
+                sink.sendall(self.rewrite(data) if answers and self.rewrite is not None else data)
         except OSError:
             pass
         with self._lock:
