@@ -206,6 +206,16 @@ def test_operations_take_a_timedelta_where_they_take_seconds_or_days(conn: Conne
         admin.keep_history(conn, timedelta(hours=36))
 
 
+def test_one_queue_needs_no_list_where_what_is_left_is_counted(conn: Connection) -> None:
+    for queue in ("mail", "m"):
+        put_job(conn, queue=queue)
+        put_job(conn, queue=queue, status="running", worker_id=1, claims=1, started_at=datetime.now(UTC))
+    counted = admin.count_unfinished(conn, "mail")
+    waited = admin.wait_until_idle(conn, "mail", timeout=timedelta(milliseconds=100))
+    assert counted == waited
+    assert [(left.queue, left.due, left.running) for left in waited] == [("mail", 1, 1)]
+
+
 def test_tenants_have_weights(conn: Connection) -> None:
     set_tenant_weight(conn, "big", 3)
     set_tenant_weight(conn, "small", 0.5)

@@ -37,14 +37,14 @@ class Unfinished:
     turn: int | None = None
 
 
-def count_unfinished(conn: SyncCaller, queues: Sequence[str] | None = None) -> list[Unfinished]:
+def count_unfinished(conn: SyncCaller, queues: str | Sequence[str] | None = None) -> list[Unfinished]:
     """Count the jobs that are due and that run, in these queues (None: in all). Queues without any are left out.
 
     Raises:
         UsageError: the connection is in a transaction.
 
     """
-    return _unfinished(outside_of_transaction(conn, "count_unfinished"), queues)
+    return _unfinished(outside_of_transaction(conn, "count_unfinished"), _names(queues))
 
 
 def _unfinished(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Unfinished]:
@@ -75,8 +75,7 @@ def wait_until_idle(
 
     """
     connection = outside_of_transaction(conn, "wait_until_idle")
-    if isinstance(queues, str):
-        queues = [queues]
+    queues = _names(queues)
     if timeout is not None:
         timeout = check_seconds("timeout", timeout)
     began = time.monotonic()
@@ -95,6 +94,10 @@ def wait_until_idle(
             return _unfinished(connection, queues)
         rest = pause if timeout is None else min(pause, began + timeout - time.monotonic())
         time.sleep(max(0.0, rest))
+
+
+def _names(queues: str | Sequence[str] | None) -> Sequence[str] | None:
+    return [queues] if isinstance(queues, str) else queues
 
 
 def _due(conn: psycopg.Connection, queues: Sequence[str] | None) -> list[Unfinished]:
