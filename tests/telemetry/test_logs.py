@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -293,6 +294,19 @@ def test_an_exception_is_rendered_and_bounded(log: Log, library: str) -> None:
     trace = log.line["exception"]
     assert trace.startswith("Traceback (most recent call last)")
     assert len(trace) < 10_000
+
+
+def test_large_value_deep_inside_is_not_written_out_before_it_is_cut(log: Log) -> None:
+    size = 5_000_000
+    deep = [[[[["x" * size]]]]]
+    tracemalloc.start()
+    try:
+        logging.getLogger("shop").warning("sold", extra={"deep": deep})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert log.line["deep"] == [[[["<list of 1>"]]]]
+    assert peak < size / 2
 
 
 def test_values_are_bounded(log: Log) -> None:

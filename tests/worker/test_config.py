@@ -72,11 +72,21 @@ def test_queues_are_separated_by_commas_and_patterns_are_told_apart() -> None:
     queues, patterns = parse_queues(["mail:20,reports", "mail-?,*:4"])
     assert queues == (QueueSlots("mail", 20), QueueSlots("reports", 10), QueueSlots("default", 4))
     assert patterns == (QueueSlots("mail-?", 10), QueueSlots("*", 4))
+    assert parse_queues(["*:4", "d*:2"])[0] == (QueueSlots("default", 4),), "once, as of the first that matches it"
 
 
 @pytest.mark.parametrize(
     ("name", "slots"),
-    [("mail", 20), ("mail-eu", 2), ("mailbox", None), ("mail-", 2), ("MAIL-eu", 9), ("a.b", 1), ("axb", None)],
+    [
+        ("mail", 20),
+        ("mail-eu", 2),
+        ("mailbox", None),
+        ("mail-", 2),
+        ("MAIL-eu", 9),
+        ("a.b", 1),
+        ("a.bc", None),
+        ("axb", None),
+    ],
 )
 def test_a_queue_has_the_slots_of_its_name_or_of_the_first_pattern_that_matches(name: str, slots: int | None) -> None:
     queues, patterns = parse_queues(["mail:20", "mail-*:2", "*-eu:9", "a.?:1"])
