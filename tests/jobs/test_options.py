@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgjobs import UsageError
+from pgjobs import UsageError, declare_queue_limit, job
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_queue
 from pgjobs.jobs.options import JobOptions, make_policy
 from pgjobs.jobs.retry import DEFAULT_BACKOFF, Constant
+from pgjobs.jobs.settable import check_settable
+from pgjobs.schedules.schedule import make
 
 AT = datetime(2040, 1, 1, tzinfo=UTC)
 
@@ -125,3 +127,34 @@ def test_what_is_not_an_exception_type_is_refused(types: Any) -> None:
         make_policy(None, types, ())
     with pytest.raises(UsageError, match=r"give_up_on=.*give exception types"):
         make_policy(None, (), types)
+
+
+@pytest.mark.parametrize(
+    ("queue", "reads", "instead"),
+    [
+        ("mail:5", "the queue mail with 5 slots", "mail-5"),
+        ("eu:mail:20", "the queue eu:mail with 20 slots", "eu-mail-20"),
+        ("a,b", "several queues", "a-b"),
+        ("-mail", "an option", "mail"),
+    ],
+)
+def test_a_queue_whose_name_a_worker_would_read_otherwise_gets_no_jobs_and_no_limit(
+    queue: str, reads: str, instead: str
+) -> None:
+    said = f"queue='{queue}': `pgjobs work -q` would read {reads}; give it another name, such as '{instead}'."
+    for declare in (
+        lambda: JobOptions(queue=queue),
+        lambda: job(queue=queue),
+        lambda: declare_queue_limit(queue, concurrency=1),
+        lambda: make("0 9 * * *", print, (), {}, queue=queue),
+        lambda: check_settable(queue=queue),
+    ):
+        with pytest.raises(UsageError) as error:
+            declare()
+        assert str(error.value) == said
+    assert check_queue(queue) == queue, "one that SQL has filled can be paused and removed"
+
+
+@pytest.mark.parametrize("queue", ["eu:mail", "mail-5", "5", ":5", "a.b", "mail:x5"])
+def test_other_punctuation_may_be_in_the_name_of_a_queue(queue: str) -> None:
+    assert JobOptions(queue=queue).queue == queue

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import check_choice, check_priority, check_queue
+from pgjobs.core.validate import check_choice, check_new_queue, check_priority
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
@@ -158,7 +158,7 @@ def _add(
     conn: psycopg.Connection, made: StoredSchedule, queue: str | None, priority: int | None, *, replacing: bool
 ) -> ScheduleRow:
     if queue is not None:
-        made = replace(made, columns=made.columns._replace(queue=check_queue(queue)))
+        made = replace(made, columns=made.columns._replace(queue=check_new_queue(queue)))
     if priority is not None:
         made = replace(made, columns=made.columns._replace(priority=check_priority(priority)))
     made = signed(made)

@@ -11,6 +11,7 @@ value, as `Breaker(window=5)`.
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
@@ -122,6 +123,29 @@ def check_queue(queue: object) -> str:
 
     """
     return check_name("queue", queue)
+
+
+def check_new_queue(queue: object) -> str:
+    """Return the name of a queue that is to get jobs or a limit: one that `pgjobs work -q NAME:CONCURRENCY` can name.
+
+    Raises:
+        UsageError: it is not a name, or `-q` would read something else.
+
+    """
+    name = check_queue(queue)
+    before, _, number = name.rpartition(":")
+    if before and number.isascii() and number.isdecimal():
+        reads = f"the queue {before} with {number} slots"
+    elif "," in name:
+        reads = "several queues"
+    elif name.startswith("-"):
+        reads = "an option"
+    else:
+        return name
+    other = re.sub("[:,]+", "-", name).strip("-") or "mail"
+    raise UsageError(
+        f"{shown('queue', name)}: `pgjobs work -q` would read {reads}; give it another name, such as {other!r}."
+    )
 
 
 def check_choice(what: str, value: object, choices: tuple[str, ...], *, or_else: str = "") -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import check_name, check_queue, check_whole, shown
+from pgjobs.core.validate import check_name, check_new_queue, check_whole, shown
 from pgjobs.flow.rates import Rate, check_burst, parse_rate
 
 MAX_CONCURRENCY = 1_000_000
@@ -99,7 +99,7 @@ def declare_queue_limit(
         UsageError: a value that cannot be used, or the queue's limit was declared otherwise before.
 
     """
-    name = check_queue(queue)
+    name = check_new_queue(queue)
     _declare(
         declared_queue_limits, name, make_limit(concurrency, rate, burst), f"the limit of queue {shorten_repr(name)}"
     )

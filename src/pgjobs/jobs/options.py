@@ -21,8 +21,8 @@ from pgjobs.core.validate import (
     check_choice,
     check_datetime,
     check_exceptions,
+    check_new_queue,
     check_priority,
-    check_queue,
     check_seconds,
     check_whole,
     has_type,
@@ -119,7 +119,7 @@ class JobOptions:
     meta: dict[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        self._keep("queue", check_queue(self.queue))
+        self._keep("queue", check_new_queue(self.queue))
         self._keep("priority", check_priority(self.priority))
         self._keep("max_attempts", check_whole("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS))
         if self.timeout is not None:

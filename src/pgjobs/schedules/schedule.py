@@ -14,7 +14,7 @@ from typing import Any, TypeVarTuple, overload
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
-from pgjobs.core.validate import check_choice, check_name, check_queue, has_type
+from pgjobs.core.validate import check_choice, check_name, check_new_queue, has_type
 from pgjobs.jobs.job import options_of
 from pgjobs.payload.encoder import encoder_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
@@ -185,7 +185,7 @@ def make(
         raise EnqueueError(f"{columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
     payload, summary = encoder.encode(args, kwargs or {})
     if queue is not None:
-        columns = columns._replace(queue=check_queue(queue))
+        columns = columns._replace(queue=check_new_queue(queue))
         if keys is not None:  # the queue may be part of the unique key
             from pgjobs.payload.keys import FlowKeys  # most jobs have none
 
