@@ -203,6 +203,12 @@ _Pool.__name__ = "BasePool"
         (async_sessionmaker(), "async with make_session.begin"),
         (_Pool(), "with pool.connection"),
         ("postgresql://localhost/shop", "a URL is not enough"),
+        ("a sentence.", "a URL is not enough"),
+        (
+            "shop.tasks.remind",
+            r"enqueue\(conn, remind, …\), after `from shop.tasks import remind`\.$",
+        ),
+        ("tasks:remind", r"the connection goes first.*enqueue\(conn, remind, …\), after `from tasks import remind`\.$"),
         (add, "the connection goes first: enqueue\\(conn, add, …\\)"),
         (len, "the connection goes first: enqueue\\(conn, len, …\\)"),
         (sqlite3, "cannot enqueue on a module: pass a SQLAlchemy Session"),

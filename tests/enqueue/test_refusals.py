@@ -196,7 +196,7 @@ def test_options_that_cannot_be_used_are_refused_by_name(conn: psycopg.Connectio
 
 def test_what_is_not_callable_is_refused(conn: psycopg.Connection) -> None:
     wrong: Any
-    for wrong in ("shop.tasks:send", None, 1):
+    for wrong in (b"shop.tasks:send", None, 1):
         assert "pass the function itself" in refusal(lambda wrong=wrong: enqueue(conn, wrong, 1))  # type: ignore[misc]
     called: Any = fetch_plain("x")
     assert "fetch_plain was called already" in refusal(lambda: enqueue(conn, called))
@@ -289,3 +289,18 @@ def test_rows_of_sqlalchemy_are_taken_as_tuples(database_url: str) -> None:
         found: Any = connection.execute(text("SELECT n, 1 FROM generate_series(1, 3) AS n"))
         assert len(enqueue_many(connection, add, found)) == 3
         connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("shop.tasks.remind", "`from shop.tasks import remind`, and pass remind itself."),
+        ("shop.tasks:Mailer.send", "`from shop.tasks import Mailer`, and pass Mailer.send itself."),
+        ("remind", "import the function, and pass it."),
+    ],
+)
+def test_a_function_is_not_found_by_its_name_and_how_it_is_imported_is_said(
+    conn: psycopg.Connection, name: str, way: str
+) -> None:
+    for call in (lambda: enqueue(conn, name, 1), lambda: enqueue_many(conn, name, [(1,)])):  # type: ignore[call-overload]  # wrong
+        assert refusal(call) == f"'{name}' is a text, and not a function: {way}"

@@ -48,6 +48,28 @@ def unwrap(callable: object, *, methods: bool = True) -> Unwrapped:
     return Unwrapped(inner, args, kwargs)
 
 
+class FunctionName(NamedTuple):
+    """A function that is named in a text: the statement that imports it, and what it is called then."""
+
+    statement: str
+    name: str
+
+
+def read_function_name(text: str) -> FunctionName | None:
+    """Read `package.module.function` or `module:qualname`; None if the text is neither.
+
+    >>> read_function_name("shop.tasks.remind")
+    FunctionName(statement='from shop.tasks import remind', name='remind')
+    >>> read_function_name("tasks:Mailer.send")
+    FunctionName(statement='from tasks import Mailer', name='Mailer.send')
+
+    """
+    module, _, name = text.partition(":") if ":" in text else text.rpartition(".")
+    if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        return None
+    return FunctionName(f"from {module} import {name.partition('.')[0]}", name)
+
+
 def is_found(method: MethodType) -> bool:
     """Return True if its object has the method by its name: pickle sends the two, and does not look.
 

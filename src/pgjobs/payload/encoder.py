@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgjobs.core.callables import parameters_of, unwrap
+from pgjobs.core.callables import parameters_of, read_function_name, unwrap
 from pgjobs.core.config import Settings, settings
 from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
@@ -264,6 +264,10 @@ def _check_callable(function: object) -> None:
             f"{function.__qualname__} was called already: pass the function and its arguments, as in "
             f"enqueue(conn, {function.__name__}, …)."
         )
+    if isinstance(function, str):
+        named = read_function_name(function)
+        way = f"`{named.statement}`, and pass {named.name} itself" if named else "import the function, and pass it"
+        raise EnqueueError(f"{shorten_repr(function)} is a text, and not a function: {way}.")
     if not callable(function):
         raise EnqueueError(
             f"a {type(function).__name__} is not callable: pass the function itself and then its arguments, as in "

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pgjobs.core.callables import read_function_name
 from pgjobs.core.errors import EnqueueError
 
 if TYPE_CHECKING:
@@ -158,6 +159,11 @@ def _described(conn: object) -> str:
 
 
 def _advice(conn: object) -> str:
+    if isinstance(conn, str) and (named := read_function_name(conn)):
+        return (
+            "the connection goes first, and then the function instead of its name: "
+            f"enqueue(conn, {named.name}, …), after `{named.statement}`."
+        )
     for base in type(conn).__mro__:
         advice = _ADVICE.get((base.__module__.partition(".")[0], base.__name__))
         if advice:
