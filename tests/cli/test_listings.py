@@ -77,6 +77,42 @@ def test_filters_reach_the_listing(cli: Cli, conn: Connection) -> None:
         assert [row["id"] for row in json.loads(cli("jobs", "list", *filters, "--json").out)] == [wanted]
 
 
+def test_a_queue_may_be_a_glob_in_listings_and_for_dead_letters(cli: Cli, conn: Connection) -> None:
+    mails = [put_job(conn, queue=queue) for queue in ("mail-eu", "mail-us")]
+    put_job(conn, queue="mail")
+    put_job(conn, queue="mail_eu")
+    letter = put_dead(conn, queue="mail-eu")
+    put_dead(conn, queue="mail%")
+    assert sorted(row["id"] for row in json.loads(cli("jobs", "list", "-q", "mail-*", "--json").out)) == [
+        *mails,
+        letter,
+    ]
+    assert [row["id"] for row in json.loads(cli("jobs", "list", "-q", "mail-?s", "-n1", "--json").out)] == mails[1:]
+    assert [row["id"] for row in json.loads(cli("dead", "list", "-q", "mail-*", "--json").out)] == [letter]
+    assert cli("dead", "list", "-q", "mail_eu").err == "No dead letters.\n"
+    assert cli("dead", "discard", "-q", "m*l-*").out == "1 dead letter discarded.\n"
+    told = cli("jobs", "cancel", "-q", "mail-*", "--yes")
+    assert told.out + told.err == ("No such jobs: nothing to do. --queue takes the name of one queue here.\n")
+
+
+def test_a_task_without_its_module_is_not_found_and_those_that_end_like_that_are_named(
+    cli: Cli, conn: Connection
+) -> None:
+    put_job(conn, task="shop.tasks:book")
+    put_job(conn, task="shop.tasks:Desk.book", status="completed")
+    put_dead(conn, task="old:book")
+    put_job(conn, task="shop.tasks:rebook")
+    hint = "Tasks that end like that: old:book, shop.tasks:Desk.book, shop.tasks:book."
+    assert cli("jobs", "list", "--task", "book").err == f"No such jobs. {hint}\n"
+    assert cli("dead", "list", "--task", "book").err == f"No dead letters. {hint}\n"
+    for command in (("jobs", "retry", "--yes"), ("jobs", "cancel", "--yes"), ("dead", "replay"), ("dead", "discard")):
+        told = cli(*command, "--task", "book")
+        assert (told.out + told.err).endswith(f": nothing to do. {hint}\n"), command
+    assert "shop.tasks:book" in cli("jobs", "list", "--task", "tasks:book").err
+    assert cli("jobs", "list", "--task", "cook").err == "No such jobs.\n"
+    assert cli("jobs", "list", "--task", "book", "--json").err == ""
+
+
 def test_a_job_is_shown_with_every_error(cli: Cli, conn: Connection) -> None:
     job = put_dead(conn, summary="send_receipt(42)")
     for group in ("jobs", "dead"):

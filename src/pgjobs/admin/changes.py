@@ -42,7 +42,8 @@ class Change:
 class JobSelection:
     """A filter of jobs, or of dead letters; without any condition it selects all of them.
 
-    `queue`: only jobs of this queue. `task`: a task (`module:qualname`), a module, or a glob such as `shop.*`.
+    `queue`: only jobs of this queue; of dead letters also a glob, such as `mail-*`. `task`: a task
+    (`module:qualname`), a module, or a glob such as `shop.*`.
     `statuses`: only jobs in one of these (None: all statuses that the operation can change). Dead letters have no
     status: operations on them ignore it.
 

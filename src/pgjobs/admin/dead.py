@@ -21,6 +21,7 @@ from pgjobs.db.query import (
     chunks,
     fetch,
     fetch_dicts,
+    like,
     local_settings,
     task_patterns,
 )
@@ -72,7 +73,7 @@ def list_dead(
         conn,
         "list_dead",
         DeadLetter,
-        queue=queue,
+        queue=None if queue is None else like(queue),
         tasks=task_patterns(task),
         limit=check_limit(limit),
         before=before if before is None else min(before, MAX_ID),
@@ -162,7 +163,13 @@ def _filter(jobs: AnyJobs | JobSelection) -> tuple[list[int] | None, JobSelectio
 
 
 def _count(conn: psycopg.Connection, ids: list[int] | None, selection: JobSelection) -> dict[str, Any]:
-    return fetch_dicts(conn, "count_dead", ids=ids, queue=selection.queue, tasks=task_patterns(selection.task))[0]
+    return fetch_dicts(
+        conn,
+        "count_dead",
+        ids=ids,
+        queue=None if selection.queue is None else like(selection.queue),
+        tasks=task_patterns(selection.task),
+    )[0]
 
 
 def _replay(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:
@@ -196,7 +203,7 @@ def _in_batches(
                 rows = change(
                     conn,
                     ids=ids,
-                    queue=selection.queue,
+                    queue=None if selection.queue is None else like(selection.queue),
                     tasks=task_patterns(selection.task),
                     until=until,
                     after_died_at=after_died_at,

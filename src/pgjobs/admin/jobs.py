@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import STATUSES, no_such_job, unknown_status
 from pgjobs.core.errors import NotFoundError
+from pgjobs.core.text import is_glob, matches_glob
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, ended_at, fetch, task_patterns
 from pgjobs.db.row_security import check_visible
@@ -89,7 +90,8 @@ def list_jobs(
 ) -> list[JobRow]:
     """List jobs, live and finished, the newest id first.
 
-    `status`, `queue`: only jobs in it. `task`: a task (`module:qualname`), a module, or a glob.
+    `status`, `queue`: only jobs in it; a queue may be a glob, such as `mail-*`. `task`: a task (`module:qualname`), a
+    module, or a glob.
     `call`, `error`: only jobs whose call, such as `send(42)`, or whose last error contains this text; capitals count as
     small letters. `limit`: the number of jobs. `before`: only ids below it, for the next page.
 
@@ -103,20 +105,27 @@ def list_jobs(
     check_limit(limit)
     check_visible(conn)
     found: list[JobRow] = []
-    # Texts are looked for here, page by page: no index helps, and the statement stays as it is for all else.
-    size = limit if call is None and error is None else PAGE
+    # These are looked for here, page by page: no index helps, and the statement stays as it is for all else.
+    queues = queue if queue is not None and is_glob(queue) else None
+    size = limit if call is None and error is None and queues is None else PAGE
     while len(found) < limit:
         page = fetch(
             conn,
             "list_jobs",
             JobRow,
             status=status,
-            queue=queue,
+            queue=None if queues else queue,
             tasks=task_patterns(task),
             limit=size,
             before=None if before is None else min(before, MAX_ID),
         )
-        found += [job for job in page if _contains(job.summary, call) and _contains(job.error, error)]
+        found += [
+            job
+            for job in page
+            if _contains(job.summary, call)
+            and _contains(job.error, error)
+            and (queues is None or matches_glob(queues, job.queue))
+        ]
         if len(page) < size:
             break
         before = page[-1].id

@@ -11,9 +11,9 @@ from pgjobs.cli.commands import command_group
 from pgjobs.cli.history import parse_days, spell
 from pgjobs.cli.job_changes import note_stuck, report
 from pgjobs.cli.job_detail import print_job
-from pgjobs.cli.listing import print_list
+from pgjobs.cli.listing import print_list, task_hint
 from pgjobs.cli.output import Column, distance, print_json, say
-from pgjobs.cli.params import Days, JobId, Json, Limit, QueueFilter, TaskFilter, Yes, confirm
+from pgjobs.cli.params import Days, JobId, Json, Limit, QueueGlob, TaskFilter, Yes, confirm
 from pgjobs.cli.session import session
 from pgjobs.cli.terminal import progress
 from pgjobs.core.errors import UsageError
@@ -41,7 +41,7 @@ All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
 
 @app.command("list")
 def list_(
-    queue: QueueFilter = None,
+    queue: QueueGlob = None,
     task: TaskFilter = None,
     limit: Limit = 50,
     before: Annotated[
@@ -53,7 +53,8 @@ def list_(
     with session("dead list") as conn:
         found = admin.list_dead(conn, queue=queue, task=task, limit=limit, before=before)
         now = clock(conn)
-    print_list(found, COLUMNS, lambda letter: _row(letter, now), empty="No dead letters.", as_json=as_json)
+        hint = "" if found or as_json else task_hint(conn, task)
+    print_list(found, COLUMNS, lambda letter: _row(letter, now), empty=f"No dead letters.{hint}", as_json=as_json)
 
 
 @app.command()
@@ -71,7 +72,7 @@ def show(id: JobId, as_json: Json = False) -> None:
 
 
 @app.command()
-def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None, task: TaskFilter = None) -> None:
+def replay(ids: LetterIds = None, every: All = False, queue: QueueGlob = None, task: TaskFilter = None) -> None:
     """Queue dead jobs again, with fresh attempts.
 
     By ids, by --queue and --task, or --all. Their errors are kept.
@@ -80,15 +81,16 @@ def replay(ids: LetterIds = None, every: All = False, queue: QueueFilter = None,
     with session("dead replay") as conn:
         with progress("replaying", admin.count_dead(conn, selection)) as on_progress:
             change = admin.replay_dead(conn, selection, on_progress=on_progress)
+        hint = "" if change.done else task_hint(conn, task)
     report(change, "queued, due now", noun="dead job")
-    _note_if_none(change.done, selection)
+    _note_if_none(change.done, selection, hint)
 
 
 @app.command()
 def discard(
     ids: LetterIds = None,
     every: All = False,
-    queue: QueueFilter = None,
+    queue: QueueGlob = None,
     task: TaskFilter = None,
     yes: Yes = False,
 ) -> None:
@@ -104,8 +106,9 @@ def discard(
         with progress("discarding", count) as on_progress:
             change = admin.discard_dead(conn, selection, on_progress=on_progress)
         note_stuck(conn, change.done)
+        hint = "" if change.done else task_hint(conn, task)
     report(change, "discarded", noun="dead letter")
-    _note_if_none(change.done, selection)
+    _note_if_none(change.done, selection, hint)
 
 
 @app.command()
@@ -137,9 +140,9 @@ def _selection(ids: list[int] | None, every: bool, queue: str | None, task: str 
     return ids or admin.JobSelection(queue=queue, task=task)
 
 
-def _note_if_none(done: tuple[int, ...], selection: list[int] | JobSelection) -> None:
+def _note_if_none(done: tuple[int, ...], selection: list[int] | JobSelection, hint: str) -> None:
     if not done and not isinstance(selection, list):
-        say("No such dead letters: nothing to do.")
+        say(f"No such dead letters: nothing to do.{hint}")
 
 
 def _row(letter: DeadLetter, now: datetime) -> list[str]:

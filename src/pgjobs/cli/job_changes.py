@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from pgjobs import admin
+from pgjobs.cli.listing import task_hint
 from pgjobs.cli.output import note, say
 from pgjobs.cli.params import confirm
 from pgjobs.cli.session import session
 from pgjobs.cli.terminal import progress
 from pgjobs.core.errors import UsageError
-from pgjobs.core.text import plural
+from pgjobs.core.text import is_glob, plural
 from pgjobs.db.stuck_jobs import sentence, ways_out
 
 if TYPE_CHECKING:
@@ -63,7 +64,12 @@ def change_selected(
     with session(f"jobs {command}") as conn:
         count = admin.count_jobs(conn, jobs)
         if not count:
-            say("No such jobs: nothing to do.")
+            hint = ""
+            if isinstance(jobs, admin.JobSelection):
+                hint = task_hint(conn, jobs.task)
+                if jobs.queue is not None and is_glob(jobs.queue):
+                    hint += " --queue takes the name of one queue here."
+            say(f"No such jobs: nothing to do.{hint}")
             return
         if isinstance(jobs, admin.JobSelection):
             confirm(f"{command.capitalize()} {plural(count, 'job')}?", yes=yes)

@@ -11,9 +11,9 @@ from pgjobs import admin
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.job_changes import asked_jobs, change_selected
 from pgjobs.cli.job_detail import print_job, tries
-from pgjobs.cli.listing import print_list
+from pgjobs.cli.listing import print_list, task_hint
 from pgjobs.cli.output import Column, distance, note, print_json
-from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, SomeIds, TaskFilter, Yes, parse_time
+from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, QueueGlob, SomeIds, TaskFilter, Yes, parse_time
 from pgjobs.cli.session import session
 from pgjobs.db.query import clock, job_states
 from pgjobs.jobs.settable import check_settable
@@ -46,7 +46,7 @@ def list_(
         Literal["waiting", "queued", "running", "completed", "failed", "cancelled"] | None,
         typer.Option("--status", "-s", metavar="STATUS", help="Only jobs in this status."),
     ] = None,
-    queue: QueueFilter = None,
+    queue: QueueGlob = None,
     task: TaskFilter = None,
     call: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only jobs with this in their call, as in 'send(42'.")
@@ -62,7 +62,8 @@ def list_(
             conn, status=status, queue=queue, task=task, call=call, error=error, limit=limit, before=before
         )
         now = clock(conn)
-    print_list(found, COLUMNS, lambda job: _row(job, now), empty="No such jobs.", as_json=as_json)
+        hint = "" if found or as_json else task_hint(conn, task)
+    print_list(found, COLUMNS, lambda job: _row(job, now), empty=f"No such jobs.{hint}", as_json=as_json)
 
 
 @app.command()

@@ -12,6 +12,9 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 
 QueueFilter = Annotated[str | None, typer.Option("--queue", "-q", metavar="NAME", help="Only this queue.")]
+QueueGlob = Annotated[
+    str | None, typer.Option("--queue", "-q", metavar="NAME", help="Only this queue, or a glob such as 'mail-*'.")
+]
 TaskFilter = Annotated[
     str | None,
     typer.Option("--task", "-t", metavar="TASK", help="Only this task, module, or glob such as 'shop.*:send_?'."),

@@ -182,3 +182,13 @@ def beyond_us(trace: TracebackType | None) -> TracebackType | None:
 
 def _storable(text: str) -> str:
     return escape_controls(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_glob(text: str) -> bool:
+    """Return True for a pattern with `*` or `?`."""
+    return "*" in text or "?" in text
+
+
+def matches_glob(pattern: str, text: str) -> bool:
+    """Return True if the whole text matches: `*` stands for any characters, `?` for one."""
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), text) is not None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from pgjobs.core.errors import UsageError
-from pgjobs.core.text import shorten_repr
+from pgjobs.core.text import is_glob, shorten_repr
 from pgjobs.core.validate import as_int
 from pgjobs.db.statements import statement
 from pgjobs.flow.options import Handle
@@ -161,10 +161,18 @@ def task_patterns(task: str | None) -> list[str] | None:
     """
     if task is None:
         return None
-    escaped = re.sub(r"([\\%_])", r"\\\1", task)
-    if "*" in task or "?" in task:
-        return [escaped.replace("*", "%").replace("?", "_")]
-    return [escaped, f"{escaped}:%", f"{escaped}.%"]
+    pattern = like(task)
+    return [pattern] if is_glob(task) else [pattern, f"{pattern}:%", f"{pattern}.%"]
+
+
+def like(glob: str) -> str:
+    r"""Return the LIKE pattern of a text or a glob.
+
+    >>> like("mail-*"), like("50%_off")
+    ('mail-%', '50\\%\\_off')
+
+    """
+    return re.sub(r"([\\%_])", r"\\\1", glob).replace("*", "%").replace("?", "_")
 
 
 def check_id(job: AnyJob) -> int:

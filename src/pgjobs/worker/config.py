@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.core.errors import UsageError
-from pgjobs.core.text import shorten_repr
+from pgjobs.core.text import is_glob, matches_glob, shorten_repr
 from pgjobs.core.validate import check_queue
 
 MAX_SLOTS = 10_000
@@ -39,7 +38,7 @@ class QueueSlots:
     @property
     def is_pattern(self) -> bool:
         """Whether the name has a `*` or a `?`, and stands for all queues that it matches."""
-        return "*" in self.name or "?" in self.name
+        return is_glob(self.name)
 
     def matches(self, name: str) -> bool:
         """Return True if the pattern matches the name of a queue.
@@ -48,8 +47,7 @@ class QueueSlots:
         (True, False)
 
         """
-        pattern = re.escape(self.name).replace(r"\*", ".*").replace(r"\?", ".")
-        return re.fullmatch(pattern, name) is not None
+        return matches_glob(self.name, name)
 
 
 @dataclass(frozen=True, slots=True)

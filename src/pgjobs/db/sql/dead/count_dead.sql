@@ -3,5 +3,5 @@
 SELECT count(*) AS letters, clock_timestamp() AS until
 FROM pgjobs.dead_jobs
 WHERE (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
-  AND (%(queue)s::text IS NULL OR queue = %(queue)s::text)
+  AND (%(queue)s::text IS NULL OR queue LIKE %(queue)s::text)
   AND (%(tasks)s::text[] IS NULL OR task LIKE ANY (%(tasks)s::text[]))

@@ -5,7 +5,7 @@ WITH picked AS MATERIALIZED (
     WHERE died_at <= %(until)s::timestamptz
       AND (died_at, id) > (%(after_died_at)s::timestamptz, %(after_id)s::bigint)
       AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
-      AND (%(queue)s::text IS NULL OR queue = %(queue)s::text)
+      AND (%(queue)s::text IS NULL OR queue LIKE %(queue)s::text)
       AND (%(tasks)s::text[] IS NULL OR task LIKE ANY (%(tasks)s::text[]))
     ORDER BY died_at, id
     LIMIT %(batch)s
