@@ -114,6 +114,13 @@ def test_quickstart_from_an_empty_folder_runs_as_written(tmp_path: Path) -> None
         delete_server(tmp_path / ".pgjobs")
 
 
+def test_the_order_of_the_readme_fits_the_table_of_the_quickstart(conn: psycopg.Connection) -> None:
+    (create,) = re.findall(r'"""\s+(CREATE TABLE IF NOT EXISTS orders.*?)"""', QUICKSTART.read_text(), re.DOTALL)
+    (insert,) = re.findall(r'"(INSERT INTO orders .*?)"', (ROOT / "README.md").read_text())
+    conn.execute(create.encode())
+    assert conn.execute(insert.encode()).fetchone() == (1,)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_of_a_document_lead_to_files_and_headings(document: Path) -> None:
     links = [
