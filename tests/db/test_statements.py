@@ -13,12 +13,23 @@ import pgjobs.db
 from pgjobs.core.config import configure
 from pgjobs.core.errors import UsageError
 from pgjobs.db.enqueue_columns import LISTS
-from pgjobs.db.statements import doorbell_channel, named_statement, rename_schema, statement
+from pgjobs.db.statements import doorbell_channel, files_by_name, named_statement, rename_schema, statement
 from tests.support.processes import ROOT
 
 FILES = {file.stem: file for file in (Path(pgjobs.db.__file__).parent / "sql").rglob("*.sql")}
 NAMES = sorted(FILES)
 PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+def test_two_statements_of_one_name_are_refused_by_the_loader(tmp_path: Path) -> None:
+    for folder in ("jobs", "queues"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "jobs" / "pick.sql").write_text("SELECT 1")
+    (tmp_path / "queues" / "list.sql").write_text("SELECT 2")
+    assert files_by_name(tmp_path).keys() == {"pick", "list"}
+    (tmp_path / "queues" / "pick.sql").write_text("SELECT 3")
+    with pytest.raises(AssertionError, match="two statements are called pick"):
+        files_by_name(tmp_path)
 
 
 def test_every_statement_is_one_that_postgresql_can_parse(conn: psycopg.Connection) -> None:

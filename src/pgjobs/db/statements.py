@@ -36,12 +36,25 @@ def rename_schema(sql: str, schema: str) -> str:
 
 @cache
 def _files() -> dict[str, Traversable]:
-    """Return the file of each statement by its name, which is unique over the folders of `sql/` (a test holds it)."""
     from importlib.resources import files  # 14 ms: `pgjobs --help` does without
 
-    folders = [folder for folder in (files("pgjobs.db") / "sql").iterdir() if folder.is_dir()]
-    found = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".sql")]
-    return {file.name.removesuffix(".sql"): file for file in found}
+    return files_by_name(files("pgjobs.db") / "sql")
+
+
+def files_by_name(root: Traversable) -> dict[str, Traversable]:
+    """Return the file of each statement by its name, whatever its folder.
+
+    Raises:
+        AssertionError: two folders have a statement of one name, and only one of the two would ever run.
+
+    """
+    found: dict[str, Traversable] = {}
+    for folder in root.iterdir():
+        for file in folder.iterdir() if folder.is_dir() else ():
+            name, dot, kind = file.name.rpartition(".")
+            if dot and kind == "sql" and found.setdefault(name, file) is not file:
+                raise AssertionError(f"two statements are called {name}: {found[name]} and {file}; rename one of them")
+    return found
 
 
 @cache
