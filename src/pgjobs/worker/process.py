@@ -24,7 +24,14 @@ from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.process_threads import SHORTAGE_LASTS, ProcessThreads, server_for
 from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.monkey_patches import monkey_patches
-from pgjobs.worker.runtime.process_guard import FILES_CLOSED, handle_signals, intact, stop_signals, survive_timers
+from pgjobs.worker.runtime.process_guard import (
+    FILES_CLOSED,
+    handle_signals,
+    intact,
+    stop_signals,
+    survive_timers,
+    unused_signals,
+)
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.recycling import memory_used, should_recycle
 from pgjobs.worker.runtime.registration import OwnHeartbeat, register
@@ -73,7 +80,8 @@ class WorkerProcess:
 
         configure_logging(config.log_level, config.log_format)  # type: ignore[arg-type]  # the supervisor checked it
         # Ctrl-C and a terminal that closes are the supervisor's.
-        handle_signals({**{number: lambda *_: None for number in stop_signals()}, signal.SIGTERM: self._stop_early})
+        for_others = [*stop_signals(), *unused_signals()]
+        handle_signals({**{number: lambda *_: None for number in for_others}, signal.SIGTERM: self._stop_early})
         survive_timers()
         for module in config.imports:
             try:

@@ -107,6 +107,36 @@ def test_a_second_signal_stops_at_once(database_url: str, conn: psycopg.Connecti
     assert count(conn, "workers") == 0
 
 
+def test_sigquit_stops_at_once_and_the_attempt_does_not_count(database_url: str, conn: psycopg.Connection) -> None:
+    job = enqueue(conn, tasks.nap, 600).id
+    with work(database_url, "--grace", 600) as running:
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
+        for pid in (*running.members(), running.pid):  # as a script may send it
+            os.kill(pid, signal.SIGQUIT)
+        assert running.wait(10) == 0
+        assert running.remains() == []
+        assert running.lines(event="SIGQUIT: stopping at once")
+    row = row_of(conn, job)
+    assert (row["status"], row["attempt"], row["errors"]) == ("queued", 0, None)
+
+
+def test_signals_that_mean_nothing_end_neither_workers_nor_jobs(database_url: str, conn: psycopg.Connection) -> None:
+    job = enqueue(conn, tasks.nap.options(executor="process"), 1.5).id
+    with work(database_url) as running:
+        wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
+        (member,) = running.members()
+        wait_until(lambda: any(map(_catches_sigterm, children(member))))
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            for pid in (*children(member), member, running.pid):
+                os.kill(pid, number)
+        wait_until(lambda: running.lines(event="SIGUSR2 means nothing here: ignored"))
+        assert running.lines(event="SIGUSR1 means nothing here: ignored")
+        assert running.members() == [member]
+        assert running.stop() == 0
+    row = row_of(conn, job)
+    assert (row["status"], row["attempt"], row["errors"]) == ("completed", 1, None)
+
+
 def test_a_signal_that_comes_twice_at_the_same_moment_counts_once(database_url: str, conn: psycopg.Connection) -> None:
     job = enqueue(conn, tasks.nap, 1.0).id
     with work(database_url) as running:

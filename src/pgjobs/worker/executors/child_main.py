@@ -37,6 +37,7 @@ from pgjobs.worker.runtime.process_guard import (
     keep_signals,
     remember,
     stop_signals,
+    unused_signals,
 )
 from pgjobs.worker.runtime.recycling import limit_memory
 
@@ -47,7 +48,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
     write_crash_report_to(crash_report_fd)
     print_whole_lines()
     # The supervisor decides when to stop, also when a signal goes to every process.
-    handle_signals({number: lambda *_: None for number in stop_signals()})
+    handle_signals({number: lambda *_: None for number in (*stop_signals(), *unused_signals())})
     undo_signals = keep_signals()
     remember(fd, crash_report_fd)
     channel = socket.socket(fileno=fd)

@@ -83,7 +83,8 @@ def in_fork(function: Callable[[], object]) -> None:
 
 _ours: dict[int, Any] = {}  # the handlers that this module has set
 _masks = threading.local()
-_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_NOT_USED = (signal.SIGUSR1, signal.SIGUSR2)
 _BY_DEFAULT = {signal.SIGINT: signal.default_int_handler}
 
 
@@ -102,8 +103,18 @@ def handle_signals(handlers: Mapping[signal.Signals, Callable[[int, Any], object
 
 
 def stop_signals() -> list[signal.Signals]:
-    """List what stops a supervisor: a terminal that closes (SIGHUP) does, unless it was started with nohup."""
-    return [n for n in _STOP if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+    """List what stops a supervisor.
+
+    A terminal that closes (SIGHUP) and one that sends SIGQUIT do, unless it was started with nohup, or by a script
+    in the background.
+    """
+    of_terminals = (signal.SIGHUP, signal.SIGQUIT)
+    return [n for n in _STOP if n not in of_terminals or signal.getsignal(n) is not signal.SIG_IGN]
+
+
+def unused_signals() -> list[signal.Signals]:
+    """List signals that mean nothing here, and would kill: a log rotation may send them. Jobs may use them."""
+    return [n for n in _NOT_USED if signal.getsignal(n) is signal.SIG_DFL]
 
 
 def _hold_signals() -> None:

@@ -1,4 +1,4 @@
-"""`pgjobs work`: starts worker processes, replaces those that die, and shuts them down on SIGTERM, SIGINT or SIGHUP.
+"""`pgjobs work`: starts worker processes, replaces those that die, and shuts them down when a signal says so.
 
 A process that dies is replaced at once, or after a pause that grows while new ones die early too. One that asks to be
 replaced finishes its jobs beside its successor. What the supervisor knows of a process is in its `WorkerHandle`.
@@ -29,7 +29,7 @@ from pgjobs.db.revision import check_schema
 from pgjobs.db.row_security import CHANGE
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.runtime.process_exit import reap_orphans
-from pgjobs.worker.runtime.process_guard import stop_signals
+from pgjobs.worker.runtime.process_guard import stop_signals, unused_signals
 from pgjobs.worker.supervisor.cancel_listener import CancelListener
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
@@ -58,7 +58,7 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     """Run workers until a signal comes (or nothing is due, with `drain`), and return the exit code.
 
     `on_progress` is called with the number of jobs that have ended so far, when `drain` is on. Call it in the main
-    thread: it handles SIGTERM, SIGINT and SIGHUP.
+    thread: it handles SIGTERM, SIGINT, SIGHUP and SIGQUIT.
 
     Raises:
         ConfigurationError: the database cannot be reached, its tables are not those of this version, or this is a
@@ -102,6 +102,8 @@ class Supervisor:
         self._restarts: list[float] = []  # when the next processes are to be started, monotonic seconds
         self._signals = 0
         self._last_signal = -math.inf
+        self._at_once = False  # by SIGQUIT
+        self._unused: list[int] = []  # signals that mean nothing, and are to be logged
         self._draining = False
         self._proven = False  # a worker process has registered, so what it imports can be imported
         self._in_vain = 0  # processes in a row that ended without having run a job
@@ -128,6 +130,7 @@ class Supervisor:
         self._selector.register(wake_read, selectors.EVENT_READ, None)
         old_wakeup = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
         old = {n: signal.signal(n, self._on_signal) for n in stop_signals()}
+        old |= {n: signal.signal(n, self._on_unused_signal) for n in unused_signals()}
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only wakes the loop
         mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, old)  # its parent may have blocked them
         if not settings().signing_keys:
@@ -178,7 +181,11 @@ class Supervisor:
         """How many jobs have ended, as far as its worker processes have recorded that."""
         return self._ended_before + sum(worker.ended for worker in self._workers)
 
+    def _on_unused_signal(self, number: int, frame: FrameType | None) -> None:
+        self._unused.append(number)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._at_once |= number == signal.SIGQUIT
         now = time.monotonic()
         if now - self._last_signal > SAME_SIGNAL:  # some send one to a process and to its group
             self._signals += 1
@@ -192,6 +199,11 @@ class Supervisor:
                     wake.recv(4096)
                 else:
                     self._receive(key.data)
+            while self._unused:
+                log.info("%s means nothing here: ignored", signal.Signals(self._unused.pop()).name)
+            if self._at_once:
+                log.warning("SIGQUIT: stopping at once")
+                return
             if self._signals > acted:
                 acted = self._signals
                 if acted > 1 and self._draining:
