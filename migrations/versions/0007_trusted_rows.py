@@ -1,4 +1,4 @@
-"""Unique keys that know which jobs have started.
+"""Unique keys that know which jobs have started, and dependencies that do not know which have ended.
 
 Revision ID: 0007
 Revises: 0006
@@ -28,7 +28,7 @@ def _schema() -> str:
 
 
 def upgrade() -> None:
-    """Replace the function that looks at keys. Rows of jobs come last."""
+    """Replace the function that enqueues after checks. Rows and locks of tables come last."""
     made = statements_of(FOLDER, "enqueue", _schema())
     for statement in [*keeping_rights(made, _schema()), *statements_of(FOLDER, "upgrade", _schema())]:
         op.execute(statement)
@@ -37,5 +37,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Bring the function of 0003 back."""
     before = list(functions_of(SQL / "0003_bell_and_history", "enqueue", _schema(), REPLACED))
-    for statement in keeping_rights(before, _schema()):
+    for statement in [*keeping_rights(before, _schema()), *statements_of(FOLDER, "downgrade", _schema())]:
         op.execute(statement)

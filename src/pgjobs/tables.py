@@ -161,6 +161,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("job_id", BigInteger, primary_key=True),
             _required("on_failure", Text, "'wait'"),
             _required("settled", Boolean, "false"),
+            Column("in_doubt", BigInteger),
         ],
         "unique_keys": [
             Column("key", Text, primary_key=True),

@@ -109,8 +109,8 @@ ERROR = {"errors": ["E"], "kinds": ["exception"], "tracebacks": [None], "host": 
     ("name", "parameters"),
     [
         ("complete", {}),
-        ("snooze", {"delays": [1.0]}),
-        ("hand_back", {}),
+        ("snooze", {"delays": [1.0], "began": [True]}),
+        ("hand_back", {"began": [True]}),
         ("cancel", {"reasons": ["no"]}),
         ("retry", {**ERROR, "delays": [1.0], "isolates": [False]}),
         ("fail", ERROR),

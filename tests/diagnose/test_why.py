@@ -17,6 +17,7 @@ from pgjobs.core.errors import UsageError
 from pgjobs.db.plan_settings import INDEX_SCANS
 from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
+from pgjobs.db.stuck_jobs import stuck_jobs
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.diagnose.text import NEVER
 from pgjobs.diagnose.why import look, why
@@ -260,6 +261,18 @@ def test_one_that_waits_for_a_cancelled_job_says_so_and_how_it_continues(conn: C
     assert f"`pgjobs jobs retry {needed}`; or `pgjobs jobs cancel {job}`" in answer.next_step
     conn.execute("UPDATE pgjobs.dependencies SET on_failure = 'run'")
     assert "retry" not in why(conn, job).next_step, "it continues by itself"
+
+
+def test_a_needed_job_that_may_have_completed_without_a_trace_is_not_called_lost(conn: Connection) -> None:
+    job = put_job(conn, status="waiting", held="needs", needs=1)
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id, in_doubt) VALUES (10000, %s, 0)", [job])
+    answer = why(conn, job)
+    assert "10000 (completed without a trace, or not committed yet)" in answer.sentence
+    assert "cancel" not in answer.next_step
+    assert stuck_jobs(conn) == []
+    conn.execute("UPDATE pgjobs.dependencies SET in_doubt = NULL")
+    assert "no longer exists" in why(conn, job).next_step
+    assert [each.state for each in stuck_jobs(conn)] == ["gone"]
 
 
 def test_a_paused_queue(conn: Connection) -> None:

@@ -2,7 +2,9 @@
 -- It returns the ids of the jobs, in their order; one below 0 is that of a job which has the key already. Nothing is
 -- inserted, and no transaction ends, when on_conflict is 'raise' and there is such a job (the others are 0 then), or
 -- when a needed job does not exist (0 comes first then, and the ids that do not exist after it).
--- A job has started when it runs, when an attempt of it counts, or when one began that does not: then `prior_attempts`
+-- A needed job without a row may have completed, where a queue keeps nothing and its id was given out. Whether it has
+-- is seen later (`in_doubt`), because another transaction may have inserted it and not committed yet.
+-- A job has started when it runs, when an attempt counts, or when one began that does not count: then `prior_attempts`
 -- is set (0 where there was no replay). One that was claimed and handed back, or parked, has not.
 -- Plans are pinned: right after the tables have been filled, statistics would have them read as a whole. They are made
 -- once in a session: for each call again took more than half of its time.
@@ -25,6 +27,7 @@ DECLARE
     ended bigint[];  -- of the needed ones: those in history
     done bigint[];  -- and those of them that have completed
     asked bigint[];  -- `needed` as it was given
+    unseen bigint[] := '{}';  -- the needed ones without a row that may have completed
 BEGIN
     IF needed IS NOT NULL THEN
         -- History is asked for those alone that are not live. Then they are looked at again, with a newer snapshot: a
@@ -49,6 +52,13 @@ BEGIN
                   FROM unnest(asked) AS a (id)) AS n;
             EXIT WHEN missing IS NULL;
         END LOOP;
+        IF missing IS NOT NULL AND EXISTS (SELECT FROM pgjobs.queues AS q WHERE NOT q.keep_completed) THEN
+            SELECT coalesce(array_agg(m.id) FILTER (WHERE m.is_given), '{}'),
+                   array_agg(m.id) FILTER (WHERE NOT m.is_given)
+            INTO unseen, missing
+            FROM (SELECT a.id, a.id BETWEEN 1 AND coalesce(pg_sequence_last_value('pgjobs.jobs_id_seq'), 0) AS is_given
+                  FROM unnest(missing) AS a (id)) AS m;
+        END IF;
         IF missing IS NOT NULL THEN
             RETURN QUERY SELECT 0::bigint UNION ALL SELECT unnest(missing);
             RETURN;
@@ -161,8 +171,8 @@ BEGIN
           AND j.xmin = pg_current_xact_id()::xid;
         UPDATE pgjobs.jobs AS j SET dependents = true
         WHERE j.id = ANY (own) AND j.status IN ('queued', 'waiting') AND j.dependents IS NOT TRUE;
-        INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure, settled)
-        SELECT n.id, m.id, if_failed, n.id = ANY (own)
+        INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure, settled, in_doubt)
+        SELECT n.id, m.id, if_failed, n.id = ANY (own), CASE WHEN n.id = ANY (unseen) THEN 0 END
         FROM unnest(made) AS m (id), unnest(needed) AS n (id) WHERE m.id IS NOT NULL;
     END IF;
     RETURN QUERY SELECT unnest(ids);

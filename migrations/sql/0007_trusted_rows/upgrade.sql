@@ -9,3 +9,7 @@ WHERE j.id = ANY (ARRAY (
           WHERE c.status IN ('queued', 'waiting') AND c.claims > 0 AND c.attempt = 0 AND c.prior_attempts IS NULL
           FOR NO KEY UPDATE OF c SKIP LOCKED))
   AND j.status IN ('queued', 'waiting');
+
+-- Of a needed job that had no row when it was looked for: 0, then the number of a transaction. All before that one have
+-- to end until it is clear that the job has completed without leaving a row. See mark_awaited.sql.
+ALTER TABLE pgjobs.dependencies ADD COLUMN in_doubt bigint CHECK (in_doubt >= 0);

@@ -56,7 +56,7 @@ def settle_dependencies(cursor: psycopg.Cursor[Any]) -> None:
     """Mark the jobs that a job of another transaction waits for.
 
     An enqueue locks no rows of others, so a worker does this after its commit. If a needed job has ended meanwhile, its
-    dependents are released here. Call it in a transaction.
+    dependents are released here. Call it first in a transaction.
     """
     cursor.execute(statement("mark_awaited"))
     rows: Sequence[tuple[int, bool]] = cursor.execute(statement("settle_dependencies")).fetchall()

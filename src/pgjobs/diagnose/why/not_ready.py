@@ -76,12 +76,14 @@ def needs(snapshot: Snapshot) -> Finding | None:
     ended = ("failed", "cancelled")
     lost = [need for need in snapshot.needs if need.status in ended and need.on_failure == "wait"]
     open_ones = [need for need in snapshot.needs if need in lost or need.status not in ("completed", "cancelled")]
-    unsatisfiable = [need for need in open_ones if need in lost or need.status is None]
+    unsatisfiable = [need for need in open_ones if need in lost or (need.status is None and not need.is_unclear)]
     shown = listed([f"{need.id} ({_state(need)})" for need in open_ones])
     needed = plural(job.needs or len(open_ones), "job")
     what = f"Job {snapshot.id} waits for {needed} to end{f': {shown}' if shown else ''}."
     step = "Wait for them, or see `pgjobs why` of the first one."
-    if open_ones:
+    if open_ones and all(need.status is None for need in open_ones):
+        step = "Wait: once all transactions that were open have ended, it counts as completed, or is there."
+    elif open_ones:
         step = f"Wait for them, or see `pgjobs why {open_ones[0].id}`."
     first = unsatisfiable[0].id if unsatisfiable else None
     if unsatisfiable and unsatisfiable[0].letter:
@@ -100,7 +102,7 @@ def _sooner(job: JobSnapshot, what: str) -> str:
 
 
 def _state(need: NeedSnapshot) -> str:
-    return need.status or "no longer there"
+    return need.status or ("completed without a trace, or not committed yet" if need.is_unclear else "no longer there")
 
 
 def _when(snapshot: Snapshot, job: JobSnapshot) -> str:

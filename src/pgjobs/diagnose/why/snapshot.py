@@ -109,12 +109,17 @@ class PauseSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class NeedSnapshot:
-    """A job that it waits for. `status`: None if it no longer exists; `letter`: it has a dead letter."""
+    """A job that it waits for.
+
+    `status`: None if it has no row; `is_unclear`: then it has completed, or is not committed yet. `letter`: there is a
+    dead letter of it.
+    """
 
     id: int
     status: str | None
     on_failure: str = "wait"
     letter: bool = False
+    is_unclear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@
 --
 -- Looks at the first %(scan)s dependencies. Most of them wait for a job that is live, and history is searched for the
 -- others alone, day by day. `needs`: only those that wait for these (NULL: for any); `queues`: only in these (NULL: in
--- all).
+-- all). One that is in doubt may have completed.
 WITH lost AS MATERIALIZED (
     SELECT d.job_id, w.queue, d.needs_id, d.on_failure
     FROM (SELECT needs_id, job_id, on_failure
           FROM pgjobs.dependencies
-          WHERE %(needs)s::bigint[] IS NULL OR needs_id = ANY (%(needs)s::bigint[])
+          WHERE (%(needs)s::bigint[] IS NULL OR needs_id = ANY (%(needs)s::bigint[]))
+            AND in_doubt IS NULL
           LIMIT %(scan)s) AS d
     CROSS JOIN LATERAL (SELECT waiting.queue FROM pgjobs.jobs_waiting AS waiting
                         WHERE waiting.id = d.job_id AND waiting.held = 'needs'

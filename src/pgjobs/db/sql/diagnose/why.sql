@@ -28,8 +28,8 @@ WITH job AS MATERIALIZED (
 ), waits AS MATERIALIZED (
     SELECT * FROM job WHERE status IN ('queued', 'waiting')
 ), needed AS MATERIALIZED (
-    SELECT d.needs_id, d.on_failure, live.status
-    FROM (SELECT needs_id, on_failure FROM pgjobs.dependencies
+    SELECT d.needs_id, d.on_failure, d.in_doubt IS NOT NULL AS is_unclear, live.status
+    FROM (SELECT needs_id, on_failure, in_doubt FROM pgjobs.dependencies
           WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
     LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j
                        WHERE j.id = d.needs_id AND j.status IN ('queued', 'waiting', 'running')
@@ -161,7 +161,7 @@ SELECT
      FROM waits
      WHERE waits.sequence IS NOT NULL) AS sequence,
     (SELECT coalesce(jsonb_agg(n), '[]')
-     FROM (SELECT d.needs_id AS id, d.on_failure, letter.there AS letter,
+     FROM (SELECT d.needs_id AS id, d.on_failure, d.is_unclear, letter.there AS letter,
                   coalesce(d.status, ended.status, CASE WHEN letter.there THEN 'failed' END) AS status
            FROM needed AS d
            LEFT JOIN needed_before AS ended ON ended.id = d.needs_id

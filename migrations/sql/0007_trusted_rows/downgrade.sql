@@ -1,0 +1,1 @@
+ALTER TABLE pgjobs.dependencies DROP COLUMN in_doubt;
