@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +23,21 @@ class JobHandle:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    if not TYPE_CHECKING:  # or every name would be right to a type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise the error for a missing name; for one that handles of other queues have, with what to do."""
+            hint = None
+            if not name.startswith("_"):
+                from pgjobs.jobs.other_names import handle_hint  # imported lazily: only wrong names need it
+
+                hint = handle_hint(name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}{'' if hint is None else f': {hint}'}",
+                name=name,
+                obj=self,
+            )
 
 
 class ExistingJob(JobHandle):

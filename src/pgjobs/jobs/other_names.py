@@ -45,6 +45,43 @@ _WITH_OPTIONS = frozenset(
 )
 _MANY = frozenset(("map", "starmap", "chunks", "abatch", "batch_defer", "bulk", "enqueue_many"))
 
+_SHOW_JOB = "admin.show_job(conn, handle)"
+_HANDLES = {
+    **dict.fromkeys(("job_id", "task_id", "message_id", "uuid", "pk", "key"), "its id is handle.id"),
+    **dict.fromkeys(
+        ("status", "state", "get_status", "get_state", "info", "refresh", "reload"),
+        f"{_SHOW_JOB}.status tells it, or SQL: SELECT status FROM pgjobs.jobs WHERE id = …",
+    ),
+    **dict.fromkeys(
+        ("ready", "is_finished", "is_ready", "finished", "done", "successful", "failed", "is_failed", "is_queued"),
+        f"look at {_SHOW_JOB}.status",
+    ),
+    **dict.fromkeys(
+        ("traceback", "exc_info", "error", "errors", "exception", "failure"),
+        f"look at {_SHOW_JOB}.errors",
+    ),
+    **dict.fromkeys(
+        (
+            *("get", "result", "get_result", "results", "return_value", "latest_result", "value", "wait", "join"),
+            *("wait_result", "collect", "then"),
+        ),
+        "what a job returns is not kept: let it write its results in a table of yours, and look at "
+        f"{_SHOW_JOB}.status for its end",
+    ),
+    **dict.fromkeys(("cancel", "revoke", "abort", "stop", "kill", "delete"), "call admin.cancel_jobs(conn, [handle])"),
+    **dict.fromkeys(("retry", "requeue", "reschedule"), "call admin.retry_jobs(conn, [handle])"),
+}
+
+
+def handle_hint(name: str) -> str | None:
+    """Return what is done instead of what the handles of other queues have, without an end; None if it is not known.
+
+    >>> handle_hint("revoke")
+    'call admin.cancel_jobs(conn, [handle])'
+
+    """
+    return _HANDLES.get(name)
+
 
 def option_hint(name: str) -> str | None:
     """Return what an option of another queue is called here, without an end; None if it is not known.
