@@ -10,7 +10,7 @@ from typing import Any
 
 from pgjobs.db.stuck_jobs import StuckJob
 from pgjobs.diagnose.doctor import Installation, examine
-from pgjobs.diagnose.doctor.installation import DueJob, QueueState, TableState
+from pgjobs.diagnose.doctor.installation import DetachedDay, DueJob, QueueState, TableState
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import Holder, WorkerSnapshot
 from pgjobs.diagnose.why.decide import decide
@@ -75,6 +75,7 @@ SAMPLES = {
     "held_snapshot": but(snapshots=(Holder("session", "psql", 815, "idle in transaction", 7200.0, 250_000),)),
     "dead_rows": but(tables=(TableState("jobs_live", live=1000, dead=1_200_000, vacuumed=7200.0),)),
     "missing_days": but(missing_days=("2026-11-23",)),
+    "detached_days": but(detached=(DetachedDay("jobs_history_20261122", coming=True),)),
     "retention": but(retention_age=3 * DAY),
     "clock": but(clock_ahead=-30.0, clock_error=0.1),
     "clock_back": but(workers=(replace(WORKER, silent_for=-3600.0),)),

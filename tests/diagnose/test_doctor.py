@@ -27,7 +27,7 @@ from pgjobs.diagnose.doctor import (
 from pgjobs.diagnose.doctor import signatures as signatures
 from pgjobs.diagnose.doctor import stale as stale
 from pgjobs.diagnose.doctor.examine import CHECKS, uncounted
-from pgjobs.diagnose.doctor.installation import DueJob, QueueState
+from pgjobs.diagnose.doctor.installation import DetachedDay, DueJob, QueueState
 from pgjobs.diagnose.rows import Holder
 from pgjobs.diagnose.why import why
 from tests.diagnose.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
@@ -169,6 +169,30 @@ def test_days_of_history_that_are_missing_and_what_lies_in_the_default(conn: Con
     assert [each.replace("-", "") for each in names["missing_days"].facts["days"]] == [day]
     assert names["history_default"].facts["jobs"] == 1
     assert names["retention"].facts["seconds"] > 80_000
+
+
+def test_a_day_of_history_that_was_detached_is_named_and_can_be_attached_as_is_said(conn: Connection) -> None:
+    today, old = (
+        _scalar(conn, f"SELECT to_char((now() AT TIME ZONE 'UTC')::date - {days}, 'YYYYMMDD')") for days in (0, 9)
+    )
+    conn.execute(f"SELECT pgjobs.create_history_partition('{old}')".encode())
+    for day, level in ((old, "note"), (today, "warning")):
+        conn.execute(f"ALTER TABLE pgjobs.jobs_history DETACH PARTITION pgjobs.jobs_history_{day}".encode())
+        finding = found(conn)["detached_days"]
+        assert (finding.facts["tables"][0], finding.level) == (f"jobs_history_{day}", level)
+    assert "missing_days" not in found(conn)
+    for _ in range(2):
+        attach, away, _ = found(conn)["detached_days"].next_step.partition("; or keep it elsewhere: ")
+        assert away
+        conn.execute(attach.encode())
+    assert "detached_days" not in found(conn)
+
+
+def test_a_day_of_history_whose_detachment_was_interrupted_is_named() -> None:
+    (finding,) = examine(but(detached=(DetachedDay("jobs_history_20261122", pending=True),))).findings
+    assert "DETACH PARTITION pgjobs.jobs_history_20261122 FINALIZE; then attach it again" in finding.next_step
+    (finding,) = examine(but(detached=(DetachedDay("jobs_history_99999999"),))).findings
+    assert finding.next_step == "Keep it elsewhere: ALTER TABLE pgjobs.jobs_history_99999999 SET SCHEMA …."
 
 
 def test_workers_that_are_silent_of_another_version_or_behind_a_pooler(conn: Connection) -> None:

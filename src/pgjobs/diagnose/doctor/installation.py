@@ -46,6 +46,18 @@ class TableState:
 
 
 @dataclass(frozen=True, slots=True)
+class DetachedDay:
+    """A table that was a day of history.
+
+    `pending`: DETACH … CONCURRENTLY was interrupted. `coming`: the day is not over.
+    """
+
+    name: str
+    pending: bool = False
+    coming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     """Everything that the doctor looks at, at one moment.
 
@@ -80,6 +92,7 @@ class Installation:
     workers: tuple[WorkerSnapshot, ...] = ()
     queues: tuple[QueueState, ...] = ()
     missing_days: tuple[str, ...] = ()
+    detached: tuple[DetachedDay, ...] = ()
     in_default: int = 0
     retention_age: float | None = None
     counted: bool = True
@@ -136,6 +149,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
             for each in row["queues"]
         ),
         missing_days=tuple(row["missing_days"]),
+        detached=tuple(DetachedDay(**each) for each in row["detached"]),
         in_default=row["in_default"],
         retention_age=_number(row["retention_age"]),
         counted=counted,

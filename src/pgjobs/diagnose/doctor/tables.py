@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 
 from pgjobs.core.text import duration, listed, plural
-from pgjobs.diagnose.doctor.installation import Installation
+from pgjobs.diagnose.doctor.installation import DetachedDay, Installation
 from pgjobs.diagnose.finding import Finding
 
 OLD_SNAPSHOT = 300.0  # seconds: a report, a dump; what is longer than that makes claims wade through dead rows
@@ -115,6 +116,8 @@ def history(installation: Installation) -> Iterator[Finding]:
             {"days": list(installation.missing_days)},
             level="warning",
         )
+    if installation.detached:
+        yield _detached(installation.detached)
     if installation.in_default:
         yield Finding(
             "history_default",
@@ -134,3 +137,42 @@ def history(installation: Installation) -> Iterator[Finding]:
             {"seconds": installation.retention_age},
             level="warning",
         )
+
+
+def _detached(days: tuple[DetachedDay, ...]) -> Finding:
+    """Return the finding for days that were detached by hand; the step is that of the most recent one."""
+    last = days[0]
+    coming = any(day.coming for day in days)
+    verb, whose = ("is", "its") if len(days) == 1 else ("are", "their")
+    what = (
+        f"{listed([day.name for day in days], 3)} {verb} detached from history: no command finds {whose} jobs, and no "
+        "retention drops them."
+    )
+    if coming:
+        what += " What finishes on that day goes to the default partition, since workers cannot make the day again."
+    away = f"keep it elsewhere: ALTER TABLE pgjobs.{last.name} SET SCHEMA …"
+    table = f"pgjobs.jobs_history DETACH PARTITION pgjobs.{last.name}"
+    if last.pending:
+        step = f"ALTER TABLE {table} FINALIZE; then attach it again, or {away}."
+    elif bounds := _bounds(last.name):
+        attach = f"ALTER TABLE pgjobs.jobs_history ATTACH PARTITION pgjobs.{last.name} FOR VALUES {bounds}"
+        step = f"{attach}; or {away}."
+    else:
+        step = f"{away[0].upper()}{away[1:]}."
+    return Finding(
+        "detached_days", what, step, {"tables": [day.name for day in days]}, level="warning" if coming else "note"
+    )
+
+
+def _bounds(table: str) -> str | None:
+    """Return the bounds of a day's partition, from its name; None if its name has no date.
+
+    >>> _bounds("jobs_history_20261231")
+    "FROM ('2026-12-31 00:00+00') TO ('2027-01-01 00:00+00')"
+
+    """
+    try:
+        day = date.fromisoformat(table.removeprefix("jobs_history_"))
+        return f"FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
+    except (ValueError, OverflowError):
+        return None

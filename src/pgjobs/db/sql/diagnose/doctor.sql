@@ -87,6 +87,15 @@ SELECT
     (SELECT coalesce(jsonb_agg(d.day ORDER BY d.day), '[]')
      FROM (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, 1) AS n) AS d
      WHERE to_regclass('pgjobs.jobs_history_' || to_char(d.day, 'YYYYMMDD')) IS NULL) AS missing_days,
+-- Days that were detached, or almost: workers make no partition where there is a table of its name.
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'name', d.name, 'pending', i.inhrelid IS NOT NULL,
+                'coming', right(d.name, 8) >= to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))
+                               ORDER BY d.name DESC), '[]')
+     FROM (SELECT oid, relname::text AS name FROM pg_class
+           WHERE relnamespace = 'pgjobs'::regnamespace AND relkind = 'r' AND relname ~ '^jobs_history_[0-9]{8}$') AS d
+     LEFT JOIN pg_inherits AS i ON i.inhrelid = d.oid AND i.inhparent = 'pgjobs.jobs_history'::regclass
+     WHERE i.inhrelid IS NULL OR i.inhdetachpending) AS detached,
     (SELECT count(*) FROM (SELECT FROM pgjobs.jobs_history_default LIMIT 1000) AS d) AS in_default,
     (SELECT (extract(epoch FROM now()) - extract(epoch FROM applied_at)) FROM pgjobs.retention) AS retention_age,
     (SELECT jsonb_build_object('jobs', count(*), 'workers', coalesce(jsonb_agg(DISTINCT s.worker_id), '[]'))
