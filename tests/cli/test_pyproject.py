@@ -49,6 +49,9 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(
         ),
         ("[tool.pgjobs]\nqueues = [1]", "queues in tool.pgjobs of pyproject.toml is [1]: give a list of strings."),
         ("[tool.pgjobs]\nprocesses = '2'", "processes in tool.pgjobs of pyproject.toml is '2': give a number."),
+        ("[tool.pgjobs]\nprocesses = true", "processes in tool.pgjobs of pyproject.toml is True: give a number."),
+        ("[tool.pgjobs]\nlog-level = 3", "log-level in tool.pgjobs of pyproject.toml is 3: give a string."),
+        ("tool = 3", "pyproject.toml cannot be read: "),
         ("[tool]\npgjobs = 3", "tool.pgjobs in pyproject.toml is 3: give a table."),
         ("[tool.pgjobs", "pyproject.toml cannot be read: "),
     ],
@@ -60,7 +63,28 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, text: str, said: str) ->
     assert str(refused.value).startswith(said)
 
 
-@pytest.mark.parametrize("text", ["", "[project]\nname = 'shop'", "[tool.other]\nx = 1"])
+@pytest.mark.parametrize(
+    ("variable", "text", "option", "value"),
+    [
+        ("PGJOBS_IMPORTS", "shop.tasks", "imports", ["shop.tasks"]),
+        ("PGJOBS_MAX_JOBS", "500", "max_jobs", 500),
+        ("PGJOBS_MAX_MEMORY", "128", "max_memory", 128),
+        ("PGJOBS_JOB_MEMORY", "256", "job_memory", 256),
+        ("PGJOBS_GRACE", "7", "grace", 7.0),
+        ("PGJOBS_HEARTBEAT", "2", "heartbeat", 2.0),
+        ("PGJOBS_RESCUE_AFTER", "9", "rescue_after", 9.0),
+        ("PGJOBS_LOG_LEVEL", "debug", "log_level", "debug"),
+        ("PGJOBS_LOG_FORMAT", "json", "log_format", "json"),
+    ],
+)
+def test_options_have_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, option: str, value: object
+) -> None:
+    monkeypatch.setenv(variable, text)
+    assert options(tmp_path)[option] == value
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'shop'", "[tool.other]\nx = 1", "# k\xfcche"])
 def test_a_file_of_others_sets_nothing(tmp_path: Path, text: str) -> None:
-    (tmp_path / "pyproject.toml").write_text(text)
+    (tmp_path / "pyproject.toml").write_text(text, encoding="latin-1")
     assert defaults(tmp_path) == {}

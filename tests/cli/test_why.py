@@ -112,6 +112,11 @@ def behind_a_breaker(conn: Connection) -> int:
     return put_job(conn, status="waiting", lane="x", breaker="the bank & co")
 
 
+def behind_a_breaker_for_a_minute(conn: Connection) -> int:
+    admin.open_breaker(conn, "the bank & co", 60)
+    return put_job(conn, status="waiting", lane="x", breaker="the bank & co")
+
+
 @pytest.mark.parametrize(
     "build",
     [
@@ -125,6 +130,7 @@ def behind_a_breaker(conn: Connection) -> int:
         in_a_paused_queue_that_looks_like_an_option,
         of_a_paused_task,
         behind_a_breaker,
+        behind_a_breaker_for_a_minute,
         put_dead,
         lambda conn: put_job(conn, status="completed"),
         lambda conn: put_job(conn, run_at="2999-01-01", error="ValueError: no", attempt=1),
@@ -150,3 +156,11 @@ def test_each_command_that_why_gives_works(cli: Cli, conn: Connection, build: Ca
 def test_what_waits_for_a_job_whose_letter_was_discarded_can_have_it_run_again(cli: Cli, conn: Connection) -> None:
     said = cli("why", with_a_discarded_letter(conn)).out
     assert "its dead letter was discarded: run it again, `pgjobs jobs retry" in " ".join(said.split())
+
+
+def test_what_waits_for_a_dead_letter_whose_job_is_past_retention_waits_for_one_that_failed(
+    cli: Cli, conn: Connection
+) -> None:
+    said = " ".join(cli("why", with_a_letter_past_retention(conn)).out.split())
+    assert "(failed)" in said
+    assert "Replay what failed" in said

@@ -116,6 +116,19 @@ def test_arguments_that_do_not_fit_the_callable_are_refused(
     assert said == f"tests.support.functions:send_receipt cannot be called with these arguments: {reason}."
 
 
+def label(order_id: int, **more: object) -> None: ...
+
+
+def move(queue: str) -> None: ...
+
+
+def test_arguments_that_the_callable_has_are_not_called_wrong(conn: psycopg.Connection) -> None:
+    said = refusal(lambda: enqueue(conn, label, colour="red"))  # type: ignore[call-overload]
+    assert said.endswith("missing a required argument: 'order_id'.")
+    said = refusal(lambda: enqueue(conn, move, queue="mail", wrong=1))  # type: ignore[call-overload]
+    assert said.endswith("got an unexpected keyword argument 'wrong'.")
+
+
 @pytest.mark.parametrize(
     ("function", "kwargs", "hint"),
     [
@@ -149,6 +162,11 @@ def generator() -> Iterator[int]:
 async def coroutine() -> None: ...
 
 
+class Kept:
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
 @pytest.mark.parametrize("name", ["argument 1 'text'", "argument 'text'"])
 def test_argument_that_cannot_travel_is_refused_with_what_to_pass(conn: psycopg.Connection, name: str) -> None:
     engine = create_engine("postgresql+psycopg://nowhere/x")
@@ -159,6 +177,7 @@ def test_argument_that_cannot_travel_is_refused_with_what_to_pass(conn: psycopg.
         (sessionmaker(engine), "open it in the job"),
         (conn, "open it in the job"),
         ({"deep": [engine]}, "the Engine in it: open it in the job"),
+        (Kept(engine), "the Engine in it: open it in the job"),
         (
             Lock(),
             "create it in the module of the job; what must not run twice at once is limited by @job(limit=Limit(…",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
 from typing import Any
 
 import psycopg
@@ -32,6 +34,10 @@ class Letter:
 
 
 registry().map_imperatively(Letter, Table("letters", Base.metadata, Column("id", Integer, primary_key=True)))
+
+
+class Postcard(Letter):
+    """Not mapped itself."""
 
 
 @dataclass
@@ -82,6 +88,7 @@ def test_orm_object_is_refused_by_name_and_behind_plain_callables(conn: psycopg.
     calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
         (pack, (), {"order": Order(id=1)}, "argument 'order' of .*:pack is "),
         (pack, (Letter(),), {}, r"argument 1 of .*:pack is an object of SQLAlchemy \(Letter\)"),
+        (pack, (Postcard(),), {}, r"argument 1 of .*:pack is an object of SQLAlchemy \(Postcard\)"),
         (plain, (Order(id=1),), {}, "argument 1 'what' of .*:plain is .* A function with @job"),
         (Order(id=1).ship, (), {}, "the callable itself of .* holds "),
         (functools.partial(plain, Order(id=1)), (), {}, "the callable itself of .*:plain holds "),
@@ -91,6 +98,42 @@ def test_orm_object_is_refused_by_name_and_behind_plain_callables(conn: psycopg.
             enqueue(conn, call, *args, **kwargs)
     with pytest.raises(EnqueueError, match=r"argument 1 of .*:pack is "):
         schedule("0 9 * * *", pack, args=(Order(id=1),), name="orm")
+
+
+def restore(kind: type) -> object:
+    return kind()
+
+
+@pytest.mark.parametrize(
+    ("orm", "module", "fields"),
+    [
+        ("Django", "django.db.models.base", {"id": 1}),  # it pickles by a function of this module
+        ("peewee", "peewee", {"__data__": {"id": 1}, "__rel__": {}}),
+        ("Tortoise", "tortoise.models", {"id": 1, "_saved_in_db": True}),
+    ],
+)
+def test_object_of_another_orm_is_told_by_the_base_of_its_class(
+    conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, orm: str, module: str, fields: dict[str, Any]
+) -> None:
+    # What pickle and pgjobs see of these libraries, which are not installed here.
+    library = ModuleType(module)
+    base = type("Model", (), {"__module__": module})
+    if orm == "Django":
+        copied = FunctionType(restore.__code__, {}, "model_unpickle")
+        copied.__module__ = module
+        library.__dict__["model_unpickle"] = copied
+        setattr(base, "__reduce__", lambda self: (copied, (type(self),), dict(self.__dict__)))  # noqa: B010 (for mypy)
+    names = module.split(".")
+    for depth in range(1, len(names)):
+        monkeypatch.setitem(sys.modules, ".".join(names[:depth]), ModuleType(".".join(names[:depth])))
+    monkeypatch.setitem(sys.modules, module, library)
+    customer = type("Customer", (base,), {"__module__": __name__})
+    monkeypatch.setattr(sys.modules[__name__], "Customer", customer, raising=False)
+    value = customer()
+    value.__dict__.update(fields)
+    with pytest.raises(EnqueueError, match=rf"is an object of {orm} \(Customer\)"):
+        enqueue(conn, pack, value)
+    assert type(load(row_of(conn, enqueue(conn, pack_copies, value).id)["payload"]).args[0]) is customer
 
 
 def test_option_lets_copies_through(conn: psycopg.Connection) -> None:

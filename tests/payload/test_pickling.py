@@ -7,7 +7,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -105,13 +105,25 @@ class _SteamPress(_Press):
         return [super().run, super().run_job]
 
 
+class _Guarded:
+    def __getattr__(self, name: str) -> str:
+        raise RuntimeError(name)
+
+    @_without_wraps
+    def hidden(self) -> str:
+        return "hidden"
+
+
 _press = _Press()
 
 
 @pytest.mark.parametrize(
     "method",
-    [_press.hidden, _press.hidden_job, _press.private(), functools.partial(_press.hidden), *_SteamPress().above()],
-    ids=["without wraps", "job without wraps", "private", "in a partial", "super", "job of super"],
+    [
+        *(_press.hidden, _press.hidden_job, _press.private(), functools.partial(_press.hidden)),
+        *(_Guarded().hidden, *_SteamPress().above()),
+    ],
+    ids=["without wraps", "job without wraps", "private", "in a partial", "guarded", "super", "job of super"],
 )
 def test_a_method_that_its_object_has_not_by_its_name_is_refused(method: Any) -> None:
     with pytest.raises(EnqueueError, match=r"the callable itself of .*workers look for this name.* functools.wraps"):
@@ -131,6 +143,7 @@ def _hides(what: int) -> int:
 
 @dataclass(slots=True)
 class _Slots:
+    empty: object = field(init=False)
     file: object
 
 

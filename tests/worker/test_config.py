@@ -55,6 +55,7 @@ def test_a_configuration_survives_the_way_to_the_worker_process(
     [
         {"queues": ()},
         {"queues": (QueueSlots("a"), QueueSlots("a", 2))},
+        {"patterns": (QueueSlots("*"), QueueSlots("*", 2))},
         {"processes": 0},
         {"processes": 257},
         {"grace": -1},
