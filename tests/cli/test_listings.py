@@ -220,3 +220,10 @@ def test_paused_queues_are_seen_in_status_and_list(cli: Cli, conn: Connection) -
     assert cli("status").out.splitlines()[1].endswith("paused")
     assert cli("queues", "list").out.splitlines()[1].split()[:2] == ["mail", "paused"]
     assert json.loads(cli("queues", "list", "--json").out)[0]["paused"] is True
+
+
+def test_status_names_jobs_that_are_stuck(cli: Cli, conn: Connection) -> None:
+    letter, job = put_dead(conn), put_job(conn, status="waiting", held="needs", needs=1)
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [letter, job])
+    said = f"1 job waits for one that did not complete: {job} waits for {letter} (a dead letter): see `pgjobs doctor`."
+    assert said in cli("status").out.splitlines()

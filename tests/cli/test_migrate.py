@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgjobs.db.revision import EXPECTED_REVISION
+from pgjobs.db.roles import role_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,3 +48,11 @@ def test_downgrade_to_unknown_revision_is_one_line(cli: Cli) -> None:
     result = cli("migrate", "--downgrade", "0815", "--yes")
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
+
+
+def test_statements_for_roles_are_printed_as_they_can_be_run(cli: Cli, conn: psycopg.Connection) -> None:
+    printed = cli("migrate", "--sql", "--roles").out
+    statements = "".join(f"{statement};\n" for statement in role_statements())
+    assert printed.endswith(statements)
+    with conn.transaction(force_rollback=True):
+        conn.execute(statements.encode())

@@ -43,7 +43,8 @@ def migrate(
             raise UsageError("--sql and --downgrade were both given: use one of them.")
         migrations.sql(settings().database_url)
         if roles:
-            say("\n".join(f"{statement};" for statement in role_statements()))
+            for line in "".join(f"{statement};\n" for statement in role_statements()).splitlines():
+                say(line)
         return
 
     with database(embedded=invocation.embedded) as url:

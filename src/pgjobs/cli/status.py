@@ -53,9 +53,9 @@ def status(as_json: Json = False) -> None:
     print_table(QUEUES, [_queue(queue) for queue in state.queues], empty="No queue has jobs or settings yet.")
     if state.dead:
         letters = f"{state.dead:,}+ dead letters" if state.dead_capped else plural(state.dead, "dead letter")
-        say(f"\n{letters}: see `pgjobs dead list`.".lstrip("\n"))
+        say(f"{letters}: see `pgjobs dead list`.")
     if state.stuck:
-        say(f"\n{sentence(state.stuck)}: see `pgjobs doctor`.")
+        say(f"{sentence(state.stuck)}: see `pgjobs doctor`.")
     rows = [_worker(worker, short_duration((state.at - worker.started_at).total_seconds())) for worker in state.workers]
     if rows:
         say("")
