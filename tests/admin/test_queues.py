@@ -84,8 +84,11 @@ def test_what_is_not_a_name_of_a_queue_is_refused(conn: Connection, name: str) -
 def test_a_queue_without_jobs_and_workers_is_removed_with_its_settings(conn: Connection) -> None:
     pause_queue(conn, "a,b")
     put_dead(conn, queue="a,b")
+    for kind in ("queue", "limit"):
+        conn.execute("INSERT INTO pgjobs.buckets (kind, name, tokens, at) VALUES (%s, 'a,b', 1, now())", [kind])
     assert remove_queue(conn, "a,b") == 1  # dead letter, which stays
     assert list_queues(conn) == []
+    assert conn.execute("SELECT kind FROM pgjobs.buckets").fetchall() == [("limit",)], "of a key with the same name"
     with pytest.raises(NotFoundError, match="There is no queue a,b"):
         remove_queue(conn, "a,b")
 

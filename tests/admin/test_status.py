@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from pgjobs import admin
 from pgjobs.admin import keep_completed, list_queues, pause_queue, show_status
 from pgjobs.admin.status import MAX_COUNTED
 from pgjobs.db.plan_settings import LOOK_UPS
@@ -206,8 +207,20 @@ def test_what_waits_for_others_is_counted_and_what_is_stuck_is_named(conn: Conne
     index = put_job(conn, queue="index", status="waiting", held="needs", needs=1)
     mail = put_job(conn, queue="mail", status="waiting", held="needs", needs=1)
     put_job(conn, queue="mail", status="waiting", held="task")
+    put_job(conn, queue="mail", status="waiting", lane="x")  # it waits for its turn: it is due
     for needed, job in ((letter, index), (index, mail)):
         conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
     state = show_status(conn)
     assert {queue.queue: queue.waiting for queue in state.queues} == {"img": 0, "index": 1, "mail": 2}
     assert [(stuck.job_id, stuck.needs_id, stuck.state) for stuck in state.stuck] == [(index, letter, "dead")]
+
+
+def test_stuck_jobs_are_those_of_some_queues_or_of_what_they_need(conn: Connection) -> None:
+    letters = [put_dead(conn) for _ in range(3)]
+    held = ("needs", "needs", "task")  # what waits for its task to be resumed may be stuck later
+    jobs = [put_job(conn, queue=f"q{n}", status="waiting", held=what, needs=1) for n, what in enumerate(held)]
+    for needed, job in zip(letters, jobs, strict=True):
+        conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id) VALUES (%s, %s)", [needed, job])
+    assert [stuck.job_id for stuck in admin.stuck_jobs(conn)] == jobs[:2]
+    assert [stuck.job_id for stuck in admin.stuck_jobs(conn, needs=letters[1:])] == [jobs[1]]
+    assert [stuck.job_id for stuck in admin.stuck_jobs(conn, queues=["q0"])] == [jobs[0]]
