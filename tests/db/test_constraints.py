@@ -91,7 +91,7 @@ def test_what_is_checked_of_one_column_is_checked_by_its_type_and_history_and_le
     ).fetchall()
     # What a job waits for is checked where jobs wait: in jobs and dead_jobs, a type with a check would have rewritten
     # all of history.
-    waits = [f"jobs_waiting_{column}_check" for column in ("cost", "held", "lane", "needs", "on_failure")]
+    waits = [f"jobs_waiting_{column}_check" for column in ("cost", "held", "lane", "lane_keys", "needs", "on_failure")]
     assert found == [("pgjobs.jobs_live", ["jobs_live_worker_id_check"]), ("pgjobs.jobs_waiting", waits)]
 
 

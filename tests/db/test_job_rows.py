@@ -120,7 +120,7 @@ def test_job_that_is_cancelled_before_it_runs_keeps_all_columns_but_the_named_on
 
 
 def test_job_that_waits_again_and_is_claimed_keeps_all_columns(conn: Connection) -> None:
-    row = _put_running(conn, status="queued", sequence=None, limit_key=None, breaker=None, expires_at=None)
+    row = _put_running(conn, status="queued", expires_at=None)
 
     conn.execute(statement("return_to_waiting"), {"ids": [row["id"]]})
 
@@ -138,9 +138,9 @@ def test_job_that_waits_again_and_is_claimed_keeps_all_columns(conn: Connection)
             "priorities": [2],
             "lanes": [row["lane"]],
             "dues": ["9999-01-01"],
-            "limit_keys": [None],
-            "sequences": [None],
-            "breakers": [None],
+            "limit_keys": [row["limit_key"]],
+            "sequences": [row["sequence"]],
+            "breakers": [row["breaker"]],
             "costs": [1.0],
             "limited": [False],
             "probing": [False],

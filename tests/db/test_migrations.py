@@ -112,11 +112,49 @@ def test_what_counted_as_started_before_still_does(empty_database_url: str) -> N
         conn.execute("SELECT pgjobs.enqueue('x:y', unique_key => n::text) FROM generate_series(1, 4) AS n")
         conn.execute("UPDATE pgjobs.jobs SET claims = 1 WHERE id < 4")
         conn.execute("UPDATE pgjobs.jobs SET status = 'waiting', held = 'task' WHERE id = 3")
-        with psycopg.connect(empty_database_url) as other:
-            other.execute("SELECT FROM pgjobs.jobs WHERE id = 2 FOR UPDATE")
-            migrate.upgrade(empty_database_url)  # which waits for no job
+        migrate.upgrade(empty_database_url)
         rows = conn.execute("SELECT id, prior_attempts FROM pgjobs.jobs ORDER BY id").fetchall()
-    assert rows == [(1, 0), (2, None), (3, 0), (4, None)]
+    assert rows == [(1, 0), (2, 0), (3, 0), (4, None)]
+
+
+def test_what_was_forged_or_out_of_range_before_is_put_right(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0006")
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        lanes = [None, "", "a\x1f\x1f\x1f", "\x1fl\x1fs\x1fb", "\x1fl\x1f\x1f"]
+        conn.cursor().executemany(
+            "INSERT INTO pgjobs.jobs_waiting (task, payload, lane, limit_key) VALUES ('a:b', '', nullif(%s, ''), %s)",
+            [(lane, key) for lane in lanes for key in (None, "l", "other")],
+        )
+        conn.execute(
+            "INSERT INTO pgjobs.limits (name, rate, period, burst) VALUES ('l', 1e308, '178000000 years', 1e16)"
+        )
+        conn.execute(
+            "INSERT INTO pgjobs.queues (name, rate, period, aging) VALUES ('q', 1e308, '1 s', '178000000 years')"
+        )
+        conn.execute("INSERT INTO pgjobs.buckets VALUES ('limit', 'l', 'NaN', now()), ('queue', 'q', 1, 'infinity')")
+        conn.execute(
+            "INSERT INTO pgjobs.breakers (name, period, cooldown, probes, min_calls)"
+            " VALUES ('b', '5 years', '1 us', 5000, 2000000)"
+        )
+        migrate.upgrade(empty_database_url)
+        wrong = """
+            SELECT count(*) FROM pgjobs.jobs_waiting
+            WHERE concat_ws(E'\\x1f', coalesce(split_part(lane, E'\\x1f', 1), ''), coalesce(limit_key, ''),
+                            coalesce(sequence, ''), coalesce(breaker, '')) <> coalesce(lane, E'\\x1f\\x1f\\x1f')
+            """
+        assert conn.execute(wrong).fetchone() == (0,)
+        assert conn.execute("SELECT rate, period::text, burst FROM pgjobs.limits").fetchone() == (
+            1e15,
+            "1000 years",
+            1e15,
+        )
+        assert conn.execute("SELECT rate, aging::text FROM pgjobs.queues").fetchone() == (1e15, "1000 years")
+        assert conn.execute("SELECT count(*) FROM pgjobs.buckets").fetchone() == (0,)
+        query = """
+            SELECT extract(epoch FROM period)::int, extract(epoch FROM cooldown)::float8, probes, min_calls
+            FROM pgjobs.breakers
+            """
+        assert conn.execute(query).fetchone() == (86_400, 0.1, 1000, 1_000_000)
 
 
 def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:

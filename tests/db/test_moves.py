@@ -88,7 +88,8 @@ MOVES = {
     "cancel_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("cancel")),
     "release_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("wait", completed=True)),
     "end_sequences": Move(
-        {"status": "waiting", "sequence": "s"}, lambda conn, ids, worker: {"sequences": ["s"], "ids": [1]}
+        {"status": "waiting", "sequence": "s", "lane": "\x1f\x1fs\x1f"},
+        lambda conn, ids, worker: {"sequences": ["s"], "ids": [1]},
     ),
     "cancel_jobs": Move({}, lambda conn, ids, worker: {"ids": ids, "reason": "no"}),
     "requeue_parked": Move(

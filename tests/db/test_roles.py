@@ -96,6 +96,37 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
     assert scalar(with_roles, "SELECT count(*) FROM pgjobs.jobs") == 4 + 2 + 3 + 1 + 1
 
 
+INSERT = """
+    INSERT INTO pgjobs.jobs_waiting (queue, run_at, task, payload, lane, limit_key, sequence, breaker)
+    VALUES ('default', '1970-01-02', 'x:y', '[]', %s, %s, %s, %s)
+"""
+FORGED = [
+    ("\x1fk\x1f\x1f", None, None, None),
+    ("\x1fk\x1f\x1f", "other", None, None),
+    ("\x1fk\x1f\x1f", "", None, None),
+    ("\x1f\x1faccount:1\x1f", None, None, None),
+    ("\x1f\x1faccount:1\x1f", None, "account:2", None),
+    ("\x1f\x1f\x1fbank", None, None, None),
+    ("\x1f\x1f\x1f", "k", None, None),
+    ("tenant", "k", None, None),
+    (None, "k", None, None),
+    (None, None, "account:1", None),
+    ("a\x1fk\x1fs\x1fb\x1fx", "k", "s", "b\x1fx"),
+]
+
+
+def test_who_may_enqueue_cannot_put_a_job_into_a_lane_whose_keys_it_does_not_have(
+    with_roles: psycopg.Connection,
+) -> None:
+    with login(with_roles, ROLES.enqueue) as url, psycopg.connect(url, autocommit=True) as conn:
+        for row in FORGED:
+            with pytest.raises(psycopg.errors.CheckViolation) as caught:
+                conn.execute(INSERT, row)
+            assert caught.value.diag.constraint_name == "jobs_waiting_lane_keys_check"
+        conn.execute(INSERT, ("t\x1fk\x1fs\x1fb", "k", "s", "b"))
+        conn.execute(INSERT, ("\x1f\x1f\x1f", None, None, None))
+
+
 def test_who_may_work_can_run_jobs_and_look_after_history(with_roles: psycopg.Connection) -> None:
     tasks.make_seen(with_roles)
     with_roles.execute(sql.SQL("GRANT ALL ON seen TO {}").format(sql.Identifier(ROLES.work)))

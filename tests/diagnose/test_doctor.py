@@ -224,8 +224,9 @@ def test_doctor_finds_orphaned_jobs_and_queues_without_workers(conn: Connection)
 def test_more_workers_are_advised_only_where_they_would_help(conn: Connection) -> None:
     ago = {"run_at": conn.execute("SELECT now() - interval '10 minutes'").fetchone()[0]}  # type: ignore[index]
     worker = put_worker(conn, {"mail": 1})
-    first = put_job(conn, queue="mail", sequence="account:1", status="running", worker_id=worker, lane="\x1f\x1fs\x1f")
-    second = put_job(conn, queue="mail", sequence="account:1", status="waiting", lane="\x1f\x1fs\x1f", **ago)
+    turn = {"queue": "mail", "sequence": "account:1", "lane": "\x1f\x1faccount:1\x1f"}
+    first = put_job(conn, **turn, status="running", worker_id=worker)
+    second = put_job(conn, **turn, status="waiting", **ago)
     held = found(conn)["held_up"]
     assert held.facts == {"queue": "mail", "id": second, "due_seconds": pytest.approx(600, abs=5), "reason": "sequence"}
     assert f"behind 1 job of its sequence account:1; the first of them is job {first} (running)" in held.sentence

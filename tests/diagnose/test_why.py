@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 QUEUE = {"queue": "mail"}
+TENANT = "acme\x1f\x1f\x1f"
 LANE = "acme\x1fapi:acme\x1faccount:1\x1fstripe"
 
 
@@ -313,7 +314,7 @@ def test_a_sequence_its_first_job_and_the_letter_that_blocks_it(conn: Connection
     put_worker(conn, {"mail": 9})
     waiting = {**QUEUE, "status": "waiting", "lane": LANE, "sequence": "account:1"}
     first, second, third = (put_job(conn, **waiting) for _ in range(3))
-    put_job(conn, **{**waiting, "sequence": "account:2"})
+    put_job(conn, **{**waiting, "queue": "b", "lane": LANE.replace("account:1", "account:2"), "sequence": "account:2"})
     answer = why(conn, third)
     assert (answer.reason, answer.facts["before"], answer.facts["head"]) == ("sequence", 2, first)
     assert why(conn, first).reason == "next"
@@ -387,10 +388,10 @@ def test_a_breaker_that_is_open_and_one_that_tries_again(conn: Connection) -> No
 
 def test_turns_are_taken_with_other_lanes_and_after_those_of_its_own(conn: Connection) -> None:
     put_worker(conn, {"mail": 9})
-    for lane in (LANE, LANE, "b\x1f\x1f\x1f", "c\x1f\x1f\x1f"):
+    for lane in (TENANT, TENANT, "b\x1f\x1f\x1f", "c\x1f\x1f\x1f"):
         put_job(conn, **QUEUE, status="waiting", lane=lane)
     put_job(conn, **QUEUE, status="waiting", lane="later\x1f\x1f\x1f", held="later", run_at="2999-01-01")
-    answer = why(conn, put_job(conn, **QUEUE, status="waiting", lane=LANE))
+    answer = why(conn, put_job(conn, **QUEUE, status="waiting", lane=TENANT))
     assert (answer.reason, answer.facts) == ("turn", {"tenant": "acme", "before": 2, "others": 2})
 
 

@@ -34,8 +34,11 @@ def letters_of(failed: str, died_at: str = "f.finished_at") -> str:
 
 
 def put_job(conn: psycopg.Connection, **columns: Any) -> int:
-    """Insert a job, whatever its status, and give its id."""
+    """Insert a job, whatever its status, and give its id. One that waits has the keys that its lane names."""
     row = {"task": "shop.tasks:send_receipt", "payload": b"x", **columns}
+    if row.get("status") == "waiting" and row.get("lane") is not None:
+        for name, key in zip(("limit_key", "sequence", "breaker"), row["lane"].split("\x1f")[1:], strict=False):
+            row.setdefault(name, key or None)
     if row.get("status") in ("completed", "failed", "cancelled"):
         row.setdefault("finished_at", _now(conn))
         row.setdefault("attempt", 1)

@@ -13,3 +13,54 @@ WHERE j.id = ANY (ARRAY (
 -- Of a needed job that had no row when it was looked for: 0, then the number of a transaction. All before that one have
 -- to end until it is clear that the job has completed without leaving a row. See mark_awaited.sql.
 ALTER TABLE pgjobs.dependencies ADD COLUMN in_doubt bigint CHECK (in_doubt >= 0);
+
+-- Numbers that a claim would overflow with, and settings that workers would refuse to read. Those that are there become
+-- the nearest that work.
+UPDATE pgjobs.limits
+SET rate = least(greatest(rate, 1e-15), 1e15), burst = least(burst, 1e15), period = least(period, '1000 years')
+WHERE rate NOT BETWEEN 1e-15 AND 1e15 OR burst > 1e15 OR period > '1000 years';
+
+ALTER TABLE pgjobs.limits ADD CONSTRAINT limits_range_check
+    CHECK (rate BETWEEN 1e-15 AND 1e15 AND burst <= 1e15 AND period <= '1000 years');
+
+UPDATE pgjobs.queues
+SET rate = least(greatest(rate, 1e-15), 1e15), burst = least(burst, 1e15), period = least(period, '1000 years'),
+    aging = least(aging, '1000 years')
+WHERE rate NOT BETWEEN 1e-15 AND 1e15 OR burst > 1e15 OR period > '1000 years' OR aging > '1000 years';
+
+ALTER TABLE pgjobs.queues ADD CONSTRAINT queues_range_check
+    CHECK (rate BETWEEN 1e-15 AND 1e15 AND burst <= 1e15 AND period <= '1000 years' AND aging <= '1000 years');
+
+-- Without its row a bucket is full.
+DELETE FROM pgjobs.buckets
+WHERE NOT (tokens BETWEEN -1e15 AND 1e15 AND at BETWEEN '1970-01-01 00:00+00' AND '9999-01-01 00:00+00');
+
+ALTER TABLE pgjobs.buckets ADD CONSTRAINT buckets_range_check
+    CHECK (tokens BETWEEN -1e15 AND 1e15 AND at BETWEEN '1970-01-01 00:00+00' AND '9999-01-01 00:00+00');
+
+UPDATE pgjobs.breakers
+SET period = least(greatest(period, '1 s'), '1 day'), cooldown = least(greatest(cooldown, '0.1 s'), '30 days'),
+    min_calls = least(min_calls, 1000000), probes = least(probes, 1000)
+WHERE NOT (period BETWEEN '1 s' AND '1 day' AND cooldown BETWEEN '0.1 s' AND '30 days' AND min_calls <= 1000000
+           AND probes <= 1000);
+
+ALTER TABLE pgjobs.breakers ADD CONSTRAINT breakers_range_check
+    CHECK (period BETWEEN '1 s' AND '1 day' AND cooldown BETWEEN '0.1 s' AND '30 days' AND min_calls <= 1000000
+           AND probes <= 1000);
+
+-- The first job of a lane says for all of them which limit, sequence and breaker hold. So a lane that does not name the
+-- job's own keys lifts those of others. What is there already gets the keys that its lane names.
+UPDATE pgjobs.jobs_waiting
+SET limit_key = nullif(split_part(lane, chr(31), 2), ''), sequence = nullif(split_part(lane, chr(31), 3), ''),
+    breaker = nullif(split_part(lane, chr(31), 4), '')
+WHERE limit_key IS DISTINCT FROM nullif(split_part(lane, chr(31), 2), '')
+   OR sequence IS DISTINCT FROM nullif(split_part(lane, chr(31), 3), '')
+   OR breaker IS DISTINCT FROM nullif(split_part(lane, chr(31), 4), '');
+
+ALTER TABLE pgjobs.jobs_waiting ADD CONSTRAINT jobs_waiting_lane_keys_check CHECK (
+    limit_key IS NOT DISTINCT FROM nullif(split_part(lane, chr(31), 2), '')
+    AND sequence IS NOT DISTINCT FROM nullif(split_part(lane, chr(31), 3), '')
+    AND breaker IS NOT DISTINCT FROM nullif(split_part(lane, chr(31), 4), '')
+) NOT VALID;
+
+ALTER TABLE pgjobs.jobs_waiting VALIDATE CONSTRAINT jobs_waiting_lane_keys_check;

@@ -86,5 +86,5 @@ def window_of(calls: Any) -> tuple[Bucket, ...]:
     """Read the column `calls`; what makes no sense there counts as nothing."""
     try:
         return tuple(Bucket(float(began), int(succeeded), int(failed)) for began, succeeded, failed in calls)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ()
