@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,7 +13,9 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.worker.runtime.job_output import LONGEST, JobOutput, unfinished
 from tests.support import tasks_output as tasks
+from tests.support.processes import environment
 from tests.support.worker import wait_done, wait_for, work
 
 if TYPE_CHECKING:
@@ -35,6 +41,8 @@ def said(server: Server) -> Iterator[str]:
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs WHERE status = 'failed')", log=lambda: running.output)
         enqueue(conn, tasks.say.options(executor="process"), "process")
         wait_done(conn, log=lambda: running.output)
+        enqueue(conn, tasks.crash.options(executor="process"))
+        wait_for(conn, "(SELECT count(*) = 2 FROM pgjobs.jobs WHERE status = 'failed')", log=lambda: running.output)
         yield running.output
     server.drop(url)
 
@@ -46,7 +54,7 @@ def test_all_that_a_completed_job_printed_is_there_when_a_later_one_ends_the_pro
 
 
 def test_a_job_that_ends_its_process_has_printed_its_lines(said: str) -> None:
-    assert "the last words\n" in said
+    assert said.count("the last words\n") == 2, "of a worker, and of the process of a job"
 
 
 def test_lines_of_jobs_that_run_at_once_are_not_mixed_where_python_is_unbuffered(database_url: str) -> None:
@@ -59,6 +67,45 @@ def test_lines_of_jobs_that_run_at_once_are_not_mixed_where_python_is_unbuffered
         lines = Counter(line for line in running.output.splitlines() if "job" in line and not line.startswith("{"))
     texts = ("job {} prints", "job {} walks ahead", "job {} complains")
     assert lines == {text.format(number): 100 for number in range(4) for text in texts}
+
+
+def test_a_line_that_has_begun_waits_for_its_end_a_flush_or_too_much_text() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    stream = io.TextIOWrapper(io.FileIO(writer, "wb"), encoding="utf-8")
+    output = JobOutput(stream)
+
+    def read() -> bytes:
+        try:
+            return os.read(reader, 2 * LONGEST)
+        except BlockingIOError:
+            return b""
+
+    output.write("begun")
+    assert read() == b""
+    output.flush()
+    assert read() == b"begun"
+    output.write("x" * LONGEST)
+    assert read() == b""
+    output.write("y")
+    assert read() == b"x" * LONGEST + b"y"
+    assert not unfinished
+    stream.close()
+    os.close(reader)
+
+
+def test_code_that_has_a_standard_stream_already_writes_lines_too() -> None:
+    code = """if True:
+        import os, sys
+        before = sys.stdout
+        from pgjobs.worker.runtime.job_output import print_whole_lines
+        print_whole_lines()
+        before.write("as before\\n")
+        print(sys.__stdout__ is sys.stdout)
+        os._exit(0)  # as a crash does
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.splitlines() == ["as before", "True"]
 
 
 @pytest.fixture(scope="module")
