@@ -91,6 +91,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             *_job_columns(None),
             *_flow_columns(),
             _required("died_at", _MOMENT, "now()"),
+            Column("ends_sequence", Boolean),
         ],
         "workers": [
             Column("id", BigInteger, Identity(), primary_key=True),

@@ -171,7 +171,7 @@ def test_a_job_that_ends_or_comes_back_keeps_its_meta_and_its_keys(conn: Connect
     failed = row_of(conn, row["id"])
     assert [failed[name] for name in kept] == [row[name] for name in kept]
     assert (failed["status"], failed["error"], failed["error_kind"]) == ("failed", "E", "timeout")
-    letter = conn.execute("SELECT to_jsonb(d) - 'died_at' FROM pgjobs.dead_jobs AS d").fetchone()
+    letter = conn.execute("SELECT to_jsonb(d) - 'died_at' - 'ends_sequence' FROM pgjobs.dead_jobs AS d").fetchone()
     history = conn.execute("SELECT to_jsonb(h) FROM pgjobs.jobs_history AS h").fetchone()
     assert letter == history
     conn.execute(statement("requeue_jobs"), {"ids": [row["id"]], "ended_at": [failed["finished_at"]]})
@@ -179,6 +179,6 @@ def test_a_job_that_ends_or_comes_back_keeps_its_meta_and_its_keys(conn: Connect
     assert (again["status"], again["meta"], again["error_kind"]) == ("waiting", {"user": 7}, "timeout")
 
 
-def test_dead_jobs_has_the_columns_of_jobs_and_then_died_at(conn: Connection) -> None:
-    assert _columns(conn, "dead_jobs") == [*_columns(conn, "jobs"), "died_at"]
+def test_dead_jobs_has_the_columns_of_jobs_and_then_its_own(conn: Connection) -> None:
+    assert _columns(conn, "dead_jobs") == [*_columns(conn, "jobs"), "died_at", "ends_sequence"]
     assert _columns(conn, "jobs_history") == _columns(conn, "jobs")

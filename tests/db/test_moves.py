@@ -40,9 +40,16 @@ def _needs(on_failure: str, **more: Any) -> Callable[[psycopg.Connection, list[i
             conn.execute(
                 "INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure) VALUES (1, %s, %s)", [job, on_failure]
             )
-        return {"ids": [1], **more}
+        return {"ids": [1], "patient": True, **more}
 
     return parameters
+
+
+def _ending_letter(conn: psycopg.Connection) -> int:
+    letter = put_dead(conn, sequence="s", on_failure="end")
+    conn.execute("DELETE FROM pgjobs.jobs_history")
+    conn.execute("UPDATE pgjobs.dead_jobs SET ends_sequence = true, died_at = now() + interval '1 minute'")
+    return letter
 
 
 def _pause(conn: psycopg.Connection, ids: list[int], worker: int) -> dict[str, Any]:
@@ -89,7 +96,7 @@ MOVES = {
     "release_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("wait", completed=True)),
     "end_sequences": Move(
         {"status": "waiting", "sequence": "s", "lane": "\x1f\x1fs\x1f"},
-        lambda conn, ids, worker: {"sequences": ["s"], "ids": [1]},
+        lambda conn, ids, worker: {"letters": [_ending_letter(conn)]},
     ),
     "cancel_jobs": Move({}, lambda conn, ids, worker: {"ids": ids, "reason": "no"}),
     "requeue_parked": Move(

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgjobs.db.connection import STATEMENT_TIMEOUT, STILL_WITHIN, connect, connect_hot, pinned
+from pgjobs.db.connection import LOCK_WITHIN, STATEMENT_TIMEOUT, STILL_WITHIN, connect, connect_hot, pinned
 from tests.support.postgres import Server
 from tests.support.worker import scalar
 from tests.system.chaos.proxy import Proxy
@@ -70,7 +70,7 @@ def test_a_pinned_transaction_behind_a_pooler_says_what_it_needs_and_leaves_noth
     with connect_hot(pooled, application_name="pgjobs test") as conn:
         with pinned(conn):
             assert scalar(conn, "SELECT '{NULL}'::text[]") == [None]
-            assert scalar(conn, "SHOW lock_timeout") == "0"
+            assert scalar(conn, "SHOW lock_timeout") == f"{LOCK_WITHIN * 1000:g}ms"
             assert scalar(conn, "SHOW statement_timeout") == f"{STATEMENT_TIMEOUT:g}s"
             assert scalar(conn, "SHOW idle_in_transaction_session_timeout") == f"{STILL_WITHIN:g}s"
         assert scalar(conn, "SHOW lock_timeout") == "1ms"

@@ -80,6 +80,7 @@ SAMPLES = {
     "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSnapshot("shop.tasks:*", ago(600))),
     "no_worker": seen(workers=(OTHER,)),
     "workers_silent": seen(workers=(replace(WORKER, silent_for=21.0), OTHER)),
+    "sequence_ending": seen({**WAITS, "sequence": "account:1"}, sequence=SequenceSnapshot(ending=38)),
     "sequence_blocked": seen({**WAITS, "sequence": "account:1"}, sequence=SequenceSnapshot(dead=38)),
     "sequence": seen(
         {**WAITS, "sequence": "account:1"}, sequence=SequenceSnapshot(before=3, head={"id": 39, "held": None})

@@ -34,6 +34,7 @@ _LINK: dict[str, Any] = {
 # For a worker's statements, in seconds. The server gives up first, so that no statement runs on without its client.
 ANSWER_WITHIN = 30.0
 STATEMENT_TIMEOUT = 20.0
+LOCK_WITHIN = 0.5  # for a lock of another transaction: what needs it is left for later, and everything else continues
 STILL_WITHIN = 5.0  # between two statements of a transaction: then the server ends it
 
 # Of a session or transaction with hot statements.
@@ -41,11 +42,12 @@ _PINS: Pins = {
     **HOT,
     # mypy takes a LiteralString for a str; pyright does not.
     "statement_timeout": cast("LiteralString", f"{STATEMENT_TIMEOUT * 1000:.0f}"),  # type: ignore[redundant-cast]
+    "lock_timeout": cast("LiteralString", f"{LOCK_WITHIN * 1000:.0f}"),  # type: ignore[redundant-cast]
     # A worker that stands still in a transaction holds its locks no longer than that.
     "idle_in_transaction_session_timeout": cast("LiteralString", f"{STILL_WITHIN * 1000:.0f}"),  # type: ignore[redundant-cast]
 }
 # Of a transaction behind a pooler, where the session says nothing.
-_LOCAL: Pins = {**{name: SESSION[name] for name in ("array_nulls", "lock_timeout")}, **_PINS}
+_LOCAL: Pins = {**{name: SESSION[name] for name in ("array_nulls",)}, **_PINS}
 
 
 def connect(

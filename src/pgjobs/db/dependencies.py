@@ -6,6 +6,7 @@ it: the statements that write an end return those jobs.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.statements import statement
@@ -15,52 +16,80 @@ if TYPE_CHECKING:
 
     import psycopg
 
+log = logging.getLogger("pgjobs.dependencies")
+
 
 class EndedJob(NamedTuple):
     """A job that has ended.
 
-    `awaited`: others wait for it. `sequence`: the sequence that ends with it (None: no sequence ends).
+    `awaited`: others wait for it. `ends_sequence`: the other jobs of its sequence end with it.
     """
 
     id: int
     awaited: bool | None
-    sequence: str | None = None
+    ends_sequence: bool | None = False
 
 
-def release_dependents(cursor: psycopg.Cursor[Any], ended_jobs: Iterable[EndedJob], *, completed: bool) -> None:
+def release_dependents(
+    cursor: psycopg.Cursor[Any], ended_jobs: Iterable[EndedJob], *, completed: bool, patient: bool = True
+) -> None:
     """Release or cancel the jobs that wait for these, and those that wait for them in turn; wake their workers.
 
     `completed`: how they ended; False: they failed, or were cancelled. Call it in the transaction of their end.
+    `patient`: wait for rows that other transactions have locked. Without it these are left to `settle_dependencies`,
+    and named in the log.
     """
     queues: set[str] = set()
+    postponed: set[int] = set()
     ended_jobs = list(ended_jobs)
     while ended_jobs:
         awaited = [end.id for end in ended_jobs if end.awaited]
-        ended_by_sequence = {end.sequence: end.id for end in ended_jobs if end.sequence is not None}
-        cancelled: list[tuple[Any, ...]] = []
+        letters = [end.id for end in ended_jobs if end.ends_sequence]
+        cancelled: list[EndedJob] = []
         if awaited:
-            values = {"ids": awaited, "completed": completed}
-            rows = cursor.execute(statement("release_dependents"), values).fetchall()
-            queues.update(queue for _, queue, _, held in rows if held is None)
+            values = {"ids": awaited, "patient": patient}
+            rows = cursor.execute(statement("release_dependents"), {**values, "completed": completed}).fetchall()
+            queues.update(queue for _, queue, status, held in rows if status is not None and held is None)
+            postponed.update(job for job, _, status, _ in rows if status is None)
             if not completed:
-                cancelled += cursor.execute(statement("cancel_dependents"), {"ids": awaited}).fetchall()
-        if ended_by_sequence:
-            values = {"sequences": list(ended_by_sequence), "ids": list(ended_by_sequence.values())}
-            cancelled += cursor.execute(statement("end_sequences"), values).fetchall()
-        ended_jobs, completed = [EndedJob(*row) for row in cancelled], False
+                cancelled += _cancelled(cursor, "cancel_dependents", values, postponed)
+        if letters:
+            cancelled += _cancelled(cursor, "end_sequences", {"letters": letters}, postponed)
+        ended_jobs, completed = cancelled, False
     if queues:  # jobs that now wait for their turn were updated, and only an INSERT rings
         cursor.execute(statement("notify_queues"), {"queues": sorted(queues)})
+    if postponed:
+        log.info(
+            "%d jobs that are to be released or cancelled are locked by other transactions, and are tried again: %s",
+            len(postponed),
+            ", ".join(map(str, sorted(postponed)[:20])),
+        )
 
 
-def settle_dependencies(cursor: psycopg.Cursor[Any]) -> None:
-    """Mark the jobs that a job of another transaction waits for.
+def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0) -> int:
+    """Mark the jobs that a job of another transaction waits for, and do what was left because a row was locked.
 
     An enqueue locks no rows of others, so a worker does this after its commit. If a needed job has ended meanwhile, its
     dependents are released here. Call it first in a transaction.
+
+    `after`: looks only at dependencies on jobs with larger ids. Returns where to continue the next time: there may be
+    more of them than one call looks at, and some may stay locked for long.
     """
-    cursor.execute(statement("mark_awaited"))
-    rows: Sequence[tuple[int, bool]] = cursor.execute(statement("settle_dependencies")).fetchall()
+    cursor.execute(statement("mark_awaited"), {"after": after})
+    rows: Sequence[tuple[int, bool | None]] = cursor.execute(
+        statement("settle_dependencies"), {"after": after}
+    ).fetchall()
     for outcome in (True, False):
         ended_jobs = [EndedJob(job, awaited=True) for job, completed in rows if completed is outcome]
         if ended_jobs:
-            release_dependents(cursor, ended_jobs, completed=outcome)
+            release_dependents(cursor, ended_jobs, completed=outcome, patient=False)
+    cancelled = _cancelled(cursor, "end_sequences", {"letters": None}, set())
+    release_dependents(cursor, cancelled, completed=False, patient=False)
+    return next((job for job, completed in rows if completed is None), 0)
+
+
+def _cancelled(cursor: psycopg.Cursor[Any], name: str, values: dict[str, Any], postponed: set[int]) -> list[EndedJob]:
+    """Run a statement that cancels jobs, and return those; add the ones that it leaves to `postponed`."""
+    rows = cursor.execute(statement(name), values).fetchall()
+    postponed.update(job for job, _, is_postponed in rows if is_postponed)
+    return [EndedJob(job, awaited) for job, awaited, is_postponed in rows if not is_postponed]

@@ -47,7 +47,7 @@ def run(place: Path, test: tuple[str, ...]) -> tuple[int, str]:
         timeout=LIMIT,
         check=False,
     )
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     return done.returncode, failed[1] if failed else done.stdout[-300:]
 
 

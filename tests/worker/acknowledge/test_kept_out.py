@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from queue import SimpleQueue
-
 import psycopg
 import pytest
 
-from pgjobs.db.connection import connect_hot
 from pgjobs.jobs.outcome import COMPLETED, Failed, Outcome
-from pgjobs.worker.acknowledge.acknowledger import Acknowledger
-from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
-from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.job_claim import Claim
-from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
-from tests.support.claimed import claimed_job
+from tests.support.acknowledging import acknowledging
 from tests.support.rows import put_job, put_worker
 
 
 def acknowledge(url: str, worker: int, outcomes: dict[int, Outcome]) -> None:
     """Have the acknowledger of a worker write outcomes, by id, and end."""
-    local_queue = LocalQueue("default", 9, 0)
-    hurry = threading.Event()
-    hurry.set()  # what cannot be written is given up after a second
-    outbox: Outbox = SimpleQueue()
-
-    def link(stop: threading.Event) -> ReconnectingConnection:
-        return ReconnectingConnection("test", lambda: connect_hot(url, application_name="test"), stop)
-
-    breakers = BreakerRecorder(link, "worker", [local_queue], outbox)
-    thread = Acknowledger(outbox, link(hurry), worker, "host", 1.0, ["default"], breakers)
-    for job, outcome in outcomes.items():
-        outbox.put((claimed_job(job, 1, local_queue=local_queue, lane=None, breaker=None), outcome, 0.0))
-    thread.stop()
-    thread.start()
-    thread.join()
-    breakers.stop()
-    local_queue.close()
+    with acknowledging(url, worker) as running:
+        running.put(outcomes)
 
 
 def test_an_outcome_that_is_kept_out_holds_up_no_other_and_its_job_stays(

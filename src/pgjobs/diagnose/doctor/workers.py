@@ -15,7 +15,7 @@ DUE_FOR = 60.0  # seconds
 LACK_OF_WORKERS = frozenset(("turn", "behind", "busy", "next"))
 HELD_UP = frozenset(
     (
-        *("sequence_blocked", "sequence", "breaker_open", "breaker_half_open", "limit", "rate"),
+        *("sequence_ending", "sequence_blocked", "sequence", "breaker_open", "breaker_half_open", "limit", "rate"),
         *("queue_limit", "queue_rate", "task_paused", "needs", "snapshot_held", "not_claiming"),
     )
 )

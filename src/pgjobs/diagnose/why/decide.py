@@ -36,6 +36,7 @@ HOLDS: tuple[Check, ...] = (
     paused.task_paused,
     queue.no_worker,
     queue.workers_silent,
+    turns.ending,
     turns.blocked,
     turns.sequence,
     turns.breaker_open,

@@ -80,12 +80,16 @@ class LimitSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SequenceSnapshot:
-    """Its sequence: how many wait before it, the first of them, the one that runs, the dead letter that blocks."""
+    """Its sequence: how many wait before it, the first of them, the one that runs, the dead letter that blocks.
+
+    `ending`: the dead letter that ends it, while rows that were to be cancelled with it are locked.
+    """
 
     before: int = 0
     head: dict[str, Any] | None = None
     running: dict[str, Any] | None = None
     dead: int | None = None
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

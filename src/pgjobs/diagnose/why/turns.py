@@ -14,6 +14,19 @@ KEY_COMMAND = "pgjobs limits set"
 QUEUE_COMMAND = "pgjobs queues limit"
 
 
+def ending(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if its sequence has not ended completely, because a row of it is locked."""
+    if snapshot.job is None or snapshot.sequence is None or snapshot.sequence.ending is None:
+        return None
+    return Finding(
+        "sequence_ending",
+        f"Job {snapshot.id} waits because job {snapshot.sequence.ending} failed and ended its sequence "
+        f"{snapshot.job.sequence}, and another transaction has locked a job that is to be cancelled with it.",
+        "Commit or end that transaction: the oldest ones in pg_stat_activity with state 'idle in transaction'.",
+        {"sequence": snapshot.job.sequence, "dead": snapshot.sequence.ending},
+    )
+
+
 def blocked(snapshot: Snapshot) -> Finding | None:
     """Return a finding if a dead letter of its sequence has to be dealt with before."""
     if snapshot.job is None or snapshot.sequence is None or snapshot.sequence.dead is None:

@@ -16,27 +16,25 @@ from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
     Cancelled,
-    Outcome,
     Released,
     Retried,
     Snoozed,
-    ends_job,
 )
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
+from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report
+from pgjobs.worker.acknowledge.outcome_writer import OutcomeWriter
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead
 from pgjobs.worker.runtime.critical_thread import CriticalThread
-from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
-from pgjobs.worker.runtime.settle import Settlement, complete, is_refusal, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
 MAX_FLUSH = 1_000  # jobs
 CHECK_EVERY = 1.0  # seconds between two looks at which queues keep no history, while there is something to flush
 
-_Targets: TypeAlias = "tuple[Callable[[ClaimedJob], None], Callable[[float], None], list[ClaimedJob], list[ClaimedJob]]"
+_Targets: TypeAlias = "tuple[Callable[[ClaimedJob], None], Callable[[float], None], list[Ended], list[Ended]]"
 
 
 class _Tally:
@@ -52,14 +50,15 @@ class _Tally:
 class _Flush:
     """A batch of ended jobs, sorted."""
 
-    __slots__ = ("batch", "completed", "controlled", "forgotten", "others", "released", "tallies")
+    __slots__ = ("batch", "completed", "controlled", "forgotten", "held", "others", "released", "tallies")
 
     def __init__(self, batch: list[Ended]) -> None:
         self.batch = batch
-        self.completed: list[ClaimedJob] = []  # plain jobs
-        self.controlled: list[ClaimedJob] = []  # completed, and had to wait for their turn
-        self.forgotten: list[ClaimedJob] = []  # completed, plain or not, in a queue without history
+        self.completed: list[Ended] = []  # plain jobs
+        self.controlled: list[Ended] = []  # completed, and had to wait for their turn
+        self.forgotten: list[Ended] = []  # completed, plain or not, in a queue without history
         self.others: list[Ended] = []  # all other outcomes
+        self.held: list[Ended] = []  # could not be written, because another transaction has locked the row
         self.released = False  # other jobs waited for one of these
         self.tallies: dict[LocalQueue, _Tally] = {}
 
@@ -83,42 +82,55 @@ class Acknowledger(CriticalThread):
         super().__init__(name="pgjobs-acknowledger", daemon=True)
         self._outbox = outbox
         self._server = server
-        self._worker_id = worker_id
-        self._host = host
         self._grace = grace
         self._queues = queues
         self._breakers = breakers
         self._without_history: frozenset[str] = frozenset()  # queues that keep nothing of what completes
         self._next_check = 0.0  # monotonic seconds
+        self._held = HeldJobs(worker_id)
+        self._writer = OutcomeWriter(server, worker_id, host, grace, self._held)
         self.settled = 0  # attempts, whatever their outcome
-        self.ended = 0  # jobs that run no more, and are recorded as such
 
     def work(self) -> None:
         """Flush until told to stop."""
-        while True:
-            first = self._outbox.get()
-            if first is None:
-                break
-            batch, last = [first], False
+        last = False
+        while not last:
+            batch, last = self._next_batch()
             try:
-                while len(batch) < MAX_FLUSH:
-                    ended = self._outbox.get_nowait()
-                    if ended is None:
-                        last = True
-                        break
-                    batch.append(ended)
-            except Empty:
-                pass
-            try:
-                self._flush(batch)
+                if batch:
+                    self._flush(batch)
+                if self._held:
+                    self._flush_held()
             except Stopped:
+                left = len(batch) + len(self._held)
+                log.error("PostgreSQL cannot be reached: %d ended jobs are not acknowledged and will run again", left)
+                break
+        else:
+            if self._held:
                 log.error(
-                    "PostgreSQL cannot be reached: %d ended jobs are not acknowledged and will run again", len(batch)
+                    "%d ended jobs are locked by other transactions: they are not acknowledged and will run again",
+                    len(self._held),
                 )
-                break
-            if last:
-                break
         self._server.close()
+
+    def _next_batch(self) -> tuple[list[Ended], bool]:
+        """Wait for ended jobs, and return all that are there, and whether to stop. Empty: held jobs may be free."""
+        batch: list[Ended] = []
+        try:
+            ended = self._outbox.get(timeout=self._held.seconds_left())
+            while ended is not None:
+                batch.append(ended)
+                if len(batch) == MAX_FLUSH:
+                    return batch, False
+                ended = self._outbox.get_nowait()
+        except Empty:
+            return batch, False
+        return batch, True
+
+    @property
+    def ended(self) -> int:
+        """How many jobs run no more, and are recorded as such."""
+        return self._writer.ended
 
     def stop(self) -> None:
         """Flush what is in the outbox, and end."""
@@ -132,14 +144,28 @@ class Acknowledger(CriticalThread):
         self._count(flush)
         self._write(flush)
         self._notify(flush)
-        self.settled += len(batch) - sum(isinstance(outcome, Released) for _, outcome, _ in flush.others)
+        self._count_settled(flush)
         if job_log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
                 if outcome is COMPLETED:
                     job_log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
-    def _sort(self, batch: list[Ended]) -> _Flush:
-        """Sort ended jobs by the statement that writes them, and tally them by queue."""
+    def _flush_held(self) -> None:
+        """Acknowledge what another transaction had locked, as far as it is free now."""
+        batch = self._held.due()
+        if not batch:
+            return
+        flush = self._sort(batch, again=True)
+        self._held.trying = True
+        try:
+            self._write(flush)
+        finally:
+            self._held.trying = False
+        self._notify(flush)
+        self._count_settled(flush)
+
+    def _sort(self, batch: list[Ended], *, again: bool = False) -> _Flush:
+        """Sort ended jobs by the statement that writes them, and tally them by queue. `again`: they were counted."""
         flush = _Flush(batch)
         others = flush.others
         here = batch[0][0].local_queue
@@ -153,12 +179,12 @@ class Acknowledger(CriticalThread):
             if seconds is not None:
                 add_seconds(seconds)
             if outcome is COMPLETED and job.lane is None:
-                completed.append(job)
+                completed.append(ended)
                 continue
-            if job.breaker is not None:
+            if job.breaker is not None and not again:
                 self._breakers.note(job, outcome, seconds)
             if outcome is COMPLETED:
-                controlled.append(job)
+                controlled.append(ended)
             elif job.cancelled and not isinstance(outcome, Cancelled):
                 others.append((job, CANCELLED_ON_REQUEST, seconds))  # it raised because of that, or was killed
             else:
@@ -180,18 +206,24 @@ class Acknowledger(CriticalThread):
 
     def _write(self, flush: _Flush) -> None:
         """Write the outcomes, one statement for each kind."""
+        writer = self._writer
         if flush.forgotten:
-            flush.released |= self._complete(flush.forgotten, keep=False)
+            flush.released |= writer.complete(flush.forgotten, flush.held, keep=False)
         if flush.completed:
-            flush.released |= self._complete(flush.completed)
+            flush.released |= writer.complete(flush.completed, flush.held)
         if flush.controlled:
-            flush.released |= self._complete(flush.controlled, controlled=True)
+            flush.released |= writer.complete(flush.controlled, flush.held, controlled=True)
         if flush.others:
-            written = self._settle([(job.key(), outcome) for job, outcome, _ in flush.others])
-            for job, outcome, _ in flush.others:
+            written = writer.settle(flush.others, flush.held)
+            for job, outcome, _ in (ended for ended in flush.others if ended not in flush.held):
                 now = written.get(job.key())
                 report(job, outcome if now is None else now, written=now is not None)
-            self.ended += sum(map(ends_job, written.values()))
+        if flush.held or self._held:
+            self._held.replace(flush.batch, flush.held)
+
+    def _count_settled(self, flush: _Flush) -> None:
+        handed_back = sum(isinstance(outcome, Released) for _, outcome, _ in flush.others)
+        self.settled += len(flush.batch) - len(flush.held) - handed_back
 
     def _notify(self, flush: _Flush) -> None:
         """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
@@ -220,60 +252,3 @@ class Acknowledger(CriticalThread):
         rows = server.connection.execute(statement("queues_without_history"), {"queues": list(self._queues)}).fetchall()
         self._without_history = frozenset(row[0] for row in rows)
         self._next_check = time.monotonic() + CHECK_EVERY
-
-    def _complete(self, jobs: list[ClaimedJob], *, keep: bool = True, controlled: bool = False) -> bool:
-        """Write that these jobs completed; return True if other jobs waited for one of them."""
-        awaited: set[int] = set()
-        ended = 0
-        ids, claim_numbers = [job.id for job in jobs], [job.claim_number for job in jobs]
-
-        def write(server: ReconnectingConnection) -> None:
-            import psycopg
-
-            nonlocal ended
-            stale: list[int] = []
-            kept_out: list[int] = []
-            pieces = [(ids, claim_numbers)]
-            while pieces:
-                some, claims = pieces.pop()
-                try:
-                    with server.hot_cursor() as cursor:
-                        stale += complete(
-                            cursor, self._worker_id, some, claims, keep=keep, controlled=controlled, awaited=awaited
-                        )
-                except psycopg.Error as error:
-                    if not is_refusal(error):
-                        raise
-                    if half := len(some) // 2:  # those that others refuse stop no others
-                        pieces += [(some[:half], claims[:half]), (some[half:], claims[half:])]
-                    else:
-                        kept_out += some
-                        reason = error
-            if kept_out:
-                log_kept_out(kept_out, COMPLETED, reason)
-            self._warn_stale(stale)
-            ended = len(ids) - len(stale) - len(kept_out)
-
-        self._server.run(write, patience=self._grace)
-        self.ended += ended
-        return bool(awaited)
-
-    def _settle(self, settlements: list[Settlement]) -> dict[Claim, Outcome]:
-        """Write outcomes, and return those that were written."""
-        written: dict[Claim, Outcome] = {}
-
-        def write(server: ReconnectingConnection) -> None:
-            with server.hot_cursor() as cursor:
-                stale = settle(cursor, self._worker_id, self._host, settlements, written=written)
-            self._warn_stale([claim.job_id for claim in stale])
-
-        self._server.run(write, patience=self._grace)
-        return written
-
-    def _warn_stale(self, ids: list[int]) -> None:
-        if ids:
-            log.warning(
-                "acknowledgements dropped: %d; these jobs no longer belong to this worker, and run again: %s",
-                len(ids),
-                ", ".join(map(str, ids[:20])),
-            )

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pgjobs.db.breakers import declare_breaker, lock_breaker, write_breaker
@@ -115,7 +116,7 @@ class BreakerRecorder:
             if last:
                 return
             self._stopping.wait(EVERY)
-            self._woken.wait(EVERY if self._claimed() else None)
+            self._woken.wait(EVERY if self._claimed() or self._pending else None)
             self._woken.clear()
 
     def _claimed(self) -> set[str]:
@@ -129,13 +130,19 @@ class BreakerRecorder:
 
     def _flush(self, server: ReconnectingConnection) -> None:
         """Write new settings and recorded calls, and hand back the claimed jobs of open breakers."""
+        import psycopg
+
         for breaker in declared_breakers().values():
             # No job can have a breaker whose name the database cannot hold.
             if self._written.get(breaker.name) != breaker and can_store(server.connection, breaker.name):
-                self._declare(server, breaker)
+                with suppress(psycopg.errors.LockNotAvailable):  # it is written the next time
+                    self._declare(server, breaker)
         self._gather()
         for name in list(self._pending):
-            self._record_calls(server, name, self._pending[name])
+            try:
+                self._record_calls(server, name, self._pending[name])
+            except psycopg.errors.LockNotAvailable:
+                continue  # another transaction has the breaker's row: the calls are written the next time
             del self._pending[name]
         if claimed := self._claimed():
             with server.hot_cursor() as cursor:

@@ -37,6 +37,7 @@ class Claimer:
         self._counts_left = COUNTS  # how often to look for jobs that ran before that was known
         self._queue_has_lock = False  # a row that is locked to count what runs in it
         self._is_full = False  # and has reached it
+        self._settled_up_to = 0  # dependencies on jobs with smaller ids were looked at
         self._plain_first = False  # where both kinds are more than can be run, they take turns
 
     def reconnected(self) -> None:
@@ -83,7 +84,7 @@ class Claimer:
         self._local_queue.claim_stats.has_flow_control = self._is_limited or self.lanes.active(now)
         if unsettled:
             with server.connection.transaction(), server.hot_cursor() as cursor:
-                settle_dependencies(cursor)
+                self._settled_up_to = settle_dependencies(cursor, self._settled_up_to)
 
     def _prepare_limit(self, server: ReconnectingConnection) -> None:
         """Make a row to be locked for the limit of the queue, if it has one, and count what runs already."""

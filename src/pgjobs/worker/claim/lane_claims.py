@@ -169,4 +169,4 @@ class LaneClaims:
         expired = [EndedJob(*row) for row in cursor.fetchall()]
         if expired:
             log.info("queue %s: cancelled %d jobs that had expired", self._queue, len(expired))
-            release_dependents(cursor, [job for job in expired if job.awaited], completed=False)
+            release_dependents(cursor, [job for job in expired if job.awaited], completed=False, patient=False)

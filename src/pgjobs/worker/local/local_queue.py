@@ -39,6 +39,7 @@ class LocalQueue:
         self.end_stats = EndStats()
         self.running: dict[int, ClaimedJob] = {}  # by id: claimed, and not yet taken from the outbox
         self.unacknowledged: Sequence[ClaimedJob] = ()  # the batch whose outcomes are being written
+        self.held: frozenset[ClaimedJob] = frozenset()  # ended, and their rows are locked by other transactions
         self._lock = threading.Lock()
 
     @property
@@ -100,7 +101,7 @@ class LocalQueue:
 
     def unfinished(self) -> set[ClaimedJob]:
         """Return the jobs that have not ended, or are not acknowledged."""
-        return {*self.running.copy().values(), *self.unacknowledged}
+        return {*self.running.copy().values(), *self.unacknowledged, *self.held}
 
     def close(self) -> None:
         """Close the pipe of the signals."""

@@ -112,7 +112,8 @@ class ReconnectingConnection:
                     began = time.monotonic()
                     reason = mask(str(error).strip().partition("\n")[0]) or type(error).__name__
                     log.warning("%s: PostgreSQL cannot be used now; retrying until it can: %s", self._name, reason)
-                self.close()
+                if not isinstance(error, psycopg.errors.LockNotAvailable):
+                    self.close()
                 if self._stop.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (spreads a herd, no secret)
                     if patience is None or time.monotonic() - began > patience:
                         raise Stopped from error

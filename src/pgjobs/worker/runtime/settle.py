@@ -9,7 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import TextEncoding, encoding_of
@@ -38,6 +38,15 @@ Settlement = tuple[Claim, Outcome]
 _AS_ASKED = Cancelled("")  # with the reason of the request
 
 
+class _Settling(NamedTuple):
+    """What one call of `settle` was given."""
+
+    worker_id: int
+    host: str
+    written: dict[Claim, Outcome]
+    patient: bool
+
+
 def settle(
     cursor: psycopg.Cursor[Any],
     worker_id: int,
@@ -45,10 +54,12 @@ def settle(
     outcomes: Iterable[Settlement],
     *,
     written: dict[Claim, Outcome] | None = None,
+    patient: bool = True,
 ) -> list[Claim]:
     """Write outcomes of jobs that `worker_id` runs, and return the claims that it no longer owns.
 
     `written` gets what each job has become. Claims in neither have rows that others refuse, which is logged.
+    `patient`: see `release_dependents`.
 
     A job with a request to cancel it is cancelled, whatever its outcome here; only `complete` takes precedence.
 
@@ -62,15 +73,15 @@ def settle(
     for settlement in outcomes:
         groups[type(settlement[1])].append(settlement)
     stale: list[Claim] = []
-    done: dict[Claim, Outcome] = {} if written is None else written
+    settling = _Settling(worker_id, host, {} if written is None else written, patient)
     for kind, group in groups.items():
-        left = _settle_group(cursor, worker_id, host, kind, group, done)
+        left = _settle_group(cursor, settling, kind, group)
         if left and kind is Parked:  # what paused them does so no longer
-            left = _settle_group(cursor, worker_id, host, Released, [(claim, RELEASED) for claim in left], done)
+            left = _settle_group(cursor, settling, Released, [(claim, RELEASED) for claim in left])
         stale += left
     if stale:
         asked: list[Settlement] = [(claim, _AS_ASKED) for claim in stale]
-        stale = _settle_group(cursor, worker_id, host, Cancelled, asked, done)
+        stale = _settle_group(cursor, settling, Cancelled, asked)
     return stale
 
 
@@ -83,11 +94,12 @@ def complete(
     keep: bool = True,
     controlled: bool = False,
     awaited: set[int] | None = None,
+    patient: bool = True,
 ) -> list[int]:
     """Write that jobs completed (on the hot path), and return the ids of those that this worker no longer owns.
 
     `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Jobs that others wait for
-    are always kept, and added to `awaited`.
+    are always kept, and added to `awaited`. `patient`: see `release_dependents`.
     """
     values = {"ids": array(ids), "claim_numbers": array(claim_numbers), "worker_id": worker_id}
     if not keep:
@@ -104,17 +116,17 @@ def complete(
         left = set(ids) - {row[0] for row in cursor.fetchall()}
     if not left:
         return []
-    done = _complete_awaited(cursor, values)
+    done = _complete_awaited(cursor, values, patient=patient)
     if awaited is not None:
         awaited |= done
     return sorted(left - done)
 
 
-def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any]) -> set[int]:
+def _complete_awaited(cursor: psycopg.Cursor[Any], values: dict[str, Any], *, patient: bool) -> set[int]:
     """Complete jobs that others wait for, and release those."""
     with cursor.connection.transaction():
         done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
-        release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True)
+        release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
     return done
 
 
@@ -143,21 +155,16 @@ def array(numbers: Iterable[int]) -> str:
 
 
 def _settle_group(
-    cursor: psycopg.Cursor[Any],
-    worker_id: int,
-    host: str,
-    kind: type[Outcome],
-    group: Sequence[Settlement],
-    written: dict[Claim, Outcome],
+    cursor: psycopg.Cursor[Any], settling: _Settling, kind: type[Outcome], group: Sequence[Settlement]
 ) -> list[Claim]:
     import psycopg
 
     try:
         with cursor.connection.transaction():
-            left = _execute(cursor, worker_id, host, kind, group)
+            left = _execute(cursor, settling, kind, group)
     except psycopg.errors.TriggeredActionException as error:
         if len(group) > 1:
-            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one], written)]
+            return [c for one in group for c in _settle_group(cursor, settling, kind, [one])]
         claim, outcome = group[0]
         log_kept_out([claim.job_id], outcome, error)
         return [claim] if kind is Parked else []
@@ -167,16 +174,16 @@ def _settle_group(
         if cursor.connection.closed:
             raise
         if len(group) > 1:
-            return [c for one in group for c in _settle_group(cursor, worker_id, host, kind, [one], written)]
+            return [c for one in group for c in _settle_group(cursor, settling, kind, [one])]
         claim, outcome = group[0]
         log.exception(
             "PostgreSQL rejected the outcome %r; it is stored without its text", outcome, extra={"job_id": claim.job_id}
         )
-        stale = _settle_plainly(cursor, worker_id, host, claim, outcome, error)
+        stale = _settle_plainly(cursor, settling, claim, outcome, error)
         if stale is None:
             return []
         left = stale
-    written.update(
+    settling.written.update(
         (claim, CANCELLED_ON_REQUEST if outcome is _AS_ASKED else outcome)
         for claim, outcome in group
         if claim not in left
@@ -197,7 +204,7 @@ def _stored(outcome: Outcome, encoding: TextEncoding) -> Outcome:
 
 
 def _settle_plainly(
-    cursor: psycopg.Cursor[Any], worker_id: int, host: str, claim: Claim, outcome: Outcome, error: Exception
+    cursor: psycopg.Cursor[Any], settling: _Settling, claim: Claim, outcome: Outcome, error: Exception
 ) -> list[Claim] | None:
     """Return the claim if it is stale, and None if its row is refused in any form."""
     import psycopg
@@ -205,7 +212,7 @@ def _settle_plainly(
     plain = _plainly(outcome, f"{type(outcome).__name__}; its error cannot be stored: {type(error).__name__}")
     try:
         with cursor.connection.transaction():
-            return _execute(cursor, worker_id, host, type(plain), [(claim, plain)])
+            return _execute(cursor, settling, type(plain), [(claim, plain)])
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise
     except psycopg.Error:
@@ -234,13 +241,13 @@ def _plainly(outcome: Outcome, error: str) -> Outcome:
 
 
 def _execute(
-    cursor: psycopg.Cursor[Any], worker_id: int, host: str, kind: type[Outcome], group: Sequence[Settlement]
+    cursor: psycopg.Cursor[Any], settling: _Settling, kind: type[Outcome], group: Sequence[Settlement]
 ) -> list[Claim]:
     outcomes: list[Any] = [outcome for _, outcome in group]
     values: dict[str, Any] = {
         "ids": array(claim.job_id for claim, _ in group),
         "claim_numbers": array(claim.claim_number for claim, _ in group),
-        "worker_id": worker_id,
+        "worker_id": settling.worker_id,
     }
     if kind is Retried:
         name = "retry"
@@ -250,7 +257,7 @@ def _execute(
             "errors": [o.error for o in outcomes],
             "kinds": [o.kind.value for o in outcomes],
             "tracebacks": [o.traceback for o in outcomes],
-            "host": host,
+            "host": settling.host,
         }
     elif kind is Failed:
         name = "fail"
@@ -258,7 +265,7 @@ def _execute(
             "errors": [o.error for o in outcomes],
             "kinds": [o.kind.value for o in outcomes],
             "tracebacks": [o.traceback for o in outcomes],
-            "host": host,
+            "host": settling.host,
         }
     elif kind is Snoozed:
         name = "snooze"
@@ -276,8 +283,8 @@ def _execute(
     rows = cursor.execute(statement(name), values).fetchall()
     if kind is Failed or kind is Cancelled:
         ended_jobs = [EndedJob(*row) for row in rows]
-        if any(end.awaited or end.sequence is not None for end in ended_jobs):
-            release_dependents(cursor, ended_jobs, completed=False)
+        if any(end.awaited or end.ends_sequence for end in ended_jobs):
+            release_dependents(cursor, ended_jobs, completed=False, patient=settling.patient)
     elif kind is not Parked and (controlled := [job for job, is_controlled in rows if is_controlled]):
         cursor.execute(statement("return_to_waiting"), {"ids": array(controlled)})
     written = {row[0] for row in rows}

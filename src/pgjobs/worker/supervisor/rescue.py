@@ -75,7 +75,7 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
                 claim = Claim(job_id, claim_number)
                 settlements.append((claim, outcome_for(worker_exit, claim, since_replay(attempt, most, prior))))
             written: dict[Claim, Outcome] = {}
-            settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements, written=written)
+            settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements, written=written, patient=False)
             if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
         total += len(lost)
@@ -127,7 +127,7 @@ def _rescue_jobs(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
         by_worker[worker_id].append((Claim(job_id, claim_number), outcome))
     written: dict[int, dict[Claim, Outcome]] = defaultdict(dict)
     for worker_id, settlements in by_worker.items():
-        settle(cursor, worker_id, socket.gethostname(), settlements, written=written[worker_id])
+        settle(cursor, worker_id, socket.gethostname(), settlements, written=written[worker_id], patient=False)
     cursor.execute(statement("remove_worker"), {"worker_ids": list(reasons)})
     for worker_id, reason in reasons.items():
         _report(worker_id, reason, written[worker_id])

@@ -14,6 +14,6 @@ WITH gone AS (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited, NULL AS ended
+SELECT id, dependents AS awaited, false AS ends_sequence
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))

@@ -14,13 +14,15 @@ WITH gone AS (
                                  a.traceback) AS new_errors
 ), letters AS (
     INSERT INTO pgjobs.dead_jobs AS d
-           ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at)
-    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, new_error, new_kind, new_errors, 'failed', now()
+           ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at,
+            ends_sequence)
+    SELECT {kept_columns}, {attempt_columns}, {flow_columns}, new_error, new_kind, new_errors, 'failed', now(),
+           CASE WHEN on_failure = 'end' AND sequence IS NOT NULL THEN true END
     FROM gone
     ON CONFLICT (id) DO UPDATE
     SET attempt = excluded.attempt, max_attempts = excluded.max_attempts, error = excluded.error,
         error_kind = excluded.error_kind, errors = excluded.errors, finished_at = excluded.finished_at,
-        died_at = excluded.died_at
+        died_at = excluded.died_at, ends_sequence = excluded.ends_sequence
     RETURNING 1
 ), kept AS (
     INSERT INTO pgjobs.jobs_history
@@ -29,7 +31,7 @@ WITH gone AS (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited, CASE WHEN on_failure = 'end' THEN sequence END AS ended
+SELECT id, dependents AS awaited, on_failure = 'end' AND sequence IS NOT NULL AS ends_sequence
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone),
                       least((SELECT count(*) FROM kept), (SELECT count(*) FROM letters)))

@@ -36,15 +36,11 @@ WITH lanes AS MATERIALIZED (
         UNION ALL
         SELECT head.ctid, head.cost
         FROM (SELECT w.ctid, coalesce(w.cost, 1) AS cost
-              FROM pgjobs.jobs_waiting AS w
-              WHERE w.id = (SELECT f.id FROM pgjobs.jobs_waiting AS f
-                            WHERE f.sequence = l.sequence ORDER BY f.id LIMIT 1)
-                AND w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
+              FROM pgjobs.head_of_sequence(l.sequence) AS first (id)
+              JOIN pgjobs.jobs_waiting AS w ON w.id = first.id
+              WHERE w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
                 AND w.held IS NULL AND w.run_at <= least(now(), l.due)
-                AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS v WHERE v.sequence = l.sequence)
-                AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d
-                                WHERE d.sequence = l.sequence AND coalesce(d.on_failure, 'block') = 'block')
-              FOR UPDATE SKIP LOCKED) AS head
+              FOR UPDATE OF w SKIP LOCKED) AS head
     ) AS j
     WHERE x.room > 0
       -- One that came only now is not locked.

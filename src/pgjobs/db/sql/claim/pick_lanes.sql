@@ -54,14 +54,10 @@ WITH lanes AS MATERIALIZED (
          LIMIT 1)
         UNION ALL
         SELECT w.id
-        FROM pgjobs.jobs_waiting AS w
-        WHERE w.id = (SELECT f.id FROM pgjobs.jobs_waiting AS f
-                      WHERE f.sequence = l.sequence ORDER BY f.id LIMIT 1)
-          AND w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
+        FROM pgjobs.head_of_sequence(l.sequence) AS head (id)
+        JOIN pgjobs.jobs_waiting AS w ON w.id = head.id
+        WHERE w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
           AND w.held IS NULL AND w.run_at <= least(now(), l.due)
-          AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS v WHERE v.sequence = l.sequence)
-          AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS d
-                          WHERE d.sequence = l.sequence AND coalesce(d.on_failure, 'block') = 'block')
     ) AS due
     WHERE coalesce(r.slots, 1) > 0 AND coalesce(b.probes, 1) > 0
       AND coalesce(r.tokens + 1e-9 >= least(l.cost, 1), true)

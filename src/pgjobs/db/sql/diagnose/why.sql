@@ -157,7 +157,9 @@ SELECT
                      WHERE r.sequence = waits.sequence AND r.sequence IS NOT NULL AND r.status = 'running' LIMIT 1),
          'dead', (SELECT min(d.id) FROM pgjobs.dead_jobs AS d
                   WHERE d.sequence = waits.sequence AND d.sequence IS NOT NULL
-                    AND coalesce(d.on_failure, 'block') = 'block'))
+                    AND coalesce(d.on_failure, 'block') = 'block'),
+         'ending', (SELECT min(d.id) FROM pgjobs.dead_jobs AS d
+                    WHERE d.sequence = waits.sequence AND d.sequence IS NOT NULL AND d.ends_sequence))
      FROM waits
      WHERE waits.sequence IS NOT NULL) AS sequence,
     (SELECT coalesce(jsonb_agg(n), '[]')

@@ -1,15 +1,43 @@
 -- Jobs have failed, or were cancelled: cancels the jobs that wait for them and asked to be cancelled in that case.
--- Returns those, whose own dependents come next.
+-- Returns those, whose own dependents come next. %(patient)s: see release_dependents.sql; `postponed` are the others.
 WITH lost AS MATERIALIZED (
-    DELETE FROM pgjobs.dependencies AS d
+    SELECT d.needs_id, d.job_id, w.id IS NOT NULL AS waits
+    FROM pgjobs.dependencies AS d
+    LEFT JOIN pgjobs.jobs_waiting AS w ON w.id = d.job_id AND w.held = 'needs'
     WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.on_failure = 'cancel'
-    RETURNING d.job_id, d.needs_id
 ), reasons AS MATERIALIZED (
-    SELECT job_id, min(needs_id) AS needs_id FROM lost GROUP BY job_id
+    SELECT job_id, min(needs_id) AS needs_id FROM lost WHERE waits GROUP BY job_id
+), locked AS MATERIALIZED (
+    SELECT waited.id
+    FROM (SELECT w.id
+          FROM pgjobs.jobs_waiting AS w
+          WHERE %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM reasons)) AND w.held = 'needs'
+          ORDER BY w.id
+          FOR UPDATE) AS waited
+    UNION ALL
+    SELECT free.id
+    FROM (SELECT w.id
+          FROM pgjobs.jobs_waiting AS w
+          WHERE NOT %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM reasons))
+            AND w.held = 'needs'
+          ORDER BY w.id
+          FOR UPDATE SKIP LOCKED) AS free
+), met AS (
+    DELETE FROM pgjobs.dependencies AS d
+    USING lost AS n
+    WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
+      AND (%(patient)s::boolean OR NOT n.waits OR n.job_id IN (SELECT id FROM locked))
+), later AS (
+    UPDATE pgjobs.dependencies AS d
+    SET settled = false
+    FROM lost AS n
+    WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
+      AND NOT %(patient)s::boolean AND n.waits AND n.job_id NOT IN (SELECT id FROM locked)
+    RETURNING d.job_id
 ), gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING reasons
-    WHERE w.id = reasons.job_id AND w.held = 'needs'
+    WHERE w.id = reasons.job_id AND w.id = ANY (ARRAY (SELECT id FROM locked))
     RETURNING w.*,
               format('cancelled: job %%s, which it waited for, did not complete', reasons.needs_id) AS reason
 ), kept AS (
@@ -19,6 +47,8 @@ WITH lost AS MATERIALIZED (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited
+SELECT id, dependents AS awaited, false AS postponed
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))
+UNION ALL
+SELECT DISTINCT job_id, NULL::boolean, true FROM later

@@ -17,7 +17,8 @@ WITH doubted AS (
 ), wanted AS MATERIALIZED (
     SELECT DISTINCT d.needs_id
     FROM (SELECT u.needs_id FROM pgjobs.dependencies AS u
-          WHERE NOT u.settled AND u.in_doubt IS NULL ORDER BY u.needs_id LIMIT 1000) AS d
+          WHERE NOT u.settled AND u.in_doubt IS NULL AND u.needs_id > %(after)s
+          ORDER BY u.needs_id LIMIT 1000) AS d
 ), free AS MATERIALIZED (
     SELECT j.id
     FROM pgjobs.jobs AS j

@@ -2,18 +2,44 @@
 -- waiting for their turn. %(completed)s: how they ended; a job that waits for one that failed or was cancelled
 -- continues only if its options say so. Runs in the transaction that writes the end, so that it is never lost. Rows
 -- are locked in the order of their ids, because several jobs that the same job waits for may end at once.
-WITH met AS (
-    DELETE FROM pgjobs.dependencies AS d
+--
+-- %(patient)s: wait for rows that another transaction has locked. Without patience their dependencies are marked as not
+-- settled: settle_dependencies.sql finds them, for as long as it takes. `status`: NULL for those.
+WITH needed AS MATERIALIZED (
+    SELECT d.needs_id, d.job_id, w.id IS NOT NULL AS waits
+    FROM pgjobs.dependencies AS d
+    LEFT JOIN pgjobs.jobs_waiting AS w ON w.id = d.job_id AND w.held = 'needs'
     WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND (%(completed)s OR d.on_failure = 'run')
+), locked AS MATERIALIZED (
+    SELECT waited.id
+    FROM (SELECT w.id
+          FROM pgjobs.jobs_waiting AS w
+          WHERE %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM needed WHERE waits)) AND w.held = 'needs'
+          ORDER BY w.id
+          FOR UPDATE) AS waited
+    UNION ALL
+    SELECT free.id
+    FROM (SELECT w.id
+          FROM pgjobs.jobs_waiting AS w
+          WHERE NOT %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM needed WHERE waits))
+            AND w.held = 'needs'
+          ORDER BY w.id
+          FOR UPDATE SKIP LOCKED) AS free
+), met AS (
+    DELETE FROM pgjobs.dependencies AS d
+    USING needed AS n
+    WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
+      AND (%(patient)s::boolean OR NOT n.waits OR n.job_id IN (SELECT id FROM locked))
+    RETURNING d.job_id
+), later AS (
+    UPDATE pgjobs.dependencies AS d
+    SET settled = false
+    FROM needed AS n
+    WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
+      AND NOT %(patient)s::boolean AND n.waits AND n.job_id NOT IN (SELECT id FROM locked)
     RETURNING d.job_id
 ), counted AS (
     SELECT job_id, count(*)::int AS n FROM met GROUP BY job_id
-), locked AS MATERIALIZED (
-    SELECT w.id
-    FROM pgjobs.jobs_waiting AS w
-    WHERE w.id = ANY (ARRAY (SELECT job_id FROM counted)) AND w.held = 'needs'
-    ORDER BY w.id
-    FOR UPDATE
 ), moved AS (
     UPDATE pgjobs.jobs AS j
     SET needs = greatest(j.needs - c.n, 0),
@@ -27,3 +53,5 @@ WITH met AS (
 SELECT id, queue, status, held
 FROM moved
 WHERE pgjobs.all_kept((SELECT count(*) FROM locked), (SELECT count(*) FROM moved))
+UNION ALL
+SELECT DISTINCT job_id, NULL, NULL, NULL FROM later

@@ -3,10 +3,12 @@
 -- was made. If it was not (`in_doubt`), all transactions that might have inserted it have to end first: see
 -- mark_awaited.sql.
 -- A number above that of this transaction comes from another server, whose transactions have ended.
+--
+-- Where more are left than one statement looks at, the last row says after which to continue; its `completed` is NULL.
 WITH wanted AS MATERIALIZED (
     SELECT d.needs_id, d.job_id, d.in_doubt
     FROM pgjobs.dependencies AS d
-    WHERE NOT d.settled
+    WHERE NOT d.settled AND d.needs_id > %(after)s
       AND CASE WHEN d.in_doubt IS NULL THEN true
                WHEN d.in_doubt = 0 THEN false
                WHEN d.in_doubt <= (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) THEN true
@@ -35,3 +37,5 @@ WITH wanted AS MATERIALIZED (
     WHERE d.needs_id = w.needs_id AND d.job_id = w.job_id AND (w.is_settled OR w.in_doubt IS NOT NULL)
 )
 SELECT needs_id, completed FROM known WHERE completed IS NOT NULL
+UNION ALL
+SELECT max(needs_id), NULL FROM wanted HAVING count(*) = 1000

@@ -1,0 +1,149 @@
+"""Writes the outcomes of ended jobs: what others refuse, and what others have locked, stops nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from pgjobs.jobs.outcome import Outcome, ends_job
+from pgjobs.worker.acknowledge.held_jobs import HeldJobs
+from pgjobs.worker.local.local_queue import Ended
+from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
+from pgjobs.worker.runtime.settle import complete, is_refusal, log_kept_out, settle
+
+log = logging.getLogger("pgjobs.acknowledger")
+
+# Writes outcomes on a cursor, with patience or without (see `release_dependents`). Returns the claims that this
+# worker no longer owns, and what was written.
+_Write: TypeAlias = "Callable[[Any, list[Ended], bool], tuple[list[int], dict[Claim, Outcome]]]"
+
+
+class _Result:
+    """What happened to a batch, so far."""
+
+    def __init__(self) -> None:
+        self.held: list[Ended] = []
+        self.kept_out: list[Ended] = []
+        self.stale: list[int] = []
+        self.written: dict[Claim, Outcome] = {}
+
+    def add(self, result: tuple[list[int], dict[Claim, Outcome]]) -> None:
+        """Add what a statement has returned, once it is committed."""
+        self.stale += result[0]
+        self.written |= result[1]
+
+
+class OutcomeWriter:
+    """Writes for one acknowledger. `grace`: seconds that an outage may last once the worker stops. For one thread."""
+
+    def __init__(self, server: ReconnectingConnection, worker_id: int, host: str, grace: float, held: HeldJobs) -> None:
+        self._server = server
+        self._worker_id = worker_id
+        self._host = host
+        self._grace = grace
+        self._held = held
+        self.ended = 0  # jobs that run no more, and are recorded as such
+
+    def complete(self, batch: list[Ended], held: list[Ended], *, keep: bool = True, controlled: bool = False) -> bool:
+        """Write that these jobs completed (`keep`, `controlled`: see `settle.complete`).
+
+        Adds to `held` what other transactions have locked. Returns True if other jobs waited for one of these.
+        """
+        awaited: set[int] = set()
+
+        def write(cursor: Any, some: list[Ended], patient: bool) -> tuple[list[int], dict[Claim, Outcome]]:
+            stale = complete(
+                cursor,
+                self._worker_id,
+                [job.id for job, _, _ in some],
+                [job.claim_number for job, _, _ in some],
+                keep=keep,
+                controlled=controlled,
+                awaited=awaited,
+                patient=patient,
+            )
+            return stale, {}
+
+        result = self._run([batch], write)
+        held += result.held
+        self.ended += len(batch) - len(result.held) - len(result.stale) - len(result.kept_out)
+        return bool(awaited)
+
+    def settle(self, batch: list[Ended], held: list[Ended]) -> dict[Claim, Outcome]:
+        """Write other outcomes than completion, and return those that were written.
+
+        Adds to `held` what other transactions have locked.
+        """
+
+        def write(cursor: Any, some: list[Ended], patient: bool) -> tuple[list[int], dict[Claim, Outcome]]:
+            written: dict[Claim, Outcome] = {}
+            settlements = [(job.key(), outcome) for job, outcome, _ in some]
+            stale = settle(cursor, self._worker_id, self._host, settlements, written=written, patient=patient)
+            return [claim.job_id for claim in stale], written
+
+        by_kind: dict[type[Outcome], list[Ended]] = defaultdict(list)
+        for ended in batch:
+            by_kind[type(ended[1])].append(ended)
+        result = self._run(list(by_kind.values()), write)
+        held += result.held
+        self.ended += sum(map(ends_job, result.written.values()))
+        return result.written
+
+    def _run(self, groups: list[list[Ended]], write: _Write) -> _Result:
+        return self._server.run(lambda server: self._write(server, groups, write), patience=self._grace)
+
+    def _write(self, server: ReconnectingConnection, groups: list[list[Ended]], write: _Write) -> _Result:
+        """Write groups, in pieces where others refuse a row or have locked one."""
+        import psycopg
+
+        pieces = list(groups)
+        result = _Result()
+        while pieces:
+            some = pieces.pop()
+            half = len(some) // 2
+            careful = self._held.is_careful
+            try:
+                if careful:
+                    self._write_carefully(server, some, write, result)
+                else:
+                    with server.hot_cursor() as cursor:
+                        written = write(cursor, some, True)
+                    result.add(written)
+            except psycopg.errors.LockNotAvailable:
+                self._held.met_lock()
+                if not careful:
+                    pieces.append(some)
+                elif half:
+                    pieces += [some[:half], some[half:]]
+                else:
+                    result.held += some
+            except psycopg.Error as error:
+                if not is_refusal(error):
+                    raise
+                if half:  # those that others refuse stop no others
+                    pieces += [some[:half], some[half:]]
+                else:
+                    result.kept_out += some
+                    reason = error
+        if result.kept_out:
+            log_kept_out([job.id for job, _, _ in result.kept_out], result.kept_out[0][1], reason)
+        if result.stale:
+            log.warning(
+                "acknowledgements dropped: %d; these jobs no longer belong to this worker, and run again: %s",
+                len(result.stale),
+                ", ".join(map(str, result.stale[:20])),
+            )
+        return result
+
+    def _write_carefully(
+        self, server: ReconnectingConnection, batch: list[Ended], write: _Write, result: _Result
+    ) -> None:
+        """Lock the rows first, and write those that could be locked."""
+        with server.hot_cursor() as cursor, cursor.connection.transaction():
+            free, held = self._held.free(cursor, batch)
+            written = write(cursor, free, False) if free else ([], {})
+        result.add(written)
+        result.held += held
