@@ -373,3 +373,17 @@ def test_a_text_that_another_handler_has_formatted_is_not_said_twice(log: Log) -
     assert log.line["customer"] == "ada"
     assert log.text.count("sold 7") == 1
     assert "asctime" not in log.line
+
+
+def test_an_application_that_disables_loggers_after_a_warning_has_them_logged_all_the_same() -> None:
+    code = """if True:
+        import logging.config, warnings
+        from pgjobs.telemetry.logs import configure_logging
+        configure_logging("info", "json")
+        warnings.simplefilter("always")
+        warnings.warn("before")
+        logging.config.dictConfig({"version": 1})
+        warnings.warn("after")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"].count("UserWarning") for line in done.stderr.splitlines()] == [1, 1]

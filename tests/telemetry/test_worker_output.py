@@ -104,7 +104,8 @@ def test_code_that_has_a_standard_stream_already_writes_lines_too() -> None:
         print(sys.__stdout__ is sys.stdout)
         os._exit(0)  # as a crash does
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    buffered = {**environment(), "PYTHONUNBUFFERED": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=buffered, check=True)
     assert done.stdout.splitlines() == ["as before", "True"]
 
 
