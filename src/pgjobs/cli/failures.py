@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pgjobs.cli.output import note
 from pgjobs.core.config import settings
-from pgjobs.core.errors import PgjobsError, UsageError
+from pgjobs.core.errors import NewerTablesError, PgjobsError, UsageError
 from pgjobs.core.text import escape_controls
 from pgjobs.db.url import mask, redact
 
@@ -19,6 +19,7 @@ _OF_PYDANTIC = re.compile(
     r"(?<=: )(?:Value error, |Input should be "
     r"(?:a valid (?P<kind>integer|number)[^.]*|(?P<bound>greater|less) than or equal to (?P<number>[\d.]*\d)))"
 )
+NEWER_TABLES = 3  # exit code: what starts workers again has no reason to
 LINE_LIMIT = 600  # characters; a message may repeat an argument of any length
 
 
@@ -33,6 +34,8 @@ def failure_of(error: BaseException) -> Failure:
     """Return the exit code and the line for an error of pgjobs, Typer, PostgreSQL, the system, or any other."""
     if isinstance(error, UsageError):
         return Failure(2, _line(error))
+    if isinstance(error, NewerTablesError):
+        return Failure(NEWER_TABLES, _line(error))
     if isinstance(error, PgjobsError):
         return Failure(1, _line(error))
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):

@@ -19,6 +19,10 @@ class SchemaError(ConfigurationError):
     """The tables are missing, older, or newer than this version of pgjobs can use."""
 
 
+class NewerTablesError(SchemaError):
+    """The tables are newer than this version of pgjobs: it has to be upgraded, and a restart does not help."""
+
+
 class EnqueueError(UsageError):
     """A job that was refused at enqueue; nothing was written."""
 

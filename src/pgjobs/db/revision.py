@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
-from pgjobs.core.errors import SchemaError
+from pgjobs.core.errors import NewerTablesError, SchemaError
 from pgjobs.db.row_security import READ, check_visible
 from pgjobs.db.statements import statement
 
@@ -56,13 +56,25 @@ def check_schema(conn: psycopg.Connection, *, kinds: tuple[str, ...] = READ) -> 
         check_visible(conn, kinds)
     if revision is None:
         raise SchemaError(f"There are no pgjobs tables in the schema {schema!r}: run `pgjobs migrate` once.")
+    if (misfit := _misfit(revision, schema)) is not None:
+        raise misfit
+
+
+def find_misfit(conn: psycopg.Connection) -> SchemaError | None:
+    """Return an error if the tables have become newer or older than this version; for a worker that runs."""
+    revision = revision_of(conn)
+    return None if revision is None else _misfit(revision, settings().schema)
+
+
+def _misfit(revision: str, schema: str) -> SchemaError | None:
     if revision < EXPECTED_REVISION:
-        raise SchemaError(
+        return SchemaError(
             f"The tables in the schema {schema!r} are older ({revision}) than this pgjobs needs "
             f"({EXPECTED_REVISION}): run `pgjobs migrate`."
         )
     if revision > EXPECTED_REVISION:
-        raise SchemaError(
+        return NewerTablesError(
             f"The tables in the schema {schema!r} are newer ({revision}) than this pgjobs knows "
             f"({EXPECTED_REVISION}): upgrade pgjobs-runner."
         )
+    return None

@@ -1,8 +1,9 @@
 """Settles workers that exited, and runs periodic maintenance.
 
 Maintenance is the rescue of jobs whose supervisor is gone, retention, and the rest of a `tasks resume` that was
-interrupted. It also wakes the scheduler when there is a schedule. Every supervisor runs it at any time; no leader is
-needed.
+interrupted. It also wakes the scheduler when there is a schedule, and looks whether the tables have become those of
+another version: from then on it changes nothing but what the workers of this supervisor leave behind. Every supervisor
+runs it at any time; no leader is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from pgjobs.db.connection import connect
 from pgjobs.db.installation import connection_name
 from pgjobs.db.parked import requeue_parked
+from pgjobs.db.revision import find_misfit
 from pgjobs.db.statements import statement
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
@@ -25,8 +27,10 @@ from pgjobs.worker.supervisor.retention import Retention
 from pgjobs.worker.supervisor.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from pgjobs.core.errors import SchemaError
     from pgjobs.db.deadline import DeadlineConnection
 
 log = logging.getLogger("pgjobs.maintenance")
@@ -48,8 +52,11 @@ class MaintenanceThread(threading.Thread):
         rescue_after: float,
         heartbeat_thread: HeartbeatThread,
         scheduler: Scheduler | None = None,
+        on_misfit: Callable[[SchemaError], None] = lambda error: None,
     ) -> None:
         super().__init__(name="pgjobs-maintenance", daemon=True)
+        self._on_misfit = on_misfit
+        self._misfits = False
         self._database_url = database_url
         self._every = every
         self._rescue_after = rescue_after
@@ -130,6 +137,8 @@ class MaintenanceThread(threading.Thread):
 
     def _look(self, server: ReconnectingConnection) -> None:
         connection, now = self._answering(server), time.monotonic()
+        if self._has_misfit(connection):
+            return
         self._look_for_schedules(connection)
         if 0 < self._generation < server.generation:
             self._steady_since = now
@@ -149,6 +158,12 @@ class MaintenanceThread(threading.Thread):
             if count := requeue_parked(connection):
                 log.warning("put back %d jobs of tasks that are no longer paused", count)
         self._retention.work(connection, interrupted=lambda: not self._exits.empty())
+
+    def _has_misfit(self, connection: DeadlineConnection) -> bool:
+        if not self._misfits and (error := find_misfit(connection)) is not None:
+            self._misfits = True
+            self._on_misfit(error)
+        return self._misfits
 
     def _look_for_schedules(self, connection: DeadlineConnection) -> None:
         """Wake the scheduler when there is a schedule; until then it has no connection."""

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from pgjobs.core.config import configure, settings
-from pgjobs.core.errors import PgjobsError
+from pgjobs.core.errors import PgjobsError, SchemaError
 from pgjobs.core.python_processes import check_interpreter
 from pgjobs.core.text import one_line, plural
 from pgjobs.db.connection import ANSWER_WITHIN, connect
@@ -61,8 +61,8 @@ def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] |
     thread: it handles SIGTERM, SIGINT, SIGHUP and SIGQUIT.
 
     Raises:
-        ConfigurationError: the database cannot be reached, its tables are not those of this version, or this is a
-            frozen application.
+        ConfigurationError: the database cannot be reached, its tables are not those of this version, or are no longer,
+            or this is a frozen application.
         UnfitError: a worker cannot import one of its modules, or a drain cannot get anywhere.
 
     """
@@ -108,6 +108,7 @@ class Supervisor:
         self._proven = False  # a worker process has registered, so what it imports can be imported
         self._in_vain = 0  # processes in a row that ended without having run a job
         self._unfit: str | None = None  # why to end at once
+        self._misfit: SchemaError | None = None  # the tables have become those of another version
         self._drained = False  # a process found that nothing more is due
         self._hopeless: str | None = None  # why a drain will not get anywhere
         self._ended_before = 0  # by processes that are gone
@@ -117,7 +118,12 @@ class Supervisor:
         )
         self._scheduler = Scheduler(config.database_url, config.role(settings().app))
         self._maintenance = MaintenanceThread(
-            config.database_url, config.heartbeat, config.rescue_after, self._heartbeat_thread, self._scheduler
+            config.database_url,
+            config.heartbeat,
+            config.rescue_after,
+            self._heartbeat_thread,
+            self._scheduler,
+            self._on_misfit,
         )
         self._cancel_listener = CancelListener(config.database_url, self._by_id)
         self._selector = selectors.DefaultSelector()
@@ -172,6 +178,8 @@ class Supervisor:
             self._selector.close()
             wake_read.close()
             wake_write.close()
+        if self._misfit is not None:
+            raise self._misfit
         if failure := self._unfit or (None if self._drained else self._hopeless):
             raise UnfitError(failure)
         return 0
@@ -209,6 +217,10 @@ class Supervisor:
                 if acted > 1 and self._draining:
                     log.warning("second signal: stopping at once")
                     return
+                self._drain()
+            if self._misfit is not None and not self._draining:
+                log.error("%s These workers finish their jobs, and end.", self._misfit)
+                self._scheduler.stop()
                 self._drain()
             for worker in list(self._workers):
                 worker.kill_if_blocked()
@@ -316,6 +328,10 @@ class Supervisor:
             self._maintenance.worker_exited(worker.exit_record(how))
         worker.close()
         return how
+
+    def _on_misfit(self, error: SchemaError) -> None:
+        """Have the workers drained: their statements are not for these tables. Called by the maintenance thread."""
+        self._misfit = error
 
     def _by_id(self) -> dict[int, WorkerHandle]:
         with self._lock:
