@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import psycopg
 
 log = logging.getLogger("pgjobs.dependencies")
+BEGINNING = (-(2**63), 0)
+"""Before all dependencies, for `sweep_dependencies`."""
 
 
 class EndedJob(NamedTuple):
@@ -86,6 +88,31 @@ def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0) -> int:
     cancelled = _cancelled(cursor, "end_sequences", {"letters": None}, set())
     release_dependents(cursor, cancelled, completed=False, patient=False)
     return next((job for job, completed in rows if completed is None), 0)
+
+
+def sweep_dependencies(
+    conn: psycopg.Connection[Any], after: tuple[int, int], batch: int
+) -> tuple[tuple[int, int] | None, int]:
+    """Put right what a worker of an earlier version left, of the next dependencies after (needed job, job).
+
+    The jobs that wait for one that has ended are released or cancelled, and dependencies of jobs that are gone are
+    deleted. Returns after which to continue, or None at the end, and on how many ended jobs others still waited.
+    """
+    values = {"after_needs": after[0], "after_job": after[1], "batch": batch}
+    with conn.transaction(), conn.cursor() as cursor:
+        rows: Sequence[tuple[int, int, bool | None, bool]] = cursor.execute(
+            statement("left_dependencies"), values
+        ).fetchall()
+        ended = {needed: completed for needed, _, completed, _ in rows if completed is not None}
+        for outcome in (True, False):
+            ended_jobs = [EndedJob(job, awaited=True) for job, completed in ended.items() if completed is outcome]
+            if ended_jobs:
+                release_dependents(cursor, ended_jobs, completed=outcome, patient=False)
+    lost = [(needed, job) for needed, job, _, is_lost in rows if is_lost]
+    if lost:
+        needs_ids, job_ids = zip(*lost, strict=True)
+        conn.execute(statement("purge_dependencies"), {"needs_ids": list(needs_ids), "job_ids": list(job_ids)})
+    return (rows[-1][:2] if len(rows) == batch else None), len(ended)
 
 
 def _cancelled(cursor: psycopg.Cursor[Any], name: str, values: dict[str, Any], postponed: set[int]) -> list[EndedJob]:

@@ -16,6 +16,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from pgjobs.db.connection import connect
+from pgjobs.db.dependencies import BEGINNING, sweep_dependencies
 from pgjobs.db.installation import connection_name
 from pgjobs.db.parked import requeue_parked
 from pgjobs.db.revision import find_misfit
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.maintenance")
 ORPHANS_EVERY = 600.0  # seconds
+DEPENDENCIES_EVERY = 600.0  # seconds
+DEPENDENCIES = 1000  # in one transaction
+DEPENDENCIES_BUDGET = 1.0  # seconds that one look may take for them
 PARKED_EVERY = 60.0  # seconds: a `tasks resume` may have been interrupted before all jobs were put back
 SHUTDOWN_PATIENCE = 10.0  # seconds that settling workers may take when the supervisor ends
 PING_WITHIN = 5.0  # seconds within which an idle connection has to answer
@@ -73,6 +77,8 @@ class MaintenanceThread(threading.Thread):
         self._silent: dict[int, tuple[datetime, float]] = {}
         self._next_orphans = 0.0
         self._next_parked = 0.0
+        self._next_dependencies = 0.0
+        self._swept = BEGINNING  # up to which dependency: the needed job, and the one that waits
         self._retention = Retention()
 
     def _connect(self) -> DeadlineConnection:
@@ -157,6 +163,8 @@ class MaintenanceThread(threading.Thread):
             self._next_parked = now + PARKED_EVERY
             if count := requeue_parked(connection):
                 log.warning("put back %d jobs of tasks that are no longer paused", count)
+        if now >= self._next_dependencies:
+            self._sweep_dependencies(connection)
         self._retention.work(connection, interrupted=lambda: not self._exits.empty())
 
     def _has_misfit(self, connection: DeadlineConnection) -> bool:
@@ -164,6 +172,19 @@ class MaintenanceThread(threading.Thread):
             self._misfits = True
             self._on_misfit(error)
         return self._misfits
+
+    def _sweep_dependencies(self, connection: DeadlineConnection) -> None:
+        """Put right what workers of an earlier version left, for about a second; the next look continues."""
+        began, left = time.monotonic(), 0
+        while self._exits.empty() and time.monotonic() - began < DEPENDENCIES_BUDGET:
+            swept, found = sweep_dependencies(connection, self._swept, DEPENDENCIES)
+            left += found
+            self._swept = swept or BEGINNING
+            if swept is None:
+                self._next_dependencies = time.monotonic() + DEPENDENCIES_EVERY
+                break
+        if left:
+            log.warning("released what waited for %d jobs that a worker of another version had ended", left)
 
     def _look_for_schedules(self, connection: DeadlineConnection) -> None:
         """Wake the scheduler when there is a schedule; until then it has no connection."""
