@@ -1,4 +1,4 @@
-"""Unique keys that know which jobs have started, and dependencies that do not know which have ended.
+"""Unique keys that know which jobs have started, dependencies in doubt, and lanes that name the keys of their jobs.
 
 Revision ID: 0007
 Revises: 0006

@@ -114,7 +114,7 @@ def behind_a_breaker(conn: Connection) -> int:
 
 def behind_a_breaker_for_a_minute(conn: Connection) -> int:
     admin.open_breaker(conn, "the bank & co", 60)
-    return put_job(conn, status="waiting", lane="x", breaker="the bank & co")
+    return put_job(conn, status="waiting", lane="\x1f\x1f\x1fthe bank & co")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pgjobs.core.config import Settings, settings
-from pgjobs.core.errors import ConfigurationError, NewerTablesError, SchemaError
+from pgjobs.core.errors import ConfigurationError, SchemaError
 from pgjobs.core.version import MIN_SERVER_VERSION
 from pgjobs.db.connection import connect as connect_to_server
 from pgjobs.db.installation import connection_name
@@ -213,7 +213,7 @@ def _alembic(url: str | None, schema: str | None, output: TextIO | None = None) 
         except CommandError as error:
             cause = error.__cause__ or error
             if "Can't locate revision" in str(error):
-                raise NewerTablesError(
+                raise SchemaError(
                     f"The tables have a revision that this pgjobs does not know ({_first_line(cause)}): "
                     "upgrade pgjobs-runner."
                 ) from error
