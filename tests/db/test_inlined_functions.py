@@ -23,12 +23,22 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "name",
     [
-        *("fail", "retry", "pick_lanes", "claim_waiting", "queue_capacity", "purge_buckets", "list_limits"),
+        *(
+            "fail",
+            "retry",
+            "pick_lanes",
+            "claim_waiting",
+            "queue_capacity",
+            "purge_buckets",
+            "list_limits",
+            "complete_and_continue_sequences",
+            "complete_and_refill_limits",
+        ),
     ],
 )
 def test_shared_functions_are_inlined_into_their_statement(conn: Connection, name: str) -> None:
     text = statement(name)
-    assert re.search(r"pgjobs\.(errors_with|pattern_of|bucket_\w+|room_of_\w+|head_of_\w+)\(", text)
+    assert re.search(r"pgjobs\.(errors_with|pattern_of|bucket_\w+|room_of_\w+|head_of_\w+|blocking_letters)\(", text)
     parameters: list[str] = []
 
     def number(found: re.Match[str]) -> str:
@@ -43,7 +53,9 @@ def test_shared_functions_are_inlined_into_their_statement(conn: Connection, nam
         nulls = f"({', '.join(['NULL'] * len(parameters))})" if parameters else ""
         plan = "\n".join(row[0] for row in conn.execute(f"EXPLAIN (VERBOSE) EXECUTE shared{nulls}".encode()))
         conn.execute("DEALLOCATE shared")
-    assert not re.search(r"pgjobs\.(errors_with|pattern_of|bucket_\w+|room_of_\w+|head_of_\w+)", plan), plan
+    assert not re.search(
+        r"pgjobs\.(errors_with|pattern_of|bucket_\w+|room_of_\w+|head_of_\w+|blocking_letters)", plan
+    ), plan
 
 
 @pytest.mark.parametrize("key", ["tenant:7", "shop:3:mail", "stripe", "a:", "", "zürich:ü", "a\nb:c\nd"])

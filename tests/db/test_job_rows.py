@@ -74,6 +74,8 @@ FLOW = {"lane", "limit_key", "cost", "sequence", "on_failure", "breaker"}
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "complete": ({}, {"status": "completed"}),
     "complete_with_flow": ({"awaited": True}, {"status": "completed"}),
+    "complete_and_continue_sequences": ({}, {"status": "completed"}),
+    "complete_and_refill_limits": ({}, {"status": "completed"}),
     "cancel": ({"reasons": ["enough"]}, {"status": "cancelled", "error": "enough", "error_kind": None}),
     "fail": (
         {"host": "h", "errors": ["E"], "kinds": ["timeout"], "tracebacks": [None]},
@@ -93,7 +95,7 @@ def _put_running(conn: Connection, **columns: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ENDS)
 def test_job_that_ends_keeps_all_columns_but_the_named_ones(conn: Connection, name: str) -> None:
     parameters, changes = ENDS[name]
-    row = _put_running(conn, **({"dependents": None} if name == "complete" else {}))
+    row = _put_running(conn, **({"dependents": None} if name != "complete_with_flow" else {}))
     assert row.keys() == FULL.keys() | {"id", "status", "finished_at"}, "add the new column to FULL"
     claim = {"ids": [row["id"]], "claim_numbers": [row["claims"]], "worker_id": row["worker_id"]}
 

@@ -98,7 +98,8 @@ INSERT = (
         "SELECT * FROM pgjobs.list_ended(NULL, NULL, NULL, NULL, 1)",
         "SELECT * FROM pgjobs.count_ended('{completed}', NULL, NULL)",
         "SELECT * FROM pgjobs.select_ended('{completed}', NULL, NULL, 0, 9, 1)",
-        "SELECT * FROM pgjobs.room_of_limit('a:b'), pgjobs.room_of_breaker('a'), pgjobs.head_of_sequence('a')",
+        "SELECT * FROM pgjobs.room_of_limit('a:b'), pgjobs.room_of_breaker('a'), pgjobs.head_of_sequence('a'),"
+        " pgjobs.blocking_letters('a')",
         "SELECT pgjobs.pattern_of('a:b'), pgjobs.bucket_tokens(1, pg_catalog.now(), 1, '1 s', NULL)",
         "SELECT pgjobs.errors_with('[]', 1, pg_catalog.now(), 1, 'h', 'E', NULL) FROM pgjobs.queues",
         "SELECT * FROM pgjobs.held_snapshots()",
@@ -139,7 +140,14 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
-        *("advance_ids", "all_kept", "bucket_capacity", "bucket_tokens", "complete_history_partition"),
+        *(
+            "advance_ids",
+            "all_kept",
+            "blocking_letters",
+            "bucket_capacity",
+            "bucket_tokens",
+            "complete_history_partition",
+        ),
         *(
             "count_ended",
             "create_history_partition",

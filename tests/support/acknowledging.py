@@ -23,12 +23,10 @@ class Acknowledging:
         self._outbox = outbox
         self.local_queue = local_queue
 
-    def put(self, outcomes: dict[int, Outcome], breaker: str | None = None) -> None:
+    def put(self, outcomes: dict[int, Outcome], *, lane: str | None = None, breaker: str | None = None) -> None:
         """Have it write outcomes, by id."""
         for job, outcome in outcomes.items():
-            ended = claimed_job(
-                job, 1, local_queue=self.local_queue, lane=None if breaker is None else "", breaker=breaker
-            )
+            ended = claimed_job(job, 1, local_queue=self.local_queue, lane=lane, breaker=breaker)
             self._outbox.put((ended, outcome, 0.0))
 
 

@@ -29,6 +29,7 @@ def put_jobs(conn: psycopg.Connection) -> None:
     """Enqueue some jobs of every kind of end."""
     tasks.make_seen(conn)
     enqueue_many(conn, tasks.note, [(f"note {n}",) for n in range(10)])
+    enqueue_many(conn, tasks.note.options(sequence="s"), [(f"note {n}",) for n in range(10, 14)])
     enqueue(conn, tasks.snooze_until, 2, "snoozed")
     enqueue(conn, tasks.fail_until.options(max_attempts=9), 2)
     enqueue(conn, tasks.always_fail.options(max_attempts=1))
@@ -38,9 +39,9 @@ def put_jobs(conn: psycopg.Connection) -> None:
 def check(conn: psycopg.Connection) -> None:
     """Look at the tables and at what the jobs left."""
     ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
-    assert ends == {"completed": 12, "failed": 1, "cancelled": 1}
+    assert ends == {"completed": 16, "failed": 1, "cancelled": 1}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
-    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 10
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 14
     assert scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 0
 
 
@@ -54,7 +55,9 @@ def finish(conn: psycopg.Connection, seconds: float = 40.0) -> None:
 
     def ended() -> bool:
         conn.execute("UPDATE pgjobs.jobs SET run_at = now() WHERE status = 'queued' AND run_at > now()")
-        return not scalar(conn, "SELECT EXISTS (SELECT FROM pgjobs.jobs_live)")
+        return not scalar(
+            conn, "SELECT EXISTS (SELECT FROM pgjobs.jobs WHERE status IN ('waiting', 'queued', 'running'))"
+        )
 
     wait_until(ended, seconds)
 

@@ -209,6 +209,7 @@ class ProcessThreads:
         """Stop the producers, which hand back what has not started, and have executor threads end after their jobs."""
         self._stop_claiming.set()
         for local_queue in self._local_queues:
+            local_queue.closing = True
             local_queue.signals.wake()
         for producer in self._producers:
             producer.join(max(1.0, self._grace))

@@ -125,6 +125,8 @@ RARE: dict[str, str] = {
     "release_dependents": "the end of such a job: by its id",
     "cancel_dependents": "the end of such a job: by its id",
     "end_sequences": "the end of a sequence, by the dead letter that ends it",
+    "complete_and_continue_sequences": "the end of a job of a sequence: by its id, and the first of its sequence",
+    "complete_and_refill_limits": "the end of a job with a limit: by its id, and the first of its lane",
     "held_claims": "while a transaction of others has locked a job that has ended: by the primary key",
     "mark_awaited": "when a job waits for one of another transaction: by an index of those alone",
     "settle_dependencies": "when a job waits for one of another transaction: by an index of those alone",

@@ -184,9 +184,9 @@ def test_a_breaker_that_an_open_transaction_opens_holds_up_no_other_breaker(
     calls = "SELECT jsonb_array_length(calls) > 0 FROM pgjobs.breakers WHERE name = '{}'"
     with open_transaction(database_url) as user, acknowledging(database_url, worker) as acknowledger:
         open_breaker(user, "a")
-        acknowledger.put({first: COMPLETED}, breaker="a")
+        acknowledger.put({first: COMPLETED}, lane="\x1f\x1f\x1fa", breaker="a")
         wait_until(lambda: status(conn, first) == ["completed"])
-        acknowledger.put({second: COMPLETED}, breaker="b")
+        acknowledger.put({second: COMPLETED}, lane="\x1f\x1f\x1fb", breaker="b")
         wait_for(conn, f"({calls.format('b')})")
         user.rollback()
         wait_for(conn, f"({calls.format('a')})")

@@ -227,7 +227,7 @@ class Acknowledger(CriticalThread):
 
     def _notify(self, flush: _Flush) -> None:
         """Forget what is acknowledged, and tell the producers what may be claimed because of it."""
-        now = time.monotonic()
+        now, full = time.monotonic(), self._writer.take_full_lanes()
         for local_queue in flush.tallies:
             has_flow_control = local_queue.claim_stats.has_flow_control
             if flush.others or flush.released or has_flow_control:
@@ -235,15 +235,13 @@ class Acknowledger(CriticalThread):
                 local_queue.end_stats.last_end = now
             local_queue.record_acknowledged()
             if has_flow_control:
-                local_queue.signals.send(
-                    Freed(
-                        [
-                            (job.priority, job.lane)
-                            for job, _, _ in flush.batch
-                            if job.lane is not None and job.local_queue is local_queue
-                        ]
-                    )
-                )
+                freed = [
+                    (job.priority, job.lane)
+                    for job, _, _ in flush.batch
+                    if job.lane is not None and job.local_queue is local_queue and job.lane not in full
+                ]
+                if freed or not full:
+                    local_queue.signals.send(Freed(freed))
         later = {job.local_queue for job, outcome, _ in flush.others if isinstance(outcome, Retried | Snoozed)}
         for local_queue in later:
             local_queue.signals.send(LookAhead())

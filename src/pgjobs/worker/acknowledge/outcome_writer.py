@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from pgjobs.jobs.outcome import Outcome, ends_job
+from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.local.local_queue import Ended
 from pgjobs.worker.runtime.job_claim import Claim
@@ -16,9 +18,10 @@ from pgjobs.worker.runtime.settle import complete, is_refusal, log_kept_out, set
 
 log = logging.getLogger("pgjobs.acknowledger")
 
-# Writes outcomes on a cursor, with patience or without (see `release_dependents`). Returns the claims that this
-# worker no longer owns, and what was written.
-_Write: TypeAlias = "Callable[[Any, list[Ended], bool], tuple[list[int], dict[Claim, Outcome]]]"
+# The claims that this worker no longer owns, and what was written.
+_Written: TypeAlias = "tuple[list[int], dict[Claim, Outcome]]"
+# Writes outcomes on a cursor, with patience or without (see `release_dependents`).
+_Write: TypeAlias = "Callable[[Any, list[Ended], bool], _Written]"
 
 
 class _Result:
@@ -30,7 +33,7 @@ class _Result:
         self.stale: list[int] = []
         self.written: dict[Claim, Outcome] = {}
 
-    def add(self, result: tuple[list[int], dict[Claim, Outcome]]) -> None:
+    def add(self, result: _Written) -> None:
         """Add what a statement has returned, once it is committed."""
         self.stale += result[0]
         self.written |= result[1]
@@ -45,6 +48,7 @@ class OutcomeWriter:
         self._host = host
         self._grace = grace
         self._held = held
+        self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
 
     def complete(self, batch: list[Ended], held: list[Ended], *, keep: bool = True, controlled: bool = False) -> bool:
@@ -52,25 +56,45 @@ class OutcomeWriter:
 
         Adds to `held` what other transactions have locked. Returns True if other jobs waited for one of these.
         """
+        groups = self._hand_over.partition(batch) if controlled and not self._held.is_careful else {None: batch}
         awaited: set[int] = set()
-
-        def write(cursor: Any, some: list[Ended], patient: bool) -> tuple[list[int], dict[Claim, Outcome]]:
-            stale = complete(
-                cursor,
-                self._worker_id,
-                [job.id for job, _, _ in some],
-                [job.claim_number for job, _, _ in some],
-                keep=keep,
-                controlled=controlled,
-                awaited=awaited,
-                patient=patient,
-            )
-            return stale, {}
-
-        result = self._run([batch], write)
-        held += result.held
-        self.ended += len(batch) - len(result.held) - len(result.stale) - len(result.kept_out)
+        for claiming, group in groups.items():
+            write = partial(self._complete, keep=keep, controlled=controlled, awaited=awaited, claiming=claiming)
+            result = self._run([group], write, claims=claiming is not None)
+            held += result.held
+            self.ended += len(group) - len(result.held) - len(result.stale) - len(result.kept_out)
+        self._hand_over.look_for_lost()
         return bool(awaited)
+
+    def _complete(
+        self,
+        cursor: Any,
+        batch: list[Ended],
+        patient: bool,
+        *,
+        keep: bool,
+        controlled: bool,
+        awaited: set[int],
+        claiming: str | None,
+    ) -> _Written:
+        stale = complete(
+            cursor,
+            self._worker_id,
+            [job.id for job, _, _ in batch],
+            [job.claim_number for job, _, _ in batch],
+            keep=keep,
+            controlled=controlled,
+            awaited=awaited,
+            patient=patient,
+            claiming=claiming if patient else None,
+            claimed=self._hand_over.rows,
+        )
+        return stale, {}
+
+    def take_full_lanes(self) -> set[str]:
+        """Return the lanes in which as many jobs were claimed as have ended since the last call."""
+        full, self._hand_over.full = self._hand_over.full, set()
+        return full
 
     def settle(self, batch: list[Ended], held: list[Ended]) -> dict[Claim, Outcome]:
         """Write other outcomes than completion, and return those that were written.
@@ -78,7 +102,7 @@ class OutcomeWriter:
         Adds to `held` what other transactions have locked.
         """
 
-        def write(cursor: Any, some: list[Ended], patient: bool) -> tuple[list[int], dict[Claim, Outcome]]:
+        def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             written: dict[Claim, Outcome] = {}
             settlements = [(job.key(), outcome) for job, outcome, _ in some]
             stale = settle(cursor, self._worker_id, self._host, settlements, written=written, patient=patient)
@@ -92,11 +116,11 @@ class OutcomeWriter:
         self.ended += sum(map(ends_job, result.written.values()))
         return result.written
 
-    def _run(self, groups: list[list[Ended]], write: _Write) -> _Result:
-        return self._server.run(lambda server: self._write(server, groups, write), patience=self._grace)
+    def _run(self, groups: list[list[Ended]], write: _Write, *, claims: bool = False) -> _Result:
+        return self._server.run(lambda server: self._write(server, groups, write, claims), patience=self._grace)
 
-    def _write(self, server: ReconnectingConnection, groups: list[list[Ended]], write: _Write) -> _Result:
-        """Write groups, in pieces where others refuse a row or have locked one."""
+    def _write(self, server: ReconnectingConnection, groups: list[list[Ended]], write: _Write, claims: bool) -> _Result:
+        """Write groups, in pieces where others refuse a row or have locked one. `claims`: it may claim jobs, too."""
         import psycopg
 
         pieces = list(groups)
@@ -109,7 +133,7 @@ class OutcomeWriter:
                 if careful:
                     self._write_carefully(server, some, write, result)
                 else:
-                    with server.hot_cursor() as cursor:
+                    with self._hand_over.recording(some if claims else ()), server.hot_cursor() as cursor:
                         written = write(cursor, some, True)
                     result.add(written)
             except psycopg.errors.LockNotAvailable:

@@ -20,7 +20,7 @@ from pgjobs.worker.claim.claim_size import ClaimSize
 from pgjobs.worker.claim.claimer import Claimer
 from pgjobs.worker.local.demand import ARMED_SECONDS, MAX_POLL, STALE_INBOX, STALL, wait_after
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
-from pgjobs.worker.local.producer_signals import Freed, LookAhead, Rescan
+from pgjobs.worker.local.producer_signals import Freed, LookAhead, LostClaims, Rescan
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
@@ -102,6 +102,8 @@ class Producer(CriticalThread):
                 case Rescan():
                     self._claimer.cursor.look_everywhere()
                     self._claimer.lanes.wake_now(check_queue=True)
+                case LostClaims():
+                    self._server.run(self._hand_back_lost)
                 case LookAhead():
                     self._look_ahead_wanted = True
 
@@ -117,6 +119,7 @@ class Producer(CriticalThread):
             self._claim_size.failed(asked, time.monotonic() - began)
             raise
         self._claim_size.came(self._claimed, time.monotonic() - began)
+        self._local_queue.claim_stats.spare = self._claimed < asked
         return self._claimed >= asked
 
     def _get_ready(self, server: ReconnectingConnection) -> None:
@@ -130,20 +133,7 @@ class Producer(CriticalThread):
         self._claimer.reconnected()
         if reconnected:
             terminate_backends(connection, self._worker_id, claim_role(self._local_queue.name, prefix=True))
-            with connection.transaction():
-                rows = server.cursor.execute(
-                    statement("claims_of_worker"), {"queue": self._local_queue.name, "worker_id": self._worker_id}
-                ).fetchall()
-                # By the claim, too: a failover may have forgotten that a job was retried, and claimed again.
-                known = {job.key() for job in self._local_queue.unfinished()}
-                lost = [claim for claim in map(Claim._make, rows) if claim not in known]
-                if lost:
-                    settle(server.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost])
-                    log.warning(
-                        "queue %s: handed back %d jobs of a claim whose answer was lost; they will be claimed again",
-                        self._local_queue.name,
-                        len(lost),
-                    )
+            self._hand_back_lost(server)
         server.cursor.execute(statement("ensure_queue"), {"queue": self._local_queue.name})
         self._doorbell = not server.pooled
         if self._doorbell:
@@ -157,6 +147,24 @@ class Producer(CriticalThread):
                 "queue %s: LISTEN does not work through the connection pooler in front of PostgreSQL; polling instead",
                 self._local_queue.name,
             )
+
+    def _hand_back_lost(self, server: ReconnectingConnection) -> None:
+        """Hand back jobs that this worker has claimed and does not know of. No claim of its own is under way."""
+        queue = self._local_queue
+        with queue.handing_over, server.connection.transaction():
+            rows = server.cursor.execute(
+                statement("claims_of_worker"), {"queue": queue.name, "worker_id": self._worker_id}
+            ).fetchall()
+            # By the claim, too: a failover may have forgotten that a job was retried, and claimed again.
+            known = {job.key() for job in queue.unfinished()}
+            lost = [claim for claim in map(Claim._make, rows) if claim not in known]
+            if lost:
+                settle(server.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost])
+                log.warning(
+                    "queue %s: handed back %d jobs of a claim whose answer was lost; they will be claimed again",
+                    queue.name,
+                    len(lost),
+                )
 
     def _check_timeline(self, connection: Any) -> None:
         """Check whether this is still the same server, or a standby that took over.

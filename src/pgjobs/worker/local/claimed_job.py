@@ -44,6 +44,7 @@ class ClaimedJob:
     breaker: str | None = None
     cancelled: bool = False  # asked to end; set while it runs
     exception: BaseException | None = None  # that ended it in this process; for its log line
+    handed_since: float = 0.0  # monotonic seconds: when the first job of those that were handed over ended; 0: none was
 
     def key(self) -> Claim:
         """Return what tells this claim from others, of this job and of other jobs."""

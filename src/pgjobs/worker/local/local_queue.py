@@ -41,6 +41,8 @@ class LocalQueue:
         self.unacknowledged: Sequence[ClaimedJob] = ()  # the batch whose outcomes are being written
         self.held: frozenset[ClaimedJob] = frozenset()  # ended, and their rows are locked by other transactions
         self._lock = threading.Lock()
+        self.handing_over = threading.Lock()  # the acknowledger may have claimed what is not in `running` yet
+        self.closing = False  # nothing more is to be claimed
 
     @property
     def mean_seconds(self) -> float | None:

@@ -15,6 +15,7 @@ A producer is in one of four states:
 The senders:
 
     Freed      acknowledger   running jobs ended that others may have waited for
+    LostClaims acknowledger   it may have claimed jobs, but the answer was lost
     LookAhead  acknowledger   a job was queued for later: it may be due sooner than the next look
     Rescan     main thread    (drain) look at once for what is due, also for what waits for its turn
     wake()     acknowledger when demand is back; breakers when one closes; the main thread to stop
@@ -36,6 +37,11 @@ class Freed:
 
 
 @dataclass(frozen=True, slots=True)
+class LostClaims:
+    """Look for jobs that this worker has claimed and does not know of."""
+
+
+@dataclass(frozen=True, slots=True)
 class LookAhead:
     """Ask when the next job is due."""
 
@@ -45,7 +51,7 @@ class Rescan:
     """Check at once whether anything waits for its turn."""
 
 
-Event = Freed | LookAhead | Rescan
+Event = Freed | LookAhead | LostClaims | Rescan
 
 
 class ProducerSignals:

@@ -8,7 +8,15 @@ from pgjobs.worker.local.demand import QUICK_JOB, moving_mean
 class ClaimStats:
     """Written by the queue's producer alone."""
 
-    __slots__ = ("empty_since", "has_flow_control", "mean_bytes", "slow_until", "stalled", "waiting_for_demand")
+    __slots__ = (
+        "empty_since",
+        "has_flow_control",
+        "mean_bytes",
+        "slow_until",
+        "spare",
+        "stalled",
+        "waiting_for_demand",
+    )
 
     def __init__(self) -> None:
         # Monotonic seconds at which the last claim began that looked everywhere and found nothing; 0: it found some.
@@ -16,6 +24,7 @@ class ClaimStats:
         self.has_flow_control = False  # jobs may wait for what running jobs hold: a limit, a sequence
         self.mean_bytes: float | None = None  # of a payload
         self.slow_until = 0  # of `EndStats.ran`: until then jobs count as slow, whatever the mean says
+        self.spare = False  # the last claim found less than was wanted: nothing waits but for what running jobs hold
         self.stalled = False  # no job has started for a moment although threads sleep: `EndStats.quick` is out of date
         self.waiting_for_demand = False
 

@@ -95,15 +95,22 @@ def complete(
     controlled: bool = False,
     awaited: set[int] | None = None,
     patient: bool = True,
+    claiming: str | None = None,
+    claimed: list[tuple[Any, ...]] | None = None,
 ) -> list[int]:
     """Write that jobs completed (on the hot path), and return the ids of those that this worker no longer owns.
 
     `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Jobs that others wait for
-    are always kept, and added to `awaited`. `patient`: see `release_dependents`.
+    are always kept, and added to `awaited`. `patient`: see `release_dependents`. `claiming`: the
+    statement that also claims the jobs that come next; their rows are added to `claimed`.
     """
     values = {"ids": array(ids), "claim_numbers": array(claim_numbers), "worker_id": worker_id}
     if not keep:
         moved = cursor.execute(statement("complete_without_history"), values).rowcount
+    elif claiming is not None and claimed is not None:
+        *rows, last = cursor.execute(statement(claiming), values).fetchall()
+        claimed += rows
+        moved = last[0]
     elif controlled:
         moved = cursor.execute(statement("complete_with_flow"), {**values, "awaited": False}).rowcount
     else:
