@@ -1,3 +1,30 @@
+-- All tables that this and the next migration change, before anything else: one after another they would be locked
+-- while claims hold some of them and wait for the others, which is a deadlock. Claims lock the first one first. The
+-- others are waited for only for a moment; then all are let go, and tried again.
+DO $$
+DECLARE
+    before CONSTANT text := current_setting('lock_timeout');
+    is_first boolean;
+BEGIN
+    FOR try IN 1..50 LOOP
+        BEGIN
+            is_first := true;
+            LOCK TABLE pgjobs.jobs_waiting IN ACCESS EXCLUSIVE MODE;
+            is_first := false;
+            PERFORM set_config('lock_timeout', '100ms', true);
+            LOCK TABLE pgjobs.dependencies, pgjobs.limits, pgjobs.queues, pgjobs.buckets, pgjobs.breakers,
+                pgjobs.dead_jobs IN ACCESS EXCLUSIVE MODE;
+            PERFORM set_config('lock_timeout', before, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF is_first OR try = 50 THEN
+                RAISE;
+            END IF;
+        END;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END $$;
+
 -- Which of these jobs had begun was not written down until now. Those that were claimed counted as started, and go on
 -- to. A row that another transaction holds is left alone.
 UPDATE pgjobs.jobs AS j
