@@ -18,6 +18,11 @@ from tests.support.doorbell import channels_rung
 from tests.support.worker import scalar
 
 ALIKE = ["jobs_of_the_warehouse_a", "jobs_of_the_warehouse_b", "jobs_of_the_warehous", "jobs_of_the_warehouse"]
+PARAMETER = "application_name"
+
+
+def names_it(assignment: ast.Assign, name: str) -> bool:
+    return [ast.unparse(each) for each in assignment.targets] == [name]
 
 
 def names(schema: str) -> set[str]:
@@ -59,11 +64,14 @@ def test_a_worker_that_reconnects_leaves_those_of_another_installation_alone(dat
 
 
 def test_every_connection_of_ours_is_named_after_the_installation() -> None:
-    given = [
-        ast.unparse(node.value)
-        for file in Path(pgjobs.__file__).parent.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.keyword) and node.arg == "application_name"
-    ]
-    assert {each for each in given if "connection_name" not in each} <= {"name", "application_name"}
+    given = []
+    for file in Path(pgjobs.__file__).parent.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        for keyword in nodes:
+            if isinstance(keyword, ast.keyword) and keyword.arg == PARAMETER:
+                value = ast.unparse(keyword.value)
+                assigned = [each.value for each in nodes if isinstance(each, ast.Assign) and names_it(each, value)]
+                given += [ast.unparse(each) for each in assigned] or [value]
+    named = ("connection_name(", "application_name(")  # the latter is made of the former
+    assert {each for each in given if not each.startswith(named)} == {PARAMETER}  # passed on, as it was given
     assert len(given) > 8

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 
 import pgjobs
 from pgjobs import admin
+from pgjobs.core.config import configure
 from pgjobs.core.errors import UsageError
+from pgjobs.db import migrations as migrate
 from pgjobs.db.plan_settings import INDEX_SCANS
 from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
@@ -23,6 +25,7 @@ from pgjobs.diagnose.text import NEVER
 from pgjobs.diagnose.why import look, why
 from pgjobs.diagnose.why.decide import ENDS, HOLDS, PLACES, decide
 from pgjobs.diagnose.why.snapshot import BreakerSnapshot, JobSnapshot, LimitSnapshot, QueueSnapshot
+from pgjobs.worker.runtime.registration import application_name
 from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
 from tests.support.rows import put_dead, put_job, put_worker
 
@@ -168,6 +171,17 @@ def test_the_transaction_that_enqueues_it_is_named_while_it_is_open(conn: Connec
         assert [each["pid"] for each in answer.facts["transactions"]] == [caller.info.backend_pid]
         caller.rollback()
     assert why(conn, job).reason == "gone"
+
+
+def test_a_worker_of_the_same_installation_is_not_taken_for_what_enqueues(conn: Connection, database_url: str) -> None:
+    configure(schema="warehouse")
+    migrate.upgrade(database_url)
+    conn.execute("SELECT nextval('warehouse.jobs_id_seq')")
+    locked = "LOCK TABLE warehouse.jobs_live IN ROW EXCLUSIVE MODE"
+    for name, reason in ((application_name(1, "claim"), "gone"), ("pgjobs worker 1 claim", "uncommitted")):
+        with psycopg.connect(database_url, application_name=name) as writer:
+            writer.execute(locked)
+            assert why(conn, 1).reason == reason
 
 
 def test_a_prepared_transaction_is_named_by_its_gid(conn: Connection, database_url: str) -> None:

@@ -98,6 +98,26 @@ def test_a_worker_runs_all_kinds_of_jobs_and_keeps_what_they_said(
     assert word in capsys.readouterr().out
 
 
+def test_a_worker_for_patterns_finds_queues_and_lanes_of_any_name_that_the_database_has(
+    database: tuple[str, str, str],
+) -> None:
+    url, encoding, word = database
+    with connect(url) as conn:
+        conn.execute("TRUNCATE pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_waiting")
+        for each in ({"sequence": "x"}, {"limit": "t:x"}, {"breaker": "x"}):
+            enqueue(conn, tasks.nothing.options(queue=f"p:{word}", **each))
+        if encoding == "SQL_ASCII":  # bytes that are not UTF-8, as an application in LATIN1 would have written them
+            word = "k\udcfcche"
+        for name in ("sequence", "limit_key"):
+            conn.execute(
+                f"UPDATE pgjobs.jobs_waiting SET {name} = replace({name}, 'x', %(word)s),"
+                f" lane = replace(lane, 'x', %(word)s) WHERE {name} IS NOT NULL",
+                {"word": word},
+            )
+        assert "cannot" not in drain(url, "-q", "p:*:2")
+        assert states(conn) == {"completed": 3}
+
+
 def test_what_has_to_be_exact_and_cannot_be_held_is_refused(
     database: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +132,8 @@ def test_what_has_to_be_exact_and_cannot_be_held_is_refused(
     ]
     for client in ("utf8", encoding):
         with psycopg.connect(url, client_encoding=client) as conn:
+            if (encoding, client) == ("EUC_JP", "utf8"):  # it is in PostgreSQL's EUC_JP, and not in Python's
+                enqueue(conn, tasks.nothing.options(queue="①"))
             for each in jobs:
                 if (encoding, client) == ("SQL_ASCII", "utf8"):
                     enqueue(conn, each)

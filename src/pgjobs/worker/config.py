@@ -121,6 +121,8 @@ class WorkerConfig:
     def slots_of(self, name: str) -> QueueSlots | None:
         """Return a queue with its slots: its own, or those of the first pattern that matches; None: it is not served.
 
+        A pattern stands for no name that `-q` refuses: rows that SQL wrote may have one, and fail no worker.
+
         >>> config = WorkerConfig("", queues=(QueueSlots("mail", 20),), patterns=(QueueSlots("*", 4),))
         >>> [config.slots_of(name).concurrency for name in ("mail", "reports")]
         [20, 4]
@@ -128,7 +130,12 @@ class WorkerConfig:
         """
         own = next((queue for queue in self.queues if queue.name == name), None)
         pattern = next((pattern for pattern in self.patterns if pattern.matches(name)), None)
-        return own or (None if pattern is None else QueueSlots(name, pattern.concurrency))
+        if own is not None or pattern is None:
+            return own
+        try:
+            return QueueSlots(name, pattern.concurrency)
+        except UsageError:
+            return None
 
     def shown_queues(self) -> list[str]:
         """Return its queues and patterns as they are given on the command line."""

@@ -34,3 +34,14 @@ def test_a_drain_of_all_queues_also_works_off_those_that_its_jobs_fill(database_
     said = drain(database_url, "-q", "*", env={tasks.URL: database_url})
     jobs = conn.execute("SELECT queue, status, error FROM pgjobs.jobs ORDER BY id").fetchall()
     assert jobs == [(queue, "completed", None) for queue in ("q0", "q4", "q3", "q2")], said
+
+
+def test_a_name_that_only_sql_can_give_keeps_no_worker_from_the_other_queues(
+    database_url: str, conn: Connection
+) -> None:
+    for queue in (" mail", "mail"):
+        job = enqueue(conn, tasks.nothing).id
+        conn.execute("UPDATE pgjobs.jobs_live SET queue = %s WHERE id = %s", [queue, job])
+    assert "no worker serves  mail (1 job is due)" in drain(database_url, "-q", "*mail")
+    jobs = conn.execute("SELECT queue, status FROM pgjobs.jobs ORDER BY id").fetchall()
+    assert jobs == [(" mail", "queued"), ("mail", "completed")]

@@ -55,7 +55,8 @@ class QueueFinder(threading.Thread):
         if not new:
             self._looked_at = began
             return
-        queues = json.dumps({queue.name: queue.concurrency for queue in new})
+        # In characters as they are: not every database reads escaped ones.
+        queues = json.dumps({queue.name: queue.concurrency for queue in new}, ensure_ascii=False)
         self._server.run(
             lambda server: server.cursor.execute(
                 statement("add_worker_queues"), {"queues": queues, "worker_id": self._worker_id}
