@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from pgjobs import EnqueueError, admin, enqueue, enqueue_many
+from pgjobs import EnqueueError, UsageError, admin, enqueue, enqueue_many
 from pgjobs.cli.main import main
 from pgjobs.db import migrations as migrate
 from pgjobs.db.connection import connect
@@ -148,6 +149,35 @@ def test_what_has_to_be_exact_and_cannot_be_held_is_refused(
     if encoding != "SQL_ASCII":
         assert main(["work", "-q", lacked, "--drain"]) == 1
         assert encoding in capsys.readouterr().err
+
+
+def test_what_operators_and_code_say_is_kept_in_characters_that_there_are(
+    database: tuple[str, str, str], tmp_path: Path
+) -> None:
+    url, encoding, word = database
+    shown = encoding_between("UTF8", encoding).stored(TEXT)
+    with utf8(url) as conn:
+        job = enqueue(conn, tasks.nothing.options(queue="later", delay=600)).id
+        admin.cancel_jobs(conn, job, reason=TEXT)
+        assert admin.show_job(conn, job).error == shown
+        admin.open_breaker(conn, word, by=TEXT)
+        assert admin.show_breaker(conn, word).changed_by == shown
+        called = tasks.nothing.options(sequence=word, meta={word: [word]})
+        admin.add_schedule(conn, "s", "0 3 1 1 *", called, (TEXT,), queue=word)
+        admin.run_schedule(conn, "s")
+        if encoding != "SQL_ASCII":
+            with pytest.raises(UsageError, match=f"that {encoding} lacks"):
+                admin.add_schedule(conn, "t", "0 3 1 1 *", tasks.nothing.options(sequence=LACKED))
+        lacks = "😀" if encoding == "EUC_JP" else "世"
+        (tmp_path / "lacking.py").write_text(
+            "from pgjobs import Breaker, declare_limit\nfrom pgjobs.flow.breaker import declare\n"
+            f"declare(Breaker({lacks!r}, cooldown=5))\ndeclare_limit({lacks!r}, concurrency=1)\n"
+        )
+        log = drain(url, "-q", f"{word}:1", "--import", "lacking", env={"PYTHONPATH": str(tmp_path)})
+        assert "PostgreSQL cannot be used" not in log
+        assert ("is not written: it has a character that the database lacks" in log) == (encoding != "SQL_ASCII")
+        found = admin.list_jobs(conn, queue=word, limit=1)[0]
+        assert (found.status, found.meta) == ("completed", {word: [word]})
 
 
 def test_lanes_are_taken_in_the_order_of_the_database(database: tuple[str, str, str]) -> None:

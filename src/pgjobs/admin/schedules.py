@@ -14,6 +14,7 @@ from pgjobs.core.errors import EnqueueError, NotFoundError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_new_queue, check_priority
 from pgjobs.db.adapters.operations import operation
+from pgjobs.db.encoding import encoding_of
 from pgjobs.db.query import clock, fetch, fetch_dicts
 from pgjobs.db.statements import statement
 from pgjobs.jobs.handle import JobHandle
@@ -22,7 +23,7 @@ from pgjobs.payload.encoder import columns_for
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
 from pgjobs.schedules.schedule import check_schedule_name, make
 from pgjobs.schedules.scheduled import enqueue_scheduled
-from pgjobs.schedules.stored_call import StoredSchedule, signed
+from pgjobs.schedules.stored_call import StoredSchedule, signed, storable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,7 +105,7 @@ def add_schedule(
     `replacing`: replace an operator's schedule of this name, if there is one; it stays paused if it was.
 
     Raises:
-        UsageError: a value cannot be used, or there is such a schedule already.
+        UsageError: a value cannot be used or stored, or there is such a schedule already.
         EnqueueError: the call is refused, as `enqueue` would refuse it.
 
     """
@@ -161,7 +162,13 @@ def _add(
         made = replace(made, columns=made.columns._replace(queue=check_new_queue(queue)))
     if priority is not None:
         made = replace(made, columns=made.columns._replace(priority=check_priority(priority)))
-    made = signed(made)
+    found = storable(conn, signed(made))
+    if found is None:
+        raise UsageError(
+            f"the schedule {made.name!r} has a character, other than in its arguments, that {encoding_of(conn).database} "
+            "lacks, the encoding of this connection or its database: use other characters there."
+        )
+    made = found
     with conn.transaction():
         row, now = _lock(conn, made.name), clock(conn)
         if row is not None and row["app"] is not None:

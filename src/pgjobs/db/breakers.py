@@ -64,7 +64,6 @@ def lock_breaker(cursor: psycopg.Cursor[Any], name: str, code: Breaker | None = 
 
 def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: BreakerState, by: str | None) -> None:
     """Write the state; `by`: who changed it, or None when it has only counted."""
-    encoding = encoding_of(cursor.connection)
     cursor.execute(
         statement("write_breaker"),
         {
@@ -76,8 +75,8 @@ def write_breaker(cursor: psycopg.Cursor[Any], name: str, circuit: BreakerState,
             "streak": circuit.streak,
             "passed": circuit.passed,
             "calls": json.dumps(circuit.window),
-            "reason": encoding.stored(circuit.reason),
-            "by": None if by is None else encoding.stored(by),
+            "reason": circuit.reason,
+            "by": None if by is None else encoding_of(cursor.connection).stored(by),
         },
     )
 

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
+from pgjobs.db.encoding import can_store, encoding_of
 from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
 
 if TYPE_CHECKING:
+    import psycopg
+
     from pgjobs.payload.keys import FlowKeys
     from pgjobs.schedules.cron import Missed, Overlap
 
@@ -87,6 +90,17 @@ def signed(made: StoredSchedule) -> StoredSchedule:
     from pgjobs.payload.signing import sign, signed_fields  # imported lazily: hashlib is slow to import
 
     return replace(made, signature=sign(keys[0], signed_fields(made.columns), made.payload))
+
+
+def storable(conn: psycopg.Connection[Any], made: StoredSchedule) -> StoredSchedule | None:
+    """Return a schedule as the database can hold it: with other characters in its summary; None if it cannot."""
+    encoding = encoding_of(conn)
+    if encoding.has_all:
+        return made
+    exact = {**made.row_values(), "summary": None}.values()
+    if not all(can_store(conn, value) for value in exact if isinstance(value, str)):
+        return None
+    return replace(made, summary=None if made.summary is None else encoding.stored(made.summary))
 
 
 def columns_of(row: Mapping[str, Any]) -> EnqueueColumns:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
 
-from pgjobs.db.encoding import can_store, encoding_of
+from pgjobs.db.encoding import encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.schedules.cron import parse
 from pgjobs.schedules.ownership import ScheduleOwner, counting, decided_by, kept
+from pgjobs.schedules.stored_call import storable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,21 +104,17 @@ class Declaration:
         self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule]
     ) -> Mapping[str, StoredSchedule]:
         """Return the schedules that the database can hold: one that it cannot must not keep out the others."""
-        encoding = encoding_of(conn)
-        if encoding.has_all:
-            return schedules
         found = {}
         for name, schedule in schedules.items():
-            exact = {**schedule.row_values(), "summary": None}.values()
-            if all(can_store(conn, value) for value in exact if isinstance(value, str)):
-                summary = schedule.summary
-                found[name] = replace(schedule, summary=None if summary is None else encoding.stored(summary))
+            made = storable(conn, schedule)
+            if made is not None:
+                found[name] = made
             elif name not in self._complained:
                 self._complained.add(name)
                 log.error(
                     "schedule %s is not written: it has a character that the database lacks (%s)",
                     name,
-                    encoding.database,
+                    encoding_of(conn).database,
                 )
         return found
 
