@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 
 import psycopg
 import pytest
@@ -14,7 +16,10 @@ from pgjobs.db import migrations as migrate
 from pgjobs.db.connection import connect
 from pgjobs.db.encoding import _CODECS, _NOT_CONVERTED, encoding_between
 from pgjobs.db.statements import doorbell_channel
+from pgjobs.worker.claim.intake import Intake
+from pgjobs.worker.claim.lane_claims import LaneClaims
 from pgjobs.worker.claim.lane_rotation import last_in_turn
+from pgjobs.worker.local.local_queue import LocalQueue
 from tests.support import tasks
 from tests.support.doorbell import channels_rung
 from tests.support.postgres import Server
@@ -105,8 +110,12 @@ def test_a_worker_for_patterns_finds_queues_and_lanes_of_any_name_that_the_datab
     url, encoding, word = database
     with connect(url) as conn:
         conn.execute("TRUNCATE pgjobs.jobs, pgjobs.jobs_live, pgjobs.jobs_waiting")
-        for each in ({"sequence": "x"}, {"limit": "t:x"}, {"breaker": "x"}):
-            enqueue(conn, tasks.nothing.options(queue=f"p:{word}", **each))
+        for each in (
+            tasks.nothing.options(sequence="x"),
+            tasks.nothing.options(limit="t:x"),
+            tasks.nothing.options(breaker="x"),
+        ):
+            enqueue(conn, each.options(queue=f"p:{word}"))
         if encoding == "SQL_ASCII":  # bytes that are not UTF-8, as an application in LATIN1 would have written them
             word = "k\udcfcche"
         for name in ("sequence", "limit_key"):
@@ -181,14 +190,14 @@ def test_what_operators_and_code_say_is_kept_in_characters_that_there_are(
 
 
 def test_lanes_are_taken_in_the_order_of_the_database(database: tuple[str, str, str]) -> None:
-    from pgjobs.db.encoding import byte_order, encoding_of
-
     url, encoding, _ = database
     lanes = {"WIN1252": ["a", "é", "€", "ÿÿ"], "LATIN1": ["a", "é", "ÿÿ"]}.get(encoding, ["a", "亜", "、"])
     with connect(url) as conn:
         query = 'SELECT l FROM unnest(%s::text[]) AS l ORDER BY l COLLATE "C"'
         ordered = [row[0] for row in conn.execute(query, [lanes])]
-        order = byte_order(encoding_of(conn))
+        claims = LaneClaims("none", Intake(LocalQueue("none", 1, 0), SimpleQueue()), 1)
+        claims.claim_rows(conn.cursor(), 1, 9, datetime.now(UTC))
+        order = claims.rotation.order
         assert sorted(lanes, key=order) == ordered
         assert last_in_turn(ordered[1:], ordered[0], order) == ordered[-1]
         last = 'SELECT bool_and(l < pgjobs.end_of_lanes() COLLATE "C") FROM unnest(%s::text[]) AS l'

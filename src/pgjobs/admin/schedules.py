@@ -165,8 +165,8 @@ def _add(
     found = storable(conn, signed(made))
     if found is None:
         raise UsageError(
-            f"the schedule {made.name!r} has a character, other than in its arguments, that {encoding_of(conn).database} "
-            "lacks, the encoding of this connection or its database: use other characters there."
+            f"the schedule {made.name!r} has a character, other than in its arguments, that "
+            f"{encoding_of(conn).database} lacks, the encoding of this connection or its database: use others there."
         )
     made = found
     with conn.transaction():

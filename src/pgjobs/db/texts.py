@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.adapt import Loader
 from psycopg.pq import Format
-from psycopg.types.string import StrBinaryDumper, StrDumper
+from psycopg.types.string import StrDumper
 
 if TYPE_CHECKING:
     from psycopg import Cursor
@@ -25,8 +25,7 @@ _TEXTS = ("text", "varchar", "bpchar", "name")
 def read_any_bytes(adapters: AdaptersMap) -> None:
     """For SQL_ASCII: what is not UTF-8 becomes lone surrogates, which are written as the same bytes again."""
     _read(adapters, "utf-8", "surrogateescape")
-    adapters.register_dumper(str, _BinaryBytes)
-    adapters.register_dumper(str, _Bytes)  # the last one is preferred
+    adapters.register_dumper(str, _Bytes)
 
 
 def read_to_show(cursor: Cursor[Any]) -> None:
@@ -34,8 +33,6 @@ def read_to_show(cursor: Cursor[Any]) -> None:
     info = cursor.connection.info
     if info.parameter_status("server_encoding") == "SQL_ASCII":
         _read(cursor.adapters, "utf-8", "backslashreplace")
-        cursor.adapters.register_dumper(str, _BinaryBytes)
-        cursor.adapters.register_dumper(str, _Bytes)
     elif info.encoding != "utf-8":
         _read(cursor.adapters, info.encoding, "backslashreplace")
 
@@ -70,10 +67,5 @@ def _read(adapters: AdaptersMap, codec: str, errors: str) -> None:
 
 
 class _Bytes(StrDumper):
-    def dump(self, obj: str) -> bytes:
-        return obj.encode("utf-8", "surrogateescape")
-
-
-class _BinaryBytes(StrBinaryDumper):
     def dump(self, obj: str) -> bytes:
         return obj.encode("utf-8", "surrogateescape")
