@@ -349,3 +349,5 @@ def test_a_burst_of_dead_letters_is_found_and_a_few_or_old_ones_are_not(conn: Co
     assert (finding.level, finding.facts["letters"], finding.facts["task"]) == ("warning", 10, "shop.tasks:thumb")
     assert "OSError: no route" in finding.sentence
     assert finding.next_step.endswith("`pgjobs dead replay --task shop.tasks:thumb`.")
+    conn.execute("UPDATE pgjobs.dead_jobs SET task = 'make thumbs'")
+    assert found(conn)["dead_letters"].next_step.endswith("`pgjobs dead replay --task 'make thumbs'`.")

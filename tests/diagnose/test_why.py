@@ -119,8 +119,9 @@ def test_rate_holds_up_a_job_until_one_token_is_there_whatever_it_costs(cost: fl
         ),
         (LimitSnapshot("k", 3, 2.5, 30.0, tokens=0.0), "pgjobs limits set k --concurrency 3 --rate 5/30s"),
         (LimitSnapshot("k", None, 1.0, 1.0, 1.0, tokens=0.0), "pgjobs limits set k --rate 2/s --burst 1"),
+        (LimitSnapshot("-k", 1, holders=(1,)), "pgjobs limits set --concurrency 2 -- -k"),
     ],
-    ids=["concurrency", "none", "both", "rate", "burst"],
+    ids=["concurrency", "none", "both", "rate", "burst", "name like an option"],
 )
 def test_the_command_that_raises_a_limit_keeps_the_rest_of_it(limit: LimitSnapshot, command: str) -> None:
     of_key = decide(seen({"limit_key": "k"}, key_limit=limit))

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.payload.encoder import encoder_for
 from pgjobs.payload.pickling import dump, load
 from tests.support import functions
 from tests.support.functions import add, fetch_plain, make_closure, numbers, numbers_async, plain, send_receipt
@@ -323,3 +324,8 @@ def test_a_function_is_not_found_by_its_name_and_how_it_is_imported_is_said(
 ) -> None:
     for call in (lambda: enqueue(conn, name, 1), lambda: enqueue_many(conn, name, [(1,)])):  # type: ignore[call-overload]  # wrong
         assert refusal(call) == f"'{name}' is a text, and not a function: {way}"
+
+
+def test_names_of_arguments_that_are_no_strings_are_refused_in_one_line() -> None:
+    with pytest.raises(EnqueueError, match=r"plain cannot be called .* keywords must be strings \(it has no 'y'\)\.$"):
+        encoder_for(plain).encode((), {1: 2, "y": 3})  # type: ignore[dict-item]  # as a caller may

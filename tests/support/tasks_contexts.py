@@ -215,7 +215,12 @@ NOT_RUN: dict[str, Callable[[], object]] = {
     "coroutines in a list": lambda: [_coroutine()],
     "a function that it made": lambda: _decorates(_coroutine),
 }
-RETURNS = {**AWAITED, **NOT_RUN, "a generator that has begun": _begun}
+RETURNS: dict[str, Callable[[], object]] = {
+    **AWAITED,
+    **NOT_RUN,
+    "a generator that has begun": _begun,
+    "a function of its module": lambda: _begun,
+}
 
 
 @job(max_attempts=1)

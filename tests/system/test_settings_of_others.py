@@ -22,6 +22,8 @@ from pgjobs.db.statements import doorbell_channel, statement
 from pgjobs.flow.limits import LimitSettings, declared_limits, declared_queue_limits
 from pgjobs.flow.rates import Rate
 from pgjobs.worker.runtime.registration import application_name, terminate_backends
+from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
+from pgjobs.worker.supervisor.maintenance import MaintenanceThread
 from tests.support import tasks
 from tests.support.callers import KINDS, settled
 from tests.support.postgres import Server
@@ -114,6 +116,14 @@ def test_own_connections_say_all_of_it_themselves(hostile: str, monkeypatch: pyt
         assert scalar(hot, "SELECT current_setting('statement_timeout')") == f"{STATEMENT_TIMEOUT:g}s"
         assert scalar(hot, "SELECT current_setting('plan_cache_mode')") == "force_generic_plan"
         assert scalar(hot, "SHOW idle_in_transaction_session_timeout") == f"{STILL_WITHIN:g}s"
+
+
+def test_maintenance_waits_for_locks_and_statements_only_so_long(hostile: str) -> None:
+    heartbeats = HeartbeatThread(hostile, 5.0, 30.0, list, lambda worker: None)
+    thread = MaintenanceThread(hostile, 5.0, 30.0, heartbeats)
+    with thread._connect() as own:
+        assert scalar(own, "SELECT current_setting('lock_timeout')") == "5s"
+        assert scalar(own, "SELECT current_setting('statement_timeout')") == "1min"
 
 
 def test_connection_is_closed_where_a_setting_is_refused(hostile: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import psycopg
 import pytest
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.jobs.outcome import Failed
+from pgjobs.worker.acknowledge.outcome_log import report
 from pgjobs.worker.runtime.job_output import LONGEST, JobOutput, unfinished
 from tests.support import tasks_output as tasks
+from tests.support.claimed import claimed_job
 from tests.support.processes import environment
 from tests.support.worker import wait_done, wait_for, work
 
@@ -129,6 +133,17 @@ def logged(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         assert running.stop() == 0
         yield path.read_text(), failed
     server.drop(url)
+
+
+def test_a_handler_of_all_loggers_that_raises_breaks_nothing_and_keeps_no_variables_of_the_job_alive() -> None:
+    handler, job = tasks.BrokenHandler(), claimed_job()
+    job.exception = ValueError("no")
+    logging.getLogger("pgjobs").addHandler(handler)
+    try:
+        report(job, Failed("ValueError: no"))
+    finally:
+        logging.getLogger("pgjobs").removeHandler(handler)
+    assert job.exception is None
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

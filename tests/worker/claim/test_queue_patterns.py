@@ -45,3 +45,8 @@ def test_a_name_that_only_sql_can_give_keeps_no_worker_from_the_other_queues(
     assert "no worker serves  mail (1 job is due)" in drain(database_url, "-q", "*mail")
     jobs = conn.execute("SELECT queue, status FROM pgjobs.jobs ORDER BY id").fetchall()
     assert jobs == [(" mail", "queued"), ("mail", "completed")]
+
+
+def test_a_drain_waits_for_a_retry_in_a_queue_that_it_found(database_url: str, conn: Connection) -> None:
+    enqueue(conn, tasks.retry_by_request.options(queue="found", max_attempts=2), 0.3)
+    assert "1 job ended, and nothing is left" in drain(database_url, "-q", "f*")

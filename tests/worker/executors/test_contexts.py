@@ -42,11 +42,12 @@ class Ran:
         return {(row["status"], row["error"]) for row in rows}
 
 
+FUNCTION = "returns a function of its module"
 COMPLETE = (
     *("begins", "begins with a number", "begins with what sets a variable", "begins with what looks around"),
     "a coroutine begins",
 )
-LOOPS = ("sees its decorators", "finds its loop again", "returns a generator that has begun")
+LOOPS = ("sees its decorators", "finds its loop again", "returns a generator that has begun", FUNCTION)
 
 
 @pytest.fixture(scope="module")

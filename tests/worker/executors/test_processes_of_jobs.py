@@ -129,6 +129,18 @@ def test_what_is_left_at_the_end_has_limited_time_and_changes_no_exit_code(left:
     assert done.returncode == 7
 
 
+def test_a_line_that_a_thread_has_begun_is_written_at_the_end() -> None:
+    script = (
+        f"{IN_ORDER}import threading\nfrom pgjobs.worker.runtime.job_output import print_whole_lines\n"
+        "print_whole_lines()\nthread = threading.Thread(target=print, args=('begun',), kwargs={'end': ''})\n"
+        "thread.start()\nthread.join()\nend.leave_in_order(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), timeout=40, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "begun"
+
+
 def test_a_worker_that_is_still_importing_stops_at_once(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "heavy.py").write_text(
         "import pathlib, time\npathlib.Path(__file__ + '.seen').touch()\ntime.sleep(60)\n"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgjobs import admin, enqueue
+from pgjobs.worker.supervisor.surroundings import report_unserved
 from tests.support import tasks
+from tests.support.rows import put_worker
 from tests.support.worker import work
 
 if TYPE_CHECKING:
@@ -34,6 +36,16 @@ def test_a_drain_names_due_jobs_of_other_queues_first_and_what_is_left_last(
         f"{needed.id} (a dead letter): replay what failed: `pgjobs dead replay {needed.id}`; or cancel what waits: "
         f"`pgjobs jobs cancel {waits.id}`",
     )
+
+
+def test_queues_that_other_workers_serve_are_not_named(conn: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    for queue in ("mail", "reports"):
+        enqueue(conn, tasks.nothing.options(queue=queue))
+    put_worker(conn, {"mail": 1})
+    report_unserved(conn, lambda queue: False)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no worker serves reports (1 job is due); -q adds a queue"
+    ]
 
 
 @pytest.mark.parametrize("options", [{}, {"sequence": "account:1"}], ids=["plain", "in a sequence"])

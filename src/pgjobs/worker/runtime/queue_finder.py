@@ -26,7 +26,7 @@ class QueueFinder(threading.Thread):
         self._config = config
         self._server = server
         self._worker_id = worker_id
-        self._stop = stop
+        self._stopping = stop
         self._known = {queue.name for queue in config.queues}
         self._room = {"queues": MAX_FOUND_QUEUES, "slots": config.found_slots()}
         self._found: SimpleQueue[QueueSlots] = SimpleQueue()
@@ -36,7 +36,7 @@ class QueueFinder(threading.Thread):
     def run(self) -> None:
         """Look until the worker claims no more."""
         try:
-            while not self._stop.is_set():
+            while not self._stopping.is_set():
                 self.look()
                 self._wake.wait(EVERY)
                 self._wake.clear()
