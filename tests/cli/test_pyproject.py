@@ -67,6 +67,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, text: str, said: str) ->
     ("variable", "text", "option", "value"),
     [
         ("PGJOBS_IMPORTS", "shop.tasks", "imports", ["shop.tasks"]),
+        ("PGJOBS_PROCESSES", "3", "processes", 3),
         ("PGJOBS_MAX_JOBS", "500", "max_jobs", 500),
         ("PGJOBS_MAX_MEMORY", "128", "max_memory", 128),
         ("PGJOBS_JOB_MEMORY", "256", "job_memory", 256),
