@@ -147,3 +147,26 @@ def test_folder_to_watch_that_is_not_there_is_refused(database_url: str, tmp_pat
     done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "pgjobs: there is no nowhere to watch.\n"
+
+
+WITHOUT_WATCHFILES = """
+import sys
+sys.modules["watchfiles"] = None
+from pgjobs.cli.main import main
+sys.exit(main(["dev"]))
+"""
+
+
+def test_where_nothing_can_watch_a_line_says_so_and_the_worker_runs(database_url: str, tmp_path: Path) -> None:
+    surroundings, log = {**environment(), "PGJOBS_DATABASE_URL": database_url}, tmp_path / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-c", WITHOUT_WATCHFILES]
+        dev = subprocess.Popen(command, cwd=tmp_path, env=surroundings, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: "1 worker process" in log.read_text(), 60)
+        dev.send_signal(signal.SIGINT)
+        assert dev.wait(60) == 0
+    finally:
+        dev.kill()
+    assert "changes of the code are not noticed" in log.read_text()
+    assert "Traceback" not in log.read_text()
