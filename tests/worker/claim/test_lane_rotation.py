@@ -14,6 +14,7 @@ import pytest
 from pgjobs import enqueue
 from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
+from pgjobs.worker.claim.blocked_runs import behind
 from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
 from pgjobs.worker.claim.lane_claims import Lane, claim_lanes
 from pgjobs.worker.claim.lane_rotation import (
@@ -23,7 +24,6 @@ from pgjobs.worker.claim.lane_rotation import (
     LAST,
     LaneRange,
     LaneRotation,
-    behind,
     last_in_turn,
     next_quantum,
     steps,

@@ -17,8 +17,9 @@ from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import byte_order, encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import Cancelled
+from pgjobs.worker.claim.arrivals import Arrivals
 from pgjobs.worker.claim.intake import Intake
-from pgjobs.worker.claim.lane_rotation import LaneRotation
+from pgjobs.worker.claim.lane_rotation import BlockedLanes, LanePlan, LaneRotation
 from pgjobs.worker.local.claimed_job import CONTROLLED_COLUMNS, ClaimedJob, check_columns
 from pgjobs.worker.runtime.settle import array
 
@@ -48,14 +49,18 @@ class LaneClaim(NamedTuple):
     """Jobs that got their turn.
 
     `late`: those of them that have expired; `ended_at`: where the walk stopped early; `missing`: keys that cannot be
-    locked before they have a row; `contended`: another claim has the keys of a lane with room.
+    locked before they have a row; `again`: lanes (each with its priority) whose keys could not be locked; `blocked`:
+    runs of lanes without room; `asked` and `picked`: how many lanes were wanted, and found.
     """
 
     jobs: list[ClaimedJob]
     late: list[ClaimedJob]
     ended_at: tuple[int, str] | None
     missing: set[str]
-    contended: bool
+    again: list[tuple[int, str]]
+    blocked: list[BlockedLanes]
+    asked: int
+    picked: int
 
 
 def claim_lanes(cursor: Any, lanes: list[Lane], values: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -76,6 +81,14 @@ def claim_lanes(cursor: Any, lanes: list[Lane], values: dict[str, Any]) -> list[
     return list(cursor.execute(statement("claim_waiting"), {**picked, **values}).fetchall())
 
 
+def _ranges(plan: LanePlan) -> dict[str, Any]:
+    return {
+        "priorities": array(lane_range.priority for lane_range in plan.ranges),
+        "sinces": [lane_range.since for lane_range in plan.ranges],
+        "untils": [lane_range.until for lane_range in plan.ranges],
+    }
+
+
 class LaneClaims:
     """Claims the waiting jobs of one queue whose turn it is. For one thread."""
 
@@ -87,10 +100,12 @@ class LaneClaims:
         self._columns_checked = False  # on this connection
         self._order_known = False  # the same
         self._next_release = 0.0
+        self._arrivals = Arrivals()
 
     def reconnected(self) -> None:
         """Discard what another connection, or another server, has said."""
         self.rotation.next_check = 0.0
+        self.rotation.runs.clear()
         self._columns_checked = self._order_known = False
 
     def claim_rows(
@@ -99,31 +114,33 @@ class LaneClaims:
         """Claim up to `wanted` jobs of priorities up to `worst`. `counted_queue`: the queue, if it has a limit."""
         if not self._order_known:
             self._order_known = True
-            self.rotation.order = byte_order(encoding_of(cursor.connection))
-        plan = self.rotation.plan_claim(wanted, worst, clock)
+            self.rotation.runs.order = byte_order(encoding_of(cursor.connection))
         now = time.monotonic()
         if now >= self._next_release:
             self._next_release = now + RELEASE_EVERY
             cursor.execute(statement("release_due_waiting"), {"queue": self._queue})
+            self.rotation.wake_now(cursor.fetchall())
             self._expire(cursor)
+        plan = self.rotation.plan_claim(wanted, worst, clock, self._look_at_runs(cursor, now))
         cursor.execute(
             statement("pick_lanes"),
             {
-                "priorities": array(lane_range.priority for lane_range in plan.ranges),
-                "sinces": [lane_range.since for lane_range in plan.ranges],
-                "untils": [lane_range.until for lane_range in plan.ranges],
+                **_ranges(plan),
                 "dues": [lane_range.due for lane_range in plan.ranges],
                 "most": plan.most,
                 "queue": self._queue,
-                "demand": wanted,
+                "demand": plan.lanes,
                 "counted_queue": counted_queue,
             },
         )
         picked = [Lane(*row) for row in cursor.fetchall()]
-        ended_at = None
+        ended_at: tuple[int, str] | None = None
+        blocked: list[BlockedLanes] = []
         if picked and picked[-1].is_locked is None:
             end = picked.pop()
             ended_at = end.priority, end.lane
+        if ended_at is not None or (plan.is_rest and len(picked) < plan.lanes):
+            blocked = self._blocked_lanes(cursor, plan)
         rows = claim_lanes(
             cursor,
             [lane for lane in picked if lane.is_locked],
@@ -143,17 +160,20 @@ class LaneClaims:
         if jobs:
             self._intake.reload_pauses(cursor)
         missing = {key for lane in picked for key in lane.missing or ()}
-        contended = any(not lane.is_locked and not lane.missing for lane in picked)
-        return LaneClaim(jobs, late, ended_at, missing, contended)
+        again = [(lane.priority, lane.lane) for lane in picked if not lane.is_locked]
+        return LaneClaim(jobs, late, ended_at, missing, again, blocked, plan.lanes, len(picked))
 
     def record(self, claim: LaneClaim, wanted: int, began: float) -> int:
         """Hand on the jobs that got their turn, now that it is committed, and return their number."""
         given = [(job.priority, job.lane or "") for job in claim.jobs]
-        self.rotation.record_claim(given, wanted, began, time.monotonic(), ended_at=claim.ended_at)
-        if claim.missing:
-            self.rotation.wake_now()
-        elif claim.contended and not claim.jobs:
-            self.rotation.back_off(time.monotonic())
+        self.rotation.record_lanes(claim.asked, claim.picked, len(claim.jobs))
+        self.rotation.record_claim(
+            given, wanted, began, time.monotonic(), ended_at=claim.ended_at, blocked=claim.blocked
+        )
+        if claim.again:
+            self.rotation.wake_now(claim.again)
+            if not claim.missing and not claim.jobs:
+                self.rotation.back_off(time.monotonic())  # another claim has their keys
         if claim.jobs:
             late = set(claim.late)
             jobs = self._intake.record(sorted(claim.jobs, key=_ORDER))
@@ -162,6 +182,25 @@ class LaneClaims:
                 if job in late:
                     self._intake.end(job, Cancelled(EXPIRED))
         return len(claim.jobs)
+
+    def _blocked_lanes(self, cursor: Any, plan: LanePlan) -> list[BlockedLanes]:
+        """Find runs of lanes without room in what a claim has looked at in vain."""
+        rows = cursor.execute(statement("blocked_lanes"), {**_ranges(plan), "most": plan.most, "queue": self._queue})
+        return [BlockedLanes(*row) for row in rows]
+
+    def _look_at_runs(self, cursor: Any, now: float) -> list[str]:
+        """While runs of lanes are left out: find lanes with new jobs, and return the keys that have room again."""
+        rotation = self.rotation
+        costs = rotation.runs.keys(now)
+        if not rotation.runs:
+            self._arrivals.clear()
+            return []
+        rows = cursor.execute(statement("new_lanes"), {"queue": self._queue, "after": self._arrivals.after}).fetchall()
+        rotation.wake_now(self._arrivals.fresh(rows, now))
+        if not costs:
+            return []
+        keys = {"keys": list(costs), "costs": list(costs.values())}
+        return [row[0] for row in cursor.execute(statement("keys_with_room"), keys)]
 
     def _expire(self, cursor: Any) -> None:
         """Cancel waiting jobs that have expired: they must not take the turns of others."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from pgjobs.worker.claim.blocked_runs import BlockedRuns, LaneRun, behind
 from pgjobs.worker.claim.cursor import END_OF_TIME, EPOCH, PRIORITIES
 
 FIRST = ""  # before all lanes
@@ -21,7 +22,8 @@ MIN_CLAIM_PAUSE = 0.005  # seconds until the next claim after one that found not
 MAX_CLAIM_PAUSE = 0.5
 CLAIM_SHARE = 20  # the next claim after one in vain is no sooner than this many times what that one took
 WALK_SHARE = 9  # the same, where a walk through all lanes continues
-MIN_LANES = 500  # that one claim looks at, at most; more where more jobs are asked for
+MIN_LANES = 250  # that one claim looks at, at most; more where more jobs are asked for
+MIN_PICKED = 20  # lanes with room that a claim looks for, at least
 MAX_FREED = 200  # lanes that are checked before a walk continues
 IDLE_AFTER = 30.0  # seconds without anything that waits, after which a queue counts as one without such jobs
 
@@ -36,29 +38,51 @@ class LaneRange(NamedTuple):
 
 
 class LanePlan(NamedTuple):
-    """What a claim looks at: ranges in their order, `quantum` jobs of each lane, and at most `most` lanes."""
+    """What a claim looks at: ranges in their order, `quantum` jobs of each lane, and at most `most` lanes.
+
+    `lanes`: with so many that have room it is content. `is_rest`: an earlier claim has begun this walk.
+    """
 
     ranges: list[LaneRange]
     quantum: int
     most: int
+    lanes: int
+    is_rest: bool
+
+
+class BlockedLanes(NamedTuple):
+    """A run of lanes without room, in a range that a claim has looked at (its number, from 1).
+
+    `keys` and `cost`: see `LaneRun`. `at_start`: no lane of the range comes before.
+    """
+
+    number: int
+    first: str
+    last: str
+    keys: list[str] | None
+    cost: float
+    at_start: bool
 
 
 class LaneRotation:
     """The rotation of one queue's lanes in one worker process. `now`: seconds of a monotonic clock."""
 
     def __init__(self) -> None:
+        self.runs = BlockedRuns()
         self.next_check = 0.0
         self._last_seen_waiting = -math.inf  # when something was last seen to wait
         self._next_claim = 0.0
         self.aging: timedelta | None = None  # of the queue
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
         self._left: list[LaneRange] = []  # of a walk that ended before its time
+        self._is_rest = False  # the claim that is under way continues a walk
+        self._walk_began = 0.0  # when its first claim did
         self._freed: dict[tuple[int, str], None] = {}  # lanes where something has ended
         self._planned: list[LaneRange] = []  # what the claim that is under way looks at
         self._out_of_turn: set[tuple[int, str]] = set()  # lanes that it checks before it continues
+        self._lanes = 1 << 20  # with room, that a claim looks for
         self._quantum = 1 << 20  # as long as there may be but one lane
-        self.order: Callable[[str], str | bytes] = str  # what the database compares of a lane, as a key for sorting
-        self.empty_since = 0.0  # when the last check or claim that found nothing to be started began; 0: it found some
+        self.empty_since = 0.0  # when the last check or walk that found nothing to be started began; 0: it found some
 
     def record_check(self, now: float, waiting: bool) -> None:
         """Remember a check of whether anything waits for a turn, or will."""
@@ -85,26 +109,48 @@ class LaneRotation:
         self._next_claim = 0.0
         if check_queue:
             self.next_check = 0.0
+            self.runs.clear()
         self._freed.update(dict.fromkeys(freed))
 
     def back_off(self, now: float) -> None:
         """Wait a moment, because another worker is claiming."""
         self._next_claim = now + MIN_CLAIM_PAUSE
 
-    def plan_claim(self, demand: int, worst: int, clock: datetime) -> LanePlan:
+    @property
+    def order(self) -> Callable[[str], Any]:
+        """What the database compares of a lane, as a key for sorting."""
+        return self.runs.order
+
+    def plan_claim(self, demand: int, worst: int, clock: datetime, with_room: Iterable[str] = ()) -> LanePlan:
         """Return what the next claim looks at, to claim `demand` jobs of priorities up to `worst`.
 
         An unfinished walk through all lanes continues where it ended, after the lanes where jobs have ended
         since. A new walk takes better priorities first; with aging a priority comes several times, first with jobs that
-        have waited so long that they count as a better one.
+        have waited so long that they count as a better one. Runs of lanes without room are left out. `with_room`: the
+        limits and breakers of such runs that have some again.
         """
-        freed, self._freed = sorted(self._freed)[:MAX_FREED], {}
-        if self._left:
-            self._planned = [LaneRange(priority, lane, lane, END_OF_TIME) for priority, lane in freed] + self._left
-            self._out_of_turn = set(freed)
-        else:
-            self._planned, self._out_of_turn = list(self._walk(worst, clock)), set()
-        return LanePlan(self._planned, max(1, min(self._quantum, demand)), max(MIN_LANES, 2 * demand))
+        waiting = sorted(self._freed)
+        freed, self._freed = waiting[:MAX_FREED], dict.fromkeys(waiting[MAX_FREED:] if self.runs else [])
+        rest, self._out_of_turn = self._left, set(freed)
+        if not rest:
+            rest = list(self._walk(worst, clock))
+            if not self.runs:
+                freed, self._out_of_turn = [], set()  # the walk comes there
+        if self.runs:
+            room = set(with_room)
+            again = [LaneRange(run.priority, run.first, run.last, END_OF_TIME) for run in self.runs.held_up_by(room)]
+            if self._left:  # the walk has left them out until now
+                rest = rest + [each for each in again if each not in rest]
+            rest = [
+                each._replace(since=since, until=until)
+                for each in rest
+                for since, until in self.runs.gaps(each.priority, each.since, each.until, room)
+            ]
+        is_rest = self._is_rest = bool(self._left)
+        self._planned = [LaneRange(priority, lane, lane, END_OF_TIME) for priority, lane in freed] + rest
+        lanes = min(demand, self._lanes)
+        quantum = max(1, min(self._quantum, demand))
+        return LanePlan(self._planned, quantum, max(MIN_LANES, 2 * lanes), lanes, is_rest)
 
     def _walk(self, worst: int, clock: datetime) -> Iterator[LaneRange]:
         for priority, due in steps(worst, clock, self.aging):
@@ -121,15 +167,20 @@ class LaneRotation:
         now: float,
         *,
         ended_at: tuple[int, str] | None = None,
+        blocked: Iterable[BlockedLanes] = (),
     ) -> None:
         """Remember a claim of these jobs (priority and lane of each) when `demand` were wanted.
 
-        `ended_at`: the number of the range (from 1) and the lane at which the walk stopped early.
+        `ended_at`: the number of the range (from 1) and the lane at which the walk stopped early. `blocked`: runs of
+        lanes without room that it came by.
         """
+        self._remember_runs(list(blocked), began, now)
         lanes: dict[int, set[str]] = {}
+        kept: set[tuple[int, str]] = set()
         jobs = 0
         for priority, lane in given:
             jobs += 1
+            kept.add((priority, lane))
             if (priority, lane) not in self._out_of_turn:
                 lanes.setdefault(priority, set()).add(lane)
         for priority, those in lanes.items():
@@ -138,14 +189,29 @@ class LaneRotation:
         self._left = [] if ended_at is None else rest_of(self._planned, *ended_at)
         share = CLAIM_SHARE if ended_at is None else WALK_SHARE
         self._next_claim = 0.0 if jobs else now + min(max(share * (now - began), MIN_CLAIM_PAUSE), MAX_CLAIM_PAUSE)
-        self.empty_since = 0.0 if jobs or self._left else began
+        if not self._is_rest:
+            self._walk_began = began
+        self.empty_since = 0.0 if jobs or self._left else self._walk_began
         if jobs:
             self._last_seen_waiting = now
+            if self.runs:  # which may cover lanes that were looked at out of turn, and have more to give
+                self._freed.update(dict.fromkeys(self._out_of_turn if jobs >= demand else self._out_of_turn & kept))
+
+    def record_lanes(self, asked: int, picked: int, jobs: int) -> None:
+        """Remember how many lanes with room a claim looked for and found, and how many jobs they gave."""
+        self._lanes = next_lanes(self._lanes, asked, picked, jobs)
+
+    def _remember_runs(self, blocked: list[BlockedLanes], began: float, now: float) -> None:
+        for each in blocked:
+            lane_range = self._planned[each.number - 1]
+            took = (now - began) / len(blocked)
+            run = LaneRun.seen(lane_range.priority, each.first, each.last, each.keys, each.cost, took, now)
+            self.runs.add(run, behind_last=lane_before(lane_range.since) if each.at_start else None, now=now)
 
 
-def behind(lane: str) -> str:
-    """Return the first text after a lane: PostgreSQL has no character before U+0001."""
-    return lane if lane == FIRST else lane + "\x01"
+def lane_before(since: str) -> str | None:
+    """Return the lane behind which a range starts, if it does start behind one."""
+    return since[:-1] if since.endswith("\x01") else None
 
 
 def rest_of(ranges: list[LaneRange], number: int, lane: str) -> list[LaneRange]:
@@ -173,6 +239,22 @@ def last_in_turn(lanes: Iterable[str], last: str, order: Callable[[str], Any] = 
     ordered = sorted(lanes, key=order)
     before = [lane for lane in ordered if order(lane) <= order(last)]
     return (before or ordered)[-1]
+
+
+def next_lanes(lanes: int, asked: int, picked: int, jobs: int) -> int:
+    """Return how many lanes with room the next claim looks for.
+
+    Lanes may share a limit that has room for a few jobs: then looking at all of them is in vain.
+
+    >>> next_lanes(1000, asked=1000, picked=1000, jobs=10)
+    20
+    >>> next_lanes(20, asked=20, picked=20, jobs=20)
+    80
+
+    """
+    if 2 * jobs < picked:
+        return max(MIN_PICKED, 2 * jobs)
+    return min(4 * lanes, 1 << 20) if picked >= asked else lanes
 
 
 def next_quantum(quantum: int, demand: int, given: int, lanes: int) -> int:

@@ -1,4 +1,4 @@
--- Waiting jobs whose time has come: from here on they take turns.
+-- Waiting jobs whose time has come: from here on they take turns. Returns their lanes.
 UPDATE pgjobs.jobs_waiting AS w
 SET held = NULL
 WHERE w.ctid = ANY (ARRAY (
@@ -9,3 +9,4 @@ WHERE w.ctid = ANY (ARRAY (
     LIMIT 1000
     FOR UPDATE SKIP LOCKED
 ))
+RETURNING w.priority, w.lane
