@@ -134,7 +134,7 @@ def test_lanes_that_were_left_out_start_when_their_limit_has_room(conn: psycopg.
     set_limit(conn, "zero", LimitSettings(0))
     enqueue_many(conn, add.options(fair_by="left", limit="zero"), [(n,) for n in range(600)])
     with work(database_url, "-q", "default:4", *QUICK) as running:
-        time.sleep(2)  # they are looked at
+        time.sleep(1)  # they are looked at
         set_limit(conn, "zero", LimitSettings(4))
-        wait_for(conn, f"{WAITING} < 600", 2.5, log=lambda: running.output)
+        wait_for(conn, f"{WAITING} < 500", 2, log=lambda: running.output)
         wait_for(conn, f"{WAITING} = 0", log=lambda: running.output)
