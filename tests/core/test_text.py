@@ -81,9 +81,9 @@ def in_a_loop(times: int, more: str = "") -> BaseException:
     return error
 
 
-def with_notes(*notes: str) -> BaseException:
+def with_notes(*notes: object) -> BaseException:
     error = ValueError("noted")
-    error.__notes__ = list(notes)
+    error.__notes__ = [*notes]  # type: ignore[list-item]  # as anyone may
     return error
 
 
@@ -105,9 +105,11 @@ SIZE = 5_000_000
             lambda: ExceptionGroup("many", [ValueError(n) for n in range(SIZE // 500)]),
             "ExceptionGroup: many (10000 sub",
         ),
+        (lambda: ExceptionGroup("many", [ValueError("one")] * (SIZE // 500)), "ExceptionGroup: many (10000 sub"),
         (lambda: in_a_loop(SIZE // 500), "ValueError: attempt 9999"),
         (lambda: with_notes("x" * SIZE), "ValueError: noted"),
         (lambda: with_notes(*map(str, range(SIZE // 10))), "ValueError: noted"),
+        (lambda: with_notes(list(range(SIZE // 16))), "ValueError: noted"),
         (lambda: type("X" * SIZE, (Exception,), {})("named"), "XXX"),
     ],
     ids=[
@@ -120,9 +122,11 @@ SIZE = 5_000_000
         "own",
         "file",
         "group",
+        "group of one",
         "chain",
         "note",
         "notes",
+        "note that is a list",
         "class",
     ],
 )

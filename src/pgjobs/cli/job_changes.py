@@ -83,7 +83,7 @@ def change_selected(
 
 def note_stuck(conn: psycopg.Connection, ended: Sequence[int]) -> None:
     """Print which jobs wait for these, and now do not start by themselves."""
-    if ended and (stuck := admin.stuck_jobs(conn, needs=ended)):
+    if stuck := admin.stuck_jobs(conn, needs=ended):
         note(f"pgjobs: {sentence(stuck)}. To go on, {ways_out(stuck)}.")
 
 

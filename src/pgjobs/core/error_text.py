@@ -156,7 +156,8 @@ def _summary(error: BaseException) -> str:
     lines = [_named(error)]
     notes = getattr(error, "__notes__", ())
     if isinstance(notes, list | tuple):
-        lines += [cut(text_of(note), _SHOWN) for note in notes[:_NEAREST]]
+        texts = (text_of(note) if isinstance(note, str) or not is_large(note) else short(note) for note in notes)
+        lines += [cut(text, _SHOWN) for text in islice(texts, _NEAREST)]
     if isinstance(error, BaseExceptionGroup):
         lines += [f"  | {_named(member)}" for member in error.exceptions[:_NEAREST]]
         lines += [f"  | … {len(error.exceptions) - _NEAREST:,} more"] if len(error.exceptions) > _NEAREST else []

@@ -53,8 +53,8 @@ def refuse_orm_objects(callable: Callable[..., Any], parts: Iterator[tuple[str, 
         )
 
 
-class _Found(BaseException):
-    """Ends the search. It is not an Exception, so that no `__reduce__` swallows it."""
+class _Found(Exception):
+    """Ends the search."""
 
     def __init__(self, orm: str, kind: type) -> None:
         super().__init__(orm)
@@ -81,6 +81,6 @@ def _first(value: object) -> tuple[str, type] | None:
 
 
 def _orm_of(kind: type) -> str | None:
-    if any("_sa_class_manager" in base.__dict__ for base in kind.__mro__):
+    if "_sa_class_manager" in kind.__dict__:  # each class with a mapping has its own, and each below it that was called
         return "SQLAlchemy"
     return next((orm for base in kind.__mro__ if (orm := _CLASSES.get((base.__module__, base.__qualname__)))), None)
