@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgjobs import admin, enqueue
-from pgjobs.worker.supervisor.surroundings import report_unserved
+from pgjobs.worker.supervisor.surroundings import report_left, report_unserved
 from tests.support import tasks
 from tests.support.rows import put_worker
 from tests.support.worker import work
@@ -36,6 +36,16 @@ def test_a_drain_names_due_jobs_of_other_queues_first_and_what_is_left_last(
         f"{needed.id} (a dead letter): replay what failed: `pgjobs dead replay {needed.id}`; or cancel what waits: "
         f"`pgjobs jobs cancel {waits.id}`",
     )
+
+
+def test_a_drain_names_what_waits_in_a_queue_with_nothing_else(
+    conn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    needed = enqueue(conn, tasks.nothing.options(queue="other"))
+    enqueue(conn, tasks.nothing.options(queue="mail", after=[needed]))
+    report_left(conn, 0, lambda queue: queue == "mail")
+    assert [record.getMessage() for record in caplog.records] == ["0 jobs ended; left: 1 waiting"]
 
 
 def test_queues_that_other_workers_serve_are_not_named(conn: Connection, caplog: pytest.LogCaptureFixture) -> None:
