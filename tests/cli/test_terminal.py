@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgjobs.cli.jobs import COLUMNS as COLUMNS_OF_JOBS
-from pgjobs.cli.terminal import rich_table
+from pgjobs.cli.terminal import columns_in_table, rich_table
 from tests.support.rows import count, put_dead, put_job, put_worker
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ def test_narrow_table_keeps_ids_and_puts_the_rest_below_its_row(
         seen[50][4].split()[0],
         "ValueError:",
     ]
+    assert seen[50][4].startswith("  send([red]xxx"), "what looks like markup is shown below its row, too"
     assert "  when 5m ago" in seen[30]
+    assert columns_in_table(COLUMNS_OF_JOBS, [50] * len(COLUMNS_OF_JOBS), 20) == [0, 1]
 
 
 def test_colours_are_for_terminals_and_can_be_switched_off(

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.payload.argument_advice import advice_on
 from pgjobs.payload.encoder import encoder_for
 from pgjobs.payload.pickling import dump, load
 from tests.support import functions
@@ -329,3 +330,8 @@ def test_a_function_is_not_found_by_its_name_and_how_it_is_imported_is_said(
 def test_names_of_arguments_that_are_no_strings_are_refused_in_one_line() -> None:
     with pytest.raises(EnqueueError, match=r"plain cannot be called .* keywords must be strings \(it has no 'y'\)\.$"):
         encoder_for(plain).encode((), {1: 2, "y": 3})  # type: ignore[dict-item]  # as a caller may
+
+
+def test_the_search_for_what_cannot_travel_ends_in_large_values() -> None:
+    assert advice_on([Lock(), 1]).startswith("the lock in it:")
+    assert advice_on([Lock(), *range(10_000)]).startswith("pass plain values")

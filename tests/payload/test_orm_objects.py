@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Column, Integer, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
-from pgjobs import EnqueueError, enqueue, enqueue_many, job, schedule
+from pgjobs import EnqueueError, UsageError, enqueue, enqueue_many, job, schedule
 from pgjobs.payload.pickling import load
 from tests.support.rows import row_of
 
@@ -145,3 +145,8 @@ def test_option_lets_copies_through(conn: psycopg.Connection) -> None:
 def test_what_only_has_the_names_of_an_orm_is_let_through(conn: psycopg.Connection) -> None:
     for value in ("_sa_instance_state", ["django.db.models.base", "__rel__"], {"_saved_in_db": True}, Order):
         assert load(row_of(conn, enqueue(conn, pack, value).id)["payload"]).args == (value,)
+
+
+def test_the_option_that_lets_them_through_is_true_or_false() -> None:
+    with pytest.raises(UsageError, match="orm_objects='no'"):
+        job(orm_objects="no")(len)  # type: ignore[call-overload]  # as a caller may
