@@ -32,12 +32,22 @@ LACKED = "😀"
 
 
 @pytest.fixture(scope="module", params=WORDS)
-def database(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[str, str, str]]:
+def migrated(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[str, str, str]]:
     """The URL of a migrated database, its encoding, and a word for it."""
     url = server.create(migrated=False, encoding=request.param)
     migrate.upgrade(url)
     yield url, request.param, WORDS[request.param]
     server.drop(url)
+
+
+@pytest.fixture
+def database(migrated: tuple[str, str, str]) -> tuple[str, str, str]:
+    """The same, without jobs of other tests."""
+    with utf8(migrated[0]) as conn:
+        conn.execute(
+            "TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.dependencies, pgjobs.unique_keys, pgjobs.schedules"
+        )
+    return migrated
 
 
 def utf8(url: str) -> psycopg.Connection:

@@ -113,7 +113,7 @@ def test_sigquit_stops_at_once_and_the_attempt_does_not_count(database_url: str,
         wait_for(conn, "EXISTS (SELECT FROM pgjobs.jobs_live WHERE status = 'running')", log=lambda: running.output)
         for pid in (*running.members(), running.pid):  # as a script may send it
             os.kill(pid, signal.SIGQUIT)
-        assert running.wait(10) == 0
+        assert running.wait(30) == 0
         assert running.remains() == []
         assert running.lines(event="SIGQUIT: stopping at once")
     row = row_of(conn, job)
