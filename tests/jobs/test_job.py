@@ -302,3 +302,9 @@ def test_a_job_made_in_a_function_is_by_value() -> None:
     assert isinstance(inner, Job)
     with pytest.raises((AttributeError, pickle.PicklingError), match="inner"):
         pickle.dumps(inner)
+
+
+def test_private_names_are_not_looked_for_among_those_of_other_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pgjobs.jobs.other_names", raising=False)
+    assert not hasattr(job(len), "_repr_html_")  # as notebooks and debuggers ask
+    assert "pgjobs.jobs.other_names" not in sys.modules
