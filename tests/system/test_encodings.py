@@ -42,10 +42,11 @@ def migrated(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[s
 
 @pytest.fixture
 def database(migrated: tuple[str, str, str]) -> tuple[str, str, str]:
-    """The same, without jobs of other tests."""
+    """The same, without what other tests have left."""
     with utf8(migrated[0]) as conn:
         conn.execute(
-            "TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.dependencies, pgjobs.unique_keys, pgjobs.schedules"
+            "TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.dependencies, pgjobs.unique_keys, pgjobs.schedules,"
+            " pgjobs.queues, pgjobs.limits, pgjobs.buckets, pgjobs.breakers, pgjobs.tenants, pgjobs.paused_tasks"
         )
     return migrated
 

@@ -172,6 +172,7 @@ class LaneClaims:
         )
         if claim.again:
             self.rotation.wake_now(claim.again)
+            self.rotation.empty_since = 0.0  # they have room
             if not claim.missing and not claim.jobs:
                 self.rotation.back_off(time.monotonic())  # another claim has their keys
         if claim.jobs:
