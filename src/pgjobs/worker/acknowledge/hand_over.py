@@ -35,11 +35,13 @@ def statement_for(lane: str, handed_since: float, now: float) -> str | None:
     'complete_and_refill_limits'
     >>> statement_for("\x1fapi\x1f\x1f", 99.0, 100.0)  # long enough: other lanes may have the limit, too
     >>> statement_for("acme\x1fapi\x1f\x1f", 0.0, 100.0)  # tenants take turns
+    >>> statement_for("by hand", 0.0, 100.0)
 
     """
-    tenant, limit, sequence, breaker = lane.split(SEPARATOR)
-    if tenant or breaker or bool(limit) == bool(sequence):
+    tenant, *keys = lane.split(SEPARATOR)
+    if tenant or len(keys) != 3 or keys[2] or bool(keys[0]) == bool(keys[1]):
         return None
+    _, sequence, _ = keys
     if sequence:
         return "complete_and_continue_sequences"
     return "complete_and_refill_limits" if not handed_since or now - handed_since < TURN else None
