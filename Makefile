@@ -38,10 +38,10 @@ demo: $(STAMP) ## the whole story in a minute, on an embedded PostgreSQL
 	@$(BIN)/pgjobs demo $(ARGS)
 
 # worksteal: each process gets a part of the files and keeps their order, so a fixture of a file is made once; the
-# first to finish takes what the others have not begun. Four on two cores: half of a test of workers is waiting. They
+# first to finish takes what the others have not begun. Five on two cores: half of a test of workers is waiting. They
 # start hundreds of processes, which take what is compiled from __pycache__ instead of compiling it again.
 test: $(STAMP) ## run the tests, on an embedded PostgreSQL or on PGJOBS_TEST_DATABASE_URL
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist worksteal $(ARGS)
 
 # Ryuk, the container that cleans up after testcontainers, is one image more to fetch; the fixture stops its own.
 test-docker: export TESTCONTAINERS_RYUK_DISABLED := true

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -107,6 +108,15 @@ def test_a_second_signal_stops_at_once(database_url: str, conn: psycopg.Connecti
     assert count(conn, "workers") == 0
 
 
+@pytest.fixture
+def sigquit_by_default() -> Iterator[None]:
+    """Start processes that get SIGQUIT: a shell starts what runs in the background with the signal ignored."""
+    before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGQUIT, before)
+
+
+@pytest.mark.usefixtures("sigquit_by_default")
 def test_sigquit_stops_at_once_and_the_attempt_does_not_count(database_url: str, conn: psycopg.Connection) -> None:
     job = enqueue(conn, tasks.nap, 600).id
     with work(database_url, "--grace", 600) as running:
