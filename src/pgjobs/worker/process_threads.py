@@ -213,6 +213,9 @@ class ProcessThreads:
             local_queue.signals.wake()
         for producer in self._producers:
             producer.join(max(1.0, self._grace))
+        for local_queue in self._local_queues:
+            if local_queue.handing_over.acquire(timeout=max(1.0, self._grace)):  # what it claims is in the inbox now
+                local_queue.handing_over.release()
         for executor in self._executors:
             executor.stop()
 

@@ -159,6 +159,22 @@ def test_the_acknowledger_hands_over_while_nothing_else_waits(
     assert row_of(conn, second)["status"] == ("running" if spare else "waiting")
 
 
+def test_nothing_is_claimed_for_a_queue_that_closes_while_a_batch_waits_to_be_written(
+    conn: psycopg.Connection, database_url: str, worker: int
+) -> None:
+    first, second = (enqueue(conn, STEP, n).id for n in range(2))
+    start(conn, worker, first)
+    with acknowledging(database_url, worker) as acknowledger:
+        queue = acknowledger.local_queue
+        queue.claim_stats.spare = True
+        with queue.handing_over:
+            acknowledger.put({first: COMPLETED}, lane="\x1f\x1faccount:1\x1f")
+            time.sleep(0.3)  # it is sorted, and waits
+            queue.closing = True
+        wait_for(conn, f"(SELECT status = 'completed' FROM pgjobs.jobs WHERE id = {first})")
+    assert row_of(conn, second)["status"] == "waiting"
+
+
 def ended(lane: str, queue: LocalQueue, handed_since: float = 0.0) -> tuple[ClaimedJob, Any, float]:
     return claimed_job(lane=lane, local_queue=queue, handed_since=handed_since), COMPLETED, 0.0
 

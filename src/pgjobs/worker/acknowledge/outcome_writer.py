@@ -86,7 +86,8 @@ class OutcomeWriter:
             controlled=controlled,
             awaited=awaited,
             patient=patient,
-            claiming=claiming if patient else None,
+            # Once a queue closes, its threads end: no more may come. `stop_claiming` waits for what is under way.
+            claiming=claiming if patient and not any(job.local_queue.closing for job, _, _ in batch) else None,
             claimed=self._hand_over.rows,
         )
         return stale, {}
