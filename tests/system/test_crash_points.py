@@ -1,5 +1,7 @@
 """A worker, or its supervisor, is killed right before and right after each statement that it sends, once each.
 
+Statements that end one job and claim the next come late, and are counted by themselves.
+
 `CRASH_POINTS=all` tries every one, which takes minutes; else some are tried.
 """
 
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.admin import set_limit
+from pgjobs.flow.limits import LimitSettings
 from tests.support import tasks, tasks_wear
 from tests.support.processes import ROOT, wait_until
 from tests.support.worker import QUICK, scalar, work
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 ALL = os.environ.get("CRASH_POINTS") == "all"
 WHENS = ("before", "after")
+HAND_OVERS = ["complete_and_continue_sequences", "complete_and_refill_limits"]
 CRASH = ROOT / "tests" / "support" / "crash"
 
 
@@ -29,7 +34,9 @@ def put_jobs(conn: psycopg.Connection) -> None:
     """Enqueue some jobs of every kind of end."""
     tasks.make_seen(conn)
     enqueue_many(conn, tasks.note, [(f"note {n}",) for n in range(10)])
-    enqueue_many(conn, tasks.note.options(sequence="s"), [(f"note {n}",) for n in range(10, 14)])
+    enqueue_many(conn, tasks.note.options(sequence="s"), [(f"note {n}",) for n in range(10, 18)])
+    set_limit(conn, "api", LimitSettings(2))
+    enqueue_many(conn, tasks.note.options(limit="api"), [(f"note {n}",) for n in range(18, 26)])
     enqueue(conn, tasks.snooze_until, 2, "snoozed")
     enqueue(conn, tasks.fail_until.options(max_attempts=9), 2)
     enqueue(conn, tasks.always_fail.options(max_attempts=1))
@@ -39,9 +46,12 @@ def put_jobs(conn: psycopg.Connection) -> None:
 def check(conn: psycopg.Connection) -> None:
     """Look at the tables and at what the jobs left."""
     ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
-    assert ends == {"completed": 16, "failed": 1, "cancelled": 1}
+    assert ends == {"completed": 28, "failed": 1, "cancelled": 1}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
-    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 14
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 26
+    query = "SELECT s.job FROM seen AS s JOIN pgjobs.jobs AS j ON j.id = s.job WHERE j.sequence = 's' ORDER BY s.began"
+    steps = [row[0] for row in conn.execute(query).fetchall()]
+    assert steps == sorted(steps)
     assert scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 0
 
 
@@ -67,10 +77,24 @@ def finish(conn: psycopg.Connection, seconds: float = 40.0) -> None:
 def test_a_worker_may_be_killed_at_any_statement(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, number: int, when: str
 ) -> None:
+    crash_a_worker(database_url, conn, f"{when}:{number}", tmp_path / "crashed")
+
+
+@pytest.mark.parametrize("name", HAND_OVERS)
+@pytest.mark.parametrize(
+    ("when", "number"), [(when, n) for when in WHENS for n in (1, 2, 3)] if ALL else [("after", 1)]
+)
+def test_a_worker_may_be_killed_where_it_hands_over(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, number: int, when: str
+) -> None:
+    """After the statement the next job is its own, and it has not been told."""
+    crash_a_worker(database_url, conn, f"{when}:{name}-{number}", tmp_path / "crashed")
+
+
+def crash_a_worker(url: str, conn: psycopg.Connection, point: str, mark: Path) -> None:
+    """Kill the worker at this point of its work, and see that all jobs end as they should."""
     put_jobs(conn)
-    mark = tmp_path / "crashed"
-    env = environment(database_url, f"worker:{when}:{number}:{mark}")
-    with work(database_url, "-q", "default:4", *QUICK, ready=False, env=env) as running:
+    with work(url, "-q", "default:4", *QUICK, ready=False, env=environment(url, f"worker:{point}:{mark}")) as running:
         finish(conn)
         # One that dies right after it has registered is unknown to all others, until it is found silent.
         wait_until(lambda: scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 1)

@@ -1,7 +1,8 @@
 """Kills a process of pgjobs at a statement: what Python imports first, when this folder is on its path.
 
 CRASH_AT is `ROLE:WHEN:NUMBER:MARK`: the ROLE (`worker` or `supervisor`) is killed `before` or `after` it sends its
-statement of this NUMBER, once: then the file MARK is there.
+statement of this NUMBER, once: then the file MARK is there. `fail-2` is a NUMBER, too: the second time that fail.sql is
+sent.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ role = "worker" if "pgjobs.worker" in sys.orig_argv else "supervisor" if "work" 
 if role and at.startswith(f"{role}:"):
     import psycopg
 
-    _, when, number, mark = at.split(":", 3)
+    _, when, point, mark = at.split(":", 3)
+    name, _, number = point.rpartition("-")
     execute: Any = psycopg.Cursor.execute
     count = itertools.count(1)
 
     def execute_or_die(self: Any, *arguments: Any, **keywords: Any) -> Any:
         """Do what `execute` does, up to the statement that is the last."""
         ours = (self.connection.info.parameter_status("application_name") or "").startswith("pgjobs ")
-        last = ours and next(count) == int(number) and not Path(mark).exists()
+        counts = ours and (not name or arguments[0] == _text())
+        last = counts and next(count) == int(number) and not Path(mark).exists()
         if last and when == "before":
             _die()
         result = execute(self, *arguments, **keywords)
         if last:
             _die()
         return result
+
+    def _text() -> Any:
+        from pgjobs.db.statements import statement
+
+        return statement(name)
 
     def _die() -> None:
         Path(mark).touch()
