@@ -7,11 +7,9 @@ two orders gives when neither runs beside the other. A statement that skips lock
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from itertools import combinations_with_replacement, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -23,16 +21,15 @@ from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.settle import complete, settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
+from tests.support.rows import letters_of
+from tests.system.model.stage import Action, Stage, State, stage_on
 
 if TYPE_CHECKING:
     from tests.support.postgres import Server
-from tests.support.rows import letters_of
 
 JOB = 1
 FIRST, SECOND = 11, 12  # workers; the first has claimed the job, where it runs
 FENCE = Claim(JOB, 1)
-Action = Callable[[psycopg.Connection], object]
-State = tuple[Any, ...]
 
 _COLUMNS = "id, claims, attempt, max_attempts, status, task, payload, worker_id, finished_at, errors"
 _ERRORS = """'[{"attempt": 1, "error": "no"}]'"""
@@ -64,6 +61,13 @@ def _claim(conn: psycopg.Connection) -> None:
     )
 
 
+def _complete_what_is_free(conn: psycopg.Connection) -> None:
+    """Acknowledge as a worker does that has met the lock of another transaction."""
+    held = {row[0] for row in conn.execute(statement("held_claims"), {"ids": [JOB], "worker_id": FIRST})}
+    if JOB not in held:
+        complete(conn.cursor(), FIRST, [JOB], [1], patient=False)
+
+
 def _outcome(outcome: Outcome) -> Action:
     if outcome is COMPLETED:
         return lambda conn: complete(conn.cursor(), FIRST, [JOB], [1])
@@ -73,6 +77,7 @@ def _outcome(outcome: Outcome) -> Action:
 ACTIONS: dict[str, Action] = {
     "claim": _claim,
     "complete": _outcome(COMPLETED),
+    "complete what is free": _complete_what_is_free,
     "retry": _outcome(Retried("no", 0.0)),
     "fail": _outcome(Failed("no")),
     "snooze": _outcome(Snoozed(0.0)),
@@ -87,92 +92,22 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-SKIPS_LOCKED = {"claim", "replay", "discard", "rescue"}
+SKIPS_LOCKED = {"claim", "complete what is free", "replay", "discard", "rescue"}
 
 
-class Stage:
-    """A database with one job, and three connections: one to look, and two that act."""
-
-    def __init__(self, url: str) -> None:
-        self.look, self.one, self.two = (psycopg.connect(url, autocommit=True) for _ in range(3))
-
-    def close(self) -> None:
-        for connection in (self.look, self.one, self.two):
-            connection.close()
-
-    def set(self, state: str) -> None:
-        self.look.execute("DELETE FROM pgjobs.jobs; DELETE FROM pgjobs.dead_jobs; DELETE FROM pgjobs.workers")
-        self.look.execute(
-            "INSERT INTO pgjobs.workers (id, host, pid, queues, version) OVERRIDING SYSTEM VALUE "
-            "SELECT id, 'host', 0, '{}', '0' FROM unnest(ARRAY[11, 12]) AS id"
-        )
-        self.look.execute(STATES[state].encode())
-
-    def state(self) -> State:
-        """Return what matters of the tables; when something happened does not."""
-        jobs = self.look.execute(
-            "SELECT status, attempt, claims, max_attempts, CASE status WHEN 'running' THEN worker_id END, "
-            "jsonb_array_length(errors), cancel_reason FROM pgjobs.jobs ORDER BY id"
-        ).fetchall()
-        letters = self.look.execute("SELECT attempt, jsonb_array_length(errors) FROM pgjobs.dead_jobs").fetchall()
-        stranded = self.look.execute(
-            "SELECT id FROM pgjobs.jobs AS j WHERE status = 'running' "
-            "AND NOT EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = j.worker_id)"
-        ).fetchall()
-        assert not stranded, "it runs, and no worker will look for it"
-        return (*jobs, "letters", *letters)
-
-    def alone(self, state: str, *actions: Action) -> State:
-        """Return what these actions lead to, one after the other."""
-        self.set(state)
-        for action in actions:
-            with self.one.transaction():
-                action(self.one)
-        return self.state()
-
-    def side_by_side(self, state: str, first: Action, second: Action, *, commit: bool) -> State:
-        """Return what they lead to when the second acts before the first has committed, or has rolled back."""
-        self.set(state)
-        errors: list[BaseException] = []
-
-        def act() -> None:
-            try:
-                with self.two.transaction():
-                    second(self.two)
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=act)
-        with suppress(psycopg.Rollback), self.one.transaction():
-            first(self.one)
-            thread.start()
-            while thread.is_alive() and not self._waits():
-                thread.join(0.002)
-            if not commit:
-                raise psycopg.Rollback
-        thread.join(10)
-        assert not thread.is_alive(), "the second one waits forever"
-        assert not errors, errors[0]
-        return self.state()
-
-    def _waits(self) -> bool:
-        row = self.look.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [self.two.info.backend_pid]).fetchone()
-        return row is not None and bool(row[0])
-
-
-@contextmanager
-def stage_on(url: str) -> Iterator[Stage]:
-    stage = Stage(url)
-    try:
-        yield stage
-    finally:
-        stage.close()
+def look_at(conn: psycopg.Connection) -> State:
+    jobs = conn.execute(
+        "SELECT status, attempt, claims, max_attempts, CASE status WHEN 'running' THEN worker_id END, "
+        "jsonb_array_length(errors), cancel_reason FROM pgjobs.jobs ORDER BY id"
+    ).fetchall()
+    letters = conn.execute("SELECT attempt, jsonb_array_length(errors) FROM pgjobs.dead_jobs").fetchall()
+    return (*jobs, "letters", *letters)
 
 
 @pytest.fixture(scope="module")
 def stage(server: Server) -> Iterator[Stage]:
     url = server.create()
-    with stage_on(url) as found:
+    with stage_on(url, STATES, look_at) as found:
         yield found
     server.drop(url)
 
