@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos stress schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -98,9 +98,15 @@ bench-limits: $(STAMP) ## measure limits, rates, sequences and fairness at 1 to 
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
 
 chaos: SEED ?= 1
-chaos: $(STAMP) ## produce all faults under load, and count what came of it; 25 minutes (SEED=2)
+chaos: $(STAMP) ## produce all faults under load, then all of it mixed for ten minutes; 35 minutes (SEED=2)
 	@$(BIN)/python -m tests.system.chaos --seed $(SEED) --json tests/system/chaos/results/seed-$(SEED).json $(ARGS)
 	@$(BIN)/python -m tests.system.chaos.report
+	@$(BIN)/python -m tests.system.stress --seed $(SEED) --minutes 10
+
+stress: SEED ?= 1
+stress: MINUTES ?= 10
+stress: $(STAMP) ## mix all that jobs can wait for with faults, at random, and audit it (MINUTES=60 SEED="2 3")
+	@$(BIN)/python -m tests.system.stress --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 schedule-hour: $(STAMP) ## fire an hour of schedules in two minutes, under kills and leaps of PostgreSQL's clock
 	@$(BIN)/python -m tests.schedules.hour $(ARGS)

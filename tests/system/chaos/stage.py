@@ -67,7 +67,10 @@ class Result:
 
 
 class Stage:
-    """What a scenario's `strike` gets."""
+    """What a scenario's `strike` gets. `usual`: the options of its workers, beside those of the scenario."""
+
+    usual: tuple[object, ...] = (*USUAL, *QUICK)
+    processes = 2  # of each supervisor
 
     def __init__(self, scenario: Scenario, cluster: Cluster, place: Path, seed: int, seconds: float) -> None:
         self.scenario = scenario
@@ -125,7 +128,7 @@ class Stage:
         """Start a supervisor with its workers."""
         given = {tasks.EFFECTS: str(self.effects), "TMPDIR": str(self.temporary), **self.scenario.env, **(env or {})}
         started = self._stack.enter_context(
-            work(self.worker_url, *USUAL, *QUICK, *self.scenario.options, *options, env=given, ready=False)
+            work(self.worker_url, *self.usual, *self.scenario.options, *options, env=given, ready=False)
         )
         self.works.append(started)
         return started
@@ -207,7 +210,7 @@ class Stage:
     def _wait_for_workers(self) -> None:
         with self.cluster.connected() as conn:
             query = "SELECT count(*) FROM pgjobs.workers"
-            wait_until(lambda: conn.execute(query).fetchone() == (2 * len(self.works),), 30)
+            wait_until(lambda: conn.execute(query).fetchone() == (self.processes * len(self.works),), 30)
 
     def _live(self) -> int:
         with self.cluster.connected() as conn:

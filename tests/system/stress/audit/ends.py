@@ -1,0 +1,122 @@
+"""Every job ends, in a way that it can account for; what waits for others runs after them; keys come free."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import inf
+
+from tests.system.stress.audit.fault import Fault
+from tests.system.stress.trace import FINAL, TICK, Histories, Span, State
+
+KEEPS_NOTHING = "forgets"  # a queue that deletes what has completed
+NOTICED = 3.0  # seconds until a worker has noticed that a job waits for another one
+
+
+def all_end(histories: Histories) -> list[Fault]:
+    """Find jobs that did not end, that ended without a cause, or that no transaction has enqueued."""
+    text = "it was committed, and never had a row"
+    found = [Fault("lost", text, 0.0, "", (job,)) for job in histories.trace.calls if job not in histories.jobs]
+    well = {run.job for run in histories.trace.runs if run.word == "ok"}
+    letters: dict[int, str] = {letter.id: letter.op for letter in histories.trace.letters}
+    for job, states in histories.jobs.items():
+        last = states[-1]
+        completed = last.status == "completed" or (last.status == "gone" and last.move.queue == KEEPS_NOTHING)
+        if not completed and last.status not in FINAL:
+            found.append(Fault("no end", f"it is {last.status}", last.at, last.move.queue, (job,)))
+        if completed and job not in well:
+            found.append(Fault("lost", "it has completed, and never ran to its end", last.at, last.move.queue, (job,)))
+        if last.status == "failed" and job not in letters:
+            found.append(Fault("no letter", "it has failed, without a dead letter", last.at, "", (job,)))
+        if last.move.task != TICK and job not in histories.trace.calls:
+            found.append(Fault("ghost", "its transaction was not committed", last.at, "", (job,)))
+    return found
+
+
+def after_what_they_need(histories: Histories) -> list[Fault]:
+    """Find jobs that started before those that they wait for, or were left behind, or not cancelled with them."""
+    found = []
+    first: dict[int, Span] = {}
+    for span in histories.claims:
+        first.setdefault(span.job, span)
+    for job, about in histories.trace.calls.items():
+        needs = about.get("after", ())
+        claim = first.get(job)
+        states = histories.jobs.get(job, [])
+        for needed in needs:
+            ends = [state for state in histories.jobs.get(needed, []) if _satisfies(state.status, about["if_failed"])]
+            over = [s for s in ends if claim is not None and (s.at <= claim.since or s.xid == claim.since_xid)]
+            if claim is not None and not over:
+                # An operator who retries it after it was cancelled starts it without those that it waited for.
+                if any(state.status == "cancelled" and state.at < claim.since for state in states):
+                    continue
+                text = "it started before a job that it waits for had ended"
+                found.append(Fault("after", text, claim.since, "", (needed, job)))
+        if needs and about["if_failed"] == "cancel" and len(histories.presences(job)) == 1:
+            failed = [needed for needed in needs if _failed_meanwhile(histories, needed, states)]
+            if failed and states[-1].status != "cancelled":
+                text = f"it is {states[-1].status}, and was to be cancelled with a job that it waits for"
+                found.append(Fault("after", text, states[-1].at, "", (*failed, job)))
+    return found
+
+
+def _satisfies(status: str, if_failed: str) -> bool:
+    return status in ("completed", "gone") or (if_failed == "run" and status in FINAL)
+
+
+def _failed_meanwhile(histories: Histories, needed: int, states: list[State]) -> bool:
+    """Return True if a job had failed, or was cancelled, first and for a while, when another one waited for it."""
+    began = states[0].at
+    theirs = histories.jobs.get(needed, [])
+    for state, later in zip(theirs, [*theirs[1:], None], strict=True):
+        if later is not None and later.at <= began:
+            continue
+        if state.status in FINAL or state.status == "gone":
+            lasts = inf if later is None else later.at - max(began, state.at)
+            return state.status in ("failed", "cancelled") and state.at < states[-1].at and lasts > NOTICED
+    return False
+
+
+def one_has_a_key(histories: Histories) -> list[Fault]:
+    """Find two jobs that had a unique key at once. A job that is replayed does not take its key again."""
+    found = []
+    holders: dict[str, list[Span]] = defaultdict(list)
+    for job, about in histories.trace.calls.items():
+        if "unique" in about and histories.presences(job):
+            key, until, _ = about["unique"]
+            holders[key].append(_holds(histories, job, until))
+    for key, spans in holders.items():
+        spans.sort(key=lambda span: span.since)
+        for number, later in enumerate(spans):
+            for earlier in spans[:number]:
+                if earlier.until is None or earlier.until > later.since:
+                    text = "another job had the key"
+                    found.append(Fault("unique key", text, later.since, key, (earlier.job, later.job)))
+    return found
+
+
+def keys_are_released(histories: Histories) -> list[Fault]:
+    """Find enqueues that were told that a job has their key when it had not."""
+    found = []
+    about = histories.trace.calls
+    for call in histories.trace.unique_calls:
+        if call.conflict and call.job in about and histories.presences(call.job):
+            holder = _holds(histories, call.job, about[call.job]["unique"][1])
+            # One that is replayed has its key again, as long as no other job has taken it.
+            spans = [holder] if about[call.job]["unique"][1] == "started" else histories.presences(call.job)
+            if all(span.until is not None and span.until < call.began for span in spans):
+                text = "a job that had ended still had the key"
+                found.append(Fault("unique key", text, call.began, call.key, (call.job,)))
+    return found
+
+
+def _holds(histories: Histories, job: int, until: str) -> Span:
+    """Return the time in which a job has its key, for sure."""
+    presence = histories.presences(job)[0]
+    if until == "started":
+        starts = [run.began for run in histories.trace.runs if run.job == job]
+        claims = [span.since for span in histories.claims if span.job == job]
+        # It may have been replaced, or started, from the first claim on.
+        if starts or claims:
+            started = min([*claims, *starts])
+            return presence._replace(until=min(started, presence.until or started))
+    return presence
