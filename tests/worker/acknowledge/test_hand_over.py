@@ -84,6 +84,19 @@ def test_as_many_jobs_of_a_limit_start_as_end(conn: psycopg.Connection, worker: 
     assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs_live") == 1
 
 
+def test_lanes_that_share_a_limit_share_what_is_left_of_it_when_it_was_lowered(
+    conn: psycopg.Connection, worker: int
+) -> None:
+    set_limit(conn, "api", LimitSettings(4))
+    plain = [handle.id for handle in enqueue_many(conn, CALL, [(n,) for n in range(6)])]
+    urgent = [handle.id for handle in enqueue_many(conn, CALL.options(priority=1), [(n,) for n in range(6)])]
+    start(conn, worker, *plain[:2], *urgent[:2])
+    set_limit(conn, "api", LimitSettings(2))
+    started, ended = end(conn, LIMIT, worker, *plain[:1], *urgent[:2])
+    assert (started, ended) == (urgent[2:3], 3)
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs_live") == 2
+
+
 def block(conn: psycopg.Connection) -> None:
     put_dead(conn, sequence="account:1", on_failure="block")
 

@@ -4,7 +4,7 @@
 --
 -- What ends makes room for what starts, in one statement: each snapshot has the one or the other, so a limit is not
 -- exceeded, and no lock of it is needed. Where there is more to look at, nothing is claimed, and a claim decides:
--- rates, the limit of a queue, pauses. Of a limit that was lowered, fewer are claimed.
+-- rates, the limit of a queue, pauses. Of a limit that was lowered, fewer are claimed: its lanes share what is left.
 --
 -- The last row, whose `claim_number` is NULL, says how many have completed.
 WITH done AS (
@@ -38,8 +38,11 @@ WITH done AS (
       ON m.name = coalesce((SELECT l.name FROM pgjobs.limits AS l WHERE l.name = e.limit_key),
                            pgjobs.pattern_of(e.limit_key))
     CROSS JOIN LATERAL (
-        SELECT least(e.jobs, m.concurrency + (SELECT sum(o.jobs) FROM ended AS o WHERE o.limit_key = e.limit_key)
-                             - count(*)) AS jobs
+        -- The lanes before this one have taken as many as ended in them.
+        SELECT least(e.jobs, m.concurrency - count(*)
+                             + (SELECT sum(o.jobs) FROM ended AS o
+                                WHERE o.limit_key = e.limit_key
+                                  AND (o.queue, o.priority, o.lane) >= (e.queue, e.priority, e.lane))) AS jobs
         FROM (SELECT FROM pgjobs.jobs_live AS v
               WHERE v.limit_key = e.limit_key AND v.status = 'running'
               LIMIT m.concurrency + 1000) AS running
