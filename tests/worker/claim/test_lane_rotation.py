@@ -345,6 +345,18 @@ def test_tenants_take_turns_and_a_heavier_one_gets_more_of_them(conn: psycopg.Co
     assert few in claimed
 
 
+def test_a_claim_of_many_jobs_takes_several_of_each_lane_but_not_of_a_tenant(
+    conn: psycopg.Connection, claim: Claim
+) -> None:
+    lanes = {}
+    for name in ("a", "b"):
+        for _ in range(10):
+            lanes[wait_in_lane(conn, limit_key=name)] = name
+            lanes[wait_in_lane(conn, tenant=name)] = f"tenant {name}"
+    claimed = Counter(lanes[job] for job in claim(192, quantum=1))
+    assert claimed == {"a": 3, "b": 3, "tenant a": 1, "tenant b": 1}
+
+
 def test_a_lighter_tenant_gets_its_share_by_chance(conn: psycopg.Connection, claim: Claim) -> None:
     conn.execute("INSERT INTO pgjobs.tenants (name, weight) VALUES ('light', 0.5)")
     lanes = {wait_in_lane(conn, tenant=tenant): tenant for tenant in ("light", "other") * 60}

@@ -166,7 +166,7 @@ class LaneClaims:
     def record(self, claim: LaneClaim, wanted: int, began: float) -> int:
         """Hand on the jobs that got their turn, now that it is committed, and return their number."""
         given = [(job.priority, job.lane or "") for job in claim.jobs]
-        self.rotation.record_lanes(claim.asked, claim.picked, len(claim.jobs))
+        self.rotation.record_lanes(claim.asked, claim.picked, len(set(given)), enough=len(given) >= wanted)
         self.rotation.record_claim(
             given, wanted, began, time.monotonic(), ended_at=claim.ended_at, blocked=claim.blocked
         )

@@ -197,9 +197,9 @@ class LaneRotation:
             if self.runs:  # which may cover lanes that were looked at out of turn, and have more to give
                 self._freed.update(dict.fromkeys(self._out_of_turn if jobs >= demand else self._out_of_turn & kept))
 
-    def record_lanes(self, asked: int, picked: int, jobs: int) -> None:
-        """Remember how many lanes with room a claim looked for and found, and how many jobs they gave."""
-        self._lanes = next_lanes(self._lanes, asked, picked, jobs)
+    def record_lanes(self, asked: int, picked: int, gave: int, *, enough: bool) -> None:
+        """Remember how many lanes with room a claim looked for and found, how many gave a job, and if that sufficed."""
+        self._lanes = next_lanes(self._lanes, asked, picked, gave, enough=enough)
 
     def _remember_runs(self, blocked: list[BlockedLanes], began: float, now: float) -> None:
         for each in blocked:
@@ -241,19 +241,24 @@ def last_in_turn(lanes: Iterable[str], last: str, order: Callable[[str], Any] = 
     return (before or ordered)[-1]
 
 
-def next_lanes(lanes: int, asked: int, picked: int, jobs: int) -> int:
+def next_lanes(lanes: int, asked: int, picked: int, gave: int, *, enough: bool) -> int:
     """Return how many lanes with room the next claim looks for.
 
-    Lanes may share a limit that has room for a few jobs: then looking at all of them is in vain.
+    Lanes may share a limit that has room for a few jobs, or each may give several jobs: then looking at all of them is
+    in vain. `gave`: lanes that gave a job; `enough`: those were as many jobs as were wanted.
 
-    >>> next_lanes(1000, asked=1000, picked=1000, jobs=10)
+    >>> next_lanes(1000, asked=1000, picked=1000, gave=10, enough=False)
     20
-    >>> next_lanes(20, asked=20, picked=20, jobs=20)
+    >>> next_lanes(1000, asked=1000, picked=1000, gave=100, enough=True)
+    125
+    >>> next_lanes(20, asked=20, picked=20, gave=20, enough=False)
     80
 
     """
-    if 2 * jobs < picked:
-        return max(MIN_PICKED, 2 * jobs)
+    if enough:
+        return max(MIN_PICKED, gave + gave // 4) if gave + gave // 4 < picked else lanes
+    if 2 * gave < picked:
+        return max(MIN_PICKED, 2 * gave)
     return min(4 * lanes, 1 << 20) if picked >= asked else lanes
 
 

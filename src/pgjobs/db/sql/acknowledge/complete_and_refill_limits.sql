@@ -22,7 +22,10 @@ WITH done AS (
     FROM done
     RETURNING 1
 ), ended AS MATERIALIZED (
-    SELECT d.queue, d.priority, d.lane, d.limit_key, count(*) AS jobs
+    SELECT d.queue, d.priority, d.lane, d.limit_key, count(*) AS jobs,
+           -- Ended in this lane of the limit and in those behind it: lanes before it take as many as ended in them.
+           sum(count(*)) OVER (PARTITION BY d.limit_key
+                               ORDER BY d.queue DESC, d.priority DESC, d.lane DESC) AS left_over
     FROM done AS d
     WHERE d.counted_queue IS NULL
       AND NOT EXISTS (SELECT FROM pgjobs.queues AS q
@@ -38,11 +41,7 @@ WITH done AS (
       ON m.name = coalesce((SELECT l.name FROM pgjobs.limits AS l WHERE l.name = e.limit_key),
                            pgjobs.pattern_of(e.limit_key))
     CROSS JOIN LATERAL (
-        -- The lanes before this one have taken as many as ended in them.
-        SELECT least(e.jobs, m.concurrency - count(*)
-                             + (SELECT sum(o.jobs) FROM ended AS o
-                                WHERE o.limit_key = e.limit_key
-                                  AND (o.queue, o.priority, o.lane) >= (e.queue, e.priority, e.lane))) AS jobs
+        SELECT least(e.jobs, m.concurrency - count(*) + e.left_over) AS jobs
         FROM (SELECT FROM pgjobs.jobs_live AS v
               WHERE v.limit_key = e.limit_key AND v.status = 'running'
               LIMIT m.concurrency + 1000) AS running

@@ -3,6 +3,8 @@
 -- from running rows.
 --
 -- A lane gives %(quantum)s jobs in its turn, times the weight of its tenant; a fraction of a job is given by chance.
+-- Lanes of no tenant take turns as well, but those of a claim of many jobs, which start at about the same time, are
+-- shared by some 64 lanes: each lane that is looked at costs more than a job.
 WITH lanes AS MATERIALIZED (
     SELECT *
     FROM unnest(%(priorities)s::smallint[], %(lanes)s::text[], %(dues)s::timestamptz[], %(limit_keys)s::text[],
@@ -16,9 +18,12 @@ WITH lanes AS MATERIALIZED (
         ON l.limit_key IS NOT NULL
     LEFT JOIN LATERAL (SELECT true AS found, m.* FROM pgjobs.room_of_breaker(l.breaker) AS m) AS b
         ON l.breaker IS NOT NULL
-    LEFT JOIN pgjobs.tenants AS f ON f.name = split_part(l.lane, E'\x1f', 1)
+    CROSS JOIN LATERAL (SELECT split_part(l.lane, E'\x1f', 1) AS tenant) AS t
+    LEFT JOIN pgjobs.tenants AS f ON f.name = t.tenant
     CROSS JOIN LATERAL (
-        SELECT least(floor(%(quantum)s * coalesce(f.weight, 1) + CASE WHEN f.weight IS NULL THEN 0 ELSE random() END),
+        SELECT least(CASE WHEN t.tenant = '' THEN greatest(%(quantum)s, %(demand)s / 64)
+                          ELSE floor(%(quantum)s * coalesce(f.weight, 1)
+                                     + CASE WHEN f.weight IS NULL THEN 0 ELSE random() END) END,
                      r.slots, b.probes,
                      CASE WHEN r.tokens + 1e-9 >= least(l.cost, 1) THEN greatest(floor(r.tokens / l.cost), 1)
                           WHEN r.tokens IS NOT NULL THEN 0 END)::bigint AS room

@@ -11,30 +11,37 @@
 -- last row says so: its `is_locked` is NULL, and it has the number of the range in place of the priority, and the last
 -- lane that was read.
 WITH lanes AS MATERIALIZED (
-    SELECT s.piece, s.priority, s.due, l.lane, l.limit_key, l.sequence, l.breaker, coalesce(l.cost, 1) AS cost
+    SELECT s.piece, s.priority, s.due, l.lane, l.cost, l.run_at,
+           nullif(split_part(l.lane, E'\x1f', 2), '') AS limit_key,
+           nullif(split_part(l.lane, E'\x1f', 3), '') AS sequence,
+           nullif(split_part(l.lane, E'\x1f', 4), '') AS breaker
     FROM unnest(%(priorities)s::smallint[], %(sinces)s::text[], %(untils)s::text[], %(dues)s::timestamptz[])
          WITH ORDINALITY AS s (priority, since, until, due, piece)
     CROSS JOIN LATERAL (
-        WITH RECURSIVE lane AS (
-            (SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
-             FROM pgjobs.jobs_waiting AS w
-             WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
-               AND w.lane >= s.since AND w.lane <= coalesce(s.until, pgjobs.end_of_lanes())
-             ORDER BY w.lane, w.run_at, w.id
-             LIMIT 1)
+        WITH RECURSIVE part AS (
+            SELECT s.since COLLATE "C", 1::bigint AS jobs,
+                   NULL::text[] COLLATE "C" AS lanes, NULL::real[] AS costs, NULL::timestamptz[] AS times
             UNION ALL
-            SELECT next.lane, next.limit_key, next.sequence, next.breaker, next.cost
-            FROM lane
+            SELECT next.*
+            FROM part
             CROSS JOIN LATERAL (
-                SELECT w.lane, w.limit_key, w.sequence, w.breaker, w.cost
-                FROM pgjobs.jobs_waiting AS w
-                WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
-                  AND w.lane > lane.lane AND w.lane <= coalesce(s.until, pgjobs.end_of_lanes())
-                ORDER BY w.lane, w.run_at, w.id
-                LIMIT 1
+                SELECT max(j.lane) || E'\x01',
+                       CASE WHEN 2 * count(*) < part.jobs THEN count(*) ELSE least(2 * part.jobs, 64) END,
+                       array_agg(j.lane), array_agg(j.cost), array_agg(j.run_at::timestamptz)
+                FROM (SELECT DISTINCT ON (w.lane) w.lane, w.cost, w.run_at
+                      FROM (SELECT w.lane, w.cost, w.run_at
+                            FROM pgjobs.jobs_waiting AS w
+                            WHERE w.queue = %(queue)s AND w.priority = s.priority AND w.held IS NULL
+                              AND w.lane >= part.since AND w.lane <= coalesce(s.until, pgjobs.end_of_lanes())
+                            ORDER BY w.lane, w.run_at, w.id
+                            LIMIT part.jobs) AS w
+                      ORDER BY w.lane) AS j
             ) AS next
+            WHERE part.since IS NOT NULL
         )
-        SELECT * FROM lane
+        SELECT j.lane, coalesce(j.cost, 1) AS cost, j.run_at
+        FROM part
+        CROSS JOIN LATERAL unnest(part.lanes, part.costs, part.times) AS j (lane, cost, run_at)
     ) AS l
     LIMIT %(most)s
 ), open AS MATERIALIZED (
@@ -44,22 +51,13 @@ WITH lanes AS MATERIALIZED (
         ON l.limit_key IS NOT NULL
     LEFT JOIN LATERAL (SELECT true AS found, m.* FROM pgjobs.room_of_breaker(l.breaker) AS m) AS b
         ON l.breaker IS NOT NULL
-    CROSS JOIN LATERAL (
-        (SELECT w.id
-         FROM pgjobs.jobs_waiting AS w
-         WHERE l.sequence IS NULL
-           AND w.queue = %(queue)s AND w.priority = l.priority AND w.lane = l.lane AND w.held IS NULL
-           AND w.run_at <= least(now(), l.due)
-         ORDER BY w.run_at, w.id
-         LIMIT 1)
-        UNION ALL
-        SELECT w.id
-        FROM pgjobs.head_of_sequence(l.sequence) AS head (id)
-        JOIN pgjobs.jobs_waiting AS w ON w.id = head.id
-        WHERE w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
-          AND w.held IS NULL AND w.run_at <= least(now(), l.due)
-    ) AS due
-    WHERE coalesce(r.slots, 1) > 0 AND coalesce(b.probes, 1) > 0
+    WHERE CASE WHEN l.sequence IS NULL THEN l.run_at <= least(now(), l.due)
+               ELSE EXISTS (SELECT
+                            FROM pgjobs.head_of_sequence(l.sequence) AS head (id)
+                            JOIN pgjobs.jobs_waiting AS w ON w.id = head.id
+                            WHERE w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
+                              AND w.held IS NULL AND w.run_at <= least(now(), l.due)) END
+      AND coalesce(r.slots, 1) > 0 AND coalesce(b.probes, 1) > 0
       AND coalesce(r.tokens + 1e-9 >= least(l.cost, 1), true)
       AND NOT coalesce((SELECT q.paused OR coalesce(q.concurrency, q.rate) IS NOT NULL
                                AND %(counted_queue)s::text IS NULL
