@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import sys
 import threading
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=Path(".cache/stress"), help="the folder for what was seen")
     parser.add_argument("--binaries", type=Path, help="PostgreSQL's programs (default: the embedded ones)")
     options = parser.parse_args()
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # a rollback that failed, because the server was killed
     options.to.mkdir(parents=True, exist_ok=True)
     wrong = False
     with folder() as (place, account):

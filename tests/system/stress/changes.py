@@ -10,7 +10,7 @@ from pgjobs.core.errors import NotFoundError
 from pgjobs.flow.limits import NO_LIMIT, make_limit
 from tests.system.soak.aging import LOOK_NOW
 from tests.system.stress.plan import BREAKERS, LIMIT_KEYS, QUEUES, RATE_KEYS, TASKS, Step
-from tests.system.stress.tasks import tick
+from tests.system.stress.tasks import tick, tick_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +135,6 @@ def set_up(conn: psycopg.Connection[Any]) -> None:
     admin.set_limit(conn, "lim:*", make_limit(2, None, None))
     admin.set_limit(conn, "rate:*", make_limit(None, "20/s", 5))
     admin.add_schedule(conn, "every second", "* * * * * *", tick, ["every second"], replacing=True)
-    admin.add_schedule(conn, "alone", "* * * * * *", tick, ["alone"], overlap="skip", replacing=True)
+    admin.add_schedule(conn, "alone", "* * * * * *", tick_alone, ["alone"], overlap="skip", replacing=True)
     for name in SCHEDULES:
         admin.resume_schedule(conn, name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tests.system.stress.plan import Call
+ABOUT = ("after", "if_failed", "unique", "max_attempts")  # options that the auditor asks for
 
 
 def options_of(call: Call) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def perform(conn: psycopg.Connection[Any], call: Call) -> int:
             assert row is not None
             calls = [(call.tenant, call.seconds, call.fate)] * count
             handles = enqueue_many(conn, function.options(**options), calls)
-            about = {name: call.options[name] for name in ("after", "if_failed", "unique") if name in options}
+            about = {name: call.options[name] for name in ABOUT if name in options}
             for handle in handles:
                 if not handle.conflict:
                     conn.execute("INSERT INTO stress.calls VALUES (%s, %s)", [handle.id, Jsonb(about)])

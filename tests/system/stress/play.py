@@ -36,6 +36,7 @@ LOOK = 0.1  # seconds between two looks
 PATIENCE = 60.0  # seconds until a job that nothing holds up counts as stuck
 LATE = 0.3  # seconds after a change of a setting in which it may be the reason that a job can start
 LOADERS = 3
+OPERATORS = 2
 SAMPLE = """
     SELECT (SELECT count(*) FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running')),
            ARRAY (SELECT job FROM stress.calls ORDER BY job DESC LIMIT 40),
@@ -128,10 +129,12 @@ class Stress(Stage):
                 conn.execute(LOOK_NOW)
             changes.set_up(conn)
         self._strikes.clear()
+        self._view = plan.View()  # no job of this round waits for one of the last, of which nothing is known now
         self._stop = threading.Event()
         self._tell("round", number=self.counts["rounds"], first=self._first)
         watching = threading.Event()
-        works = [self._thread(self._enqueue, n) for n in range(LOADERS)] + [self._thread(self._change, LOADERS)]
+        works = [self._thread(self._enqueue, number) for number in range(LOADERS)]
+        works += [self._thread(self._change, LOADERS + number) for number in range(OPERATORS)]
         watcher = threading.Thread(target=self._watch, args=(watching,), daemon=True)
         watcher.start()
         for phase, length in plan.phases(self.dice, seconds):

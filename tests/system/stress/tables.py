@@ -72,6 +72,7 @@ BEGIN
     VALUES (pg_current_xact_id()::text::bigint, clock_timestamp(), TG_TABLE_NAME,
             coalesce(r ->> 'name', to_jsonb(OLD) ->> 'name', r ->> 'task', to_jsonb(OLD) ->> 'task', ''),
             r || jsonb_build_object('seconds', extract(epoch FROM (r ->> 'period')::interval),
+                                    'cooldown_seconds', extract(epoch FROM (r ->> 'cooldown')::interval),
                                     'until', extract(epoch FROM (r ->> 'until')::timestamptz)));
     RETURN NULL;
 END $$;

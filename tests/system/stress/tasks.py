@@ -166,6 +166,14 @@ def tick(name: str) -> None:
         run.finish()
 
 
+@job(queue="forgets")
+def tick_alone(name: str) -> None:
+    """Run by a schedule that skips a firing while the last one has not ended."""
+    with _Run("ok") as run:
+        time.sleep(1.3)
+        run.finish()
+
+
 @job(breaker=BREAKERS["breaker-0"])
 def first() -> None:
     """Declare a breaker."""

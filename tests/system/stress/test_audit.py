@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.system.stress.audit import audit
-from tests.system.stress.trace import TICK, Histories, Letter, Move, Run, Setting, Strike, Trace, UniqueCall
+from tests.system.stress.trace import TICK, TICK_ALONE, Histories, Letter, Move, Run, Setting, Strike, Trace, UniqueCall
 
 TASK = "tests.system.stress.tasks:in_thread"
 
@@ -178,7 +178,7 @@ def test_a_slot_that_is_handed_over_in_one_transaction_is_taken_once(write: Writ
 
 
 def test_too_many_at_once_in_a_queue_are_seen(write: Writer) -> None:
-    write.setting("queues", "limited", concurrency=1, paused=False)
+    write.setting("queues", "limited", concurrency=1, paused=False, rate=None)
     write.enqueue(1, 2, queue="limited")
     write.begin(1)
     write.begin(2)
@@ -202,6 +202,19 @@ def test_more_starts_than_a_rate_allows_are_seen(write: Writer, starts: int, fau
         write.now = at + 1
         write.end(job)
     assert write.found() == faults
+
+
+def test_more_starts_than_the_rate_of_a_queue_allows_are_seen(write: Writer) -> None:
+    write.setting("queues", "limited", paused=False, concurrency=None, rate=1.0, seconds=1.0, burst=None)
+    write.enqueue(*range(1, 8), queue="limited")
+    write.run(1)
+    write.wait(5.0)
+    at = write.now
+    for job in range(2, 8):
+        write.now = at
+        write.begin(job)
+        write.end(job)
+    assert write.found() == {"rate"}
 
 
 # -- Sequences -------------------------------------------------------------------------------------------------------
@@ -313,6 +326,35 @@ def test_a_job_of_a_transaction_that_was_rolled_back_is_seen(write: Writer) -> N
     assert write.found() == {"ghost"}
 
 
+def test_a_job_that_fails_more_often_than_it_may_is_seen(write: Writer) -> None:
+    write.enqueue(1, about={"max_attempts": 2})
+    for _ in range(3):
+        write.begin(1)
+        write.end(1, "waiting", "fail")
+    write.run(1)
+    assert write.found() == {"attempts"}
+
+
+def test_a_replayed_job_may_fail_as_often_again(write: Writer) -> None:
+    write.enqueue(1, about={"max_attempts": 1})
+    write.begin(1)
+    write.fail(1)
+    write.move(1, "waiting")
+    write.begin(1)
+    write.fail(1)
+    assert write.found() == set()
+
+
+def test_two_firings_of_a_schedule_that_allows_one_are_seen(write: Writer) -> None:
+    write.move(1, "queued", task=TICK_ALONE)
+    write.run(1)
+    write.move(2, "queued", task=TICK_ALONE)
+    assert write.found() == {"no end"}
+    write.move(3, "queued", task=TICK_ALONE)
+    write.run(2, 3)
+    assert write.found() == {"schedule"}
+
+
 # -- Jobs that wait for others ---------------------------------------------------------------------------------------
 
 
@@ -392,7 +434,7 @@ def test_a_job_that_is_replayed_may_have_its_key_again(write: Writer) -> None:
 @pytest.mark.parametrize(("kind", "name"), [("queues", "mixed"), ("switch", "")])
 def test_a_claim_while_all_is_paused_is_seen(write: Writer, kind: str, name: str) -> None:
     write.enqueue(1, 2)
-    write.setting(kind, name, paused=True, concurrency=None)
+    write.setting(kind, name, paused=True, concurrency=None, rate=None)
     write.now -= 0.5
     write.run(1)
     assert "pause" not in write.found(), "the claim may not have seen it"
@@ -413,10 +455,33 @@ def test_a_run_of_a_paused_task_is_seen(write: Writer) -> None:
 @pytest.mark.parametrize(("until", "faults"), [(1000.0, {"breaker"}), (1.0, set())])
 def test_a_claim_behind_an_open_breaker_is_seen(write: Writer, until: float, faults: set[str]) -> None:
     write.enqueue(1, breaker="b")
-    write.setting("breakers", "b", state="open", until=until)
+    write.setting("breakers", "b", state="open", until=until, probes=1, cooldown_seconds=60.0)
     write.wait(2.0)
     write.run(1)
     assert write.found() == faults
+
+
+def test_more_probes_at_once_than_a_breaker_lets_through_are_seen(write: Writer) -> None:
+    write.enqueue(1, 2, breaker="b")
+    write.setting("breakers", "b", state="open", until=write.now + 1.0, probes=1, cooldown_seconds=60.0)
+    write.wait(1.0)
+    write.begin(1)
+    write.begin(2)
+    write.end(1)
+    write.end(2)
+    assert write.found() == {"breaker"}
+
+
+def test_a_probe_that_takes_longer_than_a_cooldown_makes_room_for_another(write: Writer) -> None:
+    write.enqueue(1, 2, breaker="b")
+    write.setting("breakers", "b", state="open", until=write.now + 1.0, probes=1, cooldown_seconds=1.5)
+    write.wait(1.0)
+    write.begin(1)
+    write.wait(1.0)
+    write.begin(2)
+    write.end(1)
+    write.end(2)
+    assert write.found() == set()
 
 
 def test_a_run_of_a_job_that_had_expired_is_seen(write: Writer) -> None:

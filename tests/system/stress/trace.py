@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import psycopg
 
 FINAL = ("completed", "failed", "cancelled")
-TICK = "tests.system.stress.tasks:tick"
+TICK = "tests.system.stress.tasks:tick"  # what a schedule enqueues
+TICK_ALONE = "tests.system.stress.tasks:tick_alone"
 
 
 class Move(NamedTuple):

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.system.stress.audit.ends import after_what_they_need, all_end, keys_are_released, one_has_a_key
-from tests.system.stress.audit.holds import breakers_hold, claims_are_kept, pauses_hold, what_expired_stays
+from tests.system.stress.audit.ends import (
+    after_what_they_need,
+    all_end,
+    attempts_are_counted,
+    firings_do_not_overlap,
+    keys_are_released,
+    one_has_a_key,
+)
+from tests.system.stress.audit.holds import (
+    breakers_hold,
+    claims_are_kept,
+    pauses_hold,
+    probes_are_few,
+    what_expired_stays,
+)
 from tests.system.stress.audit.order import ended_sequences_end, in_order, one_after_another
 from tests.system.stress.audit.slots import rates_hold, slots_by_rows, slots_by_word
 
@@ -23,11 +36,14 @@ INVARIANTS: tuple[Callable[[Histories], list[Fault]], ...] = (
     in_order,
     ended_sequences_end,
     all_end,
+    attempts_are_counted,
     after_what_they_need,
+    firings_do_not_overlap,
     one_has_a_key,
     keys_are_released,
     pauses_hold,
     breakers_hold,
+    probes_are_few,
     what_expired_stays,
     claims_are_kept,
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import pairwise
 from math import inf
 
 from tests.system.stress.audit.fault import Fault
-from tests.system.stress.trace import FINAL, TICK, Histories, Span, State
+from tests.system.stress.trace import FINAL, TICK, TICK_ALONE, Histories, Span, State
 
 KEEPS_NOTHING = "forgets"  # a queue that deletes what has completed
 NOTICED = 3.0  # seconds until a worker has noticed that a job waits for another one
@@ -27,9 +28,37 @@ def all_end(histories: Histories) -> list[Fault]:
             found.append(Fault("lost", "it has completed, and never ran to its end", last.at, last.move.queue, (job,)))
         if last.status == "failed" and job not in letters:
             found.append(Fault("no letter", "it has failed, without a dead letter", last.at, "", (job,)))
-        if last.move.task != TICK and job not in histories.trace.calls:
+        if last.move.task not in (TICK, TICK_ALONE) and job not in histories.trace.calls:
             found.append(Fault("ghost", "its transaction was not committed", last.at, "", (job,)))
     return found
+
+
+def attempts_are_counted(histories: Histories) -> list[Fault]:
+    """Find jobs that failed more often than they may, by their own word."""
+    failures = Counter(run.job for run in histories.trace.runs if run.word in ("fail", "retry", "down"))
+    found = []
+    for job, about in histories.trace.calls.items():
+        allowed = about.get("max_attempts", inf) * len(histories.presences(job))
+        if failures[job] > allowed and "unique" not in about:  # one that is replaced has other options
+            text = f"it failed {failures[job]} times, {allowed:g} allowed"
+            found.append(Fault("attempts", text, histories.jobs[job][-1].at, "", (job,)))
+    return found
+
+
+def firings_do_not_overlap(histories: Histories) -> list[Fault]:
+    """Find firings of a schedule that skips them while the last one has not ended."""
+    spans = [
+        span
+        for job, states in histories.jobs.items()
+        if states[0].move.task == TICK_ALONE
+        for span in histories.presences(job)[:1]
+    ]
+    spans.sort(key=lambda span: span.since)
+    return [
+        Fault("schedule", "the firing before had not ended", later.since, "alone", (earlier.job, later.job))
+        for earlier, later in pairwise(spans)
+        if earlier.until is None or earlier.until > later.since
+    ]
 
 
 def after_what_they_need(histories: Histories) -> list[Fault]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import pairwise
+from math import inf
+from typing import Any
 
 from tests.system.stress.audit.fault import Fault
-from tests.system.stress.trace import Histories, timelines
+from tests.system.stress.trace import Histories, Span, Timeline, timelines
 
 SLACK = 1.0  # seconds: a claim may not have seen what had just been committed
 TASK_SLACK = 3.0  # seconds until workers have noticed that a task is paused
@@ -44,6 +47,40 @@ def breakers_hold(histories: Histories) -> list[Fault]:
             found.append(
                 Fault("breaker", "claimed while it was open", claim.since, claim.move.breaker or "", (claim.job,))
             )
+    return found
+
+
+def probes_are_few(histories: Histories) -> list[Fault]:
+    """Find more probes of a breaker at once than it lets through. One that takes longer than a cooldown is let go."""
+    found = []
+    by_breaker: dict[str, list[Span]] = defaultdict(list)
+    for claim in histories.claims:
+        if claim.move.breaker is not None:
+            by_breaker[claim.move.breaker].append(claim)
+    for name, line in timelines(histories.trace, "breakers").items():
+        for at, since, value in _probing(line):
+            probes: list[Span] = []
+            for claim in by_breaker[name]:
+                if since <= claim.since <= at:
+                    recent = claim.since - value["cooldown_seconds"]
+                    probes = [p for p in probes if p.since > recent and not _over(p, claim)] + [claim]
+                    if len(probes) > value["probes"]:
+                        jobs = tuple(probe.job for probe in probes)
+                        text = f"{len(probes)} probes at once, {value['probes']} allowed"
+                        found.append(Fault("breaker", text, claim.since, name, jobs))
+    return found
+
+
+def _over(probe: Span, claim: Span) -> bool:
+    return probe.until is not None and (probe.until <= claim.since or probe.until_xid == claim.since_xid)
+
+
+def _probing(line: Timeline) -> list[tuple[float, float, dict[str, Any]]]:
+    """Return the times in which probes are let through: when each ends and begins, with the settings."""
+    found = []
+    for (at, value), (end, _) in pairwise([*line.changes, (inf, None)]):
+        if value is not None and value["state"] != "closed":
+            found.append((end, max(at, value["until"]), value))
     return found
 
 

@@ -111,17 +111,21 @@ def rates_hold(histories: Histories) -> list[Fault]:
     """Find claims that a token bucket with these settings would not have let through."""
     limits = Limits(histories)
     by_limit: dict[str, list[Span]] = defaultdict(list)
+    by_queue: dict[str, list[Span]] = defaultdict(list)
     for span in histories.claims:
         if span.move.limit_key is not None:
             by_limit[span.move.limit_key].append(span)
-    return [fault for key, spans in by_limit.items() for fault in _too_fast(key, spans, limits)]
+        by_queue[span.move.queue].append(span._replace(move=span.move._replace(cost=1.0)))
+    return [fault for key, spans in by_limit.items() for fault in _too_fast(key, spans, limits.of_key)] + [
+        fault for queue, spans in by_queue.items() for fault in _too_fast(queue, spans, limits.of_queue)
+    ]
 
 
-def _too_fast(key: str, spans: list[Span], limits: Limits) -> list[Fault]:
+def _too_fast(key: str, spans: list[Span], settings: Callable[[str, float, float], list[Value | None]]) -> list[Fault]:
     found = []
     tokens, before, known = inf, 0.0, None
     for span in spans:
-        values = limits.of_key(key, span.since - SLACK, span.since)
+        values = settings(key, span.since - SLACK, span.since)
         value = values[-1]
         if any(one != value for one in values) or value is None or value["rate"] is None or value != known:
             tokens, before, known = inf, span.since, value if all(one == value for one in values) else None
