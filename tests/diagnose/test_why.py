@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,12 @@ from pgjobs.db.query import local_settings
 from pgjobs.db.statements import statement
 from pgjobs.db.stuck_jobs import stuck_jobs
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.diagnose.rows import Holder
 from pgjobs.diagnose.text import NEVER
-from pgjobs.diagnose.why import look, why
+from pgjobs.diagnose.why import look, turns, why
 from pgjobs.diagnose.why.decide import ENDS, HOLDS, PLACES, decide
 from pgjobs.diagnose.why.snapshot import BreakerSnapshot, JobSnapshot, LimitSnapshot, QueueSnapshot
+from pgjobs.flow.limits import LimitSettings
 from pgjobs.worker.runtime.registration import application_name
 from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
 from tests.support.rows import put_dead, put_job, put_worker
@@ -533,3 +536,52 @@ def _now(conn: Connection) -> datetime:
     assert row is not None
     moment: datetime = row[0].astimezone(UTC)
     return moment
+
+
+# -- Locks of keys, and limits that were set while jobs ran -----------------------------------------------------------
+
+
+def test_of_a_limit_that_was_lowered_the_advice_lets_the_job_run() -> None:
+    limit = LimitSnapshot("api:*", concurrency=2, holders=(31, 32, 33, 34, 35))
+    answer = decide(seen({**WAITS, "limit_key": "api:acme"}, key_limit=limit))
+    assert "2 may run at once, and 5 run" in answer.sentence
+    assert "Wait for 4 of them to end" in answer.next_step
+    assert "--concurrency 6`" in answer.next_step
+
+
+@pytest.mark.parametrize("key", ["limit:api:acme", "sequence:account:1", "breaker:stripe", "queue:mail"])
+def test_who_has_the_lock_of_a_key_is_named_and_no_worker_that_can_do_nothing_about_it(
+    conn: Connection, database_url: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LOCK_MATTERS_AFTER", 0.2)
+    put_worker(conn, {"mail": 2})
+    admin.set_queue_limit(conn, "mail", LimitSettings(9))
+    job = put_job(conn, **QUEUE, status="waiting", lane=LANE, run_at=datetime.now(UTC) - timedelta(minutes=1))
+    kind, _, name = key.partition(":")
+    conn.execute("INSERT INTO pgjobs.key_locks VALUES (%s, %s), ('limit', 'another')", [kind, name])
+    with psycopg.connect(database_url, application_name="report") as other:
+        lock = "SELECT FROM pgjobs.key_locks WHERE kind = %s AND name = %s FOR NO KEY UPDATE"
+        other.execute(lock, [kind, name])
+        time.sleep(0.3)
+        answer = why(conn, job)
+        assert answer.reason == "key_locked"
+        assert f"its {kind} {name} is locked" in answer.sentence
+        assert f"the transaction of pid {other.info.backend_pid}, report, idle in transaction" in answer.sentence
+        assert f"pg_terminate_backend({other.info.backend_pid})" in answer.next_step
+        other.rollback()
+        other.execute(lock, ["limit", "another"])
+        time.sleep(0.3)
+        answer = why(conn, job)
+        assert "key_locked" not in (answer.reason, *(other.name for other in answer.also))
+
+
+def test_the_lock_of_a_queue_without_a_limit_holds_up_nothing() -> None:
+    holder = Holder("session", "psql", 815, "idle in transaction", 12.0, key_kind="queue", key="mail")
+    assert decide(seen(key_locks=(holder,))).reason == "next"
+    limited = seen(key_locks=(holder,), queue=QueueSnapshot("mail", concurrency=9))
+    assert decide(limited).reason == "key_locked"
+
+
+def test_a_claim_that_has_the_lock_of_a_key_for_a_moment_holds_up_nothing() -> None:
+    holder = Holder("session", "pgjobs worker 7 q", 815, "active", 0.4, key_kind="limit", key="api")
+    assert decide(seen(key_locks=(holder,))).reason == "next"

@@ -98,6 +98,10 @@ SAMPLES = {
     ),
     "queue_limit": seen(queue_limit=LimitSnapshot("mail", concurrency=2, holders=(38, 39))),
     "queue_rate": seen(queue_limit=LimitSnapshot("mail", rate=10.0, period=1.0, tokens=0.0)),
+    "key_locked": seen(
+        {**WAITS, "limit_key": "api:acme"},
+        key_locks=(Holder("session", "psql", 815, "idle in transaction", 12.0, key_kind="limit", key="api:acme"),),
+    ),
     "snapshot_held": seen({"run_at": ago(20)}, snapshots=(SESSION,), dead_rows=1_200_000),
     "not_claiming": seen({"run_at": ago(20)}),
     "turn": seen(WAITS, turn_before=12, turn_lanes=3),

@@ -46,7 +46,8 @@ class WorkerSnapshot:
 class Holder:
     """What holds a snapshot or a transaction: a `session`, a `prepared` transaction, or a replication `slot`.
 
-    `seconds`: for how long, where PostgreSQL knows and tells. `transactions`: how many were begun since.
+    `seconds`: for how long, where PostgreSQL knows and tells. `transactions`: how many were begun since. `key`: which
+    limit, sequence, breaker or queue (`key_kind`) it has locked.
     """
 
     kind: str
@@ -56,6 +57,8 @@ class Holder:
     seconds: float | None = None
     transactions: int | None = None
     user_name: str | None = None
+    key_kind: str | None = None
+    key: str | None = None
 
     def __str__(self) -> str:
         if self.kind == "slot":

@@ -16,7 +16,7 @@ LACK_OF_WORKERS = frozenset(("turn", "behind", "busy", "next"))
 HELD_UP = frozenset(
     (
         *("sequence_ending", "sequence_blocked", "sequence", "breaker_open", "breaker_half_open", "limit", "rate"),
-        *("queue_limit", "queue_rate", "task_paused", "needs", "snapshot_held", "not_claiming"),
+        *("queue_limit", "queue_rate", "key_locked", "task_paused", "needs", "snapshot_held", "not_claiming"),
     )
 )
 

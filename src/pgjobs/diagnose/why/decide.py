@@ -45,6 +45,7 @@ HOLDS: tuple[Check, ...] = (
     turns.rate,
     turns.queue_limit,
     turns.queue_rate,
+    turns.key_locked,
 )
 PLACES: tuple[Check, ...] = (queue.snapshot_held, queue.not_claiming, queue.turn, queue.behind, queue.busy, queue.soon)
 

@@ -64,6 +64,11 @@ class QueueSnapshot:
     period: float | None = None
     burst: float | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has a limit of its own."""
+        return self.concurrency is not None or self.rate is not None
+
 
 @dataclass(frozen=True, slots=True)
 class LimitSnapshot:
@@ -161,6 +166,7 @@ class Snapshot:
     writers: tuple[Holder, ...] = ()
     snapshots: tuple[Holder, ...] = ()
     dead_rows: int = 0
+    key_locks: tuple[Holder, ...] = ()
 
     def serving(self) -> list[WorkerSnapshot]:
         """Return the workers of its queue."""
@@ -214,6 +220,7 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         writers=read_holders(row["writers"]),
         snapshots=read_holders(row["snapshots"]),
         dead_rows=int(row["dead_rows"]),
+        key_locks=read_holders(row["key_locks"]),
     )
 
 

@@ -10,6 +10,7 @@ from pgjobs.flow.limits import MAX_CONCURRENCY
 from pgjobs.flow.rates import MAX_TOKENS, Rate, next_token_at, number, suffices
 
 ROUNDING = 1e-6  # tokens
+LOCK_MATTERS_AFTER = 1.0  # seconds; a claim has it for some milliseconds
 KEY_COMMAND = "pgjobs limits set"
 QUEUE_COMMAND = "pgjobs queues limit"
 
@@ -112,6 +113,31 @@ def breaker_half_open(snapshot: Snapshot) -> Finding | None:
     )
 
 
+def key_locked(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if a transaction has locked one of its keys, and claims leave the key alone."""
+    if snapshot.job is None:
+        return None
+    for holder in snapshot.key_locks:
+        # The lock of a queue counts where the queue has a limit.
+        matters = holder.key_kind != "queue" or (snapshot.queue is not None and snapshot.queue.is_limited)
+        if matters and (holder.seconds is None or holder.seconds >= LOCK_MATTERS_AFTER):
+            since = f" for {duration(holder.seconds)}" if holder.seconds is not None else ""
+            return Finding(
+                "key_locked",
+                f"Job {snapshot.id} waits because its {holder.key_kind} {holder.key} is locked, and claims leave it "
+                f"alone: {holder} has had the lock{since}.",
+                f"End it, if it may end: {holder.end}. The server ends a worker's by itself, after five seconds.",
+                {
+                    "key": f"{holder.key_kind}:{holder.key}",
+                    "kind": holder.kind,
+                    "pid": holder.pid,
+                    "application": holder.name,
+                    "seconds": holder.seconds,
+                },
+            )
+    return None
+
+
 def limit(snapshot: Snapshot) -> Finding | None:
     """Return a finding if as many of its limit run as may."""
     if snapshot.job is None:
@@ -154,10 +180,21 @@ def _concurrency(
 ) -> Finding | None:
     if found is None or found.concurrency is None or len(found.holders) < found.concurrency:
         return None
+    running = len(found.holders)
     facts = {"limit": found.name, "concurrency": found.concurrency, "holders": list(found.holders)}
     if found.concurrency == 0:
         sentence = f"Job {snapshot.id} waits because {what} lets none run at all."
         return Finding(reason, sentence, f"Raise it: {_doubled(found, command, 'concurrency')}.", facts)
+    if running > found.concurrency:
+        left = running - found.concurrency + 1
+        return Finding(
+            reason,
+            f"Job {snapshot.id} waits because {what} is exceeded: {found.concurrency:,} may run at once, and "
+            f"{running:,} run that started before it was set or lowered: {jobs(found.holders)}.",
+            f"Wait for {left:,} of them to end (`pgjobs why {found.holders[0]}`), or raise it: "
+            f"{_doubled(found, command, 'concurrency')}.",
+            facts,
+        )
     return Finding(
         reason,
         f"Job {snapshot.id} waits because {what} is reached: {found.concurrency:,} may run at once, and the place"
@@ -193,11 +230,14 @@ def _rate(
 
 
 def _doubled(found: LimitSnapshot, command: str, what: str) -> str:
-    """Return the command that doubles a limit's concurrency or rate. It replaces the limit, so it repeats the rest."""
+    """Return the command that doubles a limit's concurrency or rate. It replaces the limit, so it repeats the rest.
+
+    Where more run than may, twice the limit may be too few: then one more than run.
+    """
     words: list[str] = []
     if found.concurrency is not None:
-        more = max(1, min(2 * found.concurrency, MAX_CONCURRENCY)) if what == "concurrency" else found.concurrency
-        words.append(f"--concurrency {more}")
+        more = max(2 * found.concurrency, len(found.holders) + 1)
+        words.append(f"--concurrency {min(more, MAX_CONCURRENCY) if what == 'concurrency' else found.concurrency}")
     if found.rate is not None and found.period:
         per_period = min(2 * found.rate, MAX_TOKENS) if what == "rate" else found.rate
         words.append(f"--rate {Rate(per_period, found.period)}")

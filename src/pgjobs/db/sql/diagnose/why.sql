@@ -196,6 +196,23 @@ SELECT
              AND NOT starts_with(coalesce(a.application_name, ''), %(workers)s)
            ORDER BY seconds DESC NULLS LAST
            LIMIT 5) AS s) AS writers,
+-- Transactions that have the lock of one of its keys, without which no claim starts it. Such a row is locked, and never
+-- changed, so its xmax is the transaction that has locked it, or the last one that had.
+    (SELECT coalesce(jsonb_agg(s), '[]')
+     FROM (SELECT k.kind AS key_kind, k.name AS key,
+                  CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END AS kind, l.pid,
+                  coalesce(a.application_name, x.gid, '') AS name, coalesce(a.usename, x.owner) AS user_name, a.state,
+                  (extract(epoch FROM now()) - extract(epoch FROM coalesce(a.xact_start, x.prepared))) AS seconds
+           FROM waits
+           JOIN pgjobs.key_locks AS k
+             ON (k.kind, k.name) IN (('limit', waits.limit_key), ('sequence', waits.sequence),
+                                     ('breaker', waits.breaker), ('queue', waits.queue))
+           JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = k.xmax AND l.granted
+           LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+           LEFT JOIN pg_prepared_xacts AS x ON l.pid IS NULL AND x.transaction = k.xmax
+           WHERE l.pid IS DISTINCT FROM pg_backend_pid()
+           ORDER BY seconds DESC NULLS LAST
+           LIMIT 5) AS s) AS key_locks,
 -- What keeps VACUUM from removing dead rows, for how long and over how many transactions.
     (SELECT coalesce(jsonb_agg(s), '[]')
      FROM (SELECT * FROM pgjobs.held_snapshots() ORDER BY transactions DESC NULLS LAST LIMIT 5) AS s) AS snapshots,
