@@ -89,7 +89,8 @@ def noted(path: Path) -> Iterator[Callable[..., None]]:
 def line(stress: Stress, file: Path) -> str:
     """Return what came of a seed, as text."""
     counts = ", ".join(f"{number:,} {name}" for name, number in sorted(stress.counts.items()))
-    text = f"seed {stress.seed}: {counts}; a lane waited for {stress.longest:.2f} s at most; {len(stress.faults)} wrong"
+    lanes = f"a lane waited for {stress.longest:.2f} s at most in {stress.watched:.0f} s"
+    text = f"seed {stress.seed}: {counts}; {lanes}; {len(stress.faults)} wrong"
     for fault in stress.faults[:20]:
         when = time.strftime("%H:%M:%S", time.gmtime(fault.at))
         text += f"\n    {when} {fault.invariant} {fault.key}: {fault.text} (jobs {', '.join(map(str, fault.jobs))})"

@@ -139,6 +139,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.longest = 0.0
+        self.watched = 0.0  # seconds in which some job could have started
         self._since: dict[int, tuple[float, float]] = {}  # by job: the clock when it could start, how long it may wait
         self._clock = 0.0
         self._told: set[int] = set()
@@ -157,7 +158,9 @@ class Watch:
         """
         if look.at - self._before > GAP:
             self.forget()
-        self._clock += (look.at - self._before) / max(1.0, crowd)
+        passed = (look.at - self._before) / max(1.0, crowd)
+        self._clock += passed
+        self.watched += passed if self._since else 0.0
         self._before = look.at
         free = free_slots(look)
         could = {job.id: job for job in startable(look) if free.get(job.queue) and job.id not in excused}

@@ -36,8 +36,8 @@ def options_of(call: Call) -> dict[str, Any]:
     return options
 
 
-def perform(conn: psycopg.Connection[Any], call: Call) -> int:
-    """Enqueue, and return the number of jobs that were committed.
+def perform(conn: psycopg.Connection[Any], call: Call) -> list[int]:
+    """Enqueue, and return the jobs that were committed.
 
     Raises:
         psycopg.Error: the server did not answer.
@@ -64,5 +64,5 @@ def perform(conn: psycopg.Connection[Any], call: Call) -> int:
             if call.hold:
                 time.sleep(call.hold)
     except (DuplicateJobError, EnqueueError):  # the key is taken; or a job to wait for has been rolled back
-        return 0
-    return sum(not handle.conflict for handle in handles) if call.commit else 0
+        return []
+    return [handle.id for handle in handles if not handle.conflict] if call.commit else []

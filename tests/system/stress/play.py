@@ -35,6 +35,7 @@ GRACE = 6.0  # seconds after a fault in which lanes may stand still
 LOOK = 0.1  # seconds between two looks
 PATIENCE = 60.0  # seconds until a job that nothing holds up counts as stuck
 LATE = 0.3  # seconds after a change of a setting in which it may be the reason that a job can start
+NO_PROGRESS = 1.0  # seconds until jobs that are left may wait for what does not come
 LOADERS = 3
 OPERATORS = 2
 SAMPLE = """
@@ -48,7 +49,7 @@ SAMPLE = """
            ARRAY (SELECT name FROM pgjobs.queues WHERE paused), ARRAY (SELECT task FROM pgjobs.paused_tasks),
            (SELECT coalesce(bool_or(paused), false) FROM pgjobs.switch)
 """
-LEFT = "SELECT id, status FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running')"
+LEFT = "SELECT id, status FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running') ORDER BY id"
 AGE = """
     UPDATE pgjobs.jobs_history SET finished_at = finished_at - interval '3 days'
     WHERE id < %s AND finished_at > now() - interval '1 day'
@@ -56,7 +57,9 @@ AGE = """
 
 
 class Stress(Stage):
-    """The play. `counts`: what was done; `faults`: what may not be; `longest`: seconds that a lane had to wait."""
+    """The play. `counts`: what was done; `faults`: what may not be; `longest`: seconds that a lane had to wait;
+    `watched`: seconds in which one could have waited.
+    """
 
     usual = (
         *("-q", "mixed:4", "-q", "limited:3", "-q", "forgets:2", "-q", "heavy:1", "--grace", 3),
@@ -74,6 +77,7 @@ class Stress(Stage):
         self.counts: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.longest = 0.0
+        self.watched = 0.0
         self._tell = tell
         self._faults = Faults(self)
         self._stop = threading.Event()
@@ -184,7 +188,9 @@ class Stress(Stage):
         if call is None:
             self._stop.wait(0.05)
             return
-        self.counts["jobs"] += load.perform(conn, call)
+        jobs = load.perform(conn, call)
+        self.counts["jobs"] += len(jobs)
+        self._tell("call", **call._asdict() | {"jobs": jobs})
         self._stop.wait(dice.uniform(0.0, 0.15))
 
     def _change(self, conn: psycopg.Connection[Any], dice: random.Random) -> None:
@@ -261,6 +267,7 @@ class Stress(Stage):
                 self.faults.append(Fault("the stress itself", traceback.format_exc(), time.time()))
                 return
         self.longest = max(self.longest, watch.longest)
+        self.watched += watch.watched
 
     # -- The end of a round ------------------------------------------------------------------------------------------
 
@@ -270,6 +277,7 @@ class Stress(Stage):
             changes.lift(conn)
             self._changed = time.monotonic()
             deadline = time.monotonic() + PATIENCE
+            before, since = [(0, "")], 0.0  # what was left at the last look, and since when it is the same
             while time.monotonic() < deadline:
                 letters = [row[0] for row in conn.execute("SELECT id FROM pgjobs.dead_jobs").fetchall()]
                 replayed = [job for job in letters if self.dice.random() < 0.5]
@@ -278,8 +286,9 @@ class Stress(Stage):
                 left = conn.execute(LEFT).fetchall()
                 if not left and not letters:
                     return []
-                if all(status == "waiting" for _, status in left):
-                    time.sleep(1.0)  # until workers know of what has ended
+                if left != before:
+                    before, since = left, time.monotonic()
+                elif time.monotonic() > since + NO_PROGRESS:
                     self.counts["hopeless"] += changes.cancel_hopeless(conn)
                 time.sleep(0.1)
             return [row[0] for row in left]

@@ -11,7 +11,7 @@ from tests.system.stress.__main__ import line, noted, play
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECONDS = 5.0  # of load, changes and faults
+SECONDS = 4.0  # of load, changes and faults
 SEED = 1
 
 
