@@ -113,6 +113,7 @@ RARE: dict[str, str] = {
             "release_due_waiting",
             "expire_waiting",
             "check_queue",
+            "oldest_in_lanes",
             "queue_capacity",
             "spend_queue_tokens",
         ),

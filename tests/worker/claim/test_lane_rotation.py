@@ -93,6 +93,18 @@ def test_with_aging_what_has_waited_long_comes_before_better_priorities() -> Non
     assert steps(1, EPOCH, timedelta(minutes=1))[1] == (1, EPOCH)
 
 
+def test_with_aging_priorities_for_which_no_job_has_waited_long_enough_are_left_out() -> None:
+    minute = timedelta(minutes=1)
+    found = steps(9, NOW, minute, {7: NOW - 2 * minute, 9: NOW - minute / 2})
+    assert [step for step in found if step[0] == 7] == [
+        (7, NOW - 2 * minute),
+        (7, NOW - minute),
+        (7, NOW),
+    ]
+    assert [step[0] for step in found if step[0] != 7] == [0, 1, 2, 3, 4, 5, 6, 8, 9]  # each as itself
+    assert steps(9, NOW, None, {}) == steps(9, NOW, None)
+
+
 def test_a_pass_in_vain_is_followed_by_a_rest_in_proportion_and_one_that_gave_turns_by_none() -> None:
     turns = LaneRotation()
     turns.record_check(100.0, waiting=True)
@@ -325,6 +337,23 @@ def test_what_has_expired_takes_no_tokens(conn: psycopg.Connection, database_url
         rows = hot.execute(statement("expire_waiting"), {"queue": "default", "reason": "late"}).fetchall()
     assert sorted(row[0] for row in rows) == late
     assert conn.execute("SELECT DISTINCT status, error FROM pgjobs.jobs").fetchall() == [("cancelled", "late")]
+
+
+def test_the_age_of_jobs_in_lanes_is_known_unless_there_are_too_many_lanes(conn: psycopg.Connection) -> None:
+    for number in range(5):
+        for _ in range(4):
+            wait_in_lane(conn, tenant=f"t{number}", priority=5)
+    wait_in_lane(conn, tenant="other", priority=2)
+    conn.execute("UPDATE pgjobs.jobs_waiting SET run_at = '2020-01-01 00:00+00' WHERE lane LIKE 't3%' AND id % 4 = 0")
+
+    def oldest(most: int) -> dict[int | None, datetime]:
+        return dict(conn.execute(statement("oldest_in_lanes"), {"queue": "default", "most": most}).fetchall())
+
+    found = oldest(100)
+    assert found.keys() == {2, 5}
+    assert found[5] == datetime(2020, 1, 1, tzinfo=UTC) < found[2]
+    assert None in oldest(6)
+    assert None not in oldest(7)
 
 
 def test_what_costs_less_than_a_token_needs_no_whole_one(conn: psycopg.Connection, claim: Claim) -> None:

@@ -7,7 +7,7 @@ and whether that is so is checked once a second.
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.db.dependencies import settle_dependencies
@@ -20,6 +20,7 @@ from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 
 COUNTS = 2  # a claim that knew of no limit may have been under way at the first look
+MAX_LANES = 10_000  # that are read, once a second, to know how old jobs are where a queue has aging
 FULL_POLL = 0.05  # seconds until the next look at whether a queue is still at its limit
 
 
@@ -75,9 +76,10 @@ class Claimer:
         with server.hot_cursor() as cursor:
             self._intake.load_pauses(cursor)
             row = cursor.execute(statement("check_queue"), {"queue": self._local_queue.name}).fetchone()
-        assert row is not None  # noqa: S101 (for mypy)
-        concurrency, rate, aging, waiting, unsettled = row
-        self.cursor.aging = self.lanes.aging = None if aging is None else timedelta(seconds=aging)
+            assert row is not None  # noqa: S101 (for mypy)
+            concurrency, rate, aging, waiting, unsettled = row
+            self.cursor.aging = self.lanes.aging = None if aging is None else timedelta(seconds=aging)
+            self.lanes.oldest = self._find_oldest(cursor) if waiting and aging is not None else None
         self._is_limited = concurrency is not None or rate is not None
         self._prepare_limit(server)
         self.lanes.record_check(now, waiting)
@@ -85,6 +87,12 @@ class Claimer:
         if unsettled:
             with server.connection.transaction(), server.hot_cursor() as cursor:
                 self._settled_up_to = settle_dependencies(cursor, self._settled_up_to)
+
+    def _find_oldest(self, cursor: Any) -> dict[int, datetime] | None:
+        """Return since when the oldest job in lanes is due, by priority; None: there are too many lanes."""
+        values = {"queue": self._local_queue.name, "most": MAX_LANES}
+        found = dict(cursor.execute(statement("oldest_in_lanes"), values).fetchall())
+        return None if None in found else found
 
     def _prepare_limit(self, server: ReconnectingConnection) -> None:
         """Make a row to be locked for the limit of the queue, if it has one, and count what runs already."""

@@ -8,7 +8,7 @@ from each, until it has as many as are wanted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -73,6 +73,7 @@ class LaneRotation:
         self._last_seen_waiting = -math.inf  # when something was last seen to wait
         self._next_claim = 0.0
         self.aging: timedelta | None = None  # of the queue
+        self.oldest: dict[int, datetime] | None = None  # by priority: since when its oldest job is due; None: not known
         self._last: dict[int, str] = {}  # by priority: the lane that had the last turn
         self._left: list[LaneRange] = []  # of a walk that ended before its time
         self._is_rest = False  # the claim that is under way continues a walk
@@ -153,7 +154,7 @@ class LaneRotation:
         return LanePlan(self._planned, quantum, max(MIN_LANES, 2 * lanes), lanes, is_rest)
 
     def _walk(self, worst: int, clock: datetime) -> Iterator[LaneRange]:
-        for priority, due in steps(worst, clock, self.aging):
+        for priority, due in steps(worst, clock, self.aging, self.oldest):
             last = self._last.get(priority, FIRST)
             yield LaneRange(priority, behind(last), LAST, due)
             if last != FIRST:  # from the beginning on, up to the lane that had the last turn
@@ -220,14 +221,24 @@ def rest_of(ranges: list[LaneRange], number: int, lane: str) -> list[LaneRange]:
     return [here._replace(since=behind(lane)), *ranges[number:]]
 
 
-def steps(worst: int, clock: datetime, aging: timedelta | None) -> list[tuple[int, datetime]]:
-    """Return the priorities in the order of service, each with the time by which a job has to be due."""
+def steps(
+    worst: int, clock: datetime, aging: timedelta | None, oldest: Mapping[int, datetime] | None = None
+) -> list[tuple[int, datetime]]:
+    """Return the priorities in the order of service, each with the time by which a job has to be due.
+
+    `oldest`: the time by which the oldest job of a priority is due. Steps for which none is old enough are left out.
+    """
     if aging is None:
         return [(priority, END_OF_TIME) for priority in PRIORITIES[: worst + 1]]
-    return [
-        (priority, EPOCH if clock - EPOCH <= (waited := (priority - served) * aging) else clock - waited)
+    found = [
+        (served, priority, EPOCH if clock - EPOCH <= (waited := (priority - served) * aging) else clock - waited)
         for served in PRIORITIES[: worst + 1]
         for priority in PRIORITIES[served:]
+    ]
+    return [
+        (priority, due)
+        for served, priority, due in found
+        if oldest is None or served == priority or due >= oldest.get(priority, END_OF_TIME)
     ]
 
 
