@@ -533,7 +533,7 @@ PROTECTIONS = (
         "src/pgjobs/worker/executors/safe_place.py",
         "    if not is_safe(frame) or _is_handling(thread, error):",
         "    if _is_handling(thread, error):",
-        ("tests/worker/executors/test_safe_place.py", "-k", "leaves_no_handler_locked"),
+        ("tests/worker/executors/test_safe_place.py", "-k", "which_it_would_not_release"),
     ),
     Protection(
         "and where the thread still is after the look",

@@ -257,6 +257,37 @@ def test_what_a_call_took_is_safe_only_where_a_handler_for_everything_releases_i
     assert look_of(sleeps_and_takes_nothing) == [True, True, True]
 
 
+def test_nothing_is_raised_in_a_thread_that_waits_for_a_lock_which_it_would_not_release() -> None:
+    lock, ends = threading.Lock(), []
+
+    def job() -> None:
+        lock.acquire()
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            lock.release()
+
+    def work() -> None:
+        try:
+            run(Call(job, (), {}))
+        except JobTimeout:
+            ends.append("late")
+
+    lock.acquire()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    ident = thread.ident or 0
+    wait_until(lambda: sys._current_frames()[ident].f_code is job.__code__)
+    time.sleep(0.05)  # it is in `acquire`, before its `try`
+    assert not safe_place.raise_safely(ident, JobTimeout)
+    lock.release()
+    wait_until(lambda: safe_place.raise_safely(ident, JobTimeout))
+    thread.join(10)
+    assert ends == ["late"]
+    assert not lock.locked()
+
+
 def test_nothing_is_raised_in_a_thread_that_has_moved_on_meanwhile(monkeypatch: Any) -> None:
     lock, moves, steps = threading.Lock(), threading.Event(), []
 

@@ -156,11 +156,7 @@ class Acknowledger(CriticalThread):
         if not batch:
             return
         flush = self._sort(batch, again=True)
-        self._held.trying = True
-        try:
-            self._write(flush)
-        finally:
-            self._held.trying = False
+        self._write(flush, again=True)
         self._notify(flush)
         self._count_settled(flush)
 
@@ -204,17 +200,17 @@ class Acknowledger(CriticalThread):
         for local_queue, tally in flush.tallies.items():
             local_queue.record_ended(tally.jobs, len(tally.seconds), sum(tally.seconds))
 
-    def _write(self, flush: _Flush) -> None:
-        """Write the outcomes, one statement for each kind."""
+    def _write(self, flush: _Flush, *, again: bool = False) -> None:
+        """Write the outcomes, one statement for each kind. `again`: others had locked their rows."""
         writer = self._writer
         if flush.forgotten:
-            flush.released |= writer.complete(flush.forgotten, flush.held, keep=False)
+            flush.released |= writer.complete(flush.forgotten, flush.held, keep=False, again=again)
         if flush.completed:
-            flush.released |= writer.complete(flush.completed, flush.held)
+            flush.released |= writer.complete(flush.completed, flush.held, again=again)
         if flush.controlled:
-            flush.released |= writer.complete(flush.controlled, flush.held, controlled=True)
+            flush.released |= writer.complete(flush.controlled, flush.held, controlled=True, again=again)
         if flush.others:
-            written = writer.settle(flush.others, flush.held)
+            written = writer.settle(flush.others, flush.held, again=again)
             for job, outcome, _ in (ended for ended in flush.others if ended not in flush.held):
                 now = written.get(job.key())
                 report(job, outcome if now is None else now, written=now is not None)

@@ -32,7 +32,6 @@ class HeldJobs:
     def __init__(self, worker_id: int) -> None:
         self._worker_id = worker_id
         self._careful_until = 0.0  # monotonic seconds
-        self.trying = False  # what is being written was held
         self._next_try = math.inf
         self._jobs: dict[Claim, Ended] = {}
 
@@ -42,7 +41,7 @@ class HeldJobs:
     @property
     def is_careful(self) -> bool:
         """Whether rows have to be locked before they are written."""
-        return self.trying or time.monotonic() < self._careful_until
+        return time.monotonic() < self._careful_until
 
     def met_lock(self) -> None:
         """Be careful from now on: a statement has waited in vain for the lock of another transaction."""

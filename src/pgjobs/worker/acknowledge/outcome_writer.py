@@ -51,16 +51,20 @@ class OutcomeWriter:
         self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
 
-    def complete(self, batch: list[Ended], held: list[Ended], *, keep: bool = True, controlled: bool = False) -> bool:
+    def complete(
+        self, batch: list[Ended], held: list[Ended], *, keep: bool = True, controlled: bool = False, again: bool = False
+    ) -> bool:
         """Write that these jobs completed (`keep`, `controlled`: see `settle.complete`).
 
-        Adds to `held` what other transactions have locked. Returns True if other jobs waited for one of these.
+        Adds to `held` what other transactions have locked; `again`: they had locked it before. Returns True if other
+        jobs waited for one of these.
         """
-        groups = self._hand_over.partition(batch) if controlled and not self._held.is_careful else {None: batch}
+        careful = again or self._held.is_careful
+        groups = self._hand_over.partition(batch) if controlled and not careful else {None: batch}
         awaited: set[int] = set()
         for claiming, group in groups.items():
             write = partial(self._complete, keep=keep, controlled=controlled, awaited=awaited, claiming=claiming)
-            result = self._run([group], write, claims=claiming is not None)
+            result = self._run([group], write, claims=claiming is not None, again=again)
             held += result.held
             self.ended += len(group) - len(result.held) - len(result.stale) - len(result.kept_out)
         self._hand_over.look_for_lost()
@@ -97,11 +101,8 @@ class OutcomeWriter:
         full, self._hand_over.full = self._hand_over.full, set()
         return full
 
-    def settle(self, batch: list[Ended], held: list[Ended]) -> dict[Claim, Outcome]:
-        """Write other outcomes than completion, and return those that were written.
-
-        Adds to `held` what other transactions have locked.
-        """
+    def settle(self, batch: list[Ended], held: list[Ended], *, again: bool = False) -> dict[Claim, Outcome]:
+        """Write other outcomes than completion, and return those that were written. `held`, `again`: see `complete`."""
 
         def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             written: dict[Claim, Outcome] = {}
@@ -112,15 +113,19 @@ class OutcomeWriter:
         by_kind: dict[type[Outcome], list[Ended]] = defaultdict(list)
         for ended in batch:
             by_kind[type(ended[1])].append(ended)
-        result = self._run(list(by_kind.values()), write)
+        result = self._run(list(by_kind.values()), write, again=again)
         held += result.held
         self.ended += sum(map(ends_job, result.written.values()))
         return result.written
 
-    def _run(self, groups: list[list[Ended]], write: _Write, *, claims: bool = False) -> _Result:
-        return self._server.run(lambda server: self._write(server, groups, write, claims), patience=self._grace)
+    def _run(self, groups: list[list[Ended]], write: _Write, *, claims: bool = False, again: bool = False) -> _Result:
+        return self._server.run(
+            lambda server: self._write(server, groups, write, claims=claims, again=again), patience=self._grace
+        )
 
-    def _write(self, server: ReconnectingConnection, groups: list[list[Ended]], write: _Write, claims: bool) -> _Result:
+    def _write(
+        self, server: ReconnectingConnection, groups: list[list[Ended]], write: _Write, *, claims: bool, again: bool
+    ) -> _Result:
         """Write groups, in pieces where others refuse a row or have locked one. `claims`: it may claim jobs, too."""
         import psycopg
 
@@ -129,7 +134,7 @@ class OutcomeWriter:
         while pieces:
             some = pieces.pop()
             half = len(some) // 2
-            careful = self._held.is_careful
+            careful = again or self._held.is_careful
             try:
                 if careful:
                     self._write_carefully(server, some, write, result)
