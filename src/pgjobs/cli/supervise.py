@@ -37,7 +37,7 @@ def main(fd: int) -> int:
     from pgjobs.cli.failures import explain
     from pgjobs.telemetry.logs import configure_logging
     from pgjobs.worker.config import WorkerConfig
-    from pgjobs.worker.supervisor.supervisor import run_supervisor
+    from pgjobs.worker.supervisor.run import run_supervisor
 
     with os.fdopen(fd) as file:
         config = WorkerConfig.from_json(file.read())

@@ -144,7 +144,7 @@ def work(
             become_supervisor(config)
         # Imported here: a process that is replaced above needs neither.
         from pgjobs.telemetry.logs import configure_logging
-        from pgjobs.worker.supervisor.supervisor import run_supervisor
+        from pgjobs.worker.supervisor.run import run_supervisor
 
         configure_logging(log_level, log_format)
         if drain:

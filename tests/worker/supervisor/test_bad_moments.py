@@ -20,7 +20,8 @@ from pgjobs.worker.config import QueueSlots, WorkerConfig
 from pgjobs.worker.executors.child_process import receive, send
 from pgjobs.worker.executors.shortages import ShortageError, is_shortage
 from pgjobs.worker.supervisor import supervisor
-from pgjobs.worker.supervisor.supervisor import UnfitError, run_supervisor
+from pgjobs.worker.supervisor.run import run_supervisor
+from pgjobs.worker.supervisor.supervisor import UnfitError
 from tests.support import tasks
 from tests.support.processes import children, environment, wait_until
 from tests.support.rows import row_of

@@ -19,19 +19,17 @@ from pgjobs.db.connection import connect
 from pgjobs.db.dependencies import BEGINNING, sweep_dependencies
 from pgjobs.db.installation import connection_name
 from pgjobs.db.parked import requeue_parked
-from pgjobs.db.revision import find_misfit
 from pgjobs.db.statements import statement
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.rescue import WorkerExit, rescue_orphans, rescue_silent_workers, settle_dead_worker
 from pgjobs.worker.supervisor.retention import Retention
+from pgjobs.worker.supervisor.revision_watch import RevisionWatch
 from pgjobs.worker.supervisor.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from pgjobs.core.errors import SchemaError
     from pgjobs.db.deadline import DeadlineConnection
 
 log = logging.getLogger("pgjobs.maintenance")
@@ -56,11 +54,10 @@ class MaintenanceThread(threading.Thread):
         rescue_after: float,
         heartbeat_thread: HeartbeatThread,
         scheduler: Scheduler | None = None,
-        on_misfit: Callable[[SchemaError], None] = lambda error: None,
+        revision: RevisionWatch | None = None,
     ) -> None:
         super().__init__(name="pgjobs-maintenance", daemon=True)
-        self._on_misfit = on_misfit
-        self._misfits = False
+        self._revision = revision or RevisionWatch()
         self._database_url = database_url
         self._every = every
         self._rescue_after = rescue_after
@@ -143,7 +140,7 @@ class MaintenanceThread(threading.Thread):
 
     def _look(self, server: ReconnectingConnection) -> None:
         connection, now = self._answering(server), time.monotonic()
-        if self._has_misfit(connection):
+        if self._revision.look(connection):
             return
         self._look_for_schedules(connection)
         if 0 < self._generation < server.generation:
@@ -166,12 +163,6 @@ class MaintenanceThread(threading.Thread):
         if now >= self._next_dependencies:
             self._sweep_dependencies(connection)
         self._retention.work(connection, interrupted=lambda: not self._exits.empty())
-
-    def _has_misfit(self, connection: DeadlineConnection) -> bool:
-        if not self._misfits and (error := find_misfit(connection)) is not None:
-            self._misfits = True
-            self._on_misfit(error)
-        return self._misfits
 
     def _sweep_dependencies(self, connection: DeadlineConnection) -> None:
         """Put right what workers of an earlier version left, for about a second; the next look continues."""

@@ -19,22 +19,16 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from pgjobs.core.config import configure, settings
-from pgjobs.core.errors import PgjobsError, SchemaError
-from pgjobs.core.python_processes import check_interpreter
-from pgjobs.core.text import one_line, plural
-from pgjobs.db.connection import ANSWER_WITHIN, connect
-from pgjobs.db.installation import connection_name
-from pgjobs.db.revision import check_schema
-from pgjobs.db.row_security import CHANGE
+from pgjobs.core.config import settings
+from pgjobs.core.errors import PgjobsError
 from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.runtime.process_exit import reap_orphans
 from pgjobs.worker.runtime.process_guard import stop_signals, unused_signals
 from pgjobs.worker.supervisor.cancel_listener import CancelListener
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
+from pgjobs.worker.supervisor.revision_watch import RevisionWatch
 from pgjobs.worker.supervisor.scheduler import Scheduler
-from pgjobs.worker.supervisor.surroundings import check_queues, report_left, report_unserved
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
 
 log = logging.getLogger("pgjobs.supervisor")
@@ -54,45 +48,8 @@ def restart_pause(short_lives: int) -> float:
     return 0.0 if short_lives <= 1 else min(MAX_PAUSE, 0.5 * 2.0 ** min(short_lives - 2, 10))
 
 
-def run_supervisor(config: WorkerConfig, *, on_progress: Callable[[int], None] | None = None) -> int:
-    """Run workers until a signal comes (or nothing is due, with `drain`), and return the exit code.
-
-    `on_progress` is called with the number of jobs that have ended so far, when `drain` is on. Call it in the main
-    thread: it handles SIGTERM, SIGINT, SIGHUP and SIGQUIT.
-
-    Raises:
-        ConfigurationError: the database cannot be reached, its tables are not those of this version, or are no longer,
-            or this is a frozen application.
-        UnfitError: a worker cannot import one of its modules, or a drain cannot get anywhere.
-
-    """
-    check_interpreter()
-    configure(schema=config.schema)
-    name = connection_name("supervisor")
-    with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
-        check_schema(connection, kinds=CHANGE)
-        check_queues(connection, [queue.name for queue in config.queues])
-        report_unserved(connection, config.slots_of)
-    supervisor = Supervisor(config, on_progress)
-    code = supervisor.run()
-    if config.drain:
-        _report_drained(config, supervisor.ended)
-    return code
-
-
-def _report_drained(config: WorkerConfig, ended: int) -> None:
-    import psycopg
-
-    try:
-        name = connection_name("supervisor")
-        with connect(config.database_url, application_name=name, answer_within=ANSWER_WITHIN) as connection:
-            report_left(connection, ended, config.slots_of)
-    except (PgjobsError, psycopg.Error) as error:  # the jobs are done: what is left is not worth a failure
-        log.warning("%s ended; what is left is not known: %s", plural(ended, "job"), one_line(error))
-
-
 class Supervisor:
-    """The parent of the worker processes."""
+    """The parent of the worker processes. `run` is for the main thread: it handles signals."""
 
     def __init__(self, config: WorkerConfig, on_progress: Callable[[int], None] | None) -> None:
         self._config = config
@@ -108,7 +65,7 @@ class Supervisor:
         self._proven = False  # a worker process has registered, so what it imports can be imported
         self._in_vain = 0  # processes in a row that ended without having run a job
         self._unfit: str | None = None  # why to end at once
-        self._misfit: SchemaError | None = None  # the tables have become those of another version
+        self._revision = RevisionWatch()
         self._drained = False  # a process found that nothing more is due
         self._hopeless: str | None = None  # why a drain will not get anywhere
         self._ended_before = 0  # by processes that are gone
@@ -123,7 +80,7 @@ class Supervisor:
             config.rescue_after,
             self._heartbeat_thread,
             self._scheduler,
-            self._on_misfit,
+            self._revision,
         )
         self._cancel_listener = CancelListener(config.database_url, self._by_id)
         self._selector = selectors.DefaultSelector()
@@ -178,8 +135,7 @@ class Supervisor:
             self._selector.close()
             wake_read.close()
             wake_write.close()
-        if self._misfit is not None:
-            raise self._misfit
+        self._revision.check()
         if failure := self._unfit or (None if self._drained else self._hopeless):
             raise UnfitError(failure)
         return 0
@@ -218,8 +174,7 @@ class Supervisor:
                     log.warning("second signal: stopping at once")
                     return
                 self._drain()
-            if self._misfit is not None and not self._draining:
-                log.error("%s These workers finish their jobs, and end.", self._misfit)
+            if not self._draining and self._revision.report():
                 self._scheduler.stop()
                 self._drain()
             for worker in list(self._workers):
@@ -328,10 +283,6 @@ class Supervisor:
             self._maintenance.worker_exited(worker.exit_record(how))
         worker.close()
         return how
-
-    def _on_misfit(self, error: SchemaError) -> None:
-        """Have the workers drained: their statements are not for these tables. Called by the maintenance thread."""
-        self._misfit = error
 
     def _by_id(self) -> dict[int, WorkerHandle]:
         with self._lock:
