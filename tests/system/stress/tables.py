@@ -35,7 +35,8 @@ CREATE TABLE stress.runs (
 
 CREATE TABLE stress.moves (
     n bigserial, xid bigint, at timestamptz, op text, id bigint, status text, claims integer, queue text,
-    limit_key text, cost real, sequence text, on_failure text, breaker text, expires_at timestamptz, task text
+    limit_key text, cost real, sequence text, on_failure text, breaker text, expires_at timestamptz, task text,
+    started_at timestamptz
 );
 
 CREATE TABLE stress.letters (n bigserial, xid bigint, at timestamptz, op text, id bigint);
@@ -48,9 +49,9 @@ DECLARE
 BEGIN
     IF TG_OP = 'DELETE' THEN r := OLD; ELSE r := NEW; END IF;
     INSERT INTO stress.moves (xid, at, op, id, status, claims, queue, limit_key, cost, sequence, on_failure, breaker,
-                              expires_at, task)
+                              expires_at, task, started_at)
     VALUES (pg_current_xact_id()::text::bigint, clock_timestamp(), left(TG_OP, 1), r.id, r.status, r.claims, r.queue,
-            r.limit_key, r.cost, r.sequence, r.on_failure, r.breaker, r.expires_at, r.task);
+            r.limit_key, r.cost, r.sequence, r.on_failure, r.breaker, r.expires_at, r.task, r.started_at);
     RETURN NULL;
 END $$;
 

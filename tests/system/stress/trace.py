@@ -34,6 +34,7 @@ class Move(NamedTuple):
     breaker: str | None = None
     expires_at: float | None = None
     task: str = ""
+    started_at: float | None = None  # when the transaction that claimed it began
 
 
 class Letter(NamedTuple):
@@ -221,7 +222,8 @@ def timelines(trace: Trace, kind: str) -> dict[str, Timeline]:
 
 MOVES = """
     SELECT n, xid, extract(epoch FROM at)::float8, op, id, status, claims, queue, limit_key, cost, sequence, on_failure,
-           breaker, extract(epoch FROM expires_at)::float8, task
+           breaker, extract(epoch FROM expires_at)::float8, task,
+           extract(epoch FROM started_at)::float8
     FROM stress.moves WHERE id >= %s ORDER BY n
 """
 RUNS = """

@@ -62,13 +62,17 @@ def probes_are_few(histories: Histories) -> list[Fault]:
             probes: list[Span] = []
             for claim in by_breaker[name]:
                 if since <= claim.since <= at:
-                    recent = claim.since - value["cooldown_seconds"]
-                    probes = [p for p in probes if p.since > recent and not _over(p, claim)] + [claim]
+                    recent = _started(claim) - value["cooldown_seconds"]
+                    probes = [p for p in probes if _started(p) >= recent and not _over(p, claim)] + [claim]
                     if len(probes) > value["probes"]:
                         jobs = tuple(probe.job for probe in probes)
                         text = f"{len(probes)} probes at once, {value['probes']} allowed"
                         found.append(Fault("breaker", text, claim.since, name, jobs))
     return found
+
+
+def _started(claim: Span) -> float:
+    return claim.move.started_at or claim.since
 
 
 def _over(probe: Span, claim: Span) -> bool:
