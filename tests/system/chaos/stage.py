@@ -33,7 +33,8 @@ SLOTS = 12  # of the queue `default`, a supervisor
 FLOOD = 20.0  # warnings and errors a second and a worker process, during an outage
 LOCKS = """
     SELECT pid, mode, relation::regclass FROM pg_locks
-    WHERE pid <> pg_backend_pid() AND locktype <> 'virtualxid'
+    WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')
+      AND pid <> pg_backend_pid() AND locktype <> 'virtualxid'
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 BUSY = 0.6  # of a core, during an outage

@@ -410,6 +410,30 @@ def test_a_key_until_the_start_is_free_when_the_job_runs(write: Writer, until: s
     assert write.found() == faults
 
 
+def test_an_enqueue_that_replaces_a_job_changes_until_when_that_has_its_key(write: Writer) -> None:
+    about = {"unique": ["key", "finished", "replace"]}
+    write.enqueue(1, about=about)
+    write.begin(1)
+    write.enqueue(2, about=about)
+    write.end(1)
+    write.run(2)
+    assert write.found() == {"unique key"}
+    write.trace.unique_calls.append(UniqueCall("key", "started", "replace", 1, True, 101.5))
+    assert write.found() == set()
+
+
+def test_a_key_until_the_start_that_is_not_released_is_seen(write: Writer) -> None:
+    write.enqueue(1, about={"unique": ["key", "started", "skip"]})
+    write.move(1, "running")  # claimed, and handed back: it has not started
+    write.move(1, "waiting")
+    write.trace.unique_calls.append(UniqueCall("key", "started", "skip", 1, True, write.now + 0.1))
+    write.begin(1)
+    assert write.found() == {"no end"}
+    write.trace.unique_calls.append(UniqueCall("key", "started", "skip", 1, True, write.now + 0.2))
+    write.end(1)
+    assert write.found() == {"unique key"}
+
+
 def test_a_key_that_is_not_released_is_seen(write: Writer) -> None:
     write.enqueue(1, about={"unique": ["key", "finished", "skip"]})
     write.run(1)

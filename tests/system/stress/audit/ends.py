@@ -108,11 +108,14 @@ def _failed_meanwhile(histories: Histories, needed: int, states: list[State]) ->
 def one_has_a_key(histories: Histories) -> list[Fault]:
     """Find two jobs that had a unique key at once. A job that is replayed does not take its key again."""
     found = []
+    untils = _untils(histories)
     holders: dict[str, list[Span]] = defaultdict(list)
     for job, about in histories.trace.calls.items():
-        if "unique" in about and histories.presences(job):
-            key, until, _ = about["unique"]
-            holders[key].append(_holds(histories, job, until))
+        if "unique" in about and (presences := histories.presences(job)):
+            began = [span.since for span in histories.claims if span.job == job] if "started" in untils[job] else []
+            span = presences[0]
+            ends = [*began, *([] if span.until is None else [span.until])]
+            holders[about["unique"][0]].append(span._replace(until=min(ends) if ends else None))
     for key, spans in holders.items():
         spans.sort(key=lambda span: span.since)
         for number, later in enumerate(spans):
@@ -126,26 +129,27 @@ def one_has_a_key(histories: Histories) -> list[Fault]:
 def keys_are_released(histories: Histories) -> list[Fault]:
     """Find enqueues that were told that a job has their key when it had not."""
     found = []
-    about = histories.trace.calls
+    untils = _untils(histories)
     for call in histories.trace.unique_calls:
-        if call.conflict and call.job in about and histories.presences(call.job):
-            holder = _holds(histories, call.job, about[call.job]["unique"][1])
-            # One that is replayed has its key again, as long as no other job has taken it.
-            spans = [holder] if about[call.job]["unique"][1] == "started" else histories.presences(call.job)
-            if all(span.until is not None and span.until < call.began for span in spans):
-                text = "a job that had ended still had the key"
-                found.append(Fault("unique key", text, call.began, call.key, (call.job,)))
+        presences = histories.presences(call.job)
+        if not call.conflict or not presences:
+            continue
+        # One that is replayed has its key again, if no other job has taken it; but not one that it had until its start.
+        began = [run.began for run in histories.trace.runs if run.job == call.job and run.holds]
+        started = untils[call.job] == {"started"} and began and min(began) < call.began
+        if started or all(span.until is not None and span.until < call.began for span in presences):
+            text = "a job that had ended still had the key"
+            found.append(Fault("unique key", text, call.began, call.key, (call.job,)))
     return found
 
 
-def _holds(histories: Histories, job: int, until: str) -> Span:
-    """Return the time in which a job has its key, for sure."""
-    presence = histories.presences(job)[0]
-    if until == "started":
-        starts = [run.began for run in histories.trace.runs if run.job == job]
-        claims = [span.since for span in histories.claims if span.job == job]
-        # It may have been replaced, or started, from the first claim on.
-        if starts or claims:
-            started = min([*claims, *starts])
-            return presence._replace(until=min(started, presence.until or started))
-    return presence
+def _untils(histories: Histories) -> dict[int, set[str]]:
+    """Return until when each job was to have its key: an enqueue that replaces a job changes that, too."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for job, about in histories.trace.calls.items():
+        if "unique" in about:
+            found[job].add(about["unique"][1])
+    for call in histories.trace.unique_calls:
+        if call.on_conflict == "replace" or not call.conflict:
+            found[call.job].add(call.until)
+    return found
