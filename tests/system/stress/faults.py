@@ -27,6 +27,7 @@ class Faults:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._stopped: dict[int, list[int]] = {}  # processes that stand still, by the pid of their supervisor
+        self._draining: set[int] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
@@ -46,7 +47,9 @@ class Faults:
                     kill(pid)
                 host.process.wait(10)
             case "drain host":
-                self._a_host().signal(signal.SIGTERM)
+                host = self._a_host()
+                host.signal(signal.SIGTERM)
+                self._draining.add(host.pid)
             case "stop worker":
                 host = self._a_host()
                 if members := host.members():
@@ -73,7 +76,7 @@ class Faults:
             self._stage.start_worker()
 
     def _runs(self, host: Work) -> bool:
-        return host.process.poll() is None and host.pid not in self._stopped
+        return host.process.poll() is None and host.pid not in self._stopped and host.pid not in self._draining
 
     def _a_host(self) -> Work:
         return self._stage.dice.choice([one for one in self._stage.works if self._runs(one)])

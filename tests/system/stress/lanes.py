@@ -73,13 +73,14 @@ class Look:
     blocked: frozenset[str] = frozenset()
 
 
-def free_slots(look: Look) -> dict[str, int]:
-    """Count the slots that live workers have free, by queue."""
+def free_slots(look: Look, known: set[tuple[int, str]] | None = None) -> dict[str, int]:
+    """Count the slots that live workers have free, by queue. `known`: workers and queues that are looked at."""
     used = Counter((job.worker, job.queue) for job in look.running)
     free: Counter[str] = Counter()
     for worker, slots in look.slots.items():
         for queue, number in slots.items():
-            free[queue] += max(0, number - used[worker, queue])
+            if known is None or (worker, queue) in known:
+                free[queue] += max(0, number - used[worker, queue])
     return dict(free)
 
 
@@ -143,6 +144,7 @@ class Watch:
         self._since: dict[int, tuple[float, float]] = {}  # by job: the clock when it could start, how long it may wait
         self._clock = 0.0
         self._told: set[int] = set()
+        self._known: set[tuple[int, str]] = set()  # workers that have claimed: one may be registered, and not begun
         self._before = 0.0
 
     def forget(self) -> None:
@@ -162,7 +164,8 @@ class Watch:
         self._clock += passed
         self.watched += passed if self._since else 0.0
         self._before = look.at
-        free = free_slots(look)
+        self._known |= {(job.worker, job.queue) for job in look.running}
+        free = free_slots(look, self._known)
         could = {job.id: job for job in startable(look) if free.get(job.queue) and job.id not in excused}
         begin = self._clock, QUIET + (NOTICED if changed else 0.0)
         self._since = {job: self._since.get(job, begin) for job in could}

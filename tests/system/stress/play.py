@@ -307,3 +307,14 @@ class Stress(Stage):
         for fault in self.faults:
             about = {job: [tuple(state[:4]) for state in histories.jobs.get(job, [])] for job in fault.jobs[:6]}
             self._tell("FAULT", **fault._asdict(), about=about)
+        if self.faults:
+            rows: list[Any] = [
+                *seen.moves,
+                *seen.letters,
+                *seen.settings,
+                *seen.runs,
+                *seen.unique_calls,
+                *seen.strikes,
+            ]
+            for row in rows:
+                self._tell("seen", what=type(row).__name__, row=row._asdict())

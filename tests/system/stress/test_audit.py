@@ -141,6 +141,20 @@ def test_jobs_that_run_when_a_limit_is_lowered_may_run_on_and_no_other_begins(wr
     assert "slots of a limit" in write.found()
 
 
+def test_a_claim_whose_transaction_began_before_a_limit_was_lowered_is_right(write: Writer) -> None:
+    write.limit("lim:1", 1)
+    write.wait(5.0)
+    write.enqueue(1, limit_key="lim:1")
+    began = write.now
+    write.limit("lim:1", 0)
+    write.wait(4.0)
+    write.begin(1, started_at=began)
+    write.end(1)
+    assert write.found() == set()
+    write.trace.moves[1] = write.trace.moves[1]._replace(started_at=began + 3.0)
+    assert "slots of a limit" in write.found()
+
+
 def test_runs_that_the_rows_do_not_show_are_seen_by_the_jobs_own_word(write: Writer) -> None:
     write.limit("lim:1", 1)
     write.enqueue(1, 2, limit_key="lim:1")
@@ -333,6 +347,17 @@ def test_a_job_that_fails_more_often_than_it_may_is_seen(write: Writer) -> None:
         write.end(1, "waiting", "fail")
     write.run(1)
     assert write.found() == {"attempts"}
+
+
+def test_a_failure_that_died_with_its_worker_is_not_counted(write: Writer) -> None:
+    write.enqueue(1, about={"max_attempts": 1})
+    write.begin(1)
+    write.trace.strikes.append(Strike("kill worker", write.now + 0.6, write.now + 0.7))
+    write.end(1, "waiting", "fail")
+    write.wait(5.0)
+    write.begin(1)
+    write.fail(1)
+    assert write.found() == set()
 
 
 def test_a_replayed_job_may_fail_as_often_again(write: Writer) -> None:

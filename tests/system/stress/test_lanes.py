@@ -54,6 +54,7 @@ def test_a_bucket_fills_up_to_its_burst() -> None:
 
 def seen(looks: list[Look], **how: Any) -> list[int]:
     watch = Watch()
+    watch.see(replace(FREE, at=0.9, running=[Running("q", 1)]))  # the worker has claimed before
     return [idle.job.id for look in looks for idle in watch.see(look, **how)]
 
 
@@ -74,6 +75,11 @@ def test_a_job_that_could_not_start_meanwhile_has_not_waited() -> None:
     looks = times(1.0, 1.2, 1.4, 1.6)
     busy = replace(FREE, at=1.3, running=[Running("q", 1)])
     assert seen([*looks[:2], busy, *looks[2:]]) == []
+
+
+def test_a_worker_that_has_not_begun_to_claim_has_no_slots() -> None:
+    watch = Watch()
+    assert [watch.see(look) for look in times(1.0, 1.2, 1.4, 1.6)] == [[], [], [], []]
 
 
 def test_a_job_that_a_setting_let_free_may_wait_longer() -> None:

@@ -123,6 +123,11 @@ class Span(NamedTuple):
     move: Move
     claim: int = 0
 
+    @property
+    def began(self) -> float:
+        """When the transaction of a claim began. One of a worker that stood still may end seconds later."""
+        return self.since if self.move.started_at is None else self.move.started_at
+
 
 class Histories:
     """The states of all jobs, by id, in order."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import inf
 
 from tests.system.stress.audit.fault import Fault
-from tests.system.stress.trace import FINAL, TICK, TICK_ALONE, Histories, Span, State
+from tests.system.stress.trace import FINAL, TICK, TICK_ALONE, Histories, Run, Span, State
 
 KEEPS_NOTHING = "forgets"  # a queue that deletes what has completed
 NOTICED = 3.0  # seconds until a worker has noticed that a job waits for another one
@@ -35,7 +35,12 @@ def all_end(histories: Histories) -> list[Fault]:
 
 def attempts_are_counted(histories: Histories) -> list[Fault]:
     """Find jobs that failed more often than they may, by their own word."""
-    failures = Counter(run.job for run in histories.trace.runs if run.word in ("fail", "retry", "down"))
+    claims = {(span.job, span.claim): span for span in histories.claims}
+    failures = Counter(
+        run.job
+        for run in histories.trace.runs
+        if run.word in ("fail", "retry", "down") and not _lost(histories, run, claims.get((run.job, run.claim)))
+    )
     found = []
     for job, about in histories.trace.calls.items():
         allowed = about.get("max_attempts", inf) * len(histories.presences(job))
@@ -43,6 +48,13 @@ def attempts_are_counted(histories: Histories) -> list[Fault]:
             text = f"it failed {failures[job]} times, {allowed:g} allowed"
             found.append(Fault("attempts", text, histories.jobs[job][-1].at, "", (job,)))
     return found
+
+
+def _lost(histories: Histories, run: Run, claim: Span | None) -> bool:
+    """Return True if its outcome may have died with its worker: that takes back what has ended without counting it."""
+    if run.ended is None or claim is None or claim.until is None:
+        return True
+    return any(strike.began <= claim.until and strike.ended >= run.ended - 1.0 for strike in histories.trace.strikes)
 
 
 def firings_do_not_overlap(histories: Histories) -> list[Fault]:

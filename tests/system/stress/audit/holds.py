@@ -24,7 +24,7 @@ def pauses_hold(histories: Histories) -> list[Fault]:
     tasks = timelines(histories.trace, "paused_tasks")
     for claim in histories.claims:
         for name, line in ((claim.move.queue, queues.get(claim.move.queue)), ("everything", switch)):
-            values = [] if line is None else line.values(claim.since - SLACK, claim.since)
+            values = [] if line is None else line.values(claim.began - SLACK, claim.since)
             if values and all(value is not None and value["paused"] for value in values):
                 found.append(Fault("pause", "claimed while it was paused", claim.since, name, (claim.job,)))
     for run in histories.trace.runs:
@@ -42,7 +42,7 @@ def breakers_hold(histories: Histories) -> list[Fault]:
     breakers = timelines(histories.trace, "breakers")
     for claim in histories.claims:
         line = breakers.get(claim.move.breaker or "")
-        values = [] if line is None else line.values(claim.since - SLACK, claim.since)
+        values = [] if line is None else line.values(claim.began - SLACK, claim.since)
         if values and all(v is not None and v["state"] == "open" and v["until"] > claim.since for v in values):
             found.append(
                 Fault("breaker", "claimed while it was open", claim.since, claim.move.breaker or "", (claim.job,))
@@ -61,18 +61,14 @@ def probes_are_few(histories: Histories) -> list[Fault]:
         for at, since, value in _probing(line):
             probes: list[Span] = []
             for claim in by_breaker[name]:
-                if since <= claim.since <= at:
-                    recent = _started(claim) - value["cooldown_seconds"]
-                    probes = [p for p in probes if _started(p) >= recent and not _over(p, claim)] + [claim]
+                if since <= claim.began and claim.since <= at:
+                    recent = claim.began - value["cooldown_seconds"]
+                    probes = [p for p in probes if p.began >= recent and not _over(p, claim)] + [claim]
                     if len(probes) > value["probes"]:
                         jobs = tuple(probe.job for probe in probes)
                         text = f"{len(probes)} probes at once, {value['probes']} allowed"
                         found.append(Fault("breaker", text, claim.since, name, jobs))
     return found
-
-
-def _started(claim: Span) -> float:
-    return claim.move.started_at or claim.since
 
 
 def _over(probe: Span, claim: Span) -> bool:
@@ -93,7 +89,7 @@ def what_expired_stays(histories: Histories) -> list[Fault]:
     late = {
         (claim.job, claim.claim): claim
         for claim in histories.claims
-        if claim.move.expires_at is not None and claim.move.expires_at < claim.since - SLACK
+        if claim.move.expires_at is not None and claim.move.expires_at < claim.began - SLACK
     }
     return [
         Fault("expiry", "it ran, and had expired before its claim", run.began, "", (run.job,))

@@ -77,7 +77,7 @@ def in_order(histories: Histories) -> list[Fault]:
 
 
 def _is_there(other: Span, claim: Span, slack: float) -> bool:
-    began = other.since < claim.since - slack
+    began = other.since < claim.began - slack
     ended = other.until is not None and (other.until < claim.since or other.until_xid == claim.since_xid)
     return began and not ended
 

@@ -64,7 +64,7 @@ def slots_by_word(histories: Histories) -> list[Fault]:
             by_limit[claim.move.limit_key].append(
                 claim._replace(since=max(run.began, claim.since), until=ended, since_xid=-1, until_xid=-1)
             )
-    claimed = {(span.job, span.claim): span.since for span in histories.claims}
+    claimed = {(span.job, span.claim): span for span in histories.claims}
     return [
         fault
         for key, spans in by_limit.items()
@@ -83,7 +83,7 @@ def _too_many(
     key: str,
     spans: list[Span],
     settings: Callable[[str, float, float], list[Value | None]],
-    claimed: dict[tuple[int, int], float] | None = None,
+    claimed: dict[tuple[int, int], Span] | None = None,
 ) -> list[Fault]:
     """Count what runs whenever something begins. Of one transaction, ends come first: it hands slots over."""
     found = []
@@ -93,8 +93,8 @@ def _too_many(
             running.pop((span.job, span.claim), None)
             continue
         running[span.job, span.claim] = span
-        last = at if claimed is None else max(claimed[one] for one in running)
-        allowed = most(settings(key, last - SLACK, last))
+        last = span if claimed is None else max((claimed[one] for one in running), key=lambda claim: claim.since)
+        allowed = most(settings(key, last.began - SLACK, last.since))
         if len(running) > allowed:
             jobs = tuple(job for job, _ in running)
             found.append(Fault(invariant, f"{len(running)} at once, {allowed:g} allowed", at, key, jobs))
@@ -125,17 +125,16 @@ def _too_fast(key: str, spans: list[Span], settings: Callable[[str, float, float
     found = []
     tokens, before, known = inf, 0.0, None
     for span in spans:
-        values = settings(key, span.since - SLACK, span.since)
+        values = settings(key, span.began - SLACK, span.since)
         value = values[-1]
         if any(one != value for one in values) or value is None or value["rate"] is None or value != known:
-            tokens, before, known = inf, span.since, value if all(one == value for one in values) else None
+            tokens, before, known = inf, span.began, value if all(one == value for one in values) else None
             continue
         second = value["rate"] / value["seconds"]
         burst = value["burst"] or value["rate"]
         cost = span.move.cost or 1.0
-        tokens = min(burst, tokens + (span.since - before) * second)
-        before = span.since
-        # A claim counts from the beginning of its transaction.
+        tokens = min(burst, tokens + max(0.0, span.began - before) * second)
+        before = max(before, span.began)
         if tokens + second * SLACK < min(cost, 1.0):
             found.append(Fault("rate", f"{tokens:.2f} tokens were left", span.since, key, (span.job,)))
         tokens -= cost
