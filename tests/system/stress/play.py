@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 GRACE = 6.0  # seconds after a fault in which lanes may stand still
 LOOK = 0.1  # seconds between two looks
-PATIENCE = 60.0  # seconds until a job that nothing holds up counts as stuck
+PATIENCE = 60.0  # seconds without any progress until the jobs that are left count as stuck
 LATE = 0.3  # seconds after a change of a setting in which it may be the reason that a job can start
 NO_PROGRESS = 1.0  # seconds until jobs that are left may wait for what does not come
 LOADERS = 3
@@ -276,9 +276,9 @@ class Stress(Stage):
         with self.cluster.connected() as conn:
             changes.lift(conn)
             self._changed = time.monotonic()
-            deadline = time.monotonic() + PATIENCE
-            before, since = [(0, "")], 0.0  # what was left at the last look, and since when it is the same
-            while time.monotonic() < deadline:
+            before, since = [(0, "")], time.monotonic()  # what was left at the last look, and since when it is the same
+            latest = since + 10 * PATIENCE
+            while time.monotonic() < min(since + PATIENCE, latest):
                 letters = [row[0] for row in conn.execute("SELECT id FROM pgjobs.dead_jobs").fetchall()]
                 replayed = [job for job in letters if self.dice.random() < 0.5]
                 admin.replay_dead(conn, replayed)
