@@ -14,10 +14,12 @@ from pgjobs.core.errors import (
     PgjobsError,
     SchemaError,
     SignatureError,
+    StaleClaimError,
     UsageError,
 )
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.version import VERSION
+from pgjobs.effects.complete import complete
 from pgjobs.enqueue import enqueue, enqueue_many
 from pgjobs.flow.breaker import Breaker
 from pgjobs.flow.limits import declare_limit, declare_queue_limit
@@ -68,10 +70,12 @@ __all__ = [
     "Settings",
     "SignatureError",
     "Snooze",
+    "StaleClaimError",
     "Unique",
     "UsageError",
     "Why",
     "__version__",
+    "complete",
     "configure",
     "connect",
     "connect_async",

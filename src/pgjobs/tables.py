@@ -72,6 +72,10 @@ class Tables(NamedTuple):
     """Circuit breakers: their settings and their states."""
     paused_tasks: Table
     """The tasks, modules and patterns that are paused."""
+    progress: Table
+    """How far jobs have come, by their own word."""
+    job_steps: Table
+    """What the steps that jobs do once have returned."""
     switch: Table
     """One row: whether everything is paused."""
 
@@ -156,6 +160,21 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
         "key_locks": [
             Column("kind", Text, primary_key=True),
             Column("name", _KEY, primary_key=True),
+        ],
+        "progress": [
+            Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("done", Double),
+            Column("total", Double),
+            Column("message", Text),
+            Column("state", JSONB),
+            _required("updated_at", _MOMENT, "now()"),
+        ],
+        "job_steps": [
+            Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("key", _KEY, primary_key=True),
+            _required("value", LargeBinary),
+            Column("signature", LargeBinary),
+            _required("done_at", _MOMENT, "now()"),
         ],
         "dependencies": [
             Column("needs_id", BigInteger, primary_key=True, autoincrement=False),

@@ -74,6 +74,7 @@ FLOW = {"lane", "limit_key", "cost", "sequence", "on_failure", "breaker"}
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "complete": ({}, {"status": "completed"}),
     "complete_with_flow": ({"awaited": True}, {"status": "completed"}),
+    "complete_within": ({}, {"status": "completed"}),
     "complete_and_continue_sequences": ({}, {"status": "completed"}),
     "complete_and_refill_limits": ({}, {"status": "completed"}),
     "cancel": ({"reasons": ["enough"]}, {"status": "cancelled", "error": "enough", "error_kind": None}),
@@ -98,8 +99,9 @@ def test_job_that_ends_keeps_all_columns_but_the_named_ones(conn: Connection, na
     row = _put_running(conn, **({"dependents": None} if name != "complete_with_flow" else {}))
     assert row.keys() == FULL.keys() | {"id", "status", "finished_at"}, "add the new column to FULL"
     claim = {"ids": [row["id"]], "claim_numbers": [row["claims"]], "worker_id": row["worker_id"]}
+    one = {"id": row["id"], "claim_number": row["claims"]}
 
-    conn.execute(statement(name), {**claim, **parameters})
+    conn.execute(statement(name), {**claim, **one, **parameters})
 
     after = row_of(conn, row["id"])
     assert after.pop("finished_at") is not None

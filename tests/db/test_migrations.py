@@ -28,6 +28,7 @@ TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),
     *("jobs_waiting", "limits", "tenants", "buckets", "key_locks", "dependencies", "breakers"),
+    *("progress", "job_steps"),
     *("schedules", "schedule_owners", "unique_keys", "paused_tasks", "switch"),
 }
 DAY = re.compile(r"jobs_history_\d{8}")

@@ -74,6 +74,7 @@ RUNNING = {"status": "running", "claims": 1}
 MOVES = {
     "complete": Move(RUNNING, _claims()),
     "complete_with_flow": Move(RUNNING, _claims(awaited=False)),
+    "complete_within": Move(RUNNING, lambda conn, ids, worker: {"id": ids[1], "claim_number": 1}),
     "complete_and_continue_sequences": Move(RUNNING, _claims()),
     "complete_and_refill_limits": Move(RUNNING, _claims()),
     "cancel": Move(RUNNING, _claims(reasons=["no", "no"])),

@@ -94,7 +94,7 @@ INSERT = (
         "SELECT pgjobs.create_history_partition('2030-01-01')",
         "SELECT pgjobs.drop_history_partition('2030-01-01')",
         "UPDATE pgjobs.queues SET doorbell_until = '2099-01-01'",
-        "SELECT pgjobs.all_kept(1, 1)",
+        "SELECT pgjobs.all_kept(1, 1), pgjobs.refuse_stale_claim(1)",
         "SELECT * FROM pgjobs.list_ended(NULL, NULL, NULL, NULL, 1)",
         "SELECT * FROM pgjobs.count_ended('{completed}', NULL, NULL)",
         "SELECT * FROM pgjobs.select_ended('{completed}', NULL, NULL, 0, 9, 1)",
@@ -159,6 +159,6 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         *("enqueue_after_checks", "errors_with", "find_ended", "head_of_sequence", "held_snapshots"),
         *("history_partitions", "hold_ended"),
         *("is_to_ring", "keep_older_letter", "largest_id", "list_ended", "lock_unique_keys"),
-        *("notify_queue_has_room", "open_doorbell", "pattern_of", "ring", "ring_doorbell"),
+        *("notify_queue_has_room", "open_doorbell", "pattern_of", "refuse_stale_claim", "ring", "ring_doorbell"),
         *("room_of_breaker", "room_of_limit", "select_ended"),
     ]

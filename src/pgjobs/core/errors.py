@@ -54,5 +54,9 @@ class NotAllowedError(PayloadError):
     """A payload that wants to use what this worker's allow-list does not have."""
 
 
+class StaleClaimError(PgjobsError):
+    """A job that wants to complete itself, and no longer belongs to this attempt. Its transaction cannot commit."""
+
+
 class NotFoundError(PgjobsError):
     """There is no such job, dead letter or queue."""

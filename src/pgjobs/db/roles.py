@@ -37,6 +37,7 @@ _CHANGED = [
     *("jobs", "jobs_live", "jobs_waiting", "jobs_history", "jobs_history_default", "dead_jobs"),
     *("workers", "queues", "retention"),
     *("limits", "tenants", "buckets", "key_locks"),
+    *("progress", "job_steps"),
     *("dependencies", "unique_keys", "breakers"),
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
 ]

@@ -13,6 +13,7 @@ class RunningJob(Protocol):
     """What the worker keeps of a job that runs, as far as `CurrentJob` shows it."""
 
     id: int
+    claim_number: int
     task: str
     queue: str
     attempt: int
@@ -22,6 +23,8 @@ class RunningJob(Protocol):
     run_at: datetime
     timeout: float | None
     cancelled: bool
+    completing: bool
+    releases: bool
     meta: dict[str, Any] | None
 
 

@@ -143,6 +143,11 @@ INTERRUPTED = Released(began=True)
 CANCELLED_ON_REQUEST = Cancelled("cancelled on request")  # the request's own reason is in the database
 
 
+def reason_of(outcome: Outcome) -> str:
+    """Return the error or the reason of an outcome in one line."""
+    return getattr(outcome, "error", None) or getattr(outcome, "reason", None) or type(outcome).__name__.lower()
+
+
 def ends_job(outcome: Outcome) -> bool:
     """Return True if the job runs no more after this."""
     return isinstance(outcome, Completed | Failed | Cancelled)

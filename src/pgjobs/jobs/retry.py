@@ -23,6 +23,7 @@ from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     Cancel,
     Cancelled,
+    Completed,
     ErrorKind,
     Failed,
     Outcome,
@@ -220,6 +221,17 @@ def _weight(wish: Outcome) -> tuple[int, float]:
             return 0, delay
         case _:
             return -1, 0.0
+
+
+def without_commit(outcome: Outcome, attempt: int, max_attempts: int) -> Outcome:
+    """Return the outcome of a job that called `complete` in a transaction that was not committed.
+
+    Its own, unless it has returned as if all were done: what it did there is rolled back, so the attempt has failed.
+    """
+    if not isinstance(outcome, Completed):
+        return outcome
+    line = "the job called complete() and returned, but its transaction was not committed"
+    return after_loss(line, attempt, max_attempts, kind=ErrorKind.EXCEPTION)
 
 
 def after_loss(

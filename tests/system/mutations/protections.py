@@ -26,6 +26,27 @@ FIRING = "tests/schedules/test_firing.py"
 PROTECTIONS = (
     # -- Claims and acknowledgements ---------------------------------------------------------------------------------
     Protection(
+        "the claim's number where a job completes itself",
+        f"{SQL}/acknowledge/complete_within.sql",
+        " AND live.claims = CAST(%(claim_number)s AS int)",
+        " AND CAST(%(claim_number)s AS int) > 0",
+        ("tests/effects/test_complete.py", "-k", "taken_back"),
+    ),
+    Protection(
+        "a stale claim ends the transaction of the job that completes itself",
+        f"{SQL}/acknowledge/complete_within.sql",
+        "pgjobs.refuse_stale_claim((SELECT count(*) FROM done))",
+        "(SELECT count(*) FROM done) IS NOT NULL",
+        ("tests/effects/test_complete.py", "-k", "taken_back"),
+    ),
+    Protection(
+        "what called complete() has completed only if its row has gone",
+        "src/pgjobs/worker/acknowledge/acknowledger.py",
+        "            if outcome is COMPLETED and job.lane is None and not job.completing:",
+        "            if outcome is COMPLETED and job.lane is None:",
+        ("tests/effects/test_complete.py", "-k", "rolled_back"),
+    ),
+    Protection(
         "the claim's number in the acknowledgement of what completed",
         f"{SQL}/acknowledge/complete.sql",
         "SELECT a.id, a.claims FROM",

@@ -131,6 +131,8 @@ RARE: dict[str, str] = {
     "keys_with_room": "a claim, while lanes without room are left out: some limits and breakers",
     "complete_and_continue_sequences": "the end of a job of a sequence: by its id, and the first of its sequence",
     "complete_and_refill_limits": "the end of a job with a limit: by its id, and the first of its lane",
+    "complete_within": "where jobs call complete(): by the primary key",
+    "claims_left": "the same, once for each batch: by the primary key",
     "held_claims": "while a transaction of others has locked a job that has ended: by the primary key",
     "mark_awaited": "when a job waits for one of another transaction: by an index of those alone",
     "settle_dependencies": "when a job waits for one of another transaction: by an index of those alone",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, Failed, Outcome, Released, Retried, Snoozed
 from pgjobs.worker.executors.child_process import receive, send
 from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes, to_bytes
+from tests.support.claimed import claimed_job
 
 OUTCOMES: list[Outcome] = [
     COMPLETED,
@@ -29,7 +30,7 @@ OUTCOMES: list[Outcome] = [
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=range(len(OUTCOMES)))
 def test_an_outcome_comes_back_as_it_was(outcome: Outcome) -> None:
-    back = from_bytes(to_bytes(outcome))
+    back = from_bytes(to_bytes(outcome), claimed_job())
     assert back == outcome
     assert (back is COMPLETED) is (outcome is COMPLETED)
 
@@ -65,18 +66,19 @@ def test_an_outcome_comes_back_as_it_was(outcome: Outcome) -> None:
 )
 def test_from_bytes_what_is_not_an_outcome_is_refused(answer: object) -> None:
     with pytest.raises(ValueError, match="not an outcome"):
-        from_bytes(json.dumps(answer).encode())
+        from_bytes(json.dumps(answer).encode(), claimed_job())
 
 
 @pytest.mark.parametrize("answer", [b"", b"[", b"\xff", b"[" * 100_000, pickle.dumps(Completed())], ids=range(5))
 def test_bytes_that_are_no_json_are_refused(answer: bytes) -> None:
     with pytest.raises(ValueError, match="not an outcome"):
-        from_bytes(answer)
+        from_bytes(answer, claimed_job())
 
 
 def test_text_that_cannot_be_stored_is_escaped() -> None:
     outcome = from_bytes(
-        json.dumps(["Failed", {"error": "a\0b\nc" + "x" * 9999, "traceback": "\ud800" * 99_999}]).encode()
+        json.dumps(["Failed", {"error": "a\0b\nc" + "x" * 9999, "traceback": "\ud800" * 99_999}]).encode(),
+        claimed_job(),
     )
     assert isinstance(outcome, Failed)
     assert len(outcome.error) <= 500
@@ -96,7 +98,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 )
 def test_whatever_comes_is_an_outcome_or_refused(name: str, values: dict[str, Any]) -> None:
     with suppress(ValueError):  # and no other
-        outcome = from_bytes(json.dumps([name, values]).encode())
+        outcome = from_bytes(json.dumps([name, values]).encode(), claimed_job())
         assert type(outcome).__name__ == name
         assert not isinstance(outcome, Released)
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 RowValues: TypeAlias = Mapping[str, Any]
 """What differs from row to row: `summary`, `signature`, `payload`; with an s at their ends, lists of them or None."""
-Run: TypeAlias = "Callable[[str, EnqueueColumns, RowValues], list[int]]"
+Run: TypeAlias = "Callable[[str, EnqueueColumns | None, RowValues], list[int]]"
 """Runs a statement by its name, and gives the ids that it returns."""
-RunAsync: TypeAlias = "Callable[[str, EnqueueColumns, RowValues], Coroutine[Any, Any, list[int]]]"
+RunAsync: TypeAlias = "Callable[[str, EnqueueColumns | None, RowValues], Coroutine[Any, Any, list[int]]]"
 
 _KINDS = "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or AsyncConnection"
 
@@ -83,24 +83,26 @@ def _is(conn: object, module: str, name: str) -> bool:
     return loaded is not None and isinstance(conn, getattr(loaded, name, ()))
 
 
-def _on_connection(connection: Connection, name: str, columns: EnqueueColumns, values: RowValues) -> list[int]:
+def _on_connection(connection: Connection, name: str, columns: EnqueueColumns | None, values: RowValues) -> list[int]:
     from pgjobs.db.adapters import sqlalchemy as on_sqlalchemy
 
     return on_sqlalchemy.run(connection, name, columns, values)
 
 
-def _on_session(session: Session, name: str, columns: EnqueueColumns, values: RowValues) -> list[int]:
+def _on_session(session: Session, name: str, columns: EnqueueColumns | None, values: RowValues) -> list[int]:
     # Not session.execute(), which flushes first.
     return _on_connection(session.connection(), name, columns, values)
 
 
 async def _on_async_connection(
-    connection: AsyncConnection, name: str, columns: EnqueueColumns, values: RowValues
+    connection: AsyncConnection, name: str, columns: EnqueueColumns | None, values: RowValues
 ) -> list[int]:
     return await connection.run_sync(_on_connection, name, columns, values)
 
 
-async def _on_async_session(session: AsyncSession, name: str, columns: EnqueueColumns, values: RowValues) -> list[int]:
+async def _on_async_session(
+    session: AsyncSession, name: str, columns: EnqueueColumns | None, values: RowValues
+) -> list[int]:
     return await _on_async_connection(await session.connection(), name, columns, values)
 
 

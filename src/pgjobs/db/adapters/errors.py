@@ -20,6 +20,13 @@ def kept_out(inserted: int, wanted: int) -> EnqueueError:
     )
 
 
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return PostgreSQL's code for an error of a driver, or of SQLAlchemy around it; None: it is another error."""
+    cause = getattr(error, "orig", None) or error
+    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state
+
+
 def translate_error(error: Exception) -> NoReturn:
     """Raise the error again, as one of pgjobs if it can say what is in the way.
 
@@ -31,7 +38,7 @@ def translate_error(error: Exception) -> NoReturn:
 
     """
     cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    state = sqlstate_of(error)
     if state in _MISSING:
         raise SchemaError(
             "this database has no tables of pgjobs (or PGJOBS_SCHEMA names another schema): run `pgjobs migrate`."

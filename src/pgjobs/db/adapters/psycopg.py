@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from pgjobs.db.enqueue_columns import EnqueueColumns
 
 
-def run(conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> list[int]:
+def run(
+    conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns | None, values: Mapping[str, Any]
+) -> list[int]:
     """Run a statement in the connection's transaction, and return its ids."""
     sql = binary(statement(name))
     try:
-        if name == "enqueue" and (ids := prepared.insert(conn, sql, columns, values)) is not None:
+        if name == "enqueue" and columns and (ids := prepared.insert(conn, sql, columns, values)) is not None:
             return ids
         # A plain cursor, because the connection's own may read other placeholders or make other rows.
         with Cursor(conn, row_factory=tuple_row) as cursor:
             values = parameters(conn, columns, values)
             cursor.execute(sql, values, binary=True)
-            if name == "enqueue":
+            if name == "enqueue" and columns:
                 prepared.remember(cursor, sql, columns, values, values)
             return [int(row[0]) for row in cursor.fetchall()]
     except Exception as error:
@@ -40,25 +42,34 @@ def run(conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns, value
 
 
 async def run_async(
-    conn: psycopg.AsyncConnection[Any], name: str, columns: EnqueueColumns, values: Mapping[str, Any]
+    conn: psycopg.AsyncConnection[Any], name: str, columns: EnqueueColumns | None, values: Mapping[str, Any]
 ) -> list[int]:
     """Do the same on an async connection."""
     sql = binary(statement(name))
     try:
-        if name == "enqueue" and (ids := await prepared.insert_async(conn, sql, columns, values)) is not None:
+        if (
+            name == "enqueue"
+            and columns
+            and (ids := await prepared.insert_async(conn, sql, columns, values)) is not None
+        ):
             return ids
         async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
             values = parameters(conn, columns, values)
             await cursor.execute(sql, values, binary=True)
-            if name == "enqueue":
+            if name == "enqueue" and columns:
                 prepared.remember(cursor, sql, columns, values, values)
             return [int(row[0]) for row in await cursor.fetchall()]
     except Exception as error:
         translate_error(error)
 
 
-def parameters(driver_connection: Any, columns: EnqueueColumns, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all parameters of a statement in the form that psycopg sends best, on its connection or SQLAlchemy's."""
+def parameters(driver_connection: Any, columns: EnqueueColumns | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all parameters of a statement in the form that psycopg sends best, on its connection or SQLAlchemy's.
+
+    `columns`: None: there are no others than `values`.
+    """
+    if columns is None:
+        return dict(values)
     values = storable(columns, values, driver_connection)
     if "payloads" in values:
         register(driver_connection.adapters)

@@ -28,7 +28,7 @@ _STREAMING = ("stream_results", "yield_per")
 _NOT_STREAMING = {"stream_results": False, "yield_per": None}
 
 
-def run(connection: Connection, name: str, columns: EnqueueColumns, values: Mapping[str, Any]) -> list[int]:
+def run(connection: Connection, name: str, columns: EnqueueColumns | None, values: Mapping[str, Any]) -> list[int]:
     """Run a statement in the connection's transaction, and return its ids."""
     result: CursorResult[Any]
     try:
@@ -42,7 +42,8 @@ def run(connection: Connection, name: str, columns: EnqueueColumns, values: Mapp
             values = parameters(driver_connection, columns, values)
             result = connection.exec_driver_sql(binary(statement(name)), values, options)
         else:
-            values = storable(columns, values, driver_connection)
+            if columns is not None:
+                values = storable(columns, values, driver_connection)
             result = connection.execute(_text(named_statement(name)), values, execution_options=options)
         with closing(result):
             assert result.cursor is not None  # noqa: S101 (statements that return rows have one)

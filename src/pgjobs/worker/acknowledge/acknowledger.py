@@ -20,13 +20,14 @@ from pgjobs.jobs.outcome import (
     Retried,
     Snoozed,
 )
+from pgjobs.jobs.retry import without_commit
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
-from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report
+from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report, report_late_error
 from pgjobs.worker.acknowledge.outcome_writer import OutcomeWriter
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
-from pgjobs.worker.local.producer_signals import Freed, LookAhead
+from pgjobs.worker.local.producer_signals import Freed, LookAhead, Rescan
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
@@ -50,7 +51,7 @@ class _Tally:
 class _Flush:
     """A batch of ended jobs, sorted."""
 
-    __slots__ = ("batch", "completed", "controlled", "forgotten", "held", "others", "released", "tallies")
+    __slots__ = ("batch", "completed", "controlled", "forgotten", "held", "others", "released", "tallies", "within")
 
     def __init__(self, batch: list[Ended]) -> None:
         self.batch = batch
@@ -58,6 +59,7 @@ class _Flush:
         self.controlled: list[Ended] = []  # completed, and had to wait for their turn
         self.forgotten: list[Ended] = []  # completed, plain or not, in a queue without history
         self.others: list[Ended] = []  # all other outcomes
+        self.within: list[Ended] = []  # called complete(), whatever their outcome
         self.held: list[Ended] = []  # could not be written, because another transaction has locked the row
         self.released = False  # other jobs waited for one of these
         self.tallies: dict[LocalQueue, _Tally] = {}
@@ -174,8 +176,11 @@ class Acknowledger(CriticalThread):
             add_job(job)
             if seconds is not None:
                 add_seconds(seconds)
-            if outcome is COMPLETED and job.lane is None:
+            if outcome is COMPLETED and job.lane is None and not job.completing:
                 completed.append(ended)
+                continue
+            if job.completing:
+                flush.within.append(ended)
                 continue
             if job.breaker is not None and not again:
                 self._breakers.note(job, outcome, seconds)
@@ -203,6 +208,8 @@ class Acknowledger(CriticalThread):
     def _write(self, flush: _Flush, *, again: bool = False) -> None:
         """Write the outcomes, one statement for each kind. `again`: others had locked their rows."""
         writer = self._writer
+        if flush.within:
+            self._confirm(flush)
         if flush.forgotten:
             flush.released |= writer.complete(flush.forgotten, flush.held, keep=False, again=again)
         if flush.completed:
@@ -216,6 +223,27 @@ class Acknowledger(CriticalThread):
                 report(job, outcome if now is None else now, written=now is not None)
         if flush.held or self._held:
             self._held.replace(flush.batch, flush.held)
+
+    def _confirm(self, flush: _Flush) -> None:
+        """See which jobs have completed in transactions of their own. The others get the outcomes they have."""
+        completed, left = self._writer.confirm(flush.within, flush.held)
+        for ended in flush.within:
+            job, outcome, seconds = ended
+            if job.key() in left and ended not in flush.held:
+                outcome = without_commit(outcome, *job.budget())
+                if job.cancelled and not isinstance(outcome, Cancelled):
+                    outcome = CANCELLED_ON_REQUEST
+                flush.others.append((job, outcome, seconds))
+            elif job.key() in completed:
+                if outcome is not COMPLETED:
+                    report_late_error(job, outcome)
+                outcome = COMPLETED
+                if job.releases:
+                    job.local_queue.signals.send(Rescan())  # a claim releases those that wait for it
+            else:
+                continue
+            if job.breaker is not None:
+                self._breakers.note(job, outcome, seconds)
 
     def _count_settled(self, flush: _Flush) -> None:
         handed_back = sum(isinstance(outcome, Released) for _, outcome, _ in flush.others)

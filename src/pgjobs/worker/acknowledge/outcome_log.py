@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, assert_never
 
 from pgjobs.core.text import beyond_us
-from pgjobs.jobs.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retried, Snoozed
+from pgjobs.jobs.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retried, Snoozed, reason_of
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 job_log = logging.getLogger("pgjobs.job")
@@ -36,6 +36,17 @@ def labels(job: ClaimedJob) -> dict[str, Any]:
     return {"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": job.attempt}
 
 
+def report_late_error(job: ClaimedJob, outcome: Outcome) -> None:
+    """Log what a job raised after it had completed itself. It stays completed."""
+    error, job.exception = job.exception, None
+    _log(
+        logging.ERROR,
+        f"completed, and failed after that: {reason_of(outcome)}",
+        extra=labels(job),
+        exc_info=exc_info_of(outcome, error),
+    )
+
+
 def report(job: ClaimedJob, outcome: Outcome, *, written: bool = True) -> None:
     """Log an outcome other than a plain completion. A handler of the application may raise, and breaks nothing.
 
@@ -43,11 +54,15 @@ def report(job: ClaimedJob, outcome: Outcome, *, written: bool = True) -> None:
     """
     error, job.exception = job.exception, None  # it keeps all variables of the job alive
     message, level = _sentence(outcome, *job.budget(), written=written)
+    _log(level, message, extra=labels(job), exc_info=exc_info_of(outcome, error))
+
+
+def _log(level: int, message: str, *, extra: dict[str, Any], exc_info: ExcInfo | None) -> None:
     try:
-        job_log.log(level, message, extra=labels(job), exc_info=exc_info_of(outcome, error))
+        job_log.log(level, message, extra=extra, exc_info=exc_info)
     except Exception as broken:
         try:
-            log.warning("a log handler raised %s; the line was: %s", type(broken).__name__, message, extra=labels(job))
+            log.warning("a log handler raised %s; the line was: %s", type(broken).__name__, message, extra=extra)
         except Exception:  # noqa: S110 (the same handler gets this line)
             pass
 

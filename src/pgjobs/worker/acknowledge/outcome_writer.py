@@ -8,13 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from pgjobs.jobs.outcome import Outcome, ends_job
+from pgjobs.db.statements import statement
+from pgjobs.jobs.outcome import COMPLETED, Outcome, ends_job
 from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.local.local_queue import Ended
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
-from pgjobs.worker.runtime.settle import complete, is_refusal, log_kept_out, settle
+from pgjobs.worker.runtime.settle import array, complete, is_refusal, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
 
@@ -95,6 +96,26 @@ class OutcomeWriter:
             claimed=self._hand_over.rows,
         )
         return stale, {}
+
+    def confirm(self, batch: list[Ended], held: list[Ended]) -> tuple[set[Claim], set[Claim]]:
+        """Look at jobs that called `complete`: return the claims that have completed, and those that have not.
+
+        Those that are in neither belong to another attempt by now. Adds to `held` those whose transaction is open.
+        """
+        left: set[Claim] = set()
+
+        def look(cursor: Any, some: list[Ended], patient: bool) -> _Written:
+            rows = cursor.execute(statement("claims_left"), {"ids": array(job.id for job, _, _ in some)})
+            running = {Claim(*row) for row in rows}
+            left.update(running)
+            ids = {claim.job_id for claim in running}
+            stale = [job.id for job, _, _ in some if job.id in ids and job.key() not in running]
+            return stale, {job.key(): COMPLETED for job, _, _ in some if job.id not in ids}
+
+        result = self._run([batch], look, again=True)
+        held += result.held
+        self.ended += len(result.written)
+        return set(result.written), left
 
     def take_full_lanes(self) -> set[str]:
         """Return the lanes in which as many jobs were claimed as have ended since the last call."""

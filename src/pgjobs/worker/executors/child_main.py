@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from importlib import import_module
 
 from pgjobs.core.config import configure
@@ -69,9 +70,13 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
         while True:
             loop.serve(fd)
             job = ClaimedJob(local_queue=None, **pickle.loads(receive(channel)))  # type: ignore[arg-type]  # the worker's
-            _run(job, loop, lambda outcome: send(channel, to_bytes(outcome)), undo_signals)
+            _run(job, loop, partial(_send_outcome, channel, job), undo_signals)
     except (EOFError, ConnectionError):
         leave_in_order(0)
+
+
+def _send_outcome(channel: socket.socket, job: ClaimedJob, outcome: Outcome) -> None:
+    send(channel, to_bytes(outcome, completing=job.completing, releases=job.releases))
 
 
 def _run(job: ClaimedJob, loop: KeptLoop, answer: Callable[[Outcome], None], undo_signals: Callable[[], None]) -> None:

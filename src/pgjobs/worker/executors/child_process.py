@@ -114,12 +114,15 @@ class ChildProcess:
                 # Its time begins when the child has read the payload, and imported what that needs.
                 if_late = receive(channel, None, self.is_alive, MAX_OUTCOME_BYTES)
                 deadline = time.monotonic() + job.timeout
-            return from_bytes(receive(channel, deadline, self.is_alive, MAX_OUTCOME_BYTES))
+            return from_bytes(receive(channel, deadline, self.is_alive, MAX_OUTCOME_BYTES), job)
         except TimeoutError:
             self._kill()
-            return _outcome_when_late(job, if_late)
+            outcome = _outcome_when_late(job, if_late)
+            job.completing = True  # it may have called complete() before
+            return outcome
         except (OSError, EOFError):
             how = self._kill()
+            job.completing = True
             return after_loss(
                 f"its process died: {how}", attempt, most, isolate=bool(job.isolate), traceback=self._last
             )
@@ -213,7 +216,7 @@ def late(job: ClaimedJob) -> JobTimeout:
 def _outcome_when_late(job: ClaimedJob, answer: bytes | None) -> Outcome:
     """Return the outcome that the child sent before it began, by the job's policy; else the default policy's."""
     try:
-        return outcome_of(job, late(job)) if answer is None else from_bytes(answer)
+        return outcome_of(job, late(job)) if answer is None else from_bytes(answer, job)
     except ValueError:
         return outcome_of(job, late(job))
 

@@ -14,6 +14,7 @@ from typing import Any
 from pgjobs.core.text import bounded, one_line
 from pgjobs.core.validate import MAX_DELAY
 from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, ErrorKind, Failed, Outcome, Retried, Snoozed
+from pgjobs.worker.local.claimed_job import ClaimedJob
 
 _TIDY: dict[str, Callable[[Any], Any]] = {
     "error": one_line,
@@ -29,20 +30,21 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def to_bytes(outcome: Outcome) -> bytes:
-    """Write an outcome."""
-    return json.dumps([type(outcome).__name__, asdict(outcome)]).encode()
+def to_bytes(outcome: Outcome, *, completing: bool = False, releases: bool = False) -> bytes:
+    """Write an outcome, and whether the job called `complete`."""
+    return json.dumps([type(outcome).__name__, asdict(outcome), completing, releases]).encode()
 
 
-def from_bytes(answer: bytes) -> Outcome:
-    """Read an outcome.
+def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
+    """Read an outcome; `job` gets what the child knows of its call of `complete`.
 
     Raises:
         ValueError: it is not an outcome.
 
     """
     try:
-        name, values = json.loads(answer)
+        name, values, *said = json.loads(answer)
+        completing, releases = said or (False, False)
         kind = _KINDS[name]
         wrong = [field for field, value in values.items() if not _fits(field, value)]
         outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
@@ -50,6 +52,7 @@ def from_bytes(answer: bytes) -> Outcome:
         raise ValueError(f"not an outcome: {type(error).__name__}") from None
     if wrong:
         raise ValueError(f"not an outcome: wrong type or value of {', '.join(wrong)}")
+    job.completing, job.releases = completing is True, releases is True
     return COMPLETED if type(outcome) is Completed else outcome
 
 

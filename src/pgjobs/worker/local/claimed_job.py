@@ -44,6 +44,8 @@ class ClaimedJob:
     breaker: str | None = None
     cancelled: bool = False  # asked to end; set while it runs
     exception: BaseException | None = None  # that ended it in this process; for its log line
+    completing: bool = False  # it called complete(): its row says whether that transaction was committed
+    releases: bool = False  # and other jobs wait for it
     handed_since: float = 0.0  # monotonic seconds: when the first job of those that were handed over ended; 0: none was
 
     def key(self) -> Claim:

@@ -1,0 +1,3 @@
+DROP TABLE pgjobs.progress, pgjobs.job_steps;
+
+DROP FUNCTION pgjobs.refuse_stale_claim;

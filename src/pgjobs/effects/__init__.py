@@ -1,0 +1,1 @@
+"""Effects exactly once: jobs that complete themselves in the transaction of their own work."""

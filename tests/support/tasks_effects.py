@@ -1,0 +1,118 @@
+"""Jobs that complete themselves in the transaction of their own work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import psycopg
+
+from pgjobs import complete, current_job, job
+from tests.support.callers import KINDS, settled
+from tests.support.tasks import URL
+
+_INSERT = "INSERT INTO effects (job) VALUES ({})"
+EFFECTS = "CREATE TABLE effects (job bigint)"
+
+
+def _connect() -> psycopg.Connection:
+    return psycopg.connect(os.environ[URL])
+
+
+def _write(conn: psycopg.Connection) -> None:
+    conn.execute("INSERT INTO effects (job) VALUES (%s)", [current_job().id])
+
+
+async def _complete_on(kind: str) -> None:
+    async with KINDS[kind](os.environ[URL]) as caller:
+        await _execute(caller.conn, _INSERT.format(current_job().id))
+        made = complete(caller.conn)
+        if made is not None:
+            await made
+        await caller.commit()
+
+
+async def _execute(conn: Any, sql: str) -> None:
+    if isinstance(conn, psycopg.Connection | psycopg.AsyncConnection):
+        await settled(conn.execute(sql.encode()))
+    else:
+        from sqlalchemy import text
+
+        await settled(conn.execute(text(sql)))
+
+
+@job(max_attempts=1)
+async def complete_on_loop(kind: str) -> None:
+    """Complete on a connection of this kind, on the event loop."""
+    await _complete_on(kind)
+
+
+@job(max_attempts=1)
+def complete_on(kind: str) -> None:
+    """Do it in a thread."""
+    asyncio.run(_complete_on(kind))
+
+
+@job(max_attempts=1, executor="process")
+def complete_in_child(fate: str) -> None:
+    """Complete in a child process; the fate `dies`: which dies after the COMMIT."""
+    complete_then(fate)
+
+
+@job(max_attempts=1)
+def complete_then(fate: str) -> None:
+    """Complete, and end in this way."""
+    with _connect() as conn:
+        _write(conn)
+        complete(conn)
+        if fate == "rolls back":
+            conn.rollback()
+        elif fate == "raises before":
+            raise ValueError("before the commit")
+        elif fate == "is cut off":
+            conn.commit()
+            with _connect() as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
+            conn.execute("SELECT 1")
+    if fate == "raises after":
+        raise ValueError("after the commit")
+    if fate == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(max_attempts=1)
+def complete_twice() -> None:
+    """Call it twice in one transaction."""
+    with _connect() as conn:
+        _write(conn)
+        complete(conn)
+        complete(conn)
+
+
+@job(max_attempts=1)
+def complete_in_autocommit() -> None:
+    """Call it where each statement is a transaction."""
+    with psycopg.connect(os.environ[URL], autocommit=True) as conn:
+        complete(conn)
+
+
+_open: list[psycopg.Connection] = []
+
+
+@job(max_attempts=1)
+def leave_open() -> None:
+    """Return while the transaction is open; the next job commits it."""
+    conn = _connect()
+    _write(conn)
+    complete(conn)
+    _open.append(conn)
+
+
+@job(max_attempts=1)
+def end_what_is_open(commit: bool) -> None:
+    """Commit or roll back what the job before has left."""
+    conn = _open.pop()
+    (conn.commit if commit else conn.rollback)()
+    conn.close()
