@@ -36,6 +36,16 @@ def test_list_says_what_its_times_mean_and_no_old_error_of_a_completed_job(cli: 
     assert json.loads(cli("jobs", "list", "--json").out)[0]["error"] == "ValueError: once"
 
 
+def test_jobs_are_listed_by_their_meta(cli: Cli, conn: Connection) -> None:
+    found = put_job(conn, meta='{"user": 7, "team": "shop"}')
+    put_job(conn, meta='{"user": 7}')
+    assert [
+        job["id"] for job in json.loads(cli("jobs", "list", "--meta", "user=7", "--meta", "team=shop", "--json").out)
+    ] == [found]
+    refused = cli("jobs", "list", "--meta", "user")
+    assert (refused.code, "give KEY=VALUE" in refused.err) == (2, True)
+
+
 def test_attempts_are_counted_since_the_last_replay(cli: Cli, conn: Connection) -> None:
     put_job(conn, attempt=6, max_attempts=10, prior_attempts=5)
     assert " 1/5 " in cli("jobs", "list").out

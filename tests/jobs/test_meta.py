@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgjobs import Unique, UsageError, configure, current_job, enqueue, enqueue_many, job
+from pgjobs import EnqueueError, Unique, UsageError, configure, current_job, enqueue, enqueue_many, job
 from pgjobs.admin import list_jobs, set_jobs, show_job
 from pgjobs.jobs.job import options_of
 from pgjobs.jobs.meta import check_meta, meta_text
@@ -156,10 +156,57 @@ def test_meta_is_not_part_of_a_unique_key() -> None:
     assert plain.row_values((1,), {})["keys"] == with_meta.row_values((1,), {})["keys"] == ["x:1"]
 
 
+@job(limit="tenant:{meta.tenant}", unique="x:{n}:{meta.user}", fair_by="{meta.tenant}")
+def keyed(n: int) -> None: ...
+
+
+def test_keys_take_values_of_the_meta(conn: psycopg.Connection) -> None:
+    meta = {"tenant": "a{b}", "user": 7, "other": 1}
+    row = row_of(conn, enqueue(conn, keyed.options(meta=meta), 3).id)
+    key = conn.execute("SELECT key FROM pgjobs.unique_keys").fetchall()
+
+    assert row["lane"].split("\x1f")[:2] == ["a{b}", "tenant:a{b}"]
+    assert key == [("x:3:7",)]
+
+
+@pytest.mark.parametrize("meta", [None, {"tenant": "a"}, {"tenant": [1], "user": 7}, {"tenant": "", "user": "x" * 99}])
+def test_meta_that_a_key_lacks_or_cannot_hold_refuses_the_job(conn: psycopg.Connection, meta: Any) -> None:
+    with pytest.raises(EnqueueError, match=r"keyed is refused: \w+="):
+        enqueue(conn, keyed.options(meta=meta), 3)
+    assert states(conn) == {}
+
+
+@pytest.mark.parametrize("key", ["{meta.}", "{meta.a.b}", "{meta.a!r}", "{other.a}", "{meta[a]}", "{meta.a b}"])
+def test_keys_take_nothing_else_of_the_meta(key: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        tell.options(limit=key)
+
+
+def test_jobs_are_listed_by_their_meta(conn: psycopg.Connection) -> None:
+    metas: list[Any] = [{"user": 7, "on": True}, {"user": "7"}, {"user": 8}, {"user": {"id": 7}}, None]
+    ids = [enqueue(conn, tell_plain.options(meta=meta)).id for meta in metas]
+
+    def listed(**meta: Any) -> list[int]:
+        return [ids.index(each.id) for each in list_jobs(conn, meta=meta)]
+
+    assert listed(user=7) == [0]
+    assert listed(user="7") == [1, 0]
+    assert listed(user="7", on="true") == listed(on=True) == [0]
+    assert listed(user=True) == listed(on=1) == listed(none=None) == listed(user="x") == []
+    assert listed(user='{"id":7.0}') == listed(user={"id": 7}) == [3]
+    assert listed() == [4, 3, 2, 1, 0]
+
+
 def test_schedule_keeps_the_meta() -> None:
     made = make("* * * * *", tell.options(meta={"a": 1.0}), name="with meta")
 
     assert made.columns.meta == '{"a":1,"n":1,"team":"shop"}'
+    own = make("* * * * *", tell.options(meta={"a": 1.0}), name="with meta", meta={"n": 2, "b": []})
+    assert own.columns.meta == '{"a":1,"b":[],"n":2,"team":"shop"}'
+    assert make("* * * * *", keyed, (3,), meta={"tenant": "a", "user": 7}).options.count("tenant:a") == 1
+    assert make("* * * * *", len, ("",), meta={"a": 1}).columns.meta == '{"a":1}'
+    with pytest.raises(UsageError, match="too large"):
+        make("* * * * *", tell.options(meta={"a": "x" * 2500}), meta={"b": "x" * 2500})
     assert columns_of({"columns": json.loads(made.row_values()["columns"])}).meta == made.columns.meta
 
 

@@ -11,8 +11,10 @@ from pgjobs.core.text import is_glob, matches_glob
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, ended_at, fetch, task_patterns
 from pgjobs.db.row_security import check_visible
+from pgjobs.jobs.meta import has_meta
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     import psycopg
@@ -85,6 +87,7 @@ def list_jobs(
     task: str | None = None,
     call: str | None = None,
     error: str | None = None,
+    meta: Mapping[str, Any] | None = None,
     limit: int = 50,
     before: int | None = None,
 ) -> list[JobRow]:
@@ -93,7 +96,9 @@ def list_jobs(
     `status`, `queue`: only jobs in it; a queue may be a glob, such as `mail-*`. `task`: a task (`module:qualname`), a
     module, or a glob.
     `call`, `error`: only jobs whose call, such as `send(42)`, or whose last error contains this text; capitals count as
-    small letters. `limit`: the number of jobs. `before`: only ids below it, for the next page.
+    small letters. `meta`: only jobs whose metadata has these keys with these values, such as `{"user": 7}`; a text also
+    means what it is in JSON, so "7" finds both 7 and "7".
+    `limit`: the number of jobs. `before`: only ids below it, for the next page.
 
     Raises:
         UsageError: there is no such status, or the limit is not a number of rows.
@@ -107,7 +112,7 @@ def list_jobs(
     found: list[JobRow] = []
     # These are looked for here, page by page: no index helps, and the statement stays as it is for all else.
     queues = queue if queue is not None and is_glob(queue) else None
-    size = limit if call is None and error is None and queues is None else PAGE
+    size = limit if call is None and error is None and queues is None and not meta else PAGE
     while len(found) < limit:
         page = fetch(
             conn,
@@ -125,6 +130,7 @@ def list_jobs(
             if _contains(job.summary, call)
             and _contains(job.error, error)
             and (queues is None or matches_glob(queues, job.queue))
+            and (not meta or has_meta(job.meta, meta))
         ]
         if len(page) < size:
             break

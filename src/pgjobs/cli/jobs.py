@@ -13,7 +13,18 @@ from pgjobs.cli.job_changes import asked_jobs, change_selected
 from pgjobs.cli.job_detail import print_job, tries
 from pgjobs.cli.listing import print_list, task_hint
 from pgjobs.cli.output import Column, distance, note, print_json
-from pgjobs.cli.params import JobId, Json, Limit, QueueFilter, QueueGlob, SomeIds, TaskFilter, Yes, parse_time
+from pgjobs.cli.params import (
+    JobId,
+    Json,
+    Limit,
+    QueueFilter,
+    QueueGlob,
+    SomeIds,
+    TaskFilter,
+    Yes,
+    parse_pairs,
+    parse_time,
+)
 from pgjobs.cli.session import session
 from pgjobs.db.query import clock, job_states
 from pgjobs.jobs.settable import check_settable
@@ -52,14 +63,19 @@ def list_(
         str | None, typer.Option(metavar="TEXT", help="Only jobs with this in their call, as in 'send(42'.")
     ] = None,
     error: Annotated[str | None, typer.Option(metavar="TEXT", help="Only jobs with this in their last error.")] = None,
+    meta: Annotated[
+        list[str] | None,
+        typer.Option("--meta", metavar="KEY=VALUE", help="Only jobs with this in their metadata; repeatable."),
+    ] = None,
     limit: Limit = 50,
     before: Annotated[int | None, typer.Option(min=0, metavar="ID", help="Only ids below: the next page.")] = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, the newest first."""
+    wanted = parse_pairs("--meta", meta or ())
     with session("jobs list") as conn:
         found = admin.list_jobs(
-            conn, status=status, queue=queue, task=task, call=call, error=error, limit=limit, before=before
+            conn, status=status, queue=queue, task=task, call=call, error=error, meta=wanted, limit=limit, before=before
         )
         now = clock(conn)
         hint = "" if found or as_json else task_hint(conn, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -52,6 +53,25 @@ def confirm(question: str, *, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{question} There is no terminal to ask on: give --yes.")
     typer.confirm(question, abort=True, err=True)
+
+
+def parse_pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
+    """Read values of an option that are each `KEY=VALUE`.
+
+    >>> parse_pairs("--meta", ["user=7", "text=a=b"])
+    {'user': '7', 'text': 'a=b'}
+
+    Raises:
+        UsageError: one of them has no key or no `=`.
+
+    """
+    pairs = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not (key and sign):
+            raise UsageError(f"{option} {shorten_repr(text)}: give KEY=VALUE, such as user=7.")
+        pairs[key] = value
+    return pairs
 
 
 def parse_time(option: str, text: str) -> datetime:

@@ -141,7 +141,7 @@ class FlowOptions:
         return self.unique is not None or bool(self.after) or not self.has_lane
 
     def templates(self) -> Iterator[Template]:
-        """Yield what is made from a call's arguments, as far as it is set; `option` is the option's name."""
+        """Yield what is made from a call's arguments and metadata, as far as it is set; `option`: the option's name."""
         if self.fair_by is not None:
             yield Template("fair_by", f"{{{self.fair_by}}}" if self.fair_by.isidentifier() else self.fair_by)
         if self.limit is not None:

@@ -48,6 +48,38 @@ def check_meta(meta: object) -> dict[str, Any] | None:
     return copy or None
 
 
+def merge_meta(first: Mapping[str, Any] | None, second: object) -> dict[str, Any] | None:
+    """Return both as one object; where they have the same key, the second one's value counts.
+
+    Raises:
+        UsageError: as `check_meta`, of the second one or of both together.
+
+    """
+    added = check_meta(second)
+    if not first or added is None:
+        return added or (dict(first) if first else None)
+    return check_meta({**first, **added})
+
+
+def has_meta(meta: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    """Return True if an object has these keys with these values. A text also means what it is in JSON.
+
+    >>> has_meta({"user": 7, "team": "shop"}, {"user": "7"}), has_meta({"user": 7}, {"user": 8})
+    (True, False)
+
+    """
+    return all(key in (meta or {}) and _means((meta or {})[key], value) for key, value in wanted.items())
+
+
+def _means(value: object, wanted: object) -> bool:
+    if isinstance(wanted, str) and not isinstance(value, str):
+        try:
+            wanted = json.loads(wanted)
+        except ValueError:
+            return False
+    return json.dumps(_canonical(value), sort_keys=True) == json.dumps(_canonical(wanted), sort_keys=True)
+
+
 def meta_text(meta: Mapping[str, Any] | None) -> str | None:
     """Return the text of a meta object, in ASCII: the same before it is stored and after it is read back.
 

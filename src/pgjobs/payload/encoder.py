@@ -15,7 +15,7 @@ from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, job_inside, options_of, task_name
-from pgjobs.jobs.meta import meta_text
+from pgjobs.jobs.meta import merge_meta, meta_text
 from pgjobs.payload.fast_pickle import (
     MAX_FAST_BYTES,
     Dump,
@@ -64,16 +64,22 @@ class CallEncoder:
 
     __slots__ = (
         *("_dumper", "_options", "_parameters", "_settings", "_summarizer"),
-        *("batch_statement", "columns", "fast_path", "keys", "sign", "statement"),
+        *("batch_statement", "columns", "fast_path", "keys", "meta", "sign", "statement"),
     )
 
-    def __init__(self, callable: Callable[..., object], current: Settings) -> None:
+    def __init__(
+        self, callable: Callable[..., object], current: Settings, added: Mapping[str, Any] | None = None
+    ) -> None:
         self._options = options = _options_of(callable)
+        if added:
+            options = options.changed(meta=added)
         self._settings = current
         dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
         # pyright binds the functions that a dumper keeps in its slots as if they were methods.
         self._dumper: Dumper = dumper(callable, current.max_payload)  # pyright: ignore[reportAttributeAccessIssue]
         self.columns = columns = columns_for(options, _task_of(callable))
+        self.meta = options.meta
+        """The metadata of its jobs, as `columns` has it."""
         self._summarizer = summarizer = Summarizer(callable) if options.summary and current.summaries else None
         self._parameters = parameters = parameters_of(callable)
         self.statement = "enqueue"
@@ -85,14 +91,10 @@ class CallEncoder:
         if options.flow is not NO_FLOW and options.flow.is_used:
             from pgjobs.payload.keys import FlowKeys  # imported lazily: most jobs have none
 
-            self.keys = keys = FlowKeys(callable, columns.task, options.queue, options.flow)
+            self.keys = keys = FlowKeys(callable, columns.task, options.queue, options.flow, options.meta)
             self.statement, self.batch_statement = keys.statement, keys.batch_statement
-        self.sign: Callable[[bytes], bytes] | None = None
+        self.sign = self._signer()
         """Makes the signature of a payload; None: there is no key."""
-        if current.signing_keys:
-            from pgjobs.payload.signing import signed_fields, signer  # imported lazily: hashlib is slow to import
-
-            self.sign = signer(current.signing_keys[0], signed_fields(columns))
         self.fast_path: FastPickler = no_fast_path
         """Returns payload and summary for plain arguments by position, and None for all others."""
         head = self._dumper.head
@@ -100,6 +102,22 @@ class CallEncoder:
         if head is not None and fits and (summarizer is None or summarizer.shows_all):
             name = None if summarizer is None else summarizer.name
             self.fast_path = fast_pickler(head, name, parameters.least, parameters.most)
+
+    def with_meta(self, meta: dict[str, Any] | None) -> CallEncoder:
+        """Return the encoder of jobs with other metadata (checked), which no key is made of."""
+        copy = object.__new__(CallEncoder)
+        for slot in CallEncoder.__slots__:
+            setattr(copy, slot, getattr(self, slot))
+        copy.meta, copy.columns = meta, self.columns._replace(meta=meta_text(meta))
+        copy.sign = copy._signer()
+        return copy
+
+    def _signer(self) -> Callable[[bytes], bytes] | None:
+        if not self._settings.signing_keys:
+            return None
+        from pgjobs.payload.signing import signed_fields, signer  # imported lazily: hashlib is slow to import
+
+        return signer(self._settings.signing_keys[0], signed_fields(self.columns))
 
     @property
     def has_summaries(self) -> bool:
@@ -180,6 +198,22 @@ class CallEncoder:
 
         """
         return as_handles(ids) if self.keys is None else self.keys.handles(ids, values, first=first)
+
+
+def encoder_with_meta(callable: Callable[..., object], added: Mapping[str, Any] | None) -> CallEncoder:
+    """Return the encoder of a callable's jobs with metadata that is merged over that of its options.
+
+    Raises:
+        UsageError: it is not a JSON object, or there is too much of it.
+        EnqueueError: it cannot be enqueued.
+
+    """
+    if not added:
+        return encoder_for(callable)
+    options = _options_of(callable)
+    if any(template.of_meta for template in options.flow.templates()):
+        return CallEncoder(callable, settings(), added)
+    return encoder_for(callable).with_meta(merge_meta(options.meta, added))
 
 
 def columns_for(options: JobOptions, task: str) -> EnqueueColumns:

@@ -63,12 +63,19 @@ class FlowKeys:
         *("batch_statement", "common", "is_unique", "statement"),
     )
 
-    def __init__(self, callable: Callable[..., Any], task: str, queue: str, flow: FlowOptions) -> None:
+    def __init__(
+        self,
+        callable: Callable[..., Any],
+        task: str,
+        queue: str,
+        flow: FlowOptions,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
         self._task, self._queue, self._flow = task, queue, flow
         self._function, self._args, self._kwargs = unwrap(callable)
         self._parameters = parameters_of(self._function)
         self._breaker = flow.breaker or ""
-        templates = {template.option: template for template in flow.templates()}
+        templates = {template.option: template for template in _with_meta(flow, task, meta or {})}
         parts = [templates.get(option) for option in _LANE_OPTIONS]
         self._same_lane = not any(part is not None and part.names for part in parts)
         """Whether all calls have the same lane: `_lane`. Otherwise it is made of `_lane_parts`."""
@@ -240,6 +247,14 @@ class FlowKeys:
             same["self"] = method.__self__ if isinstance(method, MethodType) else None
             same["args"] = dict(self._parameters.bound(args, kwargs))
         return f"by:{digest(same)}"
+
+
+def _with_meta(flow: FlowOptions, task: str, meta: Mapping[str, Any]) -> list[Template]:
+    """Return the templates with the metadata put in: it is the same for all jobs of one encoder."""
+    try:
+        return [template.with_meta(meta) for template in flow.templates()]
+    except UsageError as error:
+        raise EnqueueError(f"{task} is refused: {error}") from error.__cause__
 
 
 def _argument(parameters: Parameters, option: str, name: str) -> _Argument:

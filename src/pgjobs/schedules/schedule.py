@@ -16,7 +16,8 @@ from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_name, check_new_queue, has_type
 from pgjobs.jobs.job import options_of
-from pgjobs.payload.encoder import encoder_for
+from pgjobs.jobs.meta import check_meta
+from pgjobs.payload.encoder import encoder_with_meta
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
 from pgjobs.schedules.stored_call import StoredSchedule, kept_options, signed
 
@@ -58,6 +59,7 @@ def schedule(
     missed: Missed = ...,
     overlap: Overlap = ...,
     app: str | None = ...,
+    meta: Mapping[str, Any] | None = ...,
 ) -> Schedule: ...
 @overload
 def schedule(
@@ -71,6 +73,7 @@ def schedule(
     missed: Missed = ...,
     overlap: Overlap = ...,
     app: str | None = ...,
+    meta: Mapping[str, Any] | None = ...,
 ) -> Schedule: ...
 @overload
 def schedule(
@@ -85,6 +88,7 @@ def schedule(
     missed: Missed = ...,
     overlap: Overlap = ...,
     app: str | None = ...,
+    meta: Mapping[str, Any] | None = ...,
 ) -> Schedule: ...
 def schedule(
     cron: str,
@@ -98,6 +102,7 @@ def schedule(
     missed: Missed = "once",
     overlap: Overlap = "allow",
     app: str | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> Schedule:
     """Declare that a call is enqueued whenever a cron expression comes true. Call it where a module is imported.
 
@@ -120,6 +125,7 @@ def schedule(
             enqueues one job for all of them, "all" enqueues each.
         overlap: "skip" enqueues nothing while the job of the firing before waits or runs.
         app: whose it is; None: PGJOBS_APP, or else the top-level package of the module that calls this.
+        meta: a JSON object that travels with its jobs, merged over that of the job.
 
     Raises:
         UsageError: a value that cannot be used, or another schedule of this process has that name.
@@ -127,7 +133,15 @@ def schedule(
 
     """
     owner = app if app is not None else settings().app or _package(sys._getframe(1).f_globals)
-    made = make(cron, callable, args, kwargs, tz=tz, name=name, missed=missed, overlap=overlap, app=check_app(owner))
+    made = make(
+        *(cron, callable, args, kwargs),
+        tz=tz,
+        name=name,
+        missed=missed,
+        overlap=overlap,
+        app=check_app(owner),
+        meta=meta,
+    )
     before = _declared.get(made.name)
     if before is not None and before != made:
         raise UsageError(
@@ -165,8 +179,11 @@ def make(
     overlap: str = "allow",
     app: str | None = None,
     queue: str | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> StoredSchedule:
-    """Make a schedule without declaring it; it is not `signed` yet. `queue`: instead of the job's.
+    """Make a schedule without declaring it; it is not `signed` yet.
+
+    `queue`: instead of the job's. `meta`: merged over the job's.
 
     Raises:
         UsageError, EnqueueError: as `schedule`.
@@ -179,7 +196,7 @@ def make(
         raise UsageError(f"args={shorten_repr(args)}: give a tuple of arguments, also when there is but one: (42,).")
     if kwargs is not None and not has_type(kwargs, dict):
         raise UsageError(f"kwargs={shorten_repr(kwargs)}: give a dict of arguments by name.")
-    encoder = encoder_for(callable)
+    encoder = encoder_with_meta(callable, check_meta(meta))
     columns, keys = encoder.columns, encoder.keys
     if columns.run_at is not None or columns.delay:
         raise EnqueueError(f"{columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
@@ -189,7 +206,7 @@ def make(
         if keys is not None:  # the queue may be part of the unique key
             from pgjobs.payload.keys import FlowKeys  # most jobs have none
 
-            keys = FlowKeys(callable, columns.task, columns.queue, options_of(callable).flow)
+            keys = FlowKeys(callable, columns.task, columns.queue, options_of(callable).flow, encoder.meta)
     return StoredSchedule(
         name=check_schedule_name(columns.task[:MAX_SCHEDULE_NAME] if name is None else name),
         app=app,
