@@ -42,6 +42,10 @@ class DuplicateJobError(EnqueueError):
         return type(self), (str(self), self.key, self.id)
 
 
+class HookError(PgjobsError):
+    """A hook has failed, and with it the attempt of a job that had not; the message names the hook."""
+
+
 class PayloadError(PgjobsError):
     """A payload that a worker cannot load, or must not."""
 

@@ -676,4 +676,19 @@ PROTECTIONS = (
         "payload = excluded.payload, retired_at = NULL, paused_at = NULL,",
         ("tests/schedules/test_declare.py", "-k", "pause_survives"),
     ),
+    # -- Hooks -------------------------------------------------------------------------------------------------------
+    Protection(
+        "a hook that swallows what a job raised makes no success of it",
+        "src/pgjobs/worker/executors/around.py",
+        "    except BaseException as error:\n        stack.leave(error)\n        raise\n",
+        "    except BaseException as error:\n        stack.leave(error)\n        return None\n",
+        ("tests/hooks/test_around.py", "-k", "makes_no_success"),
+    ),
+    Protection(
+        "a job is not given up because a hook fails",
+        "src/pgjobs/worker/executors/invoke.py",
+        "            policy = RetryPolicy(policy.backoff)\n",
+        "            pass\n",
+        ("tests/hooks/test_around.py", "-k", "worth_a_retry"),
+    ),
 )

@@ -13,7 +13,7 @@ import pytest
 from pgjobs.core.interrupts import JobCancelled
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.cancel_in_thread import CancellableThread
-from pgjobs.worker.executors.invoke import run
+from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.executors.timeouts import Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_claim import Claim

@@ -17,7 +17,7 @@ from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors import safe_place, timeouts
 from pgjobs.worker.executors.cancel_in_thread import CancellableThread
-from pgjobs.worker.executors.invoke import run
+from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.executors.safe_place import is_safe
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from tests.support.claimed import claimed_job

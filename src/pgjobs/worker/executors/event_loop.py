@@ -16,9 +16,11 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import PayloadError
+from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import COMPLETED, Outcome
 from pgjobs.payload.pickling import Call
+from pgjobs.worker.executors.around import run_awaiting
 from pgjobs.worker.executors.awaiting import Rest, in_time, settle
 from pgjobs.worker.executors.invoke import handed_back, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.shortages import NOT_YET, ShortageError, is_shortage
@@ -190,7 +192,7 @@ class EventLoopExecutor:
         began = time.monotonic()
         try:
             if awaitable is None:
-                awaitable = call.callable(*call.args, **call.kwargs)
+                awaitable = run_awaiting(job, call) if around_hooks.hooks else call.callable(*call.args, **call.kwargs)
             if type(awaitable) is not CoroutineType:
                 awaitable = settle(awaitable)  # it may be anything
             if seconds is None:

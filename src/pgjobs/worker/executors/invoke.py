@@ -9,16 +9,19 @@ from typing import Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.error_text import leaves
-from pgjobs.core.errors import PayloadError
+from pgjobs.core.errors import HookError, PayloadError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
+from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
 from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
+from pgjobs.worker.executors.around import Inside, run_inside
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest, must_be_awaited
+from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
@@ -61,7 +64,7 @@ def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
     """
     current.set(job)
     try:
-        result = run(call)
+        result = run(call) if not around_hooks.hooks else run_inside(job, call)
         if result is None or not must_be_awaited(result):
             return COMPLETED
     except BaseException as error:
@@ -69,16 +72,14 @@ def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
     return Rest(call, result)
 
 
-def run(call: Call) -> Any:
-    """Run nothing but the call."""
-    return call.callable(*call.args, **call.kwargs)
-
-
 def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | None) -> Outcome:
     """Await what a call returned on the loop of this thread, for `seconds` at most, and return its outcome."""
     try:
         assert rest.awaitable is not None  # noqa: S101 (for mypy)
-        loop.run(rest.awaitable, seconds)
+        if isinstance(rest.awaitable, Inside):
+            rest.awaitable.run_on(loop, seconds)
+        else:
+            loop.run(rest.awaitable, seconds)
     except BaseException as error:
         return outcome_of(job, error, rest.call.callable)
     return COMPLETED
@@ -92,6 +93,8 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
             if isinstance(part, JobTimeout) and not part.args:
                 part.args = (f"ran longer than its {job.timeout or 0:g} s",)
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
+        if isinstance(error, HookError):  # which exceptions of the job are worth another attempt does not matter
+            policy = RetryPolicy(policy.backoff)
         outcome = after_exception(error, attempt, most, policy)
         if isinstance(outcome, Retried | Failed):
             job.exception = error
@@ -109,9 +112,10 @@ def handed_back(outcome: Outcome) -> Outcome:
 def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
     """Add to a failure whether the dependency behind the breaker caused it.
 
-    A timeout always counts: the dependency did not answer in time. A payload that cannot be loaded says nothing.
+    A timeout always counts: the dependency did not answer in time. A payload that cannot be loaded says nothing, and
+    neither does a hook that fails.
     """
-    if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError):
+    if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError | HookError):
         return outcome
     breaker = declared_breakers().get(name)
     blamed = breaker is None or any(

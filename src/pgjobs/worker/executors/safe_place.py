@@ -16,7 +16,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.worker.executors.async_exception import raise_in_thread
-from pgjobs.worker.executors.invoke import run
+from pgjobs.worker.executors.own_code import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

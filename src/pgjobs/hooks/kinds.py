@@ -1,0 +1,54 @@
+"""The decorators that register hooks, and the registry of each kind."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, TypeAlias, TypeVar
+
+from pgjobs.core.errors import UsageError
+from pgjobs.hooks.registry import Registry, check_plain, hook_name
+from pgjobs.jobs.context import CurrentJob
+
+AroundJob: TypeAlias = Callable[[CurrentJob], AbstractContextManager[Any] | AbstractAsyncContextManager[Any]]
+
+A = TypeVar("A", bound=AroundJob)
+
+around_hooks: Registry[AroundJob] = Registry("around_job")
+
+
+def around_job(function: A, /) -> A:
+    """Register a context manager that is entered before each job, and left after it, where the job runs.
+
+    `function` takes the `CurrentJob`; it is most often made by `@contextmanager`, or by `@asynccontextmanager` for what
+    has to be awaited: such a one is entered around coroutines only (`async def`), wherever they run.
+
+    Hooks are entered in the order of their registration, and left in reverse. At its `yield` a hook gets the exception
+    that the job raised. If it swallows that, or raises another one, the job's own stays, and a line in the log names
+    the hook; only `Snooze`, `Retry` and `Cancel` take its place. If the job raised nothing, what a hook raises fails
+    the attempt, as a `HookError` that names the hook, and that is always worth another attempt.
+
+    Raises:
+        UsageError: it is not callable, or is a generator function or coroutine function without such a decorator.
+
+    """
+    if not callable(function):
+        check_plain("around_job", function)
+    for looks_like, way_out in (
+        (inspect.isgeneratorfunction, "put @contextmanager between @around_job and it"),
+        (inspect.isasyncgenfunction, "put @asynccontextmanager between @around_job and it"),
+        (inspect.iscoroutinefunction, "make it a generator function with @asynccontextmanager"),
+    ):
+        if looks_like(function):
+            raise UsageError(
+                f"@around_job takes a context manager, and {hook_name(function)} is not one yet: {way_out}."
+            )
+    around_hooks.add(function, is_async=_makes_async(function))
+    return function
+
+
+def _makes_async(function: Callable[..., Any]) -> bool:
+    if isinstance(function, type):
+        return hasattr(function, "__aenter__") and not hasattr(function, "__enter__")
+    return inspect.isasyncgenfunction(inspect.unwrap(function))
