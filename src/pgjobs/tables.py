@@ -78,6 +78,8 @@ class Tables(NamedTuple):
     """What the steps that jobs do once have returned."""
     switch: Table
     """One row: whether everything is paused."""
+    results: Table
+    """What jobs returned, for those that keep it, until it expires."""
 
 
 def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
@@ -199,6 +201,15 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("one", Boolean, primary_key=True, server_default=text("true")),
             _required("paused", Boolean, "false"),
             Column("paused_at", _MOMENT),
+        ],
+        "results": [
+            # No key: a job that ran again may have two, of which the newer one counts.
+            _required("job_id", BigInteger),
+            _required("kept_until", _MOMENT),
+            _required("stored_at", _MOMENT, "now()"),
+            _required("is_json", Boolean),
+            Column("signature", LargeBinary),
+            _required("value", LargeBinary),
         ],
     }
     tables = {name: Table(name, metadata, *columns[name], schema=schema) for name in Tables._fields}

@@ -30,8 +30,9 @@ TABLES = {
     *("jobs_waiting", "limits", "tenants", "buckets", "key_locks", "dependencies", "breakers"),
     *("progress", "job_steps"),
     *("schedules", "schedule_owners", "unique_keys", "paused_tasks", "switch"),
+    *("results", "results_default"),
 }
-DAY = re.compile(r"jobs_history_\d{8}")
+DAY = re.compile(r"(jobs_history|results)_\d{8}")
 
 
 def tables(url: str, schema: str = "pgjobs") -> set[str]:

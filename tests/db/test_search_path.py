@@ -143,6 +143,7 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         *(
             "advance_ids",
             "all_kept",
+            "arm_result_bell",
             "blocking_letters",
             "bucket_capacity",
             "bucket_tokens",
@@ -151,14 +152,17 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         *(
             "count_ended",
             "create_history_partition",
+            "create_results_partition",
             "doorbell_channel",
             "drop_history_partition",
+            "drop_results_partition",
             "end_of_lanes",
             "enqueue",
         ),
         *("enqueue_after_checks", "errors_with", "find_ended", "head_of_sequence", "held_snapshots"),
         *("history_partitions", "hold_ended"),
         *("is_to_ring", "keep_older_letter", "largest_id", "list_ended", "lock_unique_keys"),
-        *("notify_queue_has_room", "open_doorbell", "pattern_of", "refuse_stale_claim", "ring", "ring_doorbell"),
+        *("notify_queue_has_room", "open_doorbell", "pattern_of", "refuse_stale_claim"),
+        *("result", "ring", "ring_doorbell", "ring_results"),
         *("room_of_breaker", "room_of_limit", "select_ended"),
     ]

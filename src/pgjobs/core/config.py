@@ -6,6 +6,7 @@
 | schema | PGJOBS_SCHEMA | pgjobs |
 | signing_keys | PGJOBS_SIGNING_KEY | none; several are separated by commas, the first one signs |
 | max_payload | PGJOBS_MAX_PAYLOAD | 1 MiB, in bytes |
+| result_max_bytes | PGJOBS_RESULT_MAX_BYTES | 1 MiB, in bytes |
 | summaries | PGJOBS_SUMMARY | on; `off` stores none |
 | allow | PGJOBS_ALLOW | none: workers may call anything; several are separated by commas |
 | payload | PGJOBS_PAYLOAD | any: workers take pickles and JSON; `json`: no pickles |
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCHEMA = "pgjobs"
 DEFAULT_MAX_PAYLOAD = 1024 * 1024  # bytes
+DEFAULT_RESULT_MAX_BYTES = 1024 * 1024
 DEFAULT_RESCUE_AFTER = 30.0  # seconds without a heartbeat, until a worker is considered dead
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -39,10 +41,10 @@ class Settings:
 
     `database_url`: any SQLAlchemy or libpq URL of PostgreSQL (None: the embedded one in `./.pgjobs/`, if it runs).
     `schema`: where the tables are. `signing_keys`: a tuple or list of bytes; the first one signs, any of them verifies
-    (none: payloads are not signed). `max_payload`: the bytes that a job's payload may have. `summaries`: store a
-    readable form of each call. `allow`: what workers may call (None: anything), as an `AllowList`. `payload`: what
-    workers take, "any" or "json". `app`: the name of this application, which owns the schedules that its code
-    declares.
+    (none: payloads are not signed). `max_payload`: the bytes that a job's payload may have. `result_max_bytes`: those
+    that a result may have. `summaries`: store a readable form of each call. `allow`: what workers may call (None:
+    anything), as an `AllowList`. `payload`: what workers take, "any" or "json". `app`: the name of this application,
+    which owns the schedules that its code declares.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -57,6 +59,7 @@ class Settings:
     allow: AllowList | None = None
     payload: str = "any"
     app: str | None = None
+    result_max_bytes: int = DEFAULT_RESULT_MAX_BYTES
 
     def __post_init__(self) -> None:
         url, schema = as_str(self.database_url), as_str(self.schema)
@@ -73,12 +76,14 @@ class Settings:
         object.__setattr__(self, "database_url", url)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "signing_keys", _keys(self.signing_keys))
-        max_payload = as_int(self.max_payload)
-        if max_payload is None or max_payload < 1:
-            raise UsageError(
-                f"max_payload is {shorten_repr(self.max_payload)}: give a number of bytes above 0 (PGJOBS_MAX_PAYLOAD)."
-            )
-        object.__setattr__(self, "max_payload", max_payload)
+        for name in ("max_payload", "result_max_bytes"):
+            size = as_int(getattr(self, name))
+            if size is None or size < 1:
+                raise UsageError(
+                    f"{name} is {shorten_repr(getattr(self, name))}: give a number of bytes above 0 "
+                    f"(PGJOBS_{name.upper()})."
+                )
+            object.__setattr__(self, name, size)
         if self.summaries is not True and self.summaries is not False:
             raise UsageError(f"summaries is {shorten_repr(self.summaries)}: give True or False (PGJOBS_SUMMARY).")
         if self.allow is not None and not has_type(self.allow, AllowList):
@@ -99,22 +104,25 @@ class Settings:
 
         """
         env = os.environ if environ is None else environ
-        max_payload = env.get("PGJOBS_MAX_PAYLOAD") or str(DEFAULT_MAX_PAYLOAD)
-        if not (max_payload.strip().isdecimal() and len(max_payload) < 20):
-            raise UsageError(
-                f"PGJOBS_MAX_PAYLOAD is {shorten_repr(max_payload)}: give a number of bytes, such as 1048576."
-            )
         keys = (env.get("PGJOBS_SIGNING_KEY") or "").split(",")
         return cls(
             database_url=env.get("PGJOBS_DATABASE_URL") or None,
             schema=env.get("PGJOBS_SCHEMA") or DEFAULT_SCHEMA,
             signing_keys=tuple(key.strip().encode() for key in keys if key.strip()),
-            max_payload=int(max_payload),
+            max_payload=_bytes_of(env, "PGJOBS_MAX_PAYLOAD", DEFAULT_MAX_PAYLOAD),
             allow=parse_allow([env["PGJOBS_ALLOW"]]) if env.get("PGJOBS_ALLOW") else None,
             payload=env.get("PGJOBS_PAYLOAD") or "any",
             app=env.get("PGJOBS_APP") or None,
+            result_max_bytes=_bytes_of(env, "PGJOBS_RESULT_MAX_BYTES", DEFAULT_RESULT_MAX_BYTES),
             summaries=(env.get("PGJOBS_SUMMARY") or "on").lower() not in ("off", "0", "no", "false"),
         )
+
+
+def _bytes_of(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not (text.strip().isdecimal() and len(text) < 20):
+        raise UsageError(f"{name} is {shorten_repr(text)}: give a number of bytes, such as {default}.")
+    return int(text)
 
 
 def _texts(allow: object) -> list[str]:

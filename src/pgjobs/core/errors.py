@@ -62,5 +62,43 @@ class StaleClaimError(PgjobsError):
     """A job that wants to complete itself, and no longer belongs to this attempt. Its transaction cannot commit."""
 
 
+class ResultError(PgjobsError):
+    """What a job returned cannot be kept, so the attempt has failed."""
+
+
+class ResultTooLargeError(ResultError):
+    """What a job returned has more bytes than `result_max_bytes` allows."""
+
+
+class NoResultError(PgjobsError):
+    """There is no result: the job keeps none, it has expired, or there is no such job."""
+
+
+class JobFailedError(PgjobsError):
+    """The job that was waited for has failed. `error`, `traceback`: of its last attempt; `attempts`: their number."""
+
+    def __init__(self, message: str, id: int, error: str, traceback: str | None, attempts: int) -> None:
+        super().__init__(message)
+        self.id = id
+        self.error = error
+        self.traceback = traceback
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.id, self.error, self.traceback, self.attempts)
+
+
+class JobCancelledError(PgjobsError):
+    """The job that was waited for was cancelled. `reason`: what was given for it, if anything."""
+
+    def __init__(self, message: str, id: int, reason: str | None) -> None:
+        super().__init__(message)
+        self.id = id
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.id, self.reason)
+
+
 class NotFoundError(PgjobsError):
     """There is no such job, dead letter or queue."""

@@ -38,6 +38,7 @@ _CHANGED = [
     *("workers", "queues", "retention"),
     *("limits", "tenants", "buckets", "key_locks"),
     *("progress", "job_steps"),
+    *("results", "results_default"),
     *("dependencies", "unique_keys", "breakers"),
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
 ]
@@ -56,7 +57,7 @@ _GRANTS = [
     # pg_dump reads sequences as well.
     'GRANT SELECT ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     # A restore without privileges has lost what the first migration granted to all.
-    'GRANT SELECT ON SEQUENCE pgjobs.doorbell TO "{enqueue}", "{work}"',
+    'GRANT SELECT ON SEQUENCE pgjobs.doorbell, pgjobs.result_bell TO "{enqueue}", "{work}"',
     # These read other jobs and keys, which a role that may only enqueue cannot.
     *(
         statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
@@ -73,6 +74,7 @@ _GRANTS = [
         for name, granted in {
             "find_ended": '"{work}", "{read}"',
             "largest_id": '"{work}", "{read}"',
+            "arm_result_bell": '"{work}", "{read}"',
             "hold_ended": '"{work}"',
             "advance_ids": '"{work}"',
         }.items()
@@ -81,10 +83,13 @@ _GRANTS = [
             "GRANT EXECUTE ON FUNCTION {function} TO {granted}",
         )
     ),
-    # Only workers create and drop days of history, with the rights of the owner.
+    # Only workers create and drop days of history and results, with the rights of the owner.
     *(
         statement.format(function=f"pgjobs.{name}(date)", work="{work}")
-        for name in ("create_history_partition", "drop_history_partition")
+        for name in (
+            *("create_history_partition", "drop_history_partition"),
+            *("create_results_partition", "drop_results_partition"),
+        )
         for statement in (
             "ALTER FUNCTION {function} SECURITY DEFINER SET search_path = pg_catalog, pg_temp",
             "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",

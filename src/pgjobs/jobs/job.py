@@ -75,6 +75,15 @@ class Job(Generic[P, R_co]):
         base: Callable[P, R_co] = self._base
         return base
 
+    @property
+    def in_payload(self) -> Callable[P, R_co]:
+        """What the payload names: this job with the changes of `options()` for which its row has no column."""
+        base: Job[P, R_co] = self._base
+        own = self.job_options.result
+        if own == base.job_options.result:
+            return base
+        return base.with_job_options(base.job_options.changed(result=own))
+
     def options(self, **changes: Unpack[OptionChanges]) -> Job[P, R_co]:
         """Return the same job with other options, for one enqueue: `send.options(delay=60, priority=0, queue="vip")`.
 

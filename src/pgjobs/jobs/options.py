@@ -39,6 +39,7 @@ _EXECUTORS = ("thread", "async", "process")
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 DEFAULT_MAX_ATTEMPTS = 5
+DEFAULT_RESULT = 86_400.0  # seconds that result=True keeps
 
 
 class _BothOptions(FlowArguments, total=False):
@@ -60,6 +61,8 @@ class _BothOptions(FlowArguments, total=False):
     """Whether objects of an ORM may be arguments. The job gets copies of them. Default: False."""
     meta: Mapping[str, Any] | None
     """A JSON object of up to 4 kB that travels with the job: `current_job().meta`. Changes are merged into it."""
+    result: bool | Seconds | None
+    """How long what it returns is kept, for `result()`. True: a day. Default: nothing is kept."""
 
 
 class JobArguments(_BothOptions, total=False):
@@ -97,7 +100,8 @@ class JobOptions:
     """How a job is to be run: the options that `@job` and `Job.options` were given, checked. Durations are in seconds.
 
     `policy`: backoff, retry_on and give_up_on; it is read from the code when the job runs, all else is stored with the
-    job. `flow`: the options that hold it up.
+    job. `flow`: the options that hold it up. `result` is read from the code, too; a change of it for one enqueue is in
+    the payload.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -117,6 +121,7 @@ class JobOptions:
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
     flow: FlowOptions = NO_FLOW
     meta: dict[str, Any] | None = field(default=None, hash=False)
+    result: float | None = None
 
     def __post_init__(self) -> None:
         self._keep("queue", check_new_queue(self.queue))
@@ -141,6 +146,8 @@ class JobOptions:
             )
         if self.meta is not None:
             self._keep("meta", check_meta(self.meta))
+        if self.result is not None:
+            self._keep("result", _check_result(self.result))
         if self.flow is not NO_FLOW:
             self._check_flow()
 
@@ -176,6 +183,14 @@ class JobOptions:
             flow = {name: changes.pop(name) for name in FLOW_OPTIONS.intersection(changes)}
             changes["flow"] = replace(self.flow, **flow)
         return replace(self, **changes)
+
+
+def _check_result(value: object) -> float | None:
+    if value is True:
+        return DEFAULT_RESULT
+    if value is False:
+        return None
+    return check_seconds("result", value, least=MIN_SECONDS, or_else="True for a day, or False to keep nothing")
 
 
 def make_options(given: JobArguments) -> JobOptions:

@@ -81,8 +81,19 @@ class ErrorKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptResult:
+    """What the callable returned, as bytes: JSON or a pickle. `seconds`: how long it is kept."""
+
+    value: bytes
+    is_json: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
-    """The callable returned."""
+    """The callable returned. `result`: what, if the job keeps it."""
+
+    result: KeptResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class PicklePrefixDumper:
     __slots__ = ("dump", "head", "is_found")
 
     def __init__(self, callable: Callable[..., Any], limit: int) -> None:
-        target: Any = callable.base if isinstance(callable, Job) else callable
+        target: Any = callable.in_payload if isinstance(callable, Job) else callable
         self.is_found: Callable[[], bool] = finder(target)
         """Returns True if the callable is found by its name, now."""
         self.head = head = _head(target) if self.is_found() else None

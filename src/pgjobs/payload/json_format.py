@@ -5,6 +5,7 @@ They are for SQL, for other languages, and for those who want no pickles. Such a
     [1, "x"]                     by position
     {"order_id": 1}              by name
     {"*": [1], "copy": true}     both
+    {"*result": 60, …}           and the result is kept for 60 seconds, if not as @job says
 
 What is called is the job's `task`. It has to be a function that declares it, so a row cannot call anything else.
 """
@@ -29,6 +30,7 @@ from pgjobs.payload.pickling import check_payload_size
 from pgjobs.payload.safe.lookup import find, home_of, is_permitted, may_run
 
 POSITIONAL = "*"  # the key of the arguments by position, where there are others: no parameter is called so
+RESULT = "*result"  # how many seconds the result of this one is kept, if not as its job says; 0: not at all
 
 
 class JsonDumper:
@@ -39,13 +41,15 @@ class JsonDumper:
 
     """
 
-    __slots__ = ("_job", "_limit", "_name", "is_found")
+    __slots__ = ("_job", "_limit", "_name", "_result", "is_found")
 
     head = None  # a pickle has one, JSON does not
 
     def __init__(self, job: Job[..., Any], limit: int) -> None:
         base: Any = job.base
         self._job, self._limit = base, limit
+        own = job.job_options.result
+        self._result = {} if own == base.job_options.result else {RESULT: own or 0}
         self._name: str = base.__qualname__
         if base.__module__ in MAIN_MODULES:
             raise EnqueueError(main_module_message(self._name))
@@ -64,11 +68,13 @@ class JsonDumper:
             EnqueueError: JSON has no such value, or it is too large.
 
         """
-        if POSITIONAL in kwargs:
-            raise EnqueueError(f"an argument of {self._name} is called {POSITIONAL!r}, which JSON payloads keep back.")
+        for name in (POSITIONAL, RESULT):
+            if name in kwargs:
+                raise EnqueueError(f"an argument of {self._name} is called {name!r}, which JSON payloads keep back.")
         for name, value in (*self._named(args), *kwargs.items()):
             self._check(name, value)
-        whole = list(args) if not kwargs else {POSITIONAL: args, **kwargs} if args else kwargs
+        named = {**self._result, **kwargs}
+        whole = list(args) if not named else {POSITIONAL: args, **named} if args else named
         payload = _dumps(whole).encode()
         check_payload_size(self._job, payload, self._limit)
         return payload
@@ -127,6 +133,7 @@ def load_json(
     if allow is not None and not may_run(task, allow):
         raise NotAllowedError(not_allowed(task))
     whole = json.loads(payload)
+    seconds = None if isinstance(whole, list) else whole.pop(RESULT, None)
     args, kwargs = (whole, {}) if isinstance(whole, list) else (whole.pop(POSITIONAL, []), whole)
     if not isinstance(args, list):
         raise PayloadError(
@@ -149,6 +156,8 @@ def load_json(
     mismatch = parameters_of(found).mismatch(tuple(args), kwargs)
     if mismatch:
         raise PayloadError(f"{task} cannot be called with these arguments: {mismatch}.")
+    if seconds is not None:
+        found = found.with_job_options(found.job_options.changed(result=seconds or None))
     return found, tuple(args), kwargs
 
 

@@ -53,13 +53,13 @@ class Call:
 def dump(callable: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     """Make the payload of a call.
 
-    Options that were changed for this enqueue are left out: they are stored in the job's row.
+    Options that were changed for this enqueue are left out: they are stored in the job's row, as far as it has columns.
 
     Raises:
         EnqueueError: something in it cannot be pickled, a worker could not import it, or it is too large.
 
     """
-    target: Callable[..., Any] = callable.base if isinstance(callable, Job) else callable
+    target: Callable[..., Any] = callable.in_payload if isinstance(callable, Job) else callable
     call = (target, args, kwargs)
     method = unwrap(target, methods=False).function
     if type(method) is MethodType and not is_found(method):
@@ -184,7 +184,7 @@ def _why_not_loaded(error: BaseException) -> str:
 
 def _dump_by_value(call: CallParts, error: Exception) -> bytes:
     try:
-        dumps = _by_value(import_module("cloudpickle"))
+        dumps = by_value(import_module("cloudpickle"))
     except ImportError:
         raise refusal(call, pickle.dumps, error, advice_for(error)) from error
     try:
@@ -194,7 +194,7 @@ def _dump_by_value(call: CallParts, error: Exception) -> bytes:
 
 
 @cache
-def _by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
+def by_value(cloudpickle: ModuleType) -> Callable[[Any, int], bytes]:
     """Return cloudpickle's `dumps`, for functions and classes: open files are refused, where it would copy them."""
     pickler: Any = cloudpickle.Pickler
 

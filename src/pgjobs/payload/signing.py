@@ -21,6 +21,8 @@ _VERSION = b"pgjobs-1"
 _VERSION_WITH_META = b"pgjobs-1-meta"  # of its own: else a payload could begin with what looks like one
 _FIELD = struct.Struct("<Q").pack  # length of a field, so that two different jobs never give the same bytes
 _REAL = struct.Struct("<f").pack
+_RESULT_VERSION = b"pgjobs-1-result"
+_RESULT = struct.Struct(f"<{len(_RESULT_VERSION)}sq?").pack
 
 
 class SignedFields(NamedTuple):
@@ -73,6 +75,31 @@ def verify(keys: Sequence[bytes], signature: bytes | None, fields: SignedFields,
     if not any(matches):
         raise SignatureError(
             "the signature is wrong: the job was signed with another PGJOBS_SIGNING_KEY, or changed afterwards."
+        )
+
+
+def sign_result(key: bytes, job_id: int, is_json: bool, value: bytes) -> bytes:
+    """Return the signature of what a job returned: it is for that job alone."""
+    return hmac.digest(key, _RESULT(_RESULT_VERSION, job_id, is_json) + value, "sha256")
+
+
+def verify_result(keys: Sequence[bytes], signature: bytes | None, job_id: int, is_json: bool, value: bytes) -> None:
+    """Accept a result that was signed with any of the keys.
+
+    Raises:
+        SignatureError: it is unsigned, or signed with another key.
+
+    """
+    if signature is None:
+        raise SignatureError(
+            f"the result of job {job_id} is not signed, and this process has a key: set PGJOBS_SIGNING_KEY where the "
+            "workers run."
+        )
+    matches = [hmac.compare_digest(sign_result(key, job_id, is_json, value), bytes(signature)) for key in keys]
+    if not any(matches):
+        raise SignatureError(
+            f"the signature of the result of job {job_id} is wrong: it was signed with another PGJOBS_SIGNING_KEY, or "
+            "changed afterwards."
         )
 
 

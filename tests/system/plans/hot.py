@@ -44,6 +44,12 @@ _ERRORS = {
     "tracebacks": [None] * BATCH,
     "host": "h",
 }
+_RESULTS = {
+    "seconds": [60.0] * BATCH,
+    "is_json": [True] * BATCH,
+    "signatures": [b"s"] * BATCH,
+    "results": [b"1"] * BATCH,
+}
 BY_ID = ("id = ANY", "a.id")
 BY_IDS = ("id = ANY",)
 _ONE_JOB = columns_for(JobOptions(), "shop:sell")._asdict()
@@ -66,6 +72,7 @@ HOT: dict[str, Hot] = {
     ),
     "complete": Hot(LIVE, BY_IDS, returned=1),
     "complete_with_flow": Hot(LIVE, BY_IDS, {"awaited": False}),
+    "complete_with_results": Hot(LIVE, BY_IDS, {**_RESULTS, "keep": True}),
     "retry": Hot(LIVE, BY_ID, {**_ERRORS, "delays": [1.0] * BATCH, "isolates": [False] * BATCH}),
     "fail": Hot(LIVE, BY_ID, _ERRORS),
     "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH, "began": [True] * BATCH}),
@@ -175,6 +182,12 @@ RARE: dict[str, str] = {
     "silent_workers": "reads the table of workers, a row for each",
     "create_history_partition": _DAILY,
     "missing_history_days": _DAILY,
+    "missing_results_days": _DAILY,
+    "old_results_days": _DAILY,
+    "create_results_partition": _DAILY,
+    "drop_results_partition": _DAILY,
+    "purge_results_default": f"{_DAILY}: reads the default partition, which has what is kept for long",
+    "write_results": "the end of a job that others wait for, or that is handed over: only inserts",
     "drop_history_partition": _DAILY,
     "old_history_days": _DAILY,
     "pages_of_history_default": _DAILY,

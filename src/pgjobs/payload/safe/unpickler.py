@@ -56,6 +56,17 @@ def loads(payload: bytes, allow: AllowList) -> tuple[Any, Any, Any]:
     return whole
 
 
+def loads_value(pickled: bytes, allow: AllowList) -> Any:
+    """Load a pickle of any value that uses nothing but what is allowed, and plain values.
+
+    Raises:
+        NotAllowedError: it wants something else.
+        Others: those of `pickle.loads`.
+
+    """
+    return _Unpickler(pickled, allow).load()
+
+
 class _Mark:
     """What stands on the stack for a function that is not handed out: only the payload can call it."""
 

@@ -16,6 +16,7 @@ from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
     Cancelled,
+    Completed,
     Released,
     Retried,
     Snoozed,
@@ -51,13 +52,25 @@ class _Tally:
 class _Flush:
     """A batch of ended jobs, sorted."""
 
-    __slots__ = ("batch", "completed", "controlled", "forgotten", "held", "others", "released", "tallies", "within")
+    __slots__ = (
+        "batch",
+        "completed",
+        "controlled",
+        "forgotten",
+        "held",
+        "others",
+        "released",
+        "tallies",
+        "with_results",
+        "within",
+    )
 
     def __init__(self, batch: list[Ended]) -> None:
         self.batch = batch
         self.completed: list[Ended] = []  # plain jobs
         self.controlled: list[Ended] = []  # completed, and had to wait for their turn
         self.forgotten: list[Ended] = []  # completed, plain or not, in a queue without history
+        self.with_results: dict[bool, list[Ended]] = {}  # completed, and their results are kept; by `keep` of history
         self.others: list[Ended] = []  # all other outcomes
         self.within: list[Ended] = []  # called complete(), whatever their outcome
         self.held: list[Ended] = []  # could not be written, because another transaction has locked the row
@@ -149,7 +162,7 @@ class Acknowledger(CriticalThread):
         self._count_settled(flush)
         if job_log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
-                if outcome is COMPLETED:
+                if isinstance(outcome, Completed):
                     job_log.debug("completed in %.4f s", seconds or 0, extra=labels(job))
 
     def _flush_held(self) -> None:
@@ -186,6 +199,8 @@ class Acknowledger(CriticalThread):
                 self._breakers.note(job, outcome, seconds)
             if outcome is COMPLETED:
                 controlled.append(ended)
+            elif isinstance(outcome, Completed):
+                flush.with_results.setdefault(job.queue not in self._without_history, []).append(ended)
             elif job.cancelled and not isinstance(outcome, Cancelled):
                 others.append((job, CANCELLED_ON_REQUEST, seconds))  # it raised because of that, or was killed
             else:
@@ -216,6 +231,10 @@ class Acknowledger(CriticalThread):
             flush.released |= writer.complete(flush.completed, flush.held, again=again)
         if flush.controlled:
             flush.released |= writer.complete(flush.controlled, flush.held, controlled=True, again=again)
+        for keep, some in flush.with_results.items():
+            flush.released |= writer.complete(
+                some, flush.held, keep=keep, controlled=keep, again=again, with_results=True
+            )
         if flush.others:
             written = writer.settle(flush.others, flush.held, again=again)
             for job, outcome, _ in (ended for ended in flush.others if ended not in flush.held):
@@ -235,7 +254,7 @@ class Acknowledger(CriticalThread):
                     outcome = CANCELLED_ON_REQUEST
                 flush.others.append((job, outcome, seconds))
             elif job.key() in completed:
-                if outcome is not COMPLETED:
+                if not isinstance(outcome, Completed):
                     report_late_error(job, outcome)
                 outcome = COMPLETED
                 if job.releases:

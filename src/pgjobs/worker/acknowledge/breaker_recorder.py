@@ -19,7 +19,7 @@ from pgjobs.db.encoding import can_store
 from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import Breaker, contradictions, declared_breakers
 from pgjobs.flow.breaker_state import BreakerState, Call, after_calls, totals
-from pgjobs.jobs.outcome import COMPLETED, RELEASED, Failed, Outcome, Retried
+from pgjobs.jobs.outcome import RELEASED, Completed, Failed, Outcome, Retried
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class BreakerRecorder:
 
     def note(self, job: ClaimedJob, outcome: Outcome, seconds: float | None) -> None:
         """Record how a job with a breaker ended; `seconds`: how long it ran. From the acknowledger's thread alone."""
-        if outcome is COMPLETED:
+        if isinstance(outcome, Completed):
             succeeded: bool | None = True
         else:
             succeeded = outcome.answered if isinstance(outcome, Retried | Failed) else None

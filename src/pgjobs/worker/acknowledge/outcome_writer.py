@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import COMPLETED, Outcome, ends_job
+from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_job
 from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.local.local_queue import Ended
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
-from pgjobs.worker.runtime.settle import array, complete, is_refusal, log_kept_out, settle
+from pgjobs.worker.runtime.settle import array, complete, is_refusal, log_kept_out, settle, write_results
 
 log = logging.getLogger("pgjobs.acknowledger")
 
@@ -40,6 +40,11 @@ class _Result:
         self.written |= result[1]
 
 
+def kept_results(batch: list[Ended]) -> dict[int, KeptResult]:
+    """Return what is kept of jobs that completed, by their ids."""
+    return {job.id: outcome.result for job, outcome, _ in batch if isinstance(outcome, Completed) and outcome.result}
+
+
 class OutcomeWriter:
     """Writes for one acknowledger. `grace`: seconds that an outage may last once the worker stops. For one thread."""
 
@@ -53,9 +58,16 @@ class OutcomeWriter:
         self.ended = 0  # jobs that run no more, and are recorded as such
 
     def complete(
-        self, batch: list[Ended], held: list[Ended], *, keep: bool = True, controlled: bool = False, again: bool = False
+        self,
+        batch: list[Ended],
+        held: list[Ended],
+        *,
+        keep: bool = True,
+        controlled: bool = False,
+        again: bool = False,
+        with_results: bool = False,
     ) -> bool:
-        """Write that these jobs completed (`keep`, `controlled`: see `settle.complete`).
+        """Write that these jobs completed (`keep`, `controlled`: see `settle.complete`), and their results.
 
         Adds to `held` what other transactions have locked; `again`: they had locked it before. Returns True if other
         jobs waited for one of these.
@@ -64,7 +76,14 @@ class OutcomeWriter:
         groups = self._hand_over.partition(batch) if controlled and not careful else {None: batch}
         awaited: set[int] = set()
         for claiming, group in groups.items():
-            write = partial(self._complete, keep=keep, controlled=controlled, awaited=awaited, claiming=claiming)
+            write = partial(
+                self._complete,
+                keep=keep,
+                controlled=controlled,
+                awaited=awaited,
+                claiming=claiming,
+                with_results=with_results,
+            )
             result = self._run([group], write, claims=claiming is not None, again=again)
             held += result.held
             self.ended += len(group) - len(result.held) - len(result.stale) - len(result.kept_out)
@@ -81,6 +100,7 @@ class OutcomeWriter:
         controlled: bool,
         awaited: set[int],
         claiming: str | None,
+        with_results: bool,
     ) -> _Written:
         stale = complete(
             cursor,
@@ -94,6 +114,7 @@ class OutcomeWriter:
             # Once a queue closes, its threads end: no more may come. `stop_claiming` waits for what is under way.
             claiming=claiming if patient and not any(job.local_queue.closing for job, _, _ in batch) else None,
             claimed=self._hand_over.rows,
+            results=kept_results(batch) if with_results else None,
         )
         return stale, {}
 
@@ -109,6 +130,7 @@ class OutcomeWriter:
             running = {Claim(*row) for row in rows}
             left.update(running)
             ids = {claim.job_id for claim in running}
+            self._write_late_results(cursor, [ended for ended in some if ended[0].id not in ids])
             stale = [job.id for job, _, _ in some if job.id in ids and job.key() not in running]
             return stale, {job.key(): COMPLETED for job, _, _ in some if job.id not in ids}
 
@@ -116,6 +138,16 @@ class OutcomeWriter:
         held += result.held
         self.ended += len(result.written)
         return set(result.written), left
+
+    def _write_late_results(self, cursor: Any, batch: list[Ended]) -> None:
+        """Write what jobs returned after they had completed themselves, as far as history says that they did."""
+        results = kept_results(batch)
+        if not results:
+            return
+        claims = {job.id: job.claim_number for job, _, _ in batch if job.id in results}
+        values = {"ids": array(claims), "claim_numbers": array(claims.values()), "worker_id": self._worker_id}
+        left = {row[0] for row in cursor.execute(statement("not_completed"), values)}
+        write_results(cursor, results, [job for job in claims if job not in left])
 
     def take_full_lanes(self) -> set[str]:
         """Return the lanes in which as many jobs were claimed as have ended since the last call."""

@@ -95,14 +95,15 @@ class Inside:
         self._stack.leave(None)
         return result
 
-    def run_on(self, loop: KeptLoop, seconds: float | None) -> None:
+    def run_on(self, loop: KeptLoop, seconds: float | None) -> object:
         """Await it on the loop of this thread, and leave the hooks in the context in which they were entered."""
         try:
-            loop.run(self._awaitable, seconds)
+            result = loop.run(self._awaitable, seconds)
         except BaseException as error:
             self._stack.leave(error)
             raise
         self._stack.leave(None)
+        return result
 
 
 class HookStack:

@@ -69,8 +69,8 @@ def _not_run(name: str, what: str, way_out: str) -> UsageError:
     return UsageError(f"{name} returned {what}, and none of its code has run: {way_out}.")
 
 
-async def settle(result: object) -> None:
-    """Await a result, and what that returns, as long as it can be awaited.
+async def settle(result: object) -> object:
+    """Await a result, and what that returns, as long as it can be awaited; return what comes in the end.
 
     Raises:
         UsageError: in the end there is a generator that was not begun.
@@ -78,10 +78,11 @@ async def settle(result: object) -> None:
     """
     while result is not None and must_be_awaited(result):
         result = await result  # type: ignore[misc]  # it has just been looked at
+    return result
 
 
-async def in_time(awaitable: Awaitable[object], seconds: float | None) -> None:
-    """Await to the end, and cancel it after `seconds` (None: never).
+async def in_time(awaitable: Awaitable[object], seconds: float | None) -> object:
+    """Await to the end, cancel it after `seconds` (None: never), and return what comes in the end.
 
     Raises:
         JobTimeout: it was cancelled.
@@ -89,19 +90,18 @@ async def in_time(awaitable: Awaitable[object], seconds: float | None) -> None:
     """
     if seconds is None:
         result = await awaitable
-        if result is not None:
-            await settle(result)
-        return
+        return None if result is None else await settle(result)
     import asyncio
 
     timeout = asyncio.timeout(seconds)
     try:
         async with timeout:
-            await in_time(awaitable, None)
+            return await in_time(awaitable, None)
     except TimeoutError as error:
         if timeout.expired():
             raise JobTimeout().with_traceback(error.__traceback__) from error.__cause__
         raise
+    raise AssertionError("unreachable: it returns or raises")
 
 
 class KeptLoop:
@@ -116,15 +116,16 @@ class KeptLoop:
         self.task: asyncio.Task[None] | None = None
         """What runs on it now."""
 
-    def run(self, awaitable: Awaitable[object], seconds: float | None) -> None:
+    def run(self, awaitable: Awaitable[object], seconds: float | None) -> object:
         """Await to the end, as `in_time` does, in a copy of the context of now. Tasks that it leaves are kept, too."""
         import asyncio
 
         returned = False
+        result: object = None
 
         async def to_the_end() -> None:
-            nonlocal returned
-            await in_time(awaitable, seconds)
+            nonlocal returned, result
+            result = await in_time(awaitable, seconds)
             returned = True
 
         loop = self._ready()
@@ -137,6 +138,7 @@ class KeptLoop:
                 raise
         finally:
             self.task = None
+        return result
 
     def serve(self, fd: int) -> None:
         """Run the tasks that jobs left until there is something to read from the file."""

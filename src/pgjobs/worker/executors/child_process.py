@@ -22,6 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pgjobs.core.config import settings
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.core.python_processes import python_command
@@ -114,7 +115,8 @@ class ChildProcess:
                 # Its time begins when the child has read the payload, and imported what that needs.
                 if_late = receive(channel, None, self.is_alive, MAX_OUTCOME_BYTES)
                 deadline = time.monotonic() + job.timeout
-            return from_bytes(receive(channel, deadline, self.is_alive, MAX_OUTCOME_BYTES), job)
+            most = MAX_OUTCOME_BYTES + settings().result_max_bytes
+            return from_bytes(receive(channel, deadline, self.is_alive, most), job)
         except TimeoutError:
             self._kill()
             outcome = _outcome_when_late(job, if_late)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from pgjobs.core.errors import PayloadError
 from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import current
-from pgjobs.jobs.outcome import COMPLETED, Outcome
+from pgjobs.jobs.outcome import Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.around import run_awaiting
 from pgjobs.worker.executors.awaiting import Rest, in_time, settle
-from pgjobs.worker.executors.invoke import handed_back, open_payload, outcome_of, refused, runs_on_loop
+from pgjobs.worker.executors.invoke import completed, handed_back, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.shortages import NOT_YET, ShortageError, is_shortage
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -198,10 +198,10 @@ class EventLoopExecutor:
             if seconds is None:
                 result = await awaitable
                 if result is not None:
-                    await settle(result)
+                    result = await settle(result)
             else:
-                await in_time(awaitable, seconds)
-            outcome: Outcome = COMPLETED
+                result = await in_time(awaitable, seconds)
+            outcome: Outcome = completed(job, call, result)
         except BaseException as error:
             # Also CancelledError (by the job itself, or by `cancel`), SystemExit and KeyboardInterrupt: they are this
             # job's outcome, and must not reach the loop.

@@ -9,13 +9,14 @@ from typing import Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.error_text import leaves
-from pgjobs.core.errors import HookError, PayloadError
+from pgjobs.core.errors import HookError, PayloadError, ResultError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.hooks.kinds import around_hooks
+from pgjobs.job_results.encode import encode
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
-from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, ErrorKind, Failed, Outcome, Retried
+from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, Completed, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
@@ -66,10 +67,32 @@ def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
     try:
         result = run(call) if not around_hooks.hooks else run_inside(job, call)
         if result is None or not must_be_awaited(result):
-            return COMPLETED
+            return completed(job, call, result)
     except BaseException as error:
         return outcome_of(job, error, call.callable)
     return Rest(call, result)
+
+
+def completed(job: ClaimedJob, call: Call, result: object) -> Outcome:
+    """Return the outcome of a call that returned, with what it returned if the job keeps that."""
+    function = call.callable
+    if type(function) is Job:
+        # As in `runs_on_loop`.
+        options = function.job_options  # pyright: ignore[reportFunctionMemberAccess]
+    elif type(function) is FunctionType and not function.__dict__:
+        return COMPLETED
+    else:
+        options = options_of(function)
+    seconds = options.result
+    if seconds is None:
+        return COMPLETED
+    as_json = options.payload == "json"
+    try:
+        return Completed(encode(job.task, result, seconds, as_json=as_json, orm_objects=options.orm_objects))
+    except ResultError as error:
+        # It has done its work, and would only do it again: so this fails at once.
+        outcome = outcome_of(job, error, _NEVER_AGAIN)
+        return replace(outcome, answered=True) if isinstance(outcome, Failed) and job.breaker is not None else outcome
 
 
 def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | None) -> Outcome:
@@ -77,12 +100,12 @@ def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | Non
     try:
         assert rest.awaitable is not None  # noqa: S101 (for mypy)
         if isinstance(rest.awaitable, Inside):
-            rest.awaitable.run_on(loop, seconds)
+            result = rest.awaitable.run_on(loop, seconds)
         else:
-            loop.run(rest.awaitable, seconds)
+            result = loop.run(rest.awaitable, seconds)
+        return completed(job, rest.call, result)
     except BaseException as error:
         return outcome_of(job, error, rest.call.callable)
-    return COMPLETED
 
 
 def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> Outcome:

@@ -1,4 +1,4 @@
-"""The outcome that a child process reports, as bytes: JSON, not a pickle.
+"""The outcome that a child process reports, as bytes: JSON, not a pickle. A result that is kept follows as it is.
 
 The child runs the job, so the job controls what the child sends. The worker accepts only an outcome whose fields have
 the right types.
@@ -11,9 +11,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from pgjobs.core.config import settings
 from pgjobs.core.text import bounded, one_line
 from pgjobs.core.validate import MAX_DELAY
-from pgjobs.jobs.outcome import COMPLETED, Cancelled, Completed, ErrorKind, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import (
+    COMPLETED,
+    Cancelled,
+    Completed,
+    ErrorKind,
+    Failed,
+    KeptResult,
+    Outcome,
+    Retried,
+    Snoozed,
+)
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 _TIDY: dict[str, Callable[[Any], Any]] = {
@@ -22,6 +33,7 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
     "traceback": lambda text: None if text is None else bounded(text),
     "kind": ErrorKind,
 }
+_RESULT = b"\0"  # between the JSON, which has none, and the result
 MAX_OUTCOME_BYTES = 1 << 20  # bytes; an error and its traceback have some thousand characters
 _KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Cancelled, Completed, Failed, Retried, Snoozed)}
 
@@ -32,7 +44,12 @@ def _as_it_is(value: Any) -> Any:
 
 def to_bytes(outcome: Outcome, *, completing: bool = False, releases: bool = False) -> bytes:
     """Write an outcome, and whether the job called `complete`."""
-    return json.dumps([type(outcome).__name__, asdict(outcome), completing, releases]).encode()
+    result = outcome.result if isinstance(outcome, Completed) else None
+    values = asdict(outcome) if not isinstance(outcome, Completed) else {}
+    if result is not None:
+        values = {"seconds": result.seconds, "is_json": result.is_json}
+    head = json.dumps([type(outcome).__name__, values, completing, releases]).encode()
+    return head if result is None else head + _RESULT + result.value
 
 
 def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
@@ -42,9 +59,14 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
         ValueError: it is not an outcome.
 
     """
+    answer, is_kept, data = answer.partition(_RESULT)
     try:
         name, values, *said = json.loads(answer)
         completing, releases = said or (False, False)
+        if is_kept:
+            kept = _completed(name, data, **values)
+            job.completing, job.releases = completing is True, releases is True
+            return kept
         kind = _KINDS[name]
         wrong = [field for field, value in values.items() if not _fits(field, value)]
         outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
@@ -53,7 +75,21 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
     if wrong:
         raise ValueError(f"not an outcome: wrong type or value of {', '.join(wrong)}")
     job.completing, job.releases = completing is True, releases is True
-    return COMPLETED if type(outcome) is Completed else outcome
+    return COMPLETED if outcome == COMPLETED else outcome
+
+
+def _completed(name: str, data: bytes, seconds: object, is_json: object) -> Completed:
+    """Read the outcome of a job whose result is kept.
+
+    Raises:
+        ValueError: it is not one, or too large.
+
+    """
+    if name != Completed.__name__ or type(is_json) is not bool or len(data) > settings().result_max_bytes:
+        raise ValueError("not a result")
+    if type(seconds) is not float or not 0 < seconds <= MAX_DELAY:
+        raise ValueError("not a result")
+    return Completed(KeptResult(data, is_json, seconds))
 
 
 def _fits(field: str, value: Any) -> bool:
@@ -62,6 +98,8 @@ def _fits(field: str, value: Any) -> bool:
             return type(value) is float and 0 <= value <= MAX_DELAY
         case "isolate" | "began":
             return type(value) is bool
+        case "result":  # it does not come as a field
+            return False
         case "answered":
             return value is None or type(value) is bool
         case "traceback":

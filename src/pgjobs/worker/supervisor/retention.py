@@ -1,4 +1,6 @@
-"""Retention: makes history partitions ahead of time, and removes what is older than the table `retention` allows.
+"""Retention: makes partitions of history and results ahead of time, and removes what is too old.
+
+How old history and dead letters may be is in the table `retention`; each result says itself when it expires.
 
 Every supervisor may do it; there is no leader. Making a day takes an advisory lock; the rest is done by the supervisor
 that acquires the turn in that table. It works in short steps, so that acknowledgements do not wait for it, nor dead
@@ -27,6 +29,8 @@ DAYS_AHEAD = 3
 PAGES = 200  # of the default partition, in one step
 LETTERS = 500  # in one step
 KEYS = 500  # in one step
+RESULT_DAYS_AHEAD = 8  # most results are kept for no longer than a week
+RESULTS = 100  # of the default partition, in one step: they may be large
 Steps = Iterator[None]  # one short transaction before each of them
 
 
@@ -68,6 +72,10 @@ class Retention:
             what = f"the day {day} of history is not made"
             if not (yield from self._try(connection, what, _make_day(connection, day))):
                 break
+        for (day,) in _rows(connection, "missing_results_days", ahead=RESULT_DAYS_AHEAD):
+            what = f"the day {day} of results is not made"
+            if not (yield from self._try(connection, what, _make_results_day(connection, day))):
+                break
         turn = _rows(connection, "acquire_retention", every=TURN)
         if not turn:
             return
@@ -78,6 +86,11 @@ class Retention:
                 what = f"the day {day} of history is not dropped"
                 if not (yield from self._try(connection, what, _drop_day(connection, day))):
                     break
+        for (day,) in _rows(connection, "old_results_days"):
+            what = f"the day {day} of results is not dropped"
+            if not (yield from self._try(connection, what, _drop_results_day(connection, day))):
+                break
+        yield from self._try(connection, "expired results are not removed", _trim_results(connection))
         what = "jobs_history_default is not cleaned up"
         yield from self._try(connection, what, _clean_up(connection, history_days))
         if dead_letter_days is not None:
@@ -121,6 +134,23 @@ def _drop_day(connection: psycopg.Connection, day: object) -> Steps:
             day,
         )
     yield
+
+
+def _make_results_day(connection: psycopg.Connection, day: object) -> Steps:
+    _rows(connection, "create_results_partition", day=day)
+    yield
+
+
+def _drop_results_day(connection: psycopg.Connection, day: object) -> Steps:
+    ((dropped,),) = _rows(connection, "drop_results_partition", day=day)
+    if dropped:
+        log.info("dropped the results that expired on %s", day)
+    yield
+
+
+def _trim_results(connection: psycopg.Connection) -> Steps:
+    while _count(connection, "purge_results_default", batch=RESULTS) >= RESULTS:
+        yield
 
 
 def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:

@@ -15,6 +15,9 @@ WITH locked AS MATERIALIZED (
     RETURNING h.*
 ), letters AS (
     DELETE FROM pgjobs.dead_jobs AS d USING gone WHERE d.id = gone.id RETURNING d.id AS letter_id, d.errors AS diagnosis
+), results AS (
+    -- What it returned the last time: a wait from now on is for what comes.
+    DELETE FROM pgjobs.results AS r USING gone WHERE r.job_id = gone.id
 ), back AS (
     INSERT INTO pgjobs.jobs (
         {kept_columns}, {flow_columns}, claims, error, error_kind, run_at, attempt, max_attempts,
