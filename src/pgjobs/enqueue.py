@@ -9,8 +9,10 @@ from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.awaitable import Enqueueing
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.db.adapters.errors import kept_out
+from pgjobs.hooks.enqueueing import added_meta
+from pgjobs.hooks.kinds import enqueue_hooks
 from pgjobs.jobs.handle import JobHandle
-from pgjobs.payload.encoder import encoder_for
+from pgjobs.payload.encoder import described, encoder_for, encoder_with_meta
 
 if TYPE_CHECKING:
     from pgjobs.db.adapters.detect import AsyncCaller, RowValues, RunAsync, SyncCaller
@@ -62,7 +64,7 @@ def enqueue(
 
     """
     run, run_async = runner_of(conn)
-    encoder = encoder_for(callable)
+    encoder = encoder_for(callable) if not enqueue_hooks.hooks else _hooked(callable, args, kwargs)
     values = encoder.row_values(args, kwargs)
     if run_async is not None:
         return Enqueueing(_enqueue_async(run_async, encoder, values), conn, "enqueue", encoder.columns.task)
@@ -71,6 +73,13 @@ def enqueue(
     if not ids:
         raise kept_out(0, 1)
     return JobHandle(ids[0]) if encoder.keys is None else encoder.handles(ids, values)[0]
+
+
+def _hooked(
+    callable: Callable[..., object], args: tuple[Any, ...] | None = None, kwargs: Mapping[str, Any] | None = None
+) -> CallEncoder:
+    """Return the encoder of jobs with the metadata that hooks have added. Without arguments: of several jobs."""
+    return encoder_with_meta(callable, added_meta(*described(callable), args, kwargs))
 
 
 async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues) -> JobHandle:
@@ -124,7 +133,7 @@ def enqueue_many(
 
     """
     run, run_async = runner_of(conn)
-    encoder = encoder_for(callable)
+    encoder = encoder_for(callable) if not enqueue_hooks.hooks else _hooked(callable)
     steps = _steps(encoder, _chunks(encoder, _iterated(arguments)))
     if run_async is not None:
         coroutine = _enqueue_many_async(run_async, encoder, next(steps, None), steps)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgjobs.hooks.kinds import around_hooks
+from pgjobs.hooks.kinds import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 def no_hooks() -> Iterator[None]:
     """Leave no hook to other tests."""
     yield
-    for registry in (around_hooks,):
+    for registry in ALL:
         registry.clear()

@@ -49,5 +49,6 @@ def acknowledging(url: str, worker: int) -> Iterator[Acknowledging]:
         hurry.set()
         thread.stop()
         thread.join()
+        thread.hooks.stop()
         breakers.stop()
         local_queue.close()

@@ -112,7 +112,15 @@ def add_schedule(
     if isinstance(task, str):
         made = _json_schedule(name, cron, task, args, kwargs, tz, missed, overlap)
     else:
-        made = make(cron, task, tuple(args), kwargs, tz=tz, name=name, missed=missed, overlap=overlap, queue=queue)
+        made = make(
+            *(cron, task, tuple(args), kwargs),
+            tz=tz,
+            name=name,
+            missed=missed,
+            overlap=overlap,
+            queue=queue,
+            with_hooks=True,
+        )
     return _add(conn, made, queue, priority, replacing=replacing)
 
 

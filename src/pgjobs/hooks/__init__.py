@@ -18,6 +18,7 @@ registered again, because its module is loaded again, takes the place of the fir
 from __future__ import annotations
 
 from pgjobs.core.errors import HookError
-from pgjobs.hooks.kinds import around_job
+from pgjobs.hooks.kinds import around_job, on_enqueue, on_outcome
+from pgjobs.hooks.values import JobOutcome, NewJob
 
-__all__ = ["HookError", "around_job"]
+__all__ = ["HookError", "JobOutcome", "NewJob", "around_job", "on_enqueue", "on_outcome"]

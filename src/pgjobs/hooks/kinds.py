@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeAlias, TypeVar
 
 from pgjobs.core.errors import UsageError
 from pgjobs.hooks.registry import Registry, check_plain, hook_name
+from pgjobs.hooks.values import JobOutcome, NewJob
 from pgjobs.jobs.context import CurrentJob
 
 AroundJob: TypeAlias = Callable[[CurrentJob], AbstractContextManager[Any] | AbstractAsyncContextManager[Any]]
 
+OnEnqueue: TypeAlias = Callable[[NewJob], Mapping[str, Any] | None]
+OnOutcome: TypeAlias = Callable[[JobOutcome], object]
+
 A = TypeVar("A", bound=AroundJob)
+E = TypeVar("E", bound=OnEnqueue)
+O = TypeVar("O", bound=OnOutcome)  # noqa: E741 (beside A and E)
 
 around_hooks: Registry[AroundJob] = Registry("around_job")
+enqueue_hooks: Registry[OnEnqueue] = Registry("on_enqueue")
+outcome_hooks: Registry[OnOutcome] = Registry("on_outcome")
+ALL = (around_hooks, enqueue_hooks, outcome_hooks)
 
 
 def around_job(function: A, /) -> A:
@@ -45,6 +54,38 @@ def around_job(function: A, /) -> A:
                 f"@around_job takes a context manager, and {hook_name(function)} is not one yet: {way_out}."
             )
     around_hooks.add(function, is_async=_makes_async(function))
+    return function
+
+
+def on_enqueue(function: E, /) -> E:
+    """Register a function that is called with a `NewJob` before anything of it is written.
+
+    What it returns, a mapping or None, is merged into the job's metadata, over all that was there. If it raises, the
+    job is refused with an `EnqueueError` that names the hook. It is called once for each `enqueue`, once for each call
+    of `enqueue_many`, and once for a schedule: when the worker declares it, or an operator adds it. What it adds there
+    goes for all of these jobs. SQL's `pgjobs.enqueue` calls no hooks.
+
+    Raises:
+        UsageError: it is not a plain function.
+
+    """
+    check_plain("on_enqueue", function)
+    enqueue_hooks.add(function)
+    return function
+
+
+def on_outcome(function: O, /) -> O:
+    """Register a function that is called with a `JobOutcome` after that was written, in the worker process.
+
+    It is called once for each attempt whose outcome this process wrote, in a thread of its own. If it raises, a line in
+    the log names it. Attempts that end with their worker process are settled by the supervisor, which calls no hooks.
+
+    Raises:
+        UsageError: it is not a plain function.
+
+    """
+    check_plain("on_outcome", function)
+    outcome_hooks.add(function)
     return function
 
 

@@ -47,10 +47,12 @@ class Registry(Generic[F]):
 def _is_older(other: Hook[F], made: Hook[F]) -> bool:
     """Return True if both are one definition and its module was loaded again.
 
-    Functions that one factory has made are different hooks, and they share one code object.
+    Functions that one factory has made are different hooks, and they share one code object. Lambdas have one name.
     """
     code, others = (getattr(inspect.unwrap(each.function), "__code__", None) for each in (made, other))
-    return other.name == made.name and others is not None and others is not code
+    if other.name != made.name or code is None or others is None or others is code:
+        return False
+    return "<" not in made.name or others.co_firstlineno == code.co_firstlineno
 
 
 def hook_name(function: object) -> str:

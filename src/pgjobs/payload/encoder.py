@@ -200,6 +200,17 @@ class CallEncoder:
         return as_handles(ids) if self.keys is None else self.keys.handles(ids, values, first=first)
 
 
+def described(callable: Callable[..., object]) -> tuple[str, JobOptions]:
+    """Return the name of a callable's task, and the options of its jobs.
+
+    Raises:
+        EnqueueError: it cannot be enqueued.
+
+    """
+    options = _options_of(callable)
+    return _task_of(callable), options
+
+
 def encoder_with_meta(callable: Callable[..., object], added: Mapping[str, Any] | None) -> CallEncoder:
     """Return the encoder of a callable's jobs with metadata that is merged over that of its options.
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVarTuple, overload
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_name, check_new_queue, has_type
+from pgjobs.hooks.enqueueing import added_meta
+from pgjobs.hooks.kinds import enqueue_hooks
 from pgjobs.jobs.job import options_of
 from pgjobs.jobs.meta import check_meta
-from pgjobs.payload.encoder import encoder_with_meta
+from pgjobs.payload.encoder import described, encoder_with_meta
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
 from pgjobs.schedules.stored_call import StoredSchedule, kept_options, signed
 
@@ -46,6 +49,8 @@ class Schedule:
 
 
 _declared: dict[str, StoredSchedule] = {}
+_again: dict[str, Callable[..., StoredSchedule]] = {}
+"""How each was made: hooks may be imported after it."""
 
 
 @overload
@@ -133,7 +138,8 @@ def schedule(
 
     """
     owner = app if app is not None else settings().app or _package(sys._getframe(1).f_globals)
-    made = make(
+    again = partial(
+        make,
         *(cron, callable, args, kwargs),
         tz=tz,
         name=name,
@@ -142,6 +148,7 @@ def schedule(
         app=check_app(owner),
         meta=meta,
     )
+    made = again()
     before = _declared.get(made.name)
     if before is not None and before != made:
         raise UsageError(
@@ -149,6 +156,7 @@ def schedule(
             "of its own, name=…."
         )
     _declared[made.name] = made
+    _again[made.name] = again
     return Schedule(
         made.name,
         made.cron,
@@ -163,8 +171,15 @@ def schedule(
 
 
 def declared_schedules() -> list[StoredSchedule]:
-    """Return what was declared in this process, signed with the key that it has now."""
-    return [signed(made) for made in _declared.values()]
+    """Return what was declared in this process, signed with the key that it has now.
+
+    Raises:
+        EnqueueError: a hook refuses one of them.
+
+    """
+    return [
+        signed(made if not enqueue_hooks.hooks else _again[name](with_hooks=True)) for name, made in _declared.items()
+    ]
 
 
 def make(
@@ -180,10 +195,11 @@ def make(
     app: str | None = None,
     queue: str | None = None,
     meta: Mapping[str, Any] | None = None,
+    with_hooks: bool = False,
 ) -> StoredSchedule:
     """Make a schedule without declaring it; it is not `signed` yet.
 
-    `queue`: instead of the job's. `meta`: merged over the job's.
+    `queue`: instead of the job's. `meta`: merged over the job's. `with_hooks`: call those for enqueues.
 
     Raises:
         UsageError, EnqueueError: as `schedule`.
@@ -196,7 +212,13 @@ def make(
         raise UsageError(f"args={shorten_repr(args)}: give a tuple of arguments, also when there is but one: (42,).")
     if kwargs is not None and not has_type(kwargs, dict):
         raise UsageError(f"kwargs={shorten_repr(kwargs)}: give a dict of arguments by name.")
-    encoder = encoder_with_meta(callable, check_meta(meta))
+    added = check_meta(meta)
+    if with_hooks and enqueue_hooks.hooks:
+        task, options = described(callable)
+        added = added_meta(
+            *(task, options, args, kwargs or {}), queue=queue, meta=meta, schedule=_schedule_name(name, task)
+        )
+    encoder = encoder_with_meta(callable, added)
     columns, keys = encoder.columns, encoder.keys
     if columns.run_at is not None or columns.delay:
         raise EnqueueError(f"{columns.task} has delay= or run_at=: leave it out, a schedule itself says when.")
@@ -208,7 +230,7 @@ def make(
 
             keys = FlowKeys(callable, columns.task, columns.queue, options_of(callable).flow, encoder.meta)
     return StoredSchedule(
-        name=check_schedule_name(columns.task[:MAX_SCHEDULE_NAME] if name is None else name),
+        name=_schedule_name(name, columns.task),
         app=app,
         cron=when.expression,
         tz=when.tz,
@@ -220,6 +242,10 @@ def make(
         signature=None,
         payload=payload,
     )
+
+
+def _schedule_name(name: str | None, task: str) -> str:
+    return check_schedule_name(task[:MAX_SCHEDULE_NAME] if name is None else name)
 
 
 def check_schedule_name(name: object) -> str:

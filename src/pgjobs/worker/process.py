@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from pgjobs.core.config import configure
+from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import one_line
 from pgjobs.db.limits import LimitWriter
 from pgjobs.db.statements import load_statements
@@ -96,7 +97,12 @@ class WorkerProcess:
         if config.imports:
             from pgjobs.schedules.schedule import declared_schedules
 
-            self._control.send("schedules", schedules=[schedule.to_message() for schedule in declared_schedules()])
+            try:
+                schedules = [schedule.to_message() for schedule in declared_schedules()]
+            except EnqueueError as error:
+                self._control.send("unfit", error=one_line(f"a schedule cannot be declared: {error}"))
+                return 1
+            self._control.send("schedules", schedules=schedules)
         try:
             worker_id = self._worker_id = self._server("register").run(self._register)
         except Stopped:

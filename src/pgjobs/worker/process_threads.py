@@ -235,6 +235,7 @@ class ProcessThreads:
         self.hurry.set()
         self._acknowledger.stop()
         self._acknowledger.join(max(5.0, self._grace))
+        self._acknowledger.hooks.stop()
         self._breakers.stop()
 
     def end_children(self) -> None:

@@ -691,4 +691,18 @@ PROTECTIONS = (
         "            pass\n",
         ("tests/hooks/test_around.py", "-k", "worth_a_retry"),
     ),
+    Protection(
+        "hooks are told only of outcomes that were written",
+        "src/pgjobs/worker/acknowledge/outcome_hooks.py",
+        "                if job.id not in lost and job.key() not in excluded\n",
+        "",
+        ("tests/hooks/test_outcome_hooks.py", "-k", "led_to or locked_row"),
+    ),
+    Protection(
+        "what a hook adds to the metadata is signed",
+        "src/pgjobs/payload/encoder.py",
+        "        copy.sign = copy._signer()\n",
+        "",
+        ("tests/hooks/test_enqueue_hooks.py", "-k", "last_one_wins"),
+    ),
 )

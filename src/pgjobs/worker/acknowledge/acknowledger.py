@@ -12,6 +12,7 @@ from queue import Empty
 from typing import TypeAlias
 
 from pgjobs.db.statements import statement
+from pgjobs.hooks.kinds import outcome_hooks
 from pgjobs.jobs.outcome import (
     CANCELLED_ON_REQUEST,
     COMPLETED,
@@ -24,6 +25,7 @@ from pgjobs.jobs.outcome import (
 from pgjobs.jobs.retry import without_commit
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
+from pgjobs.worker.acknowledge.outcome_hooks import OutcomeHooks
 from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report, report_late_error
 from pgjobs.worker.acknowledge.outcome_writer import OutcomeWriter
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -104,6 +106,8 @@ class Acknowledger(CriticalThread):
         self._next_check = 0.0  # monotonic seconds
         self._held = HeldJobs(worker_id)
         self._writer = OutcomeWriter(server, worker_id, host, grace, self._held)
+        self.hooks = OutcomeHooks()
+        """To be stopped after this thread."""
         self.settled = 0  # attempts, whatever their outcome
 
     def work(self) -> None:
@@ -227,25 +231,38 @@ class Acknowledger(CriticalThread):
             self._confirm(flush)
         if flush.forgotten:
             flush.released |= writer.complete(flush.forgotten, flush.held, keep=False, again=again)
+            self._tell_completed(flush.forgotten, flush)
         if flush.completed:
             flush.released |= writer.complete(flush.completed, flush.held, again=again)
+            self._tell_completed(flush.completed, flush)
         if flush.controlled:
             flush.released |= writer.complete(flush.controlled, flush.held, controlled=True, again=again)
+            self._tell_completed(flush.controlled, flush)
         for keep, some in flush.with_results.items():
             flush.released |= writer.complete(
                 some, flush.held, keep=keep, controlled=keep, again=again, with_results=True
             )
+            self._tell_completed(some, flush)
         if flush.others:
             written = writer.settle(flush.others, flush.held, again=again)
+            if outcome_hooks.hooks:
+                settled = ((job, written.get(job.key()), seconds) for job, _, seconds in flush.others)
+                self.hooks.tell([(job, now, seconds, job.exception) for job, now, seconds in settled if now])
             for job, outcome, _ in (ended for ended in flush.others if ended not in flush.held):
                 now = written.get(job.key())
                 report(job, outcome if now is None else now, written=now is not None)
         if flush.held or self._held:
             self._held.replace(flush.batch, flush.held)
 
+    def _tell_completed(self, batch: list[Ended], flush: _Flush) -> None:
+        if outcome_hooks.hooks:
+            self.hooks.completed(batch, flush.held, self._writer.lost)
+
     def _confirm(self, flush: _Flush) -> None:
         """See which jobs have completed in transactions of their own. The others get the outcomes they have."""
         completed, left = self._writer.confirm(flush.within, flush.held)
+        if outcome_hooks.hooks:
+            self.hooks.completed((ended for ended in flush.within if ended[0].key() in completed), [], set())
         for ended in flush.within:
             job, outcome, seconds = ended
             if job.key() in left and ended not in flush.held:

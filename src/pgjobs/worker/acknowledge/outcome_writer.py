@@ -56,6 +56,7 @@ class OutcomeWriter:
         self._held = held
         self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
+        self.lost: set[int] = set()  # jobs of the last `complete` that it could not write; held ones are not in it
 
     def complete(
         self,
@@ -75,6 +76,7 @@ class OutcomeWriter:
         careful = again or self._held.is_careful
         groups = self._hand_over.partition(batch) if controlled and not careful else {None: batch}
         awaited: set[int] = set()
+        self.lost = set()
         for claiming, group in groups.items():
             write = partial(
                 self._complete,
@@ -86,6 +88,7 @@ class OutcomeWriter:
             )
             result = self._run([group], write, claims=claiming is not None, again=again)
             held += result.held
+            self.lost.update(result.stale, (job.id for job, _, _ in result.kept_out))
             self.ended += len(group) - len(result.held) - len(result.stale) - len(result.kept_out)
         self._hand_over.look_for_lost()
         return bool(awaited)
