@@ -17,6 +17,7 @@ FILE = """
 [tool.pgjobs]
 queues = ["mail:20", "*:4"]
 imports = "shop.tasks"
+hooks = ["shop.hooks"]
 processes = 3
 log-level = "debug"
 """
@@ -33,6 +34,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(
     (tmp_path / "pyproject.toml").write_text(FILE)
     found = options(tmp_path)
     assert (found["queue"], found["imports"]) == (["mail:20", "*:4"], ["shop.tasks"])
+    assert found["hooks"] == ["shop.hooks"]
     assert (found["processes"], found["log_level"], found["grace"]) == (3, "debug", 30.0)
     monkeypatch.setenv("PGJOBS_QUEUES", "reports:2,default")
     monkeypatch.setenv("PGJOBS_PROCESSES", "2")
@@ -67,6 +69,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, text: str, said: str) ->
     ("variable", "text", "option", "value"),
     [
         ("PGJOBS_IMPORTS", "shop.tasks", "imports", ["shop.tasks"]),
+        ("PGJOBS_HOOKS", "shop.hooks", "hooks", ["shop.hooks"]),
         ("PGJOBS_PROCESSES", "3", "processes", 3),
         ("PGJOBS_MAX_JOBS", "500", "max_jobs", 500),
         ("PGJOBS_MAX_MEMORY", "128", "max_memory", 128),

@@ -3,6 +3,7 @@
 [tool.pgjobs]
 queues = ["mail:20", "*:4"]
 imports = ["shop.tasks"]
+hooks = ["shop.hooks"]
 processes = 2
 """
 
@@ -16,7 +17,12 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.text import shorten_repr
 
 FILE = "pyproject.toml"
-LISTS = {"queues": "queue", "imports": "imports", "allow": "allow"}  # and the parameters that they are for
+LISTS = {
+    "queues": "queue",
+    "imports": "imports",
+    "hooks": "hooks",
+    "allow": "allow",
+}  # and the parameters that they are for
 WORDS = ("payload", "log-level", "log-format")
 NUMBERS = ("processes", "max-jobs", "max-memory", "job-memory", "grace", "heartbeat", "rescue-after")
 

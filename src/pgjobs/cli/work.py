@@ -12,6 +12,7 @@ from pgjobs.cli.terminal import progress
 from pgjobs.core.allowlist import parse_allow
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
 from pgjobs.db.choose_database import database
+from pgjobs.hooks.loading import entry_point_modules
 from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_QUEUE, WorkerConfig, parse_queues
 
 
@@ -35,6 +36,16 @@ def work(
             metavar="MODULE",
             help="Import this module before the first job; repeatable.",
             envvar="PGJOBS_IMPORTS",
+            show_default=False,
+        ),
+    ] = None,
+    hooks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hooks",
+            metavar="MODULE",
+            help="Import this module, with hooks, before all others; repeatable.",
+            envvar="PGJOBS_HOOKS",
             show_default=False,
         ),
     ] = None,
@@ -124,7 +135,8 @@ def work(
             database_url=url,
             queues=queues,
             patterns=patterns,
-            imports=tuple(module.strip() for text in imports or () for module in text.split(",") if module.strip()),
+            imports=_modules(imports),
+            hooks=(*entry_point_modules(), *_modules(hooks)),
             processes=processes,
             drain=drain,
             grace=grace,
@@ -153,3 +165,7 @@ def work(
         else:
             code = run_supervisor(config)
     raise typer.Exit(code)
+
+
+def _modules(texts: list[str] | None) -> tuple[str, ...]:
+    return tuple(module.strip() for text in texts or () for module in text.split(",") if module.strip())

@@ -18,7 +18,18 @@ registered again, because its module is loaded again, takes the place of the fir
 from __future__ import annotations
 
 from pgjobs.core.errors import HookError
-from pgjobs.hooks.kinds import around_job, on_enqueue, on_outcome
+from pgjobs.hooks.kinds import around_job, on_enqueue, on_outcome, on_worker_start, on_worker_stop
+from pgjobs.hooks.loading import load
 from pgjobs.hooks.values import JobOutcome, NewJob
 
-__all__ = ["HookError", "JobOutcome", "NewJob", "around_job", "on_enqueue", "on_outcome"]
+__all__ = [
+    "HookError",
+    "JobOutcome",
+    "NewJob",
+    "around_job",
+    "load",
+    "on_enqueue",
+    "on_outcome",
+    "on_worker_start",
+    "on_worker_stop",
+]

@@ -19,12 +19,15 @@ OnOutcome: TypeAlias = Callable[[JobOutcome], object]
 
 A = TypeVar("A", bound=AroundJob)
 E = TypeVar("E", bound=OnEnqueue)
+W = TypeVar("W", bound=Callable[[], object])
 O = TypeVar("O", bound=OnOutcome)  # noqa: E741 (beside A and E)
 
 around_hooks: Registry[AroundJob] = Registry("around_job")
 enqueue_hooks: Registry[OnEnqueue] = Registry("on_enqueue")
 outcome_hooks: Registry[OnOutcome] = Registry("on_outcome")
-ALL = (around_hooks, enqueue_hooks, outcome_hooks)
+start_hooks: Registry[Callable[[], object]] = Registry("on_worker_start")
+stop_hooks: Registry[Callable[[], object]] = Registry("on_worker_stop")
+ALL = (around_hooks, enqueue_hooks, outcome_hooks, start_hooks, stop_hooks)
 
 
 def around_job(function: A, /) -> A:
@@ -86,6 +89,36 @@ def on_outcome(function: O, /) -> O:
     """
     check_plain("on_outcome", function)
     outcome_hooks.add(function)
+    return function
+
+
+def on_worker_start(function: W, /) -> W:
+    """Register a function that is called in each worker process, and each child process of `executor="process"`.
+
+    That is in its main thread, after its modules are imported and before it runs a job. If it raises in a worker
+    process, that ends with one line that names the hook; in a child process, jobs are handed back until it succeeds.
+
+    Raises:
+        UsageError: it is not a plain function.
+
+    """
+    check_plain("on_worker_start", function)
+    start_hooks.add(function)
+    return function
+
+
+def on_worker_stop(function: W, /) -> W:
+    """Register a function that is called when such a process ends in order, after its last job.
+
+    The last one registered is called first, and all before what `atexit` knows. All of it may take ten seconds. A
+    process that is killed, or whose job is, calls none.
+
+    Raises:
+        UsageError: it is not a plain function.
+
+    """
+    check_plain("on_worker_stop", function)
+    stop_hooks.add(function)
     return function
 
 

@@ -55,12 +55,12 @@ class WorkerConfig:
     """How `pgjobs work` runs. Times are seconds.
 
     `patterns`: other queues that are served, as many as match. `imports`: modules to import at the start, so that the
-    first job does not pay for it. `processes`: worker processes, each with all the slots. `drain`: exit when nothing is
-    due. `grace`: how long running jobs may continue after SIGTERM. `heartbeat`: between two heartbeats. `rescue_after`:
-    without a heartbeat, until a worker is considered dead and its jobs are taken back. `allow`: what its jobs may call
-    (None: anything). `payload`: the formats that it accepts, "any" or "json". `max_jobs`, `max_memory` (megabytes):
-    after that many jobs, or with that much memory, a process is replaced by a fresh one. `job_memory` (megabytes): the
-    limit of a process job.
+    first job does not pay for it; `hooks`: those that are imported before. `processes`: worker processes, each with all
+    the slots. `drain`: exit when nothing is due. `grace`: how long running jobs may continue after SIGTERM.
+    `heartbeat`: between two heartbeats. `rescue_after`: without a heartbeat, until a worker is considered dead and its
+    jobs are taken back. `allow`: what its jobs may call (None: anything). `payload`: the formats that it accepts, "any"
+    or "json". `max_jobs`, `max_memory` (megabytes): after that many jobs, or with that much memory, a process is
+    replaced by a fresh one. `job_memory` (megabytes): the limit of a process job.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -84,6 +84,7 @@ class WorkerConfig:
     max_memory: int | None = None
     job_memory: int | None = None
     patterns: tuple[QueueSlots, ...] = ()
+    hooks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.queues or self.patterns):
@@ -91,8 +92,9 @@ class WorkerConfig:
         names = [queue.name for queue in (*self.queues, *self.patterns)]
         if len(set(names)) < len(names):
             raise UsageError(f"a queue is named twice: {', '.join(names)}.")
-        for module in self.imports:
-            _check_module(module)
+        for option, modules in (("--hooks", self.hooks), ("--import", self.imports)):
+            for module in modules:
+                _check_module(module, option)
         if not 1 <= self.processes <= 256:
             raise UsageError(f"processes is {self.processes}: give 1 to 256.")
         if not (0 <= self.grace <= MAX_SECONDS and 0 < self.heartbeat <= MAX_SECONDS):
@@ -149,6 +151,10 @@ class WorkerConfig:
         """Name what its workers import: the same for all supervisors that declare the same; "" for none."""
         return json.dumps([app, *sorted(self.imports)]) if self.imports else ""
 
+    def modules(self) -> tuple[str, ...]:
+        """Return what its processes import, in that order: hooks have to be there before what they are for."""
+        return tuple(dict.fromkeys((*self.hooks, *self.imports)))
+
     def settings(self) -> dict[str, Any]:
         """Return the settings of the processes in which jobs run."""
         return {name: getattr(self, name) for name in ("schema", "database_url", "allow", "payload")}
@@ -156,7 +162,7 @@ class WorkerConfig:
     def for_child(self) -> dict[str, Any]:
         """Return what a child process of a worker is told at its start."""
         return {
-            "imports": self.imports,
+            "imports": self.modules(),
             "log_level": self.log_level,
             "log_format": self.log_format,
             "settings": self.settings(),
@@ -169,7 +175,8 @@ class WorkerConfig:
         values = json.loads(text)
         for name in ("queues", "patterns"):
             values[name] = tuple(QueueSlots(**queue) for queue in values[name])
-        values["imports"] = tuple(values["imports"])
+        for name in ("imports", "hooks"):
+            values[name] = tuple(values[name])
         values["allow"] = None if values["allow"] is None else tuple(values["allow"])
         return cls(**values)
 
@@ -212,7 +219,7 @@ def parse_queue(text: str) -> QueueSlots:
     return QueueSlots(name, int(number))
 
 
-def _check_module(name: str) -> None:
+def _check_module(name: str, option: str) -> None:
     """Refuse what cannot be the name of a module: a file, or a module with a function.
 
     Raises:
@@ -223,5 +230,5 @@ def _check_module(name: str) -> None:
     if name == module and all(part.isidentifier() for part in name.split(".")):
         return
     fits = all(part.isidentifier() for part in module.split("."))
-    way_out = f"--import {module}" if fits else "such as --import shop.tasks"
-    raise UsageError(f"--import {shorten_repr(name)}: give the name of a module, {way_out}.")
+    way_out = f"{option} {module}" if fits else f"such as {option} shop.tasks"
+    raise UsageError(f"{option} {shorten_repr(name)}: give the name of a module, {way_out}.")

@@ -15,10 +15,11 @@ from importlib import import_module
 from typing import Any
 
 from pgjobs.core.config import configure
-from pgjobs.core.errors import EnqueueError
+from pgjobs.core.errors import EnqueueError, HookError
 from pgjobs.core.text import one_line
 from pgjobs.db.limits import LimitWriter
 from pgjobs.db.statements import load_statements
+from pgjobs.hooks.lifetime import run_start_hooks
 from pgjobs.worker.acknowledge.outcome_log import labels
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -84,7 +85,7 @@ class WorkerProcess:
         for_others = [*stop_signals(), *unused_signals()]
         handle_signals({**{number: lambda *_: None for number in for_others}, signal.SIGTERM: self._stop_early})
         survive_timers()
-        for module in config.imports:
+        for module in config.modules():
             try:
                 import_module(module)
             except BaseException as error:  # a module may raise anything while it is imported
@@ -93,6 +94,11 @@ class WorkerProcess:
             if patches := monkey_patches():
                 self._control.send("unfit", error=f"{module} was imported, and {patches}")
                 return 1
+        try:
+            run_start_hooks()
+        except HookError as error:
+            self._control.send("unfit", error=one_line(str(error)))
+            return 1
         handle_signals({signal.SIGTERM: self._on_sigterm})
         if config.imports:
             from pgjobs.schedules.schedule import declared_schedules

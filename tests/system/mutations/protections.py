@@ -705,4 +705,11 @@ PROTECTIONS = (
         "",
         ("tests/hooks/test_enqueue_hooks.py", "-k", "last_one_wins"),
     ),
+    Protection(
+        "a child whose start hook fails runs no job",
+        "src/pgjobs/worker/executors/child_process.py",
+        "        if answer != READY:\n            raise EOFError(answer.decode())\n",
+        "",
+        ("tests/hooks/test_lifetime.py", "-k", "in_a_child"),
+    ),
 )

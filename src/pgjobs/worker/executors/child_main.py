@@ -17,13 +17,15 @@ from functools import partial
 from importlib import import_module
 
 from pgjobs.core.config import configure
-from pgjobs.core.errors import PayloadError
+from pgjobs.core.errors import HookError, PayloadError
 from pgjobs.core.processes import die_with_parent
 from pgjobs.core.python_processes import add_folder
 from pgjobs.core.standard_files import open_standard_files
+from pgjobs.core.text import one_line
+from pgjobs.hooks.lifetime import run_start_hooks
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest
-from pgjobs.worker.executors.child_process import late, receive, send
+from pgjobs.worker.executors.child_process import READY, late, receive, send
 from pgjobs.worker.executors.invoke import await_here, call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
 from pgjobs.worker.executors.shortages import NOT_YET, is_shortage
@@ -65,7 +67,12 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
                 import_module(module)
         if child_config["memory"] is not None:
             limit_memory(child_config["memory"])
-        send(channel, b"ready")
+        try:
+            run_start_hooks()
+        except HookError as error:
+            send(channel, one_line(str(error)).encode())
+            leave_in_order(1)
+        send(channel, READY)
         loop = KeptLoop()
         while True:
             loop.serve(fd)

@@ -38,6 +38,7 @@ from pgjobs.worker.runtime.process_exit import CrashReport, exit_reason, has_exi
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 
 LENGTH = struct.Struct("!I")
+READY = b"ready"  # what a child sends first; or why it cannot run jobs
 CHECK_EVERY = 0.5  # seconds: whether the child still lives
 # What a child is told of a job.
 _FIELDS = [field.name for field in fields(ClaimedJob) if field.name not in ("local_queue", "exception")]
@@ -181,7 +182,9 @@ class ChildProcess:
             )
         self._scoreboard.add_group(self._process.pid)
         send(ours, pickle.dumps(self._child_config), self.is_alive)
-        receive(ours, None, self.is_alive)  # it has imported what it was told to: that is not the job's time
+        answer = receive(ours, None, self.is_alive)  # it has imported what it was told to: that is not the job's time
+        if answer != READY:
+            raise EOFError(answer.decode())
         return ours
 
     def _kill(self) -> str:

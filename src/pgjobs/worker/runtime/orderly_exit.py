@@ -1,8 +1,9 @@
 """The end of a process that has done its work: what jobs registered for it is run, in a limited time.
 
 The interpreter's own end would do that too, but it waits for threads that never end, and threads of stuck jobs may
-crash it while it takes itself apart. So its steps are taken here: pools and threads end, then what `atexit` knows is
-called (events are sent, coverage is saved, temporary folders are removed, managers end), and the files are flushed.
+crash it while it takes itself apart. So its steps are taken here: hooks are called, pools and threads end, then what
+`atexit` knows is called (events are sent, coverage is saved, temporary folders are removed, managers end), and the
+files are flushed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from pgjobs.hooks.lifetime import run_stop_hooks, running_hook
 from pgjobs.worker.runtime.job_output import finish_lines
 
 log = logging.getLogger("pgjobs.worker")
@@ -33,6 +35,7 @@ def leave_in_order(code: int, *, with_group: Callable[[], bool] = lambda: False)
     the supervisor may end while this process leaves.
     """
     threading.Thread(target=_leave_late, args=(code, with_group), name="pgjobs-leave-late", daemon=True).start()
+    run_stop_hooks()
     pools = threading.Thread(target=_end_threads, name="pgjobs-end-threads", daemon=True)
     pools.start()
     pools.join(THREADS_WITHIN)
@@ -60,7 +63,9 @@ def _end_threads() -> None:
 
 def _leave_late(code: int, with_group: Callable[[], bool]) -> None:
     time.sleep(LEAVE_WITHIN)
-    log.warning("what jobs registered for the end of this process did not end within %g s", LEAVE_WITHIN)
+    hook = running_hook()
+    what = "what jobs registered for the end of this process" if hook is None else f"the hook {hook}"
+    log.warning("%s did not end within %g s", what, LEAVE_WITHIN)
     _leave(code, with_group)
 
 
