@@ -38,6 +38,7 @@ from pgjobs.schedules.schedule import Schedule, schedule
 if TYPE_CHECKING:
     from pgjobs.db.public_connect import connect, connect_async, database_url
     from pgjobs.diagnose.why import Why, why
+    from pgjobs.effects.progress import Progress, follow, progress
 
 __version__ = VERSION
 
@@ -62,6 +63,7 @@ __all__ = [
     "OptionChanges",
     "PayloadError",
     "PgjobsError",
+    "Progress",
     "Retry",
     "RetryPolicy",
     "Schedule",
@@ -85,16 +87,21 @@ __all__ = [
     "declare_queue_limit",
     "enqueue",
     "enqueue_many",
+    "follow",
     "job",
+    "progress",
     "schedule",
     "settings",
     "why",
 ]
 _LAZY = {  # imported at first use: they need psycopg, which enqueue may do without
     "Why": "pgjobs.diagnose.why",
+    "Progress": "pgjobs.effects.progress",
     "connect": "pgjobs.db.public_connect",
     "connect_async": "pgjobs.db.public_connect",
     "database_url": "pgjobs.db.public_connect",
+    "follow": "pgjobs.effects.progress",
+    "progress": "pgjobs.effects.progress",
     "why": "pgjobs.diagnose.why",
 }
 

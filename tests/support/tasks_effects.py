@@ -116,3 +116,27 @@ def end_what_is_open(commit: bool) -> None:
     conn = _open.pop()
     (conn.commit if commit else conn.rollback)()
     conn.close()
+
+
+@job(max_attempts=2, backoff=0.1)
+def report(fate: str = "") -> None:
+    """Report progress; fail once, and continue where the attempt before has stopped."""
+    row = current_job()
+    start = (row.state or {"page": 0})["page"]
+    for page in range(start, 100):
+        row.progress(page + 1, 100, f"page {page + 1}", state={"page": page + 1})
+        if fate == "fails" and page == 49 and row.attempt == 1:
+            raise ValueError("half")
+    row.progress(message=f"began at {start}")
+
+
+@job(max_attempts=1, executor="process")
+def report_in_child() -> None:
+    """Do it in a child process."""
+    report()
+
+
+@job(max_attempts=1)
+def report_nonsense(value: object) -> None:
+    """Report what cannot be kept."""
+    current_job().progress(1, state=value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -26,6 +28,16 @@ class RunningJob(Protocol):
     completing: bool
     releases: bool
     meta: dict[str, Any] | None
+
+
+class Reporter(Protocol):
+    """Keeps what running jobs report of themselves. A worker process has one."""
+
+    def report(self, job: RunningJob, done: object, total: object, message: object, state: object) -> None:
+        """Remember how far a job has come."""
+
+    def read_state(self, job: RunningJob) -> Any:
+        """Return what the attempts of a job have left."""
 
 
 class CurrentJob:
@@ -91,6 +103,30 @@ class CurrentJob:
         """The JSON object that travels with the job; empty if it was enqueued without one."""
         return self._job.meta or {}
 
+    @property
+    def state(self) -> Any:
+        """What `progress(state=…)` has left, in this attempt or an earlier one; None: nothing. It may run a query."""
+        return _reporter().read_state(self._job)
+
+    def progress(
+        self,
+        done: float | None = None,
+        total: float | None = None,
+        message: str | None = None,
+        *,
+        state: Any = None,
+    ) -> None:
+        """Report how far the job has come: `done` of `total`, with a message. What is None stays as it was.
+
+        It is cheap, so a loop may call it: one statement a second writes the newest for all jobs of this process.
+        `state`: a small JSON value (64 kB) that the next attempt finds in `current_job().state`, to continue there.
+
+        Raises:
+            UsageError: a value cannot be used.
+
+        """
+        _reporter().report(self._job, done, total, message, state)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CurrentJob) and self._job is other._job
 
@@ -99,6 +135,22 @@ class CurrentJob:
 
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt} of {self.max_attempts} queue {self.queue}>"
+
+
+_reporters: list[Callable[[], Reporter]] = []
+
+
+@cache
+def _reporter() -> Reporter:
+    if not _reporters:
+        raise LookupError("progress and state need a worker, and this process is not one.")
+    return _reporters[-1]()
+
+
+def report_to(make: Callable[[], Reporter]) -> None:
+    """Set what makes the reporter of this process, when a job first needs it."""
+    _reporters.append(make)
+    _reporter.cache_clear()
 
 
 current: ContextVar[RunningJob | None] = ContextVar("pgjobs_current_job", default=None)

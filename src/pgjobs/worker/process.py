@@ -19,6 +19,7 @@ from pgjobs.core.errors import EnqueueError, HookError
 from pgjobs.core.text import one_line
 from pgjobs.db.limits import LimitWriter
 from pgjobs.db.statements import load_statements
+from pgjobs.effects import serve_reports
 from pgjobs.hooks.lifetime import run_start_hooks
 from pgjobs.worker.acknowledge.outcome_log import labels
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
@@ -77,6 +78,7 @@ class WorkerProcess:
         """Work until told to stop, and return the exit code."""
         config = self._config
         configure(**config.settings())
+        serve_reports()
         load_statements()
         from pgjobs.telemetry.logs import configure_logging
 

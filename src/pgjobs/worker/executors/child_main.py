@@ -22,6 +22,7 @@ from pgjobs.core.processes import die_with_parent
 from pgjobs.core.python_processes import add_folder
 from pgjobs.core.standard_files import open_standard_files
 from pgjobs.core.text import one_line
+from pgjobs.effects import serve_reports
 from pgjobs.hooks.lifetime import run_start_hooks
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest
@@ -59,6 +60,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
     try:
         child_config = pickle.loads(receive(channel))
         configure(**child_config["settings"])
+        serve_reports()
         from pgjobs.telemetry.logs import configure_logging
 
         configure_logging(child_config["log_level"], child_config["log_format"])

@@ -97,6 +97,7 @@ class Retention:
             what = "old dead letters are not removed"
             yield from self._try(connection, what, _trim_dead(connection, dead_letter_days))
         yield from self._try(connection, "full buckets are not forgotten", _trim_buckets(connection))
+        yield from self._try(connection, "old progress is not removed", _trim_progress(connection))
         yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
 
     def _try(self, connection: psycopg.Connection, what: str, steps: Steps) -> Generator[None, None, bool]:
@@ -165,6 +166,11 @@ def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:
         yield
     if removed:
         log.info("removed %d old jobs from jobs_history_default", removed)
+
+
+def _trim_progress(connection: psycopg.Connection) -> Steps:
+    while _count(connection, "purge_progress", batch=KEYS) >= KEYS:
+        yield
 
 
 def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:

@@ -1,0 +1,242 @@
+"""How far a job has come: written by the job, buffered for a second, and read by others."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pgjobs.core.config import settings
+from pgjobs.core.errors import NotFoundError, UsageError
+from pgjobs.core.validate import as_number
+from pgjobs.db.adapters.operations import operation, outside_of_transaction
+from pgjobs.db.query import AnyJob, check_id, fetch, fetch_dicts, job_states
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+    from sqlalchemy import Engine
+
+    from pgjobs.db.adapters.detect import SyncCaller
+    from pgjobs.jobs.context import RunningJob
+
+log = logging.getLogger("pgjobs.progress")
+WRITE_EVERY = 1.0  # seconds
+MAX_STATE_BYTES = 64 * 1024  # of JSON
+MAX_MESSAGE = 1_000  # characters; longer ones are cut
+FINAL = ("completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job has come, by its own word: `done` of `total`. `state`: what it has left for its next attempt."""
+
+    done: float | None
+    total: float | None
+    message: str | None
+    state: Any
+    updated_at: datetime
+
+
+class _Report(NamedTuple):
+    claim_number: int
+    done: float | None
+    total: float | None
+    message: str | None
+    state: str | None
+
+    def with_newer(self, newer: _Report) -> _Report:
+        """Return this report with what a newer one says."""
+        return self._replace(**{name: value for name, value in newer._asdict().items() if value is not None})
+
+
+class ProgressWriter:
+    """Writes what the jobs of this process report: one statement a second for all of them, while some do."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # of the reports
+        self._writing = threading.Lock()  # of the connection
+        self._reports: dict[int, _Report] = {}  # by job
+        self._connection: psycopg.Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    def report(self, job: RunningJob, done: object, total: object, message: object, state: object) -> None:
+        """Remember the newest report of a job. What is None stays as it was.
+
+        Raises:
+            UsageError: a value cannot be used.
+
+        """
+        report = _Report(
+            job.claim_number,
+            _number("done", done),
+            _number("total", total),
+            None if message is None else str(message).replace("\0", "")[:MAX_MESSAGE],
+            None if state is None else _state(state),
+        )
+        with self._lock:
+            before = self._reports.get(job.id)
+            if before is not None:
+                report = before.with_newer(report)
+            self._reports[job.id] = report
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="pgjobs-progress", daemon=True)
+                self._thread.start()
+                atexit.register(self.flush)
+
+    def read_state(self, job: RunningJob) -> Any:
+        """Return the state that this job's attempts have left; None: none."""
+        with self._lock:
+            report = self._reports.get(job.id)
+            if report is not None and report.state is not None:
+                return json.loads(report.state)
+        with self._writing:
+            rows = fetch_dicts(self._connected(), "read_progress", id=job.id)
+        return rows[0]["state"] if rows else None
+
+    def flush(self) -> None:
+        """Write what has been reported. An error is logged, and what it concerns is tried again."""
+        if os.getpid() != self._pid:
+            return  # a fork of a job: the connection is its parent's
+        with self._lock:
+            reports, self._reports = self._reports, {}
+        if not reports:
+            return
+        try:
+            with self._writing:
+                self._write(reports)
+        except Exception as error:
+            log.warning("progress of %d jobs is not written yet: %s", len(reports), str(error).partition("\n")[0])
+            with self._lock:
+                self._reports = {**reports, **self._reports}
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(WRITE_EVERY)
+            self.flush()
+
+    def _write(self, reports: dict[int, _Report]) -> None:
+        self._connected().execute(
+            statement("write_progress"),
+            {
+                "ids": list(reports),
+                "claim_numbers": [report.claim_number for report in reports.values()],
+                "dones": [report.done for report in reports.values()],
+                "totals": [report.total for report in reports.values()],
+                "messages": [report.message for report in reports.values()],
+                "states": [report.state for report in reports.values()],
+            },
+        )
+
+    def _connected(self) -> psycopg.Connection:
+        from pgjobs.db.connection import connect
+        from pgjobs.db.installation import connection_name
+
+        if self._connection is None or self._connection.closed:
+            url = settings().database_url
+            assert url is not None  # noqa: S101 (workers and their children have one)
+            self._connection = connect(url, application_name=connection_name("progress"), answer_within=10.0)
+        return self._connection
+
+
+def _number(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    number = as_number(value)
+    if number is None:
+        raise UsageError(f"progress({name}={value!r}): give a number.")
+    return float(number)
+
+
+def _state(value: object) -> str:
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"progress(state=…): JSON does not have it ({error}): give strings, numbers, lists and dicts."
+        ) from None
+    if len(text) > MAX_STATE_BYTES:
+        raise UsageError(
+            f"progress(state=…) has {len(text):,} bytes of JSON, and {MAX_STATE_BYTES:,} are kept: store it elsewhere "
+            "and keep a reference to it."
+        )
+    if "\\u0000" in text:
+        raise UsageError("progress(state=…) has the character U+0000, which PostgreSQL cannot store.")
+    return text
+
+
+# -- For others --------------------------------------------------------------------------------------------------------
+
+
+def progress(conn: SyncCaller | Engine, job: AnyJob) -> Progress | None:
+    """Return how far a job has come, as of a second ago; None: it has not said so, or ended more than a day ago.
+
+    `job`: an id or a handle. An engine works as well as a connection or session.
+
+    Raises:
+        UsageError: the id cannot be one.
+
+    """
+    with _connected(conn) as connection:
+        return _progress(connection, job)
+
+
+@operation
+def _progress(conn: psycopg.Connection, job: AnyJob) -> Progress | None:
+    found = fetch(conn, "read_progress", Progress, id=check_id(job))
+    return found[0] if found else None
+
+
+def follow(conn: SyncCaller | Engine, job: AnyJob, *, every: float = 0.5) -> Iterator[Progress]:
+    """Iterate over the progress of a job, each time that there is something new, until the job has ended.
+
+    `every`: seconds between two looks. On an engine, or a connection outside of a transaction.
+
+    Raises:
+        NotFoundError: there is no such job.
+        UsageError: the connection is in a transaction, and would not see what others write.
+
+    """
+    number, last = check_id(job), None
+    while True:
+        with _connected(conn) as connection:
+            if connection is conn:
+                outside_of_transaction(conn, "follow")
+            states, now = _look(connection, number)
+        if now is not None and now != last:
+            yield now
+            last = now
+        if number not in states:
+            if last is None:
+                raise NotFoundError(f"there is no job {number}, or it has ended and is not kept.")
+            return
+        if states[number][0] in FINAL:
+            return
+        time.sleep(every)
+
+
+@operation
+def _look(conn: psycopg.Connection, job: int) -> tuple[dict[int, tuple[str, bool]], Progress | None]:
+    states = job_states(conn, [job])  # first: what it reported before its end is there then, but for the last second
+    found = fetch(conn, "read_progress", Progress, id=job)
+    return states, found[0] if found else None
+
+
+@contextmanager
+def _connected(conn: Any) -> Iterator[Any]:
+    """Open a connection of an engine for a moment; anything else is used as it is."""
+    if hasattr(conn, "connect") and hasattr(conn, "dispose"):
+        with conn.connect() as connection:
+            yield connection
+    else:
+        yield conn

@@ -1,0 +1,125 @@
+"""Progress: reported by jobs, read by others, and where the next attempt continues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine
+
+from pgjobs import NotFoundError, Progress, UsageError, enqueue, follow, progress
+from pgjobs.db.statements import statement
+from pgjobs.db.url import sqlalchemy_url
+from tests.support import postgres, tasks_effects
+from tests.support.rows import put_dead, put_job, put_worker, row_of
+from tests.support.tasks import URL
+from tests.support.worker import wait_for, work
+
+
+@pytest.fixture(scope="module")
+def shared_url(server: postgres.Server) -> Iterator[str]:
+    """A database with a worker, for all tests here that need one."""
+    url = server.take()
+    with work(url, "-q", "default:4", "--processes", "1", "--import", "tests.support.tasks_effects", env={URL: url}):
+        yield url
+    server.give_back(url)
+
+
+@pytest.fixture
+def shared(shared_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(shared_url, autocommit=True) as connection:
+        yield connection
+
+
+def last_of(conn: psycopg.Connection, job: Any) -> Progress:
+    wait_for(conn, f"EXISTS (SELECT FROM pgjobs.progress WHERE job_id = {job.id} AND message LIKE 'began%')")
+    found = progress(conn, job)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", ["report", "report_in_child"])
+def test_a_job_says_how_far_it_has_come(shared: psycopg.Connection, name: str) -> None:
+    job = enqueue(shared, getattr(tasks_effects, name))
+    found = last_of(shared, job)
+    assert (found.done, found.total, found.message, found.state) == (100, 100, "began at 0", {"page": 100})
+
+
+def test_the_next_attempt_continues_where_the_last_one_stopped(shared: psycopg.Connection) -> None:
+    job = enqueue(shared, tasks_effects.report, "fails")
+    assert last_of(shared, job).message == "began at 50"
+    assert row_of(shared, job.id)["attempt"] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [({1, 2}, "JSON does not have it"), ("x" * 70_000, "70,002 bytes"), ("\0", "U\\+0000")]
+)
+def test_a_state_that_cannot_be_kept_is_an_error_of_the_attempt(
+    shared: psycopg.Connection, value: object, words: str
+) -> None:
+    job = enqueue(shared, tasks_effects.report_nonsense, value)
+    wait_for(shared, f"(SELECT status = 'failed' FROM pgjobs.jobs WHERE id = {job.id})")
+    assert words.replace("\\", "") in row_of(shared, job.id)["error"]
+
+
+def test_follow_yields_what_is_new_and_ends_with_the_job(shared: psycopg.Connection, shared_url: str) -> None:
+    engine = create_engine(sqlalchemy_url(shared_url))
+    with psycopg.connect(shared_url, autocommit=True) as conn:
+        job = enqueue(conn, tasks_effects.report.options(delay=0.5), "fails")
+        seen = [each.done for each in follow(engine, job, every=0.05)]
+    engine.dispose()
+    assert seen == sorted(set(seen), key=seen.index)
+    assert row_of(shared, job.id)["status"] == "completed"
+
+
+def test_follow_refuses_a_connection_that_would_see_nothing_new(conn: psycopg.Connection, database_url: str) -> None:
+    job = put_job(conn)
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT 1")
+        with pytest.raises(UsageError, match="follow: this connection is in a transaction"):
+            next(follow(other, job))
+    with pytest.raises(NotFoundError, match="no job 999"):
+        next(follow(conn, 999))
+
+
+# -- What is written ---------------------------------------------------------------------------------------------------
+
+
+def write(conn: psycopg.Connection, job: int, claim: int, done: float | None, message: str | None = None) -> None:
+    values = {"ids": [job], "claim_numbers": [claim], "dones": [done], "totals": [None]}
+    conn.execute(statement("write_progress"), {**values, "messages": [message], "states": [None]})
+
+
+def test_an_attempt_that_was_taken_back_overwrites_nothing(conn: psycopg.Connection) -> None:
+    job = put_job(conn, status="running", worker_id=put_worker(conn, {"default": 1}), claims=2)
+    write(conn, job, 2, 10)
+    write(conn, job, 1, 5)
+    found = progress(conn, job)
+    assert found is not None
+    assert found.done == 10
+
+
+def test_what_is_not_said_stays_as_it_was(conn: psycopg.Connection) -> None:
+    job = put_job(conn)
+    write(conn, job, 0, 10, "ten")
+    write(conn, job, 0, None, "more")
+    write(conn, job, 0, 11)
+    found = progress(conn, job)
+    assert found is not None
+    assert (found.done, found.message) == (11, "more")
+    assert progress(conn, put_job(conn)) is None
+
+
+def test_old_progress_goes_but_not_that_of_jobs_that_may_run_again(conn: psycopg.Connection) -> None:
+    ended = put_job(conn, status="completed", finished_at="2020-01-01")
+    kept = [put_job(conn), put_job(conn, status="waiting", lane="a\x1f\x1f\x1f"), put_dead(conn)]
+    for job in (ended, *kept):
+        write(conn, job, 0, 1)
+    conn.execute(statement("purge_progress"), {"batch": 10})
+    assert progress(conn, ended) is not None  # of the last day
+    conn.execute("UPDATE pgjobs.progress SET updated_at = now() - interval '25 hours'")
+    conn.execute(statement("purge_progress"), {"batch": 10})
+    rows = conn.execute("SELECT job_id FROM pgjobs.progress ORDER BY 1").fetchall()
+    assert [row[0] for row in rows] == sorted(kept)
