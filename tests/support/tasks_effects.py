@@ -140,3 +140,60 @@ def report_in_child() -> None:
 def report_nonsense(value: object) -> None:
     """Report what cannot be kept."""
     current_job().progress(1, state=value)
+
+
+def _charge(what: str) -> dict[str, Any]:
+    with psycopg.connect(os.environ[URL]) as conn:
+        _write(conn)
+    return {"charged": what}
+
+
+async def _charge_later(what: str) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return _charge(what)
+
+
+@job(max_attempts=3, backoff=0.05)
+def charge_once() -> None:
+    """Do a step in the first attempt; fail after it in the first two."""
+    row = current_job()
+    assert row.once("charge", _charge, "card") == {"charged": "card"}
+    if row.attempt < 3:
+        raise ValueError("after the step")
+
+
+@job(max_attempts=3, backoff=0.05)
+async def charge_once_on_loop() -> None:
+    """Do it on the event loop."""
+    row = current_job()
+    assert await row.once("charge", _charge_later, "card") == {"charged": "card"}
+    if row.attempt < 3:
+        raise ValueError("after the step")
+
+
+@job(max_attempts=3, backoff=0.05, executor="process")
+def charge_once_in_child() -> None:
+    """Do it in a child process, and kill that after the step."""
+    row = current_job()
+    row.once("charge", _charge, "card")
+    if row.attempt < 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(max_attempts=2, backoff=0.05)
+def fail_in_step() -> None:
+    """Do a step that raises in the first attempt."""
+
+    def step() -> str:
+        _charge("card")
+        if current_job().attempt == 1:
+            raise ValueError("in the step")
+        return "done"
+
+    assert current_job().once("charge", step) == "done"
+
+
+@job(max_attempts=1)
+def misuse_once(key: object) -> None:
+    """Call it in ways that are refused."""
+    current_job().once(key, open, os.devnull)  # type: ignore[call-overload]  # the key is not always a text

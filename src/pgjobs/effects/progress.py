@@ -19,6 +19,7 @@ from pgjobs.core.validate import as_number
 from pgjobs.db.adapters.operations import operation, outside_of_transaction
 from pgjobs.db.query import AnyJob, check_id, fetch, fetch_dicts, job_states
 from pgjobs.db.statements import statement
+from pgjobs.effects.steps import check_key, restored, stored
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -103,6 +104,31 @@ class ProgressWriter:
         with self._writing:
             rows = fetch_dicts(self._connected(), "read_progress", id=job.id)
         return rows[0]["state"] if rows else None
+
+    def read_step(self, job: RunningJob, key: str) -> tuple[Any] | None:
+        """Return what a step of this job has returned, in a tuple; None: it has not been done.
+
+        Raises:
+            UsageError: the key cannot be used.
+            PayloadError: the value is wrongly signed, or cannot be loaded here.
+
+        """
+        values = {"id": job.id, "key": check_key(key)}
+        with self._writing:
+            rows = fetch_dicts(self._connected(), "read_step", **values)
+        return (restored(job.id, key, bytes(rows[0]["value"]), rows[0]["signature"]),) if rows else None
+
+    def write_step(self, job: RunningJob, key: str, value: object) -> None:
+        """Remember what a step of this job has returned.
+
+        Raises:
+            ResultError: it cannot be stored.
+
+        """
+        data, signature = stored(job.id, job.task, key, value)
+        values = {"id": job.id, "key": key, "value": data, "signature": signature}
+        with self._writing:
+            self._connected().execute(statement("write_step"), values)
 
     def flush(self) -> None:
         """Write what has been reported. An error is logged, and what it concerns is tried again."""

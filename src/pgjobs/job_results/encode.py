@@ -103,13 +103,24 @@ def decode(job_id: int, data: bytes, is_json: bool, signature: bytes | None) -> 
         from pgjobs.payload.signing import verify_result  # imported lazily: hashlib is slow to import
 
         verify_result(current.signing_keys, signature, job_id, is_json, data)
+    return load(f"the result of job {job_id}", data, is_json)
+
+
+def load(what: str, data: bytes, is_json: bool) -> Any:
+    """Load a value whose signature was checked. `what` it is, for errors.
+
+    Raises:
+        NotAllowedError: it is a pickle, and this process takes none; or it uses what the allow-list does not have.
+        PayloadError: it cannot be read here, for another reason.
+
+    """
+    current = settings()
     try:
         if is_json:
             return json.loads(data)
         if current.payload == "json":
             raise NotAllowedError(
-                f"the result of job {job_id} is a pickle, and this process takes none (PGJOBS_PAYLOAD): give the job "
-                '@job(payload="json").'
+                f'{what} is a pickle, and this process takes none (PGJOBS_PAYLOAD): give the job @job(payload="json").'
             )
         if current.allow is None:
             return pickle.loads(data)
@@ -119,4 +130,4 @@ def decode(job_id: int, data: bytes, is_json: bool, signature: bytes | None) -> 
     except (*RAISED_FROM_OUTSIDE, PayloadError):
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
-        raise PayloadError(f"the result of job {job_id} cannot be loaded: {reason_of(error)}.") from error
+        raise PayloadError(f"{what} cannot be loaded: {reason_of(error)}.") from error

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RunningJob(Protocol):
@@ -38,6 +43,12 @@ class Reporter(Protocol):
 
     def read_state(self, job: RunningJob) -> Any:
         """Return what the attempts of a job have left."""
+
+    def read_step(self, job: RunningJob, key: str) -> tuple[Any] | None:
+        """Return the value of a step in a tuple; None: it has not been done."""
+
+    def write_step(self, job: RunningJob, key: str, value: object) -> None:
+        """Remember the value of a step."""
 
 
 class CurrentJob:
@@ -127,6 +138,36 @@ class CurrentJob:
         """
         _reporter().report(self._job, done, total, message, state)
 
+    @overload
+    def once(
+        self, key: str, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+
+    @overload
+    def once(self, key: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def once(self, key: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call a function in the first attempt that comes here, and return in all others what it returned.
+
+        `key`: names the step within this job. The value is stored as soon as the function has returned, pickled or as
+        JSON; what it raises is not. A kill in between lets the next attempt call it again, so pass other systems a key
+        that is the same in each attempt, such as the job's id. Await it if the function is async.
+
+        Raises:
+            UsageError: the key cannot be used.
+            ResultError: the value cannot be stored.
+
+        """
+        reporter, job = _reporter(), self._job
+        if iscoroutinefunction(function):
+            return _once_async(reporter, job, key, function, args, kwargs)
+        found = reporter.read_step(job, key)
+        if found is None:
+            value = function(*args, **kwargs)
+            reporter.write_step(job, key, value)
+            return value
+        return found[0]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CurrentJob) and self._job is other._job
 
@@ -135,6 +176,19 @@ class CurrentJob:
 
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt} of {self.max_attempts} queue {self.queue}>"
+
+
+async def _once_async(
+    reporter: Reporter, job: RunningJob, key: str, function: Callable[..., Any], args: Any, kwargs: Any
+) -> Any:
+    from asyncio import to_thread  # imported lazily: `pgjobs --help` does without
+
+    found = await to_thread(reporter.read_step, job, key)
+    if found is None:
+        value = await function(*args, **kwargs)
+        await to_thread(reporter.write_step, job, key, value)
+        return value
+    return found[0]
 
 
 _reporters: list[Callable[[], Reporter]] = []

@@ -169,8 +169,9 @@ def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:
 
 
 def _trim_progress(connection: psycopg.Connection) -> Steps:
-    while _count(connection, "purge_progress", batch=KEYS) >= KEYS:
-        yield
+    for name in ("purge_progress", "purge_steps"):
+        while _count(connection, name, batch=KEYS) >= KEYS:
+            yield
 
 
 def _trim_dead(connection: psycopg.Connection, days: int) -> Steps:
