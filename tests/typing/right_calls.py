@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import assert_type
 
@@ -13,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_s
 from sqlalchemy.orm import Session, scoped_session
 
 from pgjobs import (
+    CurrentJob,
     DuplicateJobError,
     ExponentialBackoff,
     Job,
@@ -26,6 +29,7 @@ from pgjobs import (
     job,
     schedule,
 )
+from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome
 
 
 @job
@@ -151,3 +155,30 @@ def schedules() -> None:
     schedule("0 9 * * *", send_receipt.options(queue="vip"), args=(42,))
     schedule("0 9 * * *", send_receipt, args=(42,), kwargs={"copy": True})
     schedule("0 9 * * *", functools.partial(fetch, "https://example.org"))
+
+
+@around_job
+@contextmanager
+def around(_: CurrentJob) -> Iterator[None]:
+    yield
+
+
+@around_job
+@asynccontextmanager
+async def around_later(_: CurrentJob) -> AsyncIterator[None]:
+    yield
+
+
+@on_enqueue
+def add(new: NewJob) -> dict[str, str] | None:
+    return {"task": new.task}
+
+
+@on_outcome
+@on_enqueue
+def look(_: object) -> None: ...
+
+
+def hooks() -> None:
+    assert_type(add(NewJob("a:b", "default", 5, {})), dict[str, str] | None)
+    schedule("0 9 * * *", bare, args=(1,), meta={"by": "ops"})

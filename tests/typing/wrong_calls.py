@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import JobHandle, Sequence, Unique, enqueue, enqueue_many, job, schedule
+from pgjobs import CurrentJob, JobHandle, Sequence, Unique, enqueue, enqueue_many, job, schedule
+from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome, on_worker_start
 
 
 @job(queue="mail")
@@ -100,3 +101,18 @@ def schedules() -> None:
     schedule("0 9 * * *", functools.partial(plain, 1))  # wrong
     schedule("0 9 * * *", plain, args=("a",), missed="never")  # wrong
     schedule("0 9 * * *", plain, args=("a",), timezone="UTC")  # wrong
+
+
+def number(_: NewJob) -> int:
+    return 1
+
+
+def no_manager(_: CurrentJob) -> None: ...
+
+
+def hooks() -> None:
+    on_enqueue(number)  # wrong
+    around_job(no_manager)  # wrong
+    on_outcome(number)  # wrong
+    on_worker_start(number)  # wrong
+    schedule("0 9 * * *", plain, args=("a",), meta="ops")  # wrong

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from pickle import PicklingError
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from pgjobs.core.callables import lost_method, unwrap
@@ -271,6 +271,10 @@ def task_name(callable: Callable[..., object]) -> str:
 
 def is_async(callable: object) -> bool:
     """Return True if calling it gives a coroutine: `async def`, also behind jobs, partials, methods and `__call__`."""
+    if isinstance(callable, Job):
+        return callable.is_async
+    if type(callable) is FunctionType and not callable.__dict__:  # no mark and no wrapper: its code says it
+        return bool(callable.__code__.co_flags & inspect.CO_COROUTINE)
     inner = unwrap(callable).function
     if isinstance(inner, Job):
         return inner.is_async
