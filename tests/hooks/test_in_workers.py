@@ -53,7 +53,7 @@ def test_hook_that_raises_hangs_or_exits_loses_no_job(database_url: str, conn: p
     raising = [enqueued("raise", task, executor=each) for task in (work, work_later) for each in executors]
     hanging = [enqueued("hang", work, executor=each, timeout=0.5) for each in executors]
     exiting = [enqueued("exit", work, executor="process")]
-    exiting += [enqueued("exit", work, after=raising + hanging, if_failed="run")]  # its worker dies
+    exiting += [enqueued("exit", work, after=raising + hanging + exiting, if_failed="run")]  # its worker dies
     fine = [enqueue(conn, work).id for _ in range(5)]
     output = drain(database_url, "-q", "default:4", "--import", TASKS)
 
