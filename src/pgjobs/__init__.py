@@ -9,9 +9,14 @@ from pgjobs.core.errors import (
     ConfigurationError,
     DuplicateJobError,
     EnqueueError,
+    JobCancelledError,
+    JobFailedError,
+    NoResultError,
     NotFoundError,
     PayloadError,
     PgjobsError,
+    ResultError,
+    ResultTooLargeError,
     SchemaError,
     SignatureError,
     StaleClaimError,
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from pgjobs.db.public_connect import connect, connect_async, database_url
     from pgjobs.diagnose.why import Why, why
     from pgjobs.effects.progress import Progress, follow, progress
+    from pgjobs.job_results.api import as_completed, result, results
 
 __version__ = VERSION
 
@@ -55,15 +61,20 @@ __all__ = [
     "Job",
     "JobArguments",
     "JobCancelled",
+    "JobCancelledError",
+    "JobFailedError",
     "JobHandle",
     "JobOptions",
     "JobTimeout",
     "Limit",
+    "NoResultError",
     "NotFoundError",
     "OptionChanges",
     "PayloadError",
     "PgjobsError",
     "Progress",
+    "ResultError",
+    "ResultTooLargeError",
     "Retry",
     "RetryPolicy",
     "Schedule",
@@ -77,6 +88,7 @@ __all__ = [
     "UsageError",
     "Why",
     "__version__",
+    "as_completed",
     "complete",
     "configure",
     "connect",
@@ -90,6 +102,8 @@ __all__ = [
     "follow",
     "job",
     "progress",
+    "result",
+    "results",
     "schedule",
     "settings",
     "why",
@@ -102,6 +116,9 @@ _LAZY = {  # imported at first use: they need psycopg, which enqueue may do with
     "database_url": "pgjobs.db.public_connect",
     "follow": "pgjobs.effects.progress",
     "progress": "pgjobs.effects.progress",
+    "as_completed": "pgjobs.job_results.api",
+    "result": "pgjobs.job_results.api",
+    "results": "pgjobs.job_results.api",
     "why": "pgjobs.diagnose.why",
 }
 

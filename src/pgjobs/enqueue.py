@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, overload
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.awaitable import Enqueueing
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pgjobs.payload.keys import CallKeys
 
 P = ParamSpec("P")
+R = TypeVar("R")
 Step: TypeAlias = "tuple[str, RowValues]"
 
 ROWS_AT_ONCE = 2_000  # rows of one statement
@@ -28,15 +29,24 @@ _LOCK = "lock_unique_keys"
 _NO_KEYWORDS: Mapping[str, Any] = {}
 
 
+# What is awaited comes first: it is what counts of an `async def`.
 @overload
 def enqueue(
-    conn: AsyncCaller, callable: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
-) -> Coroutine[Any, Any, JobHandle]: ...
+    conn: AsyncCaller, callable: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+) -> Coroutine[Any, Any, JobHandle[R]]: ...
 @overload
-def enqueue(conn: SyncCaller, callable: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle: ...
+def enqueue(
+    conn: AsyncCaller, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> Coroutine[Any, Any, JobHandle[R]]: ...
+@overload
+def enqueue(
+    conn: SyncCaller, callable: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+) -> JobHandle[R]: ...
+@overload
+def enqueue(conn: SyncCaller, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
 def enqueue(
     conn: SyncCaller | AsyncCaller, callable: Callable[..., object], /, *args: Any, **kwargs: Any
-) -> JobHandle | Coroutine[Any, Any, JobHandle]:
+) -> JobHandle[Any] | Coroutine[Any, Any, JobHandle[Any]]:
     """Enqueue a call of `callable` with these arguments, in the transaction of `conn`.
 
     The job exists when that transaction is committed, and never if it is rolled back. Nothing is committed or flushed
@@ -82,7 +92,7 @@ def _hooked(
     return encoder_with_meta(callable, added_meta(*described(callable), args, kwargs))
 
 
-async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues) -> JobHandle:
+async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues) -> JobHandle[Any]:
     ids = await run(encoder.statement, encoder.columns, values)
     if not ids:
         raise kept_out(0, 1)
@@ -92,23 +102,37 @@ async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues)
 @overload
 def enqueue_many(
     conn: AsyncCaller,
-    callable: Callable[..., object],
+    callable: Callable[..., Awaitable[R]],
     arguments: Iterable[tuple[Any, ...] | Mapping[str, Any]],
     /,
-) -> Coroutine[Any, Any, list[JobHandle]]: ...
+) -> Coroutine[Any, Any, list[JobHandle[R]]]: ...
+@overload
+def enqueue_many(
+    conn: AsyncCaller,
+    callable: Callable[..., R],
+    arguments: Iterable[tuple[Any, ...] | Mapping[str, Any]],
+    /,
+) -> Coroutine[Any, Any, list[JobHandle[R]]]: ...
 @overload
 def enqueue_many(
     conn: SyncCaller,
-    callable: Callable[..., object],
+    callable: Callable[..., Awaitable[R]],
     arguments: Iterable[tuple[Any, ...] | Mapping[str, Any]],
     /,
-) -> list[JobHandle]: ...
+) -> list[JobHandle[R]]: ...
+@overload
+def enqueue_many(
+    conn: SyncCaller,
+    callable: Callable[..., R],
+    arguments: Iterable[tuple[Any, ...] | Mapping[str, Any]],
+    /,
+) -> list[JobHandle[R]]: ...
 def enqueue_many(
     conn: SyncCaller | AsyncCaller,
     callable: Callable[..., object],
     arguments: Iterable[tuple[Any, ...] | Mapping[str, Any]],
     /,
-) -> list[JobHandle] | Coroutine[Any, Any, list[JobHandle]]:
+) -> list[JobHandle[Any]] | Coroutine[Any, Any, list[JobHandle[Any]]]:
     """Enqueue one call of `callable` for each item of `arguments`, in the transaction of `conn`.
 
     The items are read as they are needed, and written by one statement for every 2,000 of them (or 8 MiB), so
@@ -139,7 +163,7 @@ def enqueue_many(
         coroutine = _enqueue_many_async(run_async, encoder, next(steps, None), steps)
         return Enqueueing(coroutine, conn, "enqueue_many", encoder.columns.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
-    handles: list[JobHandle] = []
+    handles: list[JobHandle[Any]] = []
     for name, values in steps:
         handles += _handles(encoder, run(name, encoder.columns, values), name, values, len(handles))
     return handles
@@ -147,8 +171,8 @@ def enqueue_many(
 
 async def _enqueue_many_async(
     run: RunAsync, encoder: CallEncoder, step: Step | None, others: Iterator[Step]
-) -> list[JobHandle]:
-    handles: list[JobHandle] = []
+) -> list[JobHandle[Any]]:
+    handles: list[JobHandle[Any]] = []
     while step is not None:
         name, values = step
         handles += _handles(encoder, await run(name, encoder.columns, values), name, values, len(handles))
@@ -169,7 +193,9 @@ def _steps(encoder: CallEncoder, chunks: Iterator[RowValues]) -> Iterator[Step]:
         yield encoder.batch_statement, values
 
 
-def _handles(encoder: CallEncoder, ids: Sequence[int], name: str, values: RowValues, first: int) -> list[JobHandle]:
+def _handles(
+    encoder: CallEncoder, ids: Sequence[int], name: str, values: RowValues, first: int
+) -> list[JobHandle[Any]]:
     if name == _LOCK:
         return []
     if len(ids) < len(values["payloads"]) and 0 not in ids:  # a 0 is an answer of enqueue_after_checks.sql

@@ -54,6 +54,10 @@ ALLOWED = {
         "src/pgjobs/worker/claim/producer.py",
         "sql.SQL('LISTEN {}').format(sql.Identifier(channel))",
     ): "quoted by psycopg",
+    (
+        "src/pgjobs/job_results/watcher.py",
+        "sql.SQL('LISTEN {}').format(sql.Identifier(results_channel()))",
+    ): "quoted by psycopg",
     ("src/pgjobs/demo/claims.py", "self.sql.encode()"): "constants of the same file",
     ("src/pgjobs/demo/story.py", "sql.encode()"): "constants of the same file",
     ("src/pgjobs/demo/tables.py", "f'DELETE FROM pgjobs.{table} WHERE queue = ANY (%s)'"): "constants of the same file",

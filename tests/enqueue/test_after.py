@@ -48,7 +48,7 @@ def test_those_of_the_same_transaction_know_at_once(conn: psycopg.Connection) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_same_on_every_connection(database_url: str, conn: psycopg.Connection, kind: str) -> None:
-    async def main() -> tuple[JobHandle, JobHandle]:
+    async def main() -> tuple[JobHandle[Any], JobHandle[Any]]:
         async with KINDS[kind](database_url) as caller:
             first = await settled(enqueue(caller.conn, add, 1))
             last = await settled(enqueue(caller.conn, add.options(after=[first]), 2))

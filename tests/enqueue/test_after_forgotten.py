@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -39,14 +40,14 @@ def look(conn: psycopg.Connection) -> None:
         settle_dependencies(cursor)
 
 
-def run(conn: psycopg.Connection, handle: JobHandle) -> None:
+def run(conn: psycopg.Connection, handle: JobHandle[Any]) -> None:
     """Have a job claimed and completed."""
     conn.execute("UPDATE pgjobs.jobs SET status = 'running', worker_id = 1, claims = 1 WHERE id = %s", [handle.id])
     with conn.cursor() as cursor:
         assert complete(cursor, 1, [handle.id], [1], keep=False) == []
 
 
-def status(conn: psycopg.Connection, handle: JobHandle) -> str:
+def status(conn: psycopg.Connection, handle: JobHandle[Any]) -> str:
     found: str = row_of(conn, handle.id)["status"]
     return found
 

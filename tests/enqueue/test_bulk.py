@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from pgjobs import EnqueueError, configure, enqueue, enqueue_many
+from pgjobs import EnqueueError, JobHandle, configure, enqueue, enqueue_many
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.payload.pickling import load
 from tests.support.functions import add, plain, whisper
@@ -178,7 +178,7 @@ def test_thousands_on_sqlalchemys_async_connections(database_url: str, conn: psy
     async def main() -> list[int]:
         engine = create_async_engine(sqlalchemy_url(database_url, driver), poolclass=NullPool)
         async with engine.begin() as connection:
-            handles = await enqueue_many(connection, add, ((n, 1) for n in range(4_500)))
+            handles: list[JobHandle[Any]] = await enqueue_many(connection, add, ((n, 1) for n in range(4_500)))
             handles += await enqueue_many(connection, whisper, [("x",)] * 3)
         await engine.dispose()
         await asyncio.sleep(0.01)  # asyncpg's sockets are closed by the event loop, a turn later

@@ -65,7 +65,7 @@ class Mailer:
         """Send."""
 
 
-def keys_of(conn: psycopg.Connection, handle: JobHandle) -> dict[str, Any]:
+def keys_of(conn: psycopg.Connection, handle: JobHandle[Any]) -> dict[str, Any]:
     row = row_of(conn, handle.id)
     return {name: row[name] for name in KEYS}
 
@@ -142,7 +142,7 @@ def test_keys_are_made_through_partials_and_methods(conn: psycopg.Connection) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_same_on_every_connection(database_url: str, conn: psycopg.Connection, kind: str) -> None:
-    async def main() -> tuple[JobHandle, list[JobHandle]]:
+    async def main() -> tuple[JobHandle[Any], list[JobHandle[Any]]]:
         async with KINDS[kind](database_url) as caller:
             one = await settled(enqueue(caller.conn, bill, "acme", units=2.5))
             many = await settled(enqueue_many(caller.conn, bill.options(delay=60), [("a",), ("b",)]))

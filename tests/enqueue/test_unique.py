@@ -54,11 +54,11 @@ def jobs(conn: psycopg.Connection) -> int:
     return count(conn, "jobs")
 
 
-def call_of(conn: psycopg.Connection, handle: JobHandle) -> Any:
+def call_of(conn: psycopg.Connection, handle: JobHandle[Any]) -> Any:
     return load(row_of(conn, handle.id)["payload"])()
 
 
-def set_state(conn: psycopg.Connection, handle: JobHandle, status: str, attempt: int = 1) -> None:
+def set_state(conn: psycopg.Connection, handle: JobHandle[Any], status: str, attempt: int = 1) -> None:
     conn.execute(
         "UPDATE pgjobs.jobs SET status = %s, attempt = %s, claims = %s, started_at = now(),"
         " worker_id = CASE WHEN %s THEN 1 END, finished_at = CASE WHEN %s THEN now() END WHERE id = %s",
@@ -172,7 +172,7 @@ def test_until_started_and_replace_debounce(conn: psycopg.Connection) -> None:
     assert (call_of(conn, first), call_of(conn, second)) == ("1 b", "1 d")
 
 
-def claimed_and(conn: psycopg.Connection, handle: JobHandle, *outcomes: Outcome) -> None:
+def claimed_and(conn: psycopg.Connection, handle: JobHandle[Any], *outcomes: Outcome) -> None:
     """Claim a job, by hand, and let a worker settle its outcome; again for each of them."""
     for outcome in outcomes:
         (claims,) = conn.execute(

@@ -18,7 +18,7 @@ from tests.support.rows import put_job
     ("name", "said"),
     [
         ("status", r"admin\.show_job\(conn, handle\)\.status tells it"),
-        ("get", r"what a job returns is not kept: .*admin\.show_job\(conn, handle\)\.status"),
+        ("get", r"call pgjobs\.result\(engine, handle\), which waits .*@job\(result=True\)"),
         ("is_finished", r"look at admin\.show_job\(conn, handle\)\.status"),
         ("traceback", r"look at admin\.show_job\(conn, handle\)\.errors"),
         ("revoke", r"call admin\.cancel_jobs\(conn, \[handle\]\)"),
@@ -39,7 +39,7 @@ def test_any_other_name_is_missing_without_a_hint() -> None:
 
 
 def test_what_is_said_to_do_with_a_handle_can_be_done(conn: psycopg.Connection) -> None:
-    handle = JobHandle(put_job(conn))
+    handle: JobHandle[object] = JobHandle(put_job(conn))
     assert admin.show_job(conn, handle).status == "queued"
     assert admin.show_job(conn, handle).errors == []
     assert admin.cancel_jobs(conn, [handle]).done == (handle.id,)
@@ -47,7 +47,7 @@ def test_what_is_said_to_do_with_a_handle_can_be_done(conn: psycopg.Connection) 
 
 
 def test_a_handle_can_be_copied_pickled_and_compared_and_not_changed() -> None:
-    handle = JobHandle(7)
+    handle: JobHandle[object] = JobHandle(7)
     for same in (copy.copy(handle), copy.deepcopy(handle), pickle.loads(pickle.dumps(handle))):
         assert same == handle
         assert hash(same) == hash(handle)

@@ -7,11 +7,11 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 import psycopg
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+from sqlalchemy import Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
 from pgjobs import (
@@ -24,9 +24,12 @@ from pgjobs import (
     Schedule,
     Sequence,
     Unique,
+    as_completed,
     enqueue,
     enqueue_many,
     job,
+    result,
+    results,
     schedule,
 )
 from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome
@@ -89,12 +92,12 @@ class Mailer:
 def sync_kinds(
     session: Session, scoped: scoped_session[Session], connection: Connection, conn: psycopg.Connection
 ) -> None:
-    assert_type(enqueue(session, send_receipt, 42, copy=True), JobHandle)
-    assert_type(enqueue(scoped, send_receipt, 42), JobHandle)
-    assert_type(enqueue(connection, send_receipt, order_id=42), JobHandle)
-    assert_type(enqueue(conn, send_receipt, 42), JobHandle)
-    assert_type(enqueue_many(conn, send_receipt, [(1,), (2,)]), list[JobHandle])
-    assert_type(enqueue_many(session, plain, ({"text": str(n)} for n in range(3))), list[JobHandle])
+    assert_type(enqueue(session, send_receipt, 42, copy=True), JobHandle[str])
+    assert_type(enqueue(scoped, send_receipt, 42), JobHandle[str])
+    assert_type(enqueue(connection, send_receipt, order_id=42), JobHandle[str])
+    assert_type(enqueue(conn, send_receipt, 42), JobHandle[str])
+    assert_type(enqueue_many(conn, send_receipt, [(1,), (2,)]), list[JobHandle[str]])
+    assert_type(enqueue_many(session, plain, ({"text": str(n)} for n in range(3))), list[JobHandle[str]])
 
 
 async def async_kinds(
@@ -103,11 +106,11 @@ async def async_kinds(
     connection: AsyncConnection,
     conn: psycopg.AsyncConnection,
 ) -> None:
-    assert_type(await enqueue(session, fetch, "https://example.org"), JobHandle)
-    assert_type(await enqueue(scoped, fetch, "https://example.org"), JobHandle)
-    assert_type(await enqueue(connection, send_receipt, 42), JobHandle)
-    assert_type(await enqueue(conn, send_receipt, 42, copy=False), JobHandle)
-    assert_type(await enqueue_many(conn, send_receipt, [(1,), (2,)]), list[JobHandle])
+    assert_type(await enqueue(session, fetch, "https://example.org"), JobHandle[bytes])
+    assert_type(await enqueue(scoped, fetch, "https://example.org"), JobHandle[bytes])
+    assert_type(await enqueue(connection, send_receipt, 42), JobHandle[str])
+    assert_type(await enqueue(conn, send_receipt, 42, copy=False), JobHandle[str])
+    assert_type(await enqueue_many(conn, send_receipt, [(1,), (2,)]), list[JobHandle[str]])
 
 
 def callables(conn: psycopg.Connection, at: datetime, mailer: Mailer) -> None:
@@ -182,3 +185,30 @@ def look(_: object) -> None: ...
 def hooks() -> None:
     assert_type(add(NewJob("a:b", "default", 5, {})), dict[str, str] | None)
     schedule("0 9 * * *", bare, args=(1,), meta={"by": "ops"})
+
+
+def waits(engine: Engine, session: Session, handle: JobHandle[str], some: list[JobHandle[bytes]]) -> None:
+    assert_type(result(engine, handle, timeout=timedelta(seconds=3)), str)
+    assert_type(result(session, enqueue(session, send_receipt, 42)), str)
+    assert_type(result(session, enqueue(session, fetch, "https://example.org")), bytes)
+    assert_type(result(engine, 7), Any)
+    assert_type(results(engine, some), list[bytes])
+    for each, value in as_completed(engine, some):
+        assert_type(each, JobHandle[bytes])
+        assert_type(value, bytes)
+
+
+async def waits_async(engine: AsyncEngine, handle: JobHandle[str], some: list[JobHandle[bytes]]) -> None:
+    assert_type(await result(engine, handle, timeout=3), str)
+    assert_type(await results(engine, some), list[bytes])
+    async for each, value in as_completed(engine, some):
+        assert_type(each, JobHandle[bytes])
+        assert_type(value, bytes)
+
+
+@job(result=timedelta(hours=1))
+def kept(number: int) -> int:
+    return number
+
+
+kept.options(result=True)

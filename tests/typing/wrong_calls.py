@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import CurrentJob, JobHandle, Sequence, Unique, enqueue, enqueue_many, job, schedule
+from pgjobs import CurrentJob, JobHandle, Sequence, Unique, enqueue, enqueue_many, job, result, results, schedule
 from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome, on_worker_start
 
 
@@ -84,13 +84,22 @@ def connections(engine: Engine, cursor: psycopg.Cursor[tuple[int]]) -> None:
 
 
 async def awaiting(conn: psycopg.AsyncConnection, session: AsyncSession, sync: Session) -> None:
-    handle: JobHandle = enqueue(conn, plain, "a")  # wrong
+    handle: JobHandle[str] = enqueue(conn, plain, "a")  # wrong
     print(enqueue(session, plain, "a").id)  # wrong
     await enqueue(session, send_receipt, "42")  # wrong
     await enqueue(sync, plain, "a")  # wrong
     enqueue(session, plain, "a")  # wrong
     await enqueue(session, plain, "a")
     print(handle)
+
+
+def waits(engine: Engine, session: Session) -> None:
+    number: int = result(engine, enqueue(session, send_receipt, 42))  # wrong
+    numbers: list[int] = results(engine, enqueue_many(session, send_receipt, [(42,)]))  # wrong
+    result(engine, "7")  # wrong
+    result("postgresql://localhost/shop", 7)  # wrong
+    job(result="1 h")  # wrong
+    print(number, numbers)
 
 
 def schedules() -> None:

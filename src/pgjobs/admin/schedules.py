@@ -245,7 +245,7 @@ def remove_schedule(conn: psycopg.Connection, name: str) -> None:
 
 
 @operation
-def run_schedule(conn: psycopg.Connection, name: str) -> JobHandle:
+def run_schedule(conn: psycopg.Connection, name: str) -> JobHandle[Any]:
     """Enqueue the call of a schedule now, once, and return the job's handle. The schedule itself does not change.
 
     If another job has its unique key, the handle is that of the other job, with `conflict` set.

@@ -93,3 +93,8 @@ def doorbell_channel(queue: str, schema: str | None = None) -> str:
 def cancel_channel(schema: str | None = None) -> str:
     """Name the NOTIFY channel on which supervisors hear that running jobs are to be cancelled (request_cancel.sql)."""
     return f"{installation_name(schema)}:cancel"
+
+
+def results_channel(schema: str | None = None) -> str:
+    """Name the NOTIFY channel of results, as the SQL function `ring_results` does."""
+    return f"{installation_name(schema)}:results"

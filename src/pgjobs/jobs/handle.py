@@ -6,12 +6,17 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JobHandle:
-    """A job that was enqueued: `id` is its row in `pgjobs.jobs`, once the transaction is committed."""
+class JobHandle(Generic[R_co]):
+    """A job that was enqueued: `id` is its row in `pgjobs.jobs`, once the transaction is committed.
+
+    For type checkers it knows what the job returns: `enqueue(conn, render, 7)` is a `JobHandle[Pdf]`.
+    """
 
     id: int
 
@@ -40,14 +45,14 @@ class JobHandle:
             )
 
 
-class ExistingJob(JobHandle):
+class ExistingJob(JobHandle[R_co]):
     """The handle of a job that was there before. Only these cost more: a plain handle has its id, and nothing else."""
 
     __slots__ = ()
     conflict: ClassVar[bool] = True
 
 
-def as_handles(ids: Sequence[int]) -> list[JobHandle]:
+def as_handles(ids: Sequence[int]) -> list[JobHandle[Any]]:
     """Return the handles of new jobs.
 
     What `JobHandle(id)` does, in half of its time: a tenth of what a bulk enqueue takes in the client.
@@ -57,6 +62,6 @@ def as_handles(ids: Sequence[int]) -> list[JobHandle]:
     return handles
 
 
-def as_handle(id: int) -> JobHandle:
+def as_handle(id: int) -> JobHandle[Any]:
     """Return the handle of a new job, or, for an id below 0, of one that was there before."""
     return ExistingJob(-id) if id < 0 else JobHandle(id)

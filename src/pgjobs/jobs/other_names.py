@@ -24,6 +24,7 @@ OPTIONS = {
     **dict.fromkeys(("queueing_lock", "unique_key", "job_id", "_job_id", "task_id"), "unique"),
     **dict.fromkeys(("lock", "group"), "sequence"),
     **dict.fromkeys(("headers", "tags", "labels"), "meta"),
+    **dict.fromkeys(("result_ttl", "keep_result", "store_results", "store_result", "result_expires"), "result"),
     **dict.fromkeys(("queue_name", "routing_key", "_queue_name"), "queue"),
     **dict.fromkeys(("actor_name", "task_name"), "name"),
 }
@@ -65,8 +66,7 @@ _HANDLES = {
             *("get", "result", "get_result", "results", "return_value", "latest_result", "value", "wait", "join"),
             *("wait_result", "collect", "then"),
         ),
-        "what a job returns is not kept: let it write its results in a table of yours, and look at "
-        f"{_SHOW_JOB}.status for its end",
+        "call pgjobs.result(engine, handle), which waits for a job that keeps what it returns: @job(result=True)",
     ),
     **dict.fromkeys(("cancel", "revoke", "abort", "stop", "kill", "delete"), "call admin.cancel_jobs(conn, [handle])"),
     **dict.fromkeys(("retry", "requeue", "reschedule"), "call admin.retry_jobs(conn, [handle])"),

@@ -190,7 +190,9 @@ class CallEncoder:
         }
         return values if self.keys is None else values | self.keys.batch_values(call_keys)
 
-    def handles(self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
+    def handles(
+        self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None
+    ) -> list[JobHandle[Any]]:
         """Return the handles of the jobs that a statement inserted or found, as `FlowKeys.handles` does.
 
         Raises:

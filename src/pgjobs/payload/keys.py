@@ -193,7 +193,9 @@ class FlowKeys:
             values["keys"] = None if keys[0] is None else list(keys)
         return values | self.common
 
-    def handles(self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None) -> list[JobHandle]:
+    def handles(
+        self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None
+    ) -> list[JobHandle[Any]]:
         """Return the handles of the jobs that a statement inserted or found.
 
         `first`: the index of the first item in a call of `enqueue_many`.

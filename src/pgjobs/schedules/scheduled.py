@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def enqueue_scheduled(
     conn: psycopg.Connection[Any], row: Mapping[str, Any], run_at: datetime | None
-) -> JobHandle | None:
+) -> JobHandle[Any] | None:
     """Enqueue the call in the connection's transaction, as `enqueue` would, and return the job's handle.
 
     Where another job has its unique key, it is that one's, with `conflict` set, and nothing is raised. None: a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import psycopg
 import pytest
@@ -32,18 +32,18 @@ def sweep(conn: psycopg.Connection, batch: int = 1000) -> int:
         after = following
 
 
-def end_as_before(conn: psycopg.Connection, handle: JobHandle, status: str) -> None:
+def end_as_before(conn: psycopg.Connection, handle: JobHandle[Any], status: str) -> None:
     """End a job with no thought of others, as a version without dependencies does."""
     conn.execute("UPDATE pgjobs.jobs SET status = %s, finished_at = now() WHERE id = %s", [status, handle.id])
 
 
-def chain(conn: psycopg.Connection, if_failed: IfFailed = "wait") -> tuple[JobHandle, JobHandle]:
+def chain(conn: psycopg.Connection, if_failed: IfFailed = "wait") -> tuple[JobHandle[Any], JobHandle[Any]]:
     with conn.transaction():
         needed = enqueue(conn, add, 1)
         return needed, enqueue(conn, add.options(after=[needed], if_failed=if_failed), 2)
 
 
-def status(conn: psycopg.Connection, handle: JobHandle) -> str:
+def status(conn: psycopg.Connection, handle: JobHandle[Any]) -> str:
     found: str = row_of(conn, handle.id)["status"]
     return found
 
@@ -116,18 +116,18 @@ def test_a_locked_row_is_left_for_the_next_time(database_url: str, conn: psycopg
     assert status(conn, last) == "queued"
 
 
-def forget(conn: psycopg.Connection, handle: JobHandle) -> None:
+def forget(conn: psycopg.Connection, handle: JobHandle[Any]) -> None:
     conn.execute("DELETE FROM pgjobs.jobs WHERE id = %s", [handle.id])
     conn.execute("DELETE FROM pgjobs.dead_jobs WHERE id = %s", [handle.id])
 
 
-def cancel(conn: psycopg.Connection, handle: JobHandle) -> None:
+def cancel(conn: psycopg.Connection, handle: JobHandle[Any]) -> None:
     assert cancel_jobs(conn, [handle.id]).done == (handle.id,)
 
 
 @pytest.mark.parametrize("left", [forget, cancel], ids=["gone", "cancelled, and in history"])
 def test_dependencies_of_jobs_that_are_gone_go_and_those_of_others_stay(
-    conn: psycopg.Connection, left: Callable[[psycopg.Connection, JobHandle], None]
+    conn: psycopg.Connection, left: Callable[[psycopg.Connection, JobHandle[Any]], None]
 ) -> None:
     needed, last = chain(conn)
     _, other = chain(conn)

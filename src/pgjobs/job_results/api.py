@@ -1,0 +1,266 @@
+"""`result`, `results` and `as_completed`: what jobs return, for those who wait for it. Sync, or to be awaited."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from pgjobs.core.errors import UsageError
+from pgjobs.core.validate import Seconds, check_seconds
+from pgjobs.db.query import check_id
+from pgjobs.job_results.ends import Ended, Missing, value_of
+from pgjobs.job_results.source import source_of
+from pgjobs.job_results.watcher import Watcher, watcher_of
+from pgjobs.jobs.context import current
+
+if TYPE_CHECKING:
+    from pgjobs.job_results.source import AsyncSource, Source, SyncSource
+    from pgjobs.jobs.handle import JobHandle
+
+R = TypeVar("R")
+_SLICE = 0.5  # seconds after which a wait in a job looks up: what ends the job is raised between two steps of Python
+
+
+@overload
+def result(conn: SyncSource, job: JobHandle[R], /, *, timeout: Seconds | None = None) -> R: ...
+@overload
+def result(conn: SyncSource, job: int, /, *, timeout: Seconds | None = None) -> Any: ...
+@overload
+def result(conn: AsyncSource, job: JobHandle[R], /, *, timeout: Seconds | None = None) -> Coroutine[Any, Any, R]: ...
+@overload
+def result(conn: AsyncSource, job: int, /, *, timeout: Seconds | None = None) -> Coroutine[Any, Any, Any]: ...
+def result(conn: Any, job: JobHandle[Any] | int, /, *, timeout: Seconds | None = None) -> Any:
+    """Return what a job returned; if it has not ended, wait for it.
+
+    The job has to keep it (`@job(result=True)`), and the transaction that enqueued it has to be committed. All waits of
+    a process share one connection of their own: `conn` only says to which database.
+
+    Args:
+        conn: a SQLAlchemy Engine, Session or Connection, or a psycopg Connection; or one of their async kinds: then
+            await the result.
+        job: its handle, or its id.
+        timeout: the longest wait, in seconds or as a timedelta. None: no limit. The job itself is not touched.
+
+    Raises:
+        TimeoutError: it has not ended in time.
+        JobFailedError: it has failed; `error` and `traceback` are those of its last attempt.
+        JobCancelledError: it was cancelled.
+        NoResultError: it keeps no result, the result has expired, or there is no such job.
+        PayloadError: the result cannot be read here, or must not: it is wrongly signed, or not on the allow-list.
+        UsageError: `conn` leads to no database, or the job was enqueued in its transaction, which is not committed.
+
+    """
+    waiting = _Waiting(conn, "result", [job], timeout)
+    if waiting.source.is_async:
+        return _result_async(waiting)
+    for _, end in waiting.ends():
+        return value_of(end)
+    raise AssertionError("unreachable: a wait ends or raises")
+
+
+async def _result_async(waiting: _Waiting) -> Any:
+    async for _, end in waiting.ends_async():
+        return value_of(end)
+    raise AssertionError("unreachable: a wait ends or raises")
+
+
+@overload
+def results(
+    conn: SyncSource, jobs: Iterable[JobHandle[R]], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> list[R]: ...
+@overload
+def results(
+    conn: SyncSource, jobs: Iterable[int], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> list[Any]: ...
+@overload
+def results(
+    conn: AsyncSource, jobs: Iterable[JobHandle[R]], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> Coroutine[Any, Any, list[R]]: ...
+@overload
+def results(
+    conn: AsyncSource, jobs: Iterable[int], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> Coroutine[Any, Any, list[Any]]: ...
+def results(
+    conn: Any,
+    jobs: Iterable[JobHandle[Any] | int],
+    /,
+    *,
+    timeout: Seconds | None = None,
+    return_errors: bool = False,
+) -> Any:
+    """Return what these jobs returned, in the order in which they were given, when all have ended.
+
+    `return_errors`: give the errors of jobs without a result in their places; else the first one is raised, at once.
+    All else is as for `result`.
+
+    Raises:
+        Exception: as `result`.
+
+    """
+    waiting = _Waiting(conn, "results", jobs, timeout)
+    if waiting.source.is_async:
+        return _results_async(waiting, return_errors)
+    found = {job_id: _value(end, return_errors) for job_id, end in waiting.ends()}
+    return [found[job_id] for job_id in waiting.ids]
+
+
+async def _results_async(waiting: _Waiting, return_errors: bool) -> list[Any]:
+    found = {job_id: _value(end, return_errors) async for job_id, end in waiting.ends_async()}
+    return [found[job_id] for job_id in waiting.ids]
+
+
+@overload
+def as_completed(
+    conn: SyncSource, jobs: Iterable[JobHandle[R]], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> Iterator[tuple[JobHandle[R], R]]: ...
+@overload
+def as_completed(
+    conn: SyncSource, jobs: Iterable[int], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> Iterator[tuple[int, Any]]: ...
+@overload
+def as_completed(
+    conn: AsyncSource, jobs: Iterable[JobHandle[R]], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> AsyncIterator[tuple[JobHandle[R], R]]: ...
+@overload
+def as_completed(
+    conn: AsyncSource, jobs: Iterable[int], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> AsyncIterator[tuple[int, Any]]: ...
+def as_completed(
+    conn: Any,
+    jobs: Iterable[JobHandle[Any] | int],
+    /,
+    *,
+    timeout: Seconds | None = None,
+    return_errors: bool = False,
+) -> Any:
+    """Iterate over these jobs as they end, each with what it returned; on an async engine or connection, `async for`.
+
+    Each job comes once, as it was given: a handle, or an id.
+    `return_errors`: of a job without a result, give the error; else it is raised, which ends the iteration. All else is
+    as for `result`; `timeout` is for all of them.
+
+    Raises:
+        Exception: as `result`.
+
+    """
+    waiting = _Waiting(conn, "as_completed", jobs, timeout)
+    return (
+        _as_completed_async(waiting, return_errors)
+        if waiting.source.is_async
+        else _as_completed(waiting, return_errors)
+    )
+
+
+def _as_completed(waiting: _Waiting, return_errors: bool) -> Iterator[tuple[Any, Any]]:
+    for job_id, end in waiting.ends():
+        yield waiting.jobs[job_id], _value(end, return_errors)
+
+
+async def _as_completed_async(waiting: _Waiting, return_errors: bool) -> AsyncIterator[tuple[Any, Any]]:
+    async for job_id, end in waiting.ends_async():
+        yield waiting.jobs[job_id], _value(end, return_errors)
+
+
+def _value(end: Ended | Exception, return_errors: bool) -> Any:
+    if not return_errors:
+        return value_of(end)
+    try:
+        return value_of(end)
+    except Exception as error:
+        return error
+
+
+class _Waiting:
+    """One wait for some jobs."""
+
+    def __init__(self, conn: Any, name: str, jobs: Iterable[Any], timeout: Seconds | None) -> None:
+        if isinstance(jobs, int) or hasattr(jobs, "id"):
+            raise UsageError(f"{name} takes an iterable of handles or ids: for one job there is result(conn, job).")
+        given = list(jobs)
+        self.ids = [check_id(job) for job in given]
+        self.jobs = dict(zip(self.ids, given, strict=True))
+        self.seconds = None if timeout is None else check_seconds("timeout", timeout, or_else="None for no limit")
+        self.source: Source = source_of(conn, name)
+        self._left = dict.fromkeys(self.ids)
+
+    def ends(self) -> Iterator[tuple[int, Ended | Exception]]:
+        """Yield each job as it ends.
+
+        Raises:
+            TimeoutError: some have not.
+            UsageError: one was enqueued in the caller's own transaction.
+
+        """
+        watcher, queue = watcher_of(self.source.place), SimpleQueue[tuple["Ended | Exception", int]]()
+        deadline = self._deadline()
+        slice_of = _SLICE if current.get() is not None else None
+
+        def sink(end: Ended | Exception, job_id: int) -> None:
+            queue.put((end, job_id))
+
+        watcher.add(self._left, sink)
+        try:
+            while self._left:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                try:
+                    end, job_id = queue.get(timeout=left if slice_of is None else min(slice_of, left or slice_of))
+                except Empty:
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise self._late() from None
+                    continue
+                if isinstance(end, Missing) and self.source.run is not None:
+                    self._refuse_own(job_id, self.source.run("visible_jobs", None, {"ids": [job_id]}))
+                self._left.pop(job_id, None)
+                yield job_id, end
+        finally:
+            watcher.remove(self._left, sink)
+
+    async def ends_async(self) -> AsyncIterator[tuple[int, Ended | Exception]]:
+        """Do the same for a coroutine."""
+        import asyncio
+
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[tuple["Ended | Exception", int]]()
+        deadline = self._deadline()
+        watcher: Watcher = watcher_of(self.source.place)
+
+        def sink(end: Ended | Exception, job_id: int) -> None:
+            with suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(queue.put_nowait, (end, job_id))
+
+        watcher.add(self._left, sink)
+        try:
+            while self._left:
+                try:
+                    async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                        end, job_id = await queue.get()
+                except TimeoutError:
+                    raise self._late() from None
+                if isinstance(end, Missing) and self.source.run_async is not None:
+                    self._refuse_own(job_id, await self.source.run_async("visible_jobs", None, {"ids": [job_id]}))
+                self._left.pop(job_id, None)
+                yield job_id, end
+        finally:
+            watcher.remove(self._left, sink)
+
+    def _deadline(self) -> float | None:
+        return None if self.seconds is None else time.monotonic() + self.seconds
+
+    def _late(self) -> TimeoutError:
+        first = next(iter(self._left))
+        if len(self.jobs) == 1:
+            return TimeoutError(f"job {first} has not ended after {self.seconds:g} s; it continues.")
+        return TimeoutError(
+            f"{len(self._left)} of {len(self.jobs)} jobs have not ended after {self.seconds:g} s (one is {first}); "
+            "they continue."
+        )
+
+    @staticmethod
+    def _refuse_own(job_id: int, visible: list[int]) -> None:
+        if visible:
+            raise UsageError(
+                f"job {job_id} was enqueued in this transaction, so no worker sees it before it is committed: commit "
+                "first, then wait."
+            )

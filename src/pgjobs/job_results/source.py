@@ -1,0 +1,124 @@
+"""From what the caller has to the database in which to wait: an engine, a connection or a session of any kind."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
+
+from pgjobs.core.config import settings
+from pgjobs.core.errors import EnqueueError, UsageError
+from pgjobs.db.adapters.detect import runner_of
+from pgjobs.db.url import libpq_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from pgjobs.db.adapters.detect import AsyncCaller, Run, RunAsync, SyncCaller
+
+    SyncSource: TypeAlias = SyncCaller | Engine
+    AsyncSource: TypeAlias = AsyncCaller | AsyncEngine
+
+_KINDS = (
+    "a SQLAlchemy Engine, AsyncEngine, Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection "
+    "or AsyncConnection"
+)
+_engines: WeakKeyDictionary[Any, Place] = WeakKeyDictionary()
+
+
+class Place(NamedTuple):
+    """A database: the key by which its waits are put together, and how libpq connects to it."""
+
+    key: tuple[str, ...]
+    conninfo: str
+
+
+class Source(NamedTuple):
+    """What was given. `run`, `run_async`: run a statement in its transaction, if it is in one."""
+
+    place: Place
+    is_async: bool
+    run: Run | None = None
+    run_async: RunAsync | None = None
+
+
+def source_of(conn: Any, name: str) -> Source:
+    """Find out what was given to the function of this name.
+
+    Raises:
+        UsageError: it leads to no database.
+
+    """
+    if (engine := _sync_engine_of(conn, "sqlalchemy.engine", "Engine")) is not None:
+        return Source(_place_of_engine(engine, may_connect=True), is_async=False)
+    if (engine := _sync_engine_of(conn, "sqlalchemy.ext.asyncio", "AsyncEngine")) is not None:
+        return Source(_place_of_engine(engine, may_connect=False), is_async=True)
+    try:
+        run, run_async = runner_of(conn)
+    except EnqueueError as error:
+        kind = "None" if conn is None else f"a {type(conn).__name__}"
+        raise UsageError(f"{name} cannot wait on {kind}: pass {_KINDS}.") from error
+    place, is_open = _place_of(conn)
+    return Source(place, run_async is not None, run if is_open else None, run_async if is_open else None)
+
+
+def _sync_engine_of(conn: object, module: str, name: str) -> Any:
+    loaded = sys.modules.get(module)
+    if loaded is None or not isinstance(conn, getattr(loaded, name)):
+        return None
+    return getattr(conn, "sync_engine", conn)
+
+
+def _place_of(conn: Any) -> tuple[Place, bool]:
+    """Return the place of a connection or session, and whether it is in a transaction."""
+    import psycopg
+
+    if isinstance(conn, psycopg.Connection | psycopg.AsyncConnection):
+        return _place_of_psycopg(conn), conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+    registry = getattr(conn, "registry", None)
+    session = conn if registry is None else registry()  # of a scoped session
+    is_open: bool = session.in_transaction()
+    sync = getattr(session, "sync_session", None) or getattr(session, "sync_connection", None) or session
+    engine = sync.get_bind() if hasattr(sync, "get_bind") else sync.engine
+    return _place_of_engine(getattr(engine, "engine", engine), may_connect=sync is session), is_open
+
+
+def _place_of_psycopg(conn: Any) -> Place:
+    return _place({**conn.info.get_parameters(), "password": conn.info.password})
+
+
+def _place_of_engine(engine: Any, *, may_connect: bool) -> Place:
+    known = _engines.get(engine)
+    if known is None:
+        known = _engines[engine] = _find_place(engine, may_connect)
+    return known
+
+
+def _find_place(engine: Any, may_connect: bool) -> Place:
+    if engine.dialect.name != "postgresql":
+        raise UsageError(
+            f"jobs are rows in PostgreSQL, and this is an engine for {engine.dialect.name}: pass one to the database "
+            "that holds the tables of pgjobs."
+        )
+    if may_connect and engine.dialect.driver == "psycopg":  # which knows also what is not in the URL
+        with engine.connect() as connection:
+            return _place_of_psycopg(connection.connection.driver_connection)
+    from psycopg import pq
+    from psycopg.conninfo import conninfo_to_dict
+
+    keywords = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    query = {name: value for name, value in engine.url.query.items() if name in keywords}
+    if "ssl" in engine.url.query:  # asyncpg's word
+        query["sslmode"] = engine.url.query["ssl"]
+    url = engine.url.set(query=query).render_as_string(hide_password=False)
+    return _place(conninfo_to_dict(libpq_url(url)))
+
+
+def _place(parameters: dict[str, Any]) -> Place:
+    from psycopg.conninfo import make_conninfo
+
+    given = {name: str(value) for name, value in parameters.items() if value is not None and value != ""}
+    key = tuple(f"{name}={given[name]}" for name in sorted(given) if name in ("host", "port", "dbname", "user"))
+    kept = {name: value for name, value in given.items() if name not in ("application_name", "client_encoding")}
+    return Place((*key, settings().schema), make_conninfo(**kept))
