@@ -65,5 +65,5 @@ def test_hook_that_raises_hangs_or_exits_loses_no_job(database_url: str, conn: p
     ):
         for each in ids:
             row = row_of(conn, each)
-            assert row["status"] == "failed"
+            assert row["status"] == "failed", f"{row}\n{output}"
             assert error in row["error"]

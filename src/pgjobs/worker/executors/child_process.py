@@ -116,8 +116,8 @@ class ChildProcess:
                 # Its time begins when the child has read the payload, and imported what that needs.
                 if_late = receive(channel, None, self.is_alive, MAX_OUTCOME_BYTES)
                 deadline = time.monotonic() + job.timeout
-            most = MAX_OUTCOME_BYTES + settings().result_max_bytes
-            return from_bytes(receive(channel, deadline, self.is_alive, most), job)
+            size = MAX_OUTCOME_BYTES + settings().result_max_bytes
+            return from_bytes(receive(channel, deadline, self.is_alive, size), job)
         except TimeoutError:
             self._kill()
             outcome = _outcome_when_late(job, if_late)
