@@ -31,6 +31,7 @@ from pgjobs import (
     result,
     results,
 )
+from pgjobs.cli.main import main
 from pgjobs.core.errors import NotAllowedError
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.job_results import watcher as module
@@ -317,3 +318,18 @@ def test_a_result_comes_within_milliseconds(database_url: str, conn: Connection)
             assert result(conn, enqueue(conn, tasks.render, number), timeout=30) == Pdf(number)
             seconds.append(time.monotonic() - began)
     assert sorted(seconds)[25] < 0.2  # milliseconds on an idle machine; with polling alone it would be more
+
+
+def test_the_command_line_shows_json_and_loads_no_pickle(
+    database_url: str, conn: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [put_job(conn, status="completed") for _ in range(3)]
+    put_result(conn, jobs[0], '{"pages":7}')
+    put_result(conn, jobs[1], f'"{"x" * 2000}"')
+    put_result(conn, jobs[2])
+    conn.execute("UPDATE pgjobs.results SET is_json = false WHERE job_id = %s", [jobs[2]])
+    conn.execute("UPDATE pgjobs.results SET kept_until = now() + interval '1 hour'")
+    for job, shown in zip(jobs, ('{"pages":7}', "JSON of 2002 bytes", "a pickle of 1 bytes"), strict=True):
+        assert main(["--database-url", database_url, "jobs", "show", str(job)]) == 0
+        assert f"{shown} (kept until 20" in capsys.readouterr().out
+    assert admin.show_job(conn, put_job(conn)).result is None

@@ -55,6 +55,8 @@ class JobDetail(JobRow):
     `died_at`: when it became a dead letter (None: it is not one). `cost`: tokens of its limit (None: 1). `held`: what a
     waiting job waits for: "later", "needs" or "task" (None: its turn). `waits_for`, `awaited_by`: ids, 10 at most.
     `if_failed`: what it does when one that it waits for does not complete: "wait", "run" or "cancel".
+    `result`: what it returned, if that is kept: the JSON, or how large it is (a pickle is not loaded). `result_until`:
+    when it expires.
     """
 
     timeout: float | None
@@ -76,6 +78,8 @@ class JobDetail(JobRow):
     died_at: datetime | None
     worker_host: str | None
     worker_pid: int | None
+    result: str | None
+    result_until: datetime | None
 
 
 @operation

@@ -54,6 +54,7 @@ def print_job(job: JobDetail) -> None:
             ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
             ("meta", None if job.meta is None else json.dumps(job.meta, ensure_ascii=False)),
             ("error", job.error),
+            ("result", None if job.result is None else f"{job.result} (kept until {when(job.result_until)})"),
         ]
     )
     for failure in job.errors:

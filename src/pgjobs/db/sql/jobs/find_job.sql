@@ -26,9 +26,21 @@ SELECT f.id, f.status, f.queue, f.priority, f.task, f.summary, f.attempt, f.max_
        (SELECT n.on_failure FROM pgjobs.dependencies AS n WHERE n.job_id = f.id LIMIT 1) AS if_failed,
        ARRAY (SELECT n.job_id FROM pgjobs.dependencies AS n
               WHERE n.needs_id = f.id ORDER BY n.job_id LIMIT 10) AS awaited_by,
-       coalesce(f.errors, '[]') AS errors, d.died_at, w.host AS worker_host, w.pid AS worker_pid
+       coalesce(f.errors, '[]') AS errors, d.died_at, w.host AS worker_host, w.pid AS worker_pid,
+       r.result, r.kept_until AS result_until
 FROM found AS f
 LEFT JOIN pgjobs.dead_jobs AS d ON d.id = f.id
 LEFT JOIN pgjobs.workers AS w ON w.id = f.worker_id
+LEFT JOIN LATERAL (
+    -- A pickle is not loaded to be shown: it is code.
+    SELECT s.kept_until,
+           CASE WHEN NOT s.is_json THEN format('a pickle of %%s bytes', length(s.value))
+                WHEN length(s.value) <= 1000 AND getdatabaseencoding() = 'UTF8' THEN convert_from(s.value, 'UTF8')
+                ELSE format('JSON of %%s bytes', length(s.value)) END AS result
+    FROM pgjobs.results AS s
+    WHERE s.job_id = f.id AND s.kept_until > now()
+    ORDER BY s.stored_at DESC
+    LIMIT 1
+) AS r ON true
 ORDER BY f.place, f.finished_at DESC
 LIMIT 1
