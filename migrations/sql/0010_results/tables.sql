@@ -14,6 +14,9 @@ CREATE INDEX results_job_id ON pgjobs.results (job_id);
 
 CREATE TABLE pgjobs.results_default PARTITION OF pgjobs.results DEFAULT;
 
+-- A publication of all tables would refuse every DELETE without it: see create_results_partition for the days.
+ALTER TABLE pgjobs.results_default REPLICA IDENTITY FULL;
+
 -- Until when the bell of results is armed, in seconds since 1970: see the triggers.
 CREATE SEQUENCE pgjobs.result_bell MINVALUE 0;
 
