@@ -9,10 +9,12 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine
 
-from pgjobs import NotFoundError, Progress, UsageError, enqueue, follow, progress
+from pgjobs import NotFoundError, Progress, UsageError, configure, enqueue, follow, progress
 from pgjobs.db.statements import statement
 from pgjobs.db.url import sqlalchemy_url
+from pgjobs.effects.progress import ProgressWriter
 from tests.support import postgres, tasks_effects
+from tests.support.claimed import claimed_job
 from tests.support.rows import put_dead, put_job, put_worker, row_of
 from tests.support.tasks import URL
 from tests.support.worker import wait_for, work
@@ -99,6 +101,24 @@ def test_an_attempt_that_was_taken_back_overwrites_nothing(conn: psycopg.Connect
     found = progress(conn, job)
     assert found is not None
     assert found.done == 10
+
+
+def test_progress_that_is_refused_stops_no_others(
+    conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(database_url=database_url)
+    writer, good, bad = ProgressWriter(), put_job(conn), put_job(conn)
+    writer.report(claimed_job(bad, 0), 1, 2, "x", {"half": "\ud800"})
+    writer.report(claimed_job(good, 0), 1, 2, "x", None)
+    writer.flush()
+    assert progress(conn, good) is not None
+    assert progress(conn, bad) is None
+    assert f"job {bad}: PostgreSQL refuses its progress" in caplog.text
+    writer.report(claimed_job(good, 0), 2, 2, None, None)
+    writer.flush()
+    found = progress(conn, good)
+    assert found is not None
+    assert (found.done, found.message) == (2, "x")
 
 
 def test_what_is_not_said_stays_as_it_was(conn: psycopg.Connection) -> None:

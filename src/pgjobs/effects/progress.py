@@ -136,15 +136,27 @@ class ProgressWriter:
             return  # a fork of a job: the connection is its parent's
         with self._lock:
             reports, self._reports = self._reports, {}
-        if not reports:
-            return
+        if reports:
+            self._flush(reports)
+
+    def _flush(self, reports: dict[int, _Report]) -> None:
+        from psycopg import InterfaceError, OperationalError
+
         try:
             with self._writing:
                 self._write(reports)
-        except Exception as error:
+        except (OperationalError, InterfaceError) as error:
             log.warning("progress of %d jobs is not written yet: %s", len(reports), str(error).partition("\n")[0])
             with self._lock:
-                self._reports = {**reports, **self._reports}
+                newer = self._reports
+                for job, report in reports.items():
+                    newer[job] = report.with_newer(newer[job]) if job in newer else report
+        except Exception as error:
+            if len(reports) == 1:
+                log.error("job %d: PostgreSQL refuses its progress: %s", next(iter(reports)), error)
+                return
+            for job, report in reports.items():  # what is refused stops no others
+                self._flush({job: report})
 
     def _run(self) -> None:
         while True:
