@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from pgjobs.core.config import forget_settings
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded import delete_server, find_binaries
+from pgjobs.hooks import kinds
 from tests.support import postgres
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "a container where a Docker engine answers, or a server of its own from a folder with initdb and postgres",
     )
     group.addoption("--postgres-image", default=postgres.DOCKER_IMAGE, help="the container's image")
+
+
+def pytest_collection_finish() -> None:
+    """Start without hooks: modules of jobs for workers register theirs at their import, which is in this process."""
+    for registry in kinds.ALL:
+        registry.clear()
 
 
 @pytest.fixture(scope="session")

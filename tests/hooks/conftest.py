@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_hooks() -> Iterator[None]:
-    """Leave no hook to other tests."""
+    """Start without hooks, as modules of other tests register theirs at their import, and leave none behind."""
+    _forget_all()
     yield
+    _forget_all()
+
+
+def _forget_all() -> None:
     for registry in ALL:
         registry.clear()

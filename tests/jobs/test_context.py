@@ -16,10 +16,13 @@ def test_current_job_has_the_documented_attributes_only() -> None:
         "id",
         "max_attempts",
         "meta",
+        "once",
         "prior_attempts",
         "priority",
+        "progress",
         "queue",
         "run_at",
+        "state",
         "task",
         "timeout",
     }

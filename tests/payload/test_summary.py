@@ -181,9 +181,12 @@ def test_the_work_is_bounded() -> None:
     cycle.append(cycle)
     wide = {str(n): {str(m): ["x" * 100] * 100 for m in range(20)} for n in range(1000)}
     args = ("x" * 10_000_000, list(range(1_000_000)), deep, cycle, wide, b"x" * 10_000_000, 10**20_000, wide)
-    start = time.perf_counter()
-    summary = summarize(print, args, {"x" * 1_000_000: 1})
-    assert time.perf_counter() - start < 0.05
+    seconds = []
+    for _ in range(5):  # and of its own CPU time, as others run beside it; a collection of garbage may fall into one
+        start = time.thread_time()
+        summary = summarize(print, args, {"x" * 1_000_000: 1})
+        seconds.append(time.thread_time() - start)
+    assert min(seconds) < 0.05
     assert summary is not None
     assert len(summary) == MAX_SUMMARY
     while deep:  # taken apart by hand: a list this deep can overflow the stack when it is freed
