@@ -29,6 +29,7 @@ from types import FunctionType, ModuleType
 import psycopg
 
 from pgjobs.db.url import libpq_url
+from tests.docs.commands import UNFIT, Commands, Done
 
 FENCE = re.compile(r"^```(\w*)$")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
@@ -76,6 +77,7 @@ class Runner:
     """The namespace, the columns of the last SQL, and what the last commands printed."""
 
     def __init__(self) -> None:
+        self.commands = Commands()
         self.module = ModuleType("document")
         sys.modules["document"] = self.module  # so that what is defined in it can be pickled by name
         self.columns: list[str] = []
@@ -119,7 +121,11 @@ class Runner:
                 continue
             words = shlex.split(line[2:], comments=True)
             assert words[0] in PROGRAMS, f"line {block.line}: {line!r} is not run; say why"
-            done = subprocess.run([*PROGRAMS[words[0]], *words[1:]], capture_output=True, text=True, check=False)
+            done: Done | subprocess.CompletedProcess[str]
+            if words[0] == "pgjobs" and not UNFIT & set(words):
+                done = self.commands.run(words[1:])
+            else:
+                done = subprocess.run([*PROGRAMS[words[0]], *words[1:]], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
             self.printed += done.stdout
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-import structlog
 
 from pgjobs import Cancel, Retry, Snooze, current_job, enqueue, job
 
@@ -275,6 +274,8 @@ def cancel(reason: str) -> None:
 @job
 def log_lines() -> None:
     """Write a line with each library."""
+    import structlog  # imported lazily: it brings rich, and hundreds of processes of tests import this module
+
     structlog.get_logger("shop").warning("from structlog", order=7)
     logging.getLogger("shop").warning("from logging %d", 8)
 

@@ -431,7 +431,7 @@ PROTECTIONS = (
         "src/pgjobs/worker/runtime/reconnecting.py",
         "pause = min(self._longest_pause, pause * 2)",
         "pause = 0.0",
-        (CHAOS, "-k", "read-only or kill"),
+        (CHAOS, "-k", "kill"),
     ),
     # -- Enqueuing ---------------------------------------------------------------------------------------------------
     Protection(

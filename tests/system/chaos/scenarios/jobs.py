@@ -180,7 +180,6 @@ _declare(
     may=KILLED,
     low=0.6,
     high=1.4,
-    slice=True,
 )
 _declare(
     "that crash the interpreter",

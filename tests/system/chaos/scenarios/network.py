@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.system.chaos.stage import Stage
 
 
-@scenario("cut", "network", 12, through=("work",), slice=True)
+@scenario("cut", "network", 12, through=("work",))
 def cut(stage: Stage) -> None:
     for _ in stage.until_over(0.2, 1.5):
         with stage.outage():

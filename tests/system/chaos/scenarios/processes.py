@@ -42,7 +42,7 @@ def supervisor(stage: Stage) -> None:
         victim.process.wait(10)
 
 
-@scenario("SIGKILL of supervisor and workers at once", "processes", 12, may=KILLED, slice=True)
+@scenario("SIGKILL of supervisor and workers at once", "processes", 12, may=KILLED)
 def everything(stage: Stage) -> None:
     for _ in stage.until_over(1.0, 3.0):
         victim = stage.a_work()
@@ -66,7 +66,6 @@ def job_process(stage: Stage) -> None:
     "processes",
     12,
     may={"cut_off": "a second SIGTERM ends it at once"} | KILLED,
-    slice=True,
 )
 def asked_to_end(stage: Stage) -> None:
     for number in stage.until_over(0.0, 1.5):

@@ -84,7 +84,7 @@ def no_connections(stage: Stage) -> None:
         stage.note(f"{len(taken)} connections taken for {outage.ended - outage.began:.1f} s")
 
 
-@scenario("read-only mode", "server", 12, slice=True)
+@scenario("read-only mode", "server", 12)
 def read_only(stage: Stage) -> None:
     for _ in stage.until_over(1.0, 2.0):
         with stage.outage(), stage.cluster.connected() as conn, writes_refused(conn, "jobs_live"):
