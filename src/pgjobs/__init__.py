@@ -43,8 +43,9 @@ from pgjobs.schedules.schedule import Schedule, schedule
 if TYPE_CHECKING:
     from pgjobs.db.public_connect import connect, connect_async, database_url
     from pgjobs.diagnose.why import Why, why
-    from pgjobs.effects.progress import Progress, follow, progress
     from pgjobs.job_results.api import as_completed, result, results
+    from pgjobs.job_results.following import follow, progress
+    from pgjobs.job_results.looks import Progress
 
 __version__ = VERSION
 
@@ -110,12 +111,12 @@ __all__ = [
 ]
 _LAZY = {  # imported at first use: they need psycopg, which enqueue may do without
     "Why": "pgjobs.diagnose.why",
-    "Progress": "pgjobs.effects.progress",
+    "Progress": "pgjobs.job_results.looks",
     "connect": "pgjobs.db.public_connect",
     "connect_async": "pgjobs.db.public_connect",
     "database_url": "pgjobs.db.public_connect",
-    "follow": "pgjobs.effects.progress",
-    "progress": "pgjobs.effects.progress",
+    "follow": "pgjobs.job_results.following",
+    "progress": "pgjobs.job_results.following",
     "as_completed": "pgjobs.job_results.api",
     "result": "pgjobs.job_results.api",
     "results": "pgjobs.job_results.api",

@@ -7,11 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine
 
-from pgjobs import NotFoundError, Progress, UsageError, configure, enqueue, follow, progress
+from pgjobs import Progress, configure, enqueue, progress
 from pgjobs.db.statements import statement
-from pgjobs.db.url import sqlalchemy_url
 from pgjobs.effects.progress import ProgressWriter
 from tests.support import postgres, tasks_effects
 from tests.support.claimed import claimed_job
@@ -64,26 +62,6 @@ def test_a_state_that_cannot_be_kept_is_an_error_of_the_attempt(
     job = enqueue(shared, tasks_effects.report_nonsense, value)
     wait_for(shared, f"(SELECT status = 'failed' FROM pgjobs.jobs WHERE id = {job.id})")
     assert words.replace("\\", "") in row_of(shared, job.id)["error"]
-
-
-def test_follow_yields_what_is_new_and_ends_with_the_job(shared: psycopg.Connection, shared_url: str) -> None:
-    engine = create_engine(sqlalchemy_url(shared_url))
-    with psycopg.connect(shared_url, autocommit=True) as conn:
-        job = enqueue(conn, tasks_effects.report.options(delay=0.5), "fails")
-        seen = [each.done for each in follow(engine, job, every=0.05)]
-    engine.dispose()
-    assert seen == sorted(set(seen), key=seen.index)
-    assert row_of(shared, job.id)["status"] == "completed"
-
-
-def test_follow_refuses_a_connection_that_would_see_nothing_new(conn: psycopg.Connection, database_url: str) -> None:
-    job = put_job(conn)
-    with psycopg.connect(database_url) as other:
-        other.execute("SELECT 1")
-        with pytest.raises(UsageError, match="follow: this connection is in a transaction"):
-            next(follow(other, job))
-    with pytest.raises(NotFoundError, match="no job 999"):
-        next(follow(conn, 999))
 
 
 # -- What is written ---------------------------------------------------------------------------------------------------

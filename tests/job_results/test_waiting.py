@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -46,15 +45,6 @@ from tests.support.worker import QUICK, drain, scalar, work
 
 if TYPE_CHECKING:
     from psycopg import Connection
-
-
-@pytest.fixture(autouse=True)
-def _close_watchers() -> Iterator[None]:
-    """End the threads and connections of the test: the next one has another database."""
-    yield
-    for watcher in module._watchers.values():
-        watcher.close()
-    module._watchers.clear()
 
 
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pgjobs results'"

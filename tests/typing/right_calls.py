@@ -21,13 +21,16 @@ from pgjobs import (
     Job,
     JobHandle,
     Limit,
+    Progress,
     Schedule,
     Sequence,
     Unique,
     as_completed,
     enqueue,
     enqueue_many,
+    follow,
     job,
+    progress,
     result,
     results,
     schedule,
@@ -193,6 +196,10 @@ def waits(engine: Engine, session: Session, handle: JobHandle[str], some: list[J
     assert_type(result(session, enqueue(session, fetch, "https://example.org")), bytes)
     assert_type(result(engine, 7), Any)
     assert_type(results(engine, some), list[bytes])
+    assert_type(progress(engine, handle), Progress | None)
+    assert_type(progress(session, 7), Progress | None)
+    for now in follow(engine, handle, every=timedelta(seconds=1)):
+        assert_type(now, Progress)
     for each, value in as_completed(engine, some):
         assert_type(each, JobHandle[bytes])
         assert_type(value, bytes)
@@ -201,6 +208,9 @@ def waits(engine: Engine, session: Session, handle: JobHandle[str], some: list[J
 async def waits_async(engine: AsyncEngine, handle: JobHandle[str], some: list[JobHandle[bytes]]) -> None:
     assert_type(await result(engine, handle, timeout=3), str)
     assert_type(await results(engine, some), list[bytes])
+    assert_type(await progress(engine, handle), Progress | None)
+    async for now in follow(engine, 7):
+        assert_type(now, Progress)
     async for each, value in as_completed(engine, some):
         assert_type(each, JobHandle[bytes])
         assert_type(value, bytes)

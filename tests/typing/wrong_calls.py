@@ -10,7 +10,19 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from pgjobs import CurrentJob, JobHandle, Sequence, Unique, enqueue, enqueue_many, job, result, results, schedule
+from pgjobs import (
+    CurrentJob,
+    JobHandle,
+    Sequence,
+    Unique,
+    enqueue,
+    enqueue_many,
+    follow,
+    job,
+    result,
+    results,
+    schedule,
+)
 from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome, on_worker_start
 
 
@@ -97,6 +109,7 @@ def waits(engine: Engine, session: Session) -> None:
     number: int = result(engine, enqueue(session, send_receipt, 42))  # wrong
     numbers: list[int] = results(engine, enqueue_many(session, send_receipt, [(42,)]))  # wrong
     result(engine, "7")  # wrong
+    follow(engine, "7")  # wrong
     result("postgresql://localhost/shop", 7)  # wrong
     job(result="1 h")  # wrong
     print(number, numbers)

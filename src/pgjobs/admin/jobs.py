@@ -11,6 +11,7 @@ from pgjobs.core.text import is_glob, matches_glob
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.query import MAX_ID, AnyJob, check_id, check_limit, ended_at, fetch, task_patterns
 from pgjobs.db.row_security import check_visible
+from pgjobs.job_results.looks import Progress, read_progress
 from pgjobs.jobs.meta import has_meta
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class JobDetail(JobRow):
     waiting job waits for: "later", "needs" or "task" (None: its turn). `waits_for`, `awaited_by`: ids, 10 at most.
     `if_failed`: what it does when one that it waits for does not complete: "wait", "run" or "cancel".
     `result`: what it returned, if that is kept: the JSON, or how large it is (a pickle is not loaded). `result_until`:
-    when it expires.
+    when it expires. `progress`: how far it has come, by its own word.
     """
 
     timeout: float | None
@@ -80,6 +81,7 @@ class JobDetail(JobRow):
     worker_pid: int | None
     result: str | None
     result_until: datetime | None
+    progress: Progress | None
 
 
 @operation
@@ -163,7 +165,8 @@ def show_job(conn: psycopg.Connection, id: AnyJob) -> JobDetail:
     else:
         check_visible(conn)
         raise NotFoundError(no_such_job(number))
-    return replace(found[0], errors=_entries(found[0].errors))
+    said: Any = found[0].progress
+    return replace(found[0], errors=_entries(found[0].errors), progress=None if said is None else read_progress(said))
 
 
 def _entries(errors: Any) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ COMMANDS = {
     "status": Entry("pgjobs.cli.status:status", "Show queues, dead letters and workers."),
     "why": Entry("pgjobs.cli.why:why", "Explain why a job does not run, and what to do about it."),
     "doctor": Entry("pgjobs.cli.doctor:doctor", "Report what is wrong with the installation."),
-    "jobs": Entry("pgjobs.cli.jobs:app", "List, show, retry, cancel and change jobs."),
+    "jobs": Entry("pgjobs.cli.jobs:app", "List, show, follow, retry, cancel and change jobs."),
     "dead": Entry("pgjobs.cli.dead:app", "List, show, replay, discard and keep dead letters."),
     "queues": Entry("pgjobs.cli.queues:app", "List, pause, limit and remove queues, and set what they keep."),
     "schedules": Entry("pgjobs.cli.schedules:app", "List, add, pause and run schedules."),

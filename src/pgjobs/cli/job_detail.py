@@ -11,6 +11,9 @@ from pgjobs.core.text import plural
 
 if TYPE_CHECKING:
     from pgjobs.admin import JobDetail, JobRow
+    from pgjobs.job_results.looks import Progress as Said
+
+MAX_STATE = 1_000  # characters
 
 
 def tries(job: JobRow) -> str:
@@ -19,9 +22,19 @@ def tries(job: JobRow) -> str:
     return f"{max(job.attempt - prior, 0)}/{job.max_attempts - prior}"
 
 
+def progress_text(progress: Said) -> str:
+    """Write how far a job has come, by its own word."""
+    done, total = progress.done, progress.total
+    amount = "" if done is None else f"{done:g}"
+    if done is not None and total:
+        amount = f"{done:g} of {total:g} ({done / total:.0%})"
+    return ": ".join(filter(None, (amount, progress.message)))
+
+
 def print_job(job: JobDetail) -> None:
     """Print everything about a job, with the traceback of every failed attempt."""
     worker = None if job.worker_id is None else str(job.worker_id)
+    said = job.progress
     if job.worker_host is not None:
         worker = f"{worker} ({job.worker_host}, pid {job.worker_pid})"
     print_pairs(
@@ -54,6 +67,8 @@ def print_job(job: JobDetail) -> None:
             ("payload", f"{plural(job.payload_bytes, 'byte')}{', signed' if job.signed else ''}"),
             ("meta", None if job.meta is None else json.dumps(job.meta, ensure_ascii=False)),
             ("error", job.error),
+            ("progress", None if said is None else f"{progress_text(said)} (at {when(said.updated_at)})"),
+            ("state", None if said is None else _state(said.state)),
             ("result", None if job.result is None else f"{job.result} (kept until {when(job.result_until)})"),
         ]
     )
@@ -63,6 +78,11 @@ def print_job(job: JobDetail) -> None:
         say(f"attempt {failure.get('attempt')} at {_moment(failure.get('at'))}{place}, worker {failure.get('worker')}:")
         for line in str(failure.get("traceback") or failure.get("error") or "").splitlines():
             say(f"  {clean(line)}")
+
+
+def _state(state: object) -> str | None:
+    text = json.dumps(state, ensure_ascii=False)
+    return None if state is None else text if len(text) <= MAX_STATE else f"JSON of {len(text)} characters"
 
 
 def _ids(ids: list[int]) -> str | None:

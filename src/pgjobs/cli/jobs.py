@@ -1,4 +1,4 @@
-"""`pgjobs jobs list|show|retry|cancel|set`."""
+"""`pgjobs jobs list|show|follow|retry|cancel|set`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pgjobs import admin
 from pgjobs.cli.commands import command_group
 from pgjobs.cli.job_changes import asked_jobs, change_selected
 from pgjobs.cli.job_detail import print_job, tries
+from pgjobs.cli.job_follow import follow
 from pgjobs.cli.listing import print_list, task_hint
 from pgjobs.cli.output import Column, distance, note, print_json
 from pgjobs.cli.params import (
@@ -94,6 +95,9 @@ def show(id: JobId, as_json: Json = False) -> None:
         print_json(job)
     else:
         print_job(job)
+
+
+app.command()(follow)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""How far a job has come: written by the job, buffered for a second, and read by others."""
+"""How far jobs have come: what they say is buffered for a second, and written for all of them."""
 
 from __future__ import annotations
 
@@ -8,44 +8,24 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.config import settings
-from pgjobs.core.errors import NotFoundError, UsageError
+from pgjobs.core.errors import UsageError
 from pgjobs.core.validate import as_number
-from pgjobs.db.adapters.operations import operation, outside_of_transaction
-from pgjobs.db.query import AnyJob, check_id, fetch, fetch_dicts, job_states
+from pgjobs.db.query import fetch_dicts
 from pgjobs.db.statements import statement
 from pgjobs.effects.steps import check_key, restored, stored
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import psycopg
-    from sqlalchemy import Engine
 
-    from pgjobs.db.adapters.detect import SyncCaller
     from pgjobs.jobs.context import RunningJob
 
 log = logging.getLogger("pgjobs.progress")
 WRITE_EVERY = 1.0  # seconds
 MAX_STATE_BYTES = 64 * 1024  # of JSON
 MAX_MESSAGE = 1_000  # characters; longer ones are cut
-FINAL = ("completed", "failed", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job has come, by its own word: `done` of `total`. `state`: what it has left for its next attempt."""
-
-    done: float | None
-    total: float | None
-    message: str | None
-    state: Any
-    updated_at: datetime
 
 
 class _Report(NamedTuple):
@@ -69,6 +49,7 @@ class ProgressWriter:
         self._reports: dict[int, _Report] = {}  # by job
         self._connection: psycopg.Connection | None = None
         self._thread: threading.Thread | None = None
+        self._reported = threading.Event()  # since the last write
         self._pid = os.getpid()
 
     def report(self, job: RunningJob, done: object, total: object, message: object, state: object) -> None:
@@ -94,6 +75,8 @@ class ProgressWriter:
                 self._thread = threading.Thread(target=self._run, name="pgjobs-progress", daemon=True)
                 self._thread.start()
                 atexit.register(self.flush)
+        if not self._reported.is_set():
+            self._reported.set()
 
     def read_state(self, job: RunningJob) -> Any:
         """Return the state that this job's attempts have left; None: none."""
@@ -102,7 +85,7 @@ class ProgressWriter:
             if report is not None and report.state is not None:
                 return json.loads(report.state)
         with self._writing:
-            rows = fetch_dicts(self._connected(), "read_progress", id=job.id)
+            rows = fetch_dicts(self._connected(), "read_state", id=job.id)
         return rows[0]["state"] if rows else None
 
     def read_step(self, job: RunningJob, key: str) -> tuple[Any] | None:
@@ -151,6 +134,7 @@ class ProgressWriter:
                 newer = self._reports
                 for job, report in reports.items():
                     newer[job] = report.with_newer(newer[job]) if job in newer else report
+            self._reported.set()
         except Exception as error:
             if len(reports) == 1:
                 log.error("job %d: PostgreSQL refuses its progress: %s", next(iter(reports)), error)
@@ -160,8 +144,10 @@ class ProgressWriter:
 
     def _run(self) -> None:
         while True:
-            time.sleep(WRITE_EVERY)
+            self._reported.wait()
+            self._reported.clear()
             self.flush()
+            time.sleep(WRITE_EVERY)
 
     def _write(self, reports: dict[int, _Report]) -> None:
         self._connected().execute(
@@ -211,70 +197,3 @@ def _state(value: object) -> str:
     if "\\u0000" in text:
         raise UsageError("progress(state=…) has the character U+0000, which PostgreSQL cannot store.")
     return text
-
-
-# -- For others --------------------------------------------------------------------------------------------------------
-
-
-def progress(conn: SyncCaller | Engine, job: AnyJob) -> Progress | None:
-    """Return how far a job has come, as of a second ago; None: it has not said so, or ended more than a day ago.
-
-    `job`: an id or a handle. An engine works as well as a connection or session.
-
-    Raises:
-        UsageError: the id cannot be one.
-
-    """
-    with _connected(conn) as connection:
-        return _progress(connection, job)
-
-
-@operation
-def _progress(conn: psycopg.Connection, job: AnyJob) -> Progress | None:
-    found = fetch(conn, "read_progress", Progress, id=check_id(job))
-    return found[0] if found else None
-
-
-def follow(conn: SyncCaller | Engine, job: AnyJob, *, every: float = 0.5) -> Iterator[Progress]:
-    """Iterate over the progress of a job, each time that there is something new, until the job has ended.
-
-    `every`: seconds between two looks. On an engine, or a connection outside of a transaction.
-
-    Raises:
-        NotFoundError: there is no such job.
-        UsageError: the connection is in a transaction, and would not see what others write.
-
-    """
-    number, last = check_id(job), None
-    while True:
-        with _connected(conn) as connection:
-            if connection is conn:
-                outside_of_transaction(conn, "follow")
-            states, now = _look(connection, number)
-        if now is not None and now != last:
-            yield now
-            last = now
-        if number not in states:
-            if last is None:
-                raise NotFoundError(f"there is no job {number}, or it has ended and is not kept.")
-            return
-        if states[number][0] in FINAL:
-            return
-        time.sleep(every)
-
-
-@operation
-def _look(conn: psycopg.Connection, job: int) -> tuple[dict[int, tuple[str, bool]], Progress | None]:
-    states = job_states(conn, [job])  # first: what it reported before its end is there then, but for the last second
-    found = fetch(conn, "read_progress", Progress, id=job)
-    return states, found[0] if found else None
-
-
-@contextmanager
-def _connected(conn: Any) -> Iterator[Any]:
-    """Open a connection of an engine for a moment; anything else is used as it is."""
-    if hasattr(conn, "connect") and hasattr(conn, "dispose"):
-        with conn.connect() as connection:
-            yield connection
-    else:
-        yield conn

@@ -211,8 +211,8 @@ class _Waiting:
                     if deadline is not None and time.monotonic() >= deadline:
                         raise self._late() from None
                     continue
-                if isinstance(end, Missing) and self.source.run is not None:
-                    self._refuse_own(job_id, self.source.run("visible_jobs", None, {"ids": [job_id]}))
+                if isinstance(end, Missing):
+                    self.source.refuse_own(job_id)
                 self._left.pop(job_id, None)
                 yield job_id, end
         finally:
@@ -238,8 +238,8 @@ class _Waiting:
                         end, job_id = await queue.get()
                 except TimeoutError:
                     raise self._late() from None
-                if isinstance(end, Missing) and self.source.run_async is not None:
-                    self._refuse_own(job_id, await self.source.run_async("visible_jobs", None, {"ids": [job_id]}))
+                if isinstance(end, Missing):
+                    await self.source.refuse_own_async(job_id)
                 self._left.pop(job_id, None)
                 yield job_id, end
         finally:
@@ -256,11 +256,3 @@ class _Waiting:
             f"{len(self._left)} of {len(self.jobs)} jobs have not ended after {self.seconds:g} s (one is {first}); "
             "they continue."
         )
-
-    @staticmethod
-    def _refuse_own(job_id: int, visible: list[int]) -> None:
-        if visible:
-            raise UsageError(
-                f"job {job_id} was enqueued in this transaction, so no worker sees it before it is committed: commit "
-                "first, then wait."
-            )

@@ -42,6 +42,29 @@ class Source(NamedTuple):
     run: Run | None = None
     run_async: RunAsync | None = None
 
+    def refuse_own(self, job_id: int) -> None:
+        """Refuse to wait for a job that is not found because it was enqueued in the caller's own transaction.
+
+        Raises:
+            UsageError: it was.
+
+        """
+        if self.run is not None:
+            _refuse_visible(job_id, self.run("visible_jobs", None, {"ids": [job_id]}))
+
+    async def refuse_own_async(self, job_id: int) -> None:
+        """Do the same for a coroutine."""
+        if self.run_async is not None:
+            _refuse_visible(job_id, await self.run_async("visible_jobs", None, {"ids": [job_id]}))
+
+
+def _refuse_visible(job_id: int, visible: list[int]) -> None:
+    if visible:
+        raise UsageError(
+            f"job {job_id} was enqueued in this transaction, so no worker sees it before it is committed: commit "
+            "first, then wait."
+        )
+
 
 def source_of(conn: Any, name: str) -> Source:
     """Find out what was given to the function of this name.
@@ -50,24 +73,37 @@ def source_of(conn: Any, name: str) -> Source:
         UsageError: it leads to no database.
 
     """
-    if (engine := _sync_engine_of(conn, "sqlalchemy.engine", "Engine")) is not None:
-        return Source(_place_of_engine(engine, may_connect=True), is_async=False)
-    if (engine := _sync_engine_of(conn, "sqlalchemy.ext.asyncio", "AsyncEngine")) is not None:
-        return Source(_place_of_engine(engine, may_connect=False), is_async=True)
+    if is_engine(conn):
+        return Source(_place_of_engine(conn, may_connect=True), is_async=False)
+    if is_async_engine(conn):
+        return Source(_place_of_engine(conn.sync_engine, may_connect=False), is_async=True)
     try:
         run, run_async = runner_of(conn)
     except EnqueueError as error:
-        kind = "None" if conn is None else f"a {type(conn).__name__}"
-        raise UsageError(f"{name} cannot wait on {kind}: pass {_KINDS}.") from error
+        raise refusal(name, conn) from error
     place, is_open = _place_of(conn)
     return Source(place, run_async is not None, run if is_open else None, run_async if is_open else None)
 
 
-def _sync_engine_of(conn: object, module: str, name: str) -> Any:
+def refusal(name: str, conn: object) -> UsageError:
+    """Return the error of a function that was given what leads to no database."""
+    kind = "None" if conn is None else f"a {type(conn).__name__}"
+    return UsageError(f"{name} cannot wait on {kind}: pass {_KINDS}.")
+
+
+def is_engine(conn: object) -> bool:
+    """Whether this is an engine of SQLAlchemy."""
+    return _is(conn, "sqlalchemy.engine", "Engine")
+
+
+def is_async_engine(conn: object) -> bool:
+    """Whether this is an async one."""
+    return _is(conn, "sqlalchemy.ext.asyncio", "AsyncEngine")
+
+
+def _is(conn: object, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)
-    if loaded is None or not isinstance(conn, getattr(loaded, name)):
-        return None
-    return getattr(conn, "sync_engine", conn)
+    return loaded is not None and isinstance(conn, getattr(loaded, name))
 
 
 def _place_of(conn: Any) -> tuple[Place, bool]:

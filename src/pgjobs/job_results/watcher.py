@@ -1,5 +1,7 @@
 """All waits of a process in one database: one connection, one thread, and one query for all jobs that are waited for.
 
+Those who follow jobs are told here, too, how the jobs stand: by one more query for all of them, now and then.
+
 The thread listens for the bell of results, which it keeps armed while there is something to wait for. Between rings it
 looks by itself, after pauses that grow: a ring may be lost, and what is cancelled does not ring. Behind a pooler, where
 LISTEN does not work, these looks are all there is.
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgjobs.core.errors import ConfigurationError
@@ -22,6 +25,7 @@ from pgjobs.db.installation import connection_name
 from pgjobs.db.query import ended_at
 from pgjobs.db.statements import results_channel, statement
 from pgjobs.job_results.ends import End, Ended, Kept, Missing
+from pgjobs.job_results.looks import Look, read_look
 
 if TYPE_CHECKING:
     from pgjobs.db.deadline import DeadlineConnection
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.results")
 Sink: TypeAlias = Callable[["Ended | Exception", int], None]
+LookSink: TypeAlias = Callable[[Look], None]
 
 ARM_FOR = 30  # seconds; armed again when half of them are over
 FIRST_PAUSE = 0.005  # seconds between two looks, doubled with each that finds nothing
@@ -48,6 +53,8 @@ class Watcher:
         self._place = place
         self._lock = threading.Lock()
         self._sinks: dict[int, list[Sink]] = {}
+        self._followers: dict[LookSink, tuple[int, float]] = {}  # the job of each, and its seconds between two looks
+        self._follow_at = 0.0  # monotonic seconds: when to look for those who follow
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._connection: DeadlineConnection | None = None
@@ -65,9 +72,28 @@ class Watcher:
             for job_id in ids:
                 self._sinks.setdefault(job_id, []).append(sink)
             self._pause = FIRST_PAUSE
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="pgjobs-results", daemon=True)
-                self._thread.start()
+            self._start()
+        self._wake()
+
+    def follow(self, job_id: int, every: float, sink: LookSink) -> None:
+        """Have the sink called with how the job stands, from another thread; `every`: seconds between two calls."""
+        with self._lock:
+            self._followers[sink] = job_id, every
+            self._follow_at = 0.0
+            self._start()
+        self._wake()
+
+    def unfollow(self, sink: LookSink) -> None:
+        """Call the sink no longer."""
+        with self._lock:
+            self._followers.pop(sink, None)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="pgjobs-results", daemon=True)
+            self._thread.start()
+
+    def _wake(self) -> None:
         with suppress(BlockingIOError):  # it has been woken many times already
             os.write(self._wake_write, b"!")
 
@@ -92,8 +118,7 @@ class Watcher:
         self._closing = True
         thread = self._thread
         if thread is not None:
-            with suppress(BlockingIOError):
-                os.write(self._wake_write, b"!")
+            self._wake()
             thread.join()
 
     def _run(self) -> None:
@@ -102,18 +127,18 @@ class Watcher:
         idle_since = broken_since = 0.0
         while True:
             with self._lock:
-                ids = list(self._sinks)
+                ids, is_needed = list(self._sinks), bool(self._sinks or self._followers)
                 is_over = self._closing or (idle_since and time.monotonic() - idle_since > KEEP_OPEN)
-                if not ids and is_over:
+                if not is_needed and is_over:
                     self._thread = None
                     self._close()
                     return
-            idle_since = 0.0 if ids else idle_since or time.monotonic()
+            idle_since = 0.0 if is_needed else idle_since or time.monotonic()
             try:
-                if ids:
+                if is_needed:
                     self._look(ids)
                 broken_since = 0.0
-                self._wait(KEEP_OPEN if not ids else self._next_pause())
+                self._wait(self._next_pause() if is_needed else KEEP_OPEN)
             except (psycopg.OperationalError, psycopg.InterfaceError, ConfigurationError, OSError) as error:
                 now = time.monotonic()
                 broken_since = broken_since or now
@@ -130,12 +155,28 @@ class Watcher:
         if not connection.pooled and time.monotonic() > self._armed_until - ARM_FOR / 2:
             connection.execute(statement("arm_result_bell"), {"seconds": ARM_FOR})
             self._armed_until = time.monotonic() + ARM_FOR
+        self._tell_followers(connection)
+        if not ids:
+            return
         self.looks += 1
         self._rung = False  # a ring from now on may be for an end that this look does not see
         with pinned(connection) if connection.pooled else nullcontext():
             ended = [row[0] for row in connection.execute(statement("ended_jobs"), {"ids": _array(ids)})]
             for start in range(0, len(ended), RESULTS_AT_ONCE):
                 self._read(connection, ended[start : start + RESULTS_AT_ONCE])
+
+    def _tell_followers(self, connection: DeadlineConnection) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if not self._followers or now < self._follow_at:
+                return
+            followers = dict(self._followers)
+            self._follow_at = now + min(every for _, every in followers.values())
+        ids = {job_id for job_id, _ in followers.values()}
+        rows = connection.execute(statement("look_at_jobs"), {"ids": _array(ids)}).fetchall()
+        looks = {look.job_id: look for look in (read_look(bytes(row[0])) for row in rows)}
+        for sink, (job_id, _) in followers.items():
+            _call(sink, looks[job_id], job_id)
 
     def _read(self, connection: DeadlineConnection, ids: list[int]) -> None:
         """Read what came of jobs that have ended, and pass it on."""
@@ -157,11 +198,9 @@ class Watcher:
         with self._lock:
             sinks = self._sinks.pop(job_id, [])
             self._pause = FIRST_PAUSE
+            self._follow_at = 0.0  # those who follow it are told once more
         for sink in sinks:
-            try:
-                sink(end, job_id)
-            except Exception:  # an event loop that was closed
-                log.debug("a wait for job %s has gone", job_id, exc_info=True)
+            _call(partial(sink, end), job_id, job_id)
 
     def _fail(self, error: Exception) -> None:
         """End all waits with an error."""
@@ -193,6 +232,8 @@ class Watcher:
         with self._lock:
             pause = min(self._pause, most)
             self._pause = pause * 2
+            if self._followers:
+                pause = min(pause, max(0.0, self._follow_at - time.monotonic()))
         if self._missing:
             pause = min(pause, MISSING_FOR)
         return pause
@@ -222,6 +263,13 @@ class Watcher:
 
     def _ring(self, notify: Any) -> None:
         self._rung = True
+
+
+def _call(sink: Callable[[Any], None], value: object, job_id: int) -> None:
+    try:
+        sink(value)
+    except Exception:  # an event loop that was closed
+        log.debug("a wait for job %s has gone", job_id, exc_info=True)
 
 
 def _array(ids: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pgjobs.core.callables import read_function_name
 from pgjobs.core.errors import EnqueueError
@@ -27,9 +27,27 @@ if TYPE_CHECKING:
 
 RowValues: TypeAlias = Mapping[str, Any]
 """What differs from row to row: `summary`, `signature`, `payload`; with an s at their ends, lists of them or None."""
-Run: TypeAlias = "Callable[[str, EnqueueColumns | None, RowValues], list[int]]"
-"""Runs a statement by its name, and gives the ids that it returns."""
-RunAsync: TypeAlias = "Callable[[str, EnqueueColumns | None, RowValues], Coroutine[Any, Any, list[int]]]"
+Read: TypeAlias = Callable[[Any], Any]
+"""Makes a plain value of what the driver returns: of an id, an int."""
+
+
+class Run(Protocol):
+    """Runs a statement by its name, and returns the first value of each row: the ids."""
+
+    def __call__(
+        self, name: str, columns: EnqueueColumns | None, values: RowValues, /, *, read: Read = int
+    ) -> list[Any]:
+        """Run it."""
+
+
+class RunAsync(Protocol):
+    """Does the same, to be awaited."""
+
+    def __call__(
+        self, name: str, columns: EnqueueColumns | None, values: RowValues, /, *, read: Read = int
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Run it."""
+
 
 _KINDS = "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or AsyncConnection"
 
@@ -83,27 +101,31 @@ def _is(conn: object, module: str, name: str) -> bool:
     return loaded is not None and isinstance(conn, getattr(loaded, name, ()))
 
 
-def _on_connection(connection: Connection, name: str, columns: EnqueueColumns | None, values: RowValues) -> list[int]:
+def _on_connection(
+    connection: Connection, name: str, columns: EnqueueColumns | None, values: RowValues, *, read: Read = int
+) -> list[Any]:
     from pgjobs.db.adapters import sqlalchemy as on_sqlalchemy
 
-    return on_sqlalchemy.run(connection, name, columns, values)
+    return on_sqlalchemy.run(connection, name, columns, values, read=read)
 
 
-def _on_session(session: Session, name: str, columns: EnqueueColumns | None, values: RowValues) -> list[int]:
+def _on_session(
+    session: Session, name: str, columns: EnqueueColumns | None, values: RowValues, *, read: Read = int
+) -> list[Any]:
     # Not session.execute(), which flushes first.
-    return _on_connection(session.connection(), name, columns, values)
+    return _on_connection(session.connection(), name, columns, values, read=read)
 
 
 async def _on_async_connection(
-    connection: AsyncConnection, name: str, columns: EnqueueColumns | None, values: RowValues
-) -> list[int]:
-    return await connection.run_sync(_on_connection, name, columns, values)
+    connection: AsyncConnection, name: str, columns: EnqueueColumns | None, values: RowValues, *, read: Read = int
+) -> list[Any]:
+    return await connection.run_sync(partial(_on_connection, read=read), name, columns, values)
 
 
 async def _on_async_session(
-    session: AsyncSession, name: str, columns: EnqueueColumns | None, values: RowValues
-) -> list[int]:
-    return await _on_async_connection(await session.connection(), name, columns, values)
+    session: AsyncSession, name: str, columns: EnqueueColumns | None, values: RowValues, *, read: Read = int
+) -> list[Any]:
+    return await _on_async_connection(await session.connection(), name, columns, values, read=read)
 
 
 # -- What jobs cannot be enqueued on -----------------------------------------------------------------------------------

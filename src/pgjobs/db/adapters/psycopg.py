@@ -15,7 +15,7 @@ from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import psycopg
 
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 
 def run(
-    conn: psycopg.Connection[Any], name: str, columns: EnqueueColumns | None, values: Mapping[str, Any]
-) -> list[int]:
-    """Run a statement in the connection's transaction, and return its ids."""
+    conn: psycopg.Connection[Any],
+    name: str,
+    columns: EnqueueColumns | None,
+    values: Mapping[str, Any],
+    *,
+    read: Callable[[Any], Any] = int,
+) -> list[Any]:
+    """Run a statement in the connection's transaction, and return the first value of each row: the ids."""
     sql = binary(statement(name))
     try:
         if name == "enqueue" and columns and (ids := prepared.insert(conn, sql, columns, values)) is not None:
@@ -36,14 +41,19 @@ def run(
             cursor.execute(sql, values, binary=True)
             if name == "enqueue" and columns:
                 prepared.remember(cursor, sql, columns, values, values)
-            return [int(row[0]) for row in cursor.fetchall()]
+            return [read(row[0]) for row in cursor.fetchall()]
     except Exception as error:
         translate_error(error)
 
 
 async def run_async(
-    conn: psycopg.AsyncConnection[Any], name: str, columns: EnqueueColumns | None, values: Mapping[str, Any]
-) -> list[int]:
+    conn: psycopg.AsyncConnection[Any],
+    name: str,
+    columns: EnqueueColumns | None,
+    values: Mapping[str, Any],
+    *,
+    read: Callable[[Any], Any] = int,
+) -> list[Any]:
     """Do the same on an async connection."""
     sql = binary(statement(name))
     try:
@@ -58,7 +68,7 @@ async def run_async(
             await cursor.execute(sql, values, binary=True)
             if name == "enqueue" and columns:
                 prepared.remember(cursor, sql, columns, values, values)
-            return [int(row[0]) for row in await cursor.fetchall()]
+            return [read(row[0]) for row in await cursor.fetchall()]
     except Exception as error:
         translate_error(error)
 

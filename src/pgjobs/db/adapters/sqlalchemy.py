@@ -17,7 +17,7 @@ from pgjobs.db.adapters.errors import translate_error
 from pgjobs.db.statements import named_statement, statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection, CursorResult, TextClause
 
@@ -28,8 +28,15 @@ _STREAMING = ("stream_results", "yield_per")
 _NOT_STREAMING = {"stream_results": False, "yield_per": None}
 
 
-def run(connection: Connection, name: str, columns: EnqueueColumns | None, values: Mapping[str, Any]) -> list[int]:
-    """Run a statement in the connection's transaction, and return its ids."""
+def run(
+    connection: Connection,
+    name: str,
+    columns: EnqueueColumns | None,
+    values: Mapping[str, Any],
+    *,
+    read: Callable[[Any], Any] = int,
+) -> list[Any]:
+    """Run a statement in the connection's transaction, and return the first value of each row: the ids."""
     result: CursorResult[Any]
     try:
         driver_connection = connection.connection.driver_connection
@@ -48,7 +55,7 @@ def run(connection: Connection, name: str, columns: EnqueueColumns | None, value
         with closing(result):
             assert result.cursor is not None  # noqa: S101 (statements that return rows have one)
             rows = result.cursor.fetchall()  # Rows of SQLAlchemy's would take five times as long
-        return [int(row[0]) for row in rows]
+        return [read(row[0]) for row in rows]
     except Exception as error:
         translate_error(error)
 
