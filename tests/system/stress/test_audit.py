@@ -243,6 +243,17 @@ def test_two_jobs_of_a_sequence_at_once_are_seen(write: Writer) -> None:
     assert write.found() == {"two of a sequence", "order in a sequence"}
 
 
+def test_a_run_that_a_stopped_worker_begins_too_late_takes_no_turn(write: Writer) -> None:
+    write.limit("l", 1)
+    write.enqueue(1, 2, sequence="s", limit_key="l")
+    write.begin(1)
+    write.trace.strikes.append(Strike("stop host", write.now, write.now + 3.0))
+    write.move(1, "cancelled")
+    write.trace.runs[0] = write.trace.runs[0]._replace(began=write.now + 1.0, ended=write.now + 1.5, holds=False)
+    write.run(2)
+    assert write.found() == set()
+
+
 def test_a_job_that_overtakes_another_one_of_its_sequence_is_seen(write: Writer) -> None:
     write.enqueue(1, 2, sequence="s")
     write.run(2)

@@ -73,9 +73,15 @@ def slots_by_word(histories: Histories) -> list[Fault]:
 
 
 def claimed_runs(histories: Histories) -> list[tuple[Run, Span]]:
-    """Return runs with the claims under which they ran."""
+    """Return runs with the claims under which they ran.
+
+    A worker that was stopped may begin a run when its claim has been taken away: that is no run under it.
+    """
     claims = {(span.job, span.claim): span for span in histories.claims}
-    return [(run, claims[run.job, run.claim]) for run in histories.trace.runs if (run.job, run.claim) in claims]
+    found = ((run, claims.get((run.job, run.claim))) for run in histories.trace.runs)
+    return [
+        (run, claim) for run, claim in found if claim is not None and (claim.until is None or run.began < claim.until)
+    ]
 
 
 def _too_many(
