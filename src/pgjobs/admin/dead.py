@@ -220,10 +220,22 @@ def _in_batches(
     found = set(done)
     if wanted is None:
         return Change(tuple(done))
+    reasons = still_ending(conn, [each for each in wanted if each not in found])
     return Change(
         tuple(each for each in wanted if each in found),
-        tuple(Refusal(each, _why_not(each, each in taken)) for each in wanted if each not in found),
+        tuple(
+            Refusal(each, reasons.get(each) or _why_not(each, each in taken)) for each in wanted if each not in found
+        ),
     )
+
+
+def still_ending(conn: psycopg.Connection, ids: list[int]) -> dict[int, str]:
+    """Return why nothing can be done yet with those of these dead letters whose sequences have still to end."""
+    return {
+        row["id"]: f"Job {row['id']} failed and ended its sequence, and a job of that is locked by an open transaction "
+        "and still has to be cancelled: try again when that transaction has ended."
+        for row in (fetch_dicts(conn, "ending_letters", ids=ids) if ids else ())
+    }
 
 
 def _why_not(id: int, is_taken: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.changes import Change, JobSelection, change_jobs, result_of
-from pgjobs.admin.dead import replay_dead
+from pgjobs.admin.dead import replay_dead, still_ending
 from pgjobs.core.config import settings
 from pgjobs.core.errors import SignatureError
 from pgjobs.db.adapters.operations import operation
@@ -90,7 +90,8 @@ def _retry(conn: psycopg.Connection, ids: list[int]) -> Change:
         # An id that is left may be a dead letter whose row in history is past retention. One beside a live job is not.
         if lost := [each for each in ids if each not in done and each not in states]:
             done.update(replay_dead(conn, lost).done)
-    return result_of("retry", ids, done, states)
+    reasons = still_ending(conn, [each for each in ids if each not in done])
+    return result_of("retry", ids, done, states, reasons=reasons)
 
 
 def _set_all(conn: psycopg.Connection, ids: list[int], values: dict[str, Any]) -> Change:

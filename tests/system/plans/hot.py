@@ -253,6 +253,7 @@ RARE: dict[str, str] = {
     "requeue_jobs": _ASKED,
     "replay_dead": _ASKED,
     "discard_dead": _ASKED,
+    "ending_letters": _ASKED,
     "pause_queue": _ASKED,
     "resume_queue": _ASKED,
     "notify_queues": _ASKED,

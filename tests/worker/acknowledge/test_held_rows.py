@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 
 from pgjobs import Sequence, Unique, enqueue
-from pgjobs.admin import cancel_jobs, set_jobs
+from pgjobs.admin import Change, cancel_jobs, discard_dead, replay_dead, retry_jobs, set_jobs
 from pgjobs.admin.breakers import open_breaker
 from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.jobs.outcome import COMPLETED, Failed, Outcome, Parked
@@ -135,6 +135,25 @@ def test_a_sequence_that_ends_while_a_job_of_it_is_replaced_does_not_go_on_befor
     settle(conn)
     assert status(conn, held, new) == ["cancelled", "waiting"]
     assert heads(conn) == [new]
+
+
+@pytest.mark.parametrize("change", [discard_dead, replay_dead, retry_jobs])
+def test_the_letter_that_ends_a_sequence_stays_until_the_sequence_has_ended(
+    conn: psycopg.Connection, database_url: str, worker: int, change: Callable[..., Change]
+) -> None:
+    first, held = enqueue(conn, STEP, 1).id, enqueue(conn, NEWEST, 2).id
+    run(conn, worker, first)
+    with open_transaction(database_url) as user, acknowledging(database_url, worker) as acknowledger:
+        enqueue(user, NEWEST, 4)
+        acknowledger.put({first: FAILED})
+        wait_until(lambda: status(conn, first) == ["failed"])
+        refused = change(conn, [first])
+        assert refused.done == ()
+        assert "try again" in refused.refused[0].reason
+        assert not heads(conn)
+    settle(conn)
+    assert status(conn, held) == ["cancelled"]
+    assert change(conn, [first]).done == (first,)
 
 
 def heads(conn: psycopg.Connection) -> list[int]:

@@ -3,7 +3,7 @@ DELETE FROM pgjobs.dead_jobs
 WHERE id = ANY (ARRAY (
     SELECT id
     FROM pgjobs.dead_jobs
-    WHERE died_at < now() - %(days)s * interval '24 hours'
+    WHERE ends_sequence IS NOT TRUE AND died_at < now() - %(days)s * interval '24 hours'
     ORDER BY died_at, id
     LIMIT %(batch)s
     FOR UPDATE SKIP LOCKED))
