@@ -11,7 +11,7 @@ import psycopg
 
 Action: TypeAlias = "Callable[[psycopg.Connection], object]"
 State: TypeAlias = "tuple[Any, ...]"
-EMPTY = "jobs", "dead_jobs", "workers", "limits", "queues", "key_locks", "paused_tasks", "switch"
+EMPTY = "jobs", "dependencies", "dead_jobs", "workers", "limits", "queues", "key_locks", "paused_tasks", "switch"
 
 
 class Stage:

@@ -75,7 +75,7 @@ def slots_by_word(histories: Histories) -> list[Fault]:
 def claimed_runs(histories: Histories) -> list[tuple[Run, Span]]:
     """Return runs with the claims under which they ran.
 
-    A worker that was stopped may begin a run when its claim has been taken away: that is no run under it.
+    A worker that was stopped may begin a run when its claim has been taken away: that one does not count.
     """
     claims = {(span.job, span.claim): span for span in histories.claims}
     found = ((run, claims.get((run.job, run.claim))) for run in histories.trace.runs)

@@ -1,5 +1,6 @@
 -- Jobs have failed, or were cancelled: cancels the jobs that wait for them and asked to be cancelled in that case.
 -- Returns those, whose own dependents come next. %(patient)s: see release_dependents.sql; `postponed` are the others.
+-- A job that does not wait keeps its dependencies, see there.
 WITH lost AS MATERIALIZED (
     SELECT d.needs_id, d.job_id, w.id IS NOT NULL AS waits
     FROM pgjobs.dependencies AS d
@@ -26,7 +27,7 @@ WITH lost AS MATERIALIZED (
     DELETE FROM pgjobs.dependencies AS d
     USING lost AS n
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
-      AND (%(patient)s::boolean OR NOT n.waits OR n.job_id IN (SELECT id FROM locked))
+      AND n.job_id IN (SELECT id FROM locked)
 ), later AS (
     UPDATE pgjobs.dependencies AS d
     SET settled = false

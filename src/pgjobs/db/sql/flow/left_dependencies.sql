@@ -21,6 +21,7 @@ WITH next AS MATERIALIZED (
         SELECT e.id
         FROM ended AS e
         JOIN next AS n ON n.needs_id = e.id
+        JOIN pgjobs.jobs_waiting AS w ON w.id = n.job_id AND w.held = 'needs'
         WHERE n.settled AND (e.status = 'completed' OR n.on_failure <> 'wait'))) AS h
 )
 SELECT n.needs_id, n.job_id, k.completed,

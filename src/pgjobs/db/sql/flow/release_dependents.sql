@@ -3,6 +3,9 @@
 -- continues only if its options say so. Runs in the transaction that writes the end, so that it is never lost. Rows
 -- are locked in the order of their ids, because several jobs that the same job waits for may end at once.
 --
+-- A job that does not wait keeps its dependencies: it was cancelled, and if it is run again, requeue_jobs.sql has them
+-- settled anew. To delete one here would be lost on a transaction that is just counting them.
+--
 -- %(patient)s: wait for rows that another transaction has locked. Without patience their dependencies are marked as not
 -- settled: settle_dependencies.sql finds them, for as long as it takes. `status`: NULL for those.
 WITH needed AS MATERIALIZED (
@@ -29,7 +32,7 @@ WITH needed AS MATERIALIZED (
     DELETE FROM pgjobs.dependencies AS d
     USING needed AS n
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
-      AND (%(patient)s::boolean OR NOT n.waits OR n.job_id IN (SELECT id FROM locked))
+      AND n.job_id IN (SELECT id FROM locked)
     RETURNING d.job_id
 ), later AS (
     UPDATE pgjobs.dependencies AS d

@@ -4,12 +4,14 @@
 -- otherwise two transactions could wait for each other. The count makes history wait for the locks. `ended_at` are the
 -- times of the newest rows (see find_ended.sql): an older row may be of another job that had the same id.
 WITH locked AS MATERIALIZED (
-    SELECT id FROM pgjobs.dead_jobs WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id FOR UPDATE
+    SELECT id, ends_sequence FROM pgjobs.dead_jobs WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id FOR UPDATE
 ), gone AS (
     DELETE FROM pgjobs.jobs_history AS h
     WHERE h.id = ANY (%(ids)s::bigint[])
       AND (h.finished_at = ANY (%(ended_at)s::timestamptz[]) OR h.finished_at IS NULL)
       AND (SELECT count(*) FROM locked) >= 0
+      -- Their sequences have to end first: see end_sequences.sql.
+      AND h.id NOT IN (SELECT id FROM locked WHERE ends_sequence)
       AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS j WHERE j.id = h.id)
       AND NOT EXISTS (SELECT FROM pgjobs.jobs_waiting AS j WHERE j.id = h.id)
     RETURNING h.*
@@ -18,6 +20,9 @@ WITH locked AS MATERIALIZED (
 ), results AS (
     -- What it returned the last time: a wait from now on is for what comes.
     DELETE FROM pgjobs.results AS r USING gone WHERE r.job_id = gone.id
+), unsettled AS (
+    -- What a cancelled job waited for may have ended meanwhile, or be about to: settle_dependencies.sql looks.
+    UPDATE pgjobs.dependencies AS d SET settled = false FROM gone WHERE d.job_id = gone.id AND d.settled
 ), back AS (
     INSERT INTO pgjobs.jobs (
         {kept_columns}, {flow_columns}, claims, error, error_kind, run_at, attempt, max_attempts,
