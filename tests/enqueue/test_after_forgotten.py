@@ -12,7 +12,7 @@ import pytest
 from pgjobs import EnqueueError, JobHandle, enqueue
 from pgjobs.admin import keep_completed
 from pgjobs.db.dependencies import settle_dependencies
-from pgjobs.worker.runtime.settle import complete
+from pgjobs.worker.runtime.completing import complete
 from tests.support import tasks
 from tests.support.functions import add
 from tests.support.rows import count, row_of

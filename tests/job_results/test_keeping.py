@@ -14,7 +14,7 @@ from pgjobs.db.connection import connect_hot
 from pgjobs.job_results.encode import decode
 from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult
 from pgjobs.worker.executors.outcome_codec import from_bytes, to_bytes
-from pgjobs.worker.runtime.settle import complete
+from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.supervisor.retention import RESULT_DAYS_AHEAD, Retention
 from tests.support import tasks_results as tasks
 from tests.support.acknowledging import acknowledging

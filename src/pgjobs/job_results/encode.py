@@ -87,6 +87,16 @@ def _to_json(task: str, value: object) -> bytes:
     return data
 
 
+def signature_of(job_id: int, kept: KeptResult) -> bytes | None:
+    """Sign a result for its job, if this process has a key."""
+    keys = settings().signing_keys
+    if not keys:
+        return None
+    from pgjobs.payload.signing import sign_result  # imported lazily: hashlib is slow to import
+
+    return sign_result(keys[0], job_id, kept.is_json, kept.value)
+
+
 def decode(job_id: int, data: bytes, is_json: bool, signature: bytes | None) -> Any:
     """Read a result, with the keys, the allow-list and the kinds of payload that this process has.
 

@@ -27,7 +27,8 @@ from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.local.local_queue import LocalQueue
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import register
-from pgjobs.worker.runtime.settle import complete, settle
+from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.settle import settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support import tasks
 from tests.system.model.flow_model import FlowJob, FlowModel

@@ -35,7 +35,8 @@ from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_claims import LaneClaims
 from pgjobs.worker.local.local_queue import LocalQueue
 from pgjobs.worker.runtime.job_claim import Claim
-from pgjobs.worker.runtime.settle import complete, settle
+from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.settle import settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support.rows import letters_of
 from tests.system.model.stage import Action, Stage, State, stage_on

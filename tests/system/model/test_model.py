@@ -16,7 +16,8 @@ from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.runtime.job_claim import Claim as Fence
 from pgjobs.worker.runtime.registration import register
-from pgjobs.worker.runtime.settle import complete, settle
+from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.settle import settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support import tasks
 from tests.system.model.model import Claim, Job, Model

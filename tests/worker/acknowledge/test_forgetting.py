@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin import keep_completed
 from pgjobs.db.connection import connect_hot
-from pgjobs.worker.runtime.settle import complete
+from pgjobs.worker.runtime.completing import complete
 from tests.support import tasks
 from tests.support.processes import wait_until
 from tests.support.rows import count, put_job, row_of

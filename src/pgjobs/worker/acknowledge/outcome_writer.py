@@ -15,7 +15,8 @@ from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.local.local_queue import Ended
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
-from pgjobs.worker.runtime.settle import array, complete, is_refusal, log_kept_out, settle, write_results
+from pgjobs.worker.runtime.completing import complete, write_results
+from pgjobs.worker.runtime.settle import array, is_refusal, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
 
@@ -68,7 +69,7 @@ class OutcomeWriter:
         again: bool = False,
         with_results: bool = False,
     ) -> bool:
-        """Write that these jobs completed (`keep`, `controlled`: see `settle.complete`), and their results.
+        """Write that these jobs completed (`keep`, `controlled`: see `completing.complete`), and their results.
 
         Adds to `held` what other transactions have locked; `again`: they had locked it before. Returns True if other
         jobs waited for one of these.

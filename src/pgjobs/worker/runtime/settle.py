@@ -1,4 +1,4 @@
-"""Write outcomes to the database: one statement per kind of outcome, however many jobs.
+"""Write outcomes to the database: one statement per kind of outcome, however many jobs. Completion: `completing.py`.
 
 Both the acknowledger (for its own worker) and the rescuer (for a dead one) settle through here.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pgjobs.core.config import settings
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import TextEncoding, encoding_of
 from pgjobs.db.statements import statement
@@ -20,7 +19,6 @@ from pgjobs.jobs.outcome import (
     RELEASED,
     Cancelled,
     Failed,
-    KeptResult,
     Outcome,
     Parked,
     Released,
@@ -63,7 +61,7 @@ def settle(
     `written` gets what each job has become. Claims in neither have rows that others refuse, which is logged.
     `patient`: see `release_dependents`.
 
-    A job with a request to cancel it is cancelled, whatever its outcome here; only `complete` takes precedence.
+    A job with a request to cancel it is cancelled, whatever its outcome here; only completion takes precedence.
 
     If PostgreSQL rejects one outcome, for example because its error text contains a character that it cannot store,
     that outcome is written separately in a reduced form, so the rest of the batch is not affected.
@@ -85,138 +83,6 @@ def settle(
         asked: list[Settlement] = [(claim, _AS_ASKED) for claim in stale]
         stale = _settle_group(cursor, settling, Cancelled, asked)
     return stale
-
-
-def complete(
-    cursor: psycopg.Cursor[Any],
-    worker_id: int,
-    ids: list[int],
-    claim_numbers: list[int],
-    *,
-    keep: bool = True,
-    controlled: bool = False,
-    awaited: set[int] | None = None,
-    patient: bool = True,
-    claiming: str | None = None,
-    claimed: list[tuple[Any, ...]] | None = None,
-    results: Mapping[int, KeptResult] | None = None,
-) -> list[int]:
-    """Write that jobs completed (on the hot path), and return the ids of those that this worker no longer owns.
-
-    `keep`: in history; else they are deleted. `controlled`: they had to wait for their turn. Jobs that others wait for
-    are always kept, and added to `awaited`. `patient`: see `release_dependents`. `claiming`: the
-    statement that also claims the jobs that come next; their rows are added to `claimed`. `results`: what is kept of
-    them, by their ids.
-    """
-    values = {"ids": array(ids), "claim_numbers": array(claim_numbers), "worker_id": worker_id}
-    if results is not None:
-        return _complete_with_results(
-            cursor, values, results, ids, keep, awaited, patient, claiming, claimed if claiming is not None else None
-        )
-    if not keep:
-        moved = cursor.execute(statement("complete_without_history"), values).rowcount
-    elif claiming is not None and claimed is not None:
-        *rows, last = cursor.execute(statement(claiming), values).fetchall()
-        claimed += rows
-        moved = last[0]
-    elif controlled:
-        moved = cursor.execute(statement("complete_with_flow"), {**values, "awaited": False}).rowcount
-    else:
-        (moved,) = cursor.execute(statement("complete"), values).fetchall()[0]
-    if moved == len(ids):
-        return []
-    if keep:
-        left = {row[0] for row in cursor.execute(statement("not_completed"), values).fetchall()}
-    else:
-        left = set(ids) - {row[0] for row in cursor.fetchall()}
-    return _without_awaited(cursor, values, left, awaited, None, patient=patient)
-
-
-def _complete_with_results(
-    cursor: psycopg.Cursor[Any],
-    values: dict[str, Any],
-    results: Mapping[int, KeptResult],
-    ids: list[int],
-    keep: bool,
-    awaited: set[int] | None,
-    patient: bool,
-    claiming: str | None,
-    claimed: list[tuple[Any, ...]] | None,
-) -> list[int]:
-    """Do what `complete` does, and write the results in the same transaction."""
-    if claiming is None or claimed is None:
-        more = {**_result_values(results, ids), "keep": keep}
-        done = {row[0] for row in cursor.execute(statement("complete_with_results"), {**values, **more})}
-        left = set(ids) - done
-    else:
-        with cursor.connection.transaction():
-            *rows, last = cursor.execute(statement(claiming), values).fetchall()
-            left = set()
-            if last[0] != len(ids):
-                left = {row[0] for row in cursor.execute(statement("not_completed"), values)}
-            write_results(cursor, results, [job for job in ids if job not in left])
-        claimed += rows
-    if left and keep:  # an answer may have been lost, and this be the second try
-        left = {row[0] for row in cursor.execute(statement("not_completed"), values)}
-    return _without_awaited(cursor, values, left, awaited, results, patient=patient)
-
-
-def _without_awaited(
-    cursor: psycopg.Cursor[Any],
-    values: dict[str, Any],
-    left: set[int],
-    awaited: set[int] | None,
-    results: Mapping[int, KeptResult] | None,
-    *,
-    patient: bool,
-) -> list[int]:
-    """Complete those that are left because others wait for them, and return the rest."""
-    if not left:
-        return []
-    done = _complete_awaited(cursor, values, results, patient=patient)
-    if awaited is not None:
-        awaited |= done
-    return sorted(left - done)
-
-
-def _result_values(results: Mapping[int, KeptResult], ids: Iterable[int]) -> dict[str, Any]:
-    """Return the results of these jobs as parameters, signed if this process has a key."""
-    kept = [(job, results[job]) for job in ids]
-    keys = settings().signing_keys
-    signatures: list[bytes] | None = None
-    if keys:
-        from pgjobs.payload.signing import sign_result  # imported lazily: hashlib is slow to import
-
-        signatures = [sign_result(keys[0], job, result.is_json, result.value) for job, result in kept]
-    return {
-        "seconds": array(result.seconds for _, result in kept),
-        "is_json": [result.is_json for _, result in kept],
-        "signatures": signatures,
-        "results": [result.value for _, result in kept],
-    }
-
-
-def write_results(cursor: psycopg.Cursor[Any], results: Mapping[int, KeptResult], ids: Sequence[int]) -> None:
-    """Write the results of these jobs, which this transaction has completed."""
-    if not ids:
-        return
-    values = {"ids": array(ids), **_result_values(results, ids)}
-    if cursor.execute(statement("write_results"), values).rowcount != len(ids):
-        from psycopg.errors import TriggeredActionException
-
-        raise TriggeredActionException("a trigger or rule of pgjobs.results has kept a result out")
-
-
-def _complete_awaited(
-    cursor: psycopg.Cursor[Any], values: dict[str, Any], results: Mapping[int, KeptResult] | None, *, patient: bool
-) -> set[int]:
-    """Complete jobs that others wait for, and release those."""
-    with cursor.connection.transaction():
-        done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
-        if results is not None:
-            write_results(cursor, results, sorted(done))
-        release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
-    return done
 
 
 def is_refusal(error: Exception) -> bool:
