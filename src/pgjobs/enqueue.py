@@ -15,7 +15,9 @@ from pgjobs.jobs.handle import JobHandle
 from pgjobs.payload.encoder import described, encoder_for, encoder_with_meta
 
 if TYPE_CHECKING:
-    from pgjobs.db.adapters.detect import AsyncCaller, RowValues, RunAsync, SyncCaller
+    from pgjobs.core.callers import AsyncCaller, SyncCaller
+    from pgjobs.db.adapters.detect import RowValues, RunAsync
+    from pgjobs.jobs.transaction import TransactionJob
     from pgjobs.payload.encoder import CallEncoder
     from pgjobs.payload.keys import CallKeys
 
@@ -29,7 +31,24 @@ _LOCK = "lock_unique_keys"
 _NO_KEYWORDS: Mapping[str, Any] = {}
 
 
-# What is awaited comes first: it is what counts of an `async def`.
+# What is awaited comes first: it is what counts of an `async def`. And before that jobs whose workers pass the first
+# argument: called directly, they take it, too.
+@overload
+def enqueue(
+    conn: AsyncCaller, callable: TransactionJob[Any, P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+) -> Coroutine[Any, Any, JobHandle[R]]: ...
+@overload
+def enqueue(
+    conn: AsyncCaller, callable: TransactionJob[Any, P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> Coroutine[Any, Any, JobHandle[R]]: ...
+@overload
+def enqueue(
+    conn: SyncCaller, callable: TransactionJob[Any, P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+) -> JobHandle[R]: ...
+@overload
+def enqueue(
+    conn: SyncCaller, callable: TransactionJob[Any, P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> JobHandle[R]: ...
 @overload
 def enqueue(
     conn: AsyncCaller, callable: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -53,9 +72,9 @@ def enqueue(
     here. The arguments are pickled at once, also where the result has to be awaited.
 
     Args:
-        conn: a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or
-            AsyncConnection. With one of the async kinds, await the result: if that is forgotten, a warning says so,
-            and a transaction of SQLAlchemy does not commit.
+        conn: a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, a psycopg Connection or
+            AsyncConnection, or Django's connection. With one of the async kinds, await the result: if that is
+            forgotten, a warning says so, and a transaction of SQLAlchemy does not commit.
         callable: a job or any other callable that can be pickled; `send.options(delay=60)` changes a job's options.
         args: its arguments.
         kwargs: its keyword arguments.

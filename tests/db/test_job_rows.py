@@ -75,6 +75,10 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "complete": ({}, {"status": "completed"}),
     "complete_with_flow": ({"awaited": True}, {"status": "completed"}),
     "complete_within": ({}, {"status": "completed"}),
+    "complete_within_with_result": (
+        {"seconds": 9.0, "is_json": True, "signature": None, "value": b"1"},
+        {"status": "completed"},
+    ),
     "complete_and_continue_sequences": ({}, {"status": "completed"}),
     "complete_and_refill_limits": ({}, {"status": "completed"}),
     "cancel": ({"reasons": ["enough"]}, {"status": "cancelled", "error": "enough", "error_kind": None}),

@@ -26,8 +26,8 @@ from pgjobs.flow.rates import Rate
 from pgjobs.jobs.outcome import RELEASED, Outcome, Retried
 from pgjobs.worker.claim.cursor import END_OF_TIME
 from pgjobs.worker.claim.lane_claims import Lane
-from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.settle import array, settle
 from tests.support import tasks
 from tests.support.rows import put_dead, put_job, put_worker

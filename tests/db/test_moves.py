@@ -75,6 +75,17 @@ MOVES = {
     "complete": Move(RUNNING, _claims()),
     "complete_with_flow": Move(RUNNING, _claims(awaited=False)),
     "complete_within": Move(RUNNING, lambda conn, ids, worker: {"id": ids[1], "claim_number": 1}),
+    "complete_within_with_result": Move(
+        RUNNING,
+        lambda conn, ids, worker: {
+            "id": ids[1],
+            "claim_number": 1,
+            "seconds": 9.0,
+            "is_json": True,
+            "signature": None,
+            "value": b"1",
+        },
+    ),
     "complete_with_results": Move(
         RUNNING,
         _claims(seconds=[9.0, 9.0], is_json=[True, True], signatures=None, results=[b"1", b"2"], keep=True),

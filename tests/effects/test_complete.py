@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from pgjobs import Breaker, Sequence, StaleClaimError, UsageError, complete, enqueue
+from pgjobs import (
+    Breaker,
+    ResultError,
+    ResultTooLargeError,
+    Sequence,
+    StaleClaimError,
+    UsageError,
+    complete,
+    enqueue,
+    job,
+)
+from pgjobs.db.statements import results_channel
+from pgjobs.job_results.encode import decode
 from pgjobs.jobs.context import current
 from tests.support import postgres, tasks_effects
 from tests.support.callers import KINDS
@@ -16,7 +31,7 @@ from tests.support.claimed import claimed_job
 from tests.support.processes import wait_until
 from tests.support.rows import put_job, put_worker, row_of
 from tests.support.tasks import URL, nothing
-from tests.support.worker import Work, wait_for, work
+from tests.support.worker import Work, scalar, wait_for, work
 
 NAMES = ("complete_in_child", "complete_then")
 
@@ -37,31 +52,43 @@ def worker(shared_url: str) -> Iterator[Work]:
 
 
 @pytest.fixture
-def run(shared_url: str, worker: Work) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Enqueue a job, wait for its end, and return its row, with how often its effect is there."""
+def shared(shared_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(shared_url, autocommit=True) as conn:
-        conn.execute("DROP TABLE IF EXISTS effects")
-        conn.execute(tasks_effects.EFFECTS)
+        yield conn
 
-        def run(task: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-            handle = enqueue(conn, task.options(**options) if options else task, *arguments)
-            wait_for(conn, f"(SELECT status IN ('completed', 'failed') FROM pgjobs.jobs WHERE id = {handle.id})")
-            row = row_of(conn, handle.id)
-            effects = conn.execute("SELECT count(*) FROM effects WHERE job = %s", [handle.id]).fetchone()
-            assert effects is not None
-            return {**row, "effects": effects[0]}
 
-        yield run
+@pytest.fixture
+def run(shared: psycopg.Connection, worker: Work) -> Callable[..., dict[str, Any]]:
+    """Enqueue a job, wait for its end, and return its row, with how often its effect is there."""
+    shared.execute("DROP TABLE IF EXISTS effects")
+    shared.execute(tasks_effects.EFFECTS)
+
+    def run(task: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        handle = enqueue(shared, task.options(**options) if options else task, *arguments)
+        wait_for(shared, f"(SELECT status IN ('completed', 'failed') FROM pgjobs.jobs WHERE id = {handle.id})")
+        return {**row_of(shared, handle.id), "effects": effects_of(shared, handle.id)}
+
+    return run
+
+
+def effects_of(conn: psycopg.Connection, job: int) -> int:
+    return int(scalar(conn, "SELECT count(*) FROM effects WHERE job = %s", [job]))
+
+
+def results_of(conn: psycopg.Connection, job: int) -> list[Any]:
+    rows = conn.execute("SELECT value, is_json, signature FROM pgjobs.results WHERE job_id = %s", [job])
+    return [decode(job, *row) for row in rows.fetchall()]
 
 
 @pytest.mark.parametrize("task", ["complete_on", "complete_on_loop"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_job_completes_itself_on_every_kind_of_connection(
-    run: Callable[..., dict[str, Any]], kind: str, task: str
+    run: Callable[..., dict[str, Any]], shared: psycopg.Connection, kind: str, task: str
 ) -> None:
     row = run(getattr(tasks_effects, task), kind)
     assert (row["error"], row["status"], row["effects"]) == (None, "completed", 1)
     assert row["finished_at"] >= row["started_at"]
+    assert results_of(shared, row["id"]) == [{"kind": kind}]  # of the call; what it returned came too late
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,19 +158,32 @@ def test_the_next_of_a_sequence_runs_and_a_breaker_learns_of_it(run: Callable[..
     assert [row["status"] for row in rows] == ["completed"] * 3
 
 
-def test_a_queue_that_keeps_no_history_keeps_none(run: Callable[..., dict[str, Any]], shared_url: str) -> None:
-    with psycopg.connect(shared_url, autocommit=True) as conn:
-        conn.execute("INSERT INTO pgjobs.queues (name) VALUES ('default') ON CONFLICT DO NOTHING")
-        conn.execute("UPDATE pgjobs.queues SET keep_completed = false")
-        try:
-            handle = enqueue(conn, tasks_effects.complete_then, "returns")
-            wait_for(conn, f"NOT EXISTS (SELECT FROM pgjobs.jobs WHERE id = {handle.id})")
-            wait_for(conn, f"EXISTS (SELECT FROM effects WHERE job = {handle.id})")
-        finally:
-            conn.execute("UPDATE pgjobs.queues SET keep_completed = true")
+def test_a_queue_that_keeps_no_history_keeps_none_but_results(
+    run: Callable[..., dict[str, Any]], shared: psycopg.Connection
+) -> None:
+    shared.execute("INSERT INTO pgjobs.queues (name) VALUES ('default') ON CONFLICT DO NOTHING")
+    shared.execute("UPDATE pgjobs.queues SET keep_completed = false")
+    try:
+        jobs = [
+            enqueue(shared, tasks_effects.complete_then, "returns").id,
+            enqueue(shared, tasks_effects.complete_with, 1).id,
+        ]
+        wait_for(shared, f"NOT EXISTS (SELECT FROM pgjobs.jobs WHERE id = ANY ('{{{jobs[0]}, {jobs[1]}}}'))")
+        assert [effects_of(shared, job) for job in jobs] == [1, 1]
+        assert [results_of(shared, job) for job in jobs] == [[], ["x"]]
+    finally:
+        shared.execute("UPDATE pgjobs.queues SET keep_completed = true")
 
 
-# -- The fence -------------------------------------------------------------------------------------------------------
+# -- Results ---------------------------------------------------------------------------------------------------------
+
+
+@job(result=True)
+def kept() -> None: ...
+
+
+@job
+def not_kept() -> None: ...
 
 
 def as_running(conn: psycopg.Connection, claims: int) -> int:
@@ -151,20 +191,100 @@ def as_running(conn: psycopg.Connection, claims: int) -> int:
     return put_job(conn, status="running", worker_id=worker, claims=claims, attempt=claims)
 
 
-def test_an_attempt_that_was_taken_back_cannot_commit_anything(conn: psycopg.Connection, database_url: str) -> None:
-    number = as_running(conn, 2)
-    conn.execute(tasks_effects.EFFECTS)
-    token = current.set(claimed_job(number, 1))
+@contextmanager
+def inside(number: int, function: Any = not_kept) -> Iterator[None]:
+    """Be in the first attempt of this job."""
+    token = current.set(claimed_job(number, 1, function=function))
     try:
-        with psycopg.connect(database_url) as mine:
-            mine.execute("INSERT INTO effects VALUES (1)")
-            with pytest.raises(StaleClaimError, match=f"job {number} .*taken back"):
-                complete(mine)
-            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
-                mine.execute("SELECT 1")
-            mine.commit()  # which rolls back
+        yield
     finally:
         current.reset(token)
+
+
+def test_a_result_that_cannot_be_kept_fails_the_job_for_good(
+    run: Callable[..., dict[str, Any]], shared: psycopg.Connection
+) -> None:
+    row = run(tasks_effects.complete_with, 2_000_000)
+    assert (row["status"], row["attempt"], row["effects"]) == ("failed", 1, 0)
+    assert row["error"].startswith("ResultTooLargeError: ")
+    assert results_of(shared, row["id"]) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "error"),
+    [
+        (kept, {"result": "x" * 2_000_000}, ResultTooLargeError),
+        (kept, {"result": threading.Lock()}, ResultError),
+        (kept, {}, UsageError),
+        (not_kept.options(result=60), {}, UsageError),
+        (not_kept, {"result": 1}, UsageError),
+        (len, {"result": 1}, UsageError),
+    ],
+)
+def test_what_is_wrong_with_a_result_is_said_before_anything_is_written(
+    conn: psycopg.Connection, database_url: str, function: Any, given: dict[str, Any], error: type[Exception]
+) -> None:
+    number = as_running(conn, 1)
+    with inside(number, function), psycopg.connect(database_url) as mine:
+        with pytest.raises(error):
+            complete(mine, **given)
+        assert mine.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert row_of(conn, number)["status"] == "running"
+
+
+def test_a_result_is_kept_and_rings_when_its_transaction_is_committed_and_not_before(
+    conn: psycopg.Connection, database_url: str
+) -> None:
+    number = as_running(conn, 1)
+    conn.execute("SELECT pgjobs.arm_result_bell(30)")
+    conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(results_channel())))
+    with inside(number, kept.options(result=3600)), psycopg.connect(database_url) as mine:
+        complete(mine, result=[5])
+        assert results_of(conn, number) == []
+        assert not list(conn.notifies(timeout=0))
+        mine.commit()
+    assert results_of(conn, number) == [[5]]
+    assert len(list(conn.notifies(timeout=10, stop_after=1))) == 1
+    kept_for = "SELECT extract(epoch FROM kept_until - finished_at) BETWEEN 3599.9 AND 3600.1"
+    assert scalar(conn, f"{kept_for} FROM pgjobs.results JOIN pgjobs.jobs ON id = job_id")
+
+
+def test_a_result_is_not_kept_where_the_enqueue_says_so(conn: psycopg.Connection, database_url: str) -> None:
+    number = as_running(conn, 1)
+    with inside(number, kept.options(result=False)), psycopg.connect(database_url) as mine:
+        complete(mine, result=threading.Lock())
+    assert row_of(conn, number)["status"] == "completed"
+    assert results_of(conn, number) == []
+
+
+def test_a_result_that_a_trigger_keeps_out_keeps_the_job_as_well(conn: psycopg.Connection, database_url: str) -> None:
+    conn.execute("CREATE FUNCTION public.mute() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    conn.execute("CREATE TRIGGER mute BEFORE INSERT ON pgjobs.results FOR EACH ROW EXECUTE FUNCTION public.mute()")
+    number = as_running(conn, 1)
+    with inside(number, kept), psycopg.connect(database_url) as mine:
+        with pytest.raises(psycopg.Error):
+            complete(mine, result=1)
+        mine.commit()
+    assert row_of(conn, number)["status"] == "running"
+
+
+# -- The fence -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("function", "given"), [(not_kept, {}), (kept, {"result": 1})])
+def test_an_attempt_that_was_taken_back_cannot_commit_anything(
+    conn: psycopg.Connection, database_url: str, function: Any, given: dict[str, Any]
+) -> None:
+    number = as_running(conn, 2)
+    conn.execute(tasks_effects.EFFECTS)
+    with inside(number, function), psycopg.connect(database_url) as mine:
+        mine.execute("INSERT INTO effects VALUES (1)")
+        with pytest.raises(StaleClaimError, match=f"job {number} .*taken back"):
+            complete(mine, **given)
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            mine.execute("SELECT 1")
+        mine.commit()  # which rolls back
+    assert results_of(conn, number) == []
     assert conn.execute("SELECT count(*) FROM effects").fetchone() == (0,)
     assert row_of(conn, number)["status"] == "running"
 
@@ -175,9 +295,5 @@ def test_outside_of_a_job_it_is_refused(conn: psycopg.Connection) -> None:
 
 
 def test_a_text_in_place_of_a_connection_is_refused() -> None:
-    token = current.set(claimed_job())
-    try:
-        with pytest.raises(UsageError):
-            complete("postgresql://")  # type: ignore[call-overload]  # the mistake
-    finally:
-        current.reset(token)
+    with inside(1), pytest.raises(UsageError):
+        complete("postgresql://")  # type: ignore[call-overload]  # the mistake

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -109,6 +113,47 @@ def _async(kind: str, driver: str) -> Callable[[str], Any]:
     return opened
 
 
+def django_wrapper(url: str) -> Any:
+    """Return a DatabaseWrapper of Django's to this database, that of an alias of its own."""
+    django, db = import_module("django.conf"), import_module("django.db")
+    if not django.settings.configured:
+        django.settings.configure(USE_TZ=True)
+        import_module("django").setup()
+    given = conninfo_to_dict(url)
+    alias = f"alias_{given['dbname']}"
+    options = {
+        name: value for name, value in given.items() if name not in ("host", "port", "user", "password", "dbname")
+    }
+    db.connections.settings |= db.connections.configure_settings(
+        {
+            "default": {},
+            alias: {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": given["dbname"],
+                "HOST": given.get("host"),
+                "PORT": given.get("port"),
+                "USER": given.get("user"),
+                "PASSWORD": given.get("password"),
+                "OPTIONS": options,
+            },
+        }
+    )
+    return db.connections[alias]
+
+
+@asynccontextmanager
+async def _django(url: str) -> AsyncIterator[Caller]:
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # the tests of all kinds are coroutines
+    wrapper = django_wrapper(url)
+    wrapper.set_autocommit(False)
+    atomic = import_module("django.db").transaction.atomic
+    try:
+        yield _caller(wrapper, lambda: atomic(using=wrapper.alias))
+    finally:
+        wrapper.close()
+        del import_module("django.db").connections[wrapper.alias]
+
+
 KINDS: dict[str, Callable[[str], Any]] = {
     "psycopg Connection": _psycopg,
     "psycopg AsyncConnection": _psycopg_async,
@@ -121,3 +166,5 @@ KINDS: dict[str, Callable[[str], Any]] = {
     "AsyncSession on asyncpg": _async("session", "asyncpg"),
     "async_scoped_session on asyncpg": _async("scoped", "asyncpg"),
 }
+if find_spec("django") is not None:
+    KINDS["Django"] = _django

@@ -27,32 +27,47 @@ def _write(conn: psycopg.Connection) -> None:
 
 async def _complete_on(kind: str) -> None:
     async with KINDS[kind](os.environ[URL]) as caller:
-        await _execute(caller.conn, _INSERT.format(current_job().id))
-        made = complete(caller.conn)
+        await execute(caller.conn, _INSERT.format(current_job().id))
+        made = complete(caller.conn, result={"kind": kind})
         if made is not None:
             await made
         await caller.commit()
 
 
-async def _execute(conn: Any, sql: str) -> None:
+async def execute(conn: Any, sql: str) -> None:
+    """Execute on any kind of connection."""
+    await settled(execute_now(conn, sql))
+
+
+def effect(conn: psycopg.Connection) -> None:
+    """Leave an effect."""
+    conn.execute("INSERT INTO effects VALUES (1)")
+
+
+def execute_now(conn: Any, sql: str) -> Any:
+    """Execute on any kind of connection; on an async one, give what has to be awaited."""
     if isinstance(conn, psycopg.Connection | psycopg.AsyncConnection):
-        await settled(conn.execute(sql.encode()))
-    else:
-        from sqlalchemy import text
+        return conn.execute(sql.encode())
+    if hasattr(conn, "in_atomic_block"):  # Django's
+        with conn.cursor() as cursor:
+            return cursor.execute(sql)
+    from sqlalchemy import text
 
-        await settled(conn.execute(text(sql)))
+    return conn.execute(text(sql))
 
 
-@job(max_attempts=1)
-async def complete_on_loop(kind: str) -> None:
-    """Complete on a connection of this kind, on the event loop."""
+@job(max_attempts=1, result=True)
+async def complete_on_loop(kind: str) -> str:
+    """Complete with a result on a connection of this kind, on the event loop."""
     await _complete_on(kind)
+    return "too late"
 
 
-@job(max_attempts=1)
-def complete_on(kind: str) -> None:
+@job(max_attempts=1, result=True)
+def complete_on(kind: str) -> str:
     """Do it in a thread."""
     asyncio.run(_complete_on(kind))
+    return "too late"
 
 
 @job(max_attempts=1, executor="process")
@@ -80,6 +95,14 @@ def complete_then(fate: str) -> None:
         raise ValueError("after the commit")
     if fate == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(max_attempts=3, result=True)
+def complete_with(length: int) -> None:
+    """Complete with a result of this length."""
+    with _connect() as conn:
+        _write(conn)
+        complete(conn, result="x" * length)
 
 
 @job(max_attempts=1)

@@ -128,8 +128,8 @@ def sleep(seconds: float) -> float:
 @job(result=True)
 def complete_itself(number: int) -> int:
     with database() as conn, conn.transaction():
-        complete(conn)
-    return number
+        complete(conn, result=number)
+    return -number
 
 
 @job(result=True)

@@ -26,6 +26,7 @@ from pgjobs import (
     Sequence,
     Unique,
     as_completed,
+    complete,
     enqueue,
     enqueue_many,
     follow,
@@ -58,6 +59,61 @@ def send_receipt(order_id: int, *, copy: bool = False) -> str:
 @job(executor="async", backoff=2.5, give_up_on=ValueError)
 async def fetch(url: str) -> bytes:
     return url.encode()
+
+
+@job(transaction=True, result=True)
+def book(conn: psycopg.Connection, order_id: int, *, note: str = "") -> str:
+    return f"{order_id}{note}"
+
+
+@job(queue="mail", transaction=True)
+def book_in_session(session: Session, order_id: int) -> None: ...
+
+
+@job(transaction=True)
+async def book_later(session: AsyncSession, order_id: int) -> bytes:
+    return b""
+
+
+@job(transaction=False)
+def without(conn: int) -> None: ...
+
+
+def transactions(conn: psycopg.Connection, session: Session) -> None:
+    assert_type(enqueue(conn, book, 42), JobHandle[str])
+    assert_type(enqueue(session, book.options(delay=60), 42, note="x"), JobHandle[str])
+    assert_type(enqueue(conn, book_later, order_id=42), JobHandle[bytes])
+    assert_type(enqueue_many(conn, book, [(1,), (2,)]), list[JobHandle[str]])
+    assert_type(book(conn, 42, note="x"), str)
+    assert_type(result(session, enqueue(session, book, 42)), str)
+    enqueue(conn, book_in_session, 42)
+    enqueue(conn, without, 42)
+    book_in_session(session, order_id=42)
+    schedule("0 9 * * *", book, args=(42,))
+    schedule("0 9 * * *", book_in_session, kwargs={"order_id": 42})
+
+
+async def transactions_async(conn: psycopg.AsyncConnection, session: AsyncSession) -> None:
+    assert_type(await enqueue(conn, book, 42), JobHandle[str])
+    assert_type(await enqueue(session, book_later, 42), JobHandle[bytes])
+    assert_type(await book_later(session, 42), bytes)
+    await complete(conn)
+    await complete(session, result=[1])
+
+
+class Wrapper:
+    """As Django's DatabaseWrapper is, to those who have its types."""
+
+    alias = "default"
+    in_atomic_block = True
+
+    def ensure_connection(self) -> None: ...
+    def validate_thread_sharing(self) -> None: ...
+
+
+def in_django(connection: Wrapper) -> None:
+    assert_type(enqueue(connection, send_receipt, 42), JobHandle[str])
+    complete(connection, result=1)
 
 
 class Named:

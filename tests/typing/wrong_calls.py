@@ -15,6 +15,7 @@ from pgjobs import (
     JobHandle,
     Sequence,
     Unique,
+    complete,
     enqueue,
     enqueue_many,
     follow,
@@ -59,6 +60,24 @@ def arguments(conn: psycopg.Connection, session: Session, mailer: Mailer) -> Non
     enqueue(conn, mailer.send, 1)  # wrong
     enqueue(conn, send_receipt(42))  # wrong
     send_receipt("42")  # wrong
+
+
+@job(transaction=True)
+def book(conn: psycopg.Connection, order_id: int) -> None: ...
+
+
+def transactions(conn: psycopg.Connection, session: Session) -> None:
+    enqueue(conn, book, "42")  # wrong
+    enqueue(conn, book, conn, 42)  # wrong
+    enqueue(conn, book)  # wrong
+    enqueue(conn, book.options(delay=60), 42, 43)  # wrong
+    book(42)  # wrong
+    book(session, 42)  # wrong
+    complete(conn, 5)  # wrong
+
+
+@job(transaction=True)  # wrong
+def without_connection(order_id: int) -> None: ...
 
 
 def many(conn: psycopg.Connection) -> None:

@@ -208,6 +208,10 @@ def parameters_of(callable: Callable[..., Any]) -> Parameters:
     What can be called so can be enqueued so: of a decorated function the decorator's own parameters count. With
     functools.wraps, `inspect.signature` shows those of the function inside, which may get others from the decorator.
     """
+    if hasattr(type(callable), "enqueued_parameters"):  # a job that its worker passes one more
+        job: Any = callable
+        found: Parameters = job.enqueued_parameters
+        return found
     # A method has the `__wrapped__` of its function, but does not take the first argument. From Python 3.13 on, a job
     # under @classmethod is one.
     is_method = type(callable) is MethodType

@@ -59,7 +59,7 @@ class NotAllowedError(PayloadError):
 
 
 class StaleClaimError(PgjobsError):
-    """A job that wants to complete itself, and no longer belongs to this attempt. Its transaction cannot commit."""
+    """A job that wants to complete itself, or a step, and no longer belongs to this attempt. It cannot commit."""
 
 
 class ResultError(PgjobsError):

@@ -12,25 +12,30 @@ from typing import TYPE_CHECKING, Any, overload
 from pgjobs.core.errors import StaleClaimError, UsageError
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.db.adapters.errors import sqlstate_of
+from pgjobs.effects.own_transaction import STALE, refuse_autocommit
+from pgjobs.job_results.encode import kept_result, signature_of
 from pgjobs.jobs.context import current
+from pgjobs.jobs.job import declared_options, options_of
+from pgjobs.jobs.transaction import TransactionJob
 
 if TYPE_CHECKING:
-    from pgjobs.db.adapters.detect import AsyncCaller, RunAsync, SyncCaller
+    from pgjobs.core.callers import AsyncCaller, SyncCaller
+    from pgjobs.db.adapters.detect import Run, RunAsync
     from pgjobs.jobs.context import RunningJob
+    from pgjobs.jobs.outcome import KeptResult
 
-_STATEMENT = "complete_within"
-_STALE = "PGJ01"  # SQLSTATE of the function refuse_stale_claim
-
-
-@overload
-def complete(conn: AsyncCaller) -> Coroutine[Any, Any, None]: ...
+_NOTHING: Any = object()
 
 
 @overload
-def complete(conn: SyncCaller) -> None: ...
+def complete(conn: AsyncCaller, *, result: object = ...) -> Coroutine[Any, Any, None]: ...
 
 
-def complete(conn: SyncCaller | AsyncCaller) -> Coroutine[Any, Any, None] | None:
+@overload
+def complete(conn: SyncCaller, *, result: object = ...) -> None: ...
+
+
+def complete(conn: SyncCaller | AsyncCaller, *, result: object = _NOTHING) -> Coroutine[Any, Any, None] | None:
     """Complete the running job in the transaction of `conn`: its COMMIT ends the job, and a rollback does not.
 
     Call it in the function that the job runs, last in the transaction. On an async connection, await it. The connection
@@ -38,64 +43,124 @@ def complete(conn: SyncCaller | AsyncCaller) -> Coroutine[Any, Any, None] | None
     part of the job any longer: an error there is logged, and the job stays completed. If the transaction is not
     committed and the function returns, the attempt has failed.
 
+    `result`: what is kept of a job with `@job(result=…)`, by the same COMMIT. Such a job has to give it here, because
+    it ends here: what the function returns after that is not kept. Where `options(result=False)` says to keep nothing,
+    it is not looked at.
+
     Raises:
         LookupError: no job is running here.
+        ResultError, ResultTooLargeError: the result cannot be kept. Nothing has been written.
         StaleClaimError: the job belongs to another attempt by now, or has been completed here before. The transaction
             cannot be committed.
-        UsageError: the connection commits each statement by itself.
+        UsageError: the connection commits each statement by itself; or the job keeps a result and none is given, or the
+            other way round; or its worker completes it (transaction=True).
 
     """
     job = current.get()
     if job is None:
         raise LookupError("complete() was called outside a job; call it in the function that the job runs.")
+    if isinstance(job.function, TransactionJob):
+        raise UsageError(
+            f"{job.task} has transaction=True, so its worker completes it when the function has returned: leave "
+            "complete() out, and return the result."
+        )
     run, run_async = runner_of(conn)
-    _refuse_autocommit(conn)
+    refuse_autocommit(conn, "complete()", "would end the job apart from its effects")
+    kept = _kept(job, result)
     if run_async is not None:
-        return _complete_async(job, run_async)
+        return _complete_async(job, run_async, kept)
     assert run is not None  # noqa: S101 (one of the two is there; for mypy)
-    job.completing = True  # before: if the connection breaks now, the row says what came of it
-    try:
-        job.releases = run(_STATEMENT, None, _claim_of(job)) != [0]
-    except Exception as error:
-        _refuse_stale(job, error)
-        raise
+    _complete(job, run, kept)
     return None
 
 
-async def _complete_async(job: RunningJob, run: RunAsync) -> None:
-    job.completing = True
+def complete_within(job: RunningJob, conn: SyncCaller, kept: KeptResult | None) -> None:
+    """Do the same for a job whose worker has opened the transaction.
+
+    Raises:
+        StaleClaimError: as `complete`.
+
+    """
+    run, _ = runner_of(conn)
+    assert run is not None  # noqa: S101 (of a sync connection)
+    _complete(job, run, kept)
+
+
+async def complete_within_async(job: RunningJob, conn: AsyncCaller, kept: KeptResult | None) -> None:
+    """Do it on an async connection.
+
+    Raises:
+        StaleClaimError: as `complete`.
+
+    """
+    _, run = runner_of(conn)
+    assert run is not None  # noqa: S101 (of an async connection)
+    await _complete_async(job, run, kept)
+
+
+def _complete(job: RunningJob, run: Run, kept: KeptResult | None) -> None:
+    statement, values = _written(job, kept)
+    job.completing = True  # before: if the connection breaks now, the row says what came of it
     try:
-        job.releases = await run(_STATEMENT, None, _claim_of(job)) != [0]
+        job.releases = run(statement, None, values) != [0]
     except Exception as error:
         _refuse_stale(job, error)
         raise
 
 
-def _claim_of(job: RunningJob) -> dict[str, int]:
-    return {"id": job.id, "claim_number": job.claim_number}
+async def _complete_async(job: RunningJob, run: RunAsync, kept: KeptResult | None) -> None:
+    statement, values = _written(job, kept)
+    job.completing = True
+    try:
+        job.releases = await run(statement, None, values) != [0]
+    except Exception as error:
+        _refuse_stale(job, error)
+        raise
+
+
+def _kept(job: RunningJob, result: object) -> KeptResult | None:
+    """Return what is kept of the job; None: nothing.
+
+    Raises:
+        UsageError: a result is missing, or one is given that the job does not keep.
+        ResultError, ResultTooLargeError: it cannot be kept.
+
+    """
+    options = options_of(job.function or _nothing)
+    if result is _NOTHING:
+        if options.result is None:
+            return None
+        raise UsageError(
+            f"{job.task} keeps what it returns, and complete() ends it before it has returned: give the result here, "
+            "complete(conn, result=…)."
+        )
+    if options.result is None and declared_options(job.function or _nothing).result is None:
+        raise UsageError(
+            f"complete(result=…): {job.task} keeps no result: give it @job(result=True), or leave result= out here."
+        )
+    return kept_result(job.task, result, options)
+
+
+def _nothing() -> None: ...
+
+
+def _written(job: RunningJob, kept: KeptResult | None) -> tuple[str, dict[str, Any]]:
+    """Return the statement that completes the job, and its parameters."""
+    claim = {"id": job.id, "claim_number": job.claim_number}
+    if kept is None:
+        return "complete_within", claim
+    return "complete_within_with_result", {
+        **claim,
+        "seconds": kept.seconds,
+        "is_json": kept.is_json,
+        "signature": signature_of(job.id, kept),
+        "value": kept.value,
+    }
 
 
 def _refuse_stale(job: RunningJob, error: Exception) -> None:
-    if sqlstate_of(error) == _STALE:
+    if sqlstate_of(error) == STALE:
         raise StaleClaimError(
             f"job {job.id} ({job.task}) no longer belongs to this attempt: it was taken back and runs elsewhere, or "
             "complete() was called before, or this connection leads to another database. Roll back."
         ) from error
-
-
-def _refuse_autocommit(conn: Any) -> None:
-    """Refuse a connection that would commit the completion before the rest.
-
-    Raises:
-        UsageError: it would.
-
-    """
-    options = getattr(conn, "get_execution_options", None)
-    level = options().get("isolation_level") if callable(options) else None
-    info = getattr(conn, "info", None)
-    idle = getattr(conn, "autocommit", False) is True and getattr(info, "transaction_status", None) == 0
-    if level == "AUTOCOMMIT" or idle:
-        raise UsageError(
-            "complete() on a connection in autocommit mode would end the job apart from its effects: open a "
-            "transaction, as in `with conn.transaction(): …`."
-        )

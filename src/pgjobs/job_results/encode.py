@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError, ResultError, ResultTooLargeError
@@ -15,6 +15,9 @@ from pgjobs.jobs.outcome import KeptResult
 from pgjobs.payload.orm_objects import may_have_some, refuse_orm_objects
 from pgjobs.payload.pickle_refusals import PROTOCOL, advice_for, reason_of
 from pgjobs.payload.pickling import by_value
+
+if TYPE_CHECKING:
+    from pgjobs.jobs.options import JobOptions
 
 
 def encode(task: str, value: object, seconds: float, *, as_json: bool, orm_objects: bool) -> KeptResult:
@@ -33,6 +36,19 @@ def encode(task: str, value: object, seconds: float, *, as_json: bool, orm_objec
             "reference to it, or raise PGJOBS_RESULT_MAX_BYTES."
         )
     return KeptResult(data, as_json, seconds)
+
+
+def kept_result(task: str, value: object, options: JobOptions) -> KeptResult | None:
+    """Make what is kept of a job with these options, which returned a value; None: it keeps nothing.
+
+    Raises:
+        ResultError, ResultTooLargeError: as `encode`.
+
+    """
+    seconds = options.result
+    if seconds is None:
+        return None
+    return encode(task, value, seconds, as_json=options.payload == "json", orm_objects=options.orm_objects)
 
 
 def _to_pickle(task: str, value: object, orm_objects: bool) -> bytes:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pgjobs.core.callers import AsyncCaller, SyncCaller
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +32,7 @@ class RunningJob(Protocol):
     run_at: datetime
     timeout: float | None
     cancelled: bool
+    function: Callable[..., object] | None
     completing: bool
     releases: bool
     meta: dict[str, Any] | None
@@ -49,6 +52,11 @@ class Reporter(Protocol):
 
     def write_step(self, job: RunningJob, key: str, value: object) -> None:
         """Remember the value of a step."""
+
+    def once_in(
+        self, job: RunningJob, conn: Any, key: str, function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        """Do a step and remember its value in the transaction of `conn`."""
 
 
 class CurrentJob:
@@ -167,6 +175,43 @@ class CurrentJob:
             reporter.write_step(job, key, value)
             return value
         return found[0]
+
+    @overload
+    def once_in(
+        self,
+        conn: AsyncCaller,
+        key: str,
+        function: Callable[P, Coroutine[Any, Any, R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Coroutine[Any, Any, R]: ...
+
+    @overload
+    def once_in(
+        self, conn: AsyncCaller, key: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+
+    @overload
+    def once_in(
+        self, conn: SyncCaller, key: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+
+    def once_in(self, conn: Any, key: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Do what `once` does, in the transaction of `conn`: exactly once, for what the function writes there.
+
+        Its COMMIT commits what the function has written and that the step is done, or neither. The connection goes
+        first and is not passed on: give it to the function as an argument of its own, by whatever name it has there.
+        On an async connection, await it.
+
+        Raises:
+            UsageError: the key or the connection cannot be used.
+            ResultError: the value cannot be stored.
+            StaleClaimError: the job belongs to another attempt by now, or that has done the step. The transaction
+                cannot be committed.
+
+        """
+        return _reporter().once_in(self._job, conn, key, function, args, kwargs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CurrentJob) and self._job is other._job

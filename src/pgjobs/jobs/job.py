@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pickle import PicklingError
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from pgjobs.core.callables import lost_method, unwrap
 from pgjobs.core.errors import UsageError
@@ -21,9 +21,12 @@ from pgjobs.flow.breaker import Breaker, declare
 from pgjobs.flow.limits import declare_limit_of
 from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.checks import check_changes, check_function, check_parameters, unknown_option_error
-from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges, make_options
+from pgjobs.jobs.options import CommonArguments, JobArguments, JobOptions, OptionChanges, make_options
 from pgjobs.jobs.registry import check_names, find_job, register
 from pgjobs.jobs.wire import job_by_name, job_from_function, job_with_options
+
+if TYPE_CHECKING:
+    from pgjobs.jobs.transaction import C, TransactionJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,7 +87,7 @@ class Job(Generic[P, R_co]):
             return base
         return base.with_job_options(base.job_options.changed(result=own))
 
-    def options(self, **changes: Unpack[OptionChanges]) -> Job[P, R_co]:
+    def options(self, **changes: Unpack[OptionChanges]) -> Self:
         """Return the same job with other options, for one enqueue: `send.options(delay=60, priority=0, queue="vip")`.
 
         See `OptionChanges` for what can be changed. A value replaces the one before as a whole; None takes it away.
@@ -98,13 +101,13 @@ class Job(Generic[P, R_co]):
                 raise unknown_option_error("options", name)
         changed = self.job_options.changed(**changes)
         if changed.flow is not self.job_options.flow:
-            check_parameters(self.function, changed.flow)
+            check_parameters(self if changed.transaction else self.function, changed.flow)
             check_changes(changed.flow, changes)
         return self.with_job_options(changed)
 
-    def with_job_options(self, job_options: JobOptions) -> Job[P, R_co]:
+    def with_job_options(self, job_options: JobOptions) -> Self:
         """Return the same job with all options replaced."""
-        copy: Job[P, R_co] = object.__new__(type(self))
+        copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.job_options = job_options
         return copy
@@ -176,7 +179,9 @@ def _differences(changed: JobOptions, base: JobOptions) -> dict[str, Any]:
 @overload
 def job(function: Callable[P, R], /) -> Job[P, R]: ...
 @overload
-def job(**options: Unpack[JobArguments]) -> _Decorator: ...
+def job(*, transaction: Literal[False] = ..., **options: Unpack[CommonArguments]) -> _Decorator: ...
+@overload
+def job(*, transaction: Literal[True], **options: Unpack[CommonArguments]) -> _TransactionDecorator: ...
 def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a job, with the options with which its jobs are enqueued and run: `@job(queue="mail")`.
 
@@ -226,12 +231,27 @@ class _Decorator:
                 "would be lost."
             )
         check_function(function)
+        made = cast("Job[P, R]", job_class(self.job_options)(function, self.job_options, self.name, self.aliases))
         if self.job_options.flow is not NO_FLOW:
-            check_parameters(function, self.job_options.flow)
-        made = Job(function, self.job_options, self.name, self.aliases)
+            check_parameters(made if self.job_options.transaction else function, self.job_options.flow)
         if self.name is not None or self.aliases:
             register(made)
         return made
+
+
+if TYPE_CHECKING:
+
+    class _TransactionDecorator:
+        def __call__(self, function: Callable[Concatenate[C, P], R], /) -> TransactionJob[C, P, R]: ...
+
+
+def job_class(options: JobOptions) -> type[Job[..., Any]]:
+    """Return the class of jobs with these options."""
+    if not options.transaction:
+        return Job
+    from pgjobs.jobs.transaction import TransactionJob  # imported lazily: it imports this module, and few jobs need it
+
+    return TransactionJob
 
 
 def options_of(callable: Callable[..., object]) -> JobOptions:
@@ -252,6 +272,12 @@ def job_inside(function: Any) -> Job[..., Any] | None:
         except Exception:  # it has not got one, or its attributes raise
             return None
     return None
+
+
+def declared_options(callable: Callable[..., object]) -> JobOptions:
+    """Return the options that `@job` was given, without the changes for one enqueue; of all else, the defaults."""
+    found = callable if isinstance(callable, Job) else job_inside(unwrap(callable).function)
+    return _DEFAULTS if found is None else found._base.job_options
 
 
 def task_name(callable: Callable[..., object]) -> str:

@@ -65,8 +65,8 @@ class _BothOptions(FlowArguments, total=False):
     """How long what it returns is kept, for `result()`. True: a day. Default: nothing is kept."""
 
 
-class JobArguments(_BothOptions, total=False):
-    """The options of `@job`."""
+class CommonArguments(_BothOptions, total=False):
+    """The options of `@job`, but for `transaction`, which changes what the function is called with."""
 
     name: str | None
     """What rows call the job, so that it is found after its function has moved. None: `module:qualname`."""
@@ -80,6 +80,13 @@ class JobArguments(_BothOptions, total=False):
     """The exceptions that are not, even if `retry_on` has them."""
     payload: PayloadKind
     """How the arguments travel: "pickle", the default, or "json", which SQL and other languages can write as well."""
+
+
+class JobArguments(CommonArguments, total=False):
+    """The options of `@job`."""
+
+    transaction: bool
+    """Whether the worker opens a transaction and passes it as the first argument; its COMMIT ends the job."""
 
 
 class OptionChanges(_BothOptions, total=False):
@@ -100,8 +107,8 @@ class JobOptions:
     """How a job is to be run: the options that `@job` and `Job.options` were given, checked. Durations are in seconds.
 
     `policy`: backoff, retry_on and give_up_on; it is read from the code when the job runs, all else is stored with the
-    job. `flow`: the options that hold it up. `result` is read from the code, too; a change of it for one enqueue is in
-    the payload.
+    job. `flow`: the options that hold it up. `result` and `transaction` are read from the code, too; a change of
+    `result` for one enqueue is in the payload.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -122,6 +129,7 @@ class JobOptions:
     flow: FlowOptions = NO_FLOW
     meta: dict[str, Any] | None = field(default=None, hash=False)
     result: float | None = None
+    transaction: bool = False
 
     def __post_init__(self) -> None:
         self._keep("queue", check_new_queue(self.queue))
@@ -140,6 +148,7 @@ class JobOptions:
         self._keep("payload", check_choice("payload", self.payload, ("pickle", "json")))
         check_bool("summary", self.summary)
         check_bool("orm_objects", self.orm_objects)
+        check_bool("transaction", self.transaction)
         if not has_type(self.policy, RetryPolicy):
             raise UsageError(
                 f"policy={shorten_repr(self.policy)}: give a RetryPolicy, or backoff, retry_on and give_up_on."

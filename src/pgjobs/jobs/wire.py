@@ -25,9 +25,9 @@ def job_with_options(base: Any, changes: dict[str, Any]) -> Any:
 
 def job_from_function(function: Callable[..., Any], job_options: JobOptions) -> Job[..., Any]:
     """Return a job whose function travels by value, because it has no name that a worker could find it by."""
-    from pgjobs.jobs.job import Job  # imported lazily: it imports this module
+    from pgjobs.jobs.job import job_class  # imported lazily: it imports this module
 
-    return Job(function, job_options)
+    return job_class(job_options)(function, job_options)
 
 
 def job_by_name(name: str, module: str) -> Job[..., Any]:

@@ -16,6 +16,7 @@ from pgjobs.flow.options import NO_FLOW
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, job_inside, options_of, task_name
 from pgjobs.jobs.meta import merge_meta, meta_text
+from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.fast_pickle import (
     MAX_FAST_BYTES,
     Dump,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pgjobs.payload.json_format import JsonDumper
     from pgjobs.payload.keys import CallKeys, FlowKeys
 
-_CACHEABLE = frozenset({Job, FunctionType, BuiltinFunctionType})
+_CACHEABLE = frozenset({Job, TransactionJob, FunctionType, BuiltinFunctionType})
 _OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
 _PLAIN = options_of(len)  # the options of what is not a job
 _MAX_CACHED = 1_000  # encoders
@@ -133,8 +134,7 @@ class CallEncoder:
         """Return True if nothing that the encoder was made from has changed."""
         return (
             self._settings is current
-            # pyright takes a Job for a function here, and a cast would cost a call.
-            and (type(callable) is not Job or callable.job_options is self._options)  # pyright: ignore[reportFunctionMemberAccess]
+            and (not isinstance(callable, Job) or callable.job_options is self._options)
             and self._dumper.is_found()
         )
 
@@ -276,6 +276,11 @@ def _options_of(function: Callable[..., object]) -> JobOptions:
         _check_callable(function)
         outer = unwrap(function).function
         inner = job_inside(outer)
+        if isinstance(inner, TransactionJob) and inner is not function:
+            raise EnqueueError(
+                f"{task_name(inner)} gets its connection from its worker (transaction=True), so it is enqueued as it "
+                "is: not in a partial, nor below another decorator."
+            )
         if inner is not None and inner is not outer and (inner.declared_name or inner.job_options.payload == "json"):
             raise EnqueueError(
                 f"{task_name(outer)} has a decorator above @job, and its jobs are found by their name, without it: put "

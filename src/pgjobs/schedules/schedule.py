@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, TypeVarTuple, overload
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import EnqueueError, UsageError
@@ -23,6 +23,9 @@ from pgjobs.jobs.meta import check_meta
 from pgjobs.payload.encoder import described, encoder_with_meta
 from pgjobs.schedules.cron import MISSED, OVERLAP, Missed, Overlap, parse
 from pgjobs.schedules.stored_call import StoredSchedule, kept_options, signed
+
+if TYPE_CHECKING:
+    from pgjobs.jobs.transaction import TransactionJob
 
 Ts = TypeVarTuple("Ts")
 MAX_SCHEDULE_NAME = 200  # characters
@@ -53,6 +56,21 @@ _again: dict[str, Callable[..., StoredSchedule]] = {}
 """How each was made: hooks may be imported after it."""
 
 
+@overload
+def schedule(
+    cron: str,
+    callable: TransactionJob[Any, ..., object],
+    /,
+    *,
+    args: tuple[Any, ...] = ...,
+    kwargs: Mapping[str, Any] | None = ...,
+    tz: str = ...,
+    name: str | None = ...,
+    missed: Missed = ...,
+    overlap: Overlap = ...,
+    app: str | None = ...,
+    meta: Mapping[str, Any] | None = ...,
+) -> Schedule: ...
 @overload
 def schedule(
     cron: str,

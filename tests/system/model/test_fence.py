@@ -13,9 +13,9 @@ from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
+from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import register
-from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.settle import array, settle
 from tests.support import tasks
 from tests.support.rows import row_of

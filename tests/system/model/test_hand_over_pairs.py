@@ -34,8 +34,8 @@ from pgjobs.worker.acknowledge.hand_over import statement_for
 from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_claims import LaneClaims
 from pgjobs.worker.local.local_queue import LocalQueue
-from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.settle import settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support.rows import letters_of

@@ -18,8 +18,8 @@ from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
-from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.settle import settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support.rows import letters_of

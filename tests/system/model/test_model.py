@@ -14,9 +14,9 @@ from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import Cancelled, Failed, Outcome, Released, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
+from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.job_claim import Claim as Fence
 from pgjobs.worker.runtime.registration import register
-from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.settle import settle
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support import tasks

@@ -40,6 +40,13 @@ PROTECTIONS = (
         ("tests/effects/test_complete.py", "-k", "taken_back"),
     ),
     Protection(
+        "the claim's number where a job completes itself with a result",
+        f"{SQL}/acknowledge/complete_within_with_result.sql",
+        " AND live.claims = CAST(%(claim_number)s AS int)",
+        " AND CAST(%(claim_number)s AS int) > 0",
+        ("tests/effects/test_complete.py", "-k", "taken_back"),
+    ),
+    Protection(
         "what called complete() has completed only if its row has gone",
         "src/pgjobs/worker/acknowledge/acknowledger.py",
         "            if outcome is COMPLETED and job.lane is None and not job.completing:",

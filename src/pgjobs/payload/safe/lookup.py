@@ -49,7 +49,7 @@ def is_permitted(found: Any, allow: AllowList) -> bool:
     """Return True if an object is defined where the list allows it; for a job with a name, also if that is listed."""
     module, _, name = home_of(found).partition(":")
     return allow.permits(module, name) or (
-        type(found) is Job and found.declared_name is not None and allow.permits_task(found.declared_name)
+        issubclass(type(found), Job) and found.declared_name is not None and allow.permits_task(found.declared_name)
     )
 
 

@@ -13,9 +13,9 @@ from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_
 from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.local.local_queue import Ended
+from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
-from pgjobs.worker.runtime.completing import complete, write_results
 from pgjobs.worker.runtime.settle import array, is_refusal, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
@@ -134,7 +134,6 @@ class OutcomeWriter:
             running = {Claim(*row) for row in rows}
             left.update(running)
             ids = {claim.job_id for claim in running}
-            self._write_late_results(cursor, [ended for ended in some if ended[0].id not in ids])
             stale = [job.id for job, _, _ in some if job.id in ids and job.key() not in running]
             return stale, {job.key(): COMPLETED for job, _, _ in some if job.id not in ids}
 
@@ -142,16 +141,6 @@ class OutcomeWriter:
         held += result.held
         self.ended += len(result.written)
         return set(result.written), left
-
-    def _write_late_results(self, cursor: Any, batch: list[Ended]) -> None:
-        """Write what jobs returned after they had completed themselves, as far as history says that they did."""
-        results = kept_results(batch)
-        if not results:
-            return
-        claims = {job.id: job.claim_number for job, _, _ in batch if job.id in results}
-        values = {"ids": array(claims), "claim_numbers": array(claims.values()), "worker_id": self._worker_id}
-        left = {row[0] for row in cursor.execute(statement("not_completed"), values)}
-        write_results(cursor, results, [job for job in claims if job not in left])
 
     def take_full_lanes(self) -> set[str]:
         """Return the lanes in which as many jobs were claimed as have ended since the last call."""

@@ -18,8 +18,10 @@ from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.job import is_async
 from pgjobs.jobs.outcome import Cancel, Retry, Snooze
+from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.awaiting import must_be_awaited
+from pgjobs.worker.executors.in_transaction import in_transaction
 from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.runtime.process_guard import forked
 
@@ -44,7 +46,7 @@ def run_inside(job: ClaimedJob, call: Call) -> Any:
     stack = HookStack(job)
     try:
         stack.enter()
-        result = run(call)
+        result = run(call) if type(call.callable) is not TransactionJob else in_transaction(job, call)
         if result is not None and must_be_awaited(result):
             return Inside(stack, result)
     except BaseException as error:
@@ -59,7 +61,9 @@ async def run_awaiting(job: ClaimedJob, call: Call) -> Any:
     stack = HookStack(job)
     try:
         await stack.enter_awaiting()
-        result = await _awaited(call.callable(*call.args, **call.kwargs))
+        function = call.callable
+        passed = type(function) is TransactionJob
+        result = await _awaited(in_transaction(job, call) if passed else function(*call.args, **call.kwargs))
     except BaseException as error:
         await stack.leave_awaiting(error)
         raise

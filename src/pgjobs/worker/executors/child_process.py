@@ -41,7 +41,7 @@ LENGTH = struct.Struct("!I")
 READY = b"ready"  # what a child sends first; or why it cannot run jobs
 CHECK_EVERY = 0.5  # seconds: whether the child still lives
 # What a child is told of a job.
-_FIELDS = [field.name for field in fields(ClaimedJob) if field.name not in ("local_queue", "exception")]
+_FIELDS = [field.name for field in fields(ClaimedJob) if field.name not in ("local_queue", "exception", "function")]
 
 
 def _working_directory() -> Path | None:

@@ -19,9 +19,11 @@ from pgjobs.core.errors import PayloadError
 from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import Outcome
+from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.around import run_awaiting
 from pgjobs.worker.executors.awaiting import Rest, in_time, settle
+from pgjobs.worker.executors.in_transaction import in_transaction
 from pgjobs.worker.executors.invoke import completed, handed_back, open_payload, outcome_of, refused, runs_on_loop
 from pgjobs.worker.executors.shortages import NOT_YET, ShortageError, is_shortage
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
@@ -189,10 +191,17 @@ class EventLoopExecutor:
         alarm: Alarm | None,
     ) -> None:
         current.set(job)
+        job.function = call.callable
         began = time.monotonic()
         try:
             if awaitable is None:
-                awaitable = run_awaiting(job, call) if around_hooks.hooks else call.callable(*call.args, **call.kwargs)
+                function = call.callable
+                if around_hooks.hooks:
+                    awaitable = run_awaiting(job, call)
+                elif type(function) is TransactionJob:
+                    awaitable = in_transaction(job, call)
+                else:
+                    awaitable = function(*call.args, **call.kwargs)
             if type(awaitable) is not CoroutineType:
                 awaitable = settle(awaitable)  # it may be anything
             if seconds is None:

@@ -13,15 +13,17 @@ from pgjobs.core.errors import HookError, PayloadError, ResultError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.hooks.kinds import around_hooks
-from pgjobs.job_results.encode import encode
+from pgjobs.job_results.encode import kept_result
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
 from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, Completed, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
+from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.worker.executors.around import Inside, run_inside
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest, must_be_awaited
+from pgjobs.worker.executors.in_transaction import in_transaction
 from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
@@ -64,8 +66,12 @@ def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
     would be in it, and the context of `decimal` would be the same object.
     """
     current.set(job)
+    job.function = call.callable
     try:
-        result = run(call) if not around_hooks.hooks else run_inside(job, call)
+        if around_hooks.hooks:
+            result = run_inside(job, call)
+        else:
+            result = run(call) if type(call.callable) is not TransactionJob else in_transaction(job, call)
         if result is None or not must_be_awaited(result):
             return completed(job, call, result)
     except BaseException as error:
@@ -76,23 +82,19 @@ def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
 def completed(job: ClaimedJob, call: Call, result: object) -> Outcome:
     """Return the outcome of a call that returned, with what it returned if the job keeps that."""
     function = call.callable
-    if type(function) is Job:
+    if type(function) is Job or type(function) is TransactionJob:
         # As in `runs_on_loop`.
         options = function.job_options  # pyright: ignore[reportFunctionMemberAccess]
     elif type(function) is FunctionType and not function.__dict__:
         return COMPLETED
     else:
         options = options_of(function)
-    seconds = options.result
-    if seconds is None:
+    if options.result is None or job.completing:  # or it has ended before it returned
         return COMPLETED
-    as_json = options.payload == "json"
     try:
-        return Completed(encode(job.task, result, seconds, as_json=as_json, orm_objects=options.orm_objects))
+        return Completed(kept_result(job.task, result, options))
     except ResultError as error:
-        # It has done its work, and would only do it again: so this fails at once.
-        outcome = outcome_of(job, error, _NEVER_AGAIN)
-        return replace(outcome, answered=True) if isinstance(outcome, Failed) and job.breaker is not None else outcome
+        return outcome_of(job, error)
 
 
 def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | None) -> Outcome:
@@ -118,6 +120,8 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
         policy = options_of(callable).policy if callable is not None else RetryPolicy()
         if isinstance(error, HookError):  # which exceptions of the job are worth another attempt does not matter
             policy = RetryPolicy(policy.backoff)
+        elif isinstance(error, ResultError):  # it has done its work, and would only do it again
+            policy = _NEVER_AGAIN
         outcome = after_exception(error, attempt, most, policy)
         if isinstance(outcome, Retried | Failed):
             job.exception = error
@@ -136,10 +140,12 @@ def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
     """Add to a failure whether the dependency behind the breaker caused it.
 
     A timeout always counts: the dependency did not answer in time. A payload that cannot be loaded says nothing, and
-    neither does a hook that fails.
+    neither does a hook that fails. What cannot be kept was made of its answer.
     """
     if not isinstance(outcome, Retried | Failed) or isinstance(error, PayloadError | HookError):
         return outcome
+    if isinstance(error, ResultError):
+        return replace(outcome, answered=True)
     breaker = declared_breakers().get(name)
     blamed = breaker is None or any(
         isinstance(part, JobTimeout) or breaker.is_failure(part) for part in (error, *leaves(error))
@@ -160,13 +166,11 @@ def refused(job: ClaimedJob, error: PayloadError) -> Outcome:
     from pgjobs.core.errors import NotAllowedError, SignatureError
 
     permanent = isinstance(error, SignatureError | NotAllowedError)
-    return outcome_of(job, error, _NEVER_AGAIN if permanent else None)
+    return outcome_of(job, error, _never_again if permanent else None)
 
 
-def _never_again() -> None: ...
-
-
-_NEVER_AGAIN: Any = Job(_never_again, options_of(_never_again).changed(policy=RetryPolicy(give_up_on=(BaseException,))))
+_NEVER_AGAIN = RetryPolicy(give_up_on=(BaseException,))
+_never_again: Any = Job(lambda: None, options_of(len).changed(policy=_NEVER_AGAIN))
 
 
 def runs_on_loop(job: ClaimedJob, call: Call) -> bool:

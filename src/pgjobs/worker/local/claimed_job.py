@@ -9,7 +9,7 @@ from pgjobs.jobs.retry import since_replay
 from pgjobs.worker.runtime.job_claim import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from pgjobs.worker.local.local_queue import LocalQueue
@@ -44,6 +44,7 @@ class ClaimedJob:
     breaker: str | None = None
     cancelled: bool = False  # asked to end; set while it runs
     exception: BaseException | None = None  # that ended it in this process; for its log line
+    function: Callable[..., object] | None = None  # that it runs in this process
     completing: bool = False  # it called complete(): its row says whether that transaction was committed
     releases: bool = False  # and other jobs wait for it
     handed_since: float = 0.0  # monotonic seconds: when the first job of those that were handed over ended; 0: none was

@@ -83,7 +83,7 @@ def _complete_with_results(
             left = set()
             if last[0] != len(ids):
                 left = {row[0] for row in cursor.execute(statement("not_completed"), values)}
-            write_results(cursor, results, [job for job in ids if job not in left])
+            _write_results(cursor, results, [job for job in ids if job not in left])
         claimed += rows
     if left and keep:  # an answer may have been lost, and this be the second try
         left = {row[0] for row in cursor.execute(statement("not_completed"), values)}
@@ -120,7 +120,7 @@ def _result_values(results: Mapping[int, KeptResult], ids: Iterable[int]) -> dic
     }
 
 
-def write_results(cursor: psycopg.Cursor[Any], results: Mapping[int, KeptResult], ids: Sequence[int]) -> None:
+def _write_results(cursor: psycopg.Cursor[Any], results: Mapping[int, KeptResult], ids: Sequence[int]) -> None:
     """Write the results of these jobs, which this transaction has completed."""
     if not ids:
         return
@@ -138,6 +138,6 @@ def _complete_awaited(
     with cursor.connection.transaction():
         done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
         if results is not None:
-            write_results(cursor, results, sorted(done))
+            _write_results(cursor, results, sorted(done))
         release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
     return done
