@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
-from pgjobs import SignatureError, configure, enqueue
+from pgjobs import SignatureError, StaleClaimError, UsageError, configure, current_job, enqueue
 from pgjobs.db.statements import statement
+from pgjobs.effects import serve_reports
 from pgjobs.effects.steps import restored, stored
+from pgjobs.jobs import context
 from tests.support import postgres, tasks_effects
-from tests.support.rows import put_dead, put_job, row_of
+from tests.support.callers import KINDS, Caller, settled
+from tests.support.claimed import claimed_job
+from tests.support.rows import put_dead, put_job, put_worker, row_of
 from tests.support.tasks import URL
-from tests.support.worker import wait_for, work
+from tests.support.worker import scalar, wait_for, work
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +95,102 @@ def test_old_steps_go_but_not_those_of_jobs_that_may_run_again(conn: psycopg.Con
     conn.execute("UPDATE pgjobs.job_steps SET done_at = now() - interval '25 hours'")
     conn.execute(statement("purge_steps"), {"batch": 10})
     assert [row[0] for row in conn.execute("SELECT job_id FROM pgjobs.job_steps ORDER BY 1")] == sorted(kept)
+
+
+# -- In the transaction of the job's own work ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(conn: psycopg.Connection) -> Iterator[int]:
+    """A job whose first attempt runs, with the table of effects."""
+    conn.execute(tasks_effects.EFFECTS)
+    serve_reports()
+    yield put_job(conn, status="running", worker_id=put_worker(conn, {"default": 1}), claims=1)
+    context._reporters.pop()
+    context._reporter.cache_clear()
+
+
+@contextmanager
+def inside(job: int, claim: int = 1) -> Iterator[None]:
+    token = context.current.set(claimed_job(job, claim))
+    try:
+        yield
+    finally:
+        context.current.reset(token)
+
+
+def effects(conn: psycopg.Connection) -> int:
+    return int(scalar(conn, "SELECT count(*) FROM effects"))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_step_in_the_transaction_of_its_work_is_done_exactly_once(
+    conn: psycopg.Connection, database_url: str, job: int, kind: str
+) -> None:
+    async def step(caller: Caller, *, conn: str, key: int) -> list[object]:
+        await tasks_effects.execute(caller.conn, "INSERT INTO effects VALUES (1)")
+        return [conn, key]
+
+    def step_now(caller: Caller, *, conn: str, key: int) -> list[object]:
+        tasks_effects.execute_now(caller.conn, "INSERT INTO effects VALUES (1)")
+        return [conn, key]
+
+    async def attempt(*, commit: bool) -> Any:
+        async with KINDS[kind](database_url) as caller:
+            function = step if "async" in kind.lower() else step_now
+            value = await settled(current_job().once_in(caller.conn, "k", function, caller, conn="c", key=2))
+            assert await settled(current_job().once_in(caller.conn, "k", function, caller, conn="?", key=3)) == value
+            await (caller.commit if commit else caller.rollback)()
+        return value
+
+    for commit, expected in ((False, 0), (True, 1), (True, 1)):
+        with inside(job):
+            assert asyncio.run(attempt(commit=commit)) == ["c", 2]
+        assert effects(conn) == expected
+        assert scalar(conn, "SELECT count(*) FROM pgjobs.job_steps") == expected
+
+
+def test_of_two_attempts_that_do_a_step_at_once_only_one_commits(
+    conn: psycopg.Connection, database_url: str, job: int
+) -> None:
+    refused: list[BaseException] = []
+
+    def second() -> None:
+        with inside(job), psycopg.connect(database_url) as mine:
+            try:
+                current_job().once_in(mine, "k", tasks_effects.effect, mine)
+            except StaleClaimError as error:
+                refused.append(error)
+                mine.commit()  # which rolls back
+
+    with inside(job), psycopg.connect(database_url) as mine:
+        current_job().once_in(mine, "k", tasks_effects.effect, mine)
+        thread = threading.Thread(target=second)
+        thread.start()
+        wait_for(conn, "EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    thread.join()
+    assert ["at the same time" in str(error) for error in refused] == [True]
+    assert effects(conn) == 1
+
+
+def test_an_attempt_that_was_taken_back_commits_no_step(conn: psycopg.Connection, database_url: str, job: int) -> None:
+    with inside(job, 2), psycopg.connect(database_url) as mine:
+        with pytest.raises(StaleClaimError, match="no longer belongs"):
+            current_job().once_in(mine, "k", tasks_effects.effect, mine)
+        mine.commit()
+    assert effects(conn) == 0
+
+
+async def later() -> None: ...
+
+
+def test_what_would_not_be_one_commit_is_refused(conn: psycopg.Connection, database_url: str, job: int) -> None:
+    with inside(job), psycopg.connect(database_url) as mine:
+        functions: list[Any] = [later, lambda: later()]
+        for function in functions:
+            with pytest.raises(UsageError, match="async"):
+                current_job().once_in(mine, "k", function)
+        with pytest.raises(UsageError, match="autocommit"):
+            current_job().once_in(conn, "k", len, "")
+        with pytest.raises(UsageError, match="a name of 1 to 200"):
+            current_job().once_in(mine, "", len, "")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgjobs.db.adapters.detect import SyncCaller
+    from pgjobs.core.callers import SyncCaller
 
 MAX_COUNTED = 10_000
 POLL_EVERY = 0.5  # seconds

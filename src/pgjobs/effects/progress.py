@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.config import settings
@@ -112,6 +113,19 @@ class ProgressWriter:
         values = {"id": job.id, "key": key, "value": data, "signature": signature}
         with self._writing:
             self._connected().execute(statement("write_step"), values)
+
+    def once_in(
+        self, job: RunningJob, conn: Any, key: str, function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        """Do a step in the transaction of `conn`.
+
+        Raises:
+            Exception: see `steps_within.once_in`.
+
+        """
+        from pgjobs.effects.steps_within import once_in  # imported lazily: few jobs need it
+
+        return once_in(job, conn, key, function, args, kwargs)
 
     def flush(self) -> None:
         """Write what has been reported. An error is logged, and what it concerns is tried again."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from pgjobs.db.adapters.detect import AsyncCaller, Run, RunAsync, SyncCaller
+    from pgjobs.core.callers import AsyncCaller, SyncCaller
+    from pgjobs.db.adapters.detect import Run, RunAsync
 
     SyncSource: TypeAlias = SyncCaller | Engine
     AsyncSource: TypeAlias = AsyncCaller | AsyncEngine

@@ -173,6 +173,7 @@ RARE: dict[str, str] = {
     "purge_steps": _DAILY,
     "read_step": "where a job calls once(): by the primary key",
     "write_step": "the same",
+    "read_step_within": "the same",
     "write_step_within": "the same, and the job's own row",
     "write_progress": "where jobs report progress: once a second for each process, by primary keys",
     "lock_unique_keys": "only inserts and locks, by the primary key",

@@ -15,15 +15,11 @@ from pgjobs.core.callables import read_function_name
 from pgjobs.core.errors import EnqueueError
 
 if TYPE_CHECKING:
-    import psycopg
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
-    from sqlalchemy.orm import Session, scoped_session
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session
 
     from pgjobs.db.enqueue_columns import EnqueueColumns
-
-    SyncCaller: TypeAlias = Session | scoped_session[Any] | Connection | psycopg.Connection[Any]
-    AsyncCaller: TypeAlias = AsyncSession | async_scoped_session[Any] | AsyncConnection | psycopg.AsyncConnection[Any]
 
 RowValues: TypeAlias = Mapping[str, Any]
 """What differs from row to row: `summary`, `signature`, `payload`; with an s at their ends, lists of them or None."""

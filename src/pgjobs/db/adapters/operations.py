@@ -15,7 +15,7 @@ from pgjobs.core.errors import UsageError
 if TYPE_CHECKING:
     import psycopg
 
-    from pgjobs.db.adapters.detect import SyncCaller
+    from pgjobs.core.callers import SyncCaller
 
 P = ParamSpec("P")
 T = TypeVar("T")
