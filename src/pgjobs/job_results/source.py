@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     AsyncSource: TypeAlias = AsyncCaller | AsyncEngine
 
 _KINDS = (
-    "a SQLAlchemy Engine, AsyncEngine, Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection "
-    "or AsyncConnection"
+    "a SQLAlchemy Engine, AsyncEngine, Session, Connection, AsyncSession or AsyncConnection, a psycopg Connection "
+    "or AsyncConnection, or Django's connection"
 )
 _engines: WeakKeyDictionary[Any, Place] = WeakKeyDictionary()
 
@@ -111,6 +111,11 @@ def _place_of(conn: Any) -> tuple[Place, bool]:
     """Return the place of a connection or session, and whether it is in a transaction."""
     import psycopg
 
+    if "django.db" in sys.modules:
+        from pgjobs.db.adapters.django import driver_connection, wrapper_of
+
+        wrapper = wrapper_of(conn)
+        conn = conn if wrapper is None else driver_connection(wrapper)
     if isinstance(conn, psycopg.Connection | psycopg.AsyncConnection):
         return _place_of_psycopg(conn), conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
     registry = getattr(conn, "registry", None)

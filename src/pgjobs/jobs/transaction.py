@@ -121,7 +121,7 @@ def _first_annotation(function: Callable[..., object], name: str) -> tuple[str, 
     """Return the name of the first parameter, and its annotation as an object.
 
     Raises:
-        UsageError: there is none, or its annotation cannot be found.
+        UsageError: there is not one, or its annotation cannot be found.
 
     """
     inner: Any = inspect.unwrap(function)

@@ -45,7 +45,10 @@ class RunAsync(Protocol):
         """Run it."""
 
 
-_KINDS = "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a psycopg Connection or AsyncConnection"
+_KINDS = (
+    "a SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, a psycopg Connection or AsyncConnection, or "
+    "Django's connection"
+)
 
 
 def runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
@@ -89,6 +92,11 @@ def _runner_of(conn: Any) -> tuple[Run | None, RunAsync | None]:
     if _is(conn, "sqlalchemy.ext.asyncio", "AsyncConnection"):
         _check_dialect(conn.engine.dialect)
         return None, partial(_on_async_connection, conn)
+    if "django.db" in sys.modules:
+        from pgjobs.db.adapters import django as on_django
+
+        if (wrapper := on_django.wrapper_of(conn)) is not None:
+            return partial(on_django.run, wrapper), None
     raise EnqueueError(f"{_described(conn)}: {_advice(conn)}")
 
 
@@ -159,6 +167,7 @@ _ADVICE = {
     ("sqlalchemy", "async_sessionmaker"): (
         "make a session and pass that: `async with make_session.begin() as session: await enqueue(session, …)`."
     ),
+    ("django", "ConnectionHandler"): 'pass one of them: enqueue(connections["default"], …).',
     ("psycopg", "BaseCursor"): "pass its connection: enqueue(cursor.connection, …).",
     (
         "psycopg_pool",

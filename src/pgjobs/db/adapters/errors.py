@@ -21,10 +21,12 @@ def kept_out(inserted: int, wanted: int) -> EnqueueError:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """Return PostgreSQL's code for an error of a driver, or of SQLAlchemy around it; None: it is another error."""
-    cause = getattr(error, "orig", None) or error
-    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state
+    """Return PostgreSQL's code for an error of a driver, or of SQLAlchemy or Django around it; None: it has none."""
+    for each in (getattr(error, "orig", None) or error, error.__cause__):
+        state: str | None = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
+        if state is not None:
+            return state
+    return None
 
 
 def translate_error(error: Exception) -> NoReturn:
