@@ -17,8 +17,9 @@ from pgjobs import enqueue
 from pgjobs.admin import cancel_jobs, retry_jobs
 from pgjobs.db.dependencies import BEGINNING, settle_dependencies, sweep_dependencies
 from pgjobs.jobs.outcome import Failed, Outcome
+from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.job_claim import Claim
-from pgjobs.worker.runtime.settle import complete, settle
+from pgjobs.worker.runtime.settle import settle
 from tests.support.functions import add
 from tests.support.rows import letters_of
 from tests.system.model.stage import Action, Stage, State, stage_on
