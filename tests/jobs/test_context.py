@@ -17,6 +17,7 @@ def test_current_job_has_the_documented_attributes_only() -> None:
         "max_attempts",
         "meta",
         "once",
+        "once_in",
         "prior_attempts",
         "priority",
         "progress",
