@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos stress schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos stress workflows-model schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -102,6 +102,11 @@ chaos: $(STAMP) ## produce all faults under load, then all of it mixed for ten m
 	@$(BIN)/python -m tests.system.chaos --seed $(SEED) --json tests/system/chaos/results/seed-$(SEED).json $(ARGS)
 	@$(BIN)/python -m tests.system.chaos.report
 	@$(BIN)/python -m tests.system.stress --seed $(SEED) --minutes 10
+
+workflows-model: SEED ?= 1
+workflows-model: GRAPHS ?= 1000
+workflows-model: $(STAMP) ## run random workflows beside a model, with workers that are killed (SEED=2 GRAPHS=10000)
+	@$(BIN)/python -m tests.system.workflows.run --seed $(SEED) --graphs $(GRAPHS) --kills $(ARGS)
 
 stress: SEED ?= 1
 stress: MINUTES ?= 10

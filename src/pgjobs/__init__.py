@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from pgjobs.job_results.api import as_completed, result, results
     from pgjobs.job_results.following import follow, progress
     from pgjobs.job_results.looks import Progress
+    from pgjobs.workflows.handle import WorkflowHandle
+    from pgjobs.workflows.public import Step, Steps, Workflow
+    from pgjobs.workflows.waiting import signal, sleep, wait_for
 
 __version__ = VERSION
 
@@ -85,9 +88,13 @@ __all__ = [
     "SignatureError",
     "Snooze",
     "StaleClaimError",
+    "Step",
+    "Steps",
     "Unique",
     "UsageError",
     "Why",
+    "Workflow",
+    "WorkflowHandle",
     "__version__",
     "as_completed",
     "complete",
@@ -107,6 +114,9 @@ __all__ = [
     "results",
     "schedule",
     "settings",
+    "signal",
+    "sleep",
+    "wait_for",
     "why",
 ]
 _LAZY = {  # imported at first use: they need psycopg, which enqueue may do without
@@ -121,6 +131,13 @@ _LAZY = {  # imported at first use: they need psycopg, which enqueue may do with
     "result": "pgjobs.job_results.api",
     "results": "pgjobs.job_results.api",
     "why": "pgjobs.diagnose.why",
+    "Step": "pgjobs.workflows.public",
+    "Steps": "pgjobs.workflows.public",
+    "Workflow": "pgjobs.workflows.public",
+    "WorkflowHandle": "pgjobs.workflows.handle",
+    "signal": "pgjobs.workflows.waiting",
+    "sleep": "pgjobs.workflows.waiting",
+    "wait_for": "pgjobs.workflows.waiting",
 }
 
 

@@ -11,6 +11,7 @@ from pgjobs.db.adapters.detect import runner_of
 from pgjobs.db.adapters.errors import kept_out
 from pgjobs.hooks.enqueueing import added_meta
 from pgjobs.hooks.kinds import enqueue_hooks
+from pgjobs.jobs.enqueueable import others
 from pgjobs.jobs.handle import JobHandle
 from pgjobs.payload.encoder import described, encoder_for, encoder_with_meta
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pgjobs.jobs.transaction import TransactionJob
     from pgjobs.payload.encoder import CallEncoder
     from pgjobs.payload.keys import CallKeys
+    from pgjobs.workflows.handle import WorkflowHandle
+    from pgjobs.workflows.workflow import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +53,10 @@ def enqueue(
     conn: SyncCaller, callable: TransactionJob[Any, P, R], /, *args: P.args, **kwargs: P.kwargs
 ) -> JobHandle[R]: ...
 @overload
+def enqueue(conn: AsyncCaller, workflow: Workflow, /) -> Coroutine[Any, Any, WorkflowHandle]: ...
+@overload
+def enqueue(conn: SyncCaller, workflow: Workflow, /) -> WorkflowHandle: ...
+@overload
 def enqueue(
     conn: AsyncCaller, callable: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
 ) -> Coroutine[Any, Any, JobHandle[R]]: ...
@@ -64,9 +71,9 @@ def enqueue(
 @overload
 def enqueue(conn: SyncCaller, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
 def enqueue(
-    conn: SyncCaller | AsyncCaller, callable: Callable[..., object], /, *args: Any, **kwargs: Any
-) -> JobHandle[Any] | Coroutine[Any, Any, JobHandle[Any]]:
-    """Enqueue a call of `callable` with these arguments, in the transaction of `conn`.
+    conn: SyncCaller | AsyncCaller, callable: Any, /, *args: Any, **kwargs: Any
+) -> JobHandle[Any] | WorkflowHandle | Coroutine[Any, Any, JobHandle[Any] | WorkflowHandle]:
+    """Enqueue a call of `callable` with these arguments, or a workflow, in the transaction of `conn`.
 
     The job exists when that transaction is committed, and never if it is rolled back. Nothing is committed or flushed
     here. The arguments are pickled at once, also where the result has to be awaited.
@@ -80,7 +87,7 @@ def enqueue(
         kwargs: its keyword arguments.
 
     Returns:
-        The handle of the job; where another one has its unique key, that one's, with `conflict` set.
+        The handle of the job, or of the workflow; where another has its unique key, that one's, with `conflict` set.
 
     Raises:
         EnqueueError: the job is refused, and nothing was written: `conn` is of another kind, the arguments do not fit
@@ -92,6 +99,8 @@ def enqueue(
             says it of your own statements.
 
     """
+    if type(callable) in others:
+        return others[type(callable)](conn, callable, args, kwargs)  # type: ignore[no-any-return]  # a handle
     run, run_async = runner_of(conn)
     encoder = encoder_for(callable) if not enqueue_hooks.hooks else _hooked(callable, args, kwargs)
     values = encoder.row_values(args, kwargs)

@@ -64,6 +64,18 @@ class Tables(NamedTuple):
     """The token buckets of rates."""
     key_locks: Table
     """What claims lock: a row for each limit, sequence, breaker or limited queue that a claim has needed of late."""
+    workflows: Table
+    """Workflows: how each is, and how many steps it has."""
+    workflow_counts: Table
+    """What has changed of that since the workflow was last looked at; only the sum means something."""
+    workflow_steps: Table
+    """Which job is which step."""
+    workflow_callbacks: Table
+    """Jobs that are enqueued when a workflow ends."""
+    signals: Table
+    """What was said to jobs and workflows."""
+    waits: Table
+    """Which job waits for which signal, or sleeps."""
     dependencies: Table
     """Which job waits for which."""
     unique_keys: Table
@@ -177,6 +189,57 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             _required("value", LargeBinary),
             Column("signature", LargeBinary),
             _required("done_at", _MOMENT, "now()"),
+        ],
+        "workflows": [
+            Column("id", BigInteger, Identity(), primary_key=True),
+            _required("name", Text),
+            Column("key", _KEY),
+            _required("status", Text, "'running'"),
+            _required("steps", BigInteger, "0"),
+            _required("active", BigInteger, "0"),
+            *(_required(how, BigInteger, "0") for how in ("completed", "failed", "cancelled", "skipped")),
+            _required("created_at", _MOMENT, "statement_timestamp()"),
+            Column("ended_at", _MOMENT),
+            Column("paused_at", _MOMENT),
+            Column("cancelled_at", _MOMENT),
+            Column("cancel_reason", Text),
+            _required("checked_at", _MOMENT, "now()"),
+        ],
+        "workflow_counts": [
+            Column("workflow_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+            _required("steps", BigInteger, "0"),
+            _required("active", BigInteger, "0"),
+            *(_required(how, BigInteger, "0") for how in ("completed", "failed", "cancelled", "skipped")),
+        ],
+        "workflow_steps": [
+            Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+            _required("workflow_id", BigInteger),
+            _required("node", BigInteger),
+            Column("parent", BigInteger),
+            Column("n", Integer),
+            Column("kind", Text),
+            Column("status", Text),
+            _required("if_failed", Text, "'wait'"),
+            _required("name", Text),
+            Column("needs", ARRAY(BigInteger)),
+        ],
+        "workflow_callbacks": _callback_columns(),
+        "signals": [
+            Column("kind", Text, primary_key=True),
+            Column("target", BigInteger, primary_key=True),
+            Column("name", _KEY, primary_key=True),
+            Column("payload", JSONB),
+            _required("sent_at", _MOMENT, "now()"),
+            _required("settled", Boolean, "false"),
+        ],
+        "waits": [
+            Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("name", _KEY, primary_key=True),
+            Column("signal", _KEY),
+            Column("workflow_id", BigInteger),
+            Column("until", _MOMENT),
+            _required("began_at", _MOMENT, "now()"),
         ],
         "dependencies": [
             Column("needs_id", BigInteger, primary_key=True, autoincrement=False),
@@ -320,6 +383,28 @@ def _flow_columns() -> list[Column[Any]]:
         Column("counted_queue", _KEY),
         Column("cancel_reason", Text),
         Column("cancel_force", Boolean),
+    ]
+
+
+def _callback_columns() -> list[Column[Any]]:
+    """Describe what is kept of a job that a workflow calls at its end."""
+    return [
+        Column("id", BigInteger, Identity(), primary_key=True),
+        _required("workflow_id", BigInteger),
+        _required("kind", Text),
+        _required("queue", Text),
+        _required("priority", SmallInteger),
+        _required("max_attempts", Integer),
+        Column("timeout", REAL),
+        Column("executor", Text),
+        _required("task", Text),
+        Column("meta", JSONB),
+        Column("lane", _KEY),
+        Column("cost", REAL),
+        Column("on_failure", Text),
+        Column("summary", Text),
+        Column("signature", LargeBinary),
+        _required("payload", LargeBinary),
     ]
 
 

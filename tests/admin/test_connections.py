@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
-from pgjobs import admin, enqueue
+from pgjobs import Workflow, admin, enqueue
 from pgjobs.core.errors import UsageError
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.flow.limits import LimitSettings
@@ -34,6 +34,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "add_schedule": ("new", "0 9 * * *", tasks.nothing, (1, 2)),
     "auto_breaker": ("crm",),
     "cancel_jobs": ("job",),
+    **dict.fromkeys(("cancel_workflow", "pause_workflow", "resume_workflow", "show_workflow"), ("workflow",)),
+    "retry_workflow": ("workflow",),
+    "signal_workflow": ("workflow", "go"),
     "close_breaker": ("crm",),
     "count_dead": ("dead",),
     "count_expired_dead": (1,),
@@ -82,6 +85,8 @@ TABLES = (
     "schedules",
     "paused_tasks",
     "switch",
+    "workflows",
+    "workflow_steps",
 )
 
 
@@ -105,9 +110,9 @@ def call(operation: Callable[..., Any], arguments: list[Any], keywords: dict[str
     operation(conn, *arguments, **keywords)
 
 
-def calls(job: int, dead: int) -> dict[str, Callable[[Any], object]]:
+def calls(job: int, dead: int, workflow: int) -> dict[str, Callable[[Any], object]]:
     """Return for each operation a call of it that changes something, where it changes anything."""
-    given = {"job": job, "dead": dead}
+    given = {"job": job, "dead": dead, "workflow": workflow}
     found: dict[str, Callable[[Any], object]] = {}
     for name, operation in OPERATIONS.items():
         arguments = [given.get(each, each) if isinstance(each, str) else each for each in ARGUMENTS.get(name, ())]
@@ -128,6 +133,9 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
 ) -> None:
     assert {*ARGUMENTS, *KEYWORDS} <= OPERATIONS.keys()
     job, dead = enqueue(conn, tasks.nothing, 1, 2).id, put_dead(conn)
+    flow = Workflow("of one")
+    flow.add(tasks.nothing, 1, 2)
+    workflow = enqueue(conn, flow).id
     admin.add_schedule(conn, "nightly", "0 0 * * *", tasks.nothing, (1, 2))
     admin.open_breaker(conn, "crm")
     admin.set_limit(conn, "tenant:7", LimitSettings(concurrency=1))
@@ -146,7 +154,7 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
             (scope, lambda: scope.connection().connection.driver_connection),
         ]
         for caller, driver in kinds:
-            for name, called in calls(job, dead).items():
+            for name, called in calls(job, dead, workflow).items():
                 called(caller)
                 assert driver().info.transaction_status.name == ("IDLE" if name in OUTSIDE else "INTRANS"), name
                 caller.rollback()

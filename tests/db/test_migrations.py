@@ -31,6 +31,7 @@ TABLES = {
     *("progress", "job_steps"),
     *("schedules", "schedule_owners", "unique_keys", "paused_tasks", "switch"),
     *("results", "results_default"),
+    *("workflows", "workflow_counts", "workflow_steps", "workflow_callbacks", "signals", "waits"),
 }
 DAY = re.compile(r"(jobs_history|results)_\d{8}")
 

@@ -112,6 +112,9 @@ MOVES = {
     ),
     "cancel_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("cancel")),
     "release_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("wait", completed=True)),
+    "hold_steps": Move({}, lambda conn, ids, worker: {"ids": ids}),
+    "hold_queued_steps": Move({}, lambda conn, ids, worker: {"ids": ids}),
+    "let_go_steps": Move({"status": "waiting", "held": "workflow"}, lambda conn, ids, worker: {"ids": ids}),
     "end_sequences": Move(
         {"status": "waiting", "sequence": "s", "lane": "\x1f\x1fs\x1f"},
         lambda conn, ids, worker: {"letters": [_ending_letter(conn)]},

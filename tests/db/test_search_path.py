@@ -140,6 +140,7 @@ def test_the_bell_rings_all_the_same(trapped: psycopg.Connection) -> None:
 def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
     query = "SELECT proname FROM pg_proc WHERE pronamespace = 'pgjobs'::regnamespace ORDER BY 1"
     assert [row[0] for row in conn.execute(query)] == [
+        *("add_callback", "add_steps", "add_workflow"),
         *(
             "advance_ids",
             "all_kept",
@@ -147,6 +148,7 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
             "blocking_letters",
             "bucket_capacity",
             "bucket_tokens",
+            "call_back",
             "complete_history_partition",
         ),
         *(
@@ -156,6 +158,7 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
             "doorbell_channel",
             "drop_history_partition",
             "drop_results_partition",
+            "end_empty_workflow",
             "end_of_lanes",
             "enqueue",
         ),
@@ -164,5 +167,5 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         *("is_to_ring", "keep_older_letter", "largest_id", "list_ended", "lock_unique_keys"),
         *("notify_queue_has_room", "open_doorbell", "pattern_of", "refuse_stale_claim"),
         *("result", "ring", "ring_doorbell", "ring_results"),
-        *("room_of_breaker", "room_of_limit", "select_ended"),
+        *("room_of_breaker", "room_of_limit", "select_ended", "signal"),
     ]

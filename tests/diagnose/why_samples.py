@@ -20,6 +20,8 @@ from pgjobs.diagnose.why.snapshot import (
     QueueSnapshot,
     SequenceSnapshot,
     Snapshot,
+    StepSnapshot,
+    WaitSnapshot,
 )
 from tests.support.processes import ROOT
 
@@ -75,6 +77,17 @@ SAMPLES = {
         {**WAITS, "held": "needs", "needs": 2},
         needs=(NeedSnapshot(40, "running"), NeedSnapshot(41, "failed", letter=True)),
     ),
+    "step_needs": seen(
+        {**WAITS, "held": "needs", "needs": 3},
+        needs=(
+            NeedSnapshot(41, "failed", letter=True, step="fetch[17]"),
+            NeedSnapshot(42, "running", step="fetch[18]"),
+        ),
+        step=StepSnapshot(7, "import", "add_up", needed=200),
+    ),
+    "signal": seen({"run_at": NOW + timedelta(hours=3)}, wait=WaitSnapshot("approved", NOW + timedelta(hours=3))),
+    "asleep": seen({"run_at": NOW + timedelta(hours=3)}, wait=WaitSnapshot(None, NOW + timedelta(hours=3))),
+    "workflow_paused": seen({**WAITS, "held": "workflow"}, step=StepSnapshot(7, "import", "add_up", paused=True)),
     "everything_paused": seen(everything_pause=PauseSnapshot(paused_at=ago(600))),
     "queue_paused": seen(queue=QueueSnapshot("mail", paused=True, paused_at=ago(600))),
     "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSnapshot("shop.tasks:*", ago(600))),

@@ -221,11 +221,11 @@ def test_a_text_is_short_for_a_value_with_the_defaults() -> None:
     assert short.job_options == add.options(limit=Limit("a"), sequence=Sequence("b"), unique=Unique("c")).job_options
 
 
-def test_if_failed_without_after_is_refused() -> None:
+def test_if_failed_without_after_is_refused(conn: psycopg.Connection) -> None:
     with pytest.raises(
         UsageError, match=r"^if_failed='run' does nothing without after=: .*Sequence\(on_failure=…\)\.$"
     ):
-        add.options(if_failed="run")
+        enqueue(conn, add.options(if_failed="run"), 1, 2)
     assert add.options(if_failed="wait").job_options.flow == NO_FLOW
     changed = add.options(after=[1]).options(if_failed="run")
     assert changed.job_options == add.options(after=[1], if_failed="run").job_options

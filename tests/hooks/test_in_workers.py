@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pgjobs import enqueue
+from pgjobs import JobHandle, enqueue
 from tests.support.rows import row_of
 from tests.support.tasks_hooks import fail, fail_later, work, work_later
 from tests.support.worker import drain, states
@@ -47,7 +47,8 @@ def test_tracker_is_told_of_each_failure_once_where_the_job_ran(database_url: st
 
 def test_hook_that_raises_hangs_or_exits_loses_no_job(database_url: str, conn: psycopg.Connection) -> None:
     def enqueued(fault: str, task: Any, **options: Any) -> int:
-        return enqueue(conn, task.options(meta={"fault": fault}, **options)).id
+        handle: JobHandle[Any] = enqueue(conn, task.options(meta={"fault": fault}, **options))
+        return handle.id
 
     executors: list[Any] = ["process", None]
     raising = [enqueued("raise", task, executor=each) for task in (work, work_later) for each in executors]

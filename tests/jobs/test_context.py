@@ -18,6 +18,8 @@ def test_current_job_has_the_documented_attributes_only() -> None:
         "meta",
         "once",
         "once_in",
+        "needs",
+        "workflow",
         "prior_attempts",
         "priority",
         "progress",

@@ -24,9 +24,13 @@ from pgjobs import (
     Progress,
     Schedule,
     Sequence,
+    Step,
     Unique,
+    Workflow,
+    WorkflowHandle,
     as_completed,
     complete,
+    current_job,
     enqueue,
     enqueue_many,
     follow,
@@ -35,6 +39,9 @@ from pgjobs import (
     result,
     results,
     schedule,
+    signal,
+    sleep,
+    wait_for,
 )
 from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome
 
@@ -278,3 +285,46 @@ def kept(number: int) -> int:
 
 
 kept.options(result=True)
+
+
+def workflows(session: Session) -> None:
+    flow = Workflow("import", key="import:42")
+    page = flow.add(fetch, "https://example.org")
+    assert_type(page, Step[bytes])
+    assert_type(page.result, bytes)
+    names = flow.add(as_names, page.result)
+    texts = flow.map(send_receipt, flow.add(as_numbers, names.result).result, at_once=3)
+    assert_type(texts.results, list[str])
+    flow.map(fetch, names.result)
+    flow.add(count_texts.options(after=[page], if_failed="skip"), texts.results)
+    flow.on_completed(bare, 1)
+    handle = enqueue(session, flow)
+    assert_type(handle, WorkflowHandle)
+    assert_type(handle.job(page), JobHandle[bytes])
+    assert_type(signal(session, handle, "go", {"by": "ada"}), bool)
+
+
+async def workflows_async(session: AsyncSession) -> None:
+    assert_type(await enqueue(session, Workflow("import")), WorkflowHandle)
+    assert_type(await signal(session, 7, "go"), bool)
+
+
+def as_names(page: bytes) -> list[str]:
+    return page.decode().split()
+
+
+def as_numbers(names: list[str]) -> list[int]:
+    return list(map(len, names))
+
+
+@job
+def count_texts(texts: list[str]) -> int:
+    return len(texts)
+
+
+def in_a_step() -> None:
+    flow = current_job().workflow
+    assert_type(flow.add(as_numbers, ["a"]).result, list[int])
+    assert_type([need.status for need in current_job().needs], list[str | None])
+    wait_for("go", timeout=timedelta(days=1))
+    sleep(timedelta(days=2))

@@ -15,6 +15,7 @@ from pgjobs import (
     JobHandle,
     Sequence,
     Unique,
+    Workflow,
     complete,
     enqueue,
     enqueue_many,
@@ -157,3 +158,16 @@ def hooks() -> None:
     on_outcome(number)  # wrong
     on_worker_start(number)  # wrong
     schedule("0 9 * * *", plain, args=("a",), meta="ops")  # wrong
+
+
+def workflows(session: Session) -> None:
+    flow = Workflow("import")
+    text = flow.add(send_receipt, 42)
+    flow.add(send_receipt, "42")  # wrong
+    flow.add(send_receipt, text.result)  # wrong
+    flow.map(send_receipt, ["42"])  # wrong
+    flow.map(send_receipt, text)  # wrong
+    flow.add(plain, flow.map(send_receipt, [42]).results)  # wrong
+    text.results  # noqa: B018  # wrong
+    enqueue(session, flow, 1)  # wrong
+    print(text)

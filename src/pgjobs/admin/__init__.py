@@ -17,6 +17,8 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | look at jobs | `list_jobs`, `show_job`, `count_jobs` |
 | cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `wait_for_exit` |
 | handle dead letters | `list_dead`, `show_dead`, `count_dead`, `replay_dead`, `discard_dead` |
+| look at workflows | `list_workflows`, `show_workflow` |
+| change workflows | `cancel_workflow`, `retry_workflow`, `pause_workflow`, `resume_workflow`, `signal_workflow` |
 | pause | `pause_queue`, `pause_task`, `pause_everything` |
 | resume | `resume_queue`, `resume_task`, `resume_everything` |
 | remove a queue that is no longer used | `remove_queue` |
@@ -106,6 +108,18 @@ if TYPE_CHECKING:
     )
     from pgjobs.admin.schema import migrate
     from pgjobs.admin.status import QueueStatus, Status, Worker, list_workers, show_status
+    from pgjobs.admin.workflows import (
+        WorkflowDetail,
+        WorkflowNode,
+        WorkflowRow,
+        cancel_workflow,
+        list_workflows,
+        pause_workflow,
+        resume_workflow,
+        retry_workflow,
+        show_workflow,
+        signal_workflow,
+    )
     from pgjobs.db.stuck_jobs import StuckJob, stuck_jobs
     from pgjobs.diagnose.doctor import Diagnosis, doctor
     from pgjobs.diagnose.why import Why, why
@@ -136,6 +150,10 @@ _NAMES = {
         "resume_schedule run_schedule show_schedule"
     ),
     "pgjobs.admin.schema": "migrate",
+    "pgjobs.admin.workflows": (
+        "WorkflowDetail WorkflowNode WorkflowRow cancel_workflow list_workflows pause_workflow resume_workflow "
+        "retry_workflow show_workflow signal_workflow"
+    ),
     "pgjobs.admin.status": "QueueStatus Status Worker list_workers show_status",
     "pgjobs.db.stuck_jobs": "StuckJob stuck_jobs",
     "pgjobs.diagnose.doctor": "Diagnosis doctor",
@@ -166,9 +184,13 @@ __all__ = [
     "Unfinished",
     "Why",
     "Worker",
+    "WorkflowDetail",
+    "WorkflowNode",
+    "WorkflowRow",
     "add_schedule",
     "auto_breaker",
     "cancel_jobs",
+    "cancel_workflow",
     "close_breaker",
     "count_dead",
     "count_expired_dead",
@@ -190,12 +212,14 @@ __all__ = [
     "list_schedules",
     "list_tenants",
     "list_workers",
+    "list_workflows",
     "migrate",
     "open_breaker",
     "pause_everything",
     "pause_queue",
     "pause_schedule",
     "pause_task",
+    "pause_workflow",
     "remove_breaker",
     "remove_limit",
     "remove_queue",
@@ -206,7 +230,9 @@ __all__ = [
     "resume_queue",
     "resume_schedule",
     "resume_task",
+    "resume_workflow",
     "retry_jobs",
+    "retry_workflow",
     "run_schedule",
     "set_jobs",
     "set_limit",
@@ -219,6 +245,8 @@ __all__ = [
     "show_retention",
     "show_schedule",
     "show_status",
+    "show_workflow",
+    "signal_workflow",
     "stuck_jobs",
     "wait_for_exit",
     "wait_until_idle",

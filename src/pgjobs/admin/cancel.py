@@ -24,6 +24,7 @@ from pgjobs.db.query import (
     settled,
 )
 from pgjobs.db.statements import cancel_channel
+from pgjobs.db.workflow_ends import end_workflows
 
 if TYPE_CHECKING:
     import psycopg
@@ -97,6 +98,7 @@ class _Cancellation:
         self._cascade = cascade
         self.done: set[int] = set()
         self.asked: set[int] = set()
+        self._cancelled_rows: list[dict[str, Any]] = []
 
     def run(self, ids: list[int]) -> Change:
         """Cancel these jobs, and with `cascade` those that wait for them."""
@@ -106,6 +108,8 @@ class _Cancellation:
             self._cancel(wanted)
             if self._cascade:
                 wanted += self._cancel_dependents(wanted)
+        if any(row["awaited"] for row in self._cancelled_rows):
+            end_workflows(self._conn, [row["id"] for row in self._cancelled_rows])
         states = job_states(self._conn, self._left(wanted))
         return result_of("cancel", wanted, self.done, states, asked=self.asked)
 
@@ -122,6 +126,7 @@ class _Cancellation:
                 return
             ended = settled(self._conn, "cancel_jobs", then=self._release, ids=ids, reason=self._reason)
             self.done.update(row["id"] for row in ended)
+            self._cancelled_rows += ended
             ids = self._left(ids)
             asked = self._ask(ids)
             self.asked.update(row["id"] for row in asked)
@@ -138,12 +143,12 @@ class _Cancellation:
     def _release(self, rows: list[dict[str, Any]]) -> None:
         """Release the jobs that wait for these, in the transaction in which these end. A cascade does it at its end."""
         if not self._cascade:
-            self._release_dependents(row["id"] for row in rows if row["awaited"])
+            self._release_dependents(row for row in rows if row["awaited"])
 
-    def _release_dependents(self, ids: Iterable[int]) -> None:
+    def _release_dependents(self, rows: Iterable[dict[str, Any]]) -> None:
         from psycopg.rows import tuple_row
 
-        ended_jobs = [EndedJob(each, awaited=True) for each in ids]
+        ended_jobs = [EndedJob(row["id"], awaited=True, was_active=row["was_active"]) for row in rows]
         if ended_jobs:
             with self._conn.cursor(row_factory=tuple_row) as cursor:
                 release_dependents(cursor, ended_jobs, completed=False)
@@ -165,8 +170,8 @@ class _Cancellation:
             level = self._cancelled(waiting)
             added += level
         # Jobs that still wait for them were cancelled themselves, or could not be.
-        for some in chunks([each for each in seen if each in self.done], JOBS_PER_TRANSACTION):
-            self._release_dependents(some)
+        for rows_of_some in chunks(self._cancelled_rows, JOBS_PER_TRANSACTION):
+            self._release_dependents(rows_of_some)
         return added
 
     def _cancelled(self, ids: list[int]) -> list[int]:

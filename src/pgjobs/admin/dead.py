@@ -26,6 +26,7 @@ from pgjobs.db.query import (
     task_patterns,
 )
 from pgjobs.db.row_security import check_visible
+from pgjobs.db.workflow_counts import reopen_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -175,7 +176,11 @@ def _count(conn: psycopg.Connection, ids: list[int] | None, selection: JobSelect
 def _replay(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:
     letters = fetch_dicts(conn, "pick_dead", **wanted)
     ended = [row["finished_at"] for row in letters if row["finished_at"] is not None]
-    return fetch_dicts(conn, "replay_dead", ids=[row["id"] for row in letters], ended_at=ended) if letters else []
+    if not letters:
+        return []
+    rows = fetch_dicts(conn, "replay_dead", ids=[row["id"] for row in letters], ended_at=ended)
+    reopen_steps(conn, [row["id"] for row in rows if row["done"]])
+    return rows
 
 
 def _discard(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pgjobs.db.adapters.operations import operation
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, chunks, ended_at, fetch_dicts, job_states, local_settings
+from pgjobs.db.workflow_counts import reopen_steps
 from pgjobs.jobs.settable import check_settable
 from pgjobs.payload.signing import sign, signed_fields, verify
 
@@ -78,6 +79,7 @@ def _retry(conn: psycopg.Connection, ids: list[int]) -> Change:
         left = ids
         for _ in range(MAX_ROUNDS):
             changed = fetch_dicts(conn, "requeue_jobs", ids=left, ended_at=ended_at(conn, left))
+            reopen_steps(conn, [row["id"] for row in changed])
             done |= {row["id"] for row in changed}
             sooner = fetch_dicts(conn, "make_due", ids=[each for each in left if each not in done])
             notify_queues(conn, {row["queue"] for row in sooner})

@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": Entry("pgjobs.cli.doctor:doctor", "Report what is wrong with the installation."),
     "jobs": Entry("pgjobs.cli.jobs:app", "List, show, follow, retry, cancel and change jobs."),
     "dead": Entry("pgjobs.cli.dead:app", "List, show, replay, discard and keep dead letters."),
+    "workflows": Entry("pgjobs.cli.workflows:app", "List, show, retry, cancel and pause workflows."),
     "queues": Entry("pgjobs.cli.queues:app", "List, pause, limit and remove queues, and set what they keep."),
     "schedules": Entry("pgjobs.cli.schedules:app", "List, add, pause and run schedules."),
     "limits": Entry("pgjobs.cli.limits:app", "Show and set how many jobs of a key run at once, and how fast."),

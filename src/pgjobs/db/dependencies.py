@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_counts import StepChange, count_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,12 +25,15 @@ BEGINNING = (-(2**63), 0)
 class EndedJob(NamedTuple):
     """A job that has ended.
 
-    `awaited`: others wait for it. `ends_sequence`: the other jobs of its sequence end with it.
+    `awaited`: others wait for it, or a workflow. `ends_sequence`: the other jobs of its sequence end with it.
+    `is_skipped`: those that wait for it go on as if it had completed. `was_active`: it might have run before its end.
     """
 
     id: int
     awaited: bool | None
     ends_sequence: bool | None = False
+    is_skipped: bool = False
+    was_active: bool = True
 
 
 def release_dependents(
@@ -43,21 +47,33 @@ def release_dependents(
     """
     queues: set[str] = set()
     postponed: set[int] = set()
+    changes: list[StepChange] = []
     ended_jobs = list(ended_jobs)
-    while ended_jobs:
-        awaited = [end.id for end in ended_jobs if end.awaited]
+    rounds = [
+        ([end for end in ended_jobs if not end.is_skipped], completed),
+        ([end for end in ended_jobs if end.is_skipped], True),
+    ]
+    while rounds:
+        ended_jobs, completed = rounds.pop()
+        awaited = [end for end in ended_jobs if end.awaited]
         letters = [end.id for end in ended_jobs if end.ends_sequence]
         cancelled: list[EndedJob] = []
         if awaited:
-            values = {"ids": awaited, "patient": patient}
+            changes += [_end_of_step(end, completed=completed) for end in awaited]
+            values = {"ids": [end.id for end in awaited], "patient": patient}
             rows = cursor.execute(statement("release_dependents"), {**values, "completed": completed}).fetchall()
             queues.update(queue for _, queue, status, held in rows if status is not None and held is None)
             postponed.update(job for job, _, status, _ in rows if status is None)
+            changes += [StepChange(job, 1, None) for job, _, status, held in rows if status and held != "needs"]
             if not completed:
                 cancelled += _cancelled(cursor, "cancel_dependents", values, postponed)
         if letters:
             cancelled += _cancelled(cursor, "end_sequences", {"letters": letters}, postponed)
-        ended_jobs, completed = cancelled, False
+        if cancelled:
+            rounds.append(([end for end in cancelled if not end.is_skipped], False))
+            rounds.append(([end for end in cancelled if end.is_skipped], True))
+    if changes:
+        count_steps(cursor, changes)
     if queues:  # jobs that now wait for their turn were updated, and only an INSERT rings
         cursor.execute(statement("notify_queues"), {"queues": sorted(queues)})
     if postponed:
@@ -68,14 +84,15 @@ def release_dependents(
         )
 
 
-def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0) -> int:
+def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0, ended: set[int] | None = None) -> int:
     """Mark the jobs that a job of another transaction waits for, and do what was left because a row was locked.
 
     An enqueue locks no rows of others, so a worker does this after its commit. If a needed job has ended meanwhile, its
     dependents are released here. Call it first in a transaction.
 
     `after`: looks only at dependencies on jobs with larger ids. Returns where to continue the next time: there may be
-    more of them than one call looks at, and some may stay locked for long.
+    more of them than one call looks at, and some may stay locked for long. `ended` gets the jobs that have ended
+    meanwhile: look at their workflows after the commit.
     """
     cursor.execute(statement("mark_awaited"), {"after": after})
     rows: Sequence[tuple[int, bool | None]] = cursor.execute(
@@ -85,6 +102,8 @@ def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0) -> int:
         ended_jobs = [EndedJob(job, awaited=True) for job, completed in rows if completed is outcome]
         if ended_jobs:
             release_dependents(cursor, ended_jobs, completed=outcome, patient=False)
+        if ended is not None:
+            ended.update(end.id for end in ended_jobs)
     cancelled = _cancelled(cursor, "end_sequences", {"letters": None}, set())
     release_dependents(cursor, cancelled, completed=False, patient=False)
     return next((job for job, completed in rows if completed is None), 0)
@@ -118,5 +137,15 @@ def sweep_dependencies(
 def _cancelled(cursor: psycopg.Cursor[Any], name: str, values: dict[str, Any], postponed: set[int]) -> list[EndedJob]:
     """Run a statement that cancels jobs, and return those; add the ones that it leaves to `postponed`."""
     rows = cursor.execute(statement(name), values).fetchall()
-    postponed.update(job for job, _, is_postponed in rows if is_postponed)
-    return [EndedJob(job, awaited) for job, awaited, is_postponed in rows if not is_postponed]
+    postponed.update(job for job, _, is_postponed, _ in rows if is_postponed)
+    was_active = name != "cancel_dependents"
+    return [
+        EndedJob(job, awaited, is_skipped=is_skipped, was_active=was_active)
+        for job, awaited, is_postponed, is_skipped in rows
+        if not is_postponed
+    ]
+
+
+def _end_of_step(end: EndedJob, *, completed: bool) -> StepChange:
+    how = "skipped" if end.is_skipped else "completed" if completed else "lost"
+    return StepChange(end.id, -1 if end.was_active else 0, how)

@@ -39,6 +39,7 @@ _CHANGED = [
     *("limits", "tenants", "buckets", "key_locks"),
     *("progress", "job_steps"),
     *("results", "results_default"),
+    *("workflows", "workflow_counts", "workflow_steps", "workflow_callbacks", "signals", "waits"),
     *("dependencies", "unique_keys", "breakers"),
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
 ]
@@ -61,7 +62,10 @@ _GRANTS = [
     # These read other jobs and keys, which a role that may only enqueue cannot.
     *(
         statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
-        for name in ("enqueue_after_checks", "lock_unique_keys")
+        for name in (
+            *("enqueue_after_checks", "lock_unique_keys"),
+            *("add_workflow", "add_steps", "add_callback", "end_empty_workflow", "signal"),
+        )
         for statement in (
             "ALTER FUNCTION {function} SECURITY DEFINER",
             "REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",

@@ -64,6 +64,8 @@ def complete(conn: SyncCaller | AsyncCaller, *, result: object = _NOTHING) -> Co
             f"{job.task} has transaction=True, so its worker completes it when the function has returned: leave "
             "complete() out, and return the result."
         )
+    if getattr(job.function, "grown", None) is not None:
+        raise UsageError("complete(): this step has added others to its workflow: add them in a step after it.")
     run, run_async = runner_of(conn)
     refuse_autocommit(conn, "complete()", "would end the job apart from its effects")
     kept = _kept(job, result)

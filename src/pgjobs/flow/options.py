@@ -24,7 +24,8 @@ from pgjobs.core.validate import (
 from pgjobs.flow.keys import Template, check_key
 from pgjobs.flow.values import Limit, OnConflict, Sequence, Unique
 
-IfFailed = Literal["wait", "run", "cancel"]
+IfFailed = Literal["wait", "run", "cancel", "skip"]
+IF_FAILED = ("wait", "run", "cancel", "skip")
 MAX_NEEDED = 10_000
 _MAX_ID = 2**63 - 1
 
@@ -36,6 +37,12 @@ class Handle(Protocol):
     def id(self) -> int:
         """The id of the job."""
         ...
+
+
+class Unnumbered:
+    """What `after=` takes beside that: a step of a workflow, which gets its id when that is enqueued."""
+
+    __slots__ = ()
 
 
 class NamedBreaker(Protocol):
@@ -69,8 +76,8 @@ class FlowOptions:
     """What holds a job up: `FlowArguments`, checked. For most jobs nothing is set, and then it costs nothing.
 
     A text is kept as the value that it is short for, `breaker` as its name, `expires` in seconds or as a datetime.
-    `after`: the ids of the jobs that have to end before. `if_failed`: what the job does when one of these fails or is
-    cancelled: wait, run, or cancel itself.
+    `after`: the ids of the jobs that have to end before, and steps of the same workflow. `if_failed`: what the job does
+    when one of these fails or is cancelled: wait, run, cancel itself, or be skipped.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -83,7 +90,7 @@ class FlowOptions:
     breaker: str | None = None
     expires: float | datetime | None = None
     unique: Unique | None = None
-    after: tuple[int, ...] | None = None
+    after: tuple[int | Unnumbered, ...] | None = None
     if_failed: IfFailed = "wait"
 
     def __post_init__(self) -> None:
@@ -100,7 +107,7 @@ class FlowOptions:
             self._keep("breaker", _breaker_name(self.breaker))
         if self.expires is not None:
             self._keep("expires", _checked_expires(self.expires))
-        self._keep("if_failed", check_choice("if_failed", self.if_failed, ("wait", "run", "cancel")))
+        self._keep("if_failed", check_choice("if_failed", self.if_failed, IF_FAILED))
         if self.after is not None:
             self._keep("after", check_after(self.after))
             if self.after and self.on_conflict == "replace":
@@ -175,18 +182,33 @@ class FlowOptions:
                 "until_started": self.unique is not None and self.unique.until == "started",
                 "period": None if self.unique is None else self.unique.period,
                 "on_conflict": self.on_conflict,
-                "needed": list(self.after) if self.after else None,
+                "needed": self._needed(),
                 "if_failed": self.if_failed,
             }
         return columns
+
+    def _needed(self) -> list[int] | None:
+        """Return the ids of the jobs that have to end before.
+
+        Raises:
+            UsageError: a step of a workflow is among them, and has none.
+
+        """
+        ids = [job for job in self.after or () if not isinstance(job, Unnumbered)]
+        if len(ids) < len(self.after or ()):
+            raise UsageError(
+                "after= has a step of a workflow, which only other steps of that workflow can wait for: add the job to "
+                "it, with flow.add."
+            )
+        return ids or None
 
 
 NO_FLOW = FlowOptions()
 FLOW_OPTIONS = frozenset(field.name for field in fields(FlowOptions))
 
 
-def check_after(after: Any) -> tuple[int, ...]:
-    """Return the ids of the jobs that one waits for, each once.
+def check_after(after: Any) -> tuple[int | Unnumbered, ...]:
+    """Return the ids of the jobs that one waits for, each once, and the steps.
 
     Raises:
         UsageError: they are neither handles nor ids, or more than 10,000.
@@ -197,7 +219,9 @@ def check_after(after: Any) -> tuple[int, ...]:
             raise TypeError
         if not issubclass(type(after), Iterable):  # one job needs no list
             after = (after,)
-        ids = {as_int(job if as_int(job) is not None else job.id) for job in after}
+        given = list(after)
+        steps = [job for job in given if has_type(job, Unnumbered)]
+        ids = {as_int(job if as_int(job) is not None else job.id) for job in given if not has_type(job, Unnumbered)}
     except Exception:  # an object of any class, which may raise anything
         raise UsageError(f"after={shorten_repr(after)}: give a list of what enqueue returned, or of ids.") from None
     known = sorted(job for job in ids if job is not None and 1 <= job <= _MAX_ID)
@@ -207,7 +231,7 @@ def check_after(after: Any) -> tuple[int, ...]:
         raise UsageError(
             f"after= has {len(known):,} jobs, the maximum is {MAX_NEEDED:,}: let one job wait for some of them."
         )
-    return tuple(known)
+    return (*known, *steps)
 
 
 def _checked_fair_by(value: object) -> str:

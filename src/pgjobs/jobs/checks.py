@@ -53,21 +53,30 @@ def unknown_option_error(where: Literal["@job", "options"], name: str) -> UsageE
 
 
 def check_changes(flow: FlowOptions, given: Collection[str]) -> None:
-    """Refuse changes that have no effect: `if_failed` without `after`, and a limit that no worker would get to know.
+    """Refuse a change that has no effect: a limit that no worker would get to know.
 
     Raises:
         UsageError: there is one.
 
     """
-    if "if_failed" in given and flow.if_failed != NO_FLOW.if_failed and flow.after is None:
-        raise UsageError(
-            f"{shown('if_failed', flow.if_failed)} does nothing without after=: it is what a job does when one that it "
-            "waits for fails. What it does to its sequence is Sequence(on_failure=…)."
-        )
     if "limit" in given and flow.limit is not None and flow.limit.settings is not None:
         raise UsageError(
             f"options({shown('limit', flow.limit.key)}) has {flow.limit.settings}, which is not part of one enqueue: "
             "declare it with @job(limit=…) or declare_limit, and give the key and the cost here."
+        )
+
+
+def check_needed(flow: FlowOptions) -> None:
+    """Refuse `if_failed` for a job that waits for none. A step of a workflow may wait for a result.
+
+    Raises:
+        UsageError: it was given.
+
+    """
+    if flow.if_failed != NO_FLOW.if_failed and flow.after is None:
+        raise UsageError(
+            f"{shown('if_failed', flow.if_failed)} does nothing without after=: it is what a job does when one that it "
+            "waits for fails. What it does to its sequence is Sequence(on_failure=…)."
         )
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pgjobs.core.callers import AsyncCaller, SyncCaller
+    from pgjobs.flow.workflow_state import StepEnd
+    from pgjobs.workflows.running import RunningWorkflow
 
 
 P = ParamSpec("P")
@@ -126,6 +128,25 @@ class CurrentJob:
     def state(self) -> Any:
         """What `progress(state=…)` has left, in this attempt or an earlier one; None: nothing. It may run a query."""
         return _reporter().read_state(self._job)
+
+    @property
+    def workflow(self) -> RunningWorkflow:
+        """The workflow that this job is a step of: `add` and `map` make it grow when this job is acknowledged.
+
+        Raises:
+            LookupError: it is not a step.
+
+        """
+        step = current_step.get()
+        if step is None:
+            raise LookupError(f"job {self.id} is not a step of a workflow.")
+        return step
+
+    @property
+    def needs(self) -> list[StepEnd]:
+        """How the steps have ended that this one waited for; for what `on_failure` calls: those that failed."""
+        step = current_step.get()
+        return [] if step is None else step.read_needs(self.id)
 
     def progress(
         self,
@@ -252,6 +273,7 @@ def report_to(make: Callable[[], Reporter]) -> None:
     _reporter.cache_clear()
 
 
+current_step: ContextVar[RunningWorkflow | None] = ContextVar("pgjobs_current_step", default=None)
 current: ContextVar[RunningJob | None] = ContextVar("pgjobs_current_job", default=None)
 
 

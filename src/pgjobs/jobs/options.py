@@ -27,7 +27,7 @@ from pgjobs.core.validate import (
     check_whole,
     has_type,
 )
-from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowArguments, FlowOptions, Handle, IfFailed
+from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowArguments, FlowOptions, Handle, IfFailed, Unnumbered
 from pgjobs.jobs.meta import check_meta
 from pgjobs.jobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
 
@@ -96,10 +96,11 @@ class OptionChanges(_BothOptions, total=False):
     """When the job is due, from now. Replaces `run_at`."""
     run_at: datetime | None
     """When the job is due, with a time zone. Replaces `delay`."""
-    after: int | Handle | Iterable[int | Handle] | None
-    """The jobs that have to end before, as handles or ids; one needs no list."""
+    after: int | Handle | Unnumbered | Iterable[int | Handle | Unnumbered] | None
+    """The jobs that have to end before, as handles or ids; in a workflow, steps of it. One needs no list."""
     if_failed: IfFailed
-    """What the job does when one of these fails or is cancelled: "wait", the default, "run", or "cancel" itself."""
+    """What the job does when one of these fails or is cancelled: "wait", the default, "run", "cancel" itself, or
+    "skip": end without running, and let what waits for it go on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from pgjobs.core.validate import Seconds, check_seconds
+from pgjobs.flow.workflow_state import GrownSteps
 
 
 class Snooze(Exception):
@@ -45,6 +46,21 @@ class Retry(Exception):
     def __reduce__(self) -> tuple[type[Retry], tuple[float | None, str]]:
         """Survive the way back from a child process."""
         return type(self), (self.in_seconds, self.reason)
+
+
+class Suspended(BaseException):
+    """What `wait_for` and `sleep` leave a job by: it runs again after a delay, or when what it waits for has come.
+
+    No Exception: a job that catches all of those is not to catch this.
+    """
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        self.seconds, self.reason = seconds, reason
+        super().__init__(reason)
+
+    def __reduce__(self) -> tuple[type[Suspended], tuple[float, str]]:
+        """Survive the way back from a child process."""
+        return type(self), (self.seconds, self.reason)
 
 
 class Cancel(Exception):
@@ -91,9 +107,11 @@ class KeptResult:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The callable returned. `result`: what, if the job keeps it."""
+    """The callable returned. `result`: what, if the job keeps it. `is_step`: of a workflow. `grown`: what it adds."""
 
     result: KeptResult | None = None
+    is_step: bool = False
+    grown: GrownSteps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +167,7 @@ class Parked:
 
 Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released | Parked
 COMPLETED = Completed()
+COMPLETED_STEP = Completed(is_step=True)
 RELEASED = Released()
 INTERRUPTED = Released(began=True)
 CANCELLED_ON_REQUEST = Cancelled("cancelled on request")  # the request's own reason is in the database

@@ -31,6 +31,7 @@ from pgjobs.jobs.outcome import (
     Retry,
     Snooze,
     Snoozed,
+    Suspended,
 )
 
 Backoff: TypeAlias = Callable[[int], Seconds]
@@ -192,6 +193,8 @@ def _wished(error: BaseException, attempt: int, max_attempts: int, policy: Retry
         wishes = [_wished(part, attempt, max_attempts, policy) for part in leaves(error)]
         asked = [wish for wish in wishes if wish is not None]
         return None if len(asked) < len(wishes) else max(asked, key=_weight)
+    if isinstance(error, Suspended):
+        return Snoozed(error.seconds)
     if isinstance(error, Snooze):
         return Snoozed(check_seconds("Snooze.seconds", error.seconds))
     if isinstance(error, Cancel):

@@ -13,6 +13,7 @@ from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
+from pgjobs.jobs.checks import check_needed
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, job_inside, options_of, task_name
 from pgjobs.jobs.meta import merge_meta, meta_text
@@ -36,6 +37,10 @@ _CACHEABLE = frozenset({Job, TransactionJob, FunctionType, BuiltinFunctionType})
 _OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
 _PLAIN = options_of(len)  # the options of what is not a job
 _MAX_CACHED = 1_000  # encoders
+_STEP_VALUES = (
+    *("summaries", "signatures", "payloads", "lanes", "costs"),
+    *("on_failure", "expires_at", "expires_after"),
+)
 
 
 class Dumper(Protocol):
@@ -89,6 +94,8 @@ class CallEncoder:
         """The name of the statement that inserts several."""
         self.keys: FlowKeys | None = None
         """Makes the keys of each job; None: they are plain jobs, without flow control."""
+        if options.flow is not NO_FLOW:
+            check_needed(options.flow)
         if options.flow is not NO_FLOW and options.flow.is_used:
             from pgjobs.payload.keys import FlowKeys  # imported lazily: most jobs have none
 
@@ -158,6 +165,18 @@ class CallEncoder:
         payload = self._dumper.dump(args, kwargs)
         return payload, None if self._summarizer is None else self._summarizer(args, kwargs)
 
+    def encode_step(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], shown: tuple[tuple[Any, ...], Mapping[str, Any]]
+    ) -> tuple[bytes, str | None]:
+        """Return payload and summary of a step of a workflow. `shown`: the arguments with what stands for results.
+
+        Raises:
+            EnqueueError: as `encode`.
+
+        """
+        payload, summary = self.encode_any(args, kwargs)
+        return payload, summary if self._summarizer is None else self._summarizer(*shown)
+
     def _hint(self, kwargs: Mapping[str, Any]) -> str:
         from pgjobs.jobs.other_names import argument_hint  # imported lazily: only wrong calls need it
 
@@ -189,6 +208,14 @@ class CallEncoder:
             "payloads": payloads,
         }
         return values if self.keys is None else values | self.keys.batch_values(call_keys)
+
+    def step_values(
+        self, payloads: list[bytes], summaries: list[str | None], call_keys: list[CallKeys]
+    ) -> dict[str, Any]:
+        """Return the parameters of `add_steps` that the encoder knows, beside `columns`."""
+        values: dict[str, Any] = {"on_failure": None, "expires_at": None, "expires_after": None}
+        values |= {"lanes": None, "costs": None, **self.batch_values(payloads, summaries, call_keys)}
+        return {name: values[name] for name in _STEP_VALUES}
 
     def handles(
         self, ids: Sequence[int], values: Mapping[str, Any], *, first: int | None = None

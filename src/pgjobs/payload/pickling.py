@@ -104,11 +104,17 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
     """
     try:
         first = payload[:1]
-        if first == b"[" or first == b"{":
-            from pgjobs.payload.json_format import load_json
+        if first < b"\x80":  # with which every pickle begins that pgjobs makes
+            if first == b"[" or first == b"{":
+                from pgjobs.payload.json_format import load_json
 
-            _check_size(payload)
-            return Call(*load_json(payload, task, allow, may_import=pickles or allow is not None))
+                _check_size(payload)
+                return Call(*load_json(payload, task, allow, may_import=pickles or allow is not None))
+            if first == b"\0":
+                from pgjobs.payload.step import split, step_of
+
+                head, rest = split(payload)
+                return step_of(head, load(rest, task, allow, pickles=pickles))
         if allow is None and pickles:
             try:
                 return Call(*pickle.loads(payload))

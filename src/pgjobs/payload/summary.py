@@ -78,6 +78,15 @@ class Summarizer:
         return position in self._secret or (self._names is not None and position >= self._names)
 
 
+class StandsFor:
+    """Is shown as its text: what is not known yet, such as the result of another step."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 @functools.lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
     return _SECRET.search(_CAMEL.sub("_", name).replace("-", "_").lower()) is not None
@@ -148,6 +157,8 @@ def _object(value: Any, kind: type, depth: int) -> str:
         return _shown(str.__getitem__(value, slice(MAX_TEXT + 1)))
     if kind is bytes or kind is bytearray:
         return repr(value) if len(value) <= MAX_TEXT // 3 else f"<{kind.__name__}, {len(value):,} bytes>"
+    if kind is StandsFor:
+        return str(value.text)
     origin = kind.__module__.partition(".")[0]  # these modules are known by name, so as not to be imported for this
     if origin == "uuid" or (origin in ("decimal", "_decimal") and value.__sizeof__() < 200):
         return str(value)

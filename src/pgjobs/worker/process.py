@@ -39,6 +39,7 @@ from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.recycling import memory_used, should_recycle
 from pgjobs.worker.runtime.registration import OwnHeartbeat, register
 from pgjobs.worker.runtime.scoreboard import Scoreboard
+from pgjobs.workflows.serve import serve_steps
 
 log = logging.getLogger("pgjobs.worker")
 TICK = 0.25  # seconds: how often the main thread looks
@@ -79,6 +80,7 @@ class WorkerProcess:
         config = self._config
         configure(**config.settings())
         serve_reports()
+        serve_steps()
         load_statements()
         from pgjobs.telemetry.logs import configure_logging
 

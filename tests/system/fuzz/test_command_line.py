@@ -55,6 +55,8 @@ READING = st.sampled_from(
             ["schedules", "list"],
             ["schedules", "show"],
             ["tasks", "list"],
+            ["workflows", "list"],
+            ["workflows", "show"],
         ),
         *(["status"], ["why"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
         ["tenants", "remove"],  # it does not exist: the command says so, and succeeds
@@ -68,6 +70,7 @@ REFUSING = st.sampled_from(
         *(["jobs", "set"], ["drain", "--timeout"]),
         *(["work", "--drain", "--processes"], ["work", "--drain", "--rescue-after"]),
         *(["schedules", "pause"], ["schedules", "resume"], ["schedules", "remove"], ["schedules", "run"]),
+        *(["workflows", "retry"], ["workflows", "cancel"], ["workflows", "pause"], ["workflows", "resume"]),
         *(["limits", "set"], ["limits", "remove"], ["queues", "limit"]),
         *(["schedules", "add"], ["schedules", "add", "x"], ["schedules", "add", "x", "0 9 * * *"]),
     ]

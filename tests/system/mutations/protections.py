@@ -754,4 +754,40 @@ PROTECTIONS = (
         "",
         ("tests/hooks/test_lifetime.py", "-k", "in_a_child"),
     ),
+    # -- Workflows ---------------------------------------------------------------------------------------------------
+    Protection(
+        "counts that change while a workflow is checked are not lost",
+        "src/pgjobs/db/workflow_ends.py",
+        "StepCounts(*(found - more for found, more in zip(counts, counted, strict=True)))",
+        "counts",
+        ("tests/workflows/test_counts.py", "-k", "not_lost"),
+    ),
+    Protection(
+        "ends of steps that were written without counting are found",
+        "src/pgjobs/db/workflow_ends.py",
+        "        if not lost or attempt + 1 == MAX_ROUNDS:\n",
+        "        if True:\n",
+        ("tests/workflows/test_counts.py", "-k", "older_version"),
+    ),
+    Protection(
+        "an attempt that was taken back adds no steps",
+        "src/pgjobs/worker/runtime/completing.py",
+        "        grow(cursor, {job: steps for job, steps in grown.items() if job in done})\n",
+        "        grow(cursor, grown)\n",
+        ("tests/workflows/test_counts.py", "-k", "taken_back"),
+    ),
+    Protection(
+        "each looks for the end of a workflow after its own commit",
+        "src/pgjobs/db/sql/workflows/due_workflows.sql",
+        "WHERE c.workflow_id = w.id), 0) <= 0)",
+        "WHERE c.workflow_id = w.id), 0) < 0)",
+        ("tests/workflows/test_counts.py", "-k", "last_of_two"),
+    ),
+    Protection(
+        "a workflow has no cycles",
+        "src/pgjobs/workflows/plan.py",
+        "    check_order(nodes)\n    first",
+        "    first",
+        ("tests/workflows/test_building.py", "-k", "cycles"),
+    ),
 )

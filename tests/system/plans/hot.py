@@ -109,7 +109,29 @@ _BREAKER = "some times a second while jobs with breakers end: by the key of a ta
 _FIRE = "when a schedule fires: reads the table of schedules"
 _BEAT = "at the start of a supervisor that imports code with schedules, and every 20 s: reads both tables of schedules"
 
+_STEP = "where steps of workflows end: by their ids, and their workflows' keys"
+_WORKFLOW = "when a workflow is enqueued: only inserts"
+_END = "once for each workflow, when nothing in it may run: by its key, and the ids of its steps"
+
 RARE: dict[str, str] = {
+    **dict.fromkeys(
+        ("count_steps", "hold_steps", "due_workflows", "may_grow", "lock_dependents", "wait_for_grown"), _STEP
+    ),
+    **dict.fromkeys(("results_of_steps", "needs_of_step"), "where a step takes results of others: by their node"),
+    **dict.fromkeys(("add_workflow", "take_job_ids", "add_steps", "add_callback", "end_empty_workflow"), _WORKFLOW),
+    **dict.fromkeys(("lock_workflow", "examine_workflow", "write_workflow", "call_back", "forget_callbacks"), _END),
+    "how_ended": "after a worker of another version: by ids, in some days of history",
+    "reopen_steps": "when jobs are retried by hand: by their ids",
+    "stale_workflows": "once a minute for each supervisor: by an index of unfinished workflows",
+    **dict.fromkeys(("mark_cancelled", "mark_paused", "mark_resumed", "held_steps"), _ASKED),
+    **dict.fromkeys(
+        ("hold_queued_steps", "let_go_steps", "wait_again", "count_needs", "forget_steps", "all_steps"), _ASKED
+    ),
+    **dict.fromkeys(("list_workflows", "find_workflow", "show_workflow", "ended_steps", "workflow_nodes"), _LOOK),
+    **dict.fromkeys(("purge_workflows", "purge_waits", "purge_signals"), _DAILY),
+    **dict.fromkeys(("read_signal", "begin_wait", "end_wait"), "where a job waits for a signal: by primary keys"),
+    "signal": "when a signal is sent: one row",
+    "tell_waiting": "within a second of a signal: by an index of those alone",
     **dict.fromkeys(
         (
             "claim_waiting",

@@ -57,6 +57,7 @@ CHECKS: dict[str, Check] = {
     "retired schedules": stale.retired,
     "unused settings": stale.unused,
     "dependencies": failures.dependencies,
+    "workflows": failures.workflows,
     "dead letters": failures.dead_letters,
     "signatures": signatures.signatures,
     "reading": uncounted,

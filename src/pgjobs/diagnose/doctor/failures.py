@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from pgjobs.core.text import duration, plural
+from pgjobs.core.text import duration, listed, plural
 from pgjobs.db.stuck_jobs import sentence, ways_out
 from pgjobs.diagnose.doctor.installation import Installation
 from pgjobs.diagnose.finding import Finding
 
 MANY_DIED = 10  # dead letters in an hour
 MOST_COUNTED = 1000
+MOST_WORKFLOWS = 20
 
 
 def dependencies(installation: Installation) -> Iterator[Finding]:
@@ -36,6 +37,23 @@ def dependencies(installation: Installation) -> Iterator[Finding]:
             {"jobs": {each.job_id: each.needs_id for each in lost}},
             level="warning",
         )
+
+
+def workflows(installation: Installation) -> Iterator[Finding]:
+    """Look for workflows that are stuck."""
+    stuck = installation.workflows
+    if not stuck:
+        return
+    shown = listed([f"{w['id']} ({w['name']}, {w['completed']:,} of {w['steps']:,} completed)" for w in stuck], 3)
+    first = stuck[0]["id"]
+    yield Finding(
+        "stuck_workflows",
+        f"{plural(len(stuck), 'workflow', cap=MOST_WORKFLOWS)} {'is' if len(stuck) == 1 else 'are'} stuck, because "
+        f"steps failed that others wait for: {shown}.",
+        f"See `pgjobs workflows show {first}`; once the cause is fixed: `pgjobs workflows retry {first}`.",
+        {"workflows": [w["id"] for w in stuck]},
+        level="warning",
+    )
 
 
 def dead_letters(installation: Installation) -> Iterator[Finding]:

@@ -65,8 +65,9 @@ class Installation:
     PostgreSQL, give or take `clock_error`. `pooled`: a pooler is in between. `has_key`: this process has a signing
     key. `counted`: whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`,
     `unsigned`: jobs that wait, among the first ones. `paused_for`: seconds for which everything has been paused.
-    `stuck`: jobs that wait for one that did not complete. `died`: dead letters of the last hour (1,000: or more),
-    `died_task` the task that most of them are of, `died_error` the error of the last one, `died_ago` seconds ago.
+    `stuck`: jobs that wait for one that did not complete. `workflows`: those in which nothing can go on by itself.
+    `died`: dead letters of the last hour (1,000: or more), `died_task` the task that most of them are of, `died_error`
+    the error of the last one, `died_ago` seconds ago.
     `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
     rules of others. `foreign_keys`: of others' tables, to ours. `unlogged`: tables that a crash empties.
     `row_security`: tables with it; `hidden`: those of which it may hide rows from this role.
@@ -101,6 +102,7 @@ class Installation:
     signed: int = 0
     unsigned: int = 0
     stuck: tuple[StuckJob, ...] = ()
+    workflows: tuple[dict[str, Any], ...] = ()
     died: int = 0
     died_task: str = ""
     died_error: str | None = None
@@ -157,6 +159,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         orphan_workers=tuple(each for each in orphans.get("workers") or () if each is not None),
         signed=signatures.get("signed") or 0,
         unsigned=signatures.get("unsigned") or 0,
+        workflows=tuple(row["workflows"]),
         died=died["letters"] or 0,
         died_task=died["task"] or "",
         died_error=died["error"],

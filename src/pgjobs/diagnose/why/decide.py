@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgjobs.diagnose.finding import Finding, Why
-from pgjobs.diagnose.why import ended, not_ready, paused, queue, running, turns
+from pgjobs.diagnose.why import ended, not_ready, paused, queue, running, turns, workflow
 from pgjobs.diagnose.why.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Finding | None]
@@ -29,8 +29,12 @@ HOLDS: tuple[Check, ...] = (
     not_ready.expired,
     not_ready.cannot_be_imported,
     not_ready.retried,
+    workflow.signal,
+    workflow.asleep,
     not_ready.later,
+    workflow.needs,
     not_ready.needs,
+    workflow.paused,
     paused.everything_paused,
     paused.queue_paused,
     paused.task_paused,

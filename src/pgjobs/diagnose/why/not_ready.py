@@ -58,7 +58,7 @@ def retried(snapshot: Snapshot) -> Finding | None:
 def later(snapshot: Snapshot) -> Finding | None:
     """Return a finding if it is not due yet."""
     job = snapshot.job
-    if job is None or job.run_at <= snapshot.now or job.error:
+    if job is None or job.run_at <= snapshot.now or job.error or snapshot.wait is not None:
         return None
     return Finding(
         "later",
@@ -71,7 +71,7 @@ def later(snapshot: Snapshot) -> Finding | None:
 def needs(snapshot: Snapshot) -> Finding | None:
     """Return a finding if others have to end before."""
     job = snapshot.job
-    if job is None or job.held != "needs":
+    if job is None or job.held != "needs" or snapshot.step is not None:
         return None
     ended = ("failed", "cancelled")
     lost = [need for need in snapshot.needs if need.status in ended and need.on_failure == "wait"]

@@ -121,7 +121,7 @@ class NeedSnapshot:
     """A job that it waits for.
 
     `status`: None if it has no row; `is_unclear`: then it has completed, or is not committed yet. `letter`: there is a
-    dead letter of it.
+    dead letter of it. `step`: what it is called in its workflow; None: it is not a step.
     """
 
     id: int
@@ -129,6 +129,26 @@ class NeedSnapshot:
     on_failure: str = "wait"
     letter: bool = False
     is_unclear: bool = False
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepSnapshot:
+    """What it is in its workflow: `needed`: how many steps it waited for at first. `paused`: the workflow is."""
+
+    workflow: int
+    workflow_name: str
+    name: str
+    needed: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitSnapshot:
+    """What it waits for in the middle of its work: a signal, or (None) the end of a sleep. `until`: at most."""
+
+    signal: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +181,8 @@ class Snapshot:
     sequence: SequenceSnapshot | None = None
     breaker: BreakerSnapshot | None = None
     needs: tuple[NeedSnapshot, ...] = ()
+    step: StepSnapshot | None = None
+    wait: WaitSnapshot | None = None
     task_pause: PauseSnapshot | None = None
     everything_pause: PauseSnapshot | None = None
     writers: tuple[Holder, ...] = ()
@@ -215,6 +237,8 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         sequence=make(SequenceSnapshot, row["sequence"]),
         breaker=make(BreakerSnapshot, row["breaker"]),
         needs=tuple(need for each in row["needs"] or () if (need := make(NeedSnapshot, each))),
+        step=make(StepSnapshot, row["step"]),
+        wait=make(WaitSnapshot, row["wait"]),
         task_pause=make(PauseSnapshot, row["task_pause"]),
         everything_pause=make(PauseSnapshot, row["everything_pause"]),
         writers=read_holders(row["writers"]),

@@ -62,6 +62,7 @@ class _Flush:
         "held",
         "others",
         "released",
+        "steps",
         "tallies",
         "with_results",
         "within",
@@ -73,6 +74,7 @@ class _Flush:
         self.controlled: list[Ended] = []  # completed, and had to wait for their turn
         self.forgotten: list[Ended] = []  # completed, plain or not, in a queue without history
         self.with_results: dict[bool, list[Ended]] = {}  # completed, and their results are kept; by `keep` of history
+        self.steps: list[Ended] = []  # of workflows, completed
         self.others: list[Ended] = []  # all other outcomes
         self.within: list[Ended] = []  # called complete(), whatever their outcome
         self.held: list[Ended] = []  # could not be written, because another transaction has locked the row
@@ -163,6 +165,7 @@ class Acknowledger(CriticalThread):
         self._count(flush)
         self._write(flush)
         self._notify(flush)
+        self._writer.end_workflows()
         self._count_settled(flush)
         if job_log.isEnabledFor(logging.DEBUG):
             for job, outcome, seconds in batch:
@@ -177,6 +180,7 @@ class Acknowledger(CriticalThread):
         flush = self._sort(batch, again=True)
         self._write(flush, again=True)
         self._notify(flush)
+        self._writer.end_workflows()
         self._count_settled(flush)
 
     def _sort(self, batch: list[Ended], *, again: bool = False) -> _Flush:
@@ -203,6 +207,8 @@ class Acknowledger(CriticalThread):
                 self._breakers.note(job, outcome, seconds)
             if outcome is COMPLETED:
                 controlled.append(ended)
+            elif isinstance(outcome, Completed) and outcome.is_step:
+                flush.steps.append(ended)
             elif isinstance(outcome, Completed):
                 flush.with_results.setdefault(job.queue not in self._without_history, []).append(ended)
             elif job.cancelled and not isinstance(outcome, Cancelled):
@@ -243,6 +249,9 @@ class Acknowledger(CriticalThread):
                 some, flush.held, keep=keep, controlled=keep, again=again, with_results=True
             )
             self._tell_completed(some, flush)
+        if flush.steps:
+            flush.released |= writer.complete_steps(flush.steps, flush.held, again=again)
+            self._tell_completed(flush.steps, flush)
         if flush.others:
             written = writer.settle(flush.others, flush.held, again=again)
             if outcome_hooks.hooks:

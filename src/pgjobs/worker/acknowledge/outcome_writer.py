@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_ends import end_workflows
 from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_job
 from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.local.local_queue import Ended
-from pgjobs.worker.runtime.completing import complete
+from pgjobs.worker.runtime.completing import complete, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 from pgjobs.worker.runtime.settle import array, is_refusal, log_kept_out, settle
@@ -57,6 +58,7 @@ class OutcomeWriter:
         self._held = held
         self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
+        self._awaited: set[int] = set()  # jobs that have ended since `end_workflows`, and that others waited for
         self.lost: set[int] = set()  # jobs of the last `complete` that it could not write; held ones are not in it
 
     def complete(
@@ -92,7 +94,31 @@ class OutcomeWriter:
             self.lost.update(result.stale, (job.id for job, _, _ in result.kept_out))
             self.ended += len(group) - len(result.held) - len(result.stale) - len(result.kept_out)
         self._hand_over.look_for_lost()
+        self._awaited |= awaited
         return bool(awaited)
+
+    def complete_steps(self, batch: list[Ended], held: list[Ended], *, again: bool = False) -> bool:
+        """Write that these steps of workflows completed, with their results and what they add. All else: `complete`."""
+        awaited: set[int] = set()
+
+        def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
+            outcomes = {job.key(): outcome for job, outcome, _ in some if isinstance(outcome, Completed)}
+            return complete_steps(cursor, self._worker_id, outcomes, awaited, patient=patient), {}
+
+        self.lost = set()
+        result = self._run([batch], write, again=again)
+        held += result.held
+        self.lost.update(result.stale, (job.id for job, _, _ in result.kept_out))
+        self.ended += len(batch) - len(result.held) - len(result.stale) - len(result.kept_out)
+        self._awaited |= awaited
+        return bool(awaited)
+
+    def end_workflows(self) -> None:
+        """Look whether workflows have ended with the jobs that were written. Their ends are committed."""
+        if not self._awaited:
+            return
+        jobs, self._awaited = self._awaited, set()
+        self._server.run(lambda server: end_workflows(server.connection, jobs), patience=self._grace)
 
     def _complete(
         self,
@@ -162,6 +188,7 @@ class OutcomeWriter:
         result = self._run(list(by_kind.values()), write, again=again)
         held += result.held
         self.ended += sum(map(ends_job, result.written.values()))
+        self._awaited.update(claim.job_id for claim, outcome in result.written.items() if ends_job(outcome))
         return result.written
 
     def _run(self, groups: list[list[Ended]], write: _Write, *, claims: bool = False, again: bool = False) -> _Result:

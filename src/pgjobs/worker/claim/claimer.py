@@ -12,6 +12,7 @@ from typing import Any
 
 from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_ends import end_workflows
 from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_claims import LaneClaim, LaneClaims
 from pgjobs.worker.claim.plain_claims import PlainClaim, PlainClaims
@@ -77,7 +78,7 @@ class Claimer:
             self._intake.load_pauses(cursor)
             row = cursor.execute(statement("check_queue"), {"queue": self._local_queue.name}).fetchone()
             assert row is not None  # noqa: S101 (for mypy)
-            concurrency, rate, aging, waiting, unsettled = row
+            concurrency, rate, aging, waiting, unsettled, signalled = row
             self.cursor.aging = self.lanes.aging = None if aging is None else timedelta(seconds=aging)
             self.lanes.oldest = self._find_oldest(cursor) if waiting and aging is not None else None
         self._is_limited = concurrency is not None or rate is not None
@@ -85,8 +86,21 @@ class Claimer:
         self.lanes.record_check(now, waiting)
         self._local_queue.claim_stats.has_flow_control = self._is_limited or self.lanes.active(now)
         if unsettled:
+            ended: set[int] = set()
             with server.connection.transaction(), server.hot_cursor() as cursor:
-                self._settled_up_to = settle_dependencies(cursor, self._settled_up_to)
+                self._settled_up_to = settle_dependencies(cursor, self._settled_up_to, ended)
+            if ended:
+                end_workflows(server.connection, ended)
+        if signalled:
+            self._tell_waiting(server)
+
+    @staticmethod
+    def _tell_waiting(server: ReconnectingConnection) -> None:
+        """Make jobs due that wait for a signal which was sent, and wake the workers of their queues."""
+        with server.connection.transaction(), server.hot_cursor() as cursor:
+            queues = [row[0] for row in cursor.execute(statement("tell_waiting")).fetchall()]
+            if queues:
+                cursor.execute(statement("notify_queues"), {"queues": sorted(queues)})
 
     def _find_oldest(self, cursor: Any) -> dict[int, datetime] | None:
         """Return since when the oldest job in lanes is due, by priority; None: there are too many lanes."""

@@ -44,6 +44,7 @@ from pgjobs.worker.runtime.process_guard import (
     unused_signals,
 )
 from pgjobs.worker.runtime.recycling import limit_memory
+from pgjobs.workflows.serve import serve_steps
 
 
 def main(fd: int, crash_report_fd: int, parent: int) -> None:
@@ -61,6 +62,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
         child_config = pickle.loads(receive(channel))
         configure(**child_config["settings"])
         serve_reports()
+        serve_steps()
         from pgjobs.telemetry.logs import configure_logging
 
         configure_logging(child_config["log_level"], child_config["log_format"])

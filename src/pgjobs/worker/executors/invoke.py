@@ -16,11 +16,13 @@ from pgjobs.hooks.kinds import around_hooks
 from pgjobs.job_results.encode import kept_result
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
-from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, Completed, ErrorKind, Failed, Outcome, Retried
+from pgjobs.jobs.options import JobOptions
+from pgjobs.jobs.outcome import COMPLETED, COMPLETED_STEP, INTERRUPTED, Completed, ErrorKind, Failed, Outcome, Retried
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
+from pgjobs.payload.step import StepJob
 from pgjobs.worker.executors.around import Inside, run_inside
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest, must_be_awaited
 from pgjobs.worker.executors.in_transaction import in_transaction
@@ -89,12 +91,28 @@ def completed(job: ClaimedJob, call: Call, result: object) -> Outcome:
         return COMPLETED
     else:
         options = options_of(function)
+        if type(function) is StepJob:
+            return _completed_step(job, function, result, options)
     if options.result is None or job.completing:  # or it has ended before it returned
         return COMPLETED
     try:
         return Completed(kept_result(job.task, result, options))
     except ResultError as error:
         return outcome_of(job, error)
+
+
+def _completed_step(job: ClaimedJob, step: StepJob, result: object, options: JobOptions) -> Outcome:
+    """Return the outcome of a step of a workflow, with what it has added. A callback is a job as any other."""
+    if job.completing:
+        return COMPLETED
+    try:
+        kept = kept_result(job.task, result, options)
+        if not step.head.get("step"):
+            return COMPLETED if kept is None else Completed(kept)
+        grown = None if step.grown is None else step.grown.encoded()
+    except BaseException as error:
+        return outcome_of(job, error, step)
+    return COMPLETED_STEP if kept is None and grown is None else Completed(kept, is_step=True, grown=grown)
 
 
 def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | None) -> Outcome:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pgjobs.core.config import settings
@@ -25,6 +25,7 @@ from pgjobs.jobs.outcome import (
     Retried,
     Snoozed,
 )
+from pgjobs.worker.executors.grown_codec import grown_from_json, grown_to_json
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 _TIDY: dict[str, Callable[[Any], Any]] = {
@@ -34,7 +35,7 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
     "kind": ErrorKind,
 }
 _RESULT = b"\0"  # between the JSON, which has none, and the result
-MAX_OUTCOME_BYTES = 1 << 20  # bytes; an error and its traceback have some thousand characters
+MAX_OUTCOME_BYTES = 64 << 20  # bytes; an error has some thousand characters, and a step may add thousands of others
 _KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Cancelled, Completed, Failed, Retried, Snoozed)}
 
 
@@ -48,7 +49,10 @@ def to_bytes(outcome: Outcome, *, completing: bool = False, releases: bool = Fal
     values = asdict(outcome) if not isinstance(outcome, Completed) else {}
     if result is not None:
         values = {"seconds": result.seconds, "is_json": result.is_json}
-    head = json.dumps([type(outcome).__name__, values, completing, releases]).encode()
+    said: list[Any] = [completing, releases]
+    if isinstance(outcome, Completed) and outcome.is_step:
+        said.append(None if outcome.grown is None else grown_to_json(outcome.grown))
+    head = json.dumps([type(outcome).__name__, values, *said]).encode()
     return head if result is None else head + _RESULT + result.value
 
 
@@ -62,11 +66,11 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
     answer, is_kept, data = answer.partition(_RESULT)
     try:
         name, values, *said = json.loads(answer)
-        completing, releases = said or (False, False)
-        if is_kept:
-            kept = _completed(name, data, **values)
+        completing, releases, *step = said or (False, False)
+        if is_kept or (step and name == Completed.__name__ and not values):
+            kept = _completed(name, data, **values) if is_kept else COMPLETED
             job.completing, job.releases = completing is True, releases is True
-            return kept
+            return _as_step(job, kept, step[0]) if step else kept
         kind = _KINDS[name]
         wrong = [field for field, value in values.items() if not _fits(field, value)]
         outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
@@ -76,6 +80,12 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
         raise ValueError(f"not an outcome: wrong type or value of {', '.join(wrong)}")
     job.completing, job.releases = completing is True, releases is True
     return COMPLETED if outcome == COMPLETED else outcome
+
+
+def _as_step(job: ClaimedJob, outcome: Completed, grown: Any) -> Completed:
+    """Add that it is a step, and what it adds to its workflow."""
+    added = None if grown is None else grown_from_json(grown, job.id)
+    return replace(outcome, is_step=True, grown=added)
 
 
 def _completed(name: str, data: bytes, seconds: object, is_json: object) -> Completed:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.config import settings
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_counts import grow
 from pgjobs.job_results.encode import signature_of
-from pgjobs.jobs.outcome import KeptResult
+from pgjobs.jobs.outcome import Completed, KeptResult
+from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.settle import array
 
 if TYPE_CHECKING:
@@ -141,3 +143,40 @@ def _complete_awaited(
             _write_results(cursor, results, sorted(done))
         release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
     return done
+
+
+def complete_steps(
+    cursor: psycopg.Cursor[Any],
+    worker_id: int,
+    outcomes: Mapping[Claim, Completed],
+    awaited: set[int],
+    *,
+    patient: bool = True,
+) -> list[int]:
+    """Write that steps of workflows completed: their ends, results, what they add, and what may run now, in one commit.
+
+    Returns the ids of those that this worker no longer owns. `awaited` gets those that were written.
+    """
+    results = {claim.job_id: outcome.result for claim, outcome in outcomes.items() if outcome.result is not None}
+    values = {
+        "ids": array(claim.job_id for claim in outcomes),
+        "claim_numbers": array(claim.claim_number for claim in outcomes),
+        "worker_id": worker_id,
+    }
+    with cursor.connection.transaction():
+        done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
+        _write_results(cursor, results, [job for job in results if job in done])
+        grown = {claim.job_id: outcome.grown for claim, outcome in outcomes.items() if outcome.grown is not None}
+        grow(cursor, {job: steps for job, steps in grown.items() if job in done})
+        if done:
+            release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
+    awaited |= done
+    stale: list[int] = []
+    left = {claim: outcome for claim, outcome in outcomes.items() if claim.job_id not in done}
+    for kept in (True, False):  # put back by hand, perhaps: their rows do not say that they are steps
+        some = [claim for claim, outcome in left.items() if (outcome.result is not None) is kept]
+        if some:
+            ids, numbers = [claim.job_id for claim in some], [claim.claim_number for claim in some]
+            given = results if kept else None
+            stale += complete(cursor, worker_id, ids, numbers, controlled=True, patient=patient, results=given)
+    return stale

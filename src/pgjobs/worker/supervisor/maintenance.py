@@ -20,6 +20,7 @@ from pgjobs.db.dependencies import BEGINNING, sweep_dependencies
 from pgjobs.db.installation import connection_name
 from pgjobs.db.parked import requeue_parked
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_ends import sweep_workflows
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.rescue import WorkerExit, rescue_orphans, rescue_silent_workers, settle_dead_worker
@@ -37,6 +38,9 @@ ORPHANS_EVERY = 600.0  # seconds
 DEPENDENCIES_EVERY = 600.0  # seconds
 DEPENDENCIES = 1000  # in one transaction
 DEPENDENCIES_BUDGET = 1.0  # seconds that one look may take for them
+WORKFLOWS_EVERY = 10.0  # seconds
+WORKFLOWS_AGE = 60.0  # seconds since an unfinished workflow was looked at
+WORKFLOWS = 20  # in one look
 PARKED_EVERY = 60.0  # seconds: a `tasks resume` may have been interrupted before all jobs were put back
 SHUTDOWN_PATIENCE = 10.0  # seconds that settling workers may take when the supervisor ends
 PING_WITHIN = 5.0  # seconds within which an idle connection has to answer
@@ -75,6 +79,7 @@ class MaintenanceThread(threading.Thread):
         self._next_orphans = 0.0
         self._next_parked = 0.0
         self._next_dependencies = 0.0
+        self._next_workflows = 0.0
         self._swept = BEGINNING  # up to which dependency: the needed job, and the one that waits
         self._retention = Retention()
 
@@ -162,6 +167,9 @@ class MaintenanceThread(threading.Thread):
                 log.warning("put back %d jobs of tasks that are no longer paused", count)
         if now >= self._next_dependencies:
             self._sweep_dependencies(connection)
+        if now >= self._next_workflows:
+            self._next_workflows = now + WORKFLOWS_EVERY
+            sweep_workflows(connection, age=WORKFLOWS_AGE, batch=WORKFLOWS)
         self._retention.work(connection, interrupted=lambda: not self._exits.empty())
 
     def _sweep_dependencies(self, connection: DeadlineConnection) -> None:

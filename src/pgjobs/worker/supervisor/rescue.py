@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_ends import end_workflows
 from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Outcome
 from pgjobs.jobs.retry import after_loss, since_replay
 from pgjobs.worker.runtime.job_claim import Claim
@@ -78,6 +79,9 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
             settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements, written=written, patient=False)
             if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
+        failed = [claim.job_id for claim, outcome in written.items() if isinstance(outcome, Failed)]
+        if failed:
+            end_workflows(connection, failed)
         total += len(lost)
         _report(worker_exit.worker_id, worker_exit.how or "it was stopped", written)
         if len(lost) < LOST_PER_TRANSACTION or not written:

@@ -29,6 +29,7 @@ DAYS_AHEAD = 3
 PAGES = 200  # of the default partition, in one step
 LETTERS = 500  # in one step
 KEYS = 500  # in one step
+WORKFLOWS = 50  # in one step: each may have many steps
 RESULT_DAYS_AHEAD = 8  # most results are kept for no longer than a week
 RESULTS = 100  # of the default partition, in one step: they may be large
 Steps = Iterator[None]  # one short transaction before each of them
@@ -97,6 +98,10 @@ class Retention:
             what = "old dead letters are not removed"
             yield from self._try(connection, what, _trim_dead(connection, dead_letter_days))
         yield from self._try(connection, "full buckets are not forgotten", _trim_buckets(connection))
+        if history_days is not None:
+            what = "old workflows are not removed"
+            yield from self._try(connection, what, _trim_workflows(connection, history_days))
+        yield from self._try(connection, "old signals are not removed", _trim_signals(connection))
         yield from self._try(connection, "old progress is not removed", _trim_progress(connection))
         yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
 
@@ -170,6 +175,22 @@ def _clean_up(connection: psycopg.Connection, days: int | None) -> Steps:
 
 def _trim_progress(connection: psycopg.Connection) -> Steps:
     for name in ("purge_progress", "purge_steps"):
+        while _count(connection, name, batch=KEYS) >= KEYS:
+            yield
+
+
+def _trim_workflows(connection: psycopg.Connection, days: int) -> Steps:
+    """Remove workflows that ended as long ago as history goes, with their steps."""
+    removed = 0
+    while batch := _count(connection, "purge_workflows", days=days, batch=WORKFLOWS):
+        removed += batch
+        yield
+    if removed:
+        log.info("removed %d workflows that ended more than %d days ago", removed, days)
+
+
+def _trim_signals(connection: psycopg.Connection) -> Steps:
+    for name in ("purge_waits", "purge_signals"):
         while _count(connection, name, batch=KEYS) >= KEYS:
             yield
 

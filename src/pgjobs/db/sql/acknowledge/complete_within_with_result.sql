@@ -30,6 +30,12 @@ WITH done AS (
     FROM done
     CROSS JOIN (SELECT clock_timestamp() AS ended OFFSET 0) AS e
     RETURNING 1
+), told AS (
+    INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure, settled)
+    SELECT done.id, 0, 'run', false
+    FROM done
+    WHERE done.dependents AND EXISTS (SELECT FROM pgjobs.workflow_steps AS s WHERE s.job_id = done.id)
+    ON CONFLICT DO NOTHING
 )
 SELECT CASE WHEN EXISTS (SELECT FROM done WHERE dependents) THEN 1 ELSE 0 END
 WHERE pgjobs.refuse_stale_claim((SELECT count(*) FROM done))

@@ -123,6 +123,11 @@ SELECT
            WHERE t.updated_at < now() - interval '30 days'
              AND NOT EXISTS (SELECT FROM used AS u WHERE u.tenant = t.name)
            LIMIT 100) AS t) AS unused_tenants,
+-- Workflows in which nothing can go on by itself, the oldest first.
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'id', w.id, 'name', w.name, 'steps', w.steps, 'completed', w.completed,
+                'failed', w.failed + w.cancelled)), '[]')
+     FROM (SELECT * FROM pgjobs.workflows WHERE status = 'stuck' ORDER BY id LIMIT 20) AS w) AS workflows,
     (SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
                 'used', EXISTS (SELECT FROM used AS u WHERE u.breaker = b.name),
                 'open_forever', b.state <> 'closed' AND b.until = 'infinity',

@@ -28,9 +28,13 @@ WITH job AS MATERIALIZED (
 ), waits AS MATERIALIZED (
     SELECT * FROM job WHERE status IN ('queued', 'waiting')
 ), needed AS MATERIALIZED (
+    -- Those with a dead letter first: the others will end.
     SELECT d.needs_id, d.on_failure, d.in_doubt IS NOT NULL AS is_unclear, live.status
-    FROM (SELECT needs_id, on_failure, in_doubt FROM pgjobs.dependencies
-          WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 20) AS d
+    FROM (SELECT f.needs_id, f.on_failure, f.in_doubt
+          FROM (SELECT * FROM pgjobs.dependencies
+                WHERE job_id = %(id)s AND EXISTS (SELECT FROM waits) LIMIT 10000) AS f
+          ORDER BY EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = f.needs_id) DESC, f.needs_id
+          LIMIT 20) AS d
     LEFT JOIN LATERAL (SELECT j.status FROM pgjobs.jobs AS j
                        WHERE j.id = d.needs_id AND j.status IN ('queued', 'waiting', 'running')
                        LIMIT 1) AS live ON true
@@ -164,11 +168,27 @@ SELECT
      WHERE waits.sequence IS NOT NULL) AS sequence,
     (SELECT coalesce(jsonb_agg(n), '[]')
      FROM (SELECT d.needs_id AS id, d.on_failure, d.is_unclear, letter.there AS letter,
+                  (SELECT CASE WHEN s.n IS NULL THEN s.name ELSE format('%%s[%%s]', s.name, s.n) END
+                   FROM pgjobs.workflow_steps AS s WHERE s.job_id = d.needs_id) AS step,
                   coalesce(d.status, ended.status, CASE WHEN letter.there THEN 'failed' END) AS status
            FROM needed AS d
            LEFT JOIN needed_before AS ended ON ended.id = d.needs_id
            CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = d.needs_id) AS there)
                               AS letter) AS n) AS needs,
+    (SELECT jsonb_build_object(
+                'workflow', w.id, 'workflow_name', w.name, 'paused', w.paused_at IS NOT NULL,
+                'name', CASE WHEN s.n IS NULL THEN s.name ELSE format('%%s[%%s]', s.name, s.n) END,
+                'needed', (SELECT count(*)
+                           FROM (SELECT FROM pgjobs.workflow_steps AS m
+                                 WHERE m.workflow_id = s.workflow_id AND m.node = ANY (s.needs) LIMIT 100000) AS m))
+     FROM waits
+     JOIN pgjobs.workflow_steps AS s ON s.job_id = waits.id
+     JOIN pgjobs.workflows AS w ON w.id = s.workflow_id) AS step,
+    (SELECT jsonb_build_object('signal', t.signal, 'until', t.until)
+     FROM waits
+     JOIN pgjobs.waits AS t ON t.job_id = waits.id AND (t.until IS NULL OR t.until > now())
+     ORDER BY t.began_at DESC
+     LIMIT 1) AS wait,
     (SELECT to_jsonb(k) || jsonb_build_object('probing', probing.ids)
      FROM waits
      JOIN pgjobs.breakers AS k ON k.name = waits.breaker

@@ -1,13 +1,14 @@
--- Jobs have failed, or were cancelled: cancels the jobs that wait for them and asked to be cancelled in that case.
--- Returns those, whose own dependents come next. %(patient)s: see release_dependents.sql; `postponed` are the others.
--- A job that does not wait keeps its dependencies, see there.
+-- Jobs have failed, or were cancelled: ends the jobs that wait for them and asked for that, by cancelling or by
+-- skipping them. Returns those, whose own dependents come next. %(patient)s: see release_dependents.sql; `postponed`
+-- are the others. A job that does not wait keeps its dependencies, see there.
 WITH lost AS MATERIALIZED (
-    SELECT d.needs_id, d.job_id, w.id IS NOT NULL AS waits
+    SELECT d.needs_id, d.job_id, w.id IS NOT NULL AS waits, d.on_failure = 'skip' AS is_skipped
     FROM pgjobs.dependencies AS d
     LEFT JOIN pgjobs.jobs_waiting AS w ON w.id = d.job_id AND w.held = 'needs'
-    WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.on_failure = 'cancel'
+    WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.on_failure IN ('cancel', 'skip')
 ), reasons AS MATERIALIZED (
-    SELECT job_id, min(needs_id) AS needs_id FROM lost WHERE waits GROUP BY job_id
+    SELECT job_id, min(needs_id) AS needs_id, bool_and(is_skipped) AS is_skipped
+    FROM lost WHERE waits GROUP BY job_id
 ), locked AS MATERIALIZED (
     SELECT waited.id
     FROM (SELECT w.id
@@ -39,8 +40,9 @@ WITH lost AS MATERIALIZED (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING reasons
     WHERE w.id = reasons.job_id AND w.id = ANY (ARRAY (SELECT id FROM locked))
-    RETURNING w.*,
-              format('cancelled: job %%s, which it waited for, did not complete', reasons.needs_id) AS reason
+    RETURNING w.*, reasons.is_skipped,
+              format('%%s: job %%s, which it waited for, did not complete',
+                     CASE WHEN reasons.is_skipped THEN 'skipped' ELSE 'cancelled' END, reasons.needs_id) AS reason
 ), kept AS (
     INSERT INTO pgjobs.jobs_history
            ({kept_columns}, {attempt_columns}, {flow_columns}, errors, error, status, finished_at)
@@ -48,8 +50,8 @@ WITH lost AS MATERIALIZED (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited, false AS postponed
+SELECT id, dependents AS awaited, false AS postponed, is_skipped
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))
 UNION ALL
-SELECT DISTINCT job_id, NULL::boolean, true FROM later
+SELECT DISTINCT job_id, NULL::boolean, true, false FROM later

@@ -37,8 +37,8 @@ WITH letters AS MATERIALIZED (
     WHERE d.id = l.id
       AND NOT EXISTS (SELECT FROM waiting AS w WHERE w.letter = l.id AND w.id NOT IN (SELECT id FROM free))
 )
-SELECT id, dependents AS awaited, false AS postponed
+SELECT id, dependents AS awaited, false AS postponed, false AS is_skipped
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))
 UNION ALL
-SELECT id, NULL::boolean, true FROM waiting WHERE id NOT IN (SELECT id FROM free)
+SELECT id, NULL::boolean, true, false FROM waiting WHERE id NOT IN (SELECT id FROM free)

@@ -1,7 +1,7 @@
 -- The next dependencies in their order, and what was left behind of them. `completed`: how the needed job has ended,
 -- where that lets the other one continue, or cancels it; NULL: there is nothing to do. A worker of an earlier version
 -- may have written the end without that. One that left no row stays as it is, as after a dead letter was discarded.
--- `is_lost`: the job that waits is gone, see purge_dependencies.sql.
+-- `is_lost`: the job that waits is gone, see purge_dependencies.sql. Job 0 stands for a workflow: complete_within.sql.
 WITH next AS MATERIALIZED (
     SELECT d.needs_id, d.job_id, d.on_failure, d.settled
     FROM pgjobs.dependencies AS d
@@ -25,7 +25,7 @@ WITH next AS MATERIALIZED (
         WHERE n.settled AND (e.status = 'completed' OR n.on_failure <> 'wait'))) AS h
 )
 SELECT n.needs_id, n.job_id, k.completed,
-       n.job_id IN (SELECT id FROM gone) AND n.job_id NOT IN (SELECT id FROM ended)
+       n.job_id <> 0 AND n.job_id IN (SELECT id FROM gone) AND n.job_id NOT IN (SELECT id FROM ended)
        AND NOT EXISTS (SELECT FROM pgjobs.dead_jobs AS x WHERE x.id = n.job_id) AS is_lost
 FROM next AS n
 LEFT JOIN (SELECT DISTINCT id, completed FROM known) AS k ON k.id = n.needs_id AND n.settled

@@ -4,7 +4,8 @@
 -- are locked in the order of their ids, because several jobs that the same job waits for may end at once.
 --
 -- A job that does not wait keeps its dependencies: it was cancelled, and if it is run again, requeue_jobs.sql has them
--- settled anew. To delete one here would be lost on a transaction that is just counting them.
+-- settled anew. To delete one here would be lost on a transaction that is just counting them. Job 0 stands for a
+-- workflow, see complete_within.sql.
 --
 -- %(patient)s: wait for rows that another transaction has locked. Without patience their dependencies are marked as not
 -- settled: settle_dependencies.sql finds them, for as long as it takes. `status`: NULL for those.
@@ -34,6 +35,8 @@ WITH needed AS MATERIALIZED (
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
       AND n.job_id IN (SELECT id FROM locked)
     RETURNING d.job_id
+), told AS (
+    DELETE FROM pgjobs.dependencies AS d WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.job_id = 0
 ), later AS (
     UPDATE pgjobs.dependencies AS d
     SET settled = false

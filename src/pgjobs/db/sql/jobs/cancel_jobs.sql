@@ -11,6 +11,6 @@ WITH gone AS (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited
+SELECT id, dependents AS awaited, held IS DISTINCT FROM 'needs' AS was_active
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))

@@ -1,0 +1,67 @@
+"""What the end of a step means to its workflow: counted in the transaction that ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pgjobs.db.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+
+    from pgjobs.flow.workflow_state import GrownSteps
+
+
+class StepChange(NamedTuple):
+    """A step has ended, or may run from now on.
+
+    `active`: what the number of steps that may run changes by. `ends`: completed, skipped, or lost (failed or
+    cancelled); None: it has not ended.
+    """
+
+    id: int
+    active: int
+    ends: str | None
+
+
+def count_steps(cursor: psycopg.Cursor[Any], changes: Sequence[StepChange]) -> None:
+    """Count what has changed, as far as these jobs are steps, in the transaction that has changed it."""
+    rows = cursor.execute(
+        statement("count_steps"),
+        {
+            "ids": [change.id for change in changes],
+            "changes": [change.active for change in changes],
+            "ends": [change.ends for change in changes],
+        },
+    ).fetchall()
+    if rows:
+        cursor.execute(statement("hold_steps"), {"ids": [row[0] for row in rows]})
+
+
+def reopen_steps(conn: psycopg.Connection[Any], jobs: Sequence[int]) -> None:
+    """Have workflows go on whose steps were put back to run again, in the transaction that does that."""
+    if jobs:
+        conn.execute(statement("reopen_steps"), {"ids": list(jobs)})
+
+
+def grow(cursor: psycopg.Cursor[Any], grown: Mapping[int, GrownSteps]) -> None:
+    """Insert what steps have added to their workflows, in the transaction that completes them.
+
+    Before others are released: what waits for a step waits for the new ones, too. A step that was retried by hand adds
+    nothing a second time.
+    """
+    if not grown:
+        return
+    cursor.execute(statement("lock_dependents"), {"ids": list(grown)})
+    for step, added in grown.items():
+        row = cursor.execute(statement("may_grow"), {"step": step}).fetchone()
+        if row is None:
+            continue
+        for columns, values in added.batches:
+            cursor.execute(statement("add_steps"), {**columns, **values})
+            if row[0]:
+                cursor.execute(statement("hold_steps"), {"ids": values["job_ids"]})
+        more = {"workflow": added.workflow, "step": step, "last": added.last, "steps": added.steps}
+        cursor.execute(statement("wait_for_grown"), {**more, "active": added.active})

@@ -1,0 +1,115 @@
+"""Inserts a workflow in the caller's transaction: the workflow, its steps, what waits for what, and its callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pgjobs.core.errors import EnqueueError
+from pgjobs.db.adapters.awaitable import Enqueueing
+from pgjobs.db.adapters.detect import runner_of
+from pgjobs.effects.own_transaction import refuse_autocommit
+from pgjobs.jobs.enqueueable import others
+from pgjobs.workflows.handle import ExistingWorkflow, WorkflowHandle
+from pgjobs.workflows.rows import EncodedWorkflow, batches, callback_values, encode_workflow
+from pgjobs.workflows.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from pgjobs.db.adapters.detect import RunAsync
+    from pgjobs.db.enqueue_columns import EnqueueColumns
+
+Statements: TypeAlias = "Generator[tuple[str, EnqueueColumns | None, Mapping[str, Any]], list[int], WorkflowHandle]"
+
+
+def enqueue_workflow(
+    conn: Any, flow: Workflow, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> WorkflowHandle | Coroutine[Any, Any, WorkflowHandle]:
+    """Enqueue all of a workflow, in the transaction of `conn`. See `enqueue`.
+
+    Raises:
+        EnqueueError: a step is refused, or `conn` would commit each statement by itself.
+        UsageError: the graph cannot be.
+
+    """
+    if args or kwargs:
+        raise EnqueueError(f"enqueue(conn, {flow.name!r}, …): a workflow takes no arguments, its steps have theirs.")
+    if flow.part is not None:
+        raise EnqueueError(f"the workflow {flow.name!r} is a part of {flow.part.name!r}: enqueue that one.")
+    run, run_async = runner_of(conn)
+    if not _is_autocommit(conn):  # of psycopg: all is one transaction then
+        refuse_autocommit(conn, "enqueue() of a workflow", "would let workers see half of it")
+    encoded = encode_workflow(flow)
+    if run_async is not None:
+        return Enqueueing(_insert_async(conn, run_async, encoded), conn, "enqueue", encoded.task)
+    assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    statements = _statements(encoded)
+    with _in_transaction(conn):
+        try:
+            asked = next(statements)
+            while True:
+                asked = statements.send(run(*asked))
+        except StopIteration as end:
+            handle: WorkflowHandle = end.value
+            return handle
+
+
+async def _insert_async(conn: Any, run: RunAsync, encoded: EncodedWorkflow) -> WorkflowHandle:
+    statements = _statements(encoded)
+    async with _in_async_transaction(conn):
+        asked = next(statements)
+        while True:
+            answer = await run(*asked)
+            try:
+                asked = statements.send(answer)
+            except StopIteration as end:
+                handle: WorkflowHandle = end.value
+                return handle
+
+
+def _statements(encoded: EncodedWorkflow) -> Statements:
+    """Yield the statements in their order, and take what each returns."""
+    flow, plan = encoded.flow, encoded.plan
+    values = {"name": flow.name, "key": flow.key, "steps": plan.jobs, "active": plan.roots}
+    (workflow,) = yield "add_workflow", None, values
+    if workflow < 0:
+        return ExistingWorkflow(-workflow)
+    ids = (yield "take_job_ids", None, {"count": plan.jobs}) if plan.jobs else []
+    for columns, values in batches(encoded, workflow, ids):
+        yield "add_steps", columns, values
+    for callback in encoded.callbacks:
+        columns, values = callback_values(callback, workflow)
+        yield "add_callback", columns, values
+    if not plan.jobs:  # no step ever ends
+        yield "end_empty_workflow", None, {"workflow": workflow}
+    return WorkflowHandle(
+        workflow, flow, {node.index: [ids[job] for job in plan.jobs_of(node.index)] for node in flow.nodes}
+    )
+
+
+def _is_autocommit(conn: Any) -> bool:
+    return getattr(conn, "autocommit", False) is True and callable(getattr(conn, "transaction", None))
+
+
+@contextmanager
+def _in_transaction(conn: Any) -> Iterator[None]:
+    """On a connection of psycopg in autocommit mode, make it one transaction."""
+    if _is_autocommit(conn):
+        with conn.transaction():
+            yield
+    else:
+        yield
+
+
+@asynccontextmanager
+async def _in_async_transaction(conn: Any) -> AsyncIterator[None]:
+    if _is_autocommit(conn):
+        async with conn.transaction():
+            yield
+    else:
+        yield
+
+
+others[Workflow] = enqueue_workflow

@@ -1,0 +1,128 @@
+"""How workflows are counted and ended: two at once, after deaths, and after what others have changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from pgjobs import Workflow, admin, enqueue
+from pgjobs.db.workflow_ends import end_workflows, sweep_workflows
+from pgjobs.flow.workflow_state import GrownSteps
+from pgjobs.jobs.outcome import COMPLETED_STEP, Completed
+from pgjobs.worker.runtime.completing import complete_steps
+from pgjobs.worker.runtime.job_claim import Claim
+from tests.support import tasks_workflows as tasks
+from tests.support.rows import count, put_worker
+from tests.support.worker import scalar
+
+
+def running_pair(conn: psycopg.Connection) -> tuple[Any, int, list[int]]:
+    """A workflow of two steps that run, with a callback; its handle, the worker, and the ids of the steps."""
+    flow = Workflow("pair")
+    steps = [flow.add(tasks.step, name) for name in "ab"]
+    flow.on_completed(tasks.step, "completed")
+    handle = enqueue(conn, flow)
+    worker = put_worker(conn, {"default": 2})
+    conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s", [worker])
+    return handle, worker, [handle.job(step).id for step in steps]
+
+
+def end(
+    conn: psycopg.Connection, worker: int, job: int, outcome: Completed = COMPLETED_STEP, claim: int = 1
+) -> list[int]:
+    with conn.cursor() as cursor:
+        return complete_steps(cursor, worker, {Claim(job, claim): outcome}, set())
+
+
+def status(conn: psycopg.Connection, handle: Any) -> str:
+    return str(scalar(conn, "SELECT status FROM pgjobs.workflows WHERE id = %s", [handle.id]))
+
+
+def test_the_last_of_two_that_end_at_once_ends_the_workflow(conn: psycopg.Connection, database_url: str) -> None:
+    handle, worker, (first, second) = running_pair(conn)
+    with psycopg.connect(database_url) as one, psycopg.connect(database_url, autocommit=True) as two:
+        one.execute("SELECT 1")  # else the connection commits at the end of each part
+        end(one, worker, first)
+        end(two, worker, second)  # it waits for no lock of the other one
+        end_workflows(two, [second])
+        assert status(conn, handle) == "running"
+        one.commit()
+        end_workflows(one, [first])
+        one.commit()
+    assert status(conn, handle) == "completed"
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE status = 'queued'") == 1
+    end_workflows(conn, [first, second])
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE status = 'queued'") == 1  # never a second time
+
+
+def test_a_worker_that_dies_between_commit_and_look_delays_the_end_only(conn: psycopg.Connection) -> None:
+    handle, worker, steps = running_pair(conn)
+    for step in steps:
+        end(conn, worker, step)
+    assert admin.show_workflow(conn, handle).active == 0
+    assert sweep_workflows(conn, age=60.0, batch=10) == 0
+    conn.execute("UPDATE pgjobs.workflows SET checked_at = now() - interval '61 s'")
+    assert sweep_workflows(conn, age=60.0, batch=10) == 1
+    assert status(conn, handle) == "completed"
+
+
+def test_ends_that_an_older_version_wrote_without_counting_are_found(conn: psycopg.Connection) -> None:
+    handle, worker, (first, second) = running_pair(conn)
+    conn.execute(
+        "WITH gone AS (DELETE FROM pgjobs.jobs_live WHERE id = %s RETURNING *) INSERT INTO pgjobs.jobs_history "
+        "(id, run_at, enqueued_at, task, payload, status, finished_at) "
+        "SELECT id, run_at, enqueued_at, task, payload, 'completed', now() FROM gone",
+        [first],
+    )
+    end(conn, worker, second)
+    end_workflows(conn, [second])
+    assert status(conn, handle) == "running"  # one is still counted as active
+    sweep_workflows(conn, age=-1.0, batch=10)
+    row = admin.show_workflow(conn, handle)
+    assert (row.status, row.completed, row.active) == ("completed", 2, 0)
+
+
+def test_counts_that_change_while_they_are_checked_are_not_lost(conn: psycopg.Connection, database_url: str) -> None:
+    handle, worker, (first, second) = running_pair(conn)
+    with psycopg.connect(database_url) as one:
+        one.execute("SELECT 1")
+        end(one, worker, first)
+        sweep_workflows(conn, age=-1.0, batch=10)
+        one.commit()
+    assert admin.list_workflows(conn)[0].active == 1
+    end(conn, worker, second)
+    end_workflows(conn, [second])
+    assert status(conn, handle) == "completed"
+
+
+def test_a_claim_that_was_taken_back_adds_nothing_and_ends_nothing(conn: psycopg.Connection) -> None:
+    handle, worker, (first, _) = running_pair(conn)
+    grown = Completed(is_step=True, grown=GrownSteps(handle.id, 1, 1, [], []))
+    assert end(conn, worker, first, grown, claim=0) == [first]
+    assert scalar(conn, "SELECT sum(steps) FROM pgjobs.workflow_counts") is None
+    assert count(conn, "workflow_steps") == 2
+
+
+def test_those_who_end_steps_of_one_workflow_count_in_rows_of_their_own(
+    conn: psycopg.Connection, database_url: str
+) -> None:
+    flow = Workflow("wide")
+    flow.map(tasks.square, list(range(16)))
+    handle = enqueue(conn, flow)
+    worker = put_worker(conn, {"default": 16})
+    conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s", [worker])
+    jobs = [row[0] for row in conn.execute("SELECT job_id FROM pgjobs.workflow_steps ORDER BY 1")]
+    with psycopg.connect(database_url) as one, psycopg.connect(database_url) as two:
+        while one.info.backend_pid % 16 == two.info.backend_pid % 16:
+            two = psycopg.connect(database_url)
+        for conn_of in (one, two):
+            conn_of.execute("SELECT 1")
+        end(one, worker, jobs[0])
+        end(two, worker, jobs[1])
+        one.commit()
+        two.commit()
+        two.close()
+    assert admin.list_workflows(conn)[0].completed == 2
+    assert count(conn, "workflow_counts") == 2
+    assert status(conn, handle) == "running"
