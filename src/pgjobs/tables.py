@@ -182,6 +182,8 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("message", Text),
             Column("state", JSONB),
             _required("updated_at", _MOMENT, "now()"),
+            Column("waits_for", ARRAY(BigInteger)),
+            Column("waits_claim", Integer),
         ],
         "job_steps": [
             Column("job_id", BigInteger, primary_key=True, autoincrement=False),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pgjobs.db.stuck_jobs import StuckJob
 from pgjobs.diagnose.doctor import Installation, examine
-from pgjobs.diagnose.doctor.installation import DetachedDay, DueJob, QueueState, TableState
+from pgjobs.diagnose.doctor.installation import AwaitedJob, DetachedDay, DueJob, QueueState, TableState
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import Holder, WorkerSnapshot
 from pgjobs.diagnose.why.decide import decide
@@ -82,6 +82,7 @@ SAMPLES = {
     "silent_workers": but(workers=(WORKER, replace(WORKER, id=8, silent_for=21.0))),
     "orphans": but(orphans=2, orphan_workers=(3,)),
     "no_worker": but(queues=(QueueState("vip", due=(DueJob(42, 600.0),)),)),
+    "awaited": but(awaited=(AwaitedJob("mail", 43, (42,), running=2),)),
     "everything_paused": but(paused_for=600.0),
     "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_forever": True},)),
     "schedule_error": schedule(error="no module named shop"),

@@ -233,6 +233,25 @@ def test_a_job_that_runs_and_one_whose_worker_is_gone(conn: Connection) -> None:
     assert why(conn, job).reason == "orphaned"
 
 
+def test_a_wait_for_a_job_of_its_own_full_queue_counts_only_for_the_attempt_that_waits(conn: Connection) -> None:
+    """Not one that an earlier attempt has left."""
+    worker = put_worker(conn, {"mail": 1})
+    columns = {"queue": "mail", "status": "running", "worker_id": worker, "started_at": _now(conn), "claims": 2}
+    job, other = put_job(conn, **columns), put_job(conn, queue="mail")
+    assert (why(conn, job).reason, why(conn, other).reason) == ("running", "busy")
+    conn.execute("INSERT INTO pgjobs.progress (job_id, waits_for, waits_claim) VALUES (%s, %s, 2)", [job, [other]])
+    assert (why(conn, job).reason, why(conn, other).reason) == ("awaits", "awaited")
+    assert why(conn, job).facts == {"queue": "mail", "id": other, "waiters": [job], "slots": 1}
+    conn.execute("UPDATE pgjobs.progress SET waits_claim = 1")
+    assert (why(conn, job).reason, why(conn, other).reason) == ("running", "busy")
+    conn.execute("UPDATE pgjobs.progress SET waits_claim = 2")
+    conn.execute("UPDATE pgjobs.jobs SET run_at = now() + interval '1 hour' WHERE id = %s", [other])
+    assert (why(conn, job).reason, why(conn, other).reason) == ("running", "later")
+    conn.execute("UPDATE pgjobs.jobs SET run_at = now() WHERE id = %s", [other])
+    put_worker(conn, {"mail": 1})
+    assert (why(conn, job).reason, why(conn, other).reason) == ("running", "next")
+
+
 def test_silent_worker_and_when_its_jobs_are_taken_back(conn: Connection) -> None:
     worker = put_worker(conn, {"mail": 1}, silent_for=20)
     job = put_job(conn, status="running", worker_id=worker, started_at=_now(conn))

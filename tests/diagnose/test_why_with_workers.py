@@ -13,9 +13,10 @@ import pytest
 
 from pgjobs import enqueue, enqueue_many, why
 from pgjobs.admin import pause_everything, pause_task
+from pgjobs.diagnose.doctor import doctor
 from pgjobs.diagnose.why import Why, look
 from pgjobs.diagnose.why import queue as queue_reasons
-from tests.support import tasks
+from tests.support import tasks, tasks_results
 from tests.support.processes import wait_until
 from tests.support.rows import flush_statistics, put_job
 from tests.support.worker import Work, states, wait_done, wait_for, work
@@ -60,6 +61,28 @@ def test_what_runs_what_is_next_and_what_is_behind(database_url: str, conn: psyc
         assert answer.facts == {"slots": 1, "running": 1, "ids": [first]}
         assert until(conn, third, "behind", running).facts["ahead"] == 1
         assert until(conn, elsewhere, "no_worker").facts["queues_with_workers"] == ["default"]
+
+
+def test_a_job_that_waits_for_one_of_its_own_full_queue_is_named(database_url: str, conn: psycopg.Connection) -> None:
+    ways = [(tasks_results.wait_for_another, way) for way in ("result", "results", "as_completed")]
+    with work(database_url, "-q", "default:5", "--grace", 0, env={tasks.URL: database_url}) as running:
+        waiters = [enqueue(conn, function, way).id for function, way in ways]
+        waiters += [enqueue(conn, each).id for each in (tasks_results.wait_on_loop, tasks_results.wait_in_child)]
+        for waiter in waiters:
+            answer = until(conn, waiter, "awaits", running)
+            other = answer.facts["id"]
+            named = f"Job {waiter} runs and waits for job {other} of its own queue default, which has no free slot."
+            assert answer.sentence == named
+            assert until(conn, other, "awaited").sentence == named
+        (finding,) = [each for each in doctor(conn).findings if each.name == "awaited"]
+        assert finding.facts["waiters"][0] in waiters
+        assert "Start more workers or slots" in finding.next_step
+        with work(database_url, "-q", "default:5"):  # which has free slots
+            wait_done(conn, log=lambda: running.output)
+        over = "NOT EXISTS (SELECT FROM pgjobs.progress WHERE waits_for IS NOT NULL)"
+        wait_for(conn, over, log=lambda: f"{conn.execute('TABLE pgjobs.progress').fetchall()}\n{running.output}")
+        assert states(conn) == {"completed": 10}
+        assert "awaited" not in {each.name for each in doctor(conn).findings}
 
 
 def test_a_worker_that_is_stopped_claims_nothing_though_its_slots_are_free(

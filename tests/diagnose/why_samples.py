@@ -12,6 +12,7 @@ from typing import Any
 from pgjobs.diagnose.rows import Holder, WorkerSnapshot
 from pgjobs.diagnose.why.decide import decide
 from pgjobs.diagnose.why.snapshot import (
+    AwaitedSnapshot,
     BreakerSnapshot,
     JobSnapshot,
     LimitSnapshot,
@@ -60,6 +61,7 @@ SAMPLES = {
     "cancelled": seen({"status": "cancelled", "finished_at": ago(90), "error": "cancelled by an operator"}),
     "orphaned": seen({**RUNS, "worker_id": 3}),
     "silent": seen(RUNS, workers=(replace(WORKER, silent_for=21.0), OTHER)),
+    "awaits": seen(RUNS, running=2, awaited=AwaitedSnapshot(43, (42,))),
     "running": seen({**RUNS, "timeout": 30.0}),
     "expired": seen({"expires_at": ago(60)}),
     "cannot_import": seen(
@@ -117,6 +119,7 @@ SAMPLES = {
     ),
     "snapshot_held": seen({"run_at": ago(20)}, snapshots=(SESSION,), dead_rows=1_200_000),
     "not_claiming": seen({"run_at": ago(20)}),
+    "awaited": seen(running=2, running_ids=(38, 39), awaited=AwaitedSnapshot(42, (38, 39))),
     "turn": seen(WAITS, turn_before=12, turn_lanes=3),
     "behind": seen(ahead=1_200, rate=20.0, running=2),
     "busy": seen(running=2, running_ids=(38, 39)),

@@ -99,6 +99,23 @@ def test_progress_that_is_refused_stops_no_others(
     assert (found.done, found.message) == (2, "x")
 
 
+def test_progress_is_kept_while_the_database_cannot_be_reached(
+    conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(database_url="postgresql://127.0.0.1:1/nowhere")
+    writer, job = ProgressWriter(), put_job(conn)
+    writer.report(claimed_job(job, 0), 1, 2, "one", None)
+    writer.report_wait(claimed_job(job, 0), [7])
+    writer.flush()
+    writer.report(claimed_job(job, 0), 2, None, None, None)
+    assert "progress of 1 jobs is not written yet" in caplog.text
+    configure(database_url=database_url)
+    writer.flush()
+    found = progress(conn, job)
+    assert found is not None
+    assert (found.done, found.total, found.message) == (2, 2, "one")
+
+
 def test_what_is_not_said_stays_as_it_was(conn: psycopg.Connection) -> None:
     job = put_job(conn)
     write(conn, job, 0, 10, "ten")

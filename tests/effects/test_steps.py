@@ -101,13 +101,12 @@ def test_old_steps_go_but_not_those_of_jobs_that_may_run_again(conn: psycopg.Con
 
 
 @pytest.fixture
-def job(conn: psycopg.Connection) -> Iterator[int]:
+def job(conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> int:
     """A job whose first attempt runs, with the table of effects."""
     conn.execute(tasks_effects.EFFECTS)
+    monkeypatch.setattr(context, "_reporting", context._Reporting())
     serve_reports()
-    yield put_job(conn, status="running", worker_id=put_worker(conn, {"default": 1}), claims=1)
-    context._reporters.pop()
-    context._reporter.cache_clear()
+    return put_job(conn, status="running", worker_id=put_worker(conn, {"default": 1}), claims=1)
 
 
 @contextmanager

@@ -201,7 +201,7 @@ def test_who_follows_in_a_job_can_be_interrupted(conn: Connection, monkeypatch: 
     def interrupt(_: object) -> bool:
         raise Stop
 
-    monkeypatch.setattr(module, "_SLICE", 0.05)
+    monkeypatch.setattr(module, "SLICE", 0.05)
     job, token = put_job(conn), current.set(claimed_job(7))
     try:
         iterator = follow(conn, job)

@@ -116,6 +116,9 @@ def test_a_job_that_ends_otherwise_raises_what_came_of_it(database_url: str, con
         results(conn, [ok, failed.id])
     with pytest.raises(TimeoutError, match=r"job \d+ has not ended after 0.05 s; it continues"):
         result(conn, put_job(conn), timeout=0.05)
+    turn = put_job(conn, status="waiting", lane="a\x1f\x1f\x1f")
+    with pytest.raises(TimeoutError, match=f"job {turn} has not ended"):
+        result(conn, turn, timeout=0.5)
     with pytest.raises(TimeoutError, match=r"1 of 2 jobs have not ended after 0.05 s \(one is \d+\); they continue"):
         results(conn, [ok, put_job(conn)], timeout=0.05)
 

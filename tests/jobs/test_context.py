@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from pgjobs import CurrentJob, current_job
-from pgjobs.jobs.context import current
+from pgjobs.effects.progress import ProgressWriter
+from pgjobs.jobs import context
+from pgjobs.jobs.context import RunningJob, current
 from tests.support.claimed import claimed_job
 
 
@@ -56,3 +61,35 @@ def test_current_job_outside_a_job_is_an_error() -> None:
         assert current_job().id == 3
     finally:
         current.reset(token)
+
+
+def test_jobs_that_need_the_reporter_at_the_same_moment_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "_reporting", context._Reporting())
+    made: list[Told] = []
+
+    def make() -> Told:
+        time.sleep(0.05)
+        made.append(Told())
+        return made[-1]
+
+    with pytest.raises(LookupError, match="this process is not one"):
+        CurrentJob(claimed_job(7)).progress(1)
+    context.report_to(make)
+    threads = [threading.Thread(target=CurrentJob(claimed_job(each)).progress, args=[each]) for each in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert sorted(made[0].reports) == [0, 1, 2, 3]
+
+
+class Told(ProgressWriter):
+    """Remembers which jobs have reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports: list[int] = []
+
+    def report(self, job: RunningJob, *values: object) -> None:
+        self.reports.append(job.id)

@@ -11,7 +11,7 @@ import psycopg
 
 from pgjobs import complete, current_job, job
 from tests.support.callers import KINDS, settled
-from tests.support.tasks import URL
+from tests.support.tasks import URL, mark
 
 _INSERT = "INSERT INTO effects (job) VALUES ({})"
 EFFECTS = "CREATE TABLE effects (job bigint)"
@@ -220,3 +220,12 @@ def fail_in_step() -> None:
 def misuse_once(key: object) -> None:
     """Call it in ways that are refused."""
     current_job().once(key, open, os.devnull)  # type: ignore[call-overload]  # the key is not always a text
+
+
+@job(result=True, payload="json")
+def note_and_return(what: str) -> str:
+    """Leave a trace once over all attempts, say so, and return it."""
+    this = current_job()
+    this.once("note", mark, what)
+    this.progress(1, 1, state={"what": what})
+    return what

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pgjobs import Limit, Retry, Sequence, Snooze, complete, current_job, job
-from tests.support.tasks import database
+import psycopg
+
+from pgjobs import (
+    Limit,
+    Retry,
+    Sequence,
+    Snooze,
+    as_completed,
+    complete,
+    current_job,
+    enqueue,
+    job,
+    result,
+    results,
+)
+from tests.support.tasks import URL, database
 
 
 @dataclass(frozen=True)
@@ -135,3 +150,29 @@ def complete_itself(number: int) -> int:
 @job(result=True)
 def snooze(seconds: float) -> None:
     raise Snooze(seconds)
+
+
+@job(result=True)
+def wait_for_another(wait: str) -> int:
+    """Enqueue a job into the queue that this one runs in, and wait for it, in one of three ways."""
+    with database() as conn:
+        handle = enqueue(conn, render, 1)
+        found = {
+            "result": lambda: result(conn, handle),
+            "results": lambda: results(conn, [handle])[0],
+            "as_completed": lambda: next(iter(as_completed(conn, [handle])))[1],
+        }[wait]()
+    return found.pages
+
+
+@job(result=True)
+async def wait_on_loop() -> int:
+    """Do it on the event loop."""
+    async with await psycopg.AsyncConnection.connect(os.environ[URL], autocommit=True) as conn:
+        return (await result(conn, await enqueue(conn, render, 1))).pages
+
+
+@job(result=True, executor="process")
+def wait_in_child() -> int:
+    """Do it in a child process."""
+    return wait_for_another("result")

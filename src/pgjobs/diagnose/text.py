@@ -61,3 +61,26 @@ def jobs(ids: Sequence[int]) -> str:
 
     """
     return f"job{'' if len(ids) == 1 else 's'} {listed(ids)}"
+
+
+def waiting_sentence(queue: str, id: int, waiters: Sequence[int]) -> str:
+    """Write that running jobs wait for a job of their own full queue.
+
+    >>> waiting_sentence("mail", 9, [7])
+    'Job 7 runs and waits for job 9 of its own queue mail, which has no free slot.'
+
+    """
+    one = len(waiters) == 1
+    who = jobs(waiters)
+    return (
+        f"{who[0].upper()}{who[1:]} {'runs and waits' if one else 'run and wait'} for job {id} of "
+        f"{'its' if one else 'their'} own queue {queue}, which has no free slot."
+    )
+
+
+def waiting_step(queue: str) -> str:
+    """Write what to do about it."""
+    return (
+        f"Start more workers or slots ({serve(queue, more=True)}), and let jobs that wait for others run in another "
+        "queue, or enqueue what comes afterwards with `after=`."
+    )

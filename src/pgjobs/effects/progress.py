@@ -19,6 +19,8 @@ from pgjobs.db.statements import statement
 from pgjobs.effects.steps import check_key, restored, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import psycopg
 
     from pgjobs.jobs.context import RunningJob
@@ -48,6 +50,8 @@ class ProgressWriter:
         self._lock = threading.Lock()  # of the reports
         self._writing = threading.Lock()  # of the connection
         self._reports: dict[int, _Report] = {}  # by job
+        self._waits: dict[int, tuple[int, str | None]] = {}  # by job: its claim, and what it waits for
+        self._waiting: set[int] = set()  # jobs of which it is written that they wait
         self._connection: psycopg.Connection | None = None
         self._thread: threading.Thread | None = None
         self._reported = threading.Event()  # since the last write
@@ -72,10 +76,19 @@ class ProgressWriter:
             if before is not None:
                 report = before.with_newer(report)
             self._reports[job.id] = report
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="pgjobs-progress", daemon=True)
-                self._thread.start()
-                atexit.register(self.flush)
+            self._write_soon()
+
+    def report_wait(self, job: RunningJob, ids: Collection[int]) -> None:
+        """Remember for which jobs a job waits; none: it waits no longer."""
+        with self._lock:
+            self._waits[job.id] = job.claim_number, f"{{{','.join(map(str, ids))}}}" if ids else None
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="pgjobs-progress", daemon=True)
+            self._thread.start()
+            atexit.register(self.flush)
         if not self._reported.is_set():
             self._reported.set()
 
@@ -133,16 +146,37 @@ class ProgressWriter:
             return  # a fork of a job: the connection is its parent's
         with self._lock:
             reports, self._reports = self._reports, {}
+            waits, self._waits = self._waits, {}
         if reports:
             self._flush(reports)
+        if waits:
+            self._flush_waits(waits)
+
+    def _flush_waits(self, waits: dict[int, tuple[int, str | None]]) -> None:
+        """Write who waits for whom. It only explains, so it is not tried again after an error."""
+        from psycopg import Error
+
+        from pgjobs.db.connection import ConnectError
+
+        waits = {job: wait for job, wait in waits.items() if wait[1] is not None or job in self._waiting}
+        claim_numbers, texts = [claim for claim, _ in waits.values()], [text for _, text in waits.values()]
+        try:
+            with self._writing:
+                values = {"ids": list(waits), "claim_numbers": claim_numbers, "waits": texts}
+                self._connected().execute(statement("write_waits"), values)
+        except (Error, ConnectError) as error:
+            log.warning("who waits for whom is not written: %s", str(error).partition("\n")[0])
+        self._waiting = (self._waiting | waits.keys()) - {job for job, wait in waits.items() if wait[1] is None}
 
     def _flush(self, reports: dict[int, _Report]) -> None:
         from psycopg import InterfaceError, OperationalError
 
+        from pgjobs.db.connection import ConnectError
+
         try:
             with self._writing:
                 self._write(reports)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, ConnectError) as error:
             log.warning("progress of %d jobs is not written yet: %s", len(reports), str(error).partition("\n")[0])
             with self._lock:
                 newer = self._reports

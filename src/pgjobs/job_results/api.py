@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import aclosing, suppress
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,16 +13,15 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.validate import Seconds, check_seconds
 from pgjobs.db.query import check_id
 from pgjobs.job_results.ends import Ended, Missing, value_of
+from pgjobs.job_results.in_job import SLICE, WaitInJob
 from pgjobs.job_results.source import source_of
 from pgjobs.job_results.watcher import Watcher, watcher_of
-from pgjobs.jobs.context import current
 
 if TYPE_CHECKING:
     from pgjobs.job_results.source import AsyncSource, Source, SyncSource
     from pgjobs.jobs.handle import JobHandle
 
 R = TypeVar("R")
-_SLICE = 0.5  # seconds after which a wait in a job looks up: what ends the job is raised between two steps of Python
 
 
 @overload
@@ -62,8 +62,9 @@ def result(conn: Any, job: JobHandle[Any] | int, /, *, timeout: Seconds | None =
 
 
 async def _result_async(waiting: _Waiting) -> Any:
-    async for _, end in waiting.ends_async():
-        return value_of(end)
+    async with aclosing(waiting.ends_async()) as ends:  # else it would be closed later, by the loop
+        async for _, end in ends:
+            return value_of(end)
     raise AssertionError("unreachable: a wait ends or raises")
 
 
@@ -108,7 +109,8 @@ def results(
 
 
 async def _results_async(waiting: _Waiting, return_errors: bool) -> list[Any]:
-    found = {job_id: _value(end, return_errors) async for job_id, end in waiting.ends_async()}
+    async with aclosing(waiting.ends_async()) as ends:
+        found = {job_id: _value(end, return_errors) async for job_id, end in ends}
     return [found[job_id] for job_id in waiting.ids]
 
 
@@ -160,8 +162,9 @@ def _as_completed(waiting: _Waiting, return_errors: bool) -> Iterator[tuple[Any,
 
 
 async def _as_completed_async(waiting: _Waiting, return_errors: bool) -> AsyncIterator[tuple[Any, Any]]:
-    async for job_id, end in waiting.ends_async():
-        yield waiting.jobs[job_id], _value(end, return_errors)
+    async with aclosing(waiting.ends_async()) as ends:
+        async for job_id, end in ends:
+            yield waiting.jobs[job_id], _value(end, return_errors)
 
 
 def _value(end: Ended | Exception, return_errors: bool) -> Any:
@@ -195,8 +198,8 @@ class _Waiting:
 
         """
         watcher, queue = watcher_of(self.source.place), SimpleQueue[tuple["Ended | Exception", int]]()
-        deadline = self._deadline()
-        slice_of = _SLICE if current.get() is not None else None
+        deadline, in_job = self._deadline(), WaitInJob.begin(self.source.place)
+        slice_of = None if in_job is None else SLICE
 
         def sink(end: Ended | Exception, job_id: int) -> None:
             queue.put((end, job_id))
@@ -210,6 +213,8 @@ class _Waiting:
                 except Empty:
                     if deadline is not None and time.monotonic() >= deadline:
                         raise self._late() from None
+                    if in_job is not None:
+                        in_job.tell(self._left)
                     continue
                 if isinstance(end, Missing):
                     self.source.refuse_own(job_id)
@@ -217,13 +222,16 @@ class _Waiting:
                 yield job_id, end
         finally:
             watcher.remove(self._left, sink)
+            if in_job is not None:
+                in_job.end()
 
-    async def ends_async(self) -> AsyncIterator[tuple[int, Ended | Exception]]:
+    async def ends_async(self) -> AsyncGenerator[tuple[int, Ended | Exception], None]:
         """Do the same for a coroutine."""
         import asyncio
 
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[tuple["Ended | Exception", int]]()
-        deadline = self._deadline()
+        deadline, in_job = self._deadline(), WaitInJob.begin(self.source.place)
+        most = inf if in_job is None else SLICE
         watcher: Watcher = watcher_of(self.source.place)
 
         def sink(end: Ended | Exception, job_id: int) -> None:
@@ -233,17 +241,24 @@ class _Waiting:
         watcher.add(self._left, sink)
         try:
             while self._left:
+                left = inf if deadline is None else max(0.0, deadline - time.monotonic())
                 try:
-                    async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    async with asyncio.timeout(min(left, most) if min(left, most) < inf else None):
                         end, job_id = await queue.get()
                 except TimeoutError:
-                    raise self._late() from None
+                    if left <= most:
+                        raise self._late() from None
+                    if in_job is not None:
+                        in_job.tell(self._left)
+                    continue
                 if isinstance(end, Missing):
                     await self.source.refuse_own_async(job_id)
                 self._left.pop(job_id, None)
                 yield job_id, end
         finally:
             watcher.remove(self._left, sink)
+            if in_job is not None:
+                in_job.end()
 
     def _deadline(self) -> float | None:
         return None if self.seconds is None else time.monotonic() + self.seconds

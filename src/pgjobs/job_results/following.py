@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from contextlib import aclosing, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -13,6 +13,7 @@ from pgjobs.core.validate import Seconds, check_seconds
 from pgjobs.db.adapters.detect import Run, RunAsync, runner_of
 from pgjobs.db.query import AnyJob, check_id
 from pgjobs.job_results.ends import Ended, Missing
+from pgjobs.job_results.in_job import SLICE
 from pgjobs.job_results.looks import Look, Progress, read_look
 from pgjobs.job_results.source import Source, is_async_engine, is_engine, refusal, source_of
 from pgjobs.job_results.watcher import watcher_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Event: TypeAlias = "Look | Ended | Exception"
 LAST_WORD = 1.25  # seconds: a worker writes once a second what jobs report, so the last of it may come after the end
 EVERY = 0.5  # seconds
-_SLICE = 0.5  # as for results
 
 
 @overload
@@ -109,10 +109,11 @@ def _follow(following: Following) -> Iterator[Progress]:
 
 async def _follow_async(following: Following) -> AsyncIterator[Progress]:
     last = None
-    async for event in following.events_async():
-        if (now := _news(event, last)) is not None:
-            yield now
-            last = now
+    async with aclosing(following.events_async()) as events:  # else it would be closed later, by the loop
+        async for event in events:
+            if (now := _news(event, last)) is not None:
+                yield now
+                last = now
 
 
 def _news(event: Event, last: Progress | None) -> Progress | None:
@@ -141,7 +142,7 @@ class Following:
 
         """
         watcher, queue = watcher_of(self.source.place), SimpleQueue[Event]()
-        slice_of = _SLICE if current.get() is not None else None
+        slice_of = SLICE if current.get() is not None else None
 
         def end(event: Ended | Exception, _: int) -> None:
             queue.put(event)
@@ -162,7 +163,7 @@ class Following:
             watcher.unfollow(queue.put)
             watcher.remove([self.id], end)
 
-    async def events_async(self) -> AsyncIterator[Event]:
+    async def events_async(self) -> AsyncGenerator[Event, None]:
         """Do the same for a coroutine."""
         import asyncio
 

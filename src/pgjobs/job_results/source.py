@@ -34,6 +34,19 @@ class Place(NamedTuple):
     key: tuple[str, ...]
     conninfo: str
 
+    def is_ours(self) -> bool:
+        """Return True if it is certainly the database that this process is configured for."""
+        url = settings().database_url
+        if url is None:
+            return False
+        from psycopg.conninfo import conninfo_to_dict
+
+        return self.server() == _place(conninfo_to_dict(libpq_url(url))).server()
+
+    def server(self) -> set[str]:
+        """Return the key without the role."""
+        return {each for each in self.key if not each.startswith("user=") and each != "port=5432"}
+
 
 class Source(NamedTuple):
     """What was given. `run`, `run_async`: run a statement in its transaction, if it is in one."""

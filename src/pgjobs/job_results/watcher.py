@@ -39,7 +39,8 @@ ARM_FOR = 30  # seconds; armed again when half of them are over
 FIRST_PAUSE = 0.005  # seconds between two looks, doubled with each that finds nothing
 LONGEST_PAUSE = 2.0
 LONGEST_PAUSE_POOLED = 0.5
-BETWEEN_LOOKS = 0.002  # at least, so that many rings, or many who begin to wait, make one look
+BETWEEN_LOOKS = 0.001  # at least, so that many rings, or many who begin to wait, make one look
+FEW = 20  # waits: after a ring their results are looked for at once, and not first which of them have ended
 MISSING_FOR = 0.25  # seconds without a trace of a job, until it is given up: its transaction may be about to commit
 RESULTS_AT_ONCE = 50  # they may be large
 RECONNECT_FOR = 60.0  # seconds for which the database may be gone; then all who wait get the error
@@ -63,6 +64,7 @@ class Watcher:
         self._missing: dict[int, float] = {}  # when these were first looked for in vain
         self._pause = FIRST_PAUSE
         self._rung = False  # since the last look began
+        self._looked_at = 0.0  # monotonic seconds: when the last look was over
         self.looks = 0  # queries for all that is waited for
         self.connections = 0
 
@@ -137,6 +139,7 @@ class Watcher:
             try:
                 if is_needed:
                     self._look(ids)
+                    self._looked_at = time.monotonic()
                 broken_since = 0.0
                 self._wait(self._next_pause() if is_needed else KEEP_OPEN)
             except (psycopg.OperationalError, psycopg.InterfaceError, ConfigurationError, OSError) as error:
@@ -159,11 +162,16 @@ class Watcher:
         if not ids:
             return
         self.looks += 1
-        self._rung = False  # a ring from now on may be for an end that this look does not see
+        was_rung, self._rung = self._rung, False  # a ring from now on may be for an end that this look does not see
         with pinned(connection) if connection.pooled else nullcontext():
-            ended = [row[0] for row in connection.execute(statement("ended_jobs"), {"ids": _array(ids)})]
-            for start in range(0, len(ended), RESULTS_AT_ONCE):
-                self._read(connection, ended[start : start + RESULTS_AT_ONCE])
+            if was_rung and len(ids) <= FEW:
+                found = self._results(connection, ids)
+                self._deliver_all(found)
+                ids = [job_id for job_id in ids if job_id not in found]
+            if ids:
+                ended = [row[0] for row in connection.execute(statement("ended_jobs"), {"ids": _array(ids)})]
+                for start in range(0, len(ended), RESULTS_AT_ONCE):
+                    self._read(connection, ended[start : start + RESULTS_AT_ONCE])
 
     def _tell_followers(self, connection: DeadlineConnection) -> None:
         now = time.monotonic()
@@ -180,8 +188,7 @@ class Watcher:
 
     def _read(self, connection: DeadlineConnection, ids: list[int]) -> None:
         """Read what came of jobs that have ended, and pass it on."""
-        rows = connection.execute(statement("results_of"), {"ids": _array(ids)}).fetchall()
-        found: dict[int, Ended] = {row[0]: Kept(*row) for row in rows}
+        found = self._results(connection, ids)
         rest = [job_id for job_id in ids if job_id not in found]
         if rest:
             values = {"ids": _array(rest), "ended_at": ended_at(connection, rest)}
@@ -190,6 +197,13 @@ class Watcher:
         for job_id in ids:
             if job_id not in found and now - self._missing.setdefault(job_id, now) >= MISSING_FOR:
                 found[job_id] = Missing(job_id)
+        self._deliver_all(found)
+
+    def _results(self, connection: DeadlineConnection, ids: list[int]) -> dict[int, Ended]:
+        rows = connection.execute(statement("results_of"), {"ids": _array(ids)}).fetchall()
+        return {row[0]: Kept(*row) for row in rows}
+
+    def _deliver_all(self, found: dict[int, Ended]) -> None:
         for job_id, end in found.items():
             self._missing.pop(job_id, None)
             self._deliver(job_id, end)
@@ -252,7 +266,7 @@ class Watcher:
         if self._rung:
             with self._lock:
                 self._pause = FIRST_PAUSE
-        time.sleep(BETWEEN_LOOKS)
+        time.sleep(max(0.0, self._looked_at + BETWEEN_LOOKS - time.monotonic()))
         with suppress(BlockingIOError):
             os.read(self._wake_read, 65536)
 

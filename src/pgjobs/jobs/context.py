@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import ContextVar
-from functools import cache
 from inspect import iscoroutinefunction
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Reporter(Protocol):
 
     def report(self, job: RunningJob, done: object, total: object, message: object, state: object) -> None:
         """Remember how far a job has come."""
+
+    def report_wait(self, job: RunningJob, ids: Collection[int]) -> None:
+        """Remember for which jobs a job waits; none: it waits no longer."""
 
     def read_state(self, job: RunningJob) -> Any:
         """Return what the attempts of a job have left."""
@@ -257,20 +260,39 @@ async def _once_async(
     return found[0]
 
 
-_reporters: list[Callable[[], Reporter]] = []
+class _Reporting:
+    """The reporter of this process: made when a job first needs it, once, though several may need it at that moment."""
+
+    def __init__(self) -> None:
+        self.make: Callable[[], Reporter] | None = None
+        self.made: Reporter | None = None
+        self.lock = Lock()
 
 
-@cache
+_reporting = _Reporting()
+
+
 def _reporter() -> Reporter:
-    if not _reporters:
-        raise LookupError("progress and state need a worker, and this process is not one.")
-    return _reporters[-1]()
+    made = _reporting.made
+    if made is not None:
+        return made
+    with _reporting.lock:
+        if _reporting.made is None:
+            if _reporting.make is None:
+                raise LookupError("progress and state need a worker, and this process is not one.")
+            _reporting.made = _reporting.make()
+        return _reporting.made
+
+
+def report_wait(job: RunningJob, ids: Collection[int]) -> None:
+    """Report for which jobs a running job waits; none: it waits no longer. Outside of a worker nothing happens."""
+    if _reporting.make is not None:
+        _reporter().report_wait(job, ids)
 
 
 def report_to(make: Callable[[], Reporter]) -> None:
     """Set what makes the reporter of this process, when a job first needs it."""
-    _reporters.append(make)
-    _reporter.cache_clear()
+    _reporting.make, _reporting.made = make, None
 
 
 current_step: ContextVar[RunningWorkflow | None] = ContextVar("pgjobs_current_step", default=None)

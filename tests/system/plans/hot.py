@@ -198,6 +198,7 @@ RARE: dict[str, str] = {
     "read_step_within": "the same",
     "write_step_within": "the same, and the job's own row",
     "write_progress": "where jobs report progress: once a second for each process, by primary keys",
+    "write_waits": "where a running job has waited for others for a second: by primary keys",
     "lock_unique_keys": "only inserts and locks, by the primary key",
     "claims_of_worker": "after a lost connection: reads the live table once for each queue",
     "server_timeline": "after a lost connection: reads no table",

@@ -51,6 +51,7 @@ CHECKS: dict[str, Check] = {
     "versions": workers.versions,
     "lost jobs": workers.orphans,
     "queues without workers": workers.unserved,
+    "waits in full queues": workers.awaited,
     "pauses": stale.pauses,
     "breakers": stale.breakers,
     "schedules": stale.schedules,

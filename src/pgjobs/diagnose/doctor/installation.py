@@ -35,6 +35,16 @@ class QueueState:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitedJob:
+    """A due job of a queue in which `running` jobs run; of these, `waiters` wait for it."""
+
+    queue: str
+    id: int
+    waiters: tuple[int, ...]
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableState:
     """What PostgreSQL has counted of a table. `vacuumed`: seconds ago (None: never). `off`: no autovacuum for it."""
 
@@ -92,6 +102,7 @@ class Installation:
     snapshots: tuple[Holder, ...] = ()
     workers: tuple[WorkerSnapshot, ...] = ()
     queues: tuple[QueueState, ...] = ()
+    awaited: tuple[AwaitedJob, ...] = ()
     missing_days: tuple[str, ...] = ()
     detached: tuple[DetachedDay, ...] = ()
     in_default: int = 0
@@ -150,6 +161,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
             )
             for each in row["queues"]
         ),
+        awaited=tuple(AwaitedJob(**{**each, "waiters": tuple(each["waiters"])}) for each in row["awaited"]),
         missing_days=tuple(row["missing_days"]),
         detached=tuple(DetachedDay(**each) for each in row["detached"]),
         in_default=row["in_default"],

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pgjobs.core.text import duration, listed, plural
 from pgjobs.diagnose.doctor.installation import Installation, QueueState
 from pgjobs.diagnose.finding import Finding
-from pgjobs.diagnose.text import serve
+from pgjobs.diagnose.text import serve, waiting_sentence, waiting_step
 
 DUE_FOR = 60.0  # seconds
 # Reasons of `why` against which more workers help; and those against which they do not. Some others, such as a pause,
 # are found by themselves, and what has ended meanwhile is not due.
-LACK_OF_WORKERS = frozenset(("turn", "behind", "busy", "next"))
+LACK_OF_WORKERS = frozenset(("awaited", "turn", "behind", "busy", "next"))
 HELD_UP = frozenset(
     (
         *("sequence_ending", "sequence_blocked", "sequence", "breaker_open", "breaker_half_open", "limit", "rate"),
@@ -85,6 +85,20 @@ def unserved(installation: Installation) -> Iterator[Finding]:
             )
         elif max(worker.up_for or DUE_FOR for worker in serving) >= DUE_FOR:  # else they have only begun
             yield from _late(queue)
+
+
+def awaited(installation: Installation) -> Iterator[Finding]:
+    """Look for full queues in which running jobs wait for others of the same queue."""
+    for job in installation.awaited:
+        slots = sum(worker.queues.get(job.queue, 0) for worker in installation.heard())
+        if 0 < slots <= job.running:
+            yield Finding(
+                "awaited",
+                waiting_sentence(job.queue, job.id, job.waiters),
+                waiting_step(job.queue),
+                {"queue": job.queue, "id": job.id, "waiters": list(job.waiters), "slots": slots},
+                level="warning",
+            )
 
 
 def _late(queue: QueueState) -> Iterator[Finding]:

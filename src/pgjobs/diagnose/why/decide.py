@@ -23,6 +23,7 @@ ENDS: tuple[Check, ...] = (
     ended.cancelled,
     running.orphaned,
     running.silent,
+    running.awaits,
     running.running,
 )
 HOLDS: tuple[Check, ...] = (
@@ -51,7 +52,15 @@ HOLDS: tuple[Check, ...] = (
     turns.queue_rate,
     turns.key_locked,
 )
-PLACES: tuple[Check, ...] = (queue.snapshot_held, queue.not_claiming, queue.turn, queue.behind, queue.busy, queue.soon)
+PLACES: tuple[Check, ...] = (
+    queue.snapshot_held,
+    queue.not_claiming,
+    running.awaited,
+    queue.turn,
+    queue.behind,
+    queue.busy,
+    queue.soon,
+)
 
 
 def decide(snapshot: Snapshot) -> Why:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pgjobs.core.text import duration
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.rows import WorkerSnapshot
+from pgjobs.diagnose.text import waiting_sentence, waiting_step
 from pgjobs.diagnose.why.snapshot import Snapshot
 
 ORPHANS_WITHIN = 600.0  # seconds: how often supervisors look for jobs whose worker has no row
@@ -44,6 +45,34 @@ def silent(snapshot: Snapshot) -> Finding | None:
         f"{what}; it is taken back {when}.",
         "Wait; if the machine of that worker is up, look whether it reaches PostgreSQL.",
         facts,
+    )
+
+
+def awaits(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if it waits for a job of its own queue, which has no slot for it."""
+    if snapshot.job is None or snapshot.job.status != "running" or not waits_in_vain(snapshot):
+        return None
+    return _of_waiters("awaits", snapshot)
+
+
+def awaited(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if a running job of its queue waits for it, and there is no slot for it."""
+    return _of_waiters("awaited", snapshot) if waits_in_vain(snapshot) else None
+
+
+def waits_in_vain(snapshot: Snapshot) -> bool:
+    """Return True if running jobs wait for one that waits for a slot while all slots are taken."""
+    return snapshot.awaited is not None and snapshot.slots() > 0 and snapshot.free_slots() <= 0 < snapshot.running
+
+
+def _of_waiters(name: str, snapshot: Snapshot) -> Finding:
+    job, found = snapshot.job, snapshot.awaited
+    assert job is not None and found is not None  # noqa: S101, PT018 (for mypy)
+    return Finding(
+        name,
+        waiting_sentence(job.queue, found.id, found.waiters),
+        waiting_step(job.queue),
+        {"queue": job.queue, "id": found.id, "waiters": list(found.waiters), "slots": snapshot.slots()},
     )
 
 

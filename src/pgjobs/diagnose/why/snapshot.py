@@ -152,6 +152,14 @@ class WaitSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitedSnapshot:
+    """A job of its queue that waits for a slot, while `waiters` run and wait for it. It may be the job itself."""
+
+    id: int
+    waiters: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that can keep one job from running, at one moment.
 
@@ -176,6 +184,7 @@ class Snapshot:
     rate: float | None = None
     turn_before: int = 0
     turn_lanes: int = 0
+    awaited: AwaitedSnapshot | None = None
     key_limit: LimitSnapshot | None = None
     queue_limit: LimitSnapshot | None = None
     sequence: SequenceSnapshot | None = None
@@ -232,6 +241,7 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         rate=_rate(finished, seen) if keeps else None,
         turn_before=turn.get("before") or 0,
         turn_lanes=turn.get("lanes") or 0,
+        awaited=make(AwaitedSnapshot, row["awaited"]),
         key_limit=make(LimitSnapshot, row["key_limit"]),
         queue_limit=make(LimitSnapshot, queue_limit) if queue is not None else None,
         sequence=make(SequenceSnapshot, row["sequence"]),

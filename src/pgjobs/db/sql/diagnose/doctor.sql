@@ -84,6 +84,26 @@ SELECT
                     WHERE lanes.n < 5
                 )
                 SELECT lanes.id, lanes.run_at FROM lanes WHERE lanes.run_at <= now())) AS d) AS due) AS queues,
+-- Of each queue, a due job for which running jobs of it wait, and how many run there in all.
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'queue', a.queue, 'id', a.id, 'waiters', a.waiters, 'running', running.jobs)), '[]')
+     FROM (SELECT DISTINCT ON (l.queue) l.queue, n.id, jsonb_agg(l.id ORDER BY l.id) AS waiters
+           FROM (SELECT * FROM pgjobs.progress WHERE waits_for IS NOT NULL LIMIT 1000) AS p
+           JOIN pgjobs.jobs_live AS l ON l.id = p.job_id AND l.claims = p.waits_claim AND l.status = 'running'
+           CROSS JOIN LATERAL (SELECT j.id FROM pgjobs.jobs AS j
+                               WHERE j.id = ANY (p.waits_for) AND j.status IN ('queued', 'waiting')
+                                 AND j.queue = l.queue AND j.held IS NULL AND j.run_at <= now()
+                               ORDER BY j.id LIMIT 1) AS n
+           GROUP BY l.queue, n.id
+           ORDER BY l.queue, n.id) AS a
+     CROSS JOIN LATERAL (
+         SELECT count(*) FILTER (WHERE j.status = 'running') AS jobs
+         FROM generate_series(0, 9) AS p
+         CROSS JOIN LATERAL (
+             SELECT live.status FROM pgjobs.jobs_live AS live
+             WHERE live.queue = a.queue AND live.queue <> '' AND live.priority = p::smallint AND live.run_at <= now()
+             ORDER BY live.run_at, live.id
+             LIMIT 1000) AS j) AS running) AS awaited,
     (SELECT coalesce(jsonb_agg(d.day ORDER BY d.day), '[]')
      FROM (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, 1) AS n) AS d
      WHERE to_regclass('pgjobs.jobs_history_' || to_char(d.day, 'YYYYMMDD')) IS NULL) AS missing_days,

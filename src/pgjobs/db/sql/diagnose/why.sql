@@ -27,6 +27,25 @@ WITH job AS MATERIALIZED (
     LIMIT 1
 ), waits AS MATERIALIZED (
     SELECT * FROM job WHERE status IN ('queued', 'waiting')
+), awaited AS MATERIALIZED (
+    -- A running job that waits for one of its own queue: that one, and its waiter.
+    (SELECT job.queue, job.id AS waiter, n.id
+     FROM job
+     JOIN pgjobs.jobs_live AS l ON l.id = job.id AND l.status = 'running'
+     JOIN pgjobs.progress AS p ON p.job_id = l.id AND p.waits_claim = l.claims
+     CROSS JOIN LATERAL (SELECT j.id FROM pgjobs.jobs AS j
+                         WHERE j.id = ANY (p.waits_for) AND j.status IN ('queued', 'waiting') AND j.queue = job.queue
+                           AND j.held IS NULL AND j.run_at <= now()
+                         ORDER BY j.id LIMIT 1) AS n)
+    UNION ALL
+    (SELECT waits.queue, l.id, waits.id
+     FROM waits
+     JOIN pgjobs.progress AS p ON waits.id = ANY (p.waits_for) AND p.waits_for IS NOT NULL
+     JOIN pgjobs.jobs_live AS l
+       ON l.id = p.job_id AND l.claims = p.waits_claim AND l.status = 'running' AND l.queue = waits.queue
+     WHERE waits.run_at <= now()
+     ORDER BY l.id
+     LIMIT 10)
 ), needed AS MATERIALIZED (
     -- Those with a dead letter first: the others will end.
     SELECT d.needs_id, d.on_failure, d.in_doubt IS NOT NULL AS is_unclear, live.status
@@ -60,16 +79,18 @@ SELECT
     (SELECT jsonb_build_object('jobs', count(*), 'ids', coalesce(jsonb_agg(r.id) FILTER (WHERE r.n <= 10), '[]'),
                                'last_start', (extract(epoch FROM now()) - extract(epoch FROM max(r.started_at))))
      FROM (SELECT j.id, j.started_at, row_number() OVER () AS n
-           FROM waits
+           FROM (SELECT queue FROM waits UNION SELECT queue FROM awaited) AS asked
            CROSS JOIN generate_series(0, 9) AS p
            CROSS JOIN LATERAL (
                SELECT live.id, live.started_at, live.status
                FROM pgjobs.jobs_live AS live
-               WHERE live.queue = waits.queue AND live.queue <> '' AND live.priority = p::smallint
+               WHERE live.queue = asked.queue AND live.queue <> '' AND live.priority = p::smallint
                  AND live.run_at <= now()
                ORDER BY live.run_at, live.id
                LIMIT least(%(cap)s, 1000)) AS j
            WHERE j.status = 'running') AS r) AS running,
+    (SELECT jsonb_build_object('id', min(a.id), 'waiters', jsonb_agg(a.waiter ORDER BY a.waiter))
+     FROM awaited AS a HAVING count(*) > 0) AS awaited,
 -- How many are ahead of a plain job: due jobs of higher priorities, and those of its own that were due sooner.
     (SELECT count(*) FILTER (WHERE j.status = 'queued')
      FROM (SELECT live.status

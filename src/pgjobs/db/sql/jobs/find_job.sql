@@ -27,10 +27,11 @@ SELECT f.id, f.status, f.queue, f.priority, f.task, f.summary, f.attempt, f.max_
        ARRAY (SELECT n.job_id FROM pgjobs.dependencies AS n
               WHERE n.needs_id = f.id ORDER BY n.job_id LIMIT 10) AS awaited_by,
        coalesce(f.errors, '[]') AS errors, d.died_at, w.host AS worker_host, w.pid AS worker_pid,
-       r.result, r.kept_until AS result_until, to_jsonb(p) - 'job_id' AS progress
+       r.result, r.kept_until AS result_until,
+       to_jsonb(p) - '{job_id,waits_for,waits_claim}'::text[] AS progress
 FROM found AS f
 LEFT JOIN pgjobs.dead_jobs AS d ON d.id = f.id
-LEFT JOIN pgjobs.progress AS p ON p.job_id = f.id
+LEFT JOIN pgjobs.progress AS p ON p.job_id = f.id AND num_nonnulls(p.done, p.total, p.message, p.state) > 0
 LEFT JOIN pgjobs.workers AS w ON w.id = f.worker_id
 LEFT JOIN LATERAL (
     -- A pickle is not loaded to be shown: it is code.
