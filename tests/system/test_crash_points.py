@@ -7,6 +7,7 @@ Statements that end one job and claim the next come late, and are counted by the
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin import set_limit
 from pgjobs.flow.limits import LimitSettings
-from tests.support import tasks, tasks_wear
+from tests.support import tasks, tasks_effects, tasks_wear
 from tests.support.processes import ROOT, wait_until
 from tests.support.worker import QUICK, scalar, work
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ALL = os.environ.get("CRASH_POINTS") == "all"
 WHENS = ("before", "after")
 HAND_OVERS = ["complete_and_continue_sequences", "complete_and_refill_limits"]
+KEEPING = ["complete_with_results", "write_step", "write_progress"]
 CRASH = ROOT / "tests" / "support" / "crash"
 
 
@@ -41,14 +43,23 @@ def put_jobs(conn: psycopg.Connection) -> None:
     enqueue(conn, tasks.fail_until.options(max_attempts=9), 2)
     enqueue(conn, tasks.always_fail.options(max_attempts=1))
     enqueue(conn, tasks.cancel, "enough")
+    enqueue_many(conn, tasks_effects.note_and_return, [(f"note {n}",) for n in range(26, 30)])
 
 
 def check(conn: psycopg.Connection) -> None:
     """Look at the tables and at what the jobs left."""
     ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
-    assert ends == {"completed": 28, "failed": 1, "cancelled": 1}
+    assert ends == {"completed": 32, "failed": 1, "cancelled": 1}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
-    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 26
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 30
+    # What is kept of a job is there once, and is its own: what it returned, the step that it did, how far it has come.
+    kept = conn.execute(
+        "SELECT convert_from(r.value, 'UTF8'), p.state ->> 'what' FROM pgjobs.results AS r JOIN pgjobs.jobs AS j"
+        " ON j.id = r.job_id JOIN pgjobs.job_steps AS s ON s.job_id = j.id"
+        " LEFT JOIN pgjobs.progress AS p ON p.job_id = j.id"
+    ).fetchall()
+    assert sorted(result for result, _ in kept) == [f'"note {n}"' for n in range(26, 30)]
+    assert all(state in (None, json.loads(result)) for result, state in kept)
     query = "SELECT s.job FROM seen AS s JOIN pgjobs.jobs AS j ON j.id = s.job WHERE j.sequence = 's' ORDER BY s.began"
     steps = [row[0] for row in conn.execute(query).fetchall()]
     assert steps == sorted(steps)
@@ -89,6 +100,15 @@ def test_a_worker_may_be_killed_where_it_hands_over(
 ) -> None:
     """After the statement the next job is its own, and it has not been told."""
     crash_a_worker(database_url, conn, f"{when}:{name}-{number}", tmp_path / "crashed")
+
+
+@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("when", WHENS if ALL else ["after"])
+def test_a_worker_may_be_killed_where_it_keeps_something(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, when: str
+) -> None:
+    """A result, a step, or progress: after the statement its job has it, and the worker does not know."""
+    crash_a_worker(database_url, conn, f"{when}:{name}-1", tmp_path / "crashed")
 
 
 def crash_a_worker(url: str, conn: psycopg.Connection, point: str, mark: Path) -> None:

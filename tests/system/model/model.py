@@ -20,6 +20,9 @@ class Job:
     errors: int = 0
     asked: bool = False  # to end, while it runs
     began: bool = False  # in an attempt that does not count
+    result: int | None = None  # the claim that has returned what is kept
+    said: int | None = None  # the claim whose progress is kept
+    step: int | None = None  # the claim that has done its one step
 
     def has_started(self) -> bool:
         """Return True if it has started, as unique keys with until="started" see it."""
@@ -63,9 +66,21 @@ class Model:
         job.claims += 1
         return Claim(number, job.claims, worker)
 
-    def complete(self, claim: Claim) -> None:
+    def complete(self, claim: Claim, *, keeps: bool = False) -> None:
         if self.holds(claim):
             self.jobs[claim.job].status = "completed"
+            self.jobs[claim.job].result = claim.claims if keeps else None
+
+    def report(self, claim: Claim) -> None:
+        """Report progress: it counts unless another claim has the job, or had it last before it was queued again."""
+        job = self.jobs[claim.job]
+        if job.status not in ("queued", "running") or job.claims == claim.claims:
+            job.said = claim.claims
+
+    def do_step(self, claim: Claim) -> None:
+        """Do the step of the job: the value of the first claim that did it stays."""
+        job = self.jobs[claim.job]
+        job.step = claim.claims if job.step is None else job.step
 
     def cancel_itself(self, claim: Claim) -> None:
         if self.holds(claim):
@@ -110,6 +125,7 @@ class Model:
         elif job.status in ("completed", "failed", "cancelled"):
             job.most = job.attempt + max(job.most - job.prior, 1)
             job.status, job.prior, job.worker, job.due, job.letter = "queued", job.attempt, None, True, False
+            job.result = None
 
     def replay(self, number: int) -> None:
         if self.jobs[number].letter:

@@ -11,7 +11,10 @@ import psycopg
 
 Action: TypeAlias = "Callable[[psycopg.Connection], object]"
 State: TypeAlias = "tuple[Any, ...]"
-EMPTY = "jobs", "dependencies", "dead_jobs", "workers", "limits", "queues", "key_locks", "paused_tasks", "switch"
+EMPTY = (
+    *("jobs", "dependencies", "dead_jobs", "workers", "limits", "queues", "key_locks", "paused_tasks", "switch"),
+    *("results", "progress", "job_steps"),
+)
 
 
 class Stage:

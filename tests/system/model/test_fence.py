@@ -10,7 +10,7 @@ import pytest
 from pgjobs import enqueue, enqueue_many
 from pgjobs.admin import cancel_jobs
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import RELEASED, Cancelled, Failed, KeptResult, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.runtime.completing import complete
@@ -18,7 +18,7 @@ from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import register
 from pgjobs.worker.runtime.settle import array, settle
 from tests.support import tasks
-from tests.support.rows import row_of
+from tests.support.rows import count, row_of
 
 
 def settled(outcome: Outcome) -> Any:
@@ -30,16 +30,20 @@ def settled(outcome: Outcome) -> Any:
     return answer
 
 
-def completed(*, keep: bool) -> Any:
+def completed(*, keep: bool, result: KeptResult | None = None) -> Any:
     def answer(cursor: psycopg.Cursor[Any], worker: int, claim: Claim) -> list[int]:
-        return complete(cursor, worker, [claim.job_id], [claim.claim_number], keep=keep)
+        results = None if result is None else {claim.job_id: result}
+        return complete(cursor, worker, [claim.job_id], [claim.claim_number], keep=keep, results=results)
 
     return answer
 
 
+RESULT = KeptResult(b"1", True, 60.0)
 ANSWERS = {
     "completed": completed(keep=True),
     "completed, and forgotten": completed(keep=False),
+    "completed with a result": completed(keep=True, result=RESULT),
+    "completed with a result, and forgotten": completed(keep=False, result=RESULT),
     "retried": settled(Retried("no", 0.0)),
     "failed": settled(Failed("no")),
     "snoozed": settled(Snoozed(0.0)),
@@ -73,7 +77,9 @@ def test_the_outcome_of_an_earlier_claim_changes_nothing(conn: psycopg.Connectio
         before = row_of(conn, job)
         assert ANSWERS[name](cursor, worker, first) == [job]
         assert row_of(conn, job) == before
+        assert count(conn, "results") == 0
         assert ANSWERS[name](cursor, worker, second) == []
+        assert count(conn, "results") == ("result" in name)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -85,6 +91,7 @@ def test_the_outcome_of_another_worker_changes_nothing(conn: psycopg.Connection,
         before = row_of(conn, job)
         assert ANSWERS[name](cursor, other, held) == [job]
         assert row_of(conn, job) == before
+        assert count(conn, "results") == 0
 
 
 @pytest.mark.parametrize("name", [name for name in ANSWERS if not name.startswith("completed")])

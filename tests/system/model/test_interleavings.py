@@ -16,7 +16,7 @@ import pytest
 
 from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, Outcome, Retried, Snoozed
+from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, KeptResult, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.runtime.completing import complete
 from pgjobs.worker.runtime.job_claim import Claim
@@ -69,6 +69,15 @@ def _complete_what_is_free(conn: psycopg.Connection) -> None:
         complete(conn.cursor(), FIRST, [JOB], [1], patient=False)
 
 
+def _complete_with_result(conn: psycopg.Connection) -> None:
+    complete(conn.cursor(), FIRST, [JOB], [1], results={JOB: KeptResult(b"1", True, 60.0)})
+
+
+def _report(conn: psycopg.Connection) -> None:
+    values = {"ids": [JOB], "claim_numbers": [1], "dones": [1.0], "totals": [None], "messages": [None]}
+    conn.execute(statement("write_progress"), {**values, "states": [None]})
+
+
 def _outcome(outcome: Outcome) -> Action:
     if outcome is COMPLETED:
         return lambda conn: complete(conn.cursor(), FIRST, [JOB], [1])
@@ -78,7 +87,9 @@ def _outcome(outcome: Outcome) -> Action:
 ACTIONS: dict[str, Action] = {
     "claim": _claim,
     "complete": _outcome(COMPLETED),
+    "complete with a result": _complete_with_result,
     "complete what is free": _complete_what_is_free,
+    "report": _report,
     "retry": _outcome(Retried("no", 0.0)),
     "fail": _outcome(Failed("no")),
     "snooze": _outcome(Snoozed(0.0)),
@@ -102,7 +113,8 @@ def look_at(conn: psycopg.Connection) -> State:
         "jsonb_array_length(errors), cancel_reason FROM pgjobs.jobs ORDER BY id"
     ).fetchall()
     letters = conn.execute("SELECT attempt, jsonb_array_length(errors) FROM pgjobs.dead_jobs").fetchall()
-    return (*jobs, "letters", *letters)
+    kept = conn.execute("SELECT job_id FROM pgjobs.results UNION ALL SELECT -job_id FROM pgjobs.progress").fetchall()
+    return (*jobs, "letters", *letters, "kept", *sorted(kept))
 
 
 @pytest.fixture(scope="module")

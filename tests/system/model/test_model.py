@@ -1,4 +1,4 @@
-"""Enqueue, claim, acknowledge, retry, snooze, cancel, rescue, release, replay and retention, in any order."""
+"""Enqueue, claim, acknowledge, report, retry, snooze, cancel, rescue, release, replay and retention, in any order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pgjobs import enqueue
 from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
-from pgjobs.jobs.outcome import Cancelled, Failed, Outcome, Released, Retried, Snoozed
+from pgjobs.jobs.outcome import Cancelled, Failed, KeptResult, Outcome, Released, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.runtime.completing import complete
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 LATER = 3600.0  # seconds: nothing becomes due by itself while the test runs
 
 
+def result_of(claim: Claim) -> KeptResult:
+    """Return what this claim of a job returns."""
+    return KeptResult(str(claim.claims).encode(), True, 60.0)
+
+
 class Life(RuleBasedStateMachine):
     """Every rule does the same to the database and to the model; after each, both have to agree."""
 
@@ -35,7 +40,9 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conn.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.workers")
+        self.conn.execute(
+            "TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.workers, pgjobs.results, pgjobs.progress, pgjobs.job_steps"
+        )
         self.cursor = self.conn.cursor(binary=True)
         self.model = Model()
         self.claims: list[Claim] = []  # all that there ever were: late and repeated outcomes are drawn from them
@@ -90,13 +97,29 @@ class Life(RuleBasedStateMachine):
     # -- outcomes: of any claim there ever was, so most come too late
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data())
-    def complete(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), keeps=st.booleans())
+    def complete(self, data: st.DataObject, keeps: bool) -> None:
         claim = self._claim_of(data)
         good = self.model.holds(claim) or self.model.completed(claim)
-        stale = complete(self.cursor, claim.worker, [claim.job], [claim.claims])
+        results = {claim.job: result_of(claim)} if keeps else None
+        stale = complete(self.cursor, claim.worker, [claim.job], [claim.claims], results=results)
         assert (not stale) is good
-        self.model.complete(claim)
+        self.model.complete(claim, keeps=keeps)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), step=st.booleans())
+    def report_or_do_a_step(self, data: st.DataObject, step: bool) -> None:
+        claim = self._claim_of(data)
+        if step:
+            values = {"id": claim.job, "key": "k", "value": str(claim.claims).encode(), "signature": None}
+            self.cursor.execute(statement("write_step"), values)
+            self.model.do_step(claim)
+        else:
+            values = {"ids": [claim.job], "claim_numbers": [claim.claims], "dones": [float(claim.claims)]}
+            self.cursor.execute(
+                statement("write_progress"), {**values, "totals": [None], "messages": [None], "states": [None]}
+            )
+            self.model.report(claim)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), later=st.booleans())
@@ -130,17 +153,18 @@ class Life(RuleBasedStateMachine):
         self.model.cancel_itself(claim)
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data())
-    def complete_many(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), keeps=st.booleans())
+    def complete_many(self, data: st.DataObject, keeps: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers), label="worker")
         chosen = [claim for claim in self.claims if claim.worker == worker]
         latest = {claim.job: claim for claim in chosen}
         good = {c.job for c in latest.values() if self.model.holds(c) or self.model.completed(c)}
         if latest:
             ids, numbers = list(latest), [claim.claims for claim in latest.values()]
-            assert set(complete(self.cursor, worker, ids, numbers)) == set(ids) - good
+            results = {job: result_of(claim) for job, claim in latest.items()} if keeps else None
+            assert set(complete(self.cursor, worker, ids, numbers, results=results)) == set(ids) - good
         for claim in latest.values():
-            self.model.complete(claim)
+            self.model.complete(claim, keeps=keeps)
 
     # -- a worker dies
 
@@ -212,6 +236,25 @@ class Life(RuleBasedStateMachine):
                 job.letter,
                 job.has_started(),
             )
+            for number, job in sorted(self.model.jobs.items())
+        ]
+        assert rows == wanted
+
+    @invariant()
+    def what_is_kept_beside_a_job_is_there_once(self) -> None:
+        rows: list[Any] = self.conn.execute(
+            """
+            SELECT j.id, (SELECT string_agg(convert_from(r.value, 'UTF8'), ' ') FROM pgjobs.results AS r
+                          WHERE r.job_id = j.id),
+                   p.done, convert_from(s.value, 'UTF8')
+            FROM pgjobs.jobs AS j
+            LEFT JOIN pgjobs.progress AS p ON p.job_id = j.id
+            LEFT JOIN pgjobs.job_steps AS s ON s.job_id = j.id
+            ORDER BY j.id
+            """
+        ).fetchall()
+        wanted = [
+            (number, None if job.result is None else str(job.result), job.said, job.step and str(job.step))
             for number, job in sorted(self.model.jobs.items())
         ]
         assert rows == wanted

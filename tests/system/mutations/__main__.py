@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 from tests.support.processes import ROOT
-from tests.system.mutations.protections import PROTECTIONS, Protection
+from tests.system.mutations.protection import Protection
+from tests.system.mutations.protections import PROTECTIONS
 
 PARTS = ("src", "tests", "migrations", "benchmarks", "docs", "examples", "pyproject.toml", "alembic.ini", "README.md")
 LIMIT = 400  # seconds a test run

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Protection:
-    """`what` it is. In `path` (below the project) `old` becomes `new`; then `test` (pytest's arguments) fails."""
-
-    what: str
-    path: str
-    old: str
-    new: str
-    test: tuple[str, ...]
-
-
-SQL = "src/pgjobs/db/sql"
-FENCE = ("tests/system/model/test_fence.py",)
-PAIRS = ("tests/system/model/test_interleavings.py",)
-MODEL = ("tests/system/model/test_model.py",)
-CHAOS = "tests/system/chaos/test_slice.py"
-FIRING = "tests/schedules/test_firing.py"
+from tests.system.mutations.beside_jobs import BESIDE_JOBS
+from tests.system.mutations.protection import CHAOS, FENCE, FIRING, PAIRS, SQL, Protection
 
 PROTECTIONS = (
+    *BESIDE_JOBS,
     # -- Claims and acknowledgements ---------------------------------------------------------------------------------
     Protection(
         "the claim's number where a job completes itself",

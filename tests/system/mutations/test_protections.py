@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.processes import ROOT
 from tests.system.chaos.test_slice import SLICE
-from tests.system.mutations.protections import PROTECTIONS, Protection
+from tests.system.mutations.protection import Protection
+from tests.system.mutations.protections import PROTECTIONS
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS, ids=lambda one: one.what)
