@@ -98,6 +98,14 @@ def snoozes_first(seconds: float) -> None:
     write("ok")
 
 
+@job(result=True, max_attempts=100, backoff=0.1)
+def answer(number: int, seconds: float) -> int:
+    """Return its number."""
+    with written_down():
+        time.sleep(seconds)
+    return number
+
+
 @job
 def hold(seconds: float) -> None:
     """Hold a slot."""

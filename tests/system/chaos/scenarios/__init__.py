@@ -1,5 +1,16 @@
 """The faults, by what they hit. Importing this declares them all."""
 
-from tests.system.chaos.scenarios import clocks, disk, failover, jobs, network, patroni, pooler, processes, server
+from tests.system.chaos.scenarios import (
+    clocks,
+    disk,
+    failover,
+    jobs,
+    network,
+    patroni,
+    pooler,
+    processes,
+    server,
+    waits,
+)
 
-__all__ = ["clocks", "disk", "failover", "jobs", "network", "patroni", "pooler", "processes", "server"]
+__all__ = ["clocks", "disk", "failover", "jobs", "network", "patroni", "pooler", "processes", "server", "waits"]
