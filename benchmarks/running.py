@@ -129,7 +129,7 @@ class Stand:
 
     @contextmanager
     def producers(self, *words: object, processes: int = 1) -> Iterator[Producers]:
-        """Start producers with the driver's command `enqueue`, `bulk` or `paced`, and wait until they are connected.
+        """Start producers with the driver's command `enqueue`, `bulk`, `paced` or `answers`; they are connected then.
 
         The number of jobs (of `paced`: the rate) is that of all of them together.
         """
@@ -378,6 +378,13 @@ class Producers:
         """Send the start signal, and wait."""
         self.begin()
         return self.finish(seconds)
+
+    def answers(self, seconds: float) -> dict[str, Any]:
+        """Send the start signal, and return what `answers` has measured."""
+        self.begin()
+        (member,) = self._members
+        found: dict[str, Any] = json.loads(member.line(time.monotonic() + seconds))
+        return found
 
     def sent(self) -> list[tuple[int, int, int]]:
         """Of `paced`: number, time before and time after its transaction (ns), for each job."""

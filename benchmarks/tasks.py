@@ -40,6 +40,12 @@ def noop_process(number: int, padding: str = "") -> None:
         time.sleep(JOB_SECONDS)
 
 
+@job(queue=QUEUE, result=True)
+def answer(number: int) -> int:
+    """Return what it was given."""
+    return number
+
+
 def append(seconds: float) -> None:
     """Append a row to a table, and take a moment."""
     if not hasattr(_here, "conn"):

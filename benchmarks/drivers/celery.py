@@ -1,4 +1,5 @@
-"""Celery on Redis through its public API: `apply_async`, and the command `celery worker`. Results are not kept.
+"""Celery on Redis through its public API: `apply_async`, and the command `celery worker`. Results are kept where
+they are asked for.
 
 It has no call for many jobs at once: `bulk` is one after the other on one connection.
 """
@@ -8,18 +9,19 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.drivers.protocol import JOB_SECONDS, REDIS_URL, padding, ran, serve
+from benchmarks.drivers.protocol import ANSWERS, JOB_SECONDS, REDIS_URL, padding, ran, serve
 from celery import Celery
 
 PADDING = padding()
 FASTEST = "BENCH_CELERY"  # for the worker's processes: whether the settings of the guide to optimizing are wanted
 
 app = Celery("bench", broker=REDIS_URL)
-app.conf.task_ignore_result = True
+app.conf.task_ignore_result = not ANSWERS
+app.conf.result_backend = REDIS_URL if ANSWERS else None
 app.conf.broker_connection_retry_on_startup = True
 if os.environ.get(FASTEST):
     app.conf.worker_prefetch_multiplier = 128
@@ -35,6 +37,11 @@ CONFIGURATIONS: dict[str, list[str]] = {
 def noop(number: int, padding: str = "") -> None:
     ran(number)
     time.sleep(JOB_SECONDS)
+
+
+@app.task(name="answer")
+def answer(number: int) -> int:
+    return number
 
 
 class Producer:
@@ -61,6 +68,12 @@ class CeleryDriver:
     async def producer(self) -> AsyncIterator[Producer]:
         with app.connection_for_write() as connection:
             yield Producer(app.amqp.Producer(connection))
+
+    @asynccontextmanager
+    async def asker(self) -> AsyncIterator[Callable[[int], Any]]:
+        with app.connection_for_write() as connection:
+            producer = app.amqp.Producer(connection)
+            yield lambda number: answer.apply_async((number,), producer=producer).get(timeout=30)
 
     def worker(self, configuration: str) -> None:
         if configuration != "default":

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 from benchmarks.drivers import database
 from benchmarks.drivers.protocol import DATABASE_URL, padding, serve
-from benchmarks.tasks import QUEUE, noop, noop_async, noop_process
+from benchmarks.tasks import QUEUE, answer, noop, noop_async, noop_process
 
-from pgjobs import enqueue, enqueue_many
+from pgjobs import enqueue, enqueue_many, result
 from pgjobs.db import migrations as migrate
 
 SLOTS = {"default": None, "best": 20, "async": 100, "process": 10}
@@ -63,6 +63,11 @@ class PgjobsDriver:
     async def producer(self) -> AsyncIterator[Producer]:
         with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
             yield Producer(connection)
+
+    @asynccontextmanager
+    async def asker(self) -> AsyncIterator[Callable[[int], int]]:
+        with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
+            yield lambda number: result(connection, enqueue(connection, answer, number), timeout=30)
 
     def worker(self, configuration: str) -> None:
         slots = os.environ.get("BENCH_SLOTS") or SLOTS[configuration]

@@ -7,9 +7,11 @@ autovacuum settings, which are therefore part of `setup`.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -17,11 +19,18 @@ import pgqueuer
 import uvloop
 from benchmarks.drivers import database
 from benchmarks.drivers.protocol import DATABASE_URL, JOB_SECONDS, padding, ran, serve
+from pgqueuer.core.completion import CompletionWatcher
+from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 PADDING = padding()
 
 BATCHES = {"default": 10, "500": 500}
+
+
+# By default it collects notifications for 50 ms before it looks.
+WATCHING: dict[str, dict[str, Any]] = {"default": {}, "500": {"debounce": timedelta(0)}}
+CONFIGURATION = os.environ.get("BENCH_CONFIGURATION", "default")
 
 
 def payload(number: int) -> bytes:
@@ -55,6 +64,22 @@ class PgQueuerDriver:
     async def producer(self) -> AsyncIterator[Producer]:
         connection = await asyncpg.connect(DATABASE_URL)
         yield Producer(Queries.from_asyncpg_connection(connection))
+        await connection.close()
+
+    @asynccontextmanager
+    async def asker(self) -> AsyncIterator[Callable[[int], Any]]:
+        connection = await asyncpg.connect(DATABASE_URL)
+        queries = Queries.from_asyncpg_connection(connection)
+        listening = await asyncpg.connect(DATABASE_URL)
+        watching = CompletionWatcher(AsyncpgDriver(listening), queries=queries, **WATCHING[CONFIGURATION])
+
+        async def ask(number: int) -> int | None:
+            (job,) = await queries.enqueue("noop", payload(number))
+            return number if await watcher.wait_for(job) == "successful" else None
+
+        async with watching as watcher:
+            yield ask
+        await listening.close()
         await connection.close()
 
     async def worker(self, configuration: str) -> None:

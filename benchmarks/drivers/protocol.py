@@ -5,6 +5,7 @@
     enqueue JOBS CLIENTS         one job per transaction, from CLIENTS connections of this process at once
     bulk JOBS BATCH              the contender's own way for many at once, BATCH jobs a call
     paced RATE SECONDS BATCH CLIENTS   RATE jobs a second, BATCH of them a transaction (1: not in bulk)
+    answers JOBS                 one at a time, after pauses: enqueue a job, and wait for what it returns
     worker CONFIGURATION         work until SIGTERM
 
 A driver runs in the contender's own environment, so this file needs the standard library alone. What it is told
@@ -16,9 +17,11 @@ stands in the environment:
     BENCH_FIRST     the number of the first job (default 0), so that several clients do not share numbers
     BENCH_PAYLOAD   bytes of additional payload of each job (default 0)
     BENCH_JOB_MS    how long a job takes (default 0): it sleeps, as its kind of function does
+    BENCH_ANSWERS   set where results are wanted: contenders that keep none by default keep them then
 
-`enqueue`, `bulk` and `paced` connect, enqueue job number -1, print `ready`, wait for a line on standard input, and
-print at their end one line of JSON: {"started": ns, "ended": ns, "jobs": N}. All times are the system clock's.
+`enqueue`, `bulk`, `paced` and `answers` connect, enqueue job number -1 (`answers`: some), print `ready`, wait for a
+line on standard input, and print at their end one line of JSON: {"started": ns, "ended": ns, "jobs": N}, and of
+`answers` also "seconds": how long each one took. All times are the system clock's.
 """
 
 from __future__ import annotations
@@ -34,13 +37,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "")
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "")
 FIRST = int(os.environ.get("BENCH_FIRST", "0"))
 PAYLOAD = int(os.environ.get("BENCH_PAYLOAD", "0"))
 JOB_SECONDS = float(os.environ.get("BENCH_JOB_MS", "0")) / 1000
+
+ANSWERS = bool(os.environ.get("BENCH_ANSWERS"))
+WARM_UP = 20  # questions
 
 _ran = struct.Struct("<qq")
 _sent = struct.Struct("<qqq")
@@ -76,6 +82,13 @@ class Driver(Protocol):
     def worker(self, configuration: str) -> Any: ...
 
 
+class Asker(Driver, Protocol):
+    """A driver that has `answers`."""
+
+    def asker(self) -> AbstractAsyncContextManager[Callable[[int], Any]]:
+        """Connect, and give a function, plain or async, that takes a number through a job and returns the answer."""
+
+
 def serve(driver: Driver, run: Callable[[Any], Any] = asyncio.run) -> None:
     """Do what the command line says. `run` runs a coroutine (such as `uvloop.run`, where a contender uses it)."""
     command, *words = sys.argv[1:]
@@ -89,6 +102,8 @@ def serve(driver: Driver, run: Callable[[Any], Any] = asyncio.run) -> None:
         run(_enqueue(driver, *numbers))
     elif command == "bulk":
         run(_bulk(driver, *numbers))
+    elif command == "answers":
+        run(_answers(cast("Asker", driver), *numbers))
     elif command == "paced":
         run(_paced(driver, float(words[0]), float(words[1]), int(words[2]), int(words[3])))
     else:
@@ -157,6 +172,25 @@ async def _paced(driver: Driver, rate: float, seconds: float, batch: int, client
     each = jobs // clients
     shares = [range(FIRST + client * each, FIRST + (client + 1) * each) for client in range(clients)]
     await _measured(driver, send, send_now, shares, each * clients)
+
+
+async def _answers(driver: Asker, jobs: int) -> None:
+    seconds = []
+    async with driver.asker() as ask:
+        for number in range(WARM_UP):
+            await _awaited(ask(number))
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        started = time.time_ns()
+        for number in range(FIRST, FIRST + jobs):
+            await asyncio.sleep(random.uniform(0.02, 0.06))  # noqa: S311 (no secret)
+            before = time.perf_counter()
+            answer = await _awaited(ask(number))
+            seconds.append(time.perf_counter() - before)
+            if answer != number:
+                sys.exit(f"job {number} gave {answer!r}")
+        ended = time.time_ns()
+    print(json.dumps({"started": started, "ended": ended, "jobs": jobs, "seconds": seconds}), flush=True)
 
 
 async def _measured(

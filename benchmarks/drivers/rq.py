@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,12 +15,18 @@ PADDING = padding()
 QUEUE = "bench"
 NOOP = "benchmarks.drivers.rq.noop"  # by name: in the process that enqueues, this module is called "__main__"
 
+ANSWER = "benchmarks.drivers.rq.answer"
+
 CONFIGURATIONS: dict[str, Any] = {"default": Worker, "simple": SimpleWorker}
 
 
 def noop(number: int, padding: str = "") -> None:
     ran(number)
     time.sleep(JOB_SECONDS)
+
+
+def answer(number: int) -> int:
+    return number
 
 
 def arguments(number: int) -> tuple[Any, ...]:
@@ -52,6 +58,13 @@ class RqDriver:
     async def producer(self) -> AsyncIterator[Producer]:
         with Redis.from_url(REDIS_URL) as redis:
             yield Producer(redis)
+
+    @asynccontextmanager
+    async def asker(self) -> AsyncIterator[Callable[[int], Any]]:
+        with Redis.from_url(REDIS_URL) as redis:
+            queue = Queue(QUEUE, connection=redis)
+            # Its one call that blocks on the server; the others have to be repeated.
+            yield lambda number: queue.enqueue(ANSWER, number).latest_result(timeout=30).return_value
 
     def worker(self, configuration: str) -> None:
         redis = Redis.from_url(REDIS_URL)

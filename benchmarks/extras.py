@@ -1,0 +1,139 @@
+"""What a job pays for what surrounds it: a hook, a result, progress; beside the same job with nothing.
+
+    python -m benchmarks.extras [URL] [--jobs 20000] [--rounds 3] [--only KIND]… [--to FILE]
+
+The queue is full, one worker process starts, and runs until nothing is left. Each kind in turn, as often as there are
+rounds. Jobs per second: from the first start to the last end, by PostgreSQL's clock. CPU: of the worker and of
+PostgreSQL, an otherwise idle worker's start taken off.
+
+| kind | what |
+| --- | --- |
+| plain | `@job` that does nothing |
+| hook | the same with one `@around_job` that does nothing |
+| result | `@job(result=True)` that returns a number |
+| progress | the same as plain, and says once how far it has come |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from benchmarks import extra_tasks as tasks
+from benchmarks.common import database, scalar, worker
+from benchmarks.counters import cpu_seconds
+from benchmarks.server import look
+
+from pgjobs import enqueue_many
+
+KINDS: dict[str, Any] = {
+    "plain": tasks.nothing,
+    "hook": tasks.nothing,
+    "result": tasks.number,
+    "progress": tasks.report,
+}
+SLOTS = 20
+LONGEST = 120.0  # seconds that a drain may take
+DONE = """
+    SELECT count(*), extract(epoch FROM max(finished_at) - min(started_at))::float8
+    FROM pgjobs.jobs WHERE status = 'completed'
+"""
+
+
+class Cost(NamedTuple):
+    """Of a drain: jobs per second; microseconds of CPU for each job, of the worker and of PostgreSQL."""
+
+    per_second: float
+    worker: float
+    server: float
+
+
+def drain(url: str, name: str, jobs: int) -> Cost:
+    """Measure one drain.
+
+    Raises:
+        AssertionError: it was not done in time, or jobs did not complete.
+
+    """
+    options: tuple[object, ...] = ("-q", f"default:{SLOTS}", "--drain", "--import", "benchmarks.extra_tasks")
+    if name == "hook":
+        options = (*options, "--hooks", "benchmarks.extra_hooks")
+    postmaster = look(url).pid
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.results, pgjobs.progress")
+        with conn.transaction():
+            enqueue_many(conn, KINDS[name], [(number,) for number in range(jobs)])
+        conn.execute("VACUUM ANALYZE pgjobs.jobs_live")
+        conn.execute("CHECKPOINT")
+        server, own = cpu_seconds([postmaster] if postmaster else []), _reaped()
+        with worker(url, *options) as process:
+            process.wait(LONGEST)
+        server = cpu_seconds([postmaster] if postmaster else []) - server
+        own = _reaped() - own
+        row = conn.execute(DONE).fetchone()
+        assert row is not None
+        assert row[0] == jobs, row
+        if name == "result":
+            assert scalar(conn, "SELECT count(*) FROM pgjobs.results") == jobs
+    return Cost(row[0] / row[1], own, server)
+
+
+def _reaped() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def measure(url: str, names: list[str], jobs: int, rounds: int) -> dict[str, Any]:
+    """Run all rounds, and return the medians, and the medians of the rounds' ratios to plain jobs."""
+    found: dict[str, list[Cost]] = {name: [] for name in names}
+    start = statistics.median(drain(url, "plain", 1).worker for _ in range(3))
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else names[::-1]:
+            cost = drain(url, name, jobs)
+            own = Cost(cost.per_second, (cost.worker - start) / jobs * 1e6, cost.server / jobs * 1e6)
+            found[name].append(own)
+            print(
+                f"round {number + 1}  {name:<9} {own.per_second:7,.0f}/s  CPU {own.worker:5.1f} + {own.server:5.1f} µs",
+                file=sys.stderr,
+                flush=True,
+            )
+    result: dict[str, Any] = {}
+    for name, costs in found.items():
+        ratios = [one.per_second / plain.per_second for one, plain in zip(costs, found["plain"], strict=True)]
+        cpu = [(p.worker + p.server) / (one.worker + one.server) for one, p in zip(costs, found["plain"], strict=True)]
+        result[name] = {
+            **{field: round(statistics.median(getattr(cost, field) for cost in costs), 1) for field in Cost._fields},
+            "share": round(statistics.median(ratios), 3),
+            "share_by_cpu": round(statistics.median(cpu), 3),
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", nargs="?", help="a server to make a database on (default: an embedded one)")
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=KINDS, action="append", default=[])
+    parser.add_argument("--to", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    began = time.monotonic()
+    names = list(dict.fromkeys(("plain", *(options.only or KINDS))))
+    with database(options.url) as url:
+        result = measure(url, names, options.jobs, options.rounds)
+    text = json.dumps({"jobs": options.jobs, "rounds": options.rounds, "kinds": result}, indent=1)
+    print(text)
+    if options.to:
+        options.to.write_text(text + "\n")
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
