@@ -26,9 +26,12 @@ from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.version import VERSION
 from pgjobs.effects.complete import complete
 from pgjobs.enqueue import enqueue, enqueue_many
+from pgjobs.flow.batch import Batch
 from pgjobs.flow.breaker import Breaker
 from pgjobs.flow.limits import declare_limit, declare_queue_limit
 from pgjobs.flow.values import Limit, Sequence, Unique
+from pgjobs.jobs.batch_job import BatchJob
+from pgjobs.jobs.batch_outcomes import Outcomes
 from pgjobs.jobs.context import CurrentJob, current_job
 from pgjobs.jobs.handle import ExistingJob, JobHandle
 from pgjobs.jobs.job import Job, job
@@ -54,6 +57,8 @@ __version__ = VERSION
 
 __all__ = [
     "Backoff",
+    "Batch",
+    "BatchJob",
     "Breaker",
     "Cancel",
     "ConfigurationError",
@@ -74,6 +79,7 @@ __all__ = [
     "NoResultError",
     "NotFoundError",
     "OptionChanges",
+    "Outcomes",
     "PayloadError",
     "PgjobsError",
     "Progress",

@@ -18,6 +18,7 @@ from pgjobs.payload.encoder import described, encoder_for, encoder_with_meta
 if TYPE_CHECKING:
     from pgjobs.core.callers import AsyncCaller, SyncCaller
     from pgjobs.db.adapters.detect import RowValues, RunAsync
+    from pgjobs.jobs.batch_job import BatchJob
     from pgjobs.jobs.transaction import TransactionJob
     from pgjobs.payload.encoder import CallEncoder
     from pgjobs.payload.keys import CallKeys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Step: TypeAlias = "tuple[str, RowValues]"
 
 ROWS_AT_ONCE = 2_000  # rows of one statement
@@ -52,6 +54,12 @@ def enqueue(
 def enqueue(
     conn: SyncCaller, callable: TransactionJob[Any, P, R], /, *args: P.args, **kwargs: P.kwargs
 ) -> JobHandle[R]: ...
+# What is awaited comes first: it is what counts of an `async def`. And before that jobs of batches, which are called
+# with a list of what they are enqueued with.
+@overload
+def enqueue(conn: AsyncCaller, callable: BatchJob[T, R, object], item: T, /) -> Coroutine[Any, Any, JobHandle[R]]: ...
+@overload
+def enqueue(conn: SyncCaller, callable: BatchJob[T, R, object], item: T, /) -> JobHandle[R]: ...
 @overload
 def enqueue(conn: AsyncCaller, workflow: Workflow, /) -> Coroutine[Any, Any, WorkflowHandle]: ...
 @overload
@@ -127,6 +135,14 @@ async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues)
     return encoder.handles(ids, values)[0]
 
 
+@overload
+def enqueue_many(
+    conn: AsyncCaller, callable: BatchJob[T, R, object], arguments: Iterable[tuple[T]], /
+) -> Coroutine[Any, Any, list[JobHandle[R]]]: ...
+@overload
+def enqueue_many(
+    conn: SyncCaller, callable: BatchJob[T, R, object], arguments: Iterable[tuple[T]], /
+) -> list[JobHandle[R]]: ...
 @overload
 def enqueue_many(
     conn: AsyncCaller,

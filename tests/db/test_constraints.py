@@ -110,7 +110,7 @@ ERROR = {"errors": ["E"], "kinds": ["exception"], "tracebacks": [None], "host": 
     [
         ("complete", {}),
         ("snooze", {"delays": [1.0], "began": [True]}),
-        ("hand_back", {"began": [True]}),
+        ("hand_back", {"began": [True], "isolates": [True]}),
         ("cancel", {"reasons": ["no"]}),
         ("retry", {**ERROR, "delays": [1.0], "isolates": [False]}),
         ("fail", ERROR),

@@ -25,6 +25,7 @@ PICK = {
     "most": 500,
     "demand": 10,
     "counted_queue": "q",
+    "in_haste": False,
 }
 
 LIMITS = [

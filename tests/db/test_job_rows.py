@@ -79,6 +79,7 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"seconds": 9.0, "is_json": True, "signature": None, "value": b"1"},
         {"status": "completed"},
     ),
+    "complete_batch_within": ({}, {"status": "completed"}),
     "complete_and_continue_sequences": ({}, {"status": "completed"}),
     "complete_and_refill_limits": ({}, {"status": "completed"}),
     "cancel": ({"reasons": ["enough"]}, {"status": "cancelled", "error": "enough", "error_kind": None}),
@@ -154,6 +155,34 @@ def test_job_that_waits_again_and_is_claimed_keeps_all_columns(conn: Connection)
             "probing": [False],
         },
     )
+    _check_claimed(conn, row, gone)
+
+
+def test_job_of_a_batch_that_is_claimed_keeps_all_columns(conn: Connection) -> None:
+    row = _put_running(conn, status="queued", expires_at=None)
+    conn.execute(statement("return_to_waiting"), {"ids": [row["id"]]})
+    conn.execute(
+        statement("claim_batches"),
+        {
+            "queue": "mail",
+            "worker_id": row["worker_id"],
+            "counted_queue": "mail",
+            "priorities": [2],
+            "lanes": [row["lane"]],
+            "dues": ["9999-01-01"],
+            "sizes": [1],
+            "waits": [60.0],
+            "mosts": [None],
+            "batches": [1],
+            "room": 10,
+            "in_haste": False,
+        },
+    )
+    gone = dict.fromkeys(("held", "needs", "counted_queue", "started_at", "worker_id", "cancel_reason", "cancel_force"))
+    _check_claimed(conn, row, gone)
+
+
+def _check_claimed(conn: Connection, row: dict[str, Any], gone: dict[str, Any]) -> None:
     after = row_of(conn, row["id"])
     new = {"status": "running", "claims": 4, "attempt": 3, "counted_queue": "mail", "worker_id": row["worker_id"]}
     assert after == {**row, **gone, **new, "started_at": after["started_at"]}

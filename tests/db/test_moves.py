@@ -19,6 +19,7 @@ from tests.support.worker import scalar
 SQL = Path(pgjobs.__file__).parent / "db" / "sql"
 PAST = "2001-01-01"
 LANE = "acme\x1f\x1f\x1f"
+BATCH_LANE = "\x1f\x1f\x1f\x1f2:60000::m:f:"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,17 @@ _TURN = {
     "limited": [False],
     "probing": [False],
 }
+_BATCH = {
+    "priorities": [5],
+    "lanes": [BATCH_LANE],
+    "dues": ["9999-01-01"],
+    "sizes": [2],
+    "waits": [60.0],
+    "mosts": [None],
+    "batches": [1],
+    "room": 100,
+    "in_haste": False,
+}
 RUNNING = {"status": "running", "claims": 1}
 MOVES = {
     "complete": Move(RUNNING, _claims()),
@@ -86,6 +98,7 @@ MOVES = {
             "value": b"1",
         },
     ),
+    "complete_batch_within": Move(RUNNING, _claims()),
     "complete_with_results": Move(
         RUNNING,
         _claims(seconds=[9.0, 9.0], is_json=[True, True], signatures=None, results=[b"1", b"2"], keep=True),
@@ -105,6 +118,10 @@ MOVES = {
             "counted_queue": None,
             **_TURN,
         },
+    ),
+    "claim_batches": Move(
+        {"status": "waiting", "lane": BATCH_LANE},
+        lambda conn, ids, worker: {"queue": "default", "worker_id": worker, "counted_queue": None, **_BATCH},
     ),
     "expire_waiting": Move(
         {"status": "waiting", "lane": LANE, "expires_at": PAST},

@@ -121,6 +121,9 @@ SAMPLES = {
     "not_claiming": seen({"run_at": ago(20)}),
     "awaited": seen(running=2, running_ids=(38, 39), awaited=AwaitedSnapshot(42, (38, 39))),
     "turn": seen(WAITS, turn_before=12, turn_lanes=3),
+    "batch": seen(
+        {"status": "waiting", "lane": "\x1f\x1f\x1f\x1f100:500::shop.tasks:index:"}, batch_jobs=3, batch_waited=0.1
+    ),
     "behind": seen(ahead=1_200, rate=20.0, running=2),
     "busy": seen(running=2, running_ids=(38, 39)),
     "next": seen(),

@@ -20,6 +20,7 @@ def test_current_job_has_the_documented_attributes_only() -> None:
         "cancelled",
         "id",
         "max_attempts",
+        "members",
         "meta",
         "once",
         "once_in",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pgjobs import Cancel, Retry, Snooze, current_job, enqueue, job
+from pgjobs import Batch, Cancel, Retry, Snooze, current_job, enqueue, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +131,17 @@ def note(what: str, seconds: float = 0.0) -> None:
         ).fetchone()
         time.sleep(seconds)
         conn.execute("UPDATE seen SET ended = clock_timestamp() WHERE ctid = %s::tid", found)
+
+
+@job(batch=Batch(3, wait=0.2))
+def note_together(whats: list[str]) -> None:
+    """Do the same for each job of a batch."""
+    with database() as conn:
+        for what, row in zip(whats, current_job().members, strict=True):
+            conn.execute(
+                "INSERT INTO seen (what, job, attempt, pid) VALUES (%s, %s, %s, %s)",
+                [what, row.id, row.attempt, os.getpid()],
+            )
 
 
 @job

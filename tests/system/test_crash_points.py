@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ALL = os.environ.get("CRASH_POINTS") == "all"
 WHENS = ("before", "after")
-HAND_OVERS = ["complete_and_continue_sequences", "complete_and_refill_limits"]
+LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches"]
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
 CRASH = ROOT / "tests" / "support" / "crash"
 
@@ -39,6 +39,7 @@ def put_jobs(conn: psycopg.Connection) -> None:
     enqueue_many(conn, tasks.note.options(sequence="s"), [(f"note {n}",) for n in range(10, 18)])
     set_limit(conn, "api", LimitSettings(2))
     enqueue_many(conn, tasks.note.options(limit="api"), [(f"note {n}",) for n in range(18, 26)])
+    enqueue_many(conn, tasks.note_together, [(f"note {n}",) for n in range(30, 38)])
     enqueue(conn, tasks.snooze_until, 2, "snoozed")
     enqueue(conn, tasks.fail_until.options(max_attempts=9), 2)
     enqueue(conn, tasks.always_fail.options(max_attempts=1))
@@ -49,9 +50,9 @@ def put_jobs(conn: psycopg.Connection) -> None:
 def check(conn: psycopg.Connection) -> None:
     """Look at the tables and at what the jobs left."""
     ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
-    assert ends == {"completed": 32, "failed": 1, "cancelled": 1}
+    assert ends == {"completed": 40, "failed": 1, "cancelled": 1}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
-    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 30
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 38
     # What is kept of a job is there once, and is its own: what it returned, the step that it did, how far it has come.
     kept = conn.execute(
         "SELECT convert_from(r.value, 'UTF8'), p.state ->> 'what' FROM pgjobs.results AS r JOIN pgjobs.jobs AS j"
@@ -91,11 +92,11 @@ def test_a_worker_may_be_killed_at_any_statement(
     crash_a_worker(database_url, conn, f"{when}:{number}", tmp_path / "crashed")
 
 
-@pytest.mark.parametrize("name", HAND_OVERS)
+@pytest.mark.parametrize("name", LATE)
 @pytest.mark.parametrize(
     ("when", "number"), [(when, n) for when in WHENS for n in (1, 2, 3)] if ALL else [("after", 1)]
 )
-def test_a_worker_may_be_killed_where_it_hands_over(
+def test_a_worker_may_be_killed_where_it_hands_over_or_forms_a_batch(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, number: int, when: str
 ) -> None:
     """After the statement the next job is its own, and it has not been told."""

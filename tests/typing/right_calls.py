@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 
@@ -15,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import Session, scoped_session
 
 from pgjobs import (
+    Batch,
     CurrentJob,
     DuplicateJobError,
     ExponentialBackoff,
     Job,
     JobHandle,
     Limit,
+    Outcomes,
     Progress,
     Schedule,
     Sequence,
@@ -139,6 +142,35 @@ def controlled(number: int) -> None: ...
 
 @job(unique=Unique.by("args", "queue", until="started", on_conflict="replace"), expires=1.5, breaker="stripe")
 def once(number: int) -> None: ...
+
+
+@dataclass
+class Doc:
+    title: str
+
+
+@job(batch=Batch(100, wait=0.5, by="{title}"), queue="search")
+def index(docs: list[Doc]) -> None: ...
+
+
+@job(batch=Batch(100), result=True)
+def embed(docs: list[Doc]) -> list[float]:
+    return [float(len(doc.title)) for doc in docs]
+
+
+@job(batch=Batch(100))
+async def index_async(docs: list[Doc]) -> Outcomes | None:
+    return Outcomes(retry={0: "busy"}) if docs else None
+
+
+def batches(conn: psycopg.Connection) -> None:
+    assert_type(enqueue(conn, index, Doc("a")), JobHandle[None])
+    assert_type(enqueue(conn, embed, Doc("a")), JobHandle[float])
+    assert_type(enqueue(conn, embed.options(delay=3), Doc("a")), JobHandle[float])
+    assert_type(enqueue(conn, index_async, Doc("a")), JobHandle[None])
+    assert_type(enqueue_many(conn, embed, [(Doc("a"),)]), list[JobHandle[float]])
+    assert_type(embed([Doc("a")]), list[float])
+    index([Doc("a")])
 
 
 def plain(text: str, times: int = 1) -> str:

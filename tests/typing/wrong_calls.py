@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from pgjobs import (
+    Batch,
     CurrentJob,
     JobHandle,
     Sequence,
@@ -79,6 +80,18 @@ def transactions(conn: psycopg.Connection, session: Session) -> None:
 
 @job(transaction=True)  # wrong
 def without_connection(order_id: int) -> None: ...
+@job(batch=Batch(100))
+def index(texts: list[str]) -> None: ...
+
+
+def batches(conn: psycopg.Connection) -> None:
+    enqueue(conn, index, 1)  # wrong
+    enqueue(conn, index, ["a"])  # wrong
+    enqueue(conn, index, "a", "b")  # wrong
+    enqueue(conn, index)  # wrong
+    index("a")  # wrong
+    index([1])  # wrong
+    Batch(100, wait="soon")  # wrong
 
 
 def many(conn: psycopg.Connection) -> None:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 from weakref import WeakKeyDictionary
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -248,3 +248,14 @@ def _own_signature(callable: Any) -> inspect.Signature | None:
     bare = FunctionType(function.__code__, {}, function.__name__, function.__defaults__, function.__closure__)
     bare.__kwdefaults__ = function.__kwdefaults__
     return inspect.signature(bare if function is callable else MethodType(bare, callable.__self__))
+
+
+def item_type(function: Callable[..., Any]) -> Any:
+    """Return the annotation of the items in the list that a function takes; None: it has none that is clear."""
+    inner = getattr(function, "function", function)
+    try:
+        hints = get_type_hints(inner)
+        first = next(iter(inspect.signature(inner).parameters))
+        return get_args(hints[first])[0]
+    except Exception:  # no hint, or one that cannot be evaluated here
+        return None

@@ -38,6 +38,8 @@ def complete(conn: SyncCaller, *, result: object = ...) -> None: ...
 def complete(conn: SyncCaller | AsyncCaller, *, result: object = _NOTHING) -> Coroutine[Any, Any, None] | None:
     """Complete the running job in the transaction of `conn`: its COMMIT ends the job, and a rollback does not.
 
+    In a batch it completes all jobs of the batch.
+
     Call it in the function that the job runs, last in the transaction. On an async connection, await it. The connection
     has to lead to the database of the job, with the rights of a worker. What the function does after the COMMIT is not
     part of the job any longer: an error there is logged, and the job stays completed. If the transaction is not
@@ -129,6 +131,8 @@ def _kept(job: RunningJob, result: object) -> KeptResult | None:
 
     """
     options = options_of(job.function or _nothing)
+    if options.flow.batch is not None and (result is not _NOTHING or options.result is not None):
+        raise UsageError(f"{job.task} runs in batches, and the jobs of a batch that completes itself keep no results.")
     if result is _NOTHING:
         if options.result is None:
             return None
@@ -148,6 +152,12 @@ def _nothing() -> None: ...
 
 def _written(job: RunningJob, kept: KeptResult | None) -> tuple[str, dict[str, Any]]:
     """Return the statement that completes the job, and its parameters."""
+    if len(job.members) > 1:
+        claims = {
+            "ids": [each.id for each in job.members],
+            "claim_numbers": [each.claim_number for each in job.members],
+        }
+        return "complete_batch_within", claims
     claim = {"id": job.id, "claim_number": job.claim_number}
     if kept is None:
         return "complete_within", claim

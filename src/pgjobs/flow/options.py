@@ -21,6 +21,7 @@ from pgjobs.core.validate import (
     has_type,
     shown,
 )
+from pgjobs.flow.batch import BATCH_BY, Batch
 from pgjobs.flow.keys import Template, check_key
 from pgjobs.flow.values import Limit, OnConflict, Sequence, Unique
 
@@ -28,6 +29,11 @@ IfFailed = Literal["wait", "run", "cancel", "skip"]
 IF_FAILED = ("wait", "run", "cancel", "skip")
 MAX_NEEDED = 10_000
 _MAX_ID = 2**63 - 1
+_NOT_IN_BATCHES = {
+    "limit": "a limit counts jobs, and not the calls that batches make of them: bound those by the slots of a queue.",
+    "sequence": "the jobs of a sequence run one after another: take Batch(by=…), whose batches are not ordered.",
+    "breaker": "a breaker counts what single jobs say of a service: raise Snooze or Retry in the batch.",
+}
 
 
 class Handle(Protocol):
@@ -77,7 +83,8 @@ class FlowOptions:
 
     A text is kept as the value that it is short for, `breaker` as its name, `expires` in seconds or as a datetime.
     `after`: the ids of the jobs that have to end before, and steps of the same workflow. `if_failed`: what the job does
-    when one of these fails or is cancelled: wait, run, cancel itself, or be skipped.
+    when one of these fails or is cancelled: wait, run, cancel itself, or be skipped. `batch`: its jobs wait for others
+    with which they run together.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -92,6 +99,7 @@ class FlowOptions:
     unique: Unique | None = None
     after: tuple[int | Unnumbered, ...] | None = None
     if_failed: IfFailed = "wait"
+    batch: Batch | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (("limit", Limit), ("sequence", Sequence), ("unique", Unique)):
@@ -112,6 +120,15 @@ class FlowOptions:
             self._keep("after", check_after(self.after))
             if self.after and self.on_conflict == "replace":
                 raise UsageError("after= and Unique(on_conflict='replace') were both given: use one of them.")
+        if self.batch is not None:
+            self._check_batch()
+
+    def _check_batch(self) -> None:
+        if not has_type(self.batch, Batch):
+            raise UsageError(f"{shown('batch', self.batch)}: give a Batch, such as Batch(100, wait=0.5).")
+        for name, reason in _NOT_IN_BATCHES.items():
+            if getattr(self, name) is not None:
+                raise UsageError(f"batch= and {name}= were both given: {reason}")
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -132,7 +149,9 @@ class FlowOptions:
 
         Those that expire do, because claims of plain jobs look at no more than when these are due.
         """
-        return any(x is not None for x in (self.fair_by, self.limit, self.sequence, self.breaker, self.expires))
+        return any(
+            x is not None for x in (self.fair_by, self.limit, self.sequence, self.breaker, self.expires, self.batch)
+        )
 
     @property
     def is_used(self) -> bool:
@@ -157,10 +176,14 @@ class FlowOptions:
             yield Template("sequence", self.sequence.key)
         if self.unique is not None and self.unique.key is not None:
             yield Template("unique", self.unique.key)
+        if self.batch is not None and self.batch.template is not None:
+            yield self.batch.template
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Yield each option that names parameters, as it was given, with each of the names."""
         for template in self.templates():
+            if template.option == BATCH_BY:  # its names are of the item, and not of parameters
+                continue
             text = self.fair_by if template.option == "fair_by" else template.text
             yield from ((shown(template.option, text), name) for name in template.names)
         if isinstance(self.cost, str):

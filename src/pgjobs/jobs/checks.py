@@ -106,6 +106,23 @@ def check_function(function: Any) -> None:
         raise UsageError(f"{function.__qualname__} is a generator function: calling it would run none of it.")
 
 
+def check_batch_function(function: Any) -> None:
+    """Refuse a function that cannot be called with a list and nothing else.
+
+    Raises:
+        UsageError: it is one.
+
+    """
+    parameters = parameters_of(function)
+    if parameters.signature is None:
+        return
+    if not parameters.least <= 1 <= parameters.most or isinstance(function, staticmethod | classmethod):
+        raise UsageError(
+            f"{getattr(function, '__qualname__', function)} has batch=, so it is called with one argument, a list of "
+            "what its jobs were enqueued with: give it one parameter, and put what else a job needs into its item."
+        )
+
+
 def check_parameters(function: Any, flow: FlowOptions) -> None:
     """Refuse options that name parameters which the function does not have, where these are known.
 

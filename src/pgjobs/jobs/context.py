@@ -8,7 +8,10 @@ from inspect import iscoroutinefunction
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
+from pgjobs.core.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from pgjobs.core.callers import AsyncCaller, SyncCaller
@@ -38,6 +41,11 @@ class RunningJob(Protocol):
     completing: bool
     releases: bool
     meta: dict[str, Any] | None
+
+    @property
+    def members(self) -> Sequence[RunningJob]:
+        """The jobs that run in this call."""
+        ...
 
 
 class Reporter(Protocol):
@@ -128,8 +136,17 @@ class CurrentJob:
         return self._job.meta or {}
 
     @property
+    def members(self) -> tuple[CurrentJob, ...]:
+        """The jobs of the batch that runs here, in the order of its items; of any other job, itself alone.
+
+        In a batch all else but `progress` is that of the first of them.
+        """
+        return tuple(map(CurrentJob, self._job.members))
+
+    @property
     def state(self) -> Any:
         """What `progress(state=…)` has left, in this attempt or an earlier one; None: nothing. It may run a query."""
+        self._refuse_in_batch("state")
         return _reporter().read_state(self._job)
 
     @property
@@ -168,7 +185,10 @@ class CurrentJob:
             UsageError: a value cannot be used.
 
         """
-        _reporter().report(self._job, done, total, message, state)
+        if state is not None:
+            self._refuse_in_batch("progress(state=…)")
+        for job in self._job.members:
+            _reporter().report(job, done, total, message, state)
 
     @overload
     def once(
@@ -190,6 +210,7 @@ class CurrentJob:
             ResultError: the value cannot be stored.
 
         """
+        self._refuse_in_batch("once()")
         reporter, job = _reporter(), self._job
         if iscoroutinefunction(function):
             return _once_async(reporter, job, key, function, args, kwargs)
@@ -236,6 +257,12 @@ class CurrentJob:
 
         """
         return _reporter().once_in(self._job, conn, key, function, args, kwargs)
+
+    def _refuse_in_batch(self, what: str) -> None:
+        if len(self._job.members) > 1:
+            raise UsageError(
+                f"{what} belongs to one job, and the next attempt may be in another batch: use current_job().members."
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CurrentJob) and self._job is other._job

@@ -20,12 +20,23 @@ from pgjobs.core.validate import has_type
 from pgjobs.flow.breaker import Breaker, declare
 from pgjobs.flow.limits import declare_limit_of
 from pgjobs.flow.options import NO_FLOW
-from pgjobs.jobs.checks import check_changes, check_function, check_parameters, unknown_option_error
+from pgjobs.jobs.checks import (
+    check_batch_function,
+    check_changes,
+    check_function,
+    check_parameters,
+    unknown_option_error,
+)
 from pgjobs.jobs.options import CommonArguments, JobArguments, JobOptions, OptionChanges, make_options
 from pgjobs.jobs.registry import check_names, find_job, register
 from pgjobs.jobs.wire import job_by_name, job_from_function, job_with_options
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from pgjobs.flow.batch import Batch
+    from pgjobs.jobs.batch_job import BatchJob
+    from pgjobs.jobs.batch_outcomes import Outcomes
     from pgjobs.jobs.transaction import C, TransactionJob
 
 P = ParamSpec("P")
@@ -179,9 +190,11 @@ def _differences(changed: JobOptions, base: JobOptions) -> dict[str, Any]:
 @overload
 def job(function: Callable[P, R], /) -> Job[P, R]: ...
 @overload
-def job(*, transaction: Literal[False] = ..., **options: Unpack[CommonArguments]) -> _Decorator: ...
+def job(*, transaction: Literal[False] = ..., batch: None = ..., **options: Unpack[CommonArguments]) -> _Decorator: ...
 @overload
 def job(*, transaction: Literal[True], **options: Unpack[CommonArguments]) -> _TransactionDecorator: ...
+@overload
+def job(*, batch: Batch, **options: Unpack[CommonArguments]) -> _BatchDecorator: ...
 def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a job, with the options with which its jobs are enqueued and run: `@job(queue="mail")`.
 
@@ -231,6 +244,8 @@ class _Decorator:
                 "would be lost."
             )
         check_function(function)
+        if self.job_options.flow.batch is not None:
+            check_batch_function(function)
         made = cast("Job[P, R]", job_class(self.job_options)(function, self.job_options, self.name, self.aliases))
         if self.job_options.flow is not NO_FLOW:
             check_parameters(made if self.job_options.transaction else function, self.job_options.flow)
@@ -244,14 +259,46 @@ if TYPE_CHECKING:
     class _TransactionDecorator:
         def __call__(self, function: Callable[Concatenate[C, P], R], /) -> TransactionJob[C, P, R]: ...
 
+    T = TypeVar("T")
+    V = TypeVar("V")
+
+    class _BatchDecorator:
+        # A function that returns a list may keep a result for each job. What is more exact comes first.
+        @overload
+        def __call__(  # type: ignore[overload-overlap]  # the first that fits counts, in both of them
+            self, function: Callable[[list[T]], Awaitable[list[R]]], /
+        ) -> BatchJob[T, R, Awaitable[list[R]]]: ...
+        @overload
+        def __call__(  # type: ignore[overload-overlap]  # the same
+            self, function: Callable[[list[T]], Awaitable[list[R] | Outcomes]], /
+        ) -> BatchJob[T, R, Awaitable[list[R] | Outcomes]]: ...
+        @overload
+        def __call__(self, function: Callable[[list[T]], Awaitable[V]], /) -> BatchJob[T, None, Awaitable[V]]: ...
+        @overload
+        def __call__(  # type: ignore[overload-overlap]  # the same
+            self, function: Callable[[list[T]], list[R]], /
+        ) -> BatchJob[T, R, list[R]]: ...
+        @overload
+        def __call__(  # type: ignore[overload-overlap]  # the same
+            self, function: Callable[[list[T]], list[R] | Outcomes], /
+        ) -> BatchJob[T, R, list[R] | Outcomes]: ...
+        @overload
+        def __call__(self, function: Callable[[list[T]], V], /) -> BatchJob[T, None, V]: ...
+        def __call__(self, function: Any, /) -> Any: ...
+
 
 def job_class(options: JobOptions) -> type[Job[..., Any]]:
     """Return the class of jobs with these options."""
-    if not options.transaction:
-        return Job
-    from pgjobs.jobs.transaction import TransactionJob  # imported lazily: it imports this module, and few jobs need it
+    # Imported lazily: they import this module, and few jobs need them.
+    if options.transaction:
+        from pgjobs.jobs.transaction import TransactionJob
 
-    return TransactionJob
+        return TransactionJob
+    if options.flow.batch is not None:
+        from pgjobs.jobs.batch_job import BatchJob
+
+        return BatchJob
+    return Job
 
 
 def options_of(callable: Callable[..., object]) -> JobOptions:

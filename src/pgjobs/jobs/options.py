@@ -27,6 +27,7 @@ from pgjobs.core.validate import (
     check_whole,
     has_type,
 )
+from pgjobs.flow.batch import Batch
 from pgjobs.flow.options import FLOW_OPTIONS, NO_FLOW, FlowArguments, FlowOptions, Handle, IfFailed, Unnumbered
 from pgjobs.jobs.meta import check_meta
 from pgjobs.jobs.retry import DEFAULT_POLICY, Backoff, Constant, RetryPolicy
@@ -66,7 +67,7 @@ class _BothOptions(FlowArguments, total=False):
 
 
 class CommonArguments(_BothOptions, total=False):
-    """The options of `@job`, but for `transaction`, which changes what the function is called with."""
+    """The options of `@job`, but for `transaction` and `batch`, which change what the function is called with."""
 
     name: str | None
     """What rows call the job, so that it is found after its function has moved. None: `module:qualname`."""
@@ -87,6 +88,8 @@ class JobArguments(CommonArguments, total=False):
 
     transaction: bool
     """Whether the worker opens a transaction and passes it as the first argument; its COMMIT ends the job."""
+    batch: Batch | None
+    """Its jobs are enqueued one by one, and the function gets a list of what has come together."""
 
 
 class OptionChanges(_BothOptions, total=False):
@@ -162,6 +165,8 @@ class JobOptions:
             self._check_flow()
 
     def _check_flow(self) -> None:
+        if self.flow.batch is not None and self.transaction:
+            raise UsageError("batch= and transaction=True were both given: call complete(conn) in the batch instead.")
         if not has_type(self.flow, FlowOptions):
             raise UsageError(f"flow={shorten_repr(self.flow)}: give FlowOptions, or its options by their names.")
         expires = self.flow.expires

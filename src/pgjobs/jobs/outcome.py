@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 from pgjobs.core.validate import Seconds, check_seconds
 from pgjobs.flow.workflow_state import GrownSteps
+from pgjobs.jobs.halving import Search
 
 
 class Snooze(Exception):
@@ -153,9 +154,13 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Handed back at its old place: claimed and not started, or interrupted by a shutdown (`began`)."""
+    """Handed back at its old place: claimed and not started, or interrupted by a shutdown (`began`).
+
+    `isolate`: it runs in a process of its own the next time, because a job beside it may have killed its worker.
+    """
 
     began: bool = False
+    isolate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,26 @@ class Parked:
     task: str
 
 
-Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released | Parked
+@dataclass(frozen=True, slots=True, eq=False)
+class Divided:
+    """A call for several jobs failed: those that have the same `Divided` run again now, in `parts`.
+
+    It is the same attempt of theirs: nothing is written. `search`: what is known from other parts.
+    """
+
+    error: str
+    parts: int = 2
+    search: Search | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """What each job of a batch has come to, in their order."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+Outcome: TypeAlias = Completed | Retried | Failed | Snoozed | Cancelled | Released | Parked | Divided | Several
 COMPLETED = Completed()
 COMPLETED_STEP = Completed(is_step=True)
 RELEASED = Released()

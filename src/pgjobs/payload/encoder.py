@@ -13,6 +13,7 @@ from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
+from pgjobs.jobs.batch_job import BatchJob
 from pgjobs.jobs.checks import check_needed
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, job_inside, options_of, task_name
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pgjobs.payload.json_format import JsonDumper
     from pgjobs.payload.keys import CallKeys, FlowKeys
 
-_CACHEABLE = frozenset({Job, TransactionJob, FunctionType, BuiltinFunctionType})
+_CACHEABLE = frozenset({Job, BatchJob, TransactionJob, FunctionType, BuiltinFunctionType})
 _OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
 _PLAIN = options_of(len)  # the options of what is not a job
 _MAX_CACHED = 1_000  # encoders

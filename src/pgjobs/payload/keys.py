@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
-from pgjobs.core.callables import parameters_of, unwrap
+from pgjobs.core.callables import item_type, parameters_of, unwrap
 from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
+from pgjobs.flow.batch import BATCH_BY, key_of_item
 from pgjobs.flow.keys import text_of
 from pgjobs.flow.values import check_cost
 from pgjobs.jobs.handle import JobHandle, as_handle, as_handles
@@ -50,6 +51,8 @@ class FlowKeys:
         *(
             "_args",
             "_arguments",
+            "_batch",
+            "_batch_by",
             "_breaker",
             "_by",
             "_cost",
@@ -76,6 +79,9 @@ class FlowKeys:
         self._parameters = parameters_of(self._function)
         self._breaker = flow.breaker or ""
         templates = {template.option: template for template in _with_meta(flow, task, meta or {})}
+        self._batch = None if flow.batch is None else f"{SEPARATOR}{flow.batch.lane_part(task, '')}"
+        """The end of its lanes, without the key that `_batch_by` makes."""
+        self._batch_by: Template | None = templates.pop(BATCH_BY, None)
         parts = [templates.get(option) for option in _LANE_OPTIONS]
         self._same_lane = not any(part is not None and part.names for part in parts)
         """Whether all calls have the same lane: `_lane`. Otherwise it is made of `_lane_parts`."""
@@ -152,6 +158,8 @@ class FlowKeys:
                 key = self._unique.render(texts)
             elif self._by:
                 key = self._digest(self._by, args, kwargs)
+            if self._batch is not None:
+                lane = f"{lane}{self._batch}{self._batch_key(args, kwargs)}"
         except EnqueueError:
             raise
         except UsageError as error:
@@ -231,6 +239,27 @@ class FlowKeys:
             key,
             None if before < index else -ids[index],
         )
+
+    def _batch_key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """Return the key of the batches that a job is for.
+
+        Raises:
+            EnqueueError: there is not one item.
+
+        """
+        if kwargs or len(args) != 1:
+            raise EnqueueError(f"{self._task} runs in batches: give each job one item, by position.")
+        if type(args[0]) is list and self._refuses_lists():
+            raise EnqueueError(
+                f"{self._task} runs in batches, and gets the list from them: enqueue one item, or the items of a list "
+                "with enqueue_many(conn, …, [(item,) for item in items])."
+            )
+        return "" if self._batch_by is None else key_of_item(self._batch_by, args[0])
+
+    def _refuses_lists(self) -> bool:
+        """Return True unless the items may be lists, as far as the annotation of the function says."""
+        item = item_type(self._function)
+        return item is not None and get_origin(item) is not list and item not in (list, object, Any)
 
     def _unknown(self, name: str) -> EnqueueError:
         return EnqueueError(

@@ -169,7 +169,7 @@ class WorkerProcess:
         log.error("%s; this worker process finishes its other jobs and is then replaced", seen, extra=labels(guilty))
         error = f"JobTimeout: {what}; its worker was replaced"
         self._control.send("stuck", job_id=guilty.id, claim_number=guilty.claim_number, error=error)
-        self._stuck.add(guilty)
+        self._stuck.update(guilty.members)
 
     def _work(self) -> None:
         """Listen until it is time to drain."""

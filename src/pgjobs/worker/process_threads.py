@@ -111,6 +111,7 @@ class ProcessThreads:
     def _add(self, queue: QueueSlots) -> tuple[ThreadExecutor, Producer]:
         """Make what a queue needs: its local queue, a producer, and the first of its threads."""
         local_queue = LocalQueue(queue.name, queue.concurrency, self._next_slot)
+        local_queue.in_haste = self._config.drain
         self._next_slot += queue.concurrency
         role = claim_role(queue.name)
         server = server_for(self._config, self._worker_id, role, self._stop_claiming, async_commit=True)

@@ -96,6 +96,11 @@ def _quick(conn: psycopg.Connection[Any], dice: random.Random) -> list[int]:
     return [handle.id for handle in enqueue_many(conn, tasks.quick, [(n,) for n in range(dice.randint(1, 15))])]
 
 
+def _together(conn: psycopg.Connection[Any], dice: random.Random) -> list[int]:
+    items = [(dice.uniform(0, 0.05),) for _ in range(dice.randint(1, 12))]
+    return [handle.id for handle in enqueue_many(conn, tasks.together, items)]
+
+
 def one(function: Any, low: float, high: float) -> Make:
     """Enqueue one job, with a number between these."""
     return lambda conn, dice: [enqueue(conn, function, dice.uniform(low, high)).id]
@@ -108,5 +113,6 @@ KINDS: Kinds = [  # by their weight
     (2, "in_process", one(tasks.in_process, 0.001, 0.1)),
     (2, "fails_first", one(tasks.fails_first, 0, 1)),
     (1, "always_fails", one(tasks.always_fails, 0, 1)),
+    (4, "together", _together),
     (2, "snoozes_first", one(tasks.snoozes_first, 0.1, 0.5)),
 ]

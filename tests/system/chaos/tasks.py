@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pgjobs import Snooze, current_job, job
+from pgjobs import Batch, Snooze, current_job, job
 from pgjobs.jobs.context import current
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
@@ -28,9 +28,9 @@ def claimed() -> ClaimedJob:
     return job
 
 
-def write(kind: str) -> None:
+def write(kind: str, row: ClaimedJob | None = None) -> None:
     """Write a line, as one piece: it is far below what the system may tear apart."""
-    row = claimed()
+    row = row or claimed()
     # CLOCK_MONOTONIC by its number: libfaketime, where a scenario turns a worker's clock, leaves that alone.
     line = f"{kind} {row.id} {row.attempt} {row.claim_number} {os.getpid()} {time.monotonic():.6f}\n"
     file = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -104,6 +104,17 @@ def answer(number: int, seconds: float) -> int:
     with written_down():
         time.sleep(seconds)
     return number
+
+
+@job(batch=Batch(5, wait=0.05))
+def together(numbers: list[float]) -> None:
+    """Run with others; each of them writes down its own run."""
+    row = claimed()
+    for member in row.members:
+        write("start", member)
+    time.sleep(max(numbers))
+    for member in row.members:
+        write("ok", member)
 
 
 @job

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.system.mutations.beside_jobs import BESIDE_JOBS
 from tests.system.mutations.protection import CHAOS, FENCE, FIRING, PAIRS, SQL, Protection
 
+BATCHES = "tests/worker/claim/test_batches.py"
+
 PROTECTIONS = (
     *BESIDE_JOBS,
     # -- Claims and acknowledgements ---------------------------------------------------------------------------------
@@ -28,6 +30,48 @@ PROTECTIONS = (
         " AND live.claims = CAST(%(claim_number)s AS int)",
         " AND CAST(%(claim_number)s AS int) > 0",
         ("tests/effects/test_complete.py", "-k", "taken_back"),
+    ),
+    Protection(
+        "the claims' numbers where a batch completes itself",
+        f"{SQL}/acknowledge/complete_batch_within.sql",
+        "SELECT a.id, a.claims\n",
+        "SELECT a.id, live.claims\n",
+        (BATCHES, "-k", "completes_itself"),
+    ),
+    Protection(
+        "a stale claim ends the transaction of a batch that completes itself",
+        f"{SQL}/acknowledge/complete_batch_within.sql",
+        "= cardinality(CAST(%(ids)s AS bigint[]))",
+        ">= 0",
+        (BATCHES, "-k", "completes_itself"),
+    ),
+    Protection(
+        "a lane of batches is claimed by one at a time",
+        f"{SQL}/claim/claim_batches.sql",
+        "AND pg_try_advisory_xact_lock(",
+        "AND 0 <> (",
+        (BATCHES, "-k", "share_a_lane"),
+    ),
+    Protection(
+        "a batch is whole, or its first job has waited",
+        f"{SQL}/claim/claim_batches.sql",
+        "d.place < d.jobs / d.size * d.size OR",
+        "d.place >= 0 OR",
+        (BATCHES, "-k", "enough"),
+    ),
+    Protection(
+        "lanes whose batches wait for more jobs take no turns",
+        f"{SQL}/claim/pick_lanes.sql",
+        "OFFSET greatest(m.size, 1) - 1",
+        "OFFSET 0",
+        (BATCHES, "-k", "nobodys_turn"),
+    ),
+    Protection(
+        "jobs of a batch whose worker died run alone",
+        "src/pgjobs/worker/supervisor/rescue.py",
+        "(job.claim, apart if job.batch in guilty else",
+        "(job.claim, RELEASED if job.batch in guilty else",
+        ("tests/worker/supervisor/test_deaths.py", "-k", "batch"),
     ),
     Protection(
         "what called complete() has completed only if its row has gone",

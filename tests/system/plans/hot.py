@@ -77,7 +77,7 @@ HOT: dict[str, Hot] = {
     "fail": Hot(LIVE, BY_ID, _ERRORS),
     "snooze": Hot(LIVE, BY_ID, {"delays": [1.0] * BATCH, "began": [True] * BATCH}),
     "complete_without_history": Hot(LIVE, BY_IDS),
-    "hand_back": Hot(LIVE, BY_ID, {"began": [False] * BATCH}),
+    "hand_back": Hot(LIVE, BY_ID, {"began": [False] * BATCH, "isolates": [False] * BATCH}),
     "park_task": Hot(LIVE | {"paused_tasks_pkey"}, BY_ID, {"tasks": ["shop:sell"] * BATCH}, rows=0, pinned=False),
     "cancel_requests": Hot(frozenset({"jobs_live_cancel"}), rows=0),  # once a second
     "cancel": Hot(LIVE, BY_ID, {"reasons": ["not needed"] * BATCH}),
@@ -135,6 +135,7 @@ RARE: dict[str, str] = {
     **dict.fromkeys(
         (
             "claim_waiting",
+            "claim_batches",
             "pick_lanes",
             "lock_key",
             "add_key_locks",
@@ -162,6 +163,7 @@ RARE: dict[str, str] = {
     "complete_and_refill_limits": "the end of a job with a limit: by its id, and the first of its lane",
     "complete_within": "where jobs call complete(): by the primary key",
     "complete_within_with_result": "the same, and a row of results",
+    "complete_batch_within": "the same, for a batch",
     "claims_left": "the same, once for each batch: by the primary key",
     "held_claims": "while a transaction of others has locked a job that has ended: by the primary key",
     "mark_awaited": "when a job waits for one of another transaction: by an index of those alone",

@@ -199,7 +199,7 @@ def picked_lanes(hot: psycopg.Connection, values: dict[str, Any], walk: list[Lan
     return [
         Lane(*row)
         for row in hot.execute(
-            statement("pick_lanes"), {"most": 500, "counted_queue": None, **ranges, **values}
+            statement("pick_lanes"), {"most": 500, "counted_queue": None, "in_haste": False, **ranges, **values}
         ).fetchall()
     ]
 
@@ -486,7 +486,7 @@ def test_those_who_give_turns_at_once_never_exceed_a_limit(database_url: str, co
 
 @pytest.mark.parametrize("state", ["empty", "filled"])
 @pytest.mark.parametrize(
-    "name", ["pick_lanes", "claim_waiting", "release_due_waiting", "check_queue", "queue_capacity"]
+    "name", ["pick_lanes", "claim_waiting", "claim_batches", "release_due_waiting", "check_queue", "queue_capacity"]
 )
 def test_the_plans_read_by_indexes_alone(
     database_url: str, conn: psycopg.Connection, worker: int, name: str, state: str
@@ -516,6 +516,12 @@ def test_the_plans_read_by_indexes_alone(
         "demand": 5,
         "worker_id": worker,
         "counted_queue": None,
+        "in_haste": False,
+        "sizes": "{10,10}",
+        "waits": "{1,1}",
+        "mosts": [None, 4096],
+        "batches": "{1,1}",
+        "room": 100,
     }
     with connect_hot(database_url, application_name="plans") as hot, hot.transaction(force_rollback=True):
         given = {key: value for key, value in values.items() if f"%({key})s" in statement(name)}

@@ -51,6 +51,7 @@ HOLDS: tuple[Check, ...] = (
     turns.queue_limit,
     turns.queue_rate,
     turns.key_locked,
+    turns.batch,
 )
 PLACES: tuple[Check, ...] = (
     queue.snapshot_held,

@@ -165,7 +165,8 @@ class Snapshot:
 
     `cap`: where counts end. `ahead`: queued jobs that are claimed before it. `running`: jobs of its queue that were
     claimed, with some of their ids; `last_start`, `last_finish`: seconds since one of them was. `rate`: jobs of the
-    queue per second that finished in the last minute (None: not known). `turn_before`, `turn_lanes`: see `why.sql`.
+    queue per second that finished in the last minute (None: not known). `turn_before`, `turn_lanes`, `batch_jobs`,
+    `batch_waited`: see `why.sql`.
     """
 
     id: int
@@ -185,6 +186,8 @@ class Snapshot:
     turn_before: int = 0
     turn_lanes: int = 0
     awaited: AwaitedSnapshot | None = None
+    batch_jobs: int = 0
+    batch_waited: float = 0.0
     key_limit: LimitSnapshot | None = None
     queue_limit: LimitSnapshot | None = None
     sequence: SequenceSnapshot | None = None
@@ -242,6 +245,8 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         turn_before=turn.get("before") or 0,
         turn_lanes=turn.get("lanes") or 0,
         awaited=make(AwaitedSnapshot, row["awaited"]),
+        batch_jobs=turn.get("batch") or 0,
+        batch_waited=turn.get("waited") or 0.0,
         key_limit=make(LimitSnapshot, row["key_limit"]),
         queue_limit=make(LimitSnapshot, queue_limit) if queue is not None else None,
         sequence=make(SequenceSnapshot, row["sequence"]),

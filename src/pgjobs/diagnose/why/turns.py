@@ -6,6 +6,7 @@ from pgjobs.core.text import duration, plural
 from pgjobs.diagnose.finding import Finding
 from pgjobs.diagnose.text import NEVER, argument, at, jobs
 from pgjobs.diagnose.why.snapshot import LimitSnapshot, Snapshot
+from pgjobs.flow.batch import BatchSpec
 from pgjobs.flow.limits import MAX_CONCURRENCY
 from pgjobs.flow.rates import MAX_TOKENS, Rate, next_token_at, number, suffices
 
@@ -136,6 +137,24 @@ def key_locked(snapshot: Snapshot) -> Finding | None:
                 },
             )
     return None
+
+
+def batch(snapshot: Snapshot) -> Finding | None:
+    """Return a finding if it waits for others that run together with it."""
+    job = snapshot.job
+    spec = None if job is None or job.held is not None else BatchSpec.of_lane(job.lane or "")
+    if job is None or spec is None or not snapshot.batch_jobs:
+        return None
+    left = spec.wait - snapshot.batch_waited
+    if snapshot.batch_jobs >= spec.size or left <= 0:
+        return None
+    return Finding(
+        "batch",
+        f"Job {snapshot.id} waits for its batch: {snapshot.batch_jobs:,} of {plural(spec.size, 'job')} are there, and "
+        f"it runs in {duration(left)} at the latest.",
+        "Wait. How many and how long is said where its task is declared: Batch(…, wait=…).",
+        {"jobs": snapshot.batch_jobs, "size": spec.size, "seconds_left": left},
+    )
 
 
 def limit(snapshot: Snapshot) -> Finding | None:

@@ -18,16 +18,19 @@ from pgjobs.jobs.outcome import (
     COMPLETED,
     Cancelled,
     Completed,
+    Divided,
     Released,
     Retried,
     Snoozed,
 )
 from pgjobs.jobs.retry import without_commit
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
+from pgjobs.worker.acknowledge.ended_batches import opened, run_again
 from pgjobs.worker.acknowledge.held_jobs import HeldJobs
 from pgjobs.worker.acknowledge.outcome_hooks import OutcomeHooks
 from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report, report_late_error
 from pgjobs.worker.acknowledge.outcome_writer import OutcomeWriter
+from pgjobs.worker.local.claimed_batch import known as batches_known
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead, Rescan
@@ -118,7 +121,11 @@ class Acknowledger(CriticalThread):
         while not last:
             batch, last = self._next_batch()
             try:
-                if batch:
+                if batches_known and batch:
+                    batch = opened(batch)
+                    for at in range(0, len(batch), MAX_FLUSH):
+                        self._flush(batch[at : at + MAX_FLUSH])
+                elif batch:
                     self._flush(batch)
                 if self._held:
                     self._flush_held()
@@ -270,11 +277,15 @@ class Acknowledger(CriticalThread):
     def _confirm(self, flush: _Flush) -> None:
         """See which jobs have completed in transactions of their own. The others get the outcomes they have."""
         completed, left = self._writer.confirm(flush.within, flush.held)
+        again: list[Ended] = []  # of batches that failed after they had called it, and were rolled back
         if outcome_hooks.hooks:
             self.hooks.completed((ended for ended in flush.within if ended[0].key() in completed), [], set())
         for ended in flush.within:
             job, outcome, seconds = ended
             if job.key() in left and ended not in flush.held:
+                if isinstance(outcome, Divided):
+                    again.append(ended)
+                    continue
                 outcome = without_commit(outcome, *job.budget())
                 if job.cancelled and not isinstance(outcome, Cancelled):
                     outcome = CANCELLED_ON_REQUEST
@@ -289,6 +300,10 @@ class Acknowledger(CriticalThread):
                 continue
             if job.breaker is not None:
                 self._breakers.note(job, outcome, seconds)
+        if again:
+            for job, _, _ in again:
+                job.local_queue.record_claimed([job])  # it was counted as ended
+            flush.others += run_again(again)
 
     def _count_settled(self, flush: _Flush) -> None:
         handed_back = sum(isinstance(outcome, Released) for _, outcome, _ in flush.others)

@@ -20,11 +20,13 @@ from pgjobs.jobs.outcome import (
     COMPLETED,
     Cancelled,
     Completed,
+    Divided,
     Failed,
     Outcome,
     Parked,
     Released,
     Retried,
+    Several,
     Snoozed,
 )
 from pgjobs.worker.acknowledge.outcome_log import labels
@@ -130,7 +132,7 @@ def shown_outcome(
             return JobOutcome(*shared, "snoozed", seconds, next_at=due) if began else None
         case Cancelled(reason=reason):
             return JobOutcome(*shared, "cancelled", seconds, reason)
-        case Released() | Parked():
+        case Released() | Parked() | Divided() | Several():
             return None
         case _:
             assert_never(outcome)

@@ -7,7 +7,19 @@ from types import TracebackType
 from typing import Any, TypeAlias, assert_never
 
 from pgjobs.core.text import beyond_us
-from pgjobs.jobs.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retried, Snoozed, reason_of
+from pgjobs.jobs.outcome import (
+    Cancelled,
+    Completed,
+    Divided,
+    Failed,
+    Outcome,
+    Parked,
+    Released,
+    Retried,
+    Several,
+    Snoozed,
+    reason_of,
+)
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 job_log = logging.getLogger("pgjobs.job")
@@ -109,5 +121,7 @@ def _sentence(outcome: Outcome, attempt: int, max_attempts: int, *, written: boo
             return "handed back", logging.DEBUG
         case Completed():
             return "completed", logging.DEBUG
+        case Divided() | Several():
+            return "runs again, in a part of its batch", logging.DEBUG
         case _:
             assert_never(outcome)

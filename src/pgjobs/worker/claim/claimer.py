@@ -156,7 +156,7 @@ class Claimer:
             room = room_left(wanted, slots, tokens)
             if room and lanes.is_due(began) and not self._plain_first:
                 waiting = self._claim_lane_rows(cursor, room, queue)
-            taken = 0 if waiting is None else len(waiting.jobs)
+            taken = 0 if waiting is None else waiting.rows
             if room > taken:
                 plain = self._plain.claim_rows(server, cursor, room - taken, queue)
                 taken += len(plain.jobs)

@@ -10,6 +10,7 @@ from typing import Any
 from pgjobs.db.statements import statement
 from pgjobs.jobs.outcome import Outcome, Parked
 from pgjobs.worker.claim.paused_tasks import PausedTasks
+from pgjobs.worker.local.claimed_batch import ClaimedBatch, batch_of
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 
@@ -47,6 +48,21 @@ class Intake:
         claim_stats.stalled = False
         return self._local_queue.record_claimed(jobs)
 
+    def record_batches(self, batches: list[ClaimedBatch]) -> list[ClaimedJob]:
+        """Count claimed batches, and return them without the jobs that run here already."""
+        local_queue = self._local_queue
+        members = [job for batch in batches for job in batch.members]
+        local_queue.claim_stats.record_sizes(len(batches), sum([len(job.payload) for job in members]))
+        local_queue.claim_stats.stalled = False
+        recorded = local_queue.record_claimed(members)
+        kept: list[ClaimedJob] = [*batches]
+        if len(recorded) < len(members):
+            new = set(recorded)
+            left = [[job for job in batch.members if job in new] for batch in batches]
+            kept = [batch_of(jobs) for jobs in left if jobs]
+        local_queue.record_batch(sum(len(batch.members) - 1 for batch in kept))
+        return kept
+
     def put(self, jobs: list[ClaimedJob]) -> None:
         """Put recorded jobs into the inbox, and park those of paused tasks."""
         if self._paused:
@@ -56,6 +72,11 @@ class Intake:
                 if pause is not None:
                     self.end(job, Parked(pause))
         self._local_queue.inbox.put(jobs)
+
+    @property
+    def in_haste(self) -> bool:
+        """Whether batches do not wait for more jobs."""
+        return self._local_queue.in_haste
 
     def end(self, job: ClaimedJob, outcome: Outcome) -> None:
         """End a recorded job without running it."""

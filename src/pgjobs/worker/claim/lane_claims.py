@@ -16,17 +16,21 @@ from typing import Any, NamedTuple
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import byte_order, encoding_of
 from pgjobs.db.statements import statement
+from pgjobs.flow.batch import MAX_SIZE, BatchSpec
 from pgjobs.jobs.outcome import Cancelled
 from pgjobs.worker.claim.arrivals import Arrivals
 from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_rotation import BlockedLanes, LanePlan, LaneRotation
+from pgjobs.worker.local.claimed_batch import ClaimedBatch, batches_of
 from pgjobs.worker.local.claimed_job import CONTROLLED_COLUMNS, ClaimedJob, check_columns
+from pgjobs.worker.local.demand import MAX_BATCH
 from pgjobs.worker.runtime.settle import array
 
 log = logging.getLogger("pgjobs.producer")
 EXPIRED = "expired before its turn came"
 RELEASE_EVERY = 0.05  # seconds between two looks for jobs that are due or have expired, while claims follow each other
 _ORDER = attrgetter("priority", "run_at", "id")
+_IN_LANES = attrgetter("priority", "lane", "run_at", "id")
 
 
 class Lane(NamedTuple):
@@ -62,6 +66,11 @@ class LaneClaim(NamedTuple):
     asked: int
     picked: int
 
+    @property
+    def rows(self) -> int:
+        """How many jobs these are, if those of a batch are counted one by one."""
+        return sum(len(job.members) for job in self.jobs)
+
 
 def claim_lanes(cursor: Any, lanes: list[Lane], values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Claim jobs of lanes whose keys this transaction has locked, and return their rows."""
@@ -81,12 +90,46 @@ def claim_lanes(cursor: Any, lanes: list[Lane], values: dict[str, Any]) -> list[
     return list(cursor.execute(statement("claim_waiting"), {**picked, **values}).fetchall())
 
 
+def claim_batches(cursor: Any, lanes: list[Lane], values: dict[str, Any], wanted: int) -> list[tuple[Any, ...]]:
+    """Claim the jobs of up to `wanted` batches of these lanes, and return their rows. It is not many rows at once."""
+    specs = [(lane, spec) for lane in lanes[:wanted] if (spec := BatchSpec.of_lane(lane.lane)) is not None]
+    taken: list[tuple[Lane, BatchSpec]] = []
+    rows = 0
+    for lane, spec in specs:
+        if taken and rows + spec.size > MAX_BATCH:
+            break
+        taken.append((lane, spec))
+        rows += spec.size
+    if not taken:
+        return []
+    each = max(1, min(wanted, MAX_BATCH // max(spec.size for _, spec in taken)) // len(taken))
+    picked = {
+        "priorities": array(lane.priority for lane, _ in taken),
+        "lanes": [lane.lane for lane, _ in taken],
+        "dues": [lane.due for lane, _ in taken],
+        "sizes": array(spec.size for _, spec in taken),
+        "waits": array(spec.wait for _, spec in taken),
+        "mosts": [spec.max_bytes for _, spec in taken],
+        "batches": array(each if spec.max_bytes is None else 1 for _, spec in taken),
+    }
+    return list(cursor.execute(statement("claim_batches"), {**picked, **values}).fetchall())
+
+
 def _ranges(plan: LanePlan) -> dict[str, Any]:
     return {
         "priorities": array(lane_range.priority for lane_range in plan.ranges),
         "sinces": [lane_range.since for lane_range in plan.ranges],
         "untils": [lane_range.until for lane_range in plan.ranges],
     }
+
+
+def _in_batches(jobs: list[ClaimedJob], late: list[ClaimedJob]) -> list[ClaimedJob]:
+    """Return the batches of claimed jobs. Those that have expired stay outside."""
+    if late:
+        expired = set(late)
+        jobs = [job for job in jobs if job not in expired]
+    jobs.sort(key=_IN_LANES)
+    return [*batches_of(jobs), *late]
 
 
 class LaneClaims:
@@ -101,6 +144,7 @@ class LaneClaims:
         self._order_known = False  # the same
         self._next_release = 0.0
         self._arrivals = Arrivals()
+        self._batches_next = False  # where there is one slot, and both kinds wait
 
     def reconnected(self) -> None:
         """Discard what another connection, or another server, has said."""
@@ -131,6 +175,7 @@ class LaneClaims:
                 "queue": self._queue,
                 "demand": plan.lanes,
                 "counted_queue": counted_queue,
+                "in_haste": self._intake.in_haste,
             },
         )
         picked = [Lane(*row) for row in cursor.fetchall()]
@@ -141,22 +186,26 @@ class LaneClaims:
             ended_at = end.priority, end.lane
         if ended_at is not None or (plan.is_rest and len(picked) < plan.lanes):
             blocked = self._blocked_lanes(cursor, plan)
-        rows = claim_lanes(
-            cursor,
-            [lane for lane in picked if lane.is_locked],
-            {
-                "quantum": plan.quantum,
-                "queue": self._queue,
-                "demand": wanted,
-                "worker_id": self._worker_id,
-                "counted_queue": counted_queue,
-            },
-        )
-        if rows and not self._columns_checked:
+        single: list[Lane] = []
+        batched: list[Lane] = []
+        for lane in picked:
+            if lane.is_locked:
+                (single if BatchSpec.of_lane(lane.lane) is None else batched).append(lane)
+        common = {"queue": self._queue, "worker_id": self._worker_id, "counted_queue": counted_queue}
+        for_batches = self._share_of_batches(wanted, len(batched), len(single))
+        batch_rows: list[tuple[Any, ...]] = []
+        rows = claim_lanes(cursor, single, {"quantum": plan.quantum, "demand": wanted - for_batches, **common})
+        if for_batches:
+            batch_values = {"in_haste": self._intake.in_haste, "room": wanted if counted_queue else MAX_SIZE, **common}
+            batch_rows = claim_batches(cursor, batched, batch_values, 1 if counted_queue else for_batches)
+        if (rows or batch_rows) and not self._columns_checked:
             check_columns(cursor.description, CONTROLLED_COLUMNS)
             self._columns_checked = True
-        jobs = self._intake.rows_to_jobs(row[:-1] for row in rows)
-        late = [job for job, row in zip(jobs, rows, strict=True) if row[-1]]  # `is_late`
+        jobs, late = self._made_of(rows)
+        if batch_rows:
+            together, expired = self._made_of(batch_rows)
+            jobs += _in_batches(together, expired)
+            late += expired
         if jobs:
             self._intake.reload_pauses(cursor)
         missing = {key for lane in picked for key in lane.missing or ()}
@@ -177,12 +226,31 @@ class LaneClaims:
                 self.rotation.back_off(time.monotonic())  # another claim has their keys
         if claim.jobs:
             late = set(claim.late)
-            jobs = self._intake.record(sorted(claim.jobs, key=_ORDER))
+            claimed = sorted(claim.jobs, key=_ORDER)
+            batches = [job for job in claimed if isinstance(job, ClaimedBatch)]
+            if batches:
+                claimed = [job for job in claimed if not isinstance(job, ClaimedBatch)]
+            jobs = self._intake.record(claimed) if claimed else []
+            if batches:
+                jobs += self._intake.record_batches(batches)
             self._intake.put([job for job in jobs if job not in late])
             for job in jobs:
                 if job in late:
                     self._intake.end(job, Cancelled(EXPIRED))
         return len(claim.jobs)
+
+    def _made_of(self, rows: list[tuple[Any, ...]]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
+        """Return the jobs of these rows, and which of them have expired."""
+        jobs = self._intake.rows_to_jobs(row[:-1] for row in rows)
+        return jobs, [job for job, row in zip(jobs, rows, strict=True) if row[-1]]  # `is_late`
+
+    def _share_of_batches(self, wanted: int, batched: int, single: int) -> int:
+        """Return how many of the wanted jobs may be batches. Both kinds get their share; a single slot alternates."""
+        if not batched or not single:
+            return wanted if batched else 0
+        self._batches_next = not self._batches_next
+        share = wanted * batched // (batched + single)
+        return min(max(share, 1), wanted - 1) if wanted > 1 else int(self._batches_next)
 
     def _blocked_lanes(self, cursor: Any, plan: LanePlan) -> list[BlockedLanes]:
         """Find runs of lanes without room in what a claim has looked at in vain."""

@@ -43,9 +43,10 @@ class CancellableThread:
     def cancel(self, claim: Claim, *, force: bool) -> bool:
         """Ask the job to end, from another thread; `force`: raise in it as long as it runs. False: it is not here."""
         job = self.job
-        if job is None or job.key() != claim:
+        asked = None if job is None else job.find(claim)
+        if job is None or asked is None:
             return False
-        job.cancelled = True
+        asked.cancelled = True
         task = self.loop.task
         if task is not None:  # a coroutine is cancelled as on the event loop, once
             if task is not self._task:

@@ -30,6 +30,7 @@ from pgjobs.worker.executors.child_process import READY, late, receive, send
 from pgjobs.worker.executors.invoke import await_here, call_now, open_payload, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import to_bytes
 from pgjobs.worker.executors.shortages import NOT_YET, is_shortage
+from pgjobs.worker.local.claimed_batch import received
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_output import finish_lines, print_whole_lines
 from pgjobs.worker.runtime.orderly_exit import leave_in_order
@@ -80,7 +81,7 @@ def main(fd: int, crash_report_fd: int, parent: int) -> None:
         loop = KeptLoop()
         while True:
             loop.serve(fd)
-            job = ClaimedJob(local_queue=None, **pickle.loads(receive(channel)))  # type: ignore[arg-type]  # the worker's
+            job = received(pickle.loads(receive(channel)))
             _run(job, loop, partial(_send_outcome, channel, job), undo_signals)
     except (EOFError, ConnectionError):
         leave_in_order(0)

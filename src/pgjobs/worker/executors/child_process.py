@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,11 @@ from pgjobs.core.interrupts import JobTimeout
 from pgjobs.core.python_processes import python_command
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, Outcome
 from pgjobs.jobs.retry import after_loss
+from pgjobs.worker.executors.batches import lost_batch
 from pgjobs.worker.executors.invoke import check_signature, outcome_of, refused
 from pgjobs.worker.executors.outcome_codec import MAX_OUTCOME_BYTES, from_bytes
 from pgjobs.worker.executors.shortages import ShortageError
+from pgjobs.worker.local.claimed_batch import ClaimedBatch, to_send
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.orderly_exit import LEAVE_WITHIN
@@ -40,8 +41,6 @@ from pgjobs.worker.runtime.scoreboard import Scoreboard
 LENGTH = struct.Struct("!I")
 READY = b"ready"  # what a child sends first; or why it cannot run jobs
 CHECK_EVERY = 0.5  # seconds: whether the child still lives
-# What a child is told of a job.
-_FIELDS = [field.name for field in fields(ClaimedJob) if field.name not in ("local_queue", "exception", "function")]
 
 
 def _working_directory() -> Path | None:
@@ -87,9 +86,10 @@ class ChildProcess:
         """Kill the child if it runs this job, from another thread; False: it does not."""
         with self._lock:
             job = self._job
-            if job is None or job.key() != claim:
+            asked = None if job is None else job.find(claim)
+            if asked is None:
                 return False
-            job.cancelled = True
+            asked.cancelled = True
             self.abandon()
             return True
 
@@ -98,7 +98,6 @@ class ChildProcess:
             check_signature(job)
         except PayloadError as error:
             return refused(job, error)
-        attempt, most = job.budget()
         if_late = deadline = None
         try:
             channel = self._ready()
@@ -114,9 +113,9 @@ class ChildProcess:
             send(channel, _question(job), self.is_alive)
             if job.timeout is not None:
                 # Its time begins when the child has read the payload, and imported what that needs.
-                if_late = receive(channel, None, self.is_alive, MAX_OUTCOME_BYTES)
+                if_late = receive(channel, None, self.is_alive, MAX_OUTCOME_BYTES * len(job.members))
                 deadline = time.monotonic() + job.timeout
-            size = MAX_OUTCOME_BYTES + settings().result_max_bytes
+            size = (MAX_OUTCOME_BYTES + settings().result_max_bytes) * len(job.members)
             return from_bytes(receive(channel, deadline, self.is_alive, size), job)
         except TimeoutError:
             self._kill()
@@ -126,12 +125,15 @@ class ChildProcess:
         except (OSError, EOFError):
             how = self._kill()
             job.completing = True
-            return after_loss(
-                f"its process died: {how}", attempt, most, isolate=bool(job.isolate), traceback=self._last
-            )
+            return self._lost(job, f"its process died: {how}")
         except ValueError as error:
             self._kill()
-            return after_loss(f"its process sent an invalid answer: {error}", attempt, most)
+            return self._lost(job, f"its process sent an invalid answer: {error}")
+
+    def _lost(self, job: ClaimedJob, error: str) -> Outcome:
+        if isinstance(job, ClaimedBatch):
+            return lost_batch(job, lambda one: self._lost(one, error), error)
+        return after_loss(error, *job.budget(), isolate=bool(job.isolate), traceback=self._last)
 
     def close(self) -> None:
         """End the child, if there is one: in order, if it can do that in time."""
@@ -227,7 +229,7 @@ def _outcome_when_late(job: ClaimedJob, answer: bytes | None) -> Outcome:
 
 
 def _question(job: ClaimedJob) -> bytes:
-    return pickle.dumps({name: getattr(job, name) for name in _FIELDS})
+    return pickle.dumps(to_send(job))
 
 
 def send(channel: socket.socket, data: bytes, alive: Callable[[], bool] | None = None) -> None:

@@ -86,8 +86,10 @@ class EventLoopExecutor:
     def _cancel(self, claims: Set[Claim]) -> None:
         assert self._loop is not None  # noqa: S101 (for mypy)
         for task, job in self._jobs.items():
-            if job.key() in claims and not job.cancelled:
-                job.cancelled = True
+            asked = [found for claim in claims if (found := job.find(claim)) is not None and not found.cancelled]
+            for found in asked:
+                found.cancelled = True
+            if asked:
                 self._loop.call_soon(task.cancel)  # after its first step: a task that never began would settle nothing
 
     def end(self) -> None:

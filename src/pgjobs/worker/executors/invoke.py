@@ -9,15 +9,28 @@ from typing import Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.error_text import leaves
-from pgjobs.core.errors import HookError, PayloadError, ResultError
+from pgjobs.core.errors import HookError, PayloadError, ResultError, SignatureError
 from pgjobs.core.interrupts import JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.hooks.kinds import around_hooks
 from pgjobs.job_results.encode import kept_result
+from pgjobs.jobs.batch_job import BatchJob
+from pgjobs.jobs.batch_outcomes import Outcomes
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, options_of
 from pgjobs.jobs.options import JobOptions
-from pgjobs.jobs.outcome import COMPLETED, COMPLETED_STEP, INTERRUPTED, Completed, ErrorKind, Failed, Outcome, Retried
+from pgjobs.jobs.outcome import (
+    COMPLETED,
+    COMPLETED_STEP,
+    INTERRUPTED,
+    Completed,
+    Divided,
+    ErrorKind,
+    Failed,
+    Outcome,
+    Retried,
+    Several,
+)
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.pickling import Call, load
@@ -25,13 +38,35 @@ from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.payload.step import StepJob
 from pgjobs.worker.executors.around import Inside, run_inside
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest, must_be_awaited
+from pgjobs.worker.executors.batches import (
+    BatchCall,
+    as_batch,
+    completed_batch,
+    failed_batch,
+    open_batch,
+    refused_batch,
+)
 from pgjobs.worker.executors.in_transaction import in_transaction
 from pgjobs.worker.executors.own_code import run
+from pgjobs.worker.local.claimed_batch import ClaimedBatch, batch_of
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 
 def open_payload(job: ClaimedJob) -> Call:
     """Check the job's signature, if this process has a key, and load its payload.
+
+    Raises:
+        PayloadError: it cannot be loaded, or must not.
+
+    """
+    if type(job) is ClaimedBatch:
+        return open_batch(job, open_alone, refused)
+    call = open_alone(job)
+    return as_batch(call) if type(call.callable) is BatchJob else call
+
+
+def open_alone(job: ClaimedJob) -> Call:
+    """Do the same for one job, whether its function is for batches or not.
 
     Raises:
         PayloadError: it cannot be loaded, or must not.
@@ -53,8 +88,18 @@ def check_signature(job: ClaimedJob) -> None:
 
     """
     keys = settings().signing_keys
-    if keys:
+    if not keys:
+        return
+    if not isinstance(job, ClaimedBatch):
         _verify(job, keys)
+        return
+    for place, member in job.called():
+        try:
+            _verify(member, keys)
+        except SignatureError as error:
+            job.ended[place], last = refused(member, error), error
+    if not job.called():
+        raise last
 
 
 def _verify(job: ClaimedJob, keys: tuple[bytes, ...]) -> None:
@@ -89,6 +134,11 @@ def completed(job: ClaimedJob, call: Call, result: object) -> Outcome:
         options = function.job_options  # pyright: ignore[reportFunctionMemberAccess]
     elif type(function) is FunctionType and not function.__dict__:
         return COMPLETED
+    elif isinstance(call, BatchCall) or isinstance(job, ClaimedBatch):
+        if isinstance(job, ClaimedBatch):
+            return completed_batch(job, call, result, lambda one, error: _of_one(one, error, call, result))
+        alone = batch_of([job])
+        return completed_batch(alone, call, result, lambda one, error: _of_one(one, error, call, result)).outcomes[0]
     else:
         options = options_of(function)
         if type(function) is StepJob:
@@ -99,6 +149,11 @@ def completed(job: ClaimedJob, call: Call, result: object) -> Outcome:
         return Completed(kept_result(job.task, result, options))
     except ResultError as error:
         return outcome_of(job, error)
+
+
+def _of_one(job: ClaimedJob, error: BaseException | None, call: Call, result: object) -> Outcome:
+    """Return the outcome of one job whose call has returned: what it has done cannot be done again."""
+    return completed(job, call, result) if error is None else outcome_of(job, error, _never_again)
 
 
 def _completed_step(job: ClaimedJob, step: StepJob, result: object, options: JobOptions) -> Outcome:
@@ -130,6 +185,10 @@ def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | Non
 
 def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> Outcome:
     """Decide the outcome of an exception, by the retry policy of the job that raised it."""
+    if isinstance(job, ClaimedBatch):
+        return failed_batch(job, error, lambda one, error: outcome_of(one, error, callable))
+    if isinstance(error, Outcomes) and isinstance(callable, BatchJob):
+        return completed(job, as_batch(Call(callable, (None,), {})), error)
     attempt, most = job.budget()
     try:
         for part in leaves(error):
@@ -151,7 +210,9 @@ def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> O
 
 def handed_back(outcome: Outcome) -> Outcome:
     """Return the outcome of a coroutine that was cancelled because the grace is over: its failure is not its own."""
-    return INTERRUPTED if isinstance(outcome, Retried | Failed) else outcome
+    if isinstance(outcome, Several):
+        return Several(tuple(map(handed_back, outcome.outcomes)))
+    return INTERRUPTED if isinstance(outcome, Retried | Failed | Divided) else outcome
 
 
 def _with_breaker(outcome: Outcome, error: BaseException, name: str) -> Outcome:
@@ -181,8 +242,10 @@ def refused(job: ClaimedJob, error: PayloadError) -> Outcome:
 
     A job that is unsigned, wrongly signed or not allowed stays so: it fails at once.
     """
-    from pgjobs.core.errors import NotAllowedError, SignatureError
+    from pgjobs.core.errors import NotAllowedError
 
+    if isinstance(job, ClaimedBatch):
+        return refused_batch(job, error)
     permanent = isinstance(error, SignatureError | NotAllowedError)
     return outcome_of(job, error, _never_again if permanent else None)
 

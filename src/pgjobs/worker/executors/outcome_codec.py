@@ -14,18 +14,23 @@ from typing import Any
 from pgjobs.core.config import settings
 from pgjobs.core.text import bounded, one_line
 from pgjobs.core.validate import MAX_DELAY
+from pgjobs.flow.batch import MAX_SIZE
 from pgjobs.jobs.outcome import (
     COMPLETED,
     Cancelled,
     Completed,
+    Divided,
     ErrorKind,
     Failed,
     KeptResult,
     Outcome,
     Retried,
+    Several,
     Snoozed,
 )
+from pgjobs.worker.executors.batches import with_outcomes
 from pgjobs.worker.executors.grown_codec import grown_from_json, grown_to_json
+from pgjobs.worker.local.claimed_batch import ClaimedBatch
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 _TIDY: dict[str, Callable[[Any], Any]] = {
@@ -36,7 +41,9 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
 }
 _RESULT = b"\0"  # between the JSON, which has none, and the result
 MAX_OUTCOME_BYTES = 64 << 20  # bytes; an error has some thousand characters, and a step may add thousands of others
-_KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Cancelled, Completed, Failed, Retried, Snoozed)}
+_KINDS: dict[str, type[Outcome]] = {
+    kind.__name__: kind for kind in (Cancelled, Completed, Divided, Failed, Retried, Snoozed)
+}
 
 
 def _as_it_is(value: Any) -> Any:
@@ -45,8 +52,15 @@ def _as_it_is(value: Any) -> Any:
 
 def to_bytes(outcome: Outcome, *, completing: bool = False, releases: bool = False) -> bytes:
     """Write an outcome, and whether the job called `complete`."""
+    if isinstance(outcome, Several):
+        each = [to_bytes(one) for one in outcome.outcomes]
+        head = json.dumps([Several.__name__, [len(one) for one in each], completing, releases]).encode()
+        return b"".join((head, _RESULT, *each))
     result = outcome.result if isinstance(outcome, Completed) else None
-    values = asdict(outcome) if not isinstance(outcome, Completed) else {}
+    if isinstance(outcome, Divided):
+        values: dict[str, Any] = {"error": outcome.error, "parts": outcome.parts}
+    else:
+        values = asdict(outcome) if not isinstance(outcome, Completed) else {}
     if result is not None:
         values = {"seconds": result.seconds, "is_json": result.is_json}
     said: list[Any] = [completing, releases]
@@ -67,6 +81,10 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
     try:
         name, values, *said = json.loads(answer)
         completing, releases, *step = said or (False, False)
+        if name == Several.__name__:
+            several = _several(values, data, job)
+            job.completing, job.releases = completing is True, releases is True
+            return several
         if is_kept or (step and name == Completed.__name__ and not values):
             kept = _completed(name, data, **values) if is_kept else COMPLETED
             job.completing, job.releases = completing is True, releases is True
@@ -88,6 +106,27 @@ def _as_step(job: ClaimedJob, outcome: Completed, grown: Any) -> Completed:
     return replace(outcome, is_step=True, grown=added)
 
 
+def _several(sizes: Any, data: bytes, job: ClaimedJob) -> Several:
+    """Read the outcomes of a batch, one for each of its jobs that were sent.
+
+    Raises:
+        ValueError: they are not that.
+
+    """
+    if not isinstance(job, ClaimedBatch) or len(sizes) != len(job.called()) or any(type(n) is not int for n in sizes):
+        raise ValueError("not the outcomes of this batch")
+    found: list[Outcome] = []
+    shared: dict[tuple[str, int], Divided] = {}
+    at = 0
+    for size, (_, member) in zip(sizes, job.called(), strict=True):
+        outcome = from_bytes(data[at : at + size], member)
+        at += size
+        if isinstance(outcome, Divided):  # those that run again together have the same one
+            outcome = shared.setdefault((outcome.error, outcome.parts), outcome)
+        found.append(outcome)
+    return with_outcomes(job, found)
+
+
 def _completed(name: str, data: bytes, seconds: object, is_json: object) -> Completed:
     """Read the outcome of a job whose result is kept.
 
@@ -106,6 +145,8 @@ def _fits(field: str, value: Any) -> bool:
     match field:
         case "delay":
             return type(value) is float and 0 <= value <= MAX_DELAY
+        case "parts":
+            return type(value) is int and 0 < value <= MAX_SIZE
         case "isolate" | "began":
             return type(value) is bool
         case "result":  # it does not come as a field

@@ -16,7 +16,7 @@ from functools import partial
 
 from pgjobs.core.errors import PayloadError
 from pgjobs.core.interrupts import JobCancelled, JobTimeout
-from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, RELEASED, Outcome
+from pgjobs.jobs.outcome import RELEASED, Outcome
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.awaiting import Rest
 from pgjobs.worker.executors.cancel_in_thread import CancellableThread
@@ -232,7 +232,7 @@ class ThreadExecutor:
                 thread.leave()
         except JobCancelled:  # just before or after the call
             thread.leave()
-        return outcome or CANCELLED_ON_REQUEST
+        return outcome or outcome_of(job, JobCancelled())
 
     def _run_in_time(self, job: ClaimedJob, slot: int, thread: CancellableThread) -> Outcome | None:
         """Do the same under an alarm.

@@ -49,6 +49,15 @@ class ClaimedJob:
     releases: bool = False  # and other jobs wait for it
     handed_since: float = 0.0  # monotonic seconds: when the first job of those that were handed over ended; 0: none was
 
+    @property
+    def members(self) -> Sequence[ClaimedJob]:
+        """The jobs that run in this call: itself alone, unless it is a batch."""
+        return (self,)
+
+    def find(self, claim: Claim) -> ClaimedJob | None:
+        """Return the job of this claim; None: it is another one."""
+        return self if self.key() == claim else None
+
     def key(self) -> Claim:
         """Return what tells this claim from others, of this job and of other jobs."""
         return Claim(self.id, self.claim_number)

@@ -44,6 +44,11 @@ class Inbox:
         self.jobs.extend(jobs)
         self.wake_another()
 
+    def put_first(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Put jobs in before all others, and wake a thread."""
+        self.jobs.extendleft(reversed(list(jobs)))
+        self.wake_another()
+
     def wake_another(self) -> None:
         """Wake one more thread if there is a job for it and no other thread is waking up."""
         # A thread adds itself to `sleeping` before its last look: either it sees the job, or we see the thread.

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.local.claimed_job import ClaimedJob
-from pgjobs.worker.local.demand import STALE_INBOX, demand, surplus
+from pgjobs.worker.local.demand import MAX_PREFETCHED, STALE_INBOX, demand, surplus
 from pgjobs.worker.local.inbox import Inbox
 from pgjobs.worker.local.producer_signals import ProducerSignals
 from pgjobs.worker.local.stats import ClaimStats, EndStats
@@ -40,6 +40,8 @@ class LocalQueue:
         self.running: dict[int, ClaimedJob] = {}  # by id: claimed, and not yet taken from the outbox
         self.unacknowledged: Sequence[ClaimedJob] = ()  # the batch whose outcomes are being written
         self.held: frozenset[ClaimedJob] = frozenset()  # ended, and their rows are locked by other transactions
+        self.in_haste = False  # a drain: batches do not wait for more jobs
+        self._together = 0  # of the running: how many take no slot of their own, because they are in a batch
         self._lock = threading.Lock()
         self.handing_over = threading.Lock()  # the acknowledger may have claimed what is not in `running` yet
         self.closing = False  # nothing more is to be claimed
@@ -55,7 +57,15 @@ class LocalQueue:
 
         Jobs that wait in the outbox count as running, so nothing is claimed while acknowledgements do not get through.
         """
-        return demand(len(self.running), self.slots, self.mean_seconds, self.claim_stats.mean_bytes)
+        jobs, together = len(self.running), self._together
+        if together and jobs - together >= self.slots and jobs > MAX_PREFETCHED:
+            return 0  # few batches, and many rows
+        return demand(jobs - together, self.slots, self.mean_seconds, self.claim_stats.mean_bytes)
+
+    def record_batch(self, more: int) -> None:
+        """Count jobs that run in one call with another one; below 0: they do so no longer."""
+        with self._lock:
+            self._together += more
 
     def surplus(self) -> int:
         """Return how many jobs of the inbox another worker could run sooner."""

@@ -234,7 +234,7 @@ def _execute(
     else:
         assert kind is Released, kind  # noqa: S101 (for mypy's and the reader's benefit)
         name = "hand_back"
-        values["began"] = [o.began for o in outcomes]
+        values |= {"began": [o.began for o in outcomes], "isolates": [o.isolate for o in outcomes]}
     rows = cursor.execute(statement(name), values).fetchall()
     if kind is Failed or kind is Cancelled:
         ended_jobs = [EndedJob(*row) for row in rows]

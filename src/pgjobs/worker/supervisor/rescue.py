@@ -10,18 +10,20 @@ import logging
 import socket
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import starmap
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows
-from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Outcome
+from pgjobs.flow.batch import BatchSpec
+from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Outcome, Released
 from pgjobs.jobs.retry import after_loss, since_replay
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.registration import terminate_backends
 from pgjobs.worker.runtime.settle import Settlement, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     import psycopg
@@ -43,6 +45,52 @@ class WorkerExit:
     started: frozenset[Claim] = frozenset()
     stuck: dict[Claim, str] = field(default_factory=dict)
     report: str | None = None
+
+
+class LostJob(NamedTuple):
+    """A job that a dead worker left in `running`, as lost_jobs.sql returns it."""
+
+    id: int
+    claim_number: int
+    attempt: int
+    max_attempts: int
+    prior_attempts: int | None
+    worker_id: int
+    lane: str | None
+    started_at: datetime | None
+    isolate: bool | None
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that the worker had."""
+        return Claim(self.id, self.claim_number)
+
+    @property
+    def budget(self) -> tuple[int, int]:
+        """The attempt and the maximum, since the last replay."""
+        return since_replay(self.attempt, self.max_attempts, self.prior_attempts)
+
+    @property
+    def batch(self) -> tuple[int, str, datetime | None] | None:
+        """What it shares with the jobs of its batch: they were claimed together. None: it runs alone."""
+        if self.lane is None or self.isolate or BatchSpec.of_lane(self.lane) is None:
+            return None
+        return self.worker_id, self.lane, self.started_at
+
+
+def outcomes_for(worker_exit: WorkerExit, lost: Sequence[LostJob]) -> list[Settlement]:
+    """Decide the outcomes of the jobs that a dead worker left in `running`.
+
+    A batch that ran is known by one of its jobs. Any of them may have killed the process, so none of them is charged
+    an attempt, and each runs alone the next time, in a process of its own.
+    """
+    ran = worker_exit.started | worker_exit.stuck.keys()
+    batches = Counter(job.batch for job in lost if job.batch is not None)
+    guilty = {job.batch for job in lost if job.batch is not None and job.claim in ran and batches[job.batch] > 1}
+    apart = Released(began=True, isolate=worker_exit.how is not None or bool(worker_exit.stuck))
+    return [
+        (job.claim, apart if job.batch in guilty else outcome_for(worker_exit, job.claim, job.budget)) for job in lost
+    ]
 
 
 def outcome_for(worker_exit: WorkerExit, claim: Claim, budget: tuple[int, int]) -> Outcome:
@@ -68,13 +116,11 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
     total = 0
     while True:
         with connection.transaction(), connection.cursor() as cursor:
-            lost = cursor.execute(
+            rows = cursor.execute(
                 statement("lost_jobs"), {"worker_ids": [worker_exit.worker_id], "limit": LOST_PER_TRANSACTION}
             ).fetchall()
-            settlements: list[Settlement] = []
-            for job_id, claim_number, attempt, most, prior, _ in lost:
-                claim = Claim(job_id, claim_number)
-                settlements.append((claim, outcome_for(worker_exit, claim, since_replay(attempt, most, prior))))
+            lost = list(starmap(LostJob, rows))
+            settlements = outcomes_for(worker_exit, lost)
             written: dict[Claim, Outcome] = {}
             settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements, written=written, patient=False)
             if len(lost) < LOST_PER_TRANSACTION:
@@ -124,11 +170,16 @@ def _rescue_jobs(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
         return 0
     for worker_id in reasons:
         terminate_backends(cursor.connection, worker_id)
-    lost = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
+    rows = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
+    lost = list(starmap(LostJob, rows))
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
-    for job_id, claim_number, attempt, most, prior, worker_id in lost:
-        outcome = after_loss(reasons[worker_id], *since_replay(attempt, most, prior), delay=0.0)
-        by_worker[worker_id].append((Claim(job_id, claim_number), outcome))
+    batches = Counter(job.batch for job in lost if job.batch is not None)
+    for job in lost:
+        if job.batch is not None and batches[job.batch] > 1:
+            outcome: Outcome = Released(began=True, isolate=True)  # as in `outcomes_for`
+        else:
+            outcome = after_loss(reasons[job.worker_id], *job.budget, delay=0.0)
+        by_worker[job.worker_id].append((job.claim, outcome))
     written: dict[int, dict[Claim, Outcome]] = defaultdict(dict)
     for worker_id, settlements in by_worker.items():
         settle(cursor, worker_id, socket.gethostname(), settlements, written=written[worker_id], patient=False)

@@ -7,6 +7,9 @@
 -- jobs it holds, and at most %(most)s lanes are read. Of a sequence only the first job can run: the one with the
 -- smallest id, wherever and until whenever it waits.
 --
+-- Jobs that run in batches wait until there are enough of them, or the first has waited long enough: how many and how
+-- long is the fifth part of their lane, as flow/batch.py writes it. %(in_haste)s: no batch waits for more.
+--
 -- `is_locked`: all keys of the lane are; `missing`: those without a row to be locked. Where the walk ended early, the
 -- last row says so: its `is_locked` is NULL, and it has the number of the range in place of the priority, and the last
 -- lane that was read.
@@ -14,7 +17,8 @@ WITH lanes AS MATERIALIZED (
     SELECT s.piece, s.priority, s.due, l.lane, l.cost, l.run_at,
            nullif(split_part(l.lane, E'\x1f', 2), '') AS limit_key,
            nullif(split_part(l.lane, E'\x1f', 3), '') AS sequence,
-           nullif(split_part(l.lane, E'\x1f', 4), '') AS breaker
+           nullif(split_part(l.lane, E'\x1f', 4), '') AS breaker,
+           nullif(split_part(l.lane, E'\x1f', 5), '') AS batch
     FROM unnest(%(priorities)s::smallint[], %(sinces)s::text[], %(untils)s::text[], %(dues)s::timestamptz[])
          WITH ORDINALITY AS s (priority, since, until, due, piece)
     CROSS JOIN LATERAL (
@@ -59,6 +63,26 @@ WITH lanes AS MATERIALIZED (
                               AND w.held IS NULL AND w.run_at <= least(now(), l.due)) END
       AND coalesce(r.slots, 1) > 0 AND coalesce(b.probes, 1) > 0
       AND coalesce(r.tokens + 1e-9 >= least(l.cost, 1), true)
+      AND CASE WHEN l.batch IS NULL OR %(in_haste)s::boolean THEN true
+               ELSE coalesce((
+                   SELECT l.run_at + m.wait * interval '1 ms' <= now()
+                          OR EXISTS (SELECT FROM pgjobs.jobs_waiting AS w
+                                     WHERE w.queue = %(queue)s AND w.priority = l.priority AND w.lane = l.lane
+                                       AND w.held IS NULL AND w.run_at <= now()
+                                     ORDER BY w.run_at, w.id
+                                     OFFSET greatest(m.size, 1) - 1
+                                     LIMIT 1)
+                          OR m.bytes IS NOT NULL
+                             AND m.bytes <= (SELECT sum(octet_length(f.payload))
+                                         FROM (SELECT w.payload
+                                               FROM pgjobs.jobs_waiting AS w
+                                               WHERE w.queue = %(queue)s AND w.priority = l.priority
+                                                 AND w.lane = l.lane AND w.held IS NULL AND w.run_at <= now()
+                                               ORDER BY w.run_at, w.id
+                                               LIMIT greatest(m.size, 1)) AS f)
+                   FROM (SELECT p[1]::int AS size, p[2]::float8 AS wait, nullif(p[3], '')::bigint AS bytes
+                         FROM regexp_match(l.batch, '^([0-9]{1,5}):([0-9]{1,12}):([0-9]{0,10}):') AS p
+                         WHERE p IS NOT NULL) AS m), true) END
       AND NOT coalesce((SELECT q.paused OR coalesce(q.concurrency, q.rate) IS NOT NULL
                                AND %(counted_queue)s::text IS NULL
                         FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)

@@ -107,8 +107,10 @@ SELECT
                ORDER BY live.run_at, live.id
                LIMIT %(cap)s) AS live
            LIMIT %(cap)s) AS j) AS ahead,
--- How many of its own lane are ahead of a waiting job, and how many other lanes take turns with it.
-    (SELECT jsonb_build_object('before', before.jobs, 'lanes', others.lanes)
+-- How many of its own lane are ahead of a waiting job, and how many other lanes take turns with it. Of a job that runs
+-- in a batch also how many are there, and how long the first of them has waited.
+    (SELECT jsonb_build_object('before', before.jobs, 'lanes', others.lanes, 'batch', batch.jobs,
+                               'waited', batch.waited)
      FROM waits
      CROSS JOIN LATERAL (
          SELECT count(*) AS jobs
@@ -131,6 +133,14 @@ SELECT
              WHERE lanes.lane IS NOT NULL AND n <= least(%(cap)s, 1000)
          )
          SELECT count(*) FILTER (WHERE lane <> waits.lane) AS lanes FROM lanes) AS others
+     CROSS JOIN LATERAL (
+         SELECT count(*) AS jobs, extract(epoch FROM now() - min(b.run_at)) AS waited
+         FROM (SELECT w.run_at FROM pgjobs.jobs_waiting AS w
+               WHERE split_part(waits.lane, E'\x1f', 5) <> ''
+                 AND w.queue = waits.queue AND w.priority = waits.priority AND w.lane = waits.lane
+                 AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at <= now()
+               ORDER BY w.run_at, w.id
+               LIMIT %(cap)s) AS b) AS batch
      WHERE waits.lane IS NOT NULL) AS turn,
     (SELECT jsonb_build_object('mine', count(*) FILTER (WHERE h.queue = waits.queue), 'all', count(h.queue),
                                'seconds', extract(epoch FROM max(h.finished_at) - min(h.finished_at)),

@@ -1,0 +1,28 @@
+"""A job whose function gets a list: `@job(batch=Batch(100))`. Its jobs are enqueued one item each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
+
+from pgjobs.jobs.job import Job
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+C_co = TypeVar("C_co", covariant=True)
+
+
+class BatchJob(Job[..., C_co], Generic[T, R_co, C_co]):
+    """A function over a list, whose jobs have one item each. Calling it is calling the function, with a list.
+
+    For type checkers it knows the item, what a job of one item returns, and what the function returns.
+    """
+
+    if TYPE_CHECKING:
+        # The first is for no call at all: type checkers take the first one for what an enqueue takes, and a list is
+        # no item.
+        @overload
+        def __call__(self, never: Never, neither: Never, /) -> Never: ...
+        @overload
+        def __call__(self, items: list[T], /) -> C_co: ...
+        def __call__(self, *args: Any) -> Any:
+            """Call the function, here and now, with a list."""
