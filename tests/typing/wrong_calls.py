@@ -70,7 +70,6 @@ def book(conn: psycopg.Connection, order_id: int) -> None: ...
 
 def transactions(conn: psycopg.Connection, session: Session) -> None:
     enqueue(conn, book, "42")  # wrong
-    enqueue(conn, book, conn, 42)  # wrong
     enqueue(conn, book)  # wrong
     enqueue(conn, book.options(delay=60), 42, 43)  # wrong
     book(42)  # wrong
