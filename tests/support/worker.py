@@ -130,7 +130,7 @@ def work(
         try:
             if ready:
                 with psycopg.connect(url, autocommit=True) as conn:
-                    wait_until(lambda: process.poll() is not None or _registered(conn, running))
+                    wait_until(lambda: process.poll() is not None or _registered(conn, running), 60.0)
             yield running
         finally:
             running.kill()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pgjobs.job_results.source import AsyncSource, SyncSource
 
 Event: TypeAlias = "Look | Ended | Exception"
+FIRST_LOOK = 10.0  # seconds to wait for the first look at a job that has ended
 LAST_WORD = 1.25  # seconds: a worker writes once a second what jobs report, so the last of it may come after the end
 EVERY = 0.5  # seconds
 
@@ -133,6 +134,7 @@ class Following:
         self._last: Look | None = None
         self._end: Ended | Exception | None = None
         self._until = 0.0  # monotonic seconds: how long to wait for the last word of a job that has ended
+        self._has_looked = False
 
     def events(self) -> Iterator[Event]:
         """Yield what is new, and its end as the last.
@@ -196,12 +198,15 @@ class Following:
     def _take(self, event: Event) -> bool:
         """Remember an event. True: those who follow want to know it at once. The end waits for the job's last word."""
         if not isinstance(event, Look):
-            self._end, self._until = event, time.monotonic() + LAST_WORD
+            self._end, self._until = event, time.monotonic() + (LAST_WORD if self._has_looked else FIRST_LOOK)
             if isinstance(event, Missing) and self._last is None:
                 self._end = NotFoundError(f"there is no job {self.id}, or it has ended and is not kept.")
             if isinstance(self._end, Exception):
                 self._until = 0.0
             return False
+        if not self._has_looked and self._end is not None:
+            self._until = time.monotonic() + LAST_WORD  # the first look came late: what it saw may not be the last word
+        self._has_looked = True
         said_before = event.said_before
         if self._end is not None and (said_before is None or said_before > LAST_WORD or event.is_final()):
             self._until = 0.0
