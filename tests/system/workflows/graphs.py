@@ -8,8 +8,8 @@ from typing import Any
 
 from pgjobs import Workflow
 from tests.system.workflows import tasks
+from tests.system.workflows.tasks import FOR_GOOD
 
-ATTEMPTS = 2
 IF_FAILED = ("wait", "wait", "run", "cancel", "skip")
 
 
@@ -17,8 +17,8 @@ IF_FAILED = ("wait", "wait", "run", "cancel", "skip")
 class Plan:
     """A step: `number` within its graph, what it waits for, and what will happen to it.
 
-    `fails`: how many of its attempts do, of two. `grows`: how often each of the steps fails that it adds. `width`: the
-    same of a map over a list; `over`: it maps over the result of the first step that it needs.
+    `fails`: how often it does (2: until it is healed). `grows`: how often each of the steps fails that it adds.
+    `width`: the same of a map over a list; `over`: it maps over the result of the first step that it needs.
     `is_cancelled`: by an operator, before it can start. `part`: it is in the nested workflow.
     """
 
@@ -62,18 +62,18 @@ def random_graph(key: int, rng: random.Random, most: int = 16) -> Graph:
         needs = sorted(rng.sample(before, min(len(before), rng.choice([0, 1, 1, 2, 3]))))
         plan = Plan(number, needs, part=inside)
         plan.if_failed = rng.choice(IF_FAILED) if needs else "wait"
-        plan.fails = rng.choice([0, 0, 0, 0, 1, ATTEMPTS])
+        plan.fails = rng.choice([0, 0, 0, 0, 1, FOR_GOOD])
         what = rng.random()
         singles = [n for n in needs if plans[n].is_single and not plans[n].part]
         if what < 0.15:
-            plan.width = [rng.choice([0, 0, 0, 1, ATTEMPTS]) for _ in range(rng.randint(0, 3))]
+            plan.width = [rng.choice([0, 0, 0, 1, FOR_GOOD]) for _ in range(rng.randint(0, 3))]
             plan.at_once = rng.choice([None, 1, 2])
         elif what < 0.3 and singles and not inside:
             plan.over, plan.needs = True, [singles[0], *(n for n in needs if n != singles[0])]
             plan.width = None
             plan.at_once = rng.choice([None, 1, 2])
         elif what < 0.45:
-            plan.grows = [rng.choice([0, 0, 1, ATTEMPTS]) for _ in range(rng.randint(1, 3))]
+            plan.grows = [rng.choice([0, 0, 1, FOR_GOOD]) for _ in range(rng.randint(1, 3))]
         elif what < 0.6:
             plan.completes = True
         elif what < 0.7:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import networkx
 
-from tests.system.workflows.graphs import ATTEMPTS, Graph, Plan
-from tests.system.workflows.tasks import OVER
+from tests.system.workflows.graphs import Graph, Plan
+from tests.system.workflows.tasks import FOR_GOOD, OVER
 
 Unit = tuple[int, int]
 """A job: the number of its step, and its place in it (-1: the step itself; of a map over a result: from 1000)."""
@@ -81,7 +81,7 @@ def _grown(
     for n, fails in added:
         unit = (plan.number, n)
         order.add_edge(maker, unit)
-        states[unit] = "completed" if healed is not None or fails < ATTEMPTS else "failed"
+        states[unit] = "completed" if healed is not None or fails < FOR_GOOD else "failed"
 
 
 def _has_items(graph: Graph, plan: Plan, states: dict[Unit, str]) -> bool:
@@ -102,7 +102,7 @@ def _state(plan: Plan, needs: list[str], fails: int, unit: Unit, healed: dict[Un
             return "waiting"
     if "waiting" in needs:
         return "waiting"
-    return "completed" if healed is not None or fails < ATTEMPTS else "failed"
+    return "completed" if healed is not None or fails < FOR_GOOD else "failed"
 
 
 def _status(states: dict[Unit, str]) -> str:

@@ -18,7 +18,13 @@ CREATE TABLE effects (graph int, step int, n int)
 """
 OVER = 2
 """How many items a step returns that a map is made over."""
+FOR_GOOD = 2
+"""As a number of failures: it fails until it is healed. 1: once."""
 _local = threading.local()
+
+
+class Fatal(Exception):
+    """What no other attempt follows."""
 
 
 def _conn() -> Any:
@@ -37,8 +43,12 @@ def _run(graph: int, step: int, n: int = -1) -> None:
     values = [graph, step, n, current.id]
     conn.execute("INSERT INTO runs (graph, step, n, ends, job) VALUES (%s, %s, %s, false, %s)", values)
     row = conn.execute("SELECT fails FROM fates WHERE (graph, step, n) = (%s, %s, %s)", values[:3]).fetchone()
-    if row is not None and current.attempt - (current.prior_attempts or 0) <= row[0]:
-        raise RuntimeError(f"step {step} of graph {graph} is to fail")
+    if row is None or not row[0]:
+        return
+    if row[0] == FOR_GOOD:
+        raise Fatal(f"step {step} of graph {graph} is to fail for good")
+    conn.execute("UPDATE fates SET fails = 0 WHERE (graph, step, n) = (%s, %s, %s)", values[:3])
+    raise RuntimeError(f"step {step} of graph {graph} is to fail once")
 
 
 def _end(graph: int, step: int, n: int = -1) -> None:
@@ -50,14 +60,14 @@ def _items(graph: int, step: int) -> list[tuple[int, int, int]]:
     return [(graph, step, n) for n in range(1000, 1000 + OVER)]
 
 
-@job(max_attempts=2, backoff=0.01)
+@job(max_attempts=20, backoff=0.01, give_up_on=Fatal)
 def step(graph: int, number: int) -> list[tuple[int, int, int]]:
     _run(graph, number)
     _end(graph, number)
     return _items(graph, number)
 
 
-@job(max_attempts=2, backoff=0.01)
+@job(max_attempts=20, backoff=0.01, give_up_on=Fatal)
 def member(item: tuple[int, int, int]) -> int:
     graph, step, n = item
     step = current_job().meta.get("step", step)  # of a map over a result: its own number
@@ -66,7 +76,7 @@ def member(item: tuple[int, int, int]) -> int:
     return n
 
 
-@job(max_attempts=2, backoff=0.01, result=True)
+@job(max_attempts=20, backoff=0.01, give_up_on=Fatal, result=True)
 def completer(graph: int, number: int) -> list[tuple[int, int, int]]:
     """Complete in a transaction of its own: its effect is there once, whatever is killed."""
     _run(graph, number)
@@ -79,7 +89,7 @@ def completer(graph: int, number: int) -> list[tuple[int, int, int]]:
     return _items(graph, number)
 
 
-@job(max_attempts=2, backoff=0.01)
+@job(max_attempts=20, backoff=0.01, give_up_on=Fatal)
 def grower(graph: int, number: int, count: int) -> list[tuple[int, int, int]]:
     """Add steps, whether the attempt then fails or not."""
     flow = current_job().workflow
@@ -89,7 +99,7 @@ def grower(graph: int, number: int, count: int) -> list[tuple[int, int, int]]:
     return _items(graph, number)
 
 
-@job(max_attempts=2, backoff=0.01)
+@job(max_attempts=20, backoff=0.01, give_up_on=Fatal)
 def waiter(graph: int, number: int) -> list[tuple[int, int, int]]:
     """Sleep for a moment, and wait for a signal to the workflow."""
     sleep(0.05)
