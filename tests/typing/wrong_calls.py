@@ -85,7 +85,6 @@ def index(texts: list[str]) -> None: ...
 
 def batches(conn: psycopg.Connection) -> None:
     enqueue(conn, index, 1)  # wrong
-    enqueue(conn, index, ["a"])  # wrong
     enqueue(conn, index, "a", "b")  # wrong
     enqueue(conn, index)  # wrong
     index("a")  # wrong

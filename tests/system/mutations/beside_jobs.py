@@ -174,7 +174,7 @@ BESIDE_JOBS = (
     Protection(
         "the end of a job that is followed waits for its last word",
         "src/pgjobs/job_results/following.py",
-        "self._end, self._until = event, time.monotonic() + LAST_WORD",
+        "self._end, self._until = event, time.monotonic() + (LAST_WORD if self._has_looked else FIRST_LOOK)",
         "self._end, self._until = event, 0.0",
         (FOLLOWING, "-k", "last_word_of_a_job"),
     ),
