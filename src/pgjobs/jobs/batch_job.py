@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pgjobs.jobs.job import Job
 
@@ -18,11 +18,6 @@ class BatchJob(Job[..., C_co], Generic[T, R_co, C_co]):
     """
 
     if TYPE_CHECKING:
-        # The first is for no call at all: type checkers take the first one for what an enqueue takes, and a list is
-        # no item.
-        @overload
-        def __call__(self, never: Never, neither: Never, /) -> Never: ...
-        @overload
-        def __call__(self, items: list[T], /) -> C_co: ...
-        def __call__(self, *args: Any) -> Any:
+
+        def __call__(self, items: list[T], /) -> C_co:
             """Call the function, here and now, with a list."""
