@@ -26,6 +26,8 @@ from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.version import VERSION
 from pgjobs.effects.complete import complete
 from pgjobs.enqueue import enqueue, enqueue_many
+from pgjobs.events.publish import publish
+from pgjobs.events.subscribe import SubscriptionOptions, Topic, subscribe, topic
 from pgjobs.flow.batch import Batch
 from pgjobs.flow.breaker import Breaker
 from pgjobs.flow.limits import declare_limit, declare_queue_limit
@@ -33,6 +35,7 @@ from pgjobs.flow.values import Limit, Sequence, Unique
 from pgjobs.jobs.batch_job import BatchJob
 from pgjobs.jobs.batch_outcomes import Outcomes
 from pgjobs.jobs.context import CurrentJob, current_job
+from pgjobs.jobs.event import Event
 from pgjobs.jobs.handle import ExistingJob, JobHandle
 from pgjobs.jobs.job import Job, job
 from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges
@@ -65,6 +68,7 @@ __all__ = [
     "CurrentJob",
     "DuplicateJobError",
     "EnqueueError",
+    "Event",
     "ExistingJob",
     "ExponentialBackoff",
     "Job",
@@ -96,6 +100,8 @@ __all__ = [
     "StaleClaimError",
     "Step",
     "Steps",
+    "SubscriptionOptions",
+    "Topic",
     "Unique",
     "UsageError",
     "Why",
@@ -116,12 +122,15 @@ __all__ = [
     "follow",
     "job",
     "progress",
+    "publish",
     "result",
     "results",
     "schedule",
     "settings",
     "signal",
     "sleep",
+    "subscribe",
+    "topic",
     "wait_for",
     "why",
 ]

@@ -55,7 +55,13 @@ class Tables(NamedTuple):
     schedules: Table
     """What is enqueued when."""
     schedule_owners: Table
-    """The supervisors whose code declares schedules."""
+    """The supervisors whose code declares schedules, subscriptions and topics."""
+    subscriptions: Table
+    """What is enqueued for which events."""
+    topics: Table
+    """The topics that keep their events, and how long."""
+    events: Table
+    """What was published in such topics."""
     limits: Table
     """Limits of keys: how many jobs run at once, and how many start in a period."""
     tenants: Table
@@ -151,6 +157,29 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             _required("started_at", _MOMENT, "clock_timestamp()"),
             _required("seen_at", _MOMENT, "clock_timestamp()"),
             Column("ended_at", _MOMENT),
+            _required("subscriptions", ARRAY(Text), "'{}'"),
+            _required("topics", ARRAY(Text), "'{}'"),
+        ],
+        "subscriptions": _subscription_columns(),
+        "topics": [
+            Column("pattern", _KEY, primary_key=True),
+            _required("app", Text),
+            _required("keep", Interval),
+            *_pattern_columns(),
+            Column("retired_at", _MOMENT),
+            _required("created_at", _MOMENT, "now()"),
+            _required("updated_at", _MOMENT, "now()"),
+        ],
+        "events": [
+            # No key: it is a partitioned table, and an id is given out once.
+            _required("id", BigInteger),
+            _required("published_at", _MOMENT),
+            _required("kept_until", _MOMENT),
+            _required("topic", _KEY),
+            Column("sequence", _KEY),
+            _required("delivered", ARRAY(Integer), "'{}'"),
+            Column("signature", LargeBinary),
+            _required("body", LargeBinary),
         ],
         "limits": [
             Column("name", _KEY, primary_key=True),
@@ -329,6 +358,40 @@ def _schedule_columns() -> list[Column[Any]]:
         _required("options", JSONB, "'{}'"),
         Column("signature", LargeBinary),
         _required("payload", LargeBinary),
+    ]
+
+
+def _pattern_columns() -> list[Column[Any]]:
+    """Describe what the database makes of a pattern, in generated columns."""
+    return [_required("prefix", _KEY), Column("regex", _KEY)]
+
+
+def _subscription_columns() -> list[Column[Any]]:
+    return [
+        Column("name", Text, primary_key=True),
+        Column("id", Integer, Identity(always=True), nullable=False),
+        _required("app", Text),
+        _required("pattern", _KEY),
+        *_pattern_columns(),
+        Column("drops_since", _MOMENT),
+        Column("retired_at", _MOMENT),
+        _required("created_at", _MOMENT, "now()"),
+        _required("updated_at", _MOMENT, "now()"),
+        Column("digest", LargeBinary),
+        _required("queue", Text),
+        _required("priority", SmallInteger),
+        _required("max_attempts", Integer),
+        Column("timeout", REAL),
+        Column("executor", Text),
+        Column("meta", JSONB),
+        Column("expires", Double),
+        Column("limit_key", _KEY),
+        Column("fair_by", _KEY),
+        Column("breaker", _KEY),
+        Column("cost", REAL),
+        _required("on_failure", Text, "'block'"),
+        Column("summary", Text),
+        Column("signature", LargeBinary),
     ]
 
 

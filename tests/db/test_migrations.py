@@ -32,8 +32,9 @@ TABLES = {
     *("schedules", "schedule_owners", "unique_keys", "paused_tasks", "switch"),
     *("results", "results_default"),
     *("workflows", "workflow_counts", "workflow_steps", "workflow_callbacks", "signals", "waits"),
+    *("subscriptions", "topics", "events", "events_default"),
 }
-DAY = re.compile(r"(jobs_history|results)_\d{8}")
+DAY = re.compile(r"(jobs_history|results|events)_\d{8}")
 
 
 def tables(url: str, schema: str = "pgjobs") -> set[str]:

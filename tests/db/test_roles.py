@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgjobs import Limit, Unique, enqueue, enqueue_many
+from pgjobs import Limit, Unique, enqueue, enqueue_many, publish
 from pgjobs.admin import keep_history
 from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
@@ -54,6 +54,11 @@ def refused(conn: psycopg.Connection, *statements: LiteralString) -> None:
 
 def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connection) -> None:
     with_roles.execute("INSERT INTO pgjobs.queues (name, doorbell_until) VALUES ('default', now() + interval '1 min')")
+    with_roles.execute(
+        "INSERT INTO pgjobs.subscriptions (name, app, pattern, queue, priority, max_attempts)"
+        " VALUES ('a:b', 'shop', '#', 'mail', 5, 5)"
+    )
+    with_roles.execute("INSERT INTO pgjobs.topics (pattern, app, keep) VALUES ('#', 'shop', '1 day')")
     with login(with_roles, ROLES.enqueue) as url, psycopg.connect(url, autocommit=True) as conn:
         enqueue(conn, functions.add, 1)
         enqueue_many(conn, functions.add.options(queue="mail", delay=5), [(1,), (2,)])
@@ -67,8 +72,15 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
         )
         enqueue(conn, functions.add.options(after=[first], expires=60), 1)
         conn.execute("SELECT pgjobs.enqueue('tests.support.functions:tell', '[1]', unique_key => 'x', sequence => 'y')")
+        assert publish(conn, "order.placed", sequence="x") > 0
+        conn.execute("SELECT pgjobs.publish('order.placed', '{}')")
+        assert scalar(with_roles, "SELECT count(*) FROM pgjobs.events WHERE delivered <> '{}'") == 2
+        with_roles.execute("DELETE FROM pgjobs.jobs WHERE task = 'a:b'")
         refused(
             conn,
+            "SELECT name FROM pgjobs.subscriptions",
+            "SELECT topic FROM pgjobs.events",
+            "SELECT pgjobs.deliver_events('{1}', '{a}', '{2030-01-01}', '{NULL}', '{NULL}', '{x}', NULL)",
             "SELECT payload FROM pgjobs.jobs",
             "SELECT task FROM pgjobs.jobs_live",
             "UPDATE pgjobs.jobs SET priority = 0",

@@ -104,6 +104,12 @@ INSERT = (
         "SELECT pgjobs.errors_with('[]', 1, pg_catalog.now(), 1, 'h', 'E', NULL) FROM pgjobs.queues",
         "SELECT * FROM pgjobs.held_snapshots()",
         "SELECT * FROM pgjobs.queue_names",
+        "SELECT pgjobs.publish('a.b', '{\"x\": 1}', sequence => 's')",
+        "SELECT pgjobs.topic_matches('a.#', 'a.b'), pgjobs.deliver_events('{1}', '{a}', '{2030-01-01}', '{NULL}',"
+        " '{NULL}', '{x}', NULL)",
+        "SELECT * FROM pgjobs.replay_events(1, '2020-01-01', '2040-01-01', '2020-01-01', 0, 1)",
+        "SELECT pgjobs.create_events_partition('2030-01-01')",
+        "SELECT pgjobs.drop_events_partition('2030-01-01')",
     ],
     ids=[
         *(
@@ -122,6 +128,7 @@ INSERT = (
             "arm",
         ),
         *("kept", "list", "count", "select", "room", "rates", "errors", "snapshots", "queue names"),
+        *("publish", "deliver", "replay", "make events", "drop events"),
     ],
 )
 def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
@@ -153,9 +160,12 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         ),
         *(
             "count_ended",
+            "create_events_partition",
             "create_history_partition",
             "create_results_partition",
+            "deliver_events",
             "doorbell_channel",
+            "drop_events_partition",
             "drop_history_partition",
             "drop_results_partition",
             "end_empty_workflow",
@@ -165,7 +175,9 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         *("enqueue_after_checks", "errors_with", "find_ended", "head_of_sequence", "held_snapshots"),
         *("history_partitions", "hold_ended"),
         *("is_to_ring", "keep_older_letter", "largest_id", "list_ended", "lock_unique_keys"),
-        *("notify_queue_has_room", "open_doorbell", "pattern_of", "refuse_stale_claim"),
+        *("notify_queue_has_room", "open_doorbell", "pattern_of", "publish", "publish_event"),
+        *("refuse_stale_claim", "replay_events"),
         *("result", "ring", "ring_doorbell", "ring_results"),
         *("room_of_breaker", "room_of_limit", "select_ended", "signal"),
+        *("topic_matches", "topic_regex"),
     ]

@@ -19,6 +19,7 @@ from pgjobs import (
     Batch,
     CurrentJob,
     DuplicateJobError,
+    Event,
     ExponentialBackoff,
     Job,
     JobHandle,
@@ -39,11 +40,13 @@ from pgjobs import (
     follow,
     job,
     progress,
+    publish,
     result,
     results,
     schedule,
     signal,
     sleep,
+    subscribe,
     wait_for,
 )
 from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome
@@ -246,6 +249,26 @@ def still_the_function() -> None:
 
 async def still_the_coroutine_function() -> None:
     assert_type(await fetch("https://example.org"), bytes)
+
+
+@subscribe("order.*", queue="mail", limit=Limit("crm", concurrency=2))
+def receipt(event: Event) -> str:
+    return event.topic
+
+
+@subscribe("order.*", on_failure="skip", expires=timedelta(hours=1))
+async def count(event: Event) -> None: ...
+
+
+def events(conn: psycopg.Connection, session: Session) -> None:
+    assert_type(receipt(Event("order.placed", {"id": 42})), str)
+    assert_type(publish(conn, "order.placed", {"id": 42}), int)
+    publish(session, "order.placed", sequence="order:42")
+
+
+async def events_async(conn: AsyncSession, other: AsyncConnection) -> None:
+    assert_type(await publish(conn, "order.placed", [1]), int)
+    assert_type(await publish(other, "order.placed", [1]), int)
 
 
 def schedules() -> None:

@@ -22,9 +22,11 @@ from pgjobs import (
     enqueue_many,
     follow,
     job,
+    publish,
     result,
     results,
     schedule,
+    subscribe,
 )
 from pgjobs.hooks import NewJob, around_job, on_enqueue, on_outcome, on_worker_start
 
@@ -46,6 +48,18 @@ def plain(text: str, times: int = 1) -> str:
 class Mailer:
     @job
     def send(self, to: str) -> None: ...
+
+
+@subscribe("order.*")  # wrong
+def takes_text(event: str) -> None: ...
+
+
+def events(conn: psycopg.Connection) -> None:
+    publish(conn, 7)  # wrong
+    publish(conn, "order.placed", sequence=7)  # wrong
+    publish("order.placed")  # wrong
+    subscribe("order.*", on_failure="stop")  # wrong
+    subscribe("order.*", unique="x")  # wrong
 
 
 def arguments(conn: psycopg.Connection, session: Session, mailer: Mailer) -> None:

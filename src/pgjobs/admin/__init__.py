@@ -31,6 +31,9 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | set circuit breakers by hand | `open_breaker`, `close_breaker`, `auto_breaker`, `remove_breaker` |
 | see schedules, and run one now | `list_schedules`, `show_schedule`, `run_schedule` |
 | change schedules | `add_schedule`, `pause_schedule`, `resume_schedule`, `remove_schedule` |
+| see subscriptions to events, and which events are kept | `list_subscriptions`, `show_subscription`, `list_topics` |
+| pause, resume and remove subscriptions | `pause_subscription`, `resume_subscription`, `remove_subscription` |
+| make jobs of kept events | `replay_events` |
 | set how long finished jobs and dead letters are kept | `keep_history`, `keep_dead`, `keep_completed` |
 | see what is kept | `show_retention`, `list_history`, `list_expired_days`, `count_expired_dead` |
 | create or upgrade the tables | `migrate` |
@@ -108,6 +111,18 @@ if TYPE_CHECKING:
     )
     from pgjobs.admin.schema import migrate
     from pgjobs.admin.status import QueueStatus, Status, Worker, list_workers, show_status
+    from pgjobs.admin.subscriptions import (
+        Replay,
+        SubscriptionRow,
+        TopicRow,
+        list_subscriptions,
+        list_topics,
+        pause_subscription,
+        remove_subscription,
+        replay_events,
+        resume_subscription,
+        show_subscription,
+    )
     from pgjobs.admin.workflows import (
         WorkflowDetail,
         WorkflowNode,
@@ -155,6 +170,10 @@ _NAMES = {
         "retry_workflow show_workflow signal_workflow"
     ),
     "pgjobs.admin.status": "QueueStatus Status Worker list_workers show_status",
+    "pgjobs.admin.subscriptions": (
+        "Replay SubscriptionRow TopicRow list_subscriptions list_topics pause_subscription remove_subscription "
+        "replay_events resume_subscription show_subscription"
+    ),
     "pgjobs.db.stuck_jobs": "StuckJob stuck_jobs",
     "pgjobs.diagnose.doctor": "Diagnosis doctor",
     "pgjobs.diagnose.why": "Why why",
@@ -176,11 +195,14 @@ __all__ = [
     "Queue",
     "QueueStatus",
     "Refusal",
+    "Replay",
     "Retention",
     "ScheduleRow",
     "Status",
     "StuckJob",
+    "SubscriptionRow",
     "Tenant",
+    "TopicRow",
     "Unfinished",
     "Why",
     "Worker",
@@ -210,7 +232,9 @@ __all__ = [
     "list_paused_tasks",
     "list_queues",
     "list_schedules",
+    "list_subscriptions",
     "list_tenants",
+    "list_topics",
     "list_workers",
     "list_workflows",
     "migrate",
@@ -218,17 +242,21 @@ __all__ = [
     "pause_everything",
     "pause_queue",
     "pause_schedule",
+    "pause_subscription",
     "pause_task",
     "pause_workflow",
     "remove_breaker",
     "remove_limit",
     "remove_queue",
     "remove_schedule",
+    "remove_subscription",
     "remove_tenant_weight",
     "replay_dead",
+    "replay_events",
     "resume_everything",
     "resume_queue",
     "resume_schedule",
+    "resume_subscription",
     "resume_task",
     "resume_workflow",
     "retry_jobs",
@@ -245,6 +273,7 @@ __all__ = [
     "show_retention",
     "show_schedule",
     "show_status",
+    "show_subscription",
     "show_workflow",
     "signal_workflow",
     "stuck_jobs",

@@ -15,7 +15,7 @@ from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import JOBS_PER_TRANSACTION, AnyJobs, chunks, ended_at, fetch_dicts, job_states, local_settings
 from pgjobs.db.workflow_counts import reopen_steps
 from pgjobs.jobs.settable import check_settable
-from pgjobs.payload.signing import sign, signed_fields, verify
+from pgjobs.payload.signing import signed_again, signed_fields
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -124,11 +124,10 @@ def _sign_again(conn: psycopg.Connection, ids: list[int], queue: str, reasons: d
             )
             continue
         try:
-            verify(keys, row["signature"], signed_fields(row), row["payload"])
+            fields, changed = signed_fields(row), signed_fields(row, queue=queue)
+            found[row["id"]] = signed_again(keys, row["signature"], fields, changed, row["payload"])
         except SignatureError:
             reasons[row["id"]] = (
                 f"Job {row['id']} has a signature that PGJOBS_SIGNING_KEY does not fit, so it is not signed again."
             )
-        else:
-            found[row["id"]] = sign(keys[0], signed_fields(row, queue=queue), row["payload"])
     return found

@@ -31,6 +31,9 @@ COMMANDS = {
     "workflows": Entry("pgjobs.cli.workflows:app", "List, show, retry, cancel and pause workflows."),
     "queues": Entry("pgjobs.cli.queues:app", "List, pause, limit and remove queues, and set what they keep."),
     "schedules": Entry("pgjobs.cli.schedules:app", "List, add, pause and run schedules."),
+    "subscriptions": Entry(
+        "pgjobs.cli.subscriptions:app", "List, pause and resume subscriptions to events, and replay kept events."
+    ),
     "limits": Entry("pgjobs.cli.limits:app", "Show and set how many jobs of a key run at once, and how fast."),
     "tenants": Entry("pgjobs.cli.limits:tenants", "Show and set the share of turns that a tenant gets."),
     "tasks": Entry("pgjobs.cli.tasks:app", "List, pause and resume tasks."),

@@ -42,6 +42,7 @@ _CHANGED = [
     *("workflows", "workflow_counts", "workflow_steps", "workflow_callbacks", "signals", "waits"),
     *("dependencies", "unique_keys", "breakers"),
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
+    *("subscriptions", "topics", "events", "events_default"),
 ]
 
 _GRANTS = [
@@ -59,11 +60,11 @@ _GRANTS = [
     'GRANT SELECT ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     # A restore without privileges has lost what the first migration granted to all.
     'GRANT SELECT ON SEQUENCE pgjobs.doorbell, pgjobs.result_bell TO "{enqueue}", "{work}"',
-    # These read other jobs and keys, which a role that may only enqueue cannot.
+    # These read other jobs and keys, or who subscribes, which a role that may only enqueue cannot.
     *(
         statement.format(function=f"pgjobs.{name}", enqueue="{enqueue}", work="{work}")
         for name in (
-            *("enqueue_after_checks", "lock_unique_keys"),
+            *("enqueue_after_checks", "lock_unique_keys", "publish_event"),
             *("add_workflow", "add_steps", "add_callback", "end_empty_workflow", "signal"),
         )
         for statement in (
@@ -87,12 +88,13 @@ _GRANTS = [
             "GRANT EXECUTE ON FUNCTION {function} TO {granted}",
         )
     ),
-    # Only workers create and drop days of history and results, with the rights of the owner.
+    # Only workers create and drop days of history, results and events, with the rights of the owner.
     *(
         statement.format(function=f"pgjobs.{name}(date)", work="{work}")
         for name in (
             *("create_history_partition", "drop_history_partition"),
             *("create_results_partition", "drop_results_partition"),
+            *("create_events_partition", "drop_events_partition"),
         )
         for statement in (
             "ALTER FUNCTION {function} SECURITY DEFINER SET search_path = pg_catalog, pg_temp",

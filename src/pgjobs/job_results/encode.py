@@ -48,7 +48,7 @@ def kept_result(task: str, value: object, options: JobOptions) -> KeptResult | N
     seconds = options.result
     if seconds is None:
         return None
-    return encode(task, value, seconds, as_json=options.payload == "json", orm_objects=options.orm_objects)
+    return encode(task, value, seconds, as_json=options.payload != "pickle", orm_objects=options.orm_objects)
 
 
 def _to_pickle(task: str, value: object, orm_objects: bool) -> bytes:

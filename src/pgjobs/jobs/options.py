@@ -111,8 +111,8 @@ class JobOptions:
     """How a job is to be run: the options that `@job` and `Job.options` were given, checked. Durations are in seconds.
 
     `policy`: backoff, retry_on and give_up_on; it is read from the code when the job runs, all else is stored with the
-    job. `flow`: the options that hold it up. `result` and `transaction` are read from the code, too; a change of
-    `result` for one enqueue is in the payload.
+    job. `payload`: "event" for those of subscriptions. `flow`: the options that hold it up. `result` and `transaction`
+    are read from the code, too; a change of `result` for one enqueue is in the payload.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -128,7 +128,7 @@ class JobOptions:
     executor: Executor | None = None
     summary: bool = True
     orm_objects: bool = False
-    payload: PayloadKind = "pickle"
+    payload: PayloadKind | Literal["event"] = "pickle"
     policy: RetryPolicy = field(default=DEFAULT_POLICY)
     flow: FlowOptions = NO_FLOW
     meta: dict[str, Any] | None = field(default=None, hash=False)
@@ -149,7 +149,7 @@ class JobOptions:
                 raise UsageError("delay= and run_at= were both given: use one of them.")
         if self.executor is not None:
             self._keep("executor", check_choice("executor", self.executor, _EXECUTORS, or_else="None"))
-        self._keep("payload", check_choice("payload", self.payload, ("pickle", "json")))
+        self._keep("payload", check_choice("payload", self.payload, ("pickle", "json", "event")))
         check_bool("summary", self.summary)
         check_bool("orm_objects", self.orm_objects)
         check_bool("transaction", self.transaction)
@@ -216,6 +216,8 @@ def make_options(given: JobArguments) -> JobOptions:
 
     """
     rest: dict[str, Any] = {**given}
+    if "payload" in rest:
+        check_choice("payload", rest["payload"], ("pickle", "json"))
     policy = make_policy(rest.pop("backoff", None), rest.pop("retry_on", ()), rest.pop("give_up_on", ()))
     flow = FlowOptions(**{name: rest.pop(name) for name in FLOW_OPTIONS.intersection(rest)})
     return JobOptions(policy=policy, flow=NO_FLOW if flow == NO_FLOW else flow, **rest)

@@ -81,7 +81,7 @@ class CallEncoder:
         if added:
             options = options.changed(meta=added)
         self._settings = current
-        dumper = _json_dumper if options.payload == "json" else PicklePrefixDumper
+        dumper = PicklePrefixDumper if options.payload == "pickle" else _json_dumper
         # pyright binds the functions that a dumper keeps in its slots as if they were methods.
         self._dumper: Dumper = dumper(callable, current.max_payload)  # pyright: ignore[reportAttributeAccessIssue]
         self.columns = columns = columns_for(options, _task_of(callable))
@@ -266,6 +266,11 @@ def columns_for(options: JobOptions, task: str) -> EnqueueColumns:
 def _json_dumper(callable: Callable[..., object], limit: int) -> JsonDumper:
     from pgjobs.payload.json_format import JsonDumper  # imported lazily: most jobs are pickled
 
+    if options_of(callable).payload == "event":
+        raise EnqueueError(
+            f"{task_name(callable)} is a subscription, which gets its jobs from events: publish one, as in "
+            "publish(conn, 'order.placed', …); or make its body a function of its own, with @job."
+        )
     if not isinstance(callable, Job):
         raise EnqueueError(
             f"{task_name(callable)} has payload='json', so it is enqueued as it is: partials and methods are pickles."
@@ -309,7 +314,7 @@ def _options_of(function: Callable[..., object]) -> JobOptions:
                 f"{task_name(inner)} gets its connection from its worker (transaction=True), so it is enqueued as it "
                 "is: not in a partial, nor below another decorator."
             )
-        if inner is not None and inner is not outer and (inner.declared_name or inner.job_options.payload == "json"):
+        if inner is not None and inner is not outer and (inner.declared_name or inner.job_options.payload != "pickle"):
             raise EnqueueError(
                 f"{task_name(outer)} has a decorator above @job, and its jobs are found by their name, without it: put "
                 "@job above the decorator."

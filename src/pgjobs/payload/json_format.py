@@ -6,6 +6,7 @@ They are for SQL, for other languages, and for those who want no pickles. Such a
     {"order_id": 1}              by name
     {"*": [1], "copy": true}     both
     {"*result": 60, …}           and the result is kept for 60 seconds, if not as @job says
+    {"*event": {…}}              an event, for a subscription: see events.py
 
 What is called is the job's `task`. It has to be a function that declares it, so a row cannot call anything else.
 """
@@ -24,7 +25,9 @@ from pgjobs.core.errors import EnqueueError, NotAllowedError, PayloadError
 from pgjobs.core.text import shorten_repr
 from pgjobs.jobs.job import Job, task_name
 from pgjobs.jobs.registry import find_job, missing
+from pgjobs.payload.events import is_event, load_event
 from pgjobs.payload.fast_pickle import finder
+from pgjobs.payload.json_values import dumps, json_text
 from pgjobs.payload.pickle_refusals import main_module_message
 from pgjobs.payload.pickling import check_payload_size
 from pgjobs.payload.safe.lookup import find, home_of, is_permitted, may_run
@@ -75,7 +78,7 @@ class JsonDumper:
             self._check(name, value)
         named = {**self._result, **kwargs}
         whole = list(args) if not named else {POSITIONAL: args, **named} if args else named
-        payload = _dumps(whole).encode()
+        payload = dumps(whole).encode()
         check_payload_size(self._job, payload, self._limit)
         return payload
 
@@ -85,33 +88,12 @@ class JsonDumper:
 
     def _check(self, name: str, value: object) -> None:
         try:
-            text = _dumps(value)
-            text.encode()
-            kept = _same(json.loads(text), value)
-        except (TypeError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())
-        else:
-            if kept:
-                return
-            reason = "it would come back as something else"
-        raise EnqueueError(
-            f"argument {name!r} of {self._name} is {shorten_repr(value)}, which JSON does not have ({reason}): pass "
-            "strings, "
-            "numbers, booleans, None, lists and dicts with strings as keys, or leave out payload='json'."
-        )
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _same(back: object, value: object) -> bool:
-    """Compare with what went in: tuples come back as lists, and keys that are numbers as strings."""
-    if isinstance(back, list):
-        return isinstance(value, list) and all(map(_same, back, value))
-    if isinstance(back, dict):
-        return isinstance(value, dict) and back.keys() == value.keys() and all(_same(back[k], value[k]) for k in back)
-    return bool(back == value)
+            json_text(value)
+        except ValueError as error:
+            raise EnqueueError(
+                f"argument {name!r} of {self._name} is {shorten_repr(value)}, which JSON does not have ({error}): pass "
+                "strings, numbers, booleans, None, lists and dicts with strings as keys, or leave out payload='json'."
+            ) from error
 
 
 def load_json(
@@ -132,6 +114,9 @@ def load_json(
         raise missing(task, "no module that was imported here declares it")
     if allow is not None and not may_run(task, allow):
         raise NotAllowedError(not_allowed(task))
+    if is_event(payload):
+        event = load_event(payload)
+        return _job_of(task, found, allow, "event", may_import=may_import), (event,), {}
     whole = json.loads(payload)
     seconds = None if isinstance(whole, list) else whole.pop(RESULT, None)
     args, kwargs = (whole, {}) if isinstance(whole, list) else (whole.pop(POSITIONAL, []), whole)
@@ -139,6 +124,17 @@ def load_json(
         raise PayloadError(
             f'the payload cannot be loaded: "{POSITIONAL}" is a list of arguments, not {shorten_repr(args)}.'
         )
+    found = _job_of(task, found, allow, "json", may_import=may_import)
+    mismatch = parameters_of(found).mismatch(tuple(args), kwargs)
+    if mismatch:
+        raise PayloadError(f"{task} cannot be called with these arguments: {mismatch}.")
+    if seconds is not None:
+        found = found.with_job_options(found.job_options.changed(result=seconds or None))
+    return found, tuple(args), kwargs
+
+
+def _job_of(task: str, found: Any, allow: AllowList | None, kind: str, *, may_import: bool) -> Job[..., Any]:
+    """Return the job of a task that takes this kind of payload; `found`: by its own name, if it has one."""
     if found is None:
         module, _, name = task.partition(":")
         if not may_import and sys.modules.get(module) is None:
@@ -147,18 +143,17 @@ def load_json(
         # It may be an old name of what is elsewhere now, which has to be on the list as well.
         if allow is not None and not is_permitted(found, allow):
             raise NotAllowedError(not_allowed(home_of(found)))
-    if not isinstance(found, Job) or found.job_options.payload != "json":
-        message = f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
-        if isinstance(found, Job) or (isinstance(found, FunctionType) and home_of(found) == task):
-            # This worker may have the version before, or after, the one that enqueued it: a deployment fixes that.
-            raise PayloadError(f"the payload cannot be loaded: {message}") from AttributeError(task)
-        raise NotAllowedError(message)
-    mismatch = parameters_of(found).mismatch(tuple(args), kwargs)
-    if mismatch:
-        raise PayloadError(f"{task} cannot be called with these arguments: {mismatch}.")
-    if seconds is not None:
-        found = found.with_job_options(found.job_options.changed(result=seconds or None))
-    return found, tuple(args), kwargs
+    if isinstance(found, Job) and found.job_options.payload == kind:
+        return found
+    message = (
+        f"{task} takes no events: declare it with @subscribe."
+        if kind == "event"
+        else f'{task} takes no JSON payload: declare it with @job(payload="json"), and enqueue it by its own name.'
+    )
+    if isinstance(found, Job) or (isinstance(found, FunctionType) and home_of(found) == task):
+        # This worker may have the version before, or after, the one that enqueued it: a deployment fixes that.
+        raise PayloadError(f"the payload cannot be loaded: {message}") from AttributeError(task)
+    raise NotAllowedError(message)
 
 
 def _not_imported(task: str, module: str) -> PayloadError:

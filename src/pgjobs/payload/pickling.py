@@ -153,10 +153,10 @@ def _load_allowed(payload: bytes, task: str, allow: AllowList | None) -> Call:
     call = Call(*loads(payload, allow))
     if not known and not may_run(task, allow):  # a name of its own: only now its job is imported
         raise NotAllowedError(not_allowed(task))
-    if options_of(call.callable).payload == "json":
+    if options_of(call.callable).payload != "pickle":
         raise NotAllowedError(
-            f'{task_name(call.callable)} has @job(payload="json"), and this payload is a pickle: enqueue it again, by '
-            "its own name."
+            f'{task_name(call.callable)} has @job(payload="json") or @subscribe, and this payload is a pickle: enqueue '
+            "it again, by its own name."
         )
     return call
 

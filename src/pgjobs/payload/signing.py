@@ -1,7 +1,8 @@
 """Signatures of payloads: a pickle is code, so a worker with a key runs only what was enqueued with that key.
 
 Signed is all that decides what runs and where: queue, task, executor, timeout, meta and the payload. Priority, run_at
-and the number of attempts are not signed: an operator may change them by SQL.
+and the number of attempts are not signed: an operator may change them by SQL. Jobs of events have two signatures in
+one: see event_signatures.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.errors import SignatureError
 from pgjobs.jobs.meta import meta_text
+from pgjobs.payload.event_signatures import sign_head_again, sign_pattern, verify_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,14 +70,35 @@ def verify(keys: Sequence[bytes], signature: bytes | None, fields: SignedFields,
         raise SignatureError(
             "the job is not signed, and this worker has a key: set PGJOBS_SIGNING_KEY where the job is enqueued."
         )
-    signed = _head(*fields) + payload
+    head = _head(*fields)
+    signed = head + payload
     signature = bytes(signature)
     # All keys are tried, so that the time does not tell which one fits.
     matches = [hmac.compare_digest(hmac.digest(key, signed, "sha256"), signature) for key in keys]
-    if not any(matches):
+    if not any(matches) and not verify_event(keys, signature, head, payload):
         raise SignatureError(
             "the signature is wrong: the job was signed with another PGJOBS_SIGNING_KEY, or changed afterwards."
         )
+
+
+def signed_again(
+    keys: Sequence[bytes], signature: bytes, fields: SignedFields, changed: SignedFields, payload: bytes
+) -> bytes:
+    """Return the signature of a job whose fields have changed.
+
+    Raises:
+        SignatureError: the one that it had is wrong.
+
+    """
+    verify(keys, signature, fields, payload)
+    if verify_event(keys, bytes(signature), _head(*fields), payload):
+        return sign_head_again(keys, bytes(signature), _head(*changed), payload)
+    return sign(keys[0], changed, payload)
+
+
+def sign_subscription(key: bytes, pattern: str, fields: SignedFields) -> bytes:
+    """Return the first half of the signatures of a subscription's jobs: see event_signatures.py."""
+    return sign_pattern(key, pattern, _head(*fields))
 
 
 def sign_result(key: bytes, job_id: int, is_json: bool, value: bytes) -> bytes:

@@ -1,4 +1,6 @@
-"""Which supervisors' declarations of schedules count. Pure; the rows are those of `schedule_owners`.
+"""Which supervisors' declarations of schedules count, and of subscriptions and topics, in the same way. Pure.
+
+The rows are those of `schedule_owners`.
 
 An owner is a supervisor that imports code. A schedule is kept as long as an owner that counts names it:
 

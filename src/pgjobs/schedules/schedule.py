@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVarTuple, overload
 
-from pgjobs.core.config import settings
+from pgjobs.core.application import application_of
 from pgjobs.core.errors import EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.core.validate import check_choice, check_name, check_new_queue, has_type
@@ -155,7 +155,7 @@ def schedule(
         EnqueueError: the call is refused, as `enqueue` would refuse it; or it has `delay`, `run_at` or `after`.
 
     """
-    owner = app if app is not None else settings().app or _package(sys._getframe(1).f_globals)
+    owner = application_of(sys._getframe(1).f_globals, app)
     again = partial(
         make,
         *(cron, callable, args, kwargs),
@@ -163,7 +163,7 @@ def schedule(
         name=name,
         missed=missed,
         overlap=overlap,
-        app=check_app(owner),
+        app=owner,
         meta=meta,
     )
     made = again()
@@ -184,7 +184,7 @@ def schedule(
         made.tz,
         made.missed,
         made.overlap,
-        check_app(owner),
+        owner,
     )
 
 
@@ -274,22 +274,3 @@ def check_schedule_name(name: object) -> str:
 
     """
     return check_name("name", name, MAX_SCHEDULE_NAME)
-
-
-def check_app(app: object) -> str:
-    """Return the name of an application.
-
-    Raises:
-        UsageError: it is not a name of 1 to 100 printable characters.
-
-    """
-    return check_name("app", app)
-
-
-def _package(namespace: Mapping[str, Any]) -> str:
-    """Name the application that a module belongs to: its top-level package, or the script that was started."""
-    name = str(namespace.get("__name__", ""))
-    if name == "__main__":
-        spec, file = namespace.get("__spec__"), str(namespace.get("__file__", "main"))
-        name = spec.name if spec is not None else file.rpartition("/")[2].removesuffix(".py")
-    return name.partition(".")[0]

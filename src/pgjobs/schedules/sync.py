@@ -1,10 +1,10 @@
-"""Writes the schedules that code declares, and retires those that no code declares."""
+"""Writes what code declares, and retires what no code declares: schedules here, and what comes with them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
@@ -25,6 +25,28 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgjobs.scheduler")
 
 
+class Others(Protocol):
+    """What code declares beside schedules. It is owned, written and retired in the same way."""
+
+    @property
+    def subscriptions(self) -> Collection[str]:
+        """The names of the subscriptions."""
+        ...
+
+    @property
+    def topics(self) -> Collection[str]:
+        """The patterns of the topics that keep their events."""
+        ...
+
+    def write(self, cursor: psycopg.Cursor[dict[str, Any]], subscriptions: set[str], topics: set[str]) -> None:
+        """Write these of them, which this supervisor decides about."""
+        ...
+
+    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], subscriptions: set[str], topics: set[str]) -> None:
+        """Retire all, of any supervisor, but these."""
+        ...
+
+
 class Declaration:
     """What the code of one supervisor declares, in the database."""
 
@@ -34,8 +56,12 @@ class Declaration:
         self._started_at: datetime | None = None  # by PostgreSQL's clock
         self._complained: set[str] = set()
 
-    def send_heartbeat(self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule]) -> None:
-        """Write the declared schedules and this supervisor's heartbeat.
+    def send_heartbeat(
+        self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule], others: Others | None = None
+    ) -> None:
+        """Write the declared schedules, what else is declared, and this supervisor's heartbeat.
+
+        `others`: None: it is not known here what else there is, so nothing of it is retired.
 
         Raises:
             psycopg.Error: it could not be written.
@@ -44,24 +70,30 @@ class Declaration:
         schedules = self._storable(conn, schedules)
         with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement("lock_owners"))
-            me = {"id": self._id, "role": self._role, "names": sorted(schedules), "started_at": self._started_at}
+            me = {
+                "id": self._id,
+                "role": self._role,
+                "names": sorted(schedules),
+                "subscriptions": sorted(others.subscriptions) if others else [],
+                "topics": sorted(others.topics) if others else [],
+                "started_at": self._started_at,
+            }
             row = cursor.execute(statement("heartbeat_owner"), me).fetchone()
             assert row is not None  # noqa: S101 (INSERT … RETURNING)
             self._started_at = row["started_at"]
             rows = cursor.execute(statement("list_owners")).fetchall()
             now = rows[0]["now"]
-            owners = [
-                ScheduleOwner(
-                    row["id"], row["role"], frozenset(row["names"]), row["started_at"], row["seen_at"], row["ended_at"]
-                )
-                for row in rows
-            ]
+            owners = _owners(rows, "names")
             mine = decided_by(self._id, owners, now)
             self._write(cursor, {name: schedule for name, schedule in schedules.items() if name in mine})
             cursor.execute(statement("disable_undeclared_schedules"), {"kept": sorted(kept(owners, now))})
             for row in cursor.fetchall():
                 log.info("schedule %s is no longer in the code of %s: it is retired", row["name"], row["app"])
             cursor.execute(statement("purge_schedules"))
+            if others is not None:
+                pair = [_owners(rows, what) for what in ("subscriptions", "topics")]
+                others.write(cursor, *(decided_by(self._id, each, now) for each in pair))
+                others.retire(cursor, *(kept(each, now) for each in pair))
             gone = {each.id for each in owners} - {each.id for each in counting(owners, now)}
             if gone:
                 cursor.execute(statement("purge_owners"), {"ids": sorted(gone)})
@@ -127,3 +159,11 @@ class Declaration:
                 schedule.app,
                 f"the application {owner}" if owner is not None else "an operator (`pgjobs schedules`)",
             )
+
+
+def _owners(rows: list[dict[str, Any]], what: str) -> list[ScheduleOwner]:
+    """Return the owners of what is named in a column."""
+    return [
+        ScheduleOwner(row["id"], row["role"], frozenset(row[what]), row["started_at"], row["seen_at"], row["ended_at"])
+        for row in rows
+    ]

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import time
+from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
@@ -105,6 +106,7 @@ class WorkerProcess:
             return 1
         handle_signals({signal.SIGTERM: self._on_sigterm})
         if config.imports:
+            from pgjobs.events.subscribe import declared_subscriptions, declared_topics
             from pgjobs.schedules.schedule import declared_schedules
 
             try:
@@ -112,7 +114,12 @@ class WorkerProcess:
             except EnqueueError as error:
                 self._control.send("unfit", error=one_line(f"a schedule cannot be declared: {error}"))
                 return 1
-            self._control.send("schedules", schedules=schedules)
+            self._control.send(
+                "declared",
+                schedules=schedules,
+                subscriptions=[each.to_message() for each in declared_subscriptions()],
+                topics=[asdict(each) for each in declared_topics()],
+            )
         try:
             worker_id = self._worker_id = self._server("register").run(self._register)
         except Stopped:

@@ -45,6 +45,8 @@ def translate_error(error: Exception) -> NoReturn:
         raise SchemaError(
             "this database has no tables of pgjobs (or PGJOBS_SCHEMA names another schema): run `pgjobs migrate`."
         ) from error
+    if state == "42883" and "publish_event" in str(cause):
+        raise SchemaError("the tables of this database are older than events: run `pgjobs migrate`.") from error
     if state in _LACKING or isinstance(cause, UnicodeEncodeError):
         reason = str(cause).strip().partition("\n")[0]
         raise EnqueueError(

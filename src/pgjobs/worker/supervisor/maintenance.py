@@ -186,10 +186,14 @@ class MaintenanceThread(threading.Thread):
             log.warning("released what waited for %d jobs that a worker of another version had ended", left)
 
     def _look_for_schedules(self, connection: DeadlineConnection) -> None:
-        """Wake the scheduler when there is a schedule; until then it has no connection."""
+        """Wake the scheduler when there is a schedule, or events are declared by code that was here before.
+
+        Until then it has no connection.
+        """
         if self._scheduler is None or self._scheduler.needed:
             return
-        if connection.execute(statement("any_schedule")).fetchone() == (True,):
+        names = ["any_schedule", *(["any_declared_events"] if self._scheduler.owes_declaration else [])]
+        if any(connection.execute(statement(name)).fetchone() == (True,) for name in names):
             self._scheduler.wake()
 
     def _silence_means_death(self) -> bool:

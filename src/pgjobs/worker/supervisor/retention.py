@@ -1,6 +1,6 @@
-"""Retention: makes partitions of history and results ahead of time, and removes what is too old.
+"""Retention: makes partitions of history, results and kept events ahead of time, and removes what is too old.
 
-How old history and dead letters may be is in the table `retention`; each result says itself when it expires.
+How old history and dead letters may be is in the table `retention`; each result and event says itself when it expires.
 
 Every supervisor may do it; there is no leader. Making a day takes an advisory lock; the rest is done by the supervisor
 that acquires the turn in that table. It works in short steps, so that acknowledgements do not wait for it, nor dead
@@ -31,7 +31,7 @@ LETTERS = 500  # in one step
 KEYS = 500  # in one step
 WORKFLOWS = 50  # in one step: each may have many steps
 RESULT_DAYS_AHEAD = 8  # most results are kept for no longer than a week
-RESULTS = 100  # of the default partition, in one step: they may be large
+RESULTS = 100  # of the default partition, in one step: they may be large, and so may events
 Steps = Iterator[None]  # one short transaction before each of them
 
 
@@ -77,6 +77,10 @@ class Retention:
             what = f"the day {day} of results is not made"
             if not (yield from self._try(connection, what, _make_results_day(connection, day))):
                 break
+        for (day,) in _rows(connection, "missing_events_days"):
+            what = f"the day {day} of events is not made"
+            if not (yield from self._try(connection, what, _make_events_day(connection, day))):
+                break
         turn = _rows(connection, "acquire_retention", every=TURN)
         if not turn:
             return
@@ -92,6 +96,11 @@ class Retention:
             if not (yield from self._try(connection, what, _drop_results_day(connection, day))):
                 break
         yield from self._try(connection, "expired results are not removed", _trim_results(connection))
+        for (day,) in _rows(connection, "old_events_days"):
+            what = f"the day {day} of events is not dropped"
+            if not (yield from self._try(connection, what, _drop_events_day(connection, day))):
+                break
+        yield from self._try(connection, "expired events are not removed", _trim_events(connection))
         what = "jobs_history_default is not cleaned up"
         yield from self._try(connection, what, _clean_up(connection, history_days))
         if dead_letter_days is not None:
@@ -156,6 +165,23 @@ def _drop_results_day(connection: psycopg.Connection, day: object) -> Steps:
 
 def _trim_results(connection: psycopg.Connection) -> Steps:
     while _count(connection, "purge_results_default", batch=RESULTS) >= RESULTS:
+        yield
+
+
+def _make_events_day(connection: psycopg.Connection, day: object) -> Steps:
+    _rows(connection, "create_events_partition", day=day)
+    yield
+
+
+def _drop_events_day(connection: psycopg.Connection, day: object) -> Steps:
+    ((dropped,),) = _rows(connection, "drop_events_partition", day=day)
+    if dropped:
+        log.info("dropped the events that expired on %s", day)
+    yield
+
+
+def _trim_events(connection: psycopg.Connection) -> Steps:
+    while _count(connection, "purge_events_default", batch=RESULTS) >= RESULTS:
         yield
 
 

@@ -1,4 +1,4 @@
-"""Fires due schedules, and writes the schedules that the workers' imports declare.
+"""Fires due schedules, and writes what the workers' imports declare: schedules, subscriptions and topics.
 
 Every supervisor has a scheduler, for all schedules of the database. While there are none it sleeps without a
 connection, until the maintenance thread sees one.
@@ -18,6 +18,7 @@ from pgjobs.schedules.ownership import EVERY
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
+    from pgjobs.events.sync import DeclaredEvents
     from pgjobs.schedules.stored_call import StoredSchedule
     from pgjobs.schedules.sync import Declaration
 
@@ -41,21 +42,31 @@ class Scheduler(threading.Thread):
             self._stopping,
         )
         self._schedules: dict[str, StoredSchedule] | None = None  # None: no worker has reported them yet
+        self._events: DeclaredEvents | None = None  # subscriptions and topics
         self._declaration: Declaration | None = None
-        self._sent: dict[str, StoredSchedule] | None = None  # what the last heartbeat wrote
+        self._sent: tuple[object, object] = (None, None)  # what the last heartbeat wrote
         self._next_beat = 0.0  # monotonic seconds
         self._idle_since: float | None = None
         self.needed = False  # there are schedules; written by this thread alone
 
-    def sync_schedules(self, messages: list[dict[str, Any]]) -> None:
-        """Take the schedules that a worker process has imported. Called by the supervisor's loop."""
+    def take_declared(self, message: dict[str, Any]) -> None:
+        """Take what a worker process has imported. Called by the supervisor's loop."""
+        from pgjobs.events.sync import DeclaredEvents
         from pgjobs.schedules.stored_call import StoredSchedule
 
-        found = {schedule.name: schedule for schedule in map(StoredSchedule.from_message, messages)}
+        found = {each.name: each for each in map(StoredSchedule.from_message, message["schedules"])}
+        events = DeclaredEvents.from_message(message)
+        if self._events is None or events != self._events:
+            self._events = events
         if self._schedules is None or found != self._schedules:
             self._schedules = found
-        if found:
+        if found or events:
             self.wake()
+
+    @property
+    def owes_declaration(self) -> bool:
+        """Whether it has not written yet that the code declares no subscriptions, as other code did before."""
+        return bool(self._role) and self._events is not None and self._sent[1] is not self._events
 
     def wake(self) -> None:
         """Start working: there are schedules."""
@@ -89,12 +100,12 @@ class Scheduler(threading.Thread):
         """Fire what is due, and return the seconds until the next look; None: sleep until woken."""
         from pgjobs.schedules.firing import fire_due
 
-        if self._schedules is not self._sent or time.monotonic() >= self._next_beat:
+        if self._news() or time.monotonic() >= self._next_beat:
             self._send_heartbeat(server)
         row = server.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
         count, seconds = row
-        if not count and not self._schedules:
+        if not count and not self._schedules and not self._events:
             return self._rest(server)
         self._idle_since = None
         if not count or seconds > 0:
@@ -111,19 +122,24 @@ class Scheduler(threading.Thread):
         return None
 
     def _send_heartbeat(self, server: ReconnectingConnection) -> None:
-        schedules = self._schedules
-        if not self._role or schedules is None:
+        schedules, events = self._schedules, self._events
+        if not self._role or schedules is None or events is None:
             return
         if self._declaration is None:
             from pgjobs.schedules.sync import Declaration
 
             self._declaration = Declaration(self._role)
-        self._declaration.send_heartbeat(server.connection, schedules)
-        self._sent, self._next_beat = schedules, time.monotonic() + EVERY
+        self._declaration.send_heartbeat(server.connection, schedules, events)
+        self._sent, self._next_beat = (schedules, events), time.monotonic() + EVERY
+
+    def _news(self) -> bool:
+        return self._schedules is not self._sent[0] or self._events is not self._sent[1]
 
     def _end(self) -> None:
         try:
-            if self._schedules and self._declaration is None:  # its workers had nothing to do, and have ended
+            if (
+                self._schedules or self._events
+            ) and self._declaration is None:  # its workers had nothing to do, and have ended
                 self._send_heartbeat(self._server)
             if self._declaration is not None:
                 self._declaration.end(self._server.connection)

@@ -218,8 +218,8 @@ class Supervisor:
                         self._start_worker()
                 case "progress":
                     self._tell_progress()
-                case "schedules":
-                    self._scheduler.sync_schedules(message["schedules"])
+                case "declared":
+                    self._scheduler.take_declared(message)
         if worker.control.ended:
             self._forget(worker)
         return bool(messages)

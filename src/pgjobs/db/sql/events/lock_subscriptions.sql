@@ -1,0 +1,6 @@
+-- Subscriptions as they are, locked until they are changed.
+SELECT name, app, digest, retired_at
+FROM pgjobs.subscriptions
+WHERE name = ANY (%(names)s::text[])
+ORDER BY name
+FOR NO KEY UPDATE
