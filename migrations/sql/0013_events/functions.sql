@@ -52,7 +52,7 @@ END $$;
 
 -- Publish an event: make its jobs, and keep it if its topic does. Returns its id.
 CREATE FUNCTION pgjobs.publish_event(topic text, body bytea, signature bytea, sequence text) RETURNS bigint
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $$
 DECLARE
     event CONSTANT bigint := nextval('pgjobs.event_ids');
     receivers integer[];
