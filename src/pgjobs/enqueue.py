@@ -36,8 +36,8 @@ _LOCK = "lock_unique_keys"
 _NO_KEYWORDS: Mapping[str, Any] = {}
 
 
-# What is awaited comes first: it is what counts of an `async def`. And before that jobs whose workers pass the first
-# argument: called directly, they take it, too.
+# First the jobs that are called otherwise than they are enqueued: those whose workers pass the first argument, and
+# those of batches, which get a list. Then what is awaited, because that is what counts of an `async def`.
 @overload
 def enqueue(
     conn: AsyncCaller, callable: TransactionJob[Any, P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -54,8 +54,6 @@ def enqueue(
 def enqueue(
     conn: SyncCaller, callable: TransactionJob[Any, P, R], /, *args: P.args, **kwargs: P.kwargs
 ) -> JobHandle[R]: ...
-# What is awaited comes first: it is what counts of an `async def`. And before that jobs of batches, which are called
-# with a list of what they are enqueued with.
 @overload
 def enqueue(conn: AsyncCaller, callable: BatchJob[T, R, object], item: T, /) -> Coroutine[Any, Any, JobHandle[R]]: ...
 @overload
