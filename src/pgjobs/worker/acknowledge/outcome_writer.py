@@ -89,10 +89,7 @@ class OutcomeWriter:
                 claiming=claiming,
                 with_results=with_results,
             )
-            result = self._run([group], write, claims=claiming is not None, again=again)
-            held += result.held
-            self.lost.update(result.stale, (job.id for job, _, _ in result.kept_out))
-            self.ended += len(group) - len(result.held) - len(result.stale) - len(result.kept_out)
+            self._note(group, held, self._run([group], write, claims=claiming is not None, again=again))
         self._hand_over.look_for_lost()
         self._awaited |= awaited
         return bool(awaited)
@@ -106,12 +103,15 @@ class OutcomeWriter:
             return complete_steps(cursor, self._worker_id, outcomes, awaited, patient=patient), {}
 
         self.lost = set()
-        result = self._run([batch], write, again=again)
+        self._note(batch, held, self._run([batch], write, again=again))
+        self._awaited |= awaited
+        return bool(awaited)
+
+    def _note(self, batch: list[Ended], held: list[Ended], result: _Result) -> None:
+        """Note which of these completions were written."""
         held += result.held
         self.lost.update(result.stale, (job.id for job, _, _ in result.kept_out))
         self.ended += len(batch) - len(result.held) - len(result.stale) - len(result.kept_out)
-        self._awaited |= awaited
-        return bool(awaited)
 
     def end_workflows(self) -> None:
         """Look whether workflows have ended with the jobs that were written. Their ends are committed."""
@@ -179,7 +179,15 @@ class OutcomeWriter:
         def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             written: dict[Claim, Outcome] = {}
             settlements = [(job.key(), outcome) for job, outcome, _ in some]
-            stale = settle(cursor, self._worker_id, self._host, settlements, written=written, patient=patient)
+            stale = settle(
+                cursor,
+                self._worker_id,
+                self._host,
+                settlements,
+                written=written,
+                awaited=self._awaited,
+                patient=patient,
+            )
             return [claim.job_id for claim in stale], written
 
         by_kind: dict[type[Outcome], list[Ended]] = defaultdict(list)
@@ -188,7 +196,6 @@ class OutcomeWriter:
         result = self._run(list(by_kind.values()), write, again=again)
         held += result.held
         self.ended += sum(map(ends_job, result.written.values()))
-        self._awaited.update(claim.job_id for claim, outcome in result.written.items() if ends_job(outcome))
         return result.written
 
     def _run(self, groups: list[list[Ended]], write: _Write, *, claims: bool = False, again: bool = False) -> _Result:
