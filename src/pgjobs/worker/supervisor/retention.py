@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.text import one_line
 from pgjobs.db.statements import statement
@@ -33,6 +33,19 @@ WORKFLOWS = 50  # in one step: each may have many steps
 RESULT_DAYS_AHEAD = 8  # most results are kept for no longer than a week
 RESULTS = 100  # of the default partition, in one step: they may be large, and so may events
 Steps = Iterator[None]  # one short transaction before each of them
+
+
+class _Days(NamedTuple):
+    """A table with a partition for each day, and the statements that make and drop one."""
+
+    what: str
+    create: str
+    drop: str
+
+
+HISTORY = _Days("history", "create_history_partition", "drop_history_partition")
+RESULTS_BY_DAY = _Days("results", "create_results_partition", "drop_results_partition")
+EVENTS_BY_DAY = _Days("events", "create_events_partition", "drop_events_partition")
 
 
 class Retention:
@@ -68,39 +81,29 @@ class Retention:
             self._complain(connection, "retention", error)
 
     def _look(self, connection: psycopg.Connection) -> Steps:
-        for (day,) in _rows(connection, "missing_history_days", ahead=DAYS_AHEAD):
-            # Without its day a row goes to the default partition, so this is not urgent.
-            what = f"the day {day} of history is not made"
-            if not (yield from self._try(connection, what, _make_day(connection, day))):
-                break
-        for (day,) in _rows(connection, "missing_results_days", ahead=RESULT_DAYS_AHEAD):
-            what = f"the day {day} of results is not made"
-            if not (yield from self._try(connection, what, _make_results_day(connection, day))):
-                break
-        for (day,) in _rows(connection, "missing_events_days"):
-            what = f"the day {day} of events is not made"
-            if not (yield from self._try(connection, what, _make_events_day(connection, day))):
-                break
+        # Without its day a row goes to the default partition, so this is not urgent.
+        for table, missing in (
+            (HISTORY, _rows(connection, "missing_history_days", ahead=DAYS_AHEAD)),
+            (RESULTS_BY_DAY, _rows(connection, "missing_results_days", ahead=RESULT_DAYS_AHEAD)),
+            (EVENTS_BY_DAY, _rows(connection, "missing_events_days")),
+        ):
+            yield from self._each_day(connection, table, missing, _make_day, "made")
         turn = _rows(connection, "acquire_retention", every=TURN)
         if not turn:
             return
         ((history_days, dead_letter_days),) = turn
         yield
         if history_days is not None:
-            for (day,) in _rows(connection, "old_history_days", days=history_days):
-                what = f"the day {day} of history is not dropped"
-                if not (yield from self._try(connection, what, _drop_day(connection, day))):
-                    break
-        for (day,) in _rows(connection, "old_results_days"):
-            what = f"the day {day} of results is not dropped"
-            if not (yield from self._try(connection, what, _drop_results_day(connection, day))):
-                break
-        yield from self._try(connection, "expired results are not removed", _trim_results(connection))
-        for (day,) in _rows(connection, "old_events_days"):
-            what = f"the day {day} of events is not dropped"
-            if not (yield from self._try(connection, what, _drop_events_day(connection, day))):
-                break
-        yield from self._try(connection, "expired events are not removed", _trim_events(connection))
+            old = _rows(connection, "old_history_days", days=history_days)
+            yield from self._each_day(connection, HISTORY, old, _drop_day, "dropped")
+        old = _rows(connection, "old_results_days")
+        yield from self._each_day(connection, RESULTS_BY_DAY, old, _drop_day, "dropped")
+        what = "expired results are not removed"
+        yield from self._try(connection, what, _trim_default(connection, "purge_results_default"))
+        old = _rows(connection, "old_events_days")
+        yield from self._each_day(connection, EVENTS_BY_DAY, old, _drop_day, "dropped")
+        what = "expired events are not removed"
+        yield from self._try(connection, what, _trim_default(connection, "purge_events_default"))
         what = "jobs_history_default is not cleaned up"
         yield from self._try(connection, what, _clean_up(connection, history_days))
         if dead_letter_days is not None:
@@ -113,6 +116,19 @@ class Retention:
         yield from self._try(connection, "old signals are not removed", _trim_signals(connection))
         yield from self._try(connection, "old progress is not removed", _trim_progress(connection))
         yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
+
+    def _each_day(
+        self,
+        connection: psycopg.Connection,
+        table: _Days,
+        days: list[tuple[Any, ...]],
+        change: Callable[[psycopg.Connection, _Days, object], Steps],
+        done: str,
+    ) -> Steps:
+        for (day,) in days:
+            what = f"the day {day} of {table.what} is not {done}"
+            if not (yield from self._try(connection, what, change(connection, table, day))):
+                break
 
     def _try(self, connection: psycopg.Connection, what: str, steps: Steps) -> Generator[None, None, bool]:
         """Take the steps; an error ends only these. False: a lock was not available, so the rest would wait too."""
@@ -134,54 +150,26 @@ class Retention:
         self._next_look = time.monotonic() + AFTER_TROUBLE
 
 
-def _make_day(connection: psycopg.Connection, day: object) -> Steps:
-    _rows(connection, "create_history_partition", day=day)
+def _make_day(connection: psycopg.Connection, table: _Days, day: object) -> Steps:
+    _rows(connection, table.create, day=day)
     yield
 
 
-def _drop_day(connection: psycopg.Connection, day: object) -> Steps:
-    ((dropped,),) = _rows(connection, "drop_history_partition", day=day)
+def _drop_day(connection: psycopg.Connection, table: _Days, day: object) -> Steps:
+    ((dropped,),) = _rows(connection, table.drop, day=day)
     if dropped:
-        log.info("dropped the day %s of history", day)
+        log.info("dropped the day %s of %s", day, table.what)
     else:
         log.info(
-            "the day %s of history is not dropped yet, because another transaction uses it; the next turn tries again",
+            "the day %s of %s is not dropped yet, because another transaction uses it; the next turn tries again",
             day,
+            table.what,
         )
     yield
 
 
-def _make_results_day(connection: psycopg.Connection, day: object) -> Steps:
-    _rows(connection, "create_results_partition", day=day)
-    yield
-
-
-def _drop_results_day(connection: psycopg.Connection, day: object) -> Steps:
-    ((dropped,),) = _rows(connection, "drop_results_partition", day=day)
-    if dropped:
-        log.info("dropped the results that expired on %s", day)
-    yield
-
-
-def _trim_results(connection: psycopg.Connection) -> Steps:
-    while _count(connection, "purge_results_default", batch=RESULTS) >= RESULTS:
-        yield
-
-
-def _make_events_day(connection: psycopg.Connection, day: object) -> Steps:
-    _rows(connection, "create_events_partition", day=day)
-    yield
-
-
-def _drop_events_day(connection: psycopg.Connection, day: object) -> Steps:
-    ((dropped,),) = _rows(connection, "drop_events_partition", day=day)
-    if dropped:
-        log.info("dropped the events that expired on %s", day)
-    yield
-
-
-def _trim_events(connection: psycopg.Connection) -> Steps:
-    while _count(connection, "purge_events_default", batch=RESULTS) >= RESULTS:
+def _trim_default(connection: psycopg.Connection, name: str) -> Steps:
+    while _count(connection, name, batch=RESULTS) >= RESULTS:
         yield
 
 
