@@ -17,6 +17,7 @@ from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest
 from pgjobs.worker.executors.invoke import await_here, call_now
 from tests.support.claimed import claimed_job
+from tests.support.tasks_ends import LyingError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -50,6 +51,10 @@ def returns_awaitable() -> Any:
 
 def fails() -> None:
     raise ValueError("no")
+
+
+def lies() -> None:
+    raise LyingError
 
 
 async def fails_later() -> None:
@@ -231,6 +236,13 @@ def test_hook_that_raises_when_the_job_has_failed_changes_nothing(caplog: pytest
 
     assert error_of(run(fails)) == error_of(run(fails_later)) == "ValueError: no"
     assert caplog.text.count("faulty raised KeyError ('x') when it was left: what the job raised (ValueError)") == 2
+
+
+def test_what_lies_about_its_class_fails_as_it_does_without_hooks(caplog: pytest.LogCaptureFixture) -> None:
+    raising(KeyError("x"))
+
+    assert error_of(run(lies)) == "LyingError, and looking at it raised OddError"
+    assert "what the job raised (LyingError)" in caplog.text
 
 
 @pytest.mark.parametrize("function", [add, add_later])

@@ -11,6 +11,7 @@ from psycopg.types.json import Json
 
 from pgjobs import Batch, Outcomes, Retry, Snooze, complete, current_job, job
 from tests.support.tasks import database
+from tests.support.tasks_ends import LyingError
 
 CALLS = """
     CREATE TABLE calls (
@@ -40,6 +41,8 @@ def run(items: list[Any]) -> None:
     for item in items:
         if item == "poison":
             raise PoisonError("no")
+        if item == "lie":
+            raise LyingError
         if item == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         while item == "sleep":

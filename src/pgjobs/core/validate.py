@@ -30,8 +30,8 @@ MIN_DATETIME = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_DATETIMES = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def has_type(value: object, kind: type) -> bool:
-    """Return True if the value's type is `kind` or below it; `isinstance` asks the object too, which may raise."""
+def has_type(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Return True if the value's type is `kind`, or below it; `isinstance` asks the object too, which may raise."""
     return issubclass(type(value), kind)
 
 

@@ -88,6 +88,13 @@ def test_only_the_job_that_fails_is_charged_an_attempt(conn: psycopg.Connection,
     assert len(calls(conn)) == 9  # 10, 5 and 5, 3 and 2, 2 and 1, 1 and 1
 
 
+@pytest.mark.parametrize("name", ["gather", "gather_on_loop"])
+def test_a_job_whose_exception_cannot_be_looked_at_fails_alone(run: Run, name: str) -> None:
+    rows = run(getattr(tasks_batches, name), ["good", "lie", "good"])
+    assert ends(rows) == [("completed", 1), ("failed", 1), ("completed", 1)]
+    assert rows[1]["error"] == "LyingError, and looking at it raised OddError"
+
+
 def test_three_of_a_thousand_jobs_fail_and_no_other_is_charged(conn: psycopg.Connection, run: Run) -> None:
     items = ["poison" if number in (17, 512, 940) else "good" for number in range(1_000)]
     rows = run(tasks_batches.hundred, items)

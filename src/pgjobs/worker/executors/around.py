@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from pgjobs.core.error_text import text_of
 from pgjobs.core.errors import HookError
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
+from pgjobs.core.validate import has_type
 from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.job import is_async
@@ -212,7 +213,7 @@ class _Leaving:
             return
         if error is None:
             self._error = _named(name, raised)
-        elif isinstance(raised, _WISHES) and not (isinstance(error, _WISHES) or _is_from_outside(error)):
+        elif has_type(raised, _WISHES) and not (has_type(error, _WISHES) or _is_from_outside(error)):
             log.info("the hook %s raised %s in place of %s", name, _kind(raised), _kind(error))
             self._error = raised
         elif not _is_from_outside(raised):
@@ -231,7 +232,7 @@ class _Leaving:
 
 def _named(name: str, error: BaseException) -> BaseException:
     """Return what counts of an exception that a hook raised: itself, or an error that names the hook."""
-    if isinstance(error, _WISHES) or _is_from_outside(error):
+    if has_type(error, _WISHES) or _is_from_outside(error):
         return error
     text = text_of(error)
     made = HookError(f"the hook {name} raised {_kind(error)}{': ' if text else ''}{text}")
@@ -242,7 +243,7 @@ def _named(name: str, error: BaseException) -> BaseException:
 def _is_from_outside(error: BaseException) -> bool:
     """Return True for what ends a job from outside, also on a loop."""
     asyncio: Any = sys.modules.get("asyncio")  # most workers never import it
-    return isinstance(error, RAISED_FROM_OUTSIDE) or (asyncio is not None and isinstance(error, asyncio.CancelledError))
+    return has_type(error, RAISED_FROM_OUTSIDE) or (asyncio is not None and has_type(error, asyncio.CancelledError))
 
 
 def _is_async(manager: object) -> bool:

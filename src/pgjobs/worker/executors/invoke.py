@@ -43,6 +43,7 @@ from pgjobs.worker.executors.batches import (
     as_batch,
     completed_batch,
     failed_batch,
+    lost_batch,
     open_batch,
     refused_batch,
 )
@@ -184,28 +185,38 @@ def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | Non
 
 
 def outcome_of(job: ClaimedJob, error: BaseException, callable: Any = None) -> Outcome:
-    """Decide the outcome of an exception, by the retry policy of the job that raised it."""
+    """Decide the outcome of an exception, by the retry policy of the job that raised it. This raises nothing."""
+    try:
+        return _outcome_of(job, error, callable)
+    except BaseException as second:  # an exception whose class lies about itself
+        line = f"{_name(error)}, and looking at it raised {_name(second)}"
+        if isinstance(job, ClaimedBatch):
+            return lost_batch(job, lambda one: _unreadable(one, line), line)
+        return _unreadable(job, line)
+
+
+def _outcome_of(job: ClaimedJob, error: BaseException, callable: Any) -> Outcome:
     if isinstance(job, ClaimedBatch):
         return failed_batch(job, error, lambda one, error: outcome_of(one, error, callable))
     if isinstance(error, Outcomes) and isinstance(callable, BatchJob):
         return completed(job, as_batch(Call(callable, (None,), {})), error)
     attempt, most = job.budget()
-    try:
-        for part in leaves(error):
-            if isinstance(part, JobTimeout) and not part.args:
-                part.args = (f"ran longer than its {job.timeout or 0:g} s",)
-        policy = options_of(callable).policy if callable is not None else RetryPolicy()
-        if isinstance(error, HookError):  # which exceptions of the job are worth another attempt does not matter
-            policy = RetryPolicy(policy.backoff)
-        elif isinstance(error, ResultError):  # it has done its work, and would only do it again
-            policy = _NEVER_AGAIN
-        outcome = after_exception(error, attempt, most, policy)
-        if isinstance(outcome, Retried | Failed):
-            job.exception = error
-        return outcome if job.breaker is None else _with_breaker(outcome, error, job.breaker)
-    except BaseException as second:  # an exception whose class lies about itself
-        line = f"{_name(error)}, and looking at it raised {_name(second)}"
-        return after_loss(line, attempt, most, kind=ErrorKind.EXCEPTION)
+    for part in leaves(error):
+        if isinstance(part, JobTimeout) and not part.args:
+            part.args = (f"ran longer than its {job.timeout or 0:g} s",)
+    policy = options_of(callable).policy if callable is not None else RetryPolicy()
+    if isinstance(error, HookError):  # which exceptions of the job are worth another attempt does not matter
+        policy = RetryPolicy(policy.backoff)
+    elif isinstance(error, ResultError):  # it has done its work, and would only do it again
+        policy = _NEVER_AGAIN
+    outcome = after_exception(error, attempt, most, policy)
+    if isinstance(outcome, Retried | Failed):
+        job.exception = error
+    return outcome if job.breaker is None else _with_breaker(outcome, error, job.breaker)
+
+
+def _unreadable(job: ClaimedJob, line: str) -> Outcome:
+    return after_loss(line, *job.budget(), kind=ErrorKind.EXCEPTION)
 
 
 def handed_back(outcome: Outcome) -> Outcome:
