@@ -154,8 +154,8 @@ def test_a_limit_of_a_queue_counts_jobs_that_ran_before_it_was_set(database_url:
         wait_for(conn, "(SELECT count(*) FROM seen) = 3", log=lambda: running.output)
         with conn.transaction():
             conn.execute("UPDATE pgjobs.queues SET concurrency = 2 WHERE name = 'default'")
-        enqueue_many(conn, tasks.note, [("q", 0.0)] * 4)  # at once: no worker knows of the limit yet
-        enqueue_many(conn, tasks.note.options(fair_by="what"), [("q", 0.0)] * 4)
+        enqueue_many(conn, tasks.note, [("q", 0.2)] * 4)  # at once: no worker knows of the limit yet
+        enqueue_many(conn, tasks.note.options(fair_by="what"), [("q", 0.2)] * 4)
         wait_for(conn, "(SELECT count(ended) FROM seen) = 11", log=lambda: running.output)
     at_once = f"{AT_ONCE} WHERE a.job > (SELECT max(job) FROM (SELECT job FROM seen ORDER BY began LIMIT 3) AS first)"
     assert scalar(conn, at_once) == 2
