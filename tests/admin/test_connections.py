@@ -49,11 +49,13 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "open_breaker": ("crm",),
     "pause_queue": ("default",),
     "pause_schedule": ("nightly",),
+    **dict.fromkeys(("pause_subscription", "replay_events", "resume_subscription", "show_subscription"), ("index",)),
     "pause_task": ("shop",),
     "remove_breaker": ("crm",),
     "remove_limit": ("tenant:7",),
     "remove_queue": ("unused",),
     "remove_schedule": ("nightly",),
+    "remove_subscription": ("retired",),
     "remove_tenant_weight": ("7",),
     "replay_dead": ("dead",),
     "resume_queue": ("unused",),
@@ -87,6 +89,8 @@ TABLES = (
     "switch",
     "workflows",
     "workflow_steps",
+    "subscriptions",
+    "topics",
 )
 
 
@@ -140,6 +144,10 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
     admin.open_breaker(conn, "crm")
     admin.set_limit(conn, "tenant:7", LimitSettings(concurrency=1))
     admin.pause_queue(conn, "unused")
+    conn.execute(
+        "INSERT INTO pgjobs.subscriptions (name, app, pattern, queue, priority, max_attempts, retired_at)"
+        " VALUES ('index', 'shop', '#', 'default', 5, 1, NULL), ('retired', 'shop', '#', 'default', 5, 1, now())"
+    )
     before = contents(conn)
     with (
         psycopg.connect(database_url) as own,

@@ -56,6 +56,10 @@ def test_no_line_of_sql_is_longer_than_120_characters() -> None:
     assert [place for place, line in lines.items() if len(line) > 120] == []
 
 
+def test_no_statement_takes_a_lock_that_every_login_of_the_database_can_take() -> None:
+    assert [name for name in NAMES if "advisory" in FILES[name].read_text()] == []
+
+
 def test_lists_of_columns_are_put_in_everywhere() -> None:
     assert [name for name in NAMES if re.search(r"\{[a-z_]+\}", statement(name))] == []
     unused = [name for name in LISTS if not any(f"{{{name}}}" in file.read_text() for file in FILES.values())]

@@ -31,6 +31,7 @@ from pgjobs.flow.limits import LimitSettings
 from pgjobs.worker.runtime.registration import application_name
 from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
 from tests.support.rows import put_dead, put_job, put_worker
+from tests.support.worker import scalar
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -568,7 +569,7 @@ def test_of_a_limit_that_was_lowered_the_advice_lets_the_job_run() -> None:
     assert "--concurrency 6`" in answer.next_step
 
 
-@pytest.mark.parametrize("key", ["limit:api:acme", "sequence:account:1", "breaker:stripe", "queue:mail"])
+@pytest.mark.parametrize("key", ["limit:api:acme", "sequence:account:1", "breaker:stripe", "queue:mail", "batch:"])
 def test_who_has_the_lock_of_a_key_is_named_and_no_worker_that_can_do_nothing_about_it(
     conn: Connection, database_url: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,6 +578,9 @@ def test_who_has_the_lock_of_a_key_is_named_and_no_worker_that_can_do_nothing_ab
     admin.set_queue_limit(conn, "mail", LimitSettings(9))
     job = put_job(conn, **QUEUE, status="waiting", lane=LANE, run_at=datetime.now(UTC) - timedelta(minutes=1))
     kind, _, name = key.partition(":")
+    said = key.replace(":", " ", 1).strip()
+    if kind == "batch":
+        name = scalar(conn, "SELECT pgjobs.batch_lock(queue, priority, lane) FROM pgjobs.jobs WHERE id = %s", [job])
     conn.execute("INSERT INTO pgjobs.key_locks VALUES (%s, %s), ('limit', 'another')", [kind, name])
     with psycopg.connect(database_url, application_name="report") as other:
         lock = "SELECT FROM pgjobs.key_locks WHERE kind = %s AND name = %s FOR NO KEY UPDATE"
@@ -584,7 +588,7 @@ def test_who_has_the_lock_of_a_key_is_named_and_no_worker_that_can_do_nothing_ab
         time.sleep(0.3)
         answer = why(conn, job)
         assert answer.reason == "key_locked"
-        assert f"its {kind} {name} is locked" in answer.sentence
+        assert f"its {said} is locked" in answer.sentence
         assert f"the transaction of pid {other.info.backend_pid}, report, idle in transaction" in answer.sentence
         assert f"pg_terminate_backend({other.info.backend_pid})" in answer.next_step
         other.rollback()

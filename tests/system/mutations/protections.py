@@ -47,9 +47,9 @@ PROTECTIONS = (
     ),
     Protection(
         "a lane of batches is claimed by one at a time",
-        f"{SQL}/claim/claim_batches.sql",
-        "AND pg_try_advisory_xact_lock(",
-        "AND 0 <> (",
+        f"{SQL}/claim/pick_lanes.sql",
+        "AND (h.has_batch OR h.batch_lock IS NULL), false)",
+        ", false)",
         (BATCHES, "-k", "share_a_lane"),
     ),
     Protection(

@@ -12,6 +12,7 @@ from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
 from pgjobs.worker.claim.lane_claims import Lane, claim_batches
 from tests.support.rows import put_job, put_worker
+from tests.support.worker import scalar
 
 LANE = "\x1f\x1f\x1f\x1f{size}:{wait}:{most}:m:f:{key}"
 
@@ -42,7 +43,14 @@ def put(
     for _ in range(jobs):
         job = put_job(conn, status="waiting", lane=lane, payload=b"x" * 100)
         conn.execute("UPDATE pgjobs.jobs SET run_at = now() - %s * interval '1 s' WHERE id = %s", [age, job])
+    make_lock(conn, lane)
     return lane
+
+
+def make_lock(conn: psycopg.Connection, lane: str) -> None:
+    """Make the row that claims of a lane lock, as one does that finds none."""
+    name = scalar(conn, "SELECT pgjobs.batch_lock('default', 5::smallint, %s)", [lane])
+    conn.execute(statement("add_key_locks"), {"keys": [f"batch:{name}"]})
 
 
 def picked(hot: psycopg.Connection, **more: Any) -> list[Lane]:
@@ -64,7 +72,8 @@ def claimed(hot: psycopg.Connection, worker: int, *, wanted: int = 10, **more: A
     """Claim batches as a claim does, and return the number of jobs."""
     values = {"queue": "default", "worker_id": worker, "counted_queue": None, "in_haste": False, "room": 1_000, **more}
     with hot.transaction(), hot.cursor() as cursor:
-        return len(claim_batches(cursor, picked(hot, in_haste=values["in_haste"]), values, wanted))
+        lanes = [lane for lane in picked(hot, in_haste=values["in_haste"]) if lane.is_locked]
+        return len(claim_batches(cursor, lanes, values, wanted))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +132,22 @@ def test_two_claims_do_not_share_a_lane(
         values = {"queue": "default", "worker_id": worker, "counted_queue": None, "in_haste": False, "room": 1_000}
         assert len(claim_batches(cursor, picked(other), values, 1)) == 3
         assert claimed(hot, worker) == 0
+        assert not conn.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").fetchall(), "all logins can take it"
     assert claimed(hot, worker) == 3
+
+
+def test_the_lock_of_a_lane_is_made_when_a_claim_finds_none(
+    conn: psycopg.Connection, hot: psycopg.Connection, worker: int
+) -> None:
+    put(conn, 3)
+    conn.execute("DELETE FROM pgjobs.key_locks")
+    (lane,) = picked(hot)
+    assert not lane.is_locked
+    assert claimed(hot, worker) == 0
+    conn.execute(statement("add_key_locks"), {"keys": lane.missing})
+    assert claimed(hot, worker) == 3
+    conn.execute(statement("purge_key_locks"), {"batch": 10})
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.key_locks") == 0
 
 
 @pytest.mark.parametrize(
@@ -133,6 +157,7 @@ def test_a_lane_that_was_written_by_hand_stops_no_claim(
     conn: psycopg.Connection, hot: psycopg.Connection, worker: int, lane: str
 ) -> None:
     put_job(conn, status="waiting", lane=lane)
+    make_lock(conn, lane)
     assert [each.lane for each in picked(hot)] == [lane]
     claimed(hot, worker)
 

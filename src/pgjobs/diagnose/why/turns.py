@@ -123,9 +123,10 @@ def key_locked(snapshot: Snapshot) -> Finding | None:
         matters = holder.key_kind != "queue" or (snapshot.queue is not None and snapshot.queue.is_limited)
         if matters and (holder.seconds is None or holder.seconds >= LOCK_MATTERS_AFTER):
             since = f" for {duration(holder.seconds)}" if holder.seconds is not None else ""
+            key = "batch" if holder.key_kind == "batch" else f"{holder.key_kind} {holder.key}"  # that key is a digest
             return Finding(
                 "key_locked",
-                f"Job {snapshot.id} waits because its {holder.key_kind} {holder.key} is locked, and claims leave it "
+                f"Job {snapshot.id} waits because its {key} is locked, and claims leave it "
                 f"alone: {holder} has had the lock{since}.",
                 f"End it, if it may end: {holder.end}. The server ends a worker's by itself, after five seconds.",
                 {

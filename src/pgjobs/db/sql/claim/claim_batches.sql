@@ -2,7 +2,7 @@
 -- found that there are enough of them, or that they have waited long enough. What is claimed of a lane is whole batches
 -- of its size, %(batches)s at most; the last one may be smaller if its first job has waited long enough, or if it has
 -- as many bytes as it may have. %(room)s: what the limit of the queue leaves. Batches of several claims do not share
--- jobs: a lane is claimed by one at a time, without waiting (a lock that ends with the transaction).
+-- jobs: this one has locked the keys of the lanes.
 WITH lanes AS MATERIALIZED (
     SELECT l.priority, l.lane, l.due, least(l.size, %(room)s::int) AS size, l.wait, l.batches,
            coalesce(l.most, 33554432) AS bytes
@@ -12,8 +12,6 @@ WITH lanes AS MATERIALIZED (
     WHERE NOT coalesce((SELECT q.paused FROM pgjobs.queues AS q WHERE q.name = %(queue)s), false)
       AND NOT coalesce((SELECT s.paused FROM pgjobs.switch AS s WHERE s.one), false)
       AND EXISTS (SELECT FROM pgjobs.workers AS w WHERE w.id = %(worker_id)s)
-      AND pg_try_advisory_xact_lock(
-              hashtextextended(concat_ws(E'\x1f', 'pgjobs', %(queue)s::text, l.lane), l.priority))
 ), due AS MATERIALIZED (
     -- The inner select is in the order of an index, so that nothing is sorted. The tail is less than a whole batch.
     SELECT l.size, l.wait, l.bytes, j.*

@@ -49,7 +49,8 @@ WITH lanes AS MATERIALIZED (
     ) AS l
     LIMIT %(most)s
 ), open AS MATERIALIZED (
-    SELECT l.*, r.found AS is_limited, b.found AS is_probing
+    SELECT l.*, r.found AS is_limited, b.found AS is_probing,
+           CASE WHEN l.batch IS NOT NULL THEN pgjobs.batch_lock(%(queue)s, l.priority, l.lane) END AS batch_lock
     FROM lanes AS l
     LEFT JOIN LATERAL (SELECT true AS found, m.* FROM pgjobs.room_of_limit(l.limit_key) AS m) AS r
         ON l.limit_key IS NOT NULL
@@ -95,17 +96,20 @@ WITH lanes AS MATERIALIZED (
            (SELECT true FROM pgjobs.key_locks AS k WHERE k.kind = 'sequence' AND k.name = o.sequence
             FOR NO KEY UPDATE SKIP LOCKED) AS has_sequence,
            (SELECT true FROM pgjobs.key_locks AS k WHERE o.is_probing AND k.kind = 'breaker' AND k.name = o.breaker
-            FOR NO KEY UPDATE SKIP LOCKED) AS has_breaker
+            FOR NO KEY UPDATE SKIP LOCKED) AS has_breaker,
+           (SELECT true FROM pgjobs.key_locks AS k WHERE k.kind = 'batch' AND k.name = o.batch_lock
+            FOR NO KEY UPDATE SKIP LOCKED) AS has_batch
     FROM open AS o
 )
 SELECT h.priority, h.lane, h.due, h.limit_key, h.sequence, h.breaker, h.cost,
        coalesce(h.is_limited, false) AS is_limited, coalesce(h.is_probing, false) AS is_probing,
        coalesce((h.has_limit OR h.is_limited IS NULL) AND (h.has_sequence OR h.sequence IS NULL)
-           AND (h.has_breaker OR h.is_probing IS NULL), false) AS is_locked,
+           AND (h.has_breaker OR h.is_probing IS NULL) AND (h.has_batch OR h.batch_lock IS NULL), false) AS is_locked,
        (SELECT array_agg(k.kind || ':' || k.name)
         FROM (SELECT 'limit', h.limit_key WHERE h.is_limited AND h.has_limit IS NULL
               UNION ALL SELECT 'sequence', h.sequence WHERE h.has_sequence IS NULL
-              UNION ALL SELECT 'breaker', h.breaker WHERE h.is_probing AND h.has_breaker IS NULL) AS k (kind, name)
+              UNION ALL SELECT 'breaker', h.breaker WHERE h.is_probing AND h.has_breaker IS NULL
+              UNION ALL SELECT 'batch', h.batch_lock WHERE h.has_batch IS NULL) AS k (kind, name)
         WHERE k.name IS NOT NULL
           AND NOT EXISTS (SELECT FROM pgjobs.key_locks AS l WHERE l.kind = k.kind AND l.name = k.name)) AS missing
 FROM held AS h

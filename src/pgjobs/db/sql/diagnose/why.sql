@@ -257,7 +257,8 @@ SELECT
            FROM waits
            JOIN pgjobs.key_locks AS k
              ON (k.kind, k.name) IN (('limit', waits.limit_key), ('sequence', waits.sequence),
-                                     ('breaker', waits.breaker), ('queue', waits.queue))
+                                     ('breaker', waits.breaker), ('queue', waits.queue),
+                                     ('batch', pgjobs.batch_lock(waits.queue, waits.priority, waits.lane)))
            JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = k.xmax AND l.granted
            LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
            LEFT JOIN pg_prepared_xacts AS x ON l.pid IS NULL AND x.transaction = k.xmax
