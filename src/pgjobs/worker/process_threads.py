@@ -175,13 +175,17 @@ class ProcessThreads:
         """Return True if each queue was found empty since a job ended last; else have the others look again at once."""
         if time.monotonic() < self._look_from:
             return False
-        last_end = max((local_queue.end_stats.last_end for local_queue in self._local_queues), default=0.0)
+        last_end = self._last_end()
         since = max(last_end, self._look_from)
         behind = [local_queue for local_queue in self._local_queues if local_queue.claim_stats.empty_since <= since]
         for local_queue in behind:
             local_queue.signals.send(Rescan())  # look now, and not when the doorbell has to be armed again
         nothing_new = self._finder is None or self._finder.nothing_new_since(last_end)
-        return nothing_new and not behind
+        # The claim that found a queue empty may have taken the last jobs. They run, or have ended meanwhile.
+        return nothing_new and not behind and not self.unfinished() and self._last_end() == last_end
+
+    def _last_end(self) -> float:
+        return max((local_queue.end_stats.last_end for local_queue in self._local_queues), default=0.0)
 
     def due_in(self, server: ReconnectingConnection, within: float) -> float | None:
         """Return the seconds until a job is due that was not due at the last look; None: none is `within` that time."""
