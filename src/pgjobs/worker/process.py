@@ -226,7 +226,8 @@ class WorkerProcess:
         return True
 
     def _should_recycle(self, jobs: int) -> bool:
-        reason = should_recycle(jobs, memory_used(), self._config.max_jobs, self._config.max_memory)
+        memory = 0 if self._config.max_memory is None else memory_used()
+        reason = should_recycle(jobs, memory, self._config.max_jobs, self._config.max_memory)
         if reason:
             log.info("%s: this worker process finishes its jobs and is then replaced", reason)
         return reason is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pgjobs import enqueue, enqueue_many
 from pgjobs.core.errors import UsageError
 from pgjobs.worker.config import WorkerConfig
-from pgjobs.worker.runtime.recycling import MEGABYTE, should_recycle
+from pgjobs.worker.runtime.recycling import MEGABYTE, memory_used, should_recycle
 from tests.support import tasks, tasks_wear
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_for, work
@@ -35,6 +36,12 @@ def test_a_process_is_worn_out_by_jobs_or_memory(
     jobs: int, megabytes: int, max_jobs: int | None, max_memory: int | None, reason: str | None
 ) -> None:
     assert should_recycle(jobs, megabytes * MEGABYTE, max_jobs, max_memory) == reason
+
+
+def test_a_job_that_replaces_what_reads_files_does_not_end_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = memory_used()
+    monkeypatch.setattr(Path, "read_text", lambda _: "something else")
+    assert memory_used() > used / 4  # the peak, in other units on some systems
 
 
 @pytest.mark.parametrize("name", ["max_jobs", "max_memory", "job_memory"])

@@ -22,7 +22,7 @@ def memory_used() -> int:
     """Return the memory of this process in bytes (without /proc: its peak)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
+    except (OSError, LookupError, ValueError):  # or a job has replaced what reads it
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
     return pages * resource.getpagesize()
