@@ -132,6 +132,11 @@ def at_once(items: list[Any]) -> None:
         raise PoisonError("too late")
 
 
+@job(batch=Batch(10, wait=0.2), executor="process")
+def at_once_apart(items: list[Any]) -> None:
+    at_once(items)
+
+
 @job(batch=Batch(10, wait=0.2), payload="json")
 def of_json(items: list[Any]) -> None:
     record(items)

@@ -152,13 +152,11 @@ def _nothing() -> None: ...
 
 def _written(job: RunningJob, kept: KeptResult | None) -> tuple[str, dict[str, Any]]:
     """Return the statement that completes the job, and its parameters."""
-    if len(job.members) > 1:
-        claims = {
-            "ids": [each.id for each in job.members],
-            "claim_numbers": [each.claim_number for each in job.members],
-        }
+    jobs = job.together
+    if len(jobs) > 1:
+        claims = {"ids": [each.id for each in jobs], "claim_numbers": [each.claim_number for each in jobs]}
         return "complete_batch_within", claims
-    claim = {"id": job.id, "claim_number": job.claim_number}
+    claim = {"id": jobs[0].id, "claim_number": jobs[0].claim_number}
     if kept is None:
         return "complete_within", claim
     return "complete_within_with_result", {

@@ -43,7 +43,7 @@ class RunningJob(Protocol):
     meta: dict[str, Any] | None
 
     @property
-    def members(self) -> Sequence[RunningJob]:
+    def together(self) -> Sequence[RunningJob]:
         """The jobs that run in this call."""
         ...
 
@@ -141,7 +141,7 @@ class CurrentJob:
 
         In a batch all else but `progress` is that of the first of them.
         """
-        return tuple(map(CurrentJob, self._job.members))
+        return tuple(map(CurrentJob, self._job.together))
 
     @property
     def state(self) -> Any:
@@ -187,7 +187,7 @@ class CurrentJob:
         """
         if state is not None:
             self._refuse_in_batch("progress(state=…)")
-        for job in self._job.members:
+        for job in self._job.together:
             _reporter().report(job, done, total, message, state)
 
     @overload
@@ -259,7 +259,7 @@ class CurrentJob:
         return _reporter().once_in(self._job, conn, key, function, args, kwargs)
 
     def _refuse_in_batch(self, what: str) -> None:
-        if len(self._job.members) > 1:
+        if len(self._job.together) > 1:
             raise UsageError(
                 f"{what} belongs to one job, and the next attempt may be in another batch: use current_job().members."
             )

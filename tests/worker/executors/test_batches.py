@@ -168,6 +168,18 @@ def test_what_is_rolled_back_is_halved_and_what_is_committed_is_not(
     assert conn.execute("SELECT count(*) FROM effects").fetchone() == (5,)
 
 
+@pytest.mark.parametrize("name", ["at_once", "at_once_apart"])
+def test_a_job_whose_payload_cannot_be_loaded_is_not_completed_with_the_others(
+    conn: psycopg.Connection, name: str
+) -> None:
+    with conn.transaction():
+        ids = [handle.id for handle in enqueue_many(conn, getattr(tasks_batches, name), [(0,), (1,), (2,)])]
+        conn.execute("UPDATE pgjobs.jobs_waiting SET payload = 'broken', max_attempts = 1 WHERE id = %s", ids[:1])
+    wait_until(lambda: conn.execute("SELECT count(*) FROM pgjobs.dead_jobs WHERE id = %s", ids[:1]).fetchone() == (1,))
+    wait_until(lambda: [row_of(conn, job)["status"] for job in ids] == ["failed", "completed", "completed"])
+    assert conn.execute("SELECT array_agg(job ORDER BY job) FROM effects").fetchone() == (ids[1:],)
+
+
 def test_a_job_that_kills_its_worker_is_found_and_no_other_is_charged(conn: psycopg.Connection, run: Run) -> None:
     rows = run(tasks_batches.gather, ["good", "kill", "good", "good"])
     assert ends(rows) == [("completed", 1), ("failed", 1), ("completed", 1), ("completed", 1)]

@@ -33,11 +33,12 @@ def _members(batch: ClaimedBatch, outcome: Outcome, seconds: float | None) -> li
     ended: list[Ended] = []
     again: list[Ended] = []
     shared: dict[Outcome, Divided] = {}
-    for job, each in zip(jobs, outcomes, strict=True):
-        job.completing, job.releases = batch.completing, batch.releases
+    for place, (job, each) in enumerate(zip(jobs, outcomes, strict=True)):
+        job.completing = batch.completing and place not in batch.ended
+        job.releases = batch.releases and job.completing
         if isinstance(each, Divided):
             divided = shared.setdefault(each, Divided(each.error, each.parts, batch.search))
-            (ended if batch.completing else again).append((job, divided, seconds))
+            (ended if job.completing else again).append((job, divided, seconds))
         else:
             ended.append((job, each, seconds))
     return ended + run_again(again)

@@ -38,6 +38,11 @@ class ClaimedBatch(ClaimedJob):
         """Return the job of this claim, if it is one of these."""
         return next((job for job in self.members if job.key() == claim), None)
 
+    @property
+    def together(self) -> list[ClaimedJob]:
+        """The jobs that are part of the call, in the order of its items."""
+        return [job for _, job in self.called()]
+
     def called(self) -> list[tuple[int, ClaimedJob]]:
         """Return the jobs that are part of the call, with their places."""
         return [(place, job) for place, job in enumerate(self.members) if place not in self.ended]

@@ -51,7 +51,12 @@ class ClaimedJob:
 
     @property
     def members(self) -> Sequence[ClaimedJob]:
-        """The jobs that run in this call: itself alone, unless it is a batch."""
+        """The jobs that were claimed together: itself alone, unless it is a batch."""
+        return (self,)
+
+    @property
+    def together(self) -> Sequence[ClaimedJob]:
+        """Those of them that run in this call."""
         return (self,)
 
     def find(self, claim: Claim) -> ClaimedJob | None:
