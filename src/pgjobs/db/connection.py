@@ -37,14 +37,17 @@ STATEMENT_TIMEOUT = 20.0
 LOCK_WITHIN = 0.5  # for a lock of another transaction: what needs it is left for later, and everything else continues
 STILL_WITHIN = 5.0  # between two statements of a transaction: then the server ends it
 
+# A worker or supervisor that stands still in a transaction holds its locks no longer than that.
+_STILL: Pins = {
+    # mypy takes a LiteralString for a str; pyright does not.
+    "idle_in_transaction_session_timeout": cast("LiteralString", f"{STILL_WITHIN * 1000:.0f}"),  # type: ignore[redundant-cast]
+}
 # Of a session or transaction with hot statements.
 _PINS: Pins = {
     **HOT,
-    # mypy takes a LiteralString for a str; pyright does not.
+    **_STILL,
     "statement_timeout": cast("LiteralString", f"{STATEMENT_TIMEOUT * 1000:.0f}"),  # type: ignore[redundant-cast]
     "lock_timeout": cast("LiteralString", f"{LOCK_WITHIN * 1000:.0f}"),  # type: ignore[redundant-cast]
-    # A worker that stands still in a transaction holds its locks no longer than that.
-    "idle_in_transaction_session_timeout": cast("LiteralString", f"{STILL_WITHIN * 1000:.0f}"),  # type: ignore[redundant-cast]
 }
 # Of a transaction behind a pooler, where the session says nothing.
 _LOCAL: Pins = {**{name: SESSION[name] for name in ("array_nulls",)}, **_PINS}
@@ -58,7 +61,8 @@ def connect(
     Behind a pooler nothing is set, because settings of a session would stay behind in one that belongs to others.
 
     `answer_within`: seconds after which a statement without an answer is a `psycopg.OperationalError`, and the
-    connection is closed; it is also the most that connecting may take (None: statements have no limit).
+    connection is closed; it is also the most that connecting may take (None: statements have no limit). With it, the
+    server ends a transaction whose client stands still: see `bounded`.
 
     Raises:
         ConfigurationError: the URL cannot be used.
@@ -83,6 +87,8 @@ def connect(
             connection.pooled = behind_pooler(connection)
             if not connection.pooled:
                 connection.execute_all(session_settings(connection.info.server_version))
+                if answer_within is not None:
+                    connection.execute_all(set_statements("SET", _STILL))
                 _take_any_bytes(connection)
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # of transactions; behind a pooler too
     connection.autocommit = autocommit
@@ -154,6 +160,15 @@ def pinned(connection: DeadlineConnection, *, async_commit: bool = False) -> Ite
     """Pin plans for one transaction, where `connect_hot` could not do it for the session."""
     with connection.transaction():
         connection.execute_all(_set("SET LOCAL", _LOCAL, async_commit=async_commit))
+        yield
+
+
+@contextmanager
+def bounded(connection: psycopg.Connection) -> Iterator[None]:
+    """Run one transaction that the server ends if its client stands still in it; behind a pooler, too."""
+    with connection.transaction():
+        if getattr(connection, "pooled", False):
+            connection.execute(set_statements("SET LOCAL", _STILL))
         yield
 
 

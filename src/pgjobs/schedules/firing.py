@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import one_line
+from pgjobs.db.connection import bounded
 from pgjobs.db.encoding import encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.schedules.cron import firings, parse
@@ -53,7 +54,7 @@ def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
 
     row: dict[str, Any] | None = None
     try:
-        with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        with bounded(conn), conn.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(statement("lock_schedule"), {"done": done}).fetchone()
             if row is None:
                 return None

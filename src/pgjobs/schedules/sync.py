@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
 
+from pgjobs.db.connection import bounded
 from pgjobs.db.encoding import encoding_of
 from pgjobs.db.statements import statement
 from pgjobs.schedules.cron import parse
@@ -68,7 +69,7 @@ class Declaration:
 
         """
         schedules = self._storable(conn, schedules)
-        with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        with bounded(conn), conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement("lock_owners"))
             me = {
                 "id": self._id,

@@ -14,6 +14,7 @@ from pgjobs.admin.breakers import open_breaker
 from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.jobs.outcome import COMPLETED, Failed, Outcome, Parked
 from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.settle import settle as write_outcomes
 from pgjobs.worker.supervisor.rescue import WorkerExit, settle_dead_worker
 from tests.support.acknowledging import acknowledging
 from tests.support.functions import add
@@ -135,6 +136,20 @@ def test_a_sequence_that_ends_while_a_job_of_it_is_replaced_does_not_go_on_befor
     settle(conn)
     assert status(conn, held, new) == ["cancelled", "waiting"]
     assert heads(conn) == [new]
+
+
+def test_what_came_into_a_sequence_while_its_end_was_written_ends_with_it(
+    database_url: str, conn: psycopg.Connection, worker: int
+) -> None:
+    sequence = Sequence("s", on_failure="end")
+    failing = enqueue(conn, add.options(sequence=sequence), 1, 2).id
+    run(conn, worker, failing)
+    with psycopg.connect(database_url) as slow, slow.cursor() as cursor:
+        cursor.execute("SELECT now()")  # a batch of outcomes takes a while, and began before
+        later = enqueue(conn, add.options(sequence=sequence), 1, 2).id
+        write_outcomes(cursor, worker, "host", [(Claim(failing, 1), FAILED)])
+        slow.commit()
+    assert status(conn, failing, later) == ["failed", "cancelled"]
 
 
 @pytest.mark.parametrize("change", [discard_dead, replay_dead, retry_jobs])

@@ -147,6 +147,24 @@ def test_a_queue_with_a_limit_runs_no_more_at_once(database_url: str, conn: psyc
     assert scalar(conn, AT_ONCE) == 2
 
 
+def test_a_limit_of_a_queue_counts_jobs_that_another_transaction_has_locked(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    tasks.make_seen(conn)
+    enqueue_many(conn, tasks.note, [("q", 2.0)] * 2)
+    with work(database_url, "-q", "default:6", env={tasks.URL: database_url}) as running:
+        wait_for(conn, "(SELECT count(*) FROM seen) = 2", log=lambda: running.output)
+        with psycopg.connect(database_url) as user:
+            user.execute("SELECT FROM pgjobs.jobs_live FOR UPDATE")
+            conn.execute("UPDATE pgjobs.queues SET concurrency = 2 WHERE name = 'default'")
+            enqueue_many(conn, tasks.note, [("q", 0.3)] * 4)
+            wait_for(conn, "(SELECT count(ended) FROM seen) = 2", log=lambda: running.output)
+            assert scalar(conn, "SELECT count(*) FROM seen") == 2
+            user.rollback()
+        wait_for(conn, "(SELECT count(ended) FROM seen) = 6", log=lambda: running.output)
+    assert scalar(conn, AT_ONCE) == 2
+
+
 def test_a_limit_of_a_queue_counts_jobs_that_ran_before_it_was_set(database_url: str, conn: psycopg.Connection) -> None:
     tasks.make_seen(conn)
     enqueue_many(conn, tasks.note, [("q", 3.0)] * 3)

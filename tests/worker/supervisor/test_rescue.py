@@ -6,12 +6,16 @@ import os
 import resource
 import signal
 import time
+from datetime import datetime
 
 import psycopg
 import pytest
 from psycopg import conninfo
+from psycopg.errors import IdleInTransactionSessionTimeout
 
 from pgjobs import enqueue, enqueue_many
+from pgjobs.db import connection
+from pgjobs.db.connection import connect
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import MaintenanceThread
 from pgjobs.worker.supervisor.rescue import rescue_silent_workers
@@ -172,6 +176,27 @@ def test_jobs_whose_worker_has_no_row_are_taken_back(database_url: str, conn: ps
 
 
 SOON = 0.1  # seconds that the server must be up before a worker is considered dead
+
+
+def test_a_supervisor_that_stands_still_while_it_rescues_is_ended_and_another_one_rescues(
+    database_url: str, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection._STILL, "idle_in_transaction_session_timeout", "500")
+    worker = put_worker(conn, {"default": 1}, silent_for=100)
+    job = put_job(conn, status="running", attempt=1, worker_id=worker)
+
+    def stand_still(silent: dict[int, datetime]) -> list[int]:
+        assert rescue_silent_workers(conn, SOON) == 0, "the other one has them"
+        time.sleep(1.5)
+        return list(silent)
+
+    with (
+        pytest.raises(IdleInTransactionSessionTimeout),
+        connect(database_url, answer_within=30) as still,
+    ):
+        rescue_silent_workers(still, SOON, choose=stand_still)
+    assert row_of(conn, job)["status"] == "running"
+    assert rescue_silent_workers(conn, SOON) == 1
 
 
 def test_what_was_locked_when_its_worker_was_rescued_is_rescued_next_time(

@@ -37,6 +37,7 @@ class Claimer:
         self.lanes = self._waiting.rotation
         self._is_limited = False  # the queue has a limit of its own
         self._counts_left = COUNTS  # how often to look for jobs that ran before that was known
+        self._uncounted = 0  # such jobs whose rows were locked: they take slots until the next look
         self._queue_has_lock = False  # a row that is locked to count what runs in it
         self._is_full = False  # and has reached it
         self._settled_up_to = 0  # dependencies on jobs with smaller ids were looked at
@@ -112,15 +113,15 @@ class Claimer:
         """Make a row to be locked for the limit of the queue, if it has one, and count what runs already."""
         queue = self._local_queue.name
         if not self._is_limited:
-            self._counts_left = COUNTS
+            self._counts_left, self._uncounted = COUNTS, 0
             return
         if not self._queue_has_lock:
             self._add_locks(server, {f"queue:{queue}"})
             self._queue_has_lock = True
-        if self._counts_left:
-            self._counts_left -= 1
+        if self._counts_left or self._uncounted:
+            self._counts_left = max(self._counts_left - 1, 0)
             with server.hot_cursor() as cursor:
-                cursor.execute(statement("count_earlier_jobs"), {"queue": queue})
+                ((self._uncounted,),) = cursor.execute(statement("count_earlier_jobs"), {"queue": queue}).fetchall()
 
     def _claim_plain(self, server: ReconnectingConnection, wanted: int) -> int:
         with server.hot_cursor() as cursor:
@@ -153,7 +154,7 @@ class Claimer:
                 return 0
             row = cursor.execute(statement("queue_capacity"), {"queue": queue}).fetchone()
             slots, tokens = (None, None) if row is None else row
-            room = room_left(wanted, slots, tokens)
+            room = room_left(wanted, None if slots is None else slots - self._uncounted, tokens)
             if room and lanes.is_due(began) and not self._plain_first:
                 waiting = self._claim_lane_rows(cursor, room, queue)
             taken = 0 if waiting is None else waiting.rows

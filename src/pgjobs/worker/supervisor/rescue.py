@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
+from pgjobs.db.connection import bounded
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows
 from pgjobs.flow.batch import BatchSpec
@@ -115,7 +116,7 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
     terminate_backends(connection, worker_exit.worker_id)
     total = 0
     while True:
-        with connection.transaction(), connection.cursor() as cursor:
+        with bounded(connection), connection.cursor() as cursor:
             rows = cursor.execute(
                 statement("lost_jobs"), {"worker_ids": [worker_exit.worker_id], "limit": LOST_PER_TRANSACTION}
             ).fetchall()
@@ -147,7 +148,7 @@ def rescue_silent_workers(
     heartbeat of the workers that have been silent for `silent_after` seconds, and returns those that are dead.
     """
     timeout = rescue_after if silent_after is None else silent_after
-    with connection.transaction(), connection.cursor() as cursor:
+    with bounded(connection), connection.cursor() as cursor:
         silent = cursor.execute(statement("silent_workers"), {"timeout": timeout}).fetchall()
         dead = choose({worker: heard for worker, _, _, heard in silent})
         reasons = {
@@ -160,7 +161,7 @@ def rescue_silent_workers(
 
 def rescue_orphans(connection: psycopg.Connection) -> int:
     """Take back running jobs whose worker has no row, and return their number. It scans the live table."""
-    with connection.transaction(), connection.cursor() as cursor:
+    with bounded(connection), connection.cursor() as cursor:
         orphaned = [row[0] for row in cursor.execute(statement("orphan_workers")).fetchall() if row[0] is not None]
         return _rescue_jobs(cursor, {worker: f"its worker {worker} is no longer known" for worker in orphaned})
 

@@ -1,5 +1,6 @@
 -- Acknowledge: running → failed, its attempts used up. The row moves into history, and a dead letter with the
--- diagnosis of every attempt is written beside it.
+-- diagnosis of every attempt is written beside it. It died now, and not when the transaction began: what was enqueued
+-- since then ends with its sequence, too.
 -- A job that was asked to be cancelled is left to cancel.sql.
 WITH gone AS (
     DELETE FROM pgjobs.jobs_live AS live
@@ -15,9 +16,9 @@ WITH gone AS (
 ), letters AS (
     INSERT INTO pgjobs.dead_jobs AS d
            ({kept_columns}, {attempt_columns}, {flow_columns}, error, error_kind, errors, status, finished_at,
-            ends_sequence)
+            died_at, ends_sequence)
     SELECT {kept_columns}, {attempt_columns}, {flow_columns}, new_error, new_kind, new_errors, 'failed', now(),
-           CASE WHEN on_failure = 'end' AND sequence IS NOT NULL THEN true END
+           clock_timestamp(), CASE WHEN on_failure = 'end' AND sequence IS NOT NULL THEN true END
     FROM gone
     ON CONFLICT (id) DO UPDATE
     SET attempt = excluded.attempt, max_attempts = excluded.max_attempts, error = excluded.error,
