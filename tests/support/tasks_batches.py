@@ -7,6 +7,7 @@ import signal
 import time
 from typing import Any
 
+import psycopg
 from psycopg.types.json import Json
 
 from pgjobs import Batch, Outcomes, Retry, Snooze, complete, current_job, job
@@ -130,6 +131,29 @@ def at_once(items: list[Any]) -> None:
             raise PoisonError("rolled back")
     if "raises after the commit" in items:
         raise PoisonError("too late")
+
+
+@job(batch=Batch(10, wait=0.2), max_attempts=1, transaction=True)
+def within(conn: psycopg.Connection[Any], items: list[Any]) -> Outcomes | None:
+    """Write an effect for each in the transaction that its worker has opened."""
+    record(items)
+    for member in current_job().members:
+        conn.execute("INSERT INTO effects (job) VALUES (%s)", [member.id])
+    if "poison" in items:
+        raise PoisonError("rolled back")
+    return Outcomes() if "outcomes" in items else None
+
+
+@job(batch=Batch(10, wait=0.2), max_attempts=1, transaction=True)
+async def within_async(conn: psycopg.AsyncConnection[Any], items: list[Any]) -> None:
+    """Do the same on the loop."""
+    record(items)
+    for member in current_job().members:
+        await conn.execute("INSERT INTO effects (job) VALUES (%s)", [member.id])
+    if "poison" in items:
+        raise PoisonError("rolled back")
+    if "outcomes" in items:
+        raise Outcomes()
 
 
 @job(batch=Batch(10, wait=0.2), executor="process")

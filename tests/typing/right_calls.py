@@ -166,7 +166,12 @@ async def index_async(docs: list[Doc]) -> Outcomes | None:
     return Outcomes(retry={0: "busy"}) if docs else None
 
 
+@job(batch=Batch(100), transaction=True)
+def store(conn: psycopg.Connection, docs: list[Doc]) -> None: ...
+
+
 def batches(conn: psycopg.Connection) -> None:
+    assert_type(enqueue(conn, store, Doc("a")), JobHandle[None])
     assert_type(enqueue(conn, index, Doc("a")), JobHandle[None])
     assert_type(enqueue(conn, embed, Doc("a")), JobHandle[float])
     assert_type(enqueue(conn, embed.options(delay=3), Doc("a")), JobHandle[float])

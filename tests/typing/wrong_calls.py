@@ -97,7 +97,12 @@ def without_connection(order_id: int) -> None: ...
 def index(texts: list[str]) -> None: ...
 
 
+@job(batch=Batch(100), transaction=True)
+def store(conn: psycopg.Connection, texts: list[str]) -> None: ...
+
+
 def batches(conn: psycopg.Connection) -> None:
+    enqueue(conn, store, 1)  # wrong
     enqueue(conn, index, 1)  # wrong
     enqueue(conn, index, "a", "b")  # wrong
     enqueue(conn, index)  # wrong

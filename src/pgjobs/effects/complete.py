@@ -17,6 +17,7 @@ from pgjobs.job_results.encode import kept_result, signature_of
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import declared_options, options_of
 from pgjobs.jobs.transaction import TransactionJob
+from pgjobs.jobs.transaction_batch import TransactionBatchJob
 
 if TYPE_CHECKING:
     from pgjobs.core.callers import AsyncCaller, SyncCaller
@@ -61,7 +62,7 @@ def complete(conn: SyncCaller | AsyncCaller, *, result: object = _NOTHING) -> Co
     job = current.get()
     if job is None:
         raise LookupError("complete() was called outside a job; call it in the function that the job runs.")
-    if isinstance(job.function, TransactionJob):
+    if isinstance(job.function, TransactionJob | TransactionBatchJob):
         raise UsageError(
             f"{job.task} has transaction=True, so its worker completes it when the function has returned: leave "
             "complete() out, and return the result."

@@ -119,7 +119,8 @@ def check_batch_function(function: Any) -> None:
     if not parameters.least <= 1 <= parameters.most or isinstance(function, staticmethod | classmethod):
         raise UsageError(
             f"{getattr(function, '__qualname__', function)} has batch=, so it is called with one argument, a list of "
-            "what its jobs were enqueued with: give it one parameter, and put what else a job needs into its item."
+            "what its jobs were enqueued with (with transaction=True a connection comes first): give it one parameter, "
+            "and put what else a job needs into its item."
         )
 
 

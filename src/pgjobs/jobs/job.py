@@ -192,9 +192,15 @@ def job(function: Callable[P, R], /) -> Job[P, R]: ...
 @overload
 def job(*, transaction: Literal[False] = ..., batch: None = ..., **options: Unpack[CommonArguments]) -> _Decorator: ...
 @overload
-def job(*, transaction: Literal[True], **options: Unpack[CommonArguments]) -> _TransactionDecorator: ...
+def job(
+    *, transaction: Literal[True], batch: None = ..., **options: Unpack[CommonArguments]
+) -> _TransactionDecorator: ...
 @overload
-def job(*, batch: Batch, **options: Unpack[CommonArguments]) -> _BatchDecorator: ...
+def job(
+    *, transaction: Literal[True], batch: Batch, **options: Unpack[CommonArguments]
+) -> _TransactionBatchDecorator: ...
+@overload
+def job(*, batch: Batch, transaction: Literal[False] = ..., **options: Unpack[CommonArguments]) -> _BatchDecorator: ...
 def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a job, with the options with which its jobs are enqueued and run: `@job(queue="mail")`.
 
@@ -244,9 +250,9 @@ class _Decorator:
                 "would be lost."
             )
         check_function(function)
-        if self.job_options.flow.batch is not None:
-            check_batch_function(function)
         made = cast("Job[P, R]", job_class(self.job_options)(function, self.job_options, self.name, self.aliases))
+        if self.job_options.flow.batch is not None:
+            check_batch_function(made if self.job_options.transaction else function)
         if self.job_options.flow is not NO_FLOW:
             check_parameters(made if self.job_options.transaction else function, self.job_options.flow)
         if self.name is not None or self.aliases:
@@ -261,6 +267,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
     V = TypeVar("V")
+
+    class _TransactionBatchDecorator:
+        def __call__(self, function: Callable[[C, list[T]], V], /) -> BatchJob[T, None, V]: ...
 
     class _BatchDecorator:
         # A function that returns a list may keep a result for each job. What is more exact comes first.
@@ -290,6 +299,10 @@ if TYPE_CHECKING:
 def job_class(options: JobOptions) -> type[Job[..., Any]]:
     """Return the class of jobs with these options."""
     # Imported lazily: they import this module, and few jobs need them.
+    if options.transaction and options.flow.batch is not None:
+        from pgjobs.jobs.transaction_batch import TransactionBatchJob
+
+        return TransactionBatchJob
     if options.transaction:
         from pgjobs.jobs.transaction import TransactionJob
 

@@ -165,8 +165,8 @@ class JobOptions:
             self._check_flow()
 
     def _check_flow(self) -> None:
-        if self.flow.batch is not None and self.transaction:
-            raise UsageError("batch= and transaction=True were both given: call complete(conn) in the batch instead.")
+        if self.flow.batch is not None and self.transaction and self.result is not None:
+            raise UsageError("result=, batch= and transaction=True: a COMMIT that ends a batch keeps no results.")
         if not has_type(self.flow, FlowOptions):
             raise UsageError(f"flow={shorten_repr(self.flow)}: give FlowOptions, or its options by their names.")
         expires = self.flow.expires

@@ -75,14 +75,19 @@ class TransactionJob(Job[Concatenate[C, P], R_co], Generic[C, P, R_co]):
     def __init__(self, function: Callable[Concatenate[C, P], R_co], *arguments: Any) -> None:
         super().__init__(function, *arguments)
         self.wanted = find_wanted(function)
-        signature = inspect.signature(function)
-        _, *others = signature.parameters.values()
-        self._enqueued = Parameters(signature.replace(parameters=others))
+        self._enqueued = without_first(function)
 
     @property
     def enqueued_parameters(self) -> Parameters:
         """What it takes when it is enqueued: all but the first one."""
         return self._enqueued
+
+
+def without_first(function: Callable[..., object]) -> Parameters:
+    """Return what a function takes besides its first argument."""
+    signature = inspect.signature(function)
+    _, *others = signature.parameters.values()
+    return Parameters(signature.replace(parameters=others))
 
 
 _TAKEN = (

@@ -13,12 +13,11 @@ from pgjobs.core.errors import EnqueueError
 from pgjobs.core.text import shorten_repr
 from pgjobs.db.enqueue_columns import EnqueueColumns
 from pgjobs.flow.options import NO_FLOW
-from pgjobs.jobs.batch_job import BatchJob
 from pgjobs.jobs.checks import check_needed
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, job_inside, options_of, task_name
 from pgjobs.jobs.meta import merge_meta, meta_text
-from pgjobs.jobs.transaction import TransactionJob
+from pgjobs.jobs.transaction_batch import BATCH_JOBS, IN_TRANSACTION
 from pgjobs.payload.fast_pickle import (
     MAX_FAST_BYTES,
     Dump,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pgjobs.payload.json_format import JsonDumper
     from pgjobs.payload.keys import CallKeys, FlowKeys
 
-_CACHEABLE = frozenset({Job, BatchJob, TransactionJob, FunctionType, BuiltinFunctionType})
+_CACHEABLE = frozenset({Job, *BATCH_JOBS, *IN_TRANSACTION, FunctionType, BuiltinFunctionType})
 _OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
 _PLAIN = options_of(len)  # the options of what is not a job
 _MAX_CACHED = 1_000  # encoders
@@ -309,7 +308,7 @@ def _options_of(function: Callable[..., object]) -> JobOptions:
         _check_callable(function)
         outer = unwrap(function).function
         inner = job_inside(outer)
-        if isinstance(inner, TransactionJob) and inner is not function:
+        if inner is not None and type(inner) in IN_TRANSACTION and inner is not function:
             raise EnqueueError(
                 f"{task_name(inner)} gets its connection from its worker (transaction=True), so it is enqueued as it "
                 "is: not in a partial, nor below another decorator."

@@ -158,6 +158,20 @@ def test_effects_and_ends_are_one_commit(conn: psycopg.Connection, run: Run) -> 
     assert conn.execute("SELECT count(DISTINCT xmin::text), count(*) FROM effects").fetchone() == (1, 10)
 
 
+@pytest.mark.parametrize("name", ["within", "within_async"])
+def test_a_batch_in_a_transaction_of_its_worker_is_one_commit_and_halved_where_it_fails(
+    conn: psycopg.Connection, run: Run, name: str
+) -> None:
+    rows = run(getattr(tasks_batches, name), list(range(10)))
+    assert ends(rows) == [("completed", 1)] * 10
+    assert conn.execute("SELECT count(DISTINCT xmin::text), count(*) FROM effects").fetchone() == (1, 10)
+    rows = run(getattr(tasks_batches, name), ["good", "poison", "outcomes", "good"])
+    assert ends(rows) == [("completed", 1), ("failed", 1), ("failed", 1), ("completed", 1)]
+    assert "PoisonError: rolled back" in rows[1]["error"]
+    assert "gave Outcomes, and with transaction=True" in rows[2]["error"]
+    assert conn.execute("SELECT count(*) FROM effects").fetchone() == (12,)
+
+
 def test_what_is_rolled_back_is_halved_and_what_is_committed_is_not(
     conn: psycopg.Connection, run: Run, worker: Work
 ) -> None:

@@ -19,7 +19,7 @@ from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import CurrentJob
 from pgjobs.jobs.job import is_async
 from pgjobs.jobs.outcome import Cancel, Retry, Snooze
-from pgjobs.jobs.transaction import TransactionJob
+from pgjobs.jobs.transaction_batch import IN_TRANSACTION
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.awaiting import must_be_awaited
 from pgjobs.worker.executors.in_transaction import in_transaction
@@ -47,7 +47,7 @@ def run_inside(job: ClaimedJob, call: Call) -> Any:
     stack = HookStack(job)
     try:
         stack.enter()
-        result = run(call) if type(call.callable) is not TransactionJob else in_transaction(job, call)
+        result = run(call) if type(call.callable) not in IN_TRANSACTION else in_transaction(job, call)
         if result is not None and must_be_awaited(result):
             return Inside(stack, result)
     except BaseException as error:
@@ -63,7 +63,7 @@ async def run_awaiting(job: ClaimedJob, call: Call) -> Any:
     try:
         await stack.enter_awaiting()
         function = call.callable
-        passed = type(function) is TransactionJob
+        passed = type(function) in IN_TRANSACTION
         result = await _awaited(in_transaction(job, call) if passed else function(*call.args, **call.kwargs))
     except BaseException as error:
         await stack.leave_awaiting(error)

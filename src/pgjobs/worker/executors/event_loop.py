@@ -19,7 +19,7 @@ from pgjobs.core.errors import PayloadError
 from pgjobs.hooks.kinds import around_hooks
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import Outcome
-from pgjobs.jobs.transaction import TransactionJob
+from pgjobs.jobs.transaction_batch import IN_TRANSACTION
 from pgjobs.payload.pickling import Call
 from pgjobs.worker.executors.around import run_awaiting
 from pgjobs.worker.executors.awaiting import Rest, in_time, settle
@@ -200,7 +200,7 @@ class EventLoopExecutor:
                 function = call.callable
                 if around_hooks.hooks:
                     awaitable = run_awaiting(job, call)
-                elif type(function) is TransactionJob:
+                elif type(function) in IN_TRANSACTION:
                     awaitable = in_transaction(job, call)
                 else:
                     awaitable = function(*call.args, **call.kwargs)

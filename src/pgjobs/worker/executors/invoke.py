@@ -33,6 +33,7 @@ from pgjobs.jobs.outcome import (
 )
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.jobs.transaction import TransactionJob
+from pgjobs.jobs.transaction_batch import BATCH_JOBS, IN_TRANSACTION
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.payload.step import StepJob
@@ -63,7 +64,7 @@ def open_payload(job: ClaimedJob) -> Call:
     if type(job) is ClaimedBatch:
         return open_batch(job, open_alone, refused)
     call = open_alone(job)
-    return as_batch(call) if type(call.callable) is BatchJob else call
+    return as_batch(call) if type(call.callable) in BATCH_JOBS else call
 
 
 def open_alone(job: ClaimedJob) -> Call:
@@ -119,7 +120,7 @@ def call_now(job: ClaimedJob, call: Call) -> Outcome | Rest:
         if around_hooks.hooks:
             result = run_inside(job, call)
         else:
-            result = run(call) if type(call.callable) is not TransactionJob else in_transaction(job, call)
+            result = run(call) if type(call.callable) not in IN_TRANSACTION else in_transaction(job, call)
         if result is None or not must_be_awaited(result):
             return completed(job, call, result)
     except BaseException as error:
