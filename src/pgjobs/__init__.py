@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import Settings, configure, settings
 from pgjobs.core.errors import (
+    BroadcastError,
     ConfigurationError,
     DuplicateJobError,
     EnqueueError,
@@ -26,6 +27,7 @@ from pgjobs.core.interrupts import JobCancelled, JobTimeout
 from pgjobs.core.version import VERSION
 from pgjobs.effects.complete import complete
 from pgjobs.enqueue import enqueue, enqueue_many
+from pgjobs.events.broadcast import broadcast
 from pgjobs.events.publish import publish
 from pgjobs.events.subscribe import SubscriptionOptions, Topic, subscribe, topic
 from pgjobs.flow.batch import Batch
@@ -34,6 +36,7 @@ from pgjobs.flow.limits import declare_limit, declare_queue_limit
 from pgjobs.flow.values import Limit, Sequence, Unique
 from pgjobs.jobs.batch_job import BatchJob
 from pgjobs.jobs.batch_outcomes import Outcomes
+from pgjobs.jobs.broadcast import BroadcastHandle
 from pgjobs.jobs.context import CurrentJob, current_job
 from pgjobs.jobs.event import Event
 from pgjobs.jobs.handle import ExistingJob, JobHandle
@@ -63,6 +66,8 @@ __all__ = [
     "Batch",
     "BatchJob",
     "Breaker",
+    "BroadcastError",
+    "BroadcastHandle",
     "Cancel",
     "ConfigurationError",
     "CurrentJob",
@@ -109,6 +114,7 @@ __all__ = [
     "WorkflowHandle",
     "__version__",
     "as_completed",
+    "broadcast",
     "complete",
     "configure",
     "connect",

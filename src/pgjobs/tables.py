@@ -62,6 +62,10 @@ class Tables(NamedTuple):
     """The topics that keep their events, and how long."""
     events: Table
     """What was published in such topics."""
+    broadcasts: Table
+    """What every worker process, or host, runs once."""
+    broadcast_runs: Table
+    """What came of it in each."""
     limits: Table
     """Limits of keys: how many jobs run at once, and how many start in a period."""
     tenants: Table
@@ -180,6 +184,35 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             _required("delivered", ARRAY(Integer), "'{}'"),
             Column("signature", LargeBinary),
             _required("body", LargeBinary),
+        ],
+        "broadcasts": [
+            Column("id", BigInteger, Identity(always=True), primary_key=True),
+            _required("target", Text),
+            _required("within", Double),
+            _required("created_at", _MOMENT, "now()"),
+            Column("committed_at", _MOMENT),
+            Column("closes_at", _MOMENT),
+            _required("task", Text),
+            Column("summary", Text),
+            Column("timeout", REAL),
+            Column("signature", LargeBinary),
+            _required("payload", LargeBinary),
+        ],
+        "broadcast_runs": [
+            Column("id", BigInteger, Identity(always=True), primary_key=True),
+            _required("broadcast_id", BigInteger),
+            _required("unit", Text),
+            _required("host", Text),
+            Column("worker_id", BigInteger),
+            Column("pid", Integer),
+            _required("state", Text, "'queued'"),
+            Column("started_at", _MOMENT),
+            Column("finished_at", _MOMENT),
+            Column("error", Text),
+            Column("traceback", Text),
+            Column("is_json", Boolean),
+            Column("signature", LargeBinary),
+            Column("value", LargeBinary),
         ],
         "limits": [
             Column("name", _KEY, primary_key=True),

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
-from pgjobs import Workflow, admin, enqueue
+from pgjobs import Workflow, admin, broadcast, enqueue
 from pgjobs.core.errors import UsageError
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.flow.limits import LimitSettings
@@ -69,6 +69,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "set_queue_limit": ("default", LimitSettings(concurrency=2)),
     "set_tenant_weight": ("7", 2.0),
     "show_breaker": ("crm",),
+    "show_broadcast": ("broadcast",),
     "show_dead": ("dead",),
     "show_job": ("job",),
     "show_schedule": ("nightly",),
@@ -114,9 +115,9 @@ def call(operation: Callable[..., Any], arguments: list[Any], keywords: dict[str
     operation(conn, *arguments, **keywords)
 
 
-def calls(job: int, dead: int, workflow: int) -> dict[str, Callable[[Any], object]]:
+def calls(job: int, dead: int, workflow: int, made: int) -> dict[str, Callable[[Any], object]]:
     """Return for each operation a call of it that changes something, where it changes anything."""
-    given = {"job": job, "dead": dead, "workflow": workflow}
+    given = {"job": job, "dead": dead, "workflow": workflow, "broadcast": made}
     found: dict[str, Callable[[Any], object]] = {}
     for name, operation in OPERATIONS.items():
         arguments = [given.get(each, each) if isinstance(each, str) else each for each in ARGUMENTS.get(name, ())]
@@ -139,7 +140,7 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
     job, dead = enqueue(conn, tasks.nothing, 1, 2).id, put_dead(conn)
     flow = Workflow("of one")
     flow.add(tasks.nothing, 1, 2)
-    workflow = enqueue(conn, flow).id
+    workflow, made = enqueue(conn, flow).id, broadcast(conn, tasks.nothing, 1, 2).id
     admin.add_schedule(conn, "nightly", "0 0 * * *", tasks.nothing, (1, 2))
     admin.open_breaker(conn, "crm")
     admin.set_limit(conn, "tenant:7", LimitSettings(concurrency=1))
@@ -162,7 +163,7 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
             (scope, lambda: scope.connection().connection.driver_connection),
         ]
         for caller, driver in kinds:
-            for name, called in calls(job, dead, workflow).items():
+            for name, called in calls(job, dead, workflow, made).items():
                 called(caller)
                 assert driver().info.transaction_status.name == ("IDLE" if name in OUTSIDE else "INTRANS"), name
                 caller.rollback()

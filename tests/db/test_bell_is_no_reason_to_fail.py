@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from pgjobs import Unique, enqueue
+from pgjobs import Unique, broadcast, enqueue
+from pgjobs.admin import show_broadcast
 from pgjobs.db import migrations as migrate
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.statements import statement
 from pgjobs.diagnose.doctor import doctor
 from pgjobs.embedded import delete_server, embedded_server
 from tests.support import functions
+from tests.support.rows import put_worker
 from tests.support.worker import scalar
 
 if TYPE_CHECKING:
@@ -79,3 +81,12 @@ def test_a_transaction_that_enqueues_can_be_prepared(armed: psycopg.Connection) 
     armed.execute("PREPARE TRANSACTION 'both'")
     armed.execute("COMMIT PREPARED 'both'")
     assert scalar(armed, "SELECT status FROM pgjobs.jobs WHERE id = %s", [job.id]) == "queued"
+
+
+def test_a_transaction_that_broadcasts_can_be_prepared(armed: psycopg.Connection) -> None:
+    worker = put_worker(armed, {"default": 1})
+    armed.execute("BEGIN")
+    made = broadcast(armed, functions.add, 1)
+    armed.execute("PREPARE TRANSACTION 'all'")
+    armed.execute("COMMIT PREPARED 'all'")
+    assert [run.worker_id for run in show_broadcast(armed, made).runs] == [worker]

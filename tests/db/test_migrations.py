@@ -33,6 +33,7 @@ TABLES = {
     *("results", "results_default"),
     *("workflows", "workflow_counts", "workflow_steps", "workflow_callbacks", "signals", "waits"),
     *("subscriptions", "topics", "events", "events_default"),
+    *("broadcasts", "broadcast_runs"),
 }
 DAY = re.compile(r"(jobs_history|results|events)_\d{8}")
 

@@ -51,6 +51,10 @@ ALLOWED = {
         "sql.SQL('LISTEN {}').format(sql.Identifier(cancel_channel()))",
     ): "quoted by psycopg",
     (
+        "src/pgjobs/worker/supervisor/cancel_listener.py",
+        "sql.SQL('LISTEN {}').format(sql.Identifier(broadcast_channel()))",
+    ): "quoted by psycopg",
+    (
         "src/pgjobs/worker/claim/producer.py",
         "sql.SQL('LISTEN {}').format(sql.Identifier(channel))",
     ): "quoted by psycopg",
@@ -74,6 +78,7 @@ ALLOWED = {
     ("migrations/versions/0012_waits.py", "statement"): "files of migrations/sql/, and the checked schema",
     ("migrations/versions/0013_events.py", "statement"): "files of migrations/sql/, and the checked schema",
     ("migrations/versions/0014_batch_locks.py", "statement"): "files of migrations/sql/, and the checked schema",
+    ("migrations/versions/0015_broadcasts.py", "statement"): "files of migrations/sql/, and the checked schema",
     ("migrations/env.py", "f\"SELECT to_regnamespace('{SCHEMA}')\""): "the checked schema",
 }
 FROM_FILES = {"statement", "named_statement", "binary", "_text", "rename_schema"}

@@ -10,11 +10,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgjobs import Limit, Unique, enqueue, enqueue_many, publish
+from pgjobs import Limit, Unique, broadcast, enqueue, enqueue_many, publish
 from pgjobs.admin import keep_history
 from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
 from tests.support import functions, tasks
+from tests.support.rows import count, put_worker
 from tests.support.worker import drain, scalar
 
 PASSWORD = "for the tests alone"
@@ -74,11 +75,20 @@ def test_who_may_enqueue_can_do_that_and_nothing_else(with_roles: psycopg.Connec
         conn.execute("SELECT pgjobs.enqueue('tests.support.functions:tell', '[1]', unique_key => 'x', sequence => 'y')")
         assert publish(conn, "order.placed", sequence="x") > 0
         conn.execute("SELECT pgjobs.publish('order.placed', '{}')")
+        put_worker(with_roles, {"default": 1})
+        broadcast(conn, functions.add, 1)
+        assert count(with_roles, "broadcast_runs") == 1
         assert scalar(with_roles, "SELECT count(*) FROM pgjobs.events WHERE delivered <> '{}'") == 2
         with_roles.execute("DELETE FROM pgjobs.jobs WHERE task = 'a:b'")
         refused(
             conn,
             "SELECT name FROM pgjobs.subscriptions",
+            "SELECT payload FROM pgjobs.broadcasts",
+            "UPDATE pgjobs.broadcasts SET task = 'x:y'",
+            "INSERT INTO pgjobs.broadcasts (target, within, task, payload, closes_at)"
+            " VALUES ('hosts', 1, 'x', '', now())",
+            "SELECT state FROM pgjobs.broadcast_runs",
+            "SELECT pgjobs.settle_broadcasts()",
             "SELECT topic FROM pgjobs.events",
             "SELECT pgjobs.deliver_events('{1}', '{a}', '{2030-01-01}', '{NULL}', '{NULL}', '{x}', NULL)",
             "SELECT payload FROM pgjobs.jobs",

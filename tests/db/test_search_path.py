@@ -111,6 +111,10 @@ INSERT = (
         "SELECT * FROM pgjobs.replay_events(1, '2020-01-01', '2040-01-01', '2020-01-01', 0, 1)",
         "SELECT pgjobs.create_events_partition('2030-01-01')",
         "SELECT pgjobs.drop_events_partition('2030-01-01')",
+        "INSERT INTO pgjobs.workers (host, pid, queues, version) VALUES ('h', 1, '{\"mail\": 1}', '1'); "
+        "INSERT INTO pgjobs.broadcasts (target, within, task, payload) VALUES ('queue:mail', 1, 'a', ''), "
+        "('hosts', 1, 'b', ''); SELECT * FROM pgjobs.settle_broadcasts()",
+        "DELETE FROM pgjobs.workers",
     ],
     ids=[
         *(
@@ -131,6 +135,7 @@ INSERT = (
         ),
         *("kept", "list", "count", "select", "room", "rates", "errors", "snapshots", "queue names"),
         *("publish", "deliver", "replay", "make events", "drop events"),
+        *("broadcast", "worker leaves"),
     ],
 )
 def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
@@ -159,6 +164,7 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
             "bucket_capacity",
             "bucket_tokens",
             "call_back",
+            "commit_broadcast",
             "complete_history_partition",
         ),
         *(
@@ -177,10 +183,19 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         ),
         *("enqueue_after_checks", "errors_with", "find_ended", "head_of_sequence", "held_snapshots"),
         *("history_partitions", "hold_ended"),
-        *("is_to_ring", "keep_older_letter", "largest_id", "list_ended", "lock_unique_keys"),
+        *(
+            "is_to_ring",
+            "join_broadcasts",
+            "keep_older_letter",
+            "largest_id",
+            "leave_broadcasts",
+            "list_ended",
+            "lock_unique_keys",
+        ),
         *("notify_queue_has_room", "open_doorbell", "pattern_of", "publish", "publish_event"),
         *("refuse_stale_claim", "replay_events"),
         *("result", "ring", "ring_doorbell", "ring_results"),
-        *("room_of_breaker", "room_of_limit", "select_ended", "signal"),
+        *("room_of_breaker", "room_of_limit", "select_ended", "settle_broadcasts", "signal"),
+        "spread_broadcasts",
         *("topic_matches", "topic_regex"),
     ]

@@ -82,6 +82,11 @@ SAMPLES = {
     "silent_workers": but(workers=(WORKER, replace(WORKER, id=8, silent_for=21.0))),
     "orphans": but(orphans=2, orphan_workers=(3,)),
     "no_worker": but(queues=(QueueState("vip", due=(DueJob(42, 600.0),)),)),
+    "slow_broadcast": but(
+        broadcasts=(
+            {"id": 7, "task": "shop:reload", "host": "web1", "worker": 7, "pid": 4711, "seconds": 1800.0, "behind": 2},
+        )
+    ),
     "awaited": but(awaited=(AwaitedJob("mail", 43, (42,), running=2),)),
     "everything_paused": but(paused_for=600.0),
     "open_breaker": but(breakers=({"name": "stripe", "used": True, "open_forever": True},)),

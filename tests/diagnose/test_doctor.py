@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from pgjobs import broadcast
 from pgjobs.core.config import configure
 from pgjobs.diagnose.doctor import (
     Installation,
@@ -31,6 +32,7 @@ from pgjobs.diagnose.doctor.installation import DetachedDay, DueJob, QueueState
 from pgjobs.diagnose.rows import Holder
 from pgjobs.diagnose.why import why
 from tests.diagnose.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
+from tests.support import functions
 from tests.support.rows import flush_statistics, put_dead, put_job, put_worker
 
 if TYPE_CHECKING:
@@ -351,3 +353,14 @@ def test_a_burst_of_dead_letters_is_found_and_a_few_or_old_ones_are_not(conn: Co
     assert finding.next_step.endswith("`pgjobs dead replay --task shop.tasks:thumb`.")
     conn.execute("UPDATE pgjobs.dead_jobs SET task = 'make thumbs'")
     assert found(conn)["dead_letters"].next_step.endswith("`pgjobs dead replay --task 'make thumbs'`.")
+
+
+def test_a_broadcast_that_does_not_end_is_found(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 1})
+    hangs, _ = broadcast(conn, functions.add, 1), broadcast(conn, functions.add, 1)
+    change = "UPDATE pgjobs.broadcast_runs SET state = 'running', started_at = now() - %s::interval"
+    conn.execute(f"{change} WHERE broadcast_id = %s".encode(), ["9 minutes", hangs.id])
+    assert "slow_broadcast" not in found(conn)
+    conn.execute(f"{change} WHERE broadcast_id = %s".encode(), ["11 minutes", hangs.id])
+    facts = found(conn)["slow_broadcast"].facts
+    assert (facts["broadcast"], facts["worker"], facts["behind"]) == (hangs.id, worker, 1)

@@ -30,7 +30,7 @@ def conn(database_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.workers, pgjobs.schedule_owners, pgjobs.subscriptions, "
-            "pgjobs.topics, pgjobs.events, pgjobs.paused_tasks, pgjobs.queues"
+            "pgjobs.topics, pgjobs.events, pgjobs.paused_tasks, pgjobs.queues, pgjobs.broadcasts, pgjobs.broadcast_runs"
         )
         yield connection
 

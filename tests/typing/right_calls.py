@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from pgjobs import (
     Batch,
+    BroadcastHandle,
     CurrentJob,
     DuplicateJobError,
     Event,
@@ -33,6 +34,7 @@ from pgjobs import (
     Workflow,
     WorkflowHandle,
     as_completed,
+    broadcast,
     complete,
     current_job,
     enqueue,
@@ -269,6 +271,22 @@ def events(conn: psycopg.Connection, session: Session) -> None:
     assert_type(receipt(Event("order.placed", {"id": 42})), str)
     assert_type(publish(conn, "order.placed", {"id": 42}), int)
     publish(session, "order.placed", sequence="order:42")
+
+
+def broadcasts(conn: psycopg.Connection, session: Session, engine: Engine) -> None:
+    handle = broadcast(conn, send_receipt, 42, on="hosts", late="skip", within=timedelta(seconds=5))
+    assert_type(handle, BroadcastHandle[str])
+    assert_type(results(engine, handle, timeout=3), list[str])
+    assert_type(broadcast(session, fetch, "https://example.org"), BroadcastHandle[bytes])
+    broadcast(conn, plain, "a")
+    broadcast(conn, plain, "a", 2)
+    broadcast(conn, functools.partial(plain, "a", times=2))
+
+
+async def broadcasts_async(conn: AsyncSession, engine: AsyncEngine) -> None:
+    handle = await broadcast(conn, bare, 1)
+    assert_type(handle, BroadcastHandle[str])
+    assert_type(await results(engine, handle), list[str])
 
 
 async def events_async(conn: AsyncSession, other: AsyncConnection) -> None:

@@ -17,6 +17,7 @@ from pgjobs import (
     Sequence,
     Unique,
     Workflow,
+    broadcast,
     complete,
     enqueue,
     enqueue_many,
@@ -60,6 +61,12 @@ def events(conn: psycopg.Connection) -> None:
     publish("order.placed")  # wrong
     subscribe("order.*", on_failure="stop")  # wrong
     subscribe("order.*", unique="x")  # wrong
+
+
+def broadcasts(conn: psycopg.Connection) -> None:
+    broadcast(conn, plain, 1)  # wrong
+    broadcast(conn, plain, "a", late="never")  # wrong
+    broadcast(conn, "plain")  # wrong
 
 
 def arguments(conn: psycopg.Connection, session: Session, mailer: Mailer) -> None:

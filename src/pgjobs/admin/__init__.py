@@ -33,6 +33,7 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | change schedules | `add_schedule`, `pause_schedule`, `resume_schedule`, `remove_schedule` |
 | see subscriptions to events, and which events are kept | `list_subscriptions`, `show_subscription`, `list_topics` |
 | pause, resume and remove subscriptions | `pause_subscription`, `resume_subscription`, `remove_subscription` |
+| see broadcasts, and what came of them in each process | `list_broadcasts`, `show_broadcast` |
 | make jobs of kept events | `replay_events` |
 | set how long finished jobs and dead letters are kept | `keep_history`, `keep_dead`, `keep_completed` |
 | see what is kept | `show_retention`, `list_history`, `list_expired_days`, `count_expired_dead` |
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         remove_breaker,
         show_breaker,
     )
+    from pgjobs.admin.broadcasts import BroadcastDetail, BroadcastRow, BroadcastRun, list_broadcasts, show_broadcast
     from pgjobs.admin.cancel import cancel_jobs, wait_for_exit
     from pgjobs.admin.changes import Change, JobSelection, Refusal, count_jobs
     from pgjobs.admin.dead import DeadLetter, count_dead, discard_dead, list_dead, replay_dead, show_dead
@@ -144,6 +146,7 @@ _NAMES = {
     "pgjobs.admin.breakers": (
         "BreakerInfo auto_breaker close_breaker list_breakers open_breaker remove_breaker show_breaker"
     ),
+    "pgjobs.admin.broadcasts": "BroadcastDetail BroadcastRow BroadcastRun list_broadcasts show_broadcast",
     "pgjobs.admin.cancel": "cancel_jobs wait_for_exit",
     "pgjobs.admin.changes": "Change JobSelection Refusal count_jobs",
     "pgjobs.admin.dead": "DeadLetter count_dead discard_dead list_dead replay_dead show_dead",
@@ -182,6 +185,9 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 
 __all__ = [
     "BreakerInfo",
+    "BroadcastDetail",
+    "BroadcastRow",
+    "BroadcastRun",
     "Change",
     "DeadLetter",
     "Diagnosis",
@@ -224,6 +230,7 @@ __all__ = [
     "keep_dead",
     "keep_history",
     "list_breakers",
+    "list_broadcasts",
     "list_dead",
     "list_expired_days",
     "list_history",
@@ -268,6 +275,7 @@ __all__ = [
     "set_queue_limit",
     "set_tenant_weight",
     "show_breaker",
+    "show_broadcast",
     "show_dead",
     "show_job",
     "show_retention",

@@ -34,6 +34,9 @@ COMMANDS = {
     "subscriptions": Entry(
         "pgjobs.cli.subscriptions:app", "List, pause and resume subscriptions to events, and replay kept events."
     ),
+    "broadcasts": Entry(
+        "pgjobs.cli.broadcasts:app", "List and show broadcasts: what every worker process, or host, runs once."
+    ),
     "limits": Entry("pgjobs.cli.limits:app", "Show and set how many jobs of a key run at once, and how fast."),
     "tenants": Entry("pgjobs.cli.limits:tenants", "Show and set the share of turns that a tenant gets."),
     "tasks": Entry("pgjobs.cli.tasks:app", "List, pause and resume tasks."),

@@ -88,6 +88,26 @@ class JobFailedError(PgjobsError):
         return type(self), (str(self), self.id, self.error, self.traceback, self.attempts)
 
 
+class BroadcastError(PgjobsError):
+    """A broadcast has failed in a worker process, or is gone with it.
+
+    `id`: of the broadcast. `host`, `worker_id`: where (None: in no process of that host). `error`, `traceback`: why.
+    """
+
+    def __init__(
+        self, message: str, id: int, host: str, worker_id: int | None, error: str, traceback: str | None
+    ) -> None:
+        super().__init__(message)
+        self.id = id
+        self.host = host
+        self.worker_id = worker_id
+        self.error = error
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.id, self.host, self.worker_id, self.error, self.traceback)
+
+
 class JobCancelledError(PgjobsError):
     """The job that was waited for was cancelled. `reason`: what was given for it, if anything."""
 

@@ -31,6 +31,7 @@ _MAX_ROLE_PREFIX = 63 - len("_enqueue")
 _SHARED = (name for name in EnqueueColumns._fields if name != "delay")  # which is added to the time of the statement
 _ENQUEUED = ", ".join((*_SHARED, "summary", "signature", "payload"))
 _CONTROLLED = "held, lane, limit_key, sequence, breaker, cost, on_failure, expires_at"
+_BROADCAST = "target, within, task, summary, timeout, signature, payload"
 
 # What `work` changes.
 _CHANGED = [
@@ -43,6 +44,7 @@ _CHANGED = [
     *("dependencies", "unique_keys", "breakers"),
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
     *("subscriptions", "topics", "events", "events_default"),
+    *("broadcasts", "broadcast_runs"),
 ]
 
 _GRANTS = [
@@ -53,6 +55,7 @@ _GRANTS = [
     f'GRANT INSERT ({_ENQUEUED}, {_CONTROLLED}), SELECT (id) ON pgjobs.jobs_waiting TO "{{enqueue}}"',
     'GRANT SELECT (name, doorbell_until) ON pgjobs.queues TO "{enqueue}"',
     'GRANT USAGE ON SEQUENCE pgjobs.jobs_id_seq TO "{enqueue}"',
+    f'GRANT INSERT ({_BROADCAST}), SELECT (id) ON pgjobs.broadcasts TO "{{enqueue}}"',
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     *(f'GRANT INSERT, UPDATE, DELETE ON pgjobs.{table} TO "{{work}}"' for table in _CHANGED),
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',

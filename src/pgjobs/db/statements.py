@@ -95,6 +95,11 @@ def cancel_channel(schema: str | None = None) -> str:
     return f"{installation_name(schema)}:cancel"
 
 
+def broadcast_channel(schema: str | None = None) -> str:
+    """Name the NOTIFY channel of broadcasts, as the SQL function `commit_broadcast` does."""
+    return f"{installation_name(schema)}:broadcasts"
+
+
 def results_channel(schema: str | None = None) -> str:
     """Name the NOTIFY channel of results, as the SQL function `ring_results` does."""
     return f"{installation_name(schema)}:results"

@@ -16,6 +16,7 @@ from pgjobs.job_results.ends import Ended, Missing, value_of
 from pgjobs.job_results.in_job import SLICE, WaitInJob
 from pgjobs.job_results.source import source_of
 from pgjobs.job_results.watcher import Watcher, watcher_of
+from pgjobs.jobs.broadcast import BroadcastHandle
 
 if TYPE_CHECKING:
     from pgjobs.job_results.source import AsyncSource, Source, SyncSource
@@ -84,15 +85,26 @@ def results(
 def results(
     conn: AsyncSource, jobs: Iterable[int], /, *, timeout: Seconds | None = None, return_errors: bool = False
 ) -> Coroutine[Any, Any, list[Any]]: ...
+@overload
+def results(
+    conn: SyncSource, broadcast: BroadcastHandle[R], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> list[R]: ...
+@overload
+def results(
+    conn: AsyncSource, broadcast: BroadcastHandle[R], /, *, timeout: Seconds | None = None, return_errors: bool = False
+) -> Coroutine[Any, Any, list[R]]: ...
 def results(
     conn: Any,
-    jobs: Iterable[JobHandle[Any] | int],
+    jobs: Iterable[JobHandle[Any] | int] | BroadcastHandle[Any],
     /,
     *,
     timeout: Seconds | None = None,
     return_errors: bool = False,
 ) -> Any:
     """Return what these jobs returned, in the order in which they were given, when all have ended.
+
+    Of a broadcast: what it returned in each worker process or host, by host and worker, when all have ended that have
+    to run it by then, without those that start later. `BroadcastError` where it has failed, or is gone.
 
     `return_errors`: give the errors of jobs without a result in their places; else the first one is raised, at once.
     All else is as for `result`.
@@ -101,6 +113,10 @@ def results(
         Exception: as `result`.
 
     """
+    if isinstance(jobs, BroadcastHandle):
+        from pgjobs.job_results.broadcasts import answers  # imported lazily: few wait for one
+
+        return answers(conn, jobs, timeout, return_errors)
     waiting = _Waiting(conn, "results", jobs, timeout)
     if waiting.source.is_async:
         return _results_async(waiting, return_errors)

@@ -2,7 +2,7 @@
 
 Signed is all that decides what runs and where: queue, task, executor, timeout, meta and the payload. Priority, run_at
 and the number of attempts are not signed: an operator may change them by SQL. Jobs of events have two signatures in
-one: see event_signatures.py.
+one: see event_signatures.py. Broadcasts have signatures of their own kind.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _FIELD = struct.Struct("<Q").pack  # length of a field, so that two different jo
 _REAL = struct.Struct("<f").pack
 _RESULT_VERSION = b"pgjobs-1-result"
 _RESULT = struct.Struct(f"<{len(_RESULT_VERSION)}sq?").pack
+_BROADCAST_VERSION = b"pgjobs-1-broadcast"
+_ANSWER_VERSION = b"pgjobs-1-answer"
 
 
 class SignedFields(NamedTuple):
@@ -101,6 +103,55 @@ def sign_subscription(key: bytes, pattern: str, fields: SignedFields) -> bytes:
     return sign_pattern(key, pattern, _head(*fields))
 
 
+def sign_broadcast(key: bytes, target: str, task: str, timeout: float | None, payload: bytes) -> bytes:
+    """Return the signature of a broadcast: no job has the same, so neither can be made of the other."""
+    head = _head(target, task, None, timeout, None, version=_BROADCAST_VERSION)
+    return hmac.digest(key, head + payload, "sha256")
+
+
+def verify_broadcast(
+    keys: Sequence[bytes], signature: bytes | None, target: str, task: str, timeout: float | None, payload: bytes
+) -> None:
+    """Accept a broadcast that was signed with any of the keys.
+
+    Raises:
+        SignatureError: it is unsigned, or signed with another key.
+
+    """
+    if signature is None:
+        raise SignatureError(
+            "the broadcast is not signed, and this worker has a key: set PGJOBS_SIGNING_KEY where it is made."
+        )
+    matches = [
+        hmac.compare_digest(sign_broadcast(key, target, task, timeout, payload), bytes(signature)) for key in keys
+    ]
+    if not any(matches):
+        raise SignatureError(
+            "the signature is wrong: the broadcast was signed with another PGJOBS_SIGNING_KEY, or changed afterwards."
+        )
+
+
+def sign_answer(key: bytes, run_id: int, is_json: bool, value: bytes) -> bytes:
+    """Return the signature of what a broadcast returned in one process."""
+    head = b"".join(_FIELD(len(part)) + part for part in (_ANSWER_VERSION, b"%d" % run_id, b"%d" % is_json))
+    return hmac.digest(key, head + value, "sha256")
+
+
+def verify_answer(keys: Sequence[bytes], signature: bytes | None, run_id: int, is_json: bool, value: bytes) -> None:
+    """Accept what was signed so with any of the keys.
+
+    Raises:
+        SignatureError: it is unsigned, or signed with another key.
+
+    """
+    matches = [hmac.compare_digest(sign_answer(key, run_id, is_json, value), bytes(signature or b"")) for key in keys]
+    if not any(matches):
+        raise SignatureError(
+            "what a broadcast returned is not signed, or its signature is wrong: set the same PGJOBS_SIGNING_KEY here "
+            "and where the workers run."
+        )
+
+
 def sign_result(key: bytes, job_id: int, is_json: bool, value: bytes) -> bytes:
     """Return the signature of what a job returned: it is for that job alone."""
     return hmac.digest(key, _RESULT(_RESULT_VERSION, job_id, is_json) + value, "sha256")
@@ -127,12 +178,18 @@ def verify_result(keys: Sequence[bytes], signature: bytes | None, job_id: int, i
 
 
 def _head(
-    queue: str, task: str, executor: str | None, timeout: float | None, meta: dict[str, Any] | str | None
+    queue: str,
+    task: str,
+    executor: str | None,
+    timeout: float | None,
+    meta: dict[str, Any] | str | None,
+    *,
+    version: bytes = _VERSION,
 ) -> bytes:
     text = meta if isinstance(meta, str) else meta_text(meta)
     # `timeout` is signed as the worker reads it back from a `real` column: with 32 bits.
     values = (
-        _VERSION if text is None else _VERSION_WITH_META,
+        version if text is None else _VERSION_WITH_META,
         queue.encode("utf-8", "surrogatepass"),
         task.encode("utf-8", "surrogatepass"),
         b"" if executor is None else executor.encode(),

@@ -1,4 +1,4 @@
-"""Carries out requests to cancel jobs, in a worker process. The supervisor sends them.
+"""Carries out requests to cancel jobs, in a worker process. The supervisor sends them, and word of broadcasts.
 
 A request may come more than once, and for a job that has ended or not arrived yet: then it changes nothing, and comes
 again as long as the job runs. The job ends with an outcome like any other.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST
 from pgjobs.worker.executors.event_loop import EventLoopExecutor
 from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
+from pgjobs.worker.runtime.control_channel import BROADCASTS
 from pgjobs.worker.runtime.critical_thread import CriticalThread
 from pgjobs.worker.runtime.job_claim import Claim
 
@@ -22,7 +23,10 @@ MAX_MESSAGE_BYTES = 1 << 17  # bytes of a message
 
 
 class Cancellations(CriticalThread):
-    """One thread for all queues of a worker process. `requests`: where `WorkerHandle.cancel` writes."""
+    """One thread for all queues of a worker process. `requests`: where `WorkerHandle.cancel` writes.
+
+    `broadcast` is called when there is a broadcast to run.
+    """
 
     def __init__(
         self,
@@ -30,8 +34,10 @@ class Cancellations(CriticalThread):
         local_queues: Mapping[LocalQueue, ThreadExecutor],
         loop: EventLoopExecutor,
         outbox: Outbox,
+        broadcast: Callable[[], None],
     ) -> None:
         super().__init__(name="pgjobs-cancellations", daemon=True)
+        self._broadcast = broadcast
         self._requests = requests
         self._local_queues = local_queues
         self._loop = loop
@@ -40,6 +46,9 @@ class Cancellations(CriticalThread):
     def work(self) -> None:
         """Wait for requests until the supervisor is gone."""
         while message := self._receive():
+            if message == BROADCASTS:
+                self._broadcast()
+                continue
             self._cancel({Claim(job_id, number): force for job_id, number, force in json.loads(message)})
 
     def _receive(self) -> bytes:

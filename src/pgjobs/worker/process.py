@@ -38,7 +38,7 @@ from pgjobs.worker.runtime.process_guard import (
 )
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.recycling import memory_used, should_recycle
-from pgjobs.worker.runtime.registration import OwnHeartbeat, register
+from pgjobs.worker.runtime.registration import OwnHeartbeat, awaiting_broadcasts, register
 from pgjobs.worker.runtime.scoreboard import Scoreboard
 from pgjobs.workflows.serve import serve_steps
 
@@ -75,6 +75,7 @@ class WorkerProcess:
         self._told = 0
         self._limits = LimitWriter()
         self._worker_id = 0  # until it is registered
+        self._has_broadcasts = False  # that it is to run as it starts
 
     def run(self) -> int:
         """Work until told to stop, and return the exit code."""
@@ -127,6 +128,8 @@ class WorkerProcess:
         self._control.send("registered", worker_id=worker_id)
         self._threads = ProcessThreads(config, worker_id, self._requests, self._scoreboard, self._on_stuck)
         self._threads.start()
+        if self._has_broadcasts:
+            self._threads.broadcasts.wake()
         self._work()
         return self._drain()
 
@@ -156,9 +159,11 @@ class WorkerProcess:
         try:
             connection = server.connection  # whether it is pooled is known once it is made
             self._limits.write(connection)
-            return register(
+            worker_id = register(
                 connection, self._config.queues, rescue_after=self._config.rescue_after, pooled=server.pooled
             )
+            self._has_broadcasts = bool(awaiting_broadcasts(connection, [worker_id]))
+            return worker_id
         finally:
             server.close()
 
@@ -192,7 +197,7 @@ class WorkerProcess:
                 self._declare_limits()
             if self._config.drain:
                 self._tell_progress()
-                if not threads.unfinished():
+                if not threads.unfinished() and not threads.broadcasts.busy:
                     if threads.nothing_is_due() and not self._is_due_soon():
                         return
                     pause = SOON
@@ -201,11 +206,14 @@ class WorkerProcess:
                 elif time.monotonic() - settled_at > SHORTAGE_LASTS and (reason := threads.cannot_begin()):
                     self._control.send("unfit", error=f"no job can begin: {reason}")
                     return
-            if self._stuck or self._has_failed_over() or self._should_recycle(threads.settled):
+            if self._is_stuck() or self._has_failed_over() or self._should_recycle(threads.settled):
                 self._control.send("retiring")
                 return
         if self._control.ended:
             log.error("the supervisor is gone: this worker process finishes its running jobs, then exits")
+
+    def _is_stuck(self) -> bool:
+        return bool(self._stuck) or self._threads.broadcasts.stuck
 
     def _declare_limits(self) -> None:
         try:
@@ -267,7 +275,7 @@ class WorkerProcess:
         threads.stop_claiming()
         # A worker that only retires sets its jobs no limit. Beside a job that does not stop they have one: it may hold
         # a lock that they wait for.
-        last = time.monotonic() + GRACES_BESIDE_STUCK * self._config.grace if self._stuck else math.inf
+        last = time.monotonic() + GRACES_BESIDE_STUCK * self._config.grace if self._is_stuck() else math.inf
         deadline = math.inf
         loop_responds = threads.ping_loop()  # if a job blocks it, the others there will not end
         heartbeat = OwnHeartbeat(
@@ -302,8 +310,12 @@ class WorkerProcess:
             log.warning("%d jobs still run after %g s of grace: %s them", left, self._config.grace, who)
         threads.end_children()
         self._control.send("leaving")
-        return REPLACE_ME if self._stuck else 0
+        return REPLACE_ME if self._is_stuck() else 0
 
     def _running(self) -> int:
-        """Return the number of jobs that have not ended or are not acknowledged, without those that do not stop."""
-        return len(self._threads.unfinished() - self._stuck)
+        """Return the number of jobs that have not ended or are not acknowledged, without those that do not stop.
+
+        A broadcast counts as one.
+        """
+        broadcasts = self._threads.broadcasts
+        return len(self._threads.unfinished() - self._stuck) + (broadcasts.busy and not broadcasts.stuck)

@@ -1,4 +1,4 @@
-"""The threads of a worker process that claim, run and acknowledge jobs: made, started and stopped together."""
+"""The threads of a worker process that claim, run and acknowledge jobs, and the one of broadcasts: kept together."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pgjobs.db.statements import statement
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.worker.acknowledge.acknowledger import Acknowledger
 from pgjobs.worker.acknowledge.breaker_recorder import BreakerRecorder
+from pgjobs.worker.broadcasts import Broadcasts
 from pgjobs.worker.cancellations import Cancellations
 from pgjobs.worker.claim.producer import Producer
 from pgjobs.worker.config import QueueSlots, WorkerConfig
@@ -99,7 +100,8 @@ class ProcessThreads:
         self._child_config = config.for_child()
         for queue in config.queues:
             self._add(queue)
-        self._cancellations = Cancellations(requests, self._by_queue, self._loop, outbox)
+        self.broadcasts = Broadcasts(lambda stop: server_for(config, worker_id, "broadcasts", stop), worker_id)
+        self._cancellations = Cancellations(requests, self._by_queue, self._loop, outbox, self.broadcasts.wake)
         self._finder = (
             QueueFinder(
                 config, server_for(config, worker_id, "queues", self._stop_claiming), worker_id, self._stop_claiming
@@ -213,6 +215,7 @@ class ProcessThreads:
     def stop_claiming(self) -> None:
         """Stop the producers, which hand back what has not started, and have executor threads end after their jobs."""
         self._stop_claiming.set()
+        self.broadcasts.stop()
         for local_queue in self._local_queues:
             local_queue.closing = True
             local_queue.signals.wake()

@@ -57,6 +57,8 @@ READING = st.sampled_from(
             ["subscriptions", "list"],
             ["subscriptions", "show"],
             ["subscriptions", "topics"],
+            ["broadcasts", "list"],
+            ["broadcasts", "show"],
             ["tasks", "list"],
             ["workflows", "list"],
             ["workflows", "show"],

@@ -87,7 +87,8 @@ HOT: dict[str, Hot] = {
         frozenset({"queues_pkey"}), ("name = ",), {"queues": ["default"]}, rows=0
     ),  # once a second
     "ensure_queue": Hot(NOTHING, (), {"queue": "default"}, rows=0),
-    "heartbeat": Hot(NOTHING, connection="heart", rows=1, pinned=False),  # a page or two of workers
+    # A page or two of workers, and the broadcasts that have not ended.
+    "heartbeat": Hot(frozenset({"broadcast_runs_unfinished"}), connection="heart", rows=1, pinned=False),
     "enqueue": Hot(NOTHING, (), _ONE, connection="caller", rows=1),
     "enqueue_many": Hot(NOTHING, (), {**_ONE_JOB, **_MANY}, connection="caller"),
     "enqueue_in_lane": Hot(NOTHING, (), {**_ONE, **_CONTROLLED, "lane": _LANE, "cost": 2.0}, "caller", rows=1),
@@ -229,6 +230,17 @@ RARE: dict[str, str] = {
     "purge_events_default": f"{_DAILY}: reads the default partition, which has what came before its day was made",
     "publish": "a function, whose own statements are held by tests/events/test_replay.py",
     "replay_events": "the same",
+    "add_broadcast": "when something is broadcast: one row, and one for each worker",
+    "claim_broadcast": "where there is a broadcast: by an index of those that have not ended",
+    "end_broadcast": "the end of a broadcast in a process: by the primary key",
+    "awaiting_broadcasts": f"{_START}, and after a broadcast: by an index of those that have not ended",
+    "settle_broadcasts": "every ten seconds: by indexes of those that were open a minute ago, and of unfinished runs",
+    "purge_broadcasts": _DAILY,
+    "list_broadcasts": _LOOK,
+    "list_broadcast_runs": _LOOK,
+    "unfinished_runs": "some times a second of those who wait for a broadcast: by its id",
+    "answers_of": "once for each wait for a broadcast: by its id",
+    "visible_broadcast": "where a broadcast that is waited for is not found: by its id",
     "lock_subscriptions": _BEAT,
     "upsert_subscription": "when a declaration has changed",
     "retire_subscriptions": _BEAT,

@@ -52,6 +52,7 @@ CHECKS: dict[str, Check] = {
     "lost jobs": workers.orphans,
     "queues without workers": workers.unserved,
     "waits in full queues": workers.awaited,
+    "broadcasts": workers.broadcasts,
     "pauses": stale.pauses,
     "breakers": stale.breakers,
     "schedules": stale.schedules,

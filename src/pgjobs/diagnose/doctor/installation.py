@@ -76,6 +76,7 @@ class Installation:
     key. `counted`: whether what takes a scan was looked at. `orphans`: running jobs whose worker has no row. `signed`,
     `unsigned`: jobs that wait, among the first ones. `paused_for`: seconds for which everything has been paused.
     `stuck`: jobs that wait for one that did not complete. `workflows`: those in which nothing can go on by itself.
+    `broadcasts`: that have run for long somewhere.
     `died`: dead letters of the last hour (1,000: or more), `died_task` the task that most of them are of, `died_error`
     the error of the last one, `died_ago` seconds ago.
     `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
@@ -114,6 +115,7 @@ class Installation:
     unsigned: int = 0
     stuck: tuple[StuckJob, ...] = ()
     workflows: tuple[dict[str, Any], ...] = ()
+    broadcasts: tuple[dict[str, Any], ...] = ()
     died: int = 0
     died_task: str = ""
     died_error: str | None = None
@@ -172,6 +174,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         signed=signatures.get("signed") or 0,
         unsigned=signatures.get("unsigned") or 0,
         workflows=tuple(row["workflows"]),
+        broadcasts=tuple(row["broadcasts"]),
         died=died["letters"] or 0,
         died_task=died["task"] or "",
         died_error=died["error"],

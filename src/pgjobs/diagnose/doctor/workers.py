@@ -68,6 +68,24 @@ def orphans(installation: Installation) -> Iterator[Finding]:
     )
 
 
+def broadcasts(installation: Installation) -> Iterator[Finding]:
+    """Look for broadcasts that do not end."""
+    for run in installation.broadcasts:
+        seconds, behind = float(run["seconds"]), run["behind"]
+        waits = (
+            f", and {plural(behind, 'other broadcast')} {'waits' if behind == 1 else 'wait'} for it" if behind else ""
+        )
+        yield Finding(
+            "slow_broadcast",
+            f"Broadcast {run['id']} ({run['task']}) has run for {duration(seconds)} in worker {run['worker']} "
+            f"(process {run['pid']} on {run['host']}){waits}.",
+            f"Look what the function waits for, and give it a timeout; `kill {run['pid']}` on {run['host']} has the "
+            "process finish its jobs and replaced.",
+            {"broadcast": run["id"], "worker": run["worker"], "seconds": seconds, "behind": behind},
+            level="warning",
+        )
+
+
 def unserved(installation: Installation) -> Iterator[Finding]:
     """Look for queues with due jobs and no worker, with too few, or with jobs that wait for something else."""
     for queue in installation.queues:

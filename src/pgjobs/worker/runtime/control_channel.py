@@ -20,6 +20,8 @@ import socket
 from typing import Any
 
 Message = dict[str, Any]
+BROADCASTS = b"broadcasts"
+"""What a supervisor writes into the other channel, that of requests to cancel jobs: there is a broadcast to run."""
 
 
 class ControlChannel:

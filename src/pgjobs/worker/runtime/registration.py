@@ -71,9 +71,18 @@ def register(
     return int(row[0])
 
 
-def send_heartbeat(connection: psycopg.Connection, worker_ids: Sequence[int]) -> set[int]:
-    """Send heartbeats for workers, and return those that still have a row; the others were considered dead."""
+def send_heartbeat(connection: psycopg.Connection, worker_ids: Sequence[int]) -> dict[int, bool]:
+    """Send heartbeats for workers, and return those that still have a row; the others were considered dead.
+
+    Each with whether it has a broadcast to run.
+    """
     rows = connection.execute(statement("heartbeat"), {"worker_ids": list(worker_ids)}).fetchall()
+    return dict(rows)
+
+
+def awaiting_broadcasts(connection: psycopg.Connection, worker_ids: Sequence[int]) -> set[int]:
+    """Return those of these workers that have a broadcast to run."""
+    rows = connection.execute(statement("awaiting_broadcasts"), {"worker_ids": list(worker_ids)}).fetchall()
     return {row[0] for row in rows}
 
 

@@ -30,7 +30,10 @@ log = logging.getLogger("pgjobs.heartbeat")
 
 
 class HeartbeatThread(threading.Thread):
-    """`alive()` returns the ids of the workers; `gone(id)` is called for a worker that others considered dead."""
+    """`alive()` returns the ids of the workers; `gone(id)` is called for a worker that others considered dead.
+
+    `broadcast(ids)` is called for those that have a broadcast to run, which is all that tells them behind a pooler.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class HeartbeatThread(threading.Thread):
         rescue_after: float,
         alive: Callable[[], list[int]],
         gone: Callable[[int], None],
+        broadcast: Callable[[set[int]], None] = lambda workers: None,
     ) -> None:
         super().__init__(name="pgjobs-heartbeat", daemon=True)
         self._rescue_after = rescue_after
@@ -47,6 +51,7 @@ class HeartbeatThread(threading.Thread):
         self._every = every
         self._alive = alive
         self._gone = gone
+        self._broadcast = broadcast
         self._stopping = threading.Event()
         # A heartbeat without an answer is sent again on a new connection, before others consider the workers dead.
         limit = heartbeat_answer_within(rescue_after)
@@ -94,5 +99,7 @@ class HeartbeatThread(threading.Thread):
         if again or time.monotonic() - self._last > self._gap:
             self._steady_since = time.monotonic()
         self._last = began
-        for worker_id in set(mine) - heard:
+        for worker_id in set(mine) - heard.keys():
             self._gone(worker_id)
+        if awaiting := {worker_id for worker_id, awaits in heard.items() if awaits}:
+            self._broadcast(awaiting)

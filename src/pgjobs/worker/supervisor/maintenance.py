@@ -41,6 +41,7 @@ DEPENDENCIES_BUDGET = 1.0  # seconds that one look may take for them
 WORKFLOWS_EVERY = 10.0  # seconds
 WORKFLOWS_AGE = 60.0  # seconds since an unfinished workflow was looked at
 WORKFLOWS = 20  # in one look
+BROADCASTS_EVERY = 10.0  # seconds
 PARKED_EVERY = 60.0  # seconds: a `tasks resume` may have been interrupted before all jobs were put back
 SHUTDOWN_PATIENCE = 10.0  # seconds that settling workers may take when the supervisor ends
 PING_WITHIN = 5.0  # seconds within which an idle connection has to answer
@@ -80,6 +81,7 @@ class MaintenanceThread(threading.Thread):
         self._next_parked = 0.0
         self._next_dependencies = 0.0
         self._next_workflows = 0.0
+        self._next_broadcasts = 0.0
         self._swept = BEGINNING  # up to which dependency: the needed job, and the one that waits
         self._retention = Retention()
 
@@ -170,6 +172,9 @@ class MaintenanceThread(threading.Thread):
         if now >= self._next_workflows:
             self._next_workflows = now + WORKFLOWS_EVERY
             sweep_workflows(connection, age=WORKFLOWS_AGE, batch=WORKFLOWS)
+        if now >= self._next_broadcasts:
+            self._next_broadcasts = now + BROADCASTS_EVERY
+            connection.execute(statement("settle_broadcasts"))
         self._retention.work(connection, interrupted=lambda: not self._exits.empty())
 
     def _sweep_dependencies(self, connection: DeadlineConnection) -> None:

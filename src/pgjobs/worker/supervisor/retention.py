@@ -113,6 +113,9 @@ class Retention:
         if history_days is not None:
             what = "old workflows are not removed"
             yield from self._try(connection, what, _trim_workflows(connection, history_days))
+            yield from self._try(
+                connection, "old broadcasts are not removed", _trim_broadcasts(connection, history_days)
+            )
         yield from self._try(connection, "old signals are not removed", _trim_signals(connection))
         yield from self._try(connection, "old progress is not removed", _trim_progress(connection))
         yield from self._try(connection, "old unique keys are not removed", _trim_keys(connection))
@@ -201,6 +204,11 @@ def _trim_workflows(connection: psycopg.Connection, days: int) -> Steps:
         yield
     if removed:
         log.info("removed %d workflows that ended more than %d days ago", removed, days)
+
+
+def _trim_broadcasts(connection: psycopg.Connection, days: int) -> Steps:
+    while _count(connection, "purge_broadcasts", days=days, batch=KEYS) >= KEYS:
+        yield
 
 
 def _trim_signals(connection: psycopg.Connection) -> Steps:

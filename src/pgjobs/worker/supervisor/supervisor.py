@@ -71,7 +71,7 @@ class Supervisor:
         self._ended_before = 0  # by processes that are gone
         self._lock = threading.Lock()
         self._heartbeat_thread = HeartbeatThread(
-            config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone
+            config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone, self._pass_broadcasts
         )
         self._scheduler = Scheduler(config.database_url, config.role(settings().app))
         self._maintenance = MaintenanceThread(
@@ -291,6 +291,12 @@ class Supervisor:
     def _ids(self) -> list[int]:
         with self._lock:
             return [worker.worker_id for worker in self._workers if worker.worker_id is not None]
+
+    def _pass_broadcasts(self, worker_ids: set[int]) -> None:
+        """Pass on to workers that they have broadcasts to run. Called by the heartbeat thread."""
+        for worker_id, worker in self._by_id().items():
+            if worker_id in worker_ids:
+                worker.look_for_broadcasts()
 
     def _gone(self, worker_id: int) -> None:
         """Kill a worker that others considered dead: it no longer owns its jobs. Called by the heartbeat thread."""

@@ -9,11 +9,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from pgjobs.core.python_processes import python_command
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
-from pgjobs.worker.runtime.control_channel import ControlChannel, Message
+from pgjobs.worker.runtime.control_channel import BROADCASTS, ControlChannel, Message
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.process_exit import (
     CrashReport,
@@ -101,6 +101,11 @@ class WorkerHandle:
                 self._requests.send(message, socket.MSG_DONTWAIT)
             except OSError:  # it is gone, or has not read the last ones
                 return
+
+    def look_for_broadcasts(self) -> None:
+        """Have it look for broadcasts. From any thread; what does not get through comes again with a heartbeat."""
+        with suppress(OSError):
+            self._requests.send(BROADCASTS, socket.MSG_DONTWAIT)
 
     def has_worked(self) -> bool:
         """Return True if it has started a job."""

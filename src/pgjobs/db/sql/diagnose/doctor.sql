@@ -143,6 +143,17 @@ SELECT
            WHERE t.updated_at < now() - interval '30 days'
              AND NOT EXISTS (SELECT FROM used AS u WHERE u.tenant = t.name)
            LIMIT 100) AS t) AS unused_tenants,
+-- Broadcasts that have run for long somewhere, and how many wait there until they end.
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'id', b.id, 'task', b.task, 'host', r.host, 'worker', r.worker_id, 'pid', r.pid,
+                'seconds', extract(epoch FROM now()) - extract(epoch FROM r.started_at),
+                'behind', (SELECT count(*) FROM pgjobs.broadcast_runs AS q
+                           WHERE q.host = r.host AND q.worker_id = r.worker_id AND q.state = 'queued'))
+                               ORDER BY r.started_at), '[]')
+     FROM (SELECT * FROM pgjobs.broadcast_runs
+           WHERE state = 'running' AND started_at < now() - interval '10 minutes'
+           ORDER BY started_at LIMIT 20) AS r
+     JOIN pgjobs.broadcasts AS b ON b.id = r.broadcast_id) AS broadcasts,
 -- Workflows in which nothing can go on by itself, the oldest first.
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'id', w.id, 'name', w.name, 'steps', w.steps, 'completed', w.completed,
