@@ -37,6 +37,10 @@ ALLOWED = {
         "src/pgjobs/db/connection.py",
         "session_settings(connection.info.server_version)",
     ): "constants of session_settings.py",
+    **dict.fromkeys(
+        [("src/pgjobs/db/connection.py", f"set_statements('{verb}', _STILL)") for verb in ("SET", "SET LOCAL")],
+        "constants of the same file",
+    ),
     ("src/pgjobs/db/deadline.py", "statements.encode()"): "what execute_all was given",
     ("src/pgjobs/db/adapters/psycopg.py", "sql"): "binary(statement(name)), two lines above",
     ("src/pgjobs/db/adapters/sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",

@@ -769,7 +769,7 @@ PROTECTIONS = (
     Protection(
         "the firing and the move of its schedule are one transaction",
         "src/pgjobs/schedules/firing.py",
-        "with conn.transaction(), conn.cursor(",
+        "with bounded(conn), conn.cursor(",
         "with conn.cursor(",
         (FIRING, "-k", "dies_before"),
     ),
@@ -841,8 +841,8 @@ PROTECTIONS = (
     Protection(
         "a job is not given up because a hook fails",
         "src/pgjobs/worker/executors/invoke.py",
-        "            policy = RetryPolicy(policy.backoff)\n",
-        "            pass\n",
+        "        policy = RetryPolicy(policy.backoff)\n",
+        "        pass\n",
         ("tests/hooks/test_around.py", "-k", "worth_a_retry"),
     ),
     Protection(
