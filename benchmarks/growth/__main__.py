@@ -21,10 +21,12 @@ from benchmarks.contender import Contender
 from benchmarks.contenders import PGJOBS
 from benchmarks.environments import CanNotBeInstalled, versions
 from benchmarks.growth.backlog import backlog
+from benchmarks.growth.blocked import blocked
 from benchmarks.growth.claimers import claimers
 from benchmarks.growth.curve import Options, begin, take_sample
 from benchmarks.growth.history import history
 from benchmarks.growth.job_time import job_time
+from benchmarks.growth.keys import keys
 from benchmarks.growth.payload import payload
 from benchmarks.growth.queues import queues
 from benchmarks.growth.snapshot import snapshot
@@ -40,6 +42,8 @@ CURVES: dict[str, Callable[[Sequence[Stand], Options], dict[str, Any]]] = {
     "claimers": claimers,
     "payload": payload,
     "job_time": job_time,
+    "keys": keys,
+    "blocked": blocked,
     "snapshot": snapshot,
 }
 ONLY_IF_ASKED = {"snapshot"}

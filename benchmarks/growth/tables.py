@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs" / "how-it-is-tested"
 NOTHING = "—"  # in a cell: not measured
-ORDER = ("backlog", "history", "queues", "claimers", "snapshot", "payload", "job_time")
+ORDER = ("backlog", "history", "queues", "claimers", "snapshot", "payload", "job_time", "keys", "blocked")
 
 
 def growth_section(results: Path = RESULTS, docs: Path = DOCS) -> str:
