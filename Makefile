@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos stress workflows-model schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos stress workflows-model schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -96,6 +96,9 @@ limit-check: $(STAMP) ## a limit of 1 under eight workers, kills, retries and ca
 
 bench-limits: $(STAMP) ## measure limits, rates, sequences and fairness at 1 to 10,000 keys beside plain jobs; ten minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
+
+bench-workflows: $(STAMP) ## measure chains, a fan-in, large workflows and their listing beside plain jobs; three minutes
+	@$(BIN)/python -m benchmarks.workflows $(ARGS)
 
 chaos: SEED ?= 1
 chaos: $(STAMP) ## produce all faults under load, then all of it mixed for ten minutes; 35 minutes (SEED=2)
