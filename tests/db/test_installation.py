@@ -54,11 +54,11 @@ def test_a_worker_that_reconnects_leaves_those_of_another_installation_alone(dat
     with psycopg.connect(database_url, application_name=application_name(1, "claim"), autocommit=True) as theirs:
         configure(schema=ALIKE[1])
         with psycopg.connect(database_url, autocommit=True) as own:
-            terminate_backends(own, 1)
+            terminate_backends(own, [1])
         theirs.execute("SELECT 1")
         configure(schema=ALIKE[0])
         with psycopg.connect(database_url, autocommit=True) as own:
-            terminate_backends(own, 1)
+            terminate_backends(own, [1])
         with pytest.raises(psycopg.OperationalError):
             theirs.execute("SELECT 1")
 

@@ -349,7 +349,7 @@ def test_what_a_gone_worker_left_is_ended_where_a_role_takes_another_one(hostile
                 connect(psycopg.conninfo.make_conninfo(hostile, user=login, password="x")) as own,
             ):
                 assert scalar(own, "SELECT current_user::text") == owner
-                terminate_backends(own, 77)
+                terminate_backends(own, [77])
                 with pytest.raises(psycopg.OperationalError):
                     gone.execute("SELECT 1")
         finally:

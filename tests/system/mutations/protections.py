@@ -446,7 +446,7 @@ PROTECTIONS = (
     Protection(
         "what the server still does for a dead worker is ended",
         "src/pgjobs/worker/supervisor/rescue.py",
-        "    terminate_backends(connection, worker_exit.worker_id)\n",
+        "    terminate_backends(connection, [worker_exit.worker_id])\n",
         "",
         ("tests/worker/executors/test_holdups.py", "-k", "strands_no_job"),
     ),

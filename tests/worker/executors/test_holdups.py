@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -18,7 +20,7 @@ from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.config import QueueSlots
 from pgjobs.worker.local.demand import INBOX_BYTES, prefetch
 from pgjobs.worker.runtime.job_claim import Claim
-from pgjobs.worker.runtime.registration import application_name, register, terminate_backends
+from pgjobs.worker.runtime.registration import BACKEND_PATIENCE, application_name, register, terminate_backends
 from pgjobs.worker.runtime.settle import array, settle
 from tests.support import tasks, tasks_holdups
 from tests.support.rows import row_of
@@ -174,8 +176,30 @@ def test_what_the_server_still_does_for_a_dead_worker_is_ended(database_url: str
         psycopg.connect(database_url, application_name=other, autocommit=True),
     ):
         assert (alive(gone), alive(other)) == (1, 1)
-        terminate_backends(conn, 1)
+        terminate_backends(conn, [1])
         assert (alive(gone), alive(other)) == (0, 1)
+
+
+def test_a_worker_that_connects_again_while_its_connections_are_ended_is_not_waited_for(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    name, stop = application_name(1, "claim mail"), threading.Event()
+
+    def live() -> None:
+        while not stop.is_set():
+            with suppress(psycopg.OperationalError), psycopg.connect(database_url, application_name=name) as own:
+                own.execute("SELECT pg_sleep(0.2)")
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        wait_for(conn, f"EXISTS (SELECT FROM pg_stat_activity WHERE application_name = '{name}')")
+        began = time.monotonic()
+        terminate_backends(conn, [1])
+        assert time.monotonic() - began < BACKEND_PATIENCE / 2
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_claim_that_was_under_way_when_its_worker_was_killed_strands_no_job(

@@ -132,7 +132,7 @@ class Producer(CriticalThread):
         self._generation, self._armed_until = server.generation, 0.0
         self._claimer.reconnected()
         if reconnected:
-            terminate_backends(connection, self._worker_id, claim_role(self._local_queue.name, prefix=True))
+            terminate_backends(connection, [self._worker_id], claim_role(self._local_queue.name, prefix=True))
             self._hand_back_lost(server)
         server.cursor.execute(statement("ensure_queue"), {"queue": self._local_queue.name})
         self._doorbell = not server.pooled

@@ -19,7 +19,7 @@ from pgjobs.db.statements import statement
 from pgjobs.worker.config import QueueSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import psycopg
 
@@ -91,21 +91,25 @@ def heartbeat_answer_within(rescue_after: float) -> float:
     return min(ANSWER_WITHIN, max(1.0, rescue_after / 3))
 
 
-def terminate_backends(connection: psycopg.Connection, worker_id: int, role: str = "") -> None:
-    """End what PostgreSQL may still be doing for a worker that is gone, and wait for it, a few seconds at most.
+def terminate_backends(connection: psycopg.Connection, worker_ids: Iterable[int], role: str = "") -> None:
+    """End what PostgreSQL may still be doing for workers that are gone, and wait for it, a few seconds at most.
 
-    A claim that was under way when its worker died would otherwise commit after the worker's jobs were taken back.
+    A claim that was under way when its worker died would otherwise commit after the worker's jobs were taken back. What
+    connects meanwhile is not waited for: that worker lives.
     """
-    prefix = application_name(worker_id, role)
+    from psycopg.rows import tuple_row  # imported lazily, as psycopg is here
+
+    prefixes = [application_name(worker_id, role) for worker_id in worker_ids]
+    pids: list[int] | None = None
     deadline = time.monotonic() + BACKEND_PATIENCE
-    while True:
+    while pids is None or (pids and time.monotonic() < deadline):
+        if pids:
+            time.sleep(0.02)
         # As the role that has logged in, like them: ALTER ROLE … SET role may have given this session another one.
-        with connection.transaction(force_rollback=True):
-            connection.execute("SET LOCAL ROLE NONE")
-            row = connection.execute(statement("terminate_backends"), {"prefix": prefix}).fetchone()
-        if row is None or not row[0] or time.monotonic() > deadline:
-            return
-        time.sleep(0.02)
+        with connection.transaction(force_rollback=True), connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute("SET LOCAL ROLE NONE")
+            rows = cursor.execute(statement("terminate_backends"), {"prefixes": prefixes, "pids": pids}).fetchall()
+        pids = [row[0] for row in rows]
 
 
 class OwnHeartbeat:

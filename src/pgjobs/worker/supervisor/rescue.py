@@ -113,7 +113,7 @@ def outcome_for(worker_exit: WorkerExit, claim: Claim, budget: tuple[int, int]) 
 
 def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) -> int:
     """Settle all jobs of a dead worker, remove its row, and return the number of jobs. Safe to repeat."""
-    terminate_backends(connection, worker_exit.worker_id)
+    terminate_backends(connection, [worker_exit.worker_id])
     total = 0
     while True:
         with bounded(connection), connection.cursor() as cursor:
@@ -169,8 +169,7 @@ def rescue_orphans(connection: psycopg.Connection) -> int:
 def _rescue_jobs(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
     if not reasons:
         return 0
-    for worker_id in reasons:
-        terminate_backends(cursor.connection, worker_id)
+    terminate_backends(cursor.connection, reasons)
     rows = cursor.execute(statement("lost_jobs"), {"worker_ids": list(reasons), "limit": None}).fetchall()
     lost = list(starmap(LostJob, rows))
     by_worker: dict[int, list[Settlement]] = defaultdict(list)
