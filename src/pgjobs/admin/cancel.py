@@ -109,7 +109,7 @@ class _Cancellation:
             if self._cascade:
                 wanted += self._cancel_dependents(wanted)
         if any(row["awaited"] for row in self._cancelled_rows):
-            end_workflows(self._conn, [row["id"] for row in self._cancelled_rows])
+            end_workflows(self._conn, [row["id"] for row in self._cancelled_rows], patient=True)
         states = job_states(self._conn, self._left(wanted))
         return result_of("cancel", wanted, self.done, states, asked=self.asked)
 

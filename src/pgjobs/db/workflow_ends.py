@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.statements import statement
@@ -16,36 +16,44 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgjobs.workflows")
 MAX_ROUNDS = 3
+TOGETHER = 100  # workflows in one transaction: a commit takes longer than a look
 
 
-def end_workflows(conn: psycopg.Connection[Any], jobs: Iterable[int]) -> None:
+def end_workflows(conn: psycopg.Connection[Any], jobs: Iterable[int], *, patient: bool = False) -> bool:
     """Look at the workflows of these jobs, which have ended. Call it once that is committed.
 
     Two transactions that end the last two steps of a workflow do not see each other: so each looks again after its own
-    commit, and the second one sees both.
+    commit, and the second one sees both. `patient`: wait for transactions that have locked a workflow. Else False says
+    that there was one: call it again, soon.
     """
-    for workflow in _ids(conn, "due_workflows", ids=list(jobs)):
-        check_workflow(conn, workflow)
+    workflows = sorted(_ids(conn, "due_workflows", ids=list(jobs)))  # all lock them in this order
+    lock = "lock_workflow" if patient else "try_lock_workflow"
+    looked = [
+        look
+        for at in range(0, len(workflows), TOGETHER)
+        for look in _look_together(conn, workflows[at : at + TOGETHER], lock)
+    ]
+    return len(looked) == len(workflows)
 
 
-def check_workflow(conn: psycopg.Connection[Any], workflow: int) -> WorkflowStatus | None:
-    """Find out how a workflow is from its steps, write it down, and call back. None: there is no such workflow."""
+def _look_together(conn: psycopg.Connection[Any], workflows: list[int], lock: str) -> list[_Look]:
+    """Look at several workflows in one transaction, as far as they can be locked."""
     from psycopg.rows import tuple_row
 
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(statement("lock_workflow"), {"workflow": workflow}).fetchone()
-        if row is None:
-            return None
-        before, reason = row
-        if reason is not None:
-            _cancel_left(cursor, workflow, reason)
-        counts, counted = _examine(cursor, workflow)
-        status = status_of(counts, is_cancelled=reason is not None)
-        _write(cursor, workflow, status, counts, counted)
-    if status != before:
-        level = logging.WARNING if status in ("stuck", "failed") else logging.INFO
-        log.log(level, "workflow %d is %s: %d of %d steps completed", workflow, status, counts.completed, counts.steps)
-    return status
+        looks = [look for workflow in workflows if (look := _look(cursor, workflow, lock)) is not None]
+    for look in looks:
+        _report(look)
+    return looks
+
+
+def check_workflow(conn: psycopg.Connection[Any], workflow: int, *, patient: bool = True) -> WorkflowStatus | None:
+    """Find out how a workflow is from its steps, write it down, and call back. None: there is no such workflow.
+
+    `patient`: as for `end_workflows`; None then says that another transaction has locked it, too.
+    """
+    looks = _look_together(conn, [workflow], "lock_workflow" if patient else "try_lock_workflow")
+    return looks[0].status if looks else None
 
 
 def sweep_workflows(conn: psycopg.Connection[Any], *, age: float, batch: int) -> int:
@@ -55,7 +63,7 @@ def sweep_workflows(conn: psycopg.Connection[Any], *, age: float, batch: int) ->
     """
     workflows = _ids(conn, "stale_workflows", age=age, batch=batch)
     for workflow in workflows:
-        check_workflow(conn, workflow)
+        check_workflow(conn, workflow, patient=False)
     return len(workflows)
 
 
@@ -64,6 +72,40 @@ def _ids(conn: psycopg.Connection[Any], name: str, **values: object) -> list[int
 
     with conn.cursor(row_factory=tuple_row) as cursor:  # the connection may be a caller's, with rows of another kind
         return [row[0] for row in cursor.execute(statement(name), values).fetchall()]
+
+
+class _Look(NamedTuple):
+    """What was found: how a workflow was, and how it is."""
+
+    workflow: int
+    before: WorkflowStatus
+    status: WorkflowStatus
+    counts: StepCounts
+
+
+def _look(cursor: psycopg.Cursor[Any], workflow: int, lock: str) -> _Look | None:
+    row = cursor.execute(statement(lock), {"workflow": workflow}).fetchone()
+    if row is None:
+        return None
+    before, reason = row
+    if reason is not None:
+        _cancel_left(cursor, workflow, reason)
+    counts, counted = _examine(cursor, workflow)
+    status = status_of(counts, is_cancelled=reason is not None)
+    _write(cursor, workflow, status, counts, counted)
+    return _Look(workflow, before, status, counts)
+
+
+def _report(look: _Look) -> None:
+    """Log what has changed, now that it is committed."""
+    if look.status == look.before:
+        return
+    level = logging.WARNING if look.status in ("stuck", "failed") else logging.INFO
+    log.log(
+        level,
+        "workflow %d is %s: %d of %d steps completed",
+        *(look.workflow, look.status, look.counts.completed, look.counts.steps),
+    )
 
 
 def _write(

@@ -120,7 +120,10 @@ RARE: dict[str, str] = {
     ),
     **dict.fromkeys(("results_of_steps", "needs_of_step"), "where a step takes results of others: by their node"),
     **dict.fromkeys(("add_workflow", "take_job_ids", "add_steps", "add_callback", "end_empty_workflow"), _WORKFLOW),
-    **dict.fromkeys(("lock_workflow", "examine_workflow", "write_workflow", "call_back", "forget_callbacks"), _END),
+    **dict.fromkeys(
+        ("lock_workflow", "try_lock_workflow", "examine_workflow", "write_workflow", "call_back", "forget_callbacks"),
+        _END,
+    ),
     "how_ended": "after a worker of another version: by ids, in some days of history",
     "reopen_steps": "when jobs are retried by hand: by their ids",
     "stale_workflows": "once a minute for each supervisor: by an index of unfinished workflows",

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
 
-from pgjobs import Sequence, Unique, enqueue
-from pgjobs.admin import Change, cancel_jobs, discard_dead, replay_dead, retry_jobs, set_jobs
+from pgjobs import Sequence, Unique, Workflow, enqueue
+from pgjobs.admin import (
+    Change,
+    cancel_jobs,
+    discard_dead,
+    pause_workflow,
+    replay_dead,
+    retry_jobs,
+    set_jobs,
+    show_workflow,
+)
 from pgjobs.admin.breakers import open_breaker
 from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.jobs.outcome import COMPLETED, Failed, Outcome, Parked
@@ -169,6 +178,48 @@ def test_the_letter_that_ends_a_sequence_stays_until_the_sequence_has_ended(
     settle(conn)
     assert status(conn, held) == ["cancelled"]
     assert change(conn, [first]).done == (first,)
+
+
+def test_a_workflow_that_an_open_transaction_has_locked_holds_up_no_other_and_ends_after_it(
+    conn: psycopg.Connection, database_url: str, worker: int
+) -> None:
+    flows = [enqueue(conn, flow_of(add, 1, 2)).id for _ in range(2)]
+    steps = [row[0] for row in conn.execute("SELECT job_id FROM pgjobs.workflow_steps ORDER BY workflow_id")]
+    plain = enqueue(conn, add, 1, 2).id
+    run(conn, worker, *steps, plain)
+    with open_transaction(database_url) as user, acknowledging(database_url, worker) as acknowledger:
+        pause_workflow(user, flows[0])
+        acknowledger.put(dict.fromkeys(steps, COMPLETED))
+        wait_until(lambda: show_workflow(conn, flows[1]).status == "completed", 2)
+        acknowledger.put({plain: COMPLETED})
+        wait_until(lambda: status(conn, plain) == ["completed"], 2)
+        assert show_workflow(conn, flows[0]).status == "running"
+        user.rollback()
+        wait_until(lambda: show_workflow(conn, flows[0]).status == "completed", 2)
+
+
+def test_steps_that_an_open_transaction_has_cancelled_hold_up_no_other_step(
+    conn: psycopg.Connection, database_url: str, worker: int
+) -> None:
+    """They are counted, in rows of their own."""
+    flow = flow_of(add, 1, 2)
+    for _ in range(40):
+        flow.add(add, 1, 2)
+    enqueue(conn, flow)
+    step, *others = [row[0] for row in conn.execute("SELECT job_id FROM pgjobs.workflow_steps ORDER BY job_id")]
+    run(conn, worker, step)
+    with ExitStack() as stack:
+        for other in others:
+            cancel_jobs(stack.enter_context(open_transaction(database_url)), other)
+        with acknowledging(database_url, worker) as acknowledger:
+            acknowledger.put({step: COMPLETED})
+            wait_until(lambda: status(conn, step) == ["completed"], 2)
+
+
+def flow_of(step: Callable[..., object], *arguments: object) -> Workflow:
+    flow = Workflow("of one")
+    flow.add(step, *arguments)
+    return flow
 
 
 def heads(conn: psycopg.Connection) -> list[int]:

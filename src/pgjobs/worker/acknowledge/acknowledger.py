@@ -127,6 +127,8 @@ class Acknowledger(CriticalThread):
                         self._flush(batch[at : at + MAX_FLUSH])
                 elif batch:
                     self._flush(batch)
+                else:
+                    self._writer.end_workflows()
                 if self._held:
                     self._flush_held()
             except Stopped:
@@ -142,10 +144,10 @@ class Acknowledger(CriticalThread):
         self._server.close()
 
     def _next_batch(self) -> tuple[list[Ended], bool]:
-        """Wait for ended jobs, and return all that are there, and whether to stop. Empty: held jobs may be free."""
+        """Wait for ended jobs, and return all that are there, and whether to stop. None: look at what was locked."""
         batch: list[Ended] = []
         try:
-            ended = self._outbox.get(timeout=self._held.seconds_left())
+            ended = self._outbox.get(timeout=self._writer.seconds_left())
             while ended is not None:
                 batch.append(ended)
                 if len(batch) == MAX_FLUSH:

@@ -73,9 +73,10 @@ class HeldJobs:
         """Return the jobs to try again now."""
         return list(self._jobs.values()) if time.monotonic() >= self._next_try else []
 
-    def seconds_left(self) -> float | None:
-        """Return the seconds until the next try; None: there is nothing to try."""
-        return max(0.0, self._next_try - time.monotonic()) if self._jobs else None
+    @property
+    def next_try(self) -> float:
+        """When to try again (monotonic seconds); infinity: there is nothing to try."""
+        return self._next_try
 
     def _report(self, cursor: psycopg.Cursor[Any], held: list[Ended]) -> None:
         """Name jobs that were not held before, and the oldest transaction that may have them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +14,7 @@ from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows
 from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_job
 from pgjobs.worker.acknowledge.hand_over import HandOver
-from pgjobs.worker.acknowledge.held_jobs import HeldJobs
+from pgjobs.worker.acknowledge.held_jobs import TRY_EVERY, HeldJobs
 from pgjobs.worker.local.local_queue import Ended
 from pgjobs.worker.runtime.completing import complete, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
@@ -59,6 +61,8 @@ class OutcomeWriter:
         self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
         self._awaited: set[int] = set()  # jobs that have ended since `end_workflows`, and that others waited for
+        self._unlooked: set[int] = set()  # such jobs of workflows that another transaction had locked
+        self._look_again_at = math.inf  # monotonic seconds
         self.lost: set[int] = set()  # jobs of the last `complete` that it could not write; held ones are not in it
 
     def complete(
@@ -114,11 +118,23 @@ class OutcomeWriter:
         self.ended += len(batch) - len(result.held) - len(result.stale) - len(result.kept_out)
 
     def end_workflows(self) -> None:
-        """Look whether workflows have ended with the jobs that were written. Their ends are committed."""
-        if not self._awaited:
-            return
+        """Look whether workflows have ended with the jobs that were written. Their ends are committed.
+
+        A workflow that another transaction has locked is looked at again later.
+        """
         jobs, self._awaited = self._awaited, set()
-        self._server.run(lambda server: end_workflows(server.connection, jobs), patience=self._grace)
+        if time.monotonic() >= self._look_again_at:
+            jobs, self._unlooked, self._look_again_at = jobs | self._unlooked, set(), math.inf
+        if not jobs:
+            return
+        if not self._server.run(lambda server: end_workflows(server.connection, jobs), patience=self._grace):
+            self._unlooked |= jobs
+            self._look_again_at = time.monotonic() + TRY_EVERY
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds until something has to be tried again; None: nothing has."""
+        until = min(self._held.next_try, self._look_again_at)
+        return None if until == math.inf else max(0.0, until - time.monotonic())
 
     def _complete(
         self,

@@ -2,8 +2,9 @@
 -- steps change nothing. In the transaction that ends them, after the statement that did. `changes`: what the number of
 -- those that may run changes by. `ends`: how it has ended; NULL: it has not; lost: it failed or was cancelled.
 --
--- The counts of a workflow are spread over a few rows, chosen by the connection: else all that end its steps at the
--- same time would wait for each other. So none of them knows when the last one has ended: see due_workflows.sql.
+-- The counts of a workflow are spread over rows, one for each connection. Else all that end its steps at the same time
+-- would wait for each other, and for an application that cancels some in a transaction that stays open. So none of
+-- them knows when the last one has ended: see due_workflows.sql.
 WITH steps AS MATERIALIZED (
     SELECT s.job_id, s.workflow_id, a.change, s.status IS NOT NULL AS is_known,
            CASE WHEN a.ends IS DISTINCT FROM 'lost' THEN a.ends
@@ -20,7 +21,7 @@ WITH steps AS MATERIALIZED (
 ), counted AS (
     INSERT INTO pgjobs.workflow_counts AS c
         (workflow_id, shard, active, completed, failed, cancelled, skipped)
-    SELECT s.workflow_id, pg_backend_pid() %% 16, sum(s.change) FILTER (WHERE NOT s.is_known),
+    SELECT s.workflow_id, pg_backend_pid() %% 32768, sum(s.change) FILTER (WHERE NOT s.is_known),
            count(*) FILTER (WHERE s.status = 'completed' AND NOT s.is_known),
            count(*) FILTER (WHERE s.status = 'failed' AND NOT s.is_known),
            count(*) FILTER (WHERE s.status = 'cancelled' AND NOT s.is_known),

@@ -20,7 +20,7 @@ WITH waiting AS MATERIALIZED (
     RETURNING job_id
 ), counted AS (
     INSERT INTO pgjobs.workflow_counts AS c (workflow_id, shard, steps, active)
-    VALUES (%(workflow)s, pg_backend_pid() %% 16, %(steps)s, %(active)s)
+    VALUES (%(workflow)s, pg_backend_pid() %% 32768, %(steps)s, %(active)s)
     ON CONFLICT (workflow_id, shard) DO UPDATE SET steps = c.steps + excluded.steps, active = c.active + excluded.active
 )
 UPDATE pgjobs.jobs_waiting AS w
