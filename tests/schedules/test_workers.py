@@ -10,6 +10,8 @@ from datetime import timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from pgjobs import admin
 from pgjobs.admin import set_limit
 from pgjobs.flow.limits import LimitSettings
@@ -60,6 +62,20 @@ def test_what_code_declares_no_more_is_retired_by_the_next_version(conn: Connect
 
     rows = {row.name: (row.state, row.app, row.tz) for row in admin.list_schedules(conn)}
     assert rows == {"a": ("retired", "tests", "Europe/Berlin"), "bb": ("active", "tests", "Europe/Berlin")}
+
+
+def test_a_schedule_that_an_open_transaction_has_locked_holds_up_no_other(conn: Connection, database_url: str) -> None:
+    admin.add_schedule(conn, "operator", "* * * * * *", tasks.tidy)
+    env = {"TEST_SCHEDULES": "a"}
+    with work(database_url, *IMPORT, env=env):
+        wait_for(conn, "(SELECT count(*) FROM pgjobs.schedules) = 2")
+    with psycopg.connect(database_url) as user:
+        admin.pause_schedule(user, "a")
+        with work(database_url, *IMPORT, env={**env, "TEST_CRON": "0 8 * * *"}):
+            fired = scalar(conn, "SELECT count(*) FROM pgjobs.jobs")
+            wait_for(conn, f"(SELECT count(*) FROM pgjobs.jobs) > {fired + 2}", 8)
+            user.rollback()
+            wait_for(conn, "(SELECT cron = '0 8 * * *' FROM pgjobs.schedules WHERE name = 'a')", 10)
 
 
 def test_workers_that_import_nothing_fire_what_an_operator_adds_and_have_no_connection_before(

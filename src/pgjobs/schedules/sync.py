@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pgjobs.schedules.stored_call import StoredSchedule
 
 log = logging.getLogger("pgjobs.scheduler")
+_LOCKS_WITHIN = "500ms"  # schedules fire meanwhile, so others must not hold this up for longer
 
 
 class Others(Protocol):
@@ -65,11 +66,13 @@ class Declaration:
         `others`: None: it is not known here what else there is, so nothing of it is retired.
 
         Raises:
+            LockNotAvailable: another transaction has locked one of them, or this supervisor's turn to write them.
             psycopg.Error: it could not be written.
 
         """
         schedules = self._storable(conn, schedules)
         with bounded(conn), conn.cursor(row_factory=dict_row) as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCKS_WITHIN])
             cursor.execute(statement("lock_owners"))
             me = {
                 "id": self._id,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgjobs.scheduler")
 POLL = 1.0  # seconds: PostgreSQL's clock may leap, and schedules are added
 TAKEN = 0.1  # seconds until the next look at what another supervisor has locked
+HELD_UP = 5.0  # seconds until what is declared is written, where another transaction has locked it
 LINGER = 60.0  # seconds for which the connection is kept when there is nothing to do
 
 
@@ -46,6 +47,8 @@ class Scheduler(threading.Thread):
         self._declaration: Declaration | None = None
         self._sent: tuple[object, object] = (None, None)  # what the last heartbeat wrote
         self._next_beat = 0.0  # monotonic seconds
+        self._not_before = 0.0  # monotonic seconds: what is declared was locked
+        self._is_held_up = False  # and that was logged
         self._idle_since: float | None = None
         self.needed = False  # there are schedules; written by this thread alone
 
@@ -100,8 +103,9 @@ class Scheduler(threading.Thread):
         """Fire what is due, and return the seconds until the next look; None: sleep until woken."""
         from pgjobs.schedules.firing import fire_due
 
-        if self._news() or time.monotonic() >= self._next_beat:
-            self._send_heartbeat(server)
+        now = time.monotonic()
+        if now >= self._not_before and (self._news() or now >= self._next_beat):
+            self._declare(server)
         row = server.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
         count, seconds = row
@@ -120,6 +124,23 @@ class Scheduler(threading.Thread):
         self._idle_since, self.needed = None, False
         server.close()
         return None
+
+    def _declare(self, server: ReconnectingConnection) -> None:
+        """Write what is declared. What another transaction has locked holds up no firing: it is tried again later."""
+        from psycopg.errors import LockNotAvailable
+
+        try:
+            self._send_heartbeat(server)
+            self._is_held_up = False
+        except LockNotAvailable:
+            self._not_before = time.monotonic() + HELD_UP
+            if not self._is_held_up:
+                self._is_held_up = True
+                log.warning(
+                    "what the code declares is not written yet: another transaction has locked a schedule or a "
+                    "subscription; trying again every %g s",
+                    HELD_UP,
+                )
 
     def _send_heartbeat(self, server: ReconnectingConnection) -> None:
         schedules, events = self._schedules, self._events
