@@ -332,7 +332,7 @@ PROTECTIONS = (
     Protection(
         "a job that does not wait keeps its dependencies",
         "src/pgjobs/db/sql/flow/release_dependents.sql",
-        "      AND n.job_id IN (SELECT id FROM locked)\n    RETURNING d.job_id\n",
+        "      AND (n.job_id IN (SELECT id FROM locked)) IS TRUE\n    RETURNING d.job_id\n",
         "      AND (NOT n.waits OR n.job_id IN (SELECT id FROM locked))\n    RETURNING d.job_id\n",
         ("tests/system/model/test_dependency_pairs.py",),
     ),
@@ -360,7 +360,7 @@ PROTECTIONS = (
     Protection(
         "a sequence that has not ended completely does not go on",
         "src/pgjobs/db/sql/flow/end_sequences.sql",
-        "AND NOT EXISTS (SELECT FROM waiting AS w WHERE w.letter = l.id AND w.id NOT IN (SELECT id FROM free))",
+        "AND (l.id IN (SELECT w.letter FROM waiting AS w WHERE w.id NOT IN (SELECT id FROM free))) IS NOT TRUE",
         "",
         ("tests/worker/acknowledge/test_held_rows.py",),
     ),

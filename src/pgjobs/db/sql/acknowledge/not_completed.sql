@@ -12,4 +12,4 @@ WITH asked AS MATERIALIZED (
 )
 SELECT a.id
 FROM asked AS a
-WHERE NOT EXISTS (SELECT FROM ended AS e WHERE e.id = a.id AND e.claims = a.claims)
+WHERE ((a.id, a.claims) IN (SELECT e.id, e.claims FROM ended AS e)) IS NOT TRUE

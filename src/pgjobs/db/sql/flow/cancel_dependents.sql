@@ -28,7 +28,7 @@ WITH lost AS MATERIALIZED (
     DELETE FROM pgjobs.dependencies AS d
     USING lost AS n
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
-      AND n.job_id IN (SELECT id FROM locked)
+      AND (n.job_id IN (SELECT id FROM locked)) IS TRUE
 ), later AS (
     UPDATE pgjobs.dependencies AS d
     SET settled = false
@@ -39,7 +39,7 @@ WITH lost AS MATERIALIZED (
 ), gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING reasons
-    WHERE w.id = reasons.job_id AND w.id = ANY (ARRAY (SELECT id FROM locked))
+    WHERE w.id = reasons.job_id AND (reasons.job_id IN (SELECT id FROM locked)) IS TRUE
     RETURNING w.*, reasons.is_skipped,
               format('%%s: job %%s, which it waited for, did not complete',
                      CASE WHEN reasons.is_skipped THEN 'skipped' ELSE 'cancelled' END, reasons.needs_id) AS reason

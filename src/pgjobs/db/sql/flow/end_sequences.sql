@@ -21,7 +21,7 @@ WITH letters AS MATERIALIZED (
 ), gone AS (
     DELETE FROM pgjobs.jobs_waiting AS w
     USING (SELECT id, min(letter) AS letter FROM waiting GROUP BY id) AS e
-    WHERE w.id = e.id AND w.id = ANY (ARRAY (SELECT id FROM free))
+    WHERE w.id = e.id AND (e.id IN (SELECT id FROM free)) IS TRUE
     RETURNING w.*,
               format('cancelled: its sequence ended when job %%s failed', e.letter) AS reason
 ), kept AS (
@@ -35,7 +35,7 @@ WITH letters AS MATERIALIZED (
     SET ends_sequence = NULL
     FROM letters AS l
     WHERE d.id = l.id
-      AND NOT EXISTS (SELECT FROM waiting AS w WHERE w.letter = l.id AND w.id NOT IN (SELECT id FROM free))
+      AND (l.id IN (SELECT w.letter FROM waiting AS w WHERE w.id NOT IN (SELECT id FROM free))) IS NOT TRUE
 )
 SELECT id, dependents AS awaited, false AS postponed, false AS is_skipped
 FROM gone

@@ -7,6 +7,9 @@
 -- settled anew. To delete one here would be lost on a transaction that is just counting them. Job 0 stands for a
 -- workflow, see complete_within.sql.
 --
+-- `(… IN (SELECT …)) IS TRUE` is looked up in a hash. Without it, it would be a join, and the plans of workers join by
+-- looking up each row, or all of them: 10,000 jobs that wait for one took a minute.
+--
 -- %(patient)s: wait for rows that another transaction has locked. Without patience their dependencies are marked as not
 -- settled: settle_dependencies.sql finds them, for as long as it takes. `status`: NULL for those.
 WITH needed AS MATERIALIZED (
@@ -33,7 +36,7 @@ WITH needed AS MATERIALIZED (
     DELETE FROM pgjobs.dependencies AS d
     USING needed AS n
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
-      AND n.job_id IN (SELECT id FROM locked)
+      AND (n.job_id IN (SELECT id FROM locked)) IS TRUE
     RETURNING d.job_id
 ), told AS (
     DELETE FROM pgjobs.dependencies AS d WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.job_id = 0
@@ -53,7 +56,7 @@ WITH needed AS MATERIALIZED (
         held = CASE WHEN j.needs > c.n THEN 'needs' WHEN j.lane IS NOT NULL AND j.run_at > now() THEN 'later' END,
         run_at = CASE WHEN j.needs > c.n THEN j.run_at ELSE greatest(j.run_at, now()) END
     FROM counted AS c
-    WHERE j.id = c.job_id AND j.id = ANY (ARRAY (SELECT id FROM locked)) AND j.status = 'waiting'
+    WHERE j.id = c.job_id AND j.status = 'waiting'
     RETURNING j.id, j.queue, j.status, j.held
 )
 SELECT id, queue, status, held

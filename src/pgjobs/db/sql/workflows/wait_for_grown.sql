@@ -14,8 +14,8 @@ WITH waiting AS MATERIALIZED (
     INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure, settled)
     SELECT n.id, w.job_id, w.on_failure, true
     FROM waiting AS w
-    JOIN locked AS l ON l.id = w.job_id
     CROSS JOIN unnest(%(last)s::bigint[]) AS n (id)
+    WHERE (w.job_id IN (SELECT id FROM locked)) IS TRUE
     ON CONFLICT DO NOTHING
     RETURNING job_id
 ), counted AS (
@@ -26,4 +26,4 @@ WITH waiting AS MATERIALIZED (
 UPDATE pgjobs.jobs_waiting AS w
 SET needs = w.needs + e.n
 FROM (SELECT job_id, count(*)::int AS n FROM edges GROUP BY job_id) AS e
-WHERE w.id = e.job_id AND w.id IN (SELECT id FROM locked)
+WHERE w.id = e.job_id
