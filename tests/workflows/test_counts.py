@@ -10,7 +10,7 @@ from pgjobs import Workflow, admin, enqueue
 from pgjobs.db.workflow_ends import end_workflows, sweep_workflows
 from pgjobs.flow.workflow_state import GrownSteps
 from pgjobs.jobs.outcome import COMPLETED_STEP, Completed
-from pgjobs.worker.runtime.completing import complete_steps
+from pgjobs.worker.runtime.completing import Awaited, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
 from tests.support import tasks_workflows as tasks
 from tests.support.rows import count, put_worker
@@ -32,7 +32,7 @@ def end(
     conn: psycopg.Connection, worker: int, job: int, outcome: Completed = COMPLETED_STEP, claim: int = 1
 ) -> list[int]:
     with conn.cursor() as cursor:
-        return complete_steps(cursor, worker, {Claim(job, claim): outcome}, set())
+        return complete_steps(cursor, worker, {Claim(job, claim): outcome}, Awaited(set(), set()))
 
 
 def status(conn: psycopg.Connection, handle: Any) -> str:

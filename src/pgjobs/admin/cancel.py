@@ -99,6 +99,7 @@ class _Cancellation:
         self.done: set[int] = set()
         self.asked: set[int] = set()
         self._cancelled_rows: list[dict[str, Any]] = []
+        self._steps: set[int] = set()  # of workflows, that have ended
 
     def run(self, ids: list[int]) -> Change:
         """Cancel these jobs, and with `cascade` those that wait for them."""
@@ -108,8 +109,8 @@ class _Cancellation:
             self._cancel(wanted)
             if self._cascade:
                 wanted += self._cancel_dependents(wanted)
-        if any(row["awaited"] for row in self._cancelled_rows):
-            end_workflows(self._conn, [row["id"] for row in self._cancelled_rows], patient=True)
+        if self._steps:
+            end_workflows(self._conn, self._steps, patient=True)
         states = job_states(self._conn, self._left(wanted))
         return result_of("cancel", wanted, self.done, states, asked=self.asked)
 
@@ -151,7 +152,7 @@ class _Cancellation:
         ended_jobs = [EndedJob(row["id"], awaited=True, was_active=row["was_active"]) for row in rows]
         if ended_jobs:
             with self._conn.cursor(row_factory=tuple_row) as cursor:
-                release_dependents(cursor, ended_jobs, completed=False)
+                self._steps |= release_dependents(cursor, ended_jobs, completed=False)
 
     def _cancel_dependents(self, ids: list[int]) -> list[int]:
         """Cancel the jobs that wait for cancelled ones, level by level, and return their ids."""

@@ -38,8 +38,10 @@ class EndedJob(NamedTuple):
 
 def release_dependents(
     cursor: psycopg.Cursor[Any], ended_jobs: Iterable[EndedJob], *, completed: bool, patient: bool = True
-) -> None:
+) -> set[int]:
     """Release or cancel the jobs that wait for these, and those that wait for them in turn; wake their workers.
+
+    Returns the steps among all that have ended: look at their workflows after the commit.
 
     `completed`: how they ended; False: they failed, or were cancelled. Call it in the transaction of their end.
     `patient`: wait for rows that other transactions have locked. Without it these are left to `settle_dependencies`,
@@ -72,8 +74,7 @@ def release_dependents(
         if cancelled:
             rounds.append(([end for end in cancelled if not end.is_skipped], False))
             rounds.append(([end for end in cancelled if end.is_skipped], True))
-    if changes:
-        count_steps(cursor, changes)
+    steps = count_steps(cursor, changes) if changes else set()
     if queues:  # jobs that now wait for their turn were updated, and only an INSERT rings
         cursor.execute(statement("notify_queues"), {"queues": sorted(queues)})
     if postponed:
@@ -82,17 +83,18 @@ def release_dependents(
             len(postponed),
             ", ".join(map(str, sorted(postponed)[:20])),
         )
+    return steps
 
 
-def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0, ended: set[int] | None = None) -> int:
+def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0, steps: set[int] | None = None) -> int:
     """Mark the jobs that a job of another transaction waits for, and do what was left because a row was locked.
 
     An enqueue locks no rows of others, so a worker does this after its commit. If a needed job has ended meanwhile, its
     dependents are released here. Call it first in a transaction.
 
     `after`: looks only at dependencies on jobs with larger ids. Returns where to continue the next time: there may be
-    more of them than one call looks at, and some may stay locked for long. `ended` gets the jobs that have ended
-    meanwhile: look at their workflows after the commit.
+    more of them than one call looks at, and some may stay locked for long. `steps` gets the steps of workflows that
+    have ended meanwhile: look at those after the commit.
     """
     cursor.execute(statement("mark_awaited"), {"after": after})
     rows: Sequence[tuple[int, bool | None]] = cursor.execute(
@@ -101,9 +103,9 @@ def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0, ended: set[
     for outcome in (True, False):
         ended_jobs = [EndedJob(job, awaited=True) for job, completed in rows if completed is outcome]
         if ended_jobs:
-            release_dependents(cursor, ended_jobs, completed=outcome, patient=False)
-        if ended is not None:
-            ended.update(end.id for end in ended_jobs)
+            found = release_dependents(cursor, ended_jobs, completed=outcome, patient=False)
+            if steps is not None:
+                steps |= found
     cancelled = _cancelled(cursor, "end_sequences", {"letters": None}, set())
     release_dependents(cursor, cancelled, completed=False, patient=False)
     return next((job for job, completed in rows if completed is None), 0)

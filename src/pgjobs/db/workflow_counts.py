@@ -26,8 +26,11 @@ class StepChange(NamedTuple):
     ends: str | None
 
 
-def count_steps(cursor: psycopg.Cursor[Any], changes: Sequence[StepChange]) -> None:
-    """Count what has changed, as far as these jobs are steps, in the transaction that has changed it."""
+def count_steps(cursor: psycopg.Cursor[Any], changes: Sequence[StepChange]) -> set[int]:
+    """Count what has changed, as far as these jobs are steps, in the transaction that has changed it.
+
+    Returns the steps that have ended.
+    """
     rows = cursor.execute(
         statement("count_steps"),
         {
@@ -36,8 +39,10 @@ def count_steps(cursor: psycopg.Cursor[Any], changes: Sequence[StepChange]) -> N
             "ends": [change.ends for change in changes],
         },
     ).fetchall()
-    if rows:
-        cursor.execute(statement("hold_steps"), {"ids": [row[0] for row in rows]})
+    held = [step for step, is_held in rows if is_held]
+    if held:
+        cursor.execute(statement("hold_steps"), {"ids": held})
+    return {step for step, _ in rows} & {change.id for change in changes if change.ends is not None}
 
 
 def reopen_steps(conn: psycopg.Connection[Any], jobs: Sequence[int]) -> None:

@@ -19,14 +19,14 @@ MAX_ROUNDS = 3
 TOGETHER = 100  # workflows in one transaction: a commit takes longer than a look
 
 
-def end_workflows(conn: psycopg.Connection[Any], jobs: Iterable[int], *, patient: bool = False) -> bool:
-    """Look at the workflows of these jobs, which have ended. Call it once that is committed.
+def end_workflows(conn: psycopg.Connection[Any], steps: Iterable[int], *, patient: bool = False) -> bool:
+    """Look at the workflows of these steps, which have ended. Call it once that is committed.
 
     Two transactions that end the last two steps of a workflow do not see each other: so each looks again after its own
     commit, and the second one sees both. `patient`: wait for transactions that have locked a workflow. Else False says
     that there was one: call it again, soon.
     """
-    workflows = sorted(_ids(conn, "due_workflows", ids=list(jobs)))  # all lock them in this order
+    workflows = sorted(_ids(conn, "due_workflows", ids=list(steps)))  # all lock them in this order
     lock = "lock_workflow" if patient else "try_lock_workflow"
     looked = [
         look

@@ -1,4 +1,4 @@
-"""A job that no workflow and no other job waits for costs no look at workflows, however it ends."""
+"""A job that is not a step of a workflow costs no look at workflows, however it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import enqueue
+from pgjobs import Workflow, enqueue
 from pgjobs.jobs.outcome import CANCELLED_ON_REQUEST, COMPLETED, Failed, Outcome
 from tests.support.acknowledging import acknowledging
 from tests.support.functions import add
@@ -30,15 +30,21 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
 
 
 @pytest.mark.parametrize("outcome", [COMPLETED, Failed("no"), CANCELLED_ON_REQUEST])
-@pytest.mark.parametrize("is_awaited", [False, True])
-def test_only_what_is_waited_for_has_its_workflows_looked_at(
-    conn: psycopg.Connection, database_url: str, looks: list[set[int]], outcome: Outcome, is_awaited: bool
+@pytest.mark.parametrize("kind", ["alone", "awaited", "step"])
+def test_only_steps_have_their_workflows_looked_at(
+    conn: psycopg.Connection, database_url: str, looks: list[set[int]], outcome: Outcome, kind: str
 ) -> None:
     worker = put_worker(conn, {"default": 9})
-    job = put_job(conn, status="running", worker_id=worker, claims=1, dependents=is_awaited or None)
-    if is_awaited:
+    if kind == "step":
+        flow = Workflow("one")
+        step = flow.add(add, 1)
+        job = enqueue(conn, flow).job(step).id
+        conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s", [worker])
+    else:
+        job = put_job(conn, status="running", worker_id=worker, claims=1, dependents=kind == "awaited" or None)
+    if kind != "alone":
         enqueue(conn, add.options(after=[job]), 1)
     with acknowledging(database_url, worker) as acknowledger:
         acknowledger.put({job: outcome})
         wait_until(lambda: row_of(conn, job)["status"] != "running")
-    assert looks == ([{job}] if is_awaited else [])
+    assert looks == ([{job}] if kind == "step" else [])

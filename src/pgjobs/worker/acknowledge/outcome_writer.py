@@ -16,7 +16,7 @@ from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_
 from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import TRY_EVERY, HeldJobs
 from pgjobs.worker.local.local_queue import Ended
-from pgjobs.worker.runtime.completing import complete, complete_steps
+from pgjobs.worker.runtime.completing import Awaited, complete, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 from pgjobs.worker.runtime.settle import array, is_refusal, log_kept_out, settle
@@ -60,8 +60,8 @@ class OutcomeWriter:
         self._held = held
         self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
-        self._awaited: set[int] = set()  # jobs that have ended since `end_workflows`, and that others waited for
-        self._unlooked: set[int] = set()  # such jobs of workflows that another transaction had locked
+        self._steps: set[int] = set()  # of workflows, that have ended since `end_workflows`
+        self._unlooked: set[int] = set()  # such steps of workflows that another transaction had locked
         self._look_again_at = math.inf  # monotonic seconds
         self.lost: set[int] = set()  # jobs of the last `complete` that it could not write; held ones are not in it
 
@@ -82,7 +82,7 @@ class OutcomeWriter:
         """
         careful = again or self._held.is_careful
         groups = self._hand_over.partition(batch) if controlled and not careful else {None: batch}
-        awaited: set[int] = set()
+        awaited = Awaited(set(), set())
         self.lost = set()
         for claiming, group in groups.items():
             write = partial(
@@ -95,12 +95,12 @@ class OutcomeWriter:
             )
             self._note(group, held, self._run([group], write, claims=claiming is not None, again=again))
         self._hand_over.look_for_lost()
-        self._awaited |= awaited
-        return bool(awaited)
+        self._steps |= awaited.steps
+        return bool(awaited.jobs)
 
     def complete_steps(self, batch: list[Ended], held: list[Ended], *, again: bool = False) -> bool:
         """Write that these steps of workflows completed, with their results and what they add. All else: `complete`."""
-        awaited: set[int] = set()
+        awaited = Awaited(set(), set())
 
         def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             outcomes = {job.key(): outcome for job, outcome, _ in some if isinstance(outcome, Completed)}
@@ -108,8 +108,8 @@ class OutcomeWriter:
 
         self.lost = set()
         self._note(batch, held, self._run([batch], write, again=again))
-        self._awaited |= awaited
-        return bool(awaited)
+        self._steps |= awaited.steps
+        return bool(awaited.jobs)
 
     def _note(self, batch: list[Ended], held: list[Ended], result: _Result) -> None:
         """Note which of these completions were written."""
@@ -122,13 +122,13 @@ class OutcomeWriter:
 
         A workflow that another transaction has locked is looked at again later.
         """
-        jobs, self._awaited = self._awaited, set()
+        steps, self._steps = self._steps, set()
         if time.monotonic() >= self._look_again_at:
-            jobs, self._unlooked, self._look_again_at = jobs | self._unlooked, set(), math.inf
-        if not jobs:
+            steps, self._unlooked, self._look_again_at = steps | self._unlooked, set(), math.inf
+        if not steps:
             return
-        if not self._server.run(lambda server: end_workflows(server.connection, jobs), patience=self._grace):
-            self._unlooked |= jobs
+        if not self._server.run(lambda server: end_workflows(server.connection, steps), patience=self._grace):
+            self._unlooked |= steps
             self._look_again_at = time.monotonic() + TRY_EVERY
 
     def seconds_left(self) -> float | None:
@@ -144,7 +144,7 @@ class OutcomeWriter:
         *,
         keep: bool,
         controlled: bool,
-        awaited: set[int],
+        awaited: Awaited,
         claiming: str | None,
         with_results: bool,
     ) -> _Written:
@@ -201,7 +201,7 @@ class OutcomeWriter:
                 self._host,
                 settlements,
                 written=written,
-                awaited=self._awaited,
+                steps=self._steps,
                 patient=patient,
             )
             return [claim.job_id for claim in stale], written

@@ -87,11 +87,11 @@ class Claimer:
         self.lanes.record_check(now, waiting)
         self._local_queue.claim_stats.has_flow_control = self._is_limited or self.lanes.active(now)
         if unsettled:
-            ended: set[int] = set()
+            steps: set[int] = set()
             with server.connection.transaction(), server.hot_cursor() as cursor:
-                self._settled_up_to = settle_dependencies(cursor, self._settled_up_to, ended)
-            if ended:
-                end_workflows(server.connection, ended)
+                self._settled_up_to = settle_dependencies(cursor, self._settled_up_to, steps)
+            if steps:
+                end_workflows(server.connection, steps)
         if signalled:
             self._tell_waiting(server)
 

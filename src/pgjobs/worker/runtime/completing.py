@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.config import settings
 from pgjobs.db.dependencies import EndedJob, release_dependents
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     import psycopg
 
 
+class Awaited(NamedTuple):
+    """Jobs that have completed and that others waited for. `steps`: of workflows, that have ended with them."""
+
+    jobs: set[int]
+    steps: set[int]
+
+
 def complete(
     cursor: psycopg.Cursor[Any],
     worker_id: int,
@@ -26,7 +33,7 @@ def complete(
     *,
     keep: bool = True,
     controlled: bool = False,
-    awaited: set[int] | None = None,
+    awaited: Awaited | None = None,
     patient: bool = True,
     claiming: str | None = None,
     claimed: list[tuple[Any, ...]] | None = None,
@@ -69,7 +76,7 @@ def _complete_with_results(
     results: Mapping[int, KeptResult],
     ids: list[int],
     keep: bool,
-    awaited: set[int] | None,
+    awaited: Awaited | None,
     patient: bool,
     claiming: str | None,
     claimed: list[tuple[Any, ...]] | None,
@@ -96,7 +103,7 @@ def _without_awaited(
     cursor: psycopg.Cursor[Any],
     values: dict[str, Any],
     left: set[int],
-    awaited: set[int] | None,
+    awaited: Awaited | None,
     results: Mapping[int, KeptResult] | None,
     *,
     patient: bool,
@@ -106,8 +113,9 @@ def _without_awaited(
         return []
     done = _complete_awaited(cursor, values, results, patient=patient)
     if awaited is not None:
-        awaited |= done
-    return sorted(left - done)
+        awaited.jobs.update(done.jobs)
+        awaited.steps.update(done.steps)
+    return sorted(left - done.jobs)
 
 
 def _result_values(results: Mapping[int, KeptResult], ids: Iterable[int]) -> dict[str, Any]:
@@ -135,27 +143,28 @@ def _write_results(cursor: psycopg.Cursor[Any], results: Mapping[int, KeptResult
 
 def _complete_awaited(
     cursor: psycopg.Cursor[Any], values: dict[str, Any], results: Mapping[int, KeptResult] | None, *, patient: bool
-) -> set[int]:
+) -> Awaited:
     """Complete jobs that others wait for, and release those."""
     with cursor.connection.transaction():
         done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
         if results is not None:
             _write_results(cursor, results, sorted(done))
-        release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
-    return done
+        ended_jobs = [EndedJob(job, awaited=True) for job in done]
+        steps = release_dependents(cursor, ended_jobs, completed=True, patient=patient)
+    return Awaited(done, steps)
 
 
 def complete_steps(
     cursor: psycopg.Cursor[Any],
     worker_id: int,
     outcomes: Mapping[Claim, Completed],
-    awaited: set[int],
+    awaited: Awaited,
     *,
     patient: bool = True,
 ) -> list[int]:
     """Write that steps of workflows completed: their ends, results, what they add, and what may run now, in one commit.
 
-    Returns the ids of those that this worker no longer owns. `awaited` gets those that were written.
+    Returns the ids of those that this worker no longer owns. `awaited`: see `complete`.
     """
     results = {claim.job_id: outcome.result for claim, outcome in outcomes.items() if outcome.result is not None}
     values = {
@@ -168,9 +177,12 @@ def complete_steps(
         _write_results(cursor, results, [job for job in results if job in done])
         grown = {claim.job_id: outcome.grown for claim, outcome in outcomes.items() if outcome.grown is not None}
         grow(cursor, {job: steps for job, steps in grown.items() if job in done})
+        steps: set[int] = set()
         if done:
-            release_dependents(cursor, [EndedJob(job, awaited=True) for job in done], completed=True, patient=patient)
-    awaited |= done
+            ended_jobs = [EndedJob(job, awaited=True) for job in done]
+            steps = release_dependents(cursor, ended_jobs, completed=True, patient=patient)
+    awaited.jobs.update(done)
+    awaited.steps.update(steps)
     stale: list[int] = []
     left = {claim: outcome for claim, outcome in outcomes.items() if claim.job_id not in done}
     for kept in (True, False):  # put back by hand, perhaps: their rows do not say that they are steps

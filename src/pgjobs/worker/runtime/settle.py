@@ -44,7 +44,7 @@ class _Settling(NamedTuple):
     worker_id: int
     host: str
     written: dict[Claim, Outcome]
-    awaited: set[int]
+    steps: set[int]
     patient: bool
 
 
@@ -55,13 +55,13 @@ def settle(
     outcomes: Iterable[Settlement],
     *,
     written: dict[Claim, Outcome] | None = None,
-    awaited: set[int] | None = None,
+    steps: set[int] | None = None,
     patient: bool = True,
 ) -> list[Claim]:
     """Write outcomes of jobs that `worker_id` runs, and return the claims that it no longer owns.
 
-    `written` gets what each job has become, and `awaited` those that have ended and that others waited for. Claims in
-    neither the list nor `written` have rows that others refuse, which is logged. `patient`: see `release_dependents`.
+    `written` gets what each job has become, and `steps` the steps of workflows that have ended. Claims in neither the
+    list nor `written` have rows that others refuse, which is logged. `patient`: see `release_dependents`.
 
     A job with a request to cancel it is cancelled, whatever its outcome here; only completion takes precedence.
 
@@ -76,7 +76,7 @@ def settle(
         groups[type(settlement[1])].append(settlement)
     stale: list[Claim] = []
     settling = _Settling(
-        worker_id, host, {} if written is None else written, set() if awaited is None else awaited, patient
+        worker_id, host, {} if written is None else written, set() if steps is None else steps, patient
     )
     for kind, group in groups.items():
         left = _settle_group(cursor, settling, kind, group)
@@ -242,9 +242,9 @@ def _execute(
     rows = cursor.execute(statement(name), values).fetchall()
     if kind is Failed or kind is Cancelled:
         ended_jobs = [EndedJob(*row) for row in rows]
-        settling.awaited.update(end.id for end in ended_jobs if end.awaited)
         if any(end.awaited or end.ends_sequence for end in ended_jobs):
-            release_dependents(cursor, ended_jobs, completed=False, patient=settling.patient)
+            found = release_dependents(cursor, ended_jobs, completed=False, patient=settling.patient)
+            settling.steps.update(found)
     elif kind is not Parked and (controlled := [job for job, is_controlled in rows if is_controlled]):
         cursor.execute(statement("return_to_waiting"), {"ids": array(controlled)})
     written = {row[0] for row in rows}

@@ -123,12 +123,17 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
             lost = list(starmap(LostJob, rows))
             settlements = outcomes_for(worker_exit, lost)
             written: dict[Claim, Outcome] = {}
-            settle(cursor, worker_exit.worker_id, socket.gethostname(), settlements, written=written, patient=False)
+            steps: set[int] = set()
+            settle(
+                *(cursor, worker_exit.worker_id, socket.gethostname(), settlements),
+                written=written,
+                steps=steps,
+                patient=False,
+            )
             if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
-        failed = [claim.job_id for claim, outcome in written.items() if isinstance(outcome, Failed)]
-        if failed:
-            end_workflows(connection, failed)
+        if steps:
+            end_workflows(connection, steps)
         total += len(lost)
         _report(worker_exit.worker_id, worker_exit.how or "it was stopped", written)
         if len(lost) < LOST_PER_TRANSACTION or not written:

@@ -1,6 +1,7 @@
 -- Steps of workflows have ended, or may run from now on: writes down how each ended, and counts them. Jobs that are no
 -- steps change nothing. In the transaction that ends them, after the statement that did. `changes`: what the number of
--- those that may run changes by. `ends`: how it has ended; NULL: it has not; lost: it failed or was cancelled.
+-- those that may run changes by. `ends`: how it has ended; NULL: it has not; lost: it failed or was cancelled. Returns
+-- those that are steps, and whether each is to be held, because its workflow is paused or to be cancelled.
 --
 -- The counts of a workflow are spread over rows, one for each connection. Else all that end its steps at the same time
 -- would wait for each other, and for an application that cancels some in a transaction that stays open. So none of
@@ -35,5 +36,6 @@ WITH steps AS MATERIALIZED (
         failed = c.failed + excluded.failed, cancelled = c.cancelled + excluded.cancelled,
         skipped = c.skipped + excluded.skipped
 )
-SELECT s.job_id FROM steps AS s JOIN pgjobs.workflows AS w ON w.id = s.workflow_id
-WHERE s.status IS NULL AND (w.paused_at IS NOT NULL OR w.cancelled_at IS NOT NULL)
+SELECT s.job_id, s.status IS NULL AND (w.paused_at IS NOT NULL OR w.cancelled_at IS NOT NULL)
+FROM steps AS s
+JOIN pgjobs.workflows AS w ON w.id = s.workflow_id
