@@ -16,6 +16,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db import connection
 from pgjobs.db.connection import connect
+from pgjobs.worker.runtime.registration import BACKEND_PATIENCE, application_name
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import MaintenanceThread
 from pgjobs.worker.supervisor.rescue import rescue_silent_workers
@@ -44,6 +45,18 @@ def test_when_a_worker_is_killed_only_what_ran_counts_an_attempt(database_url: s
         for row in waited:
             assert (row["status"], row["attempt"], row["isolate"], row["errors"]) == ("queued", 0, None, None)
         wait_until(lambda: running.members() not in ([], [member]))
+
+
+def test_a_rescue_waits_for_backends_only_until_they_are_gone(database_url: str, conn: psycopg.Connection) -> None:
+    silent = put_worker(conn, {"default": 9}, silent_for=60.0)
+    job = put_job(conn, status="running", worker_id=silent, claims=1)
+    with psycopg.connect(database_url, application_name=application_name(silent, "claim")) as left:
+        began = time.monotonic()
+        assert rescue_silent_workers(conn, 0.1) == 1
+        assert time.monotonic() - began < BACKEND_PATIENCE / 2
+        with pytest.raises(psycopg.OperationalError):
+            left.execute("SELECT 1")
+    assert row_of(conn, job)["status"] == "queued"
 
 
 def test_a_job_that_kills_its_worker_every_time_becomes_a_dead_letter_and_kills_others_once(

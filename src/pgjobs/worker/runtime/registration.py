@@ -108,6 +108,8 @@ def terminate_backends(connection: psycopg.Connection, worker_ids: Iterable[int]
         # As the role that has logged in, like them: ALTER ROLE … SET role may have given this session another one.
         with connection.transaction(force_rollback=True), connection.cursor(row_factory=tuple_row) as cursor:
             cursor.execute("SET LOCAL ROLE NONE")
+            # A rescue is one transaction, which would see the same backends again and again, and wait in vain.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
             rows = cursor.execute(statement("terminate_backends"), {"prefixes": prefixes, "pids": pids}).fetchall()
         pids = [row[0] for row in rows]
 
