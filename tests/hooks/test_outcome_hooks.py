@@ -75,6 +75,28 @@ def test_hook_is_told_what_each_attempt_led_to(database_url: str, conn: psycopg.
     assert told[ids[0]].next_at is None
 
 
+@pytest.mark.parametrize("outcome", [COMPLETED, Failed("after that"), Retried("after that", 60.0)])
+def test_hook_is_told_of_a_job_that_completed_itself_by_the_attempt_that_did(
+    database_url: str, conn: psycopg.Connection, outcome: Outcome
+) -> None:
+    on_outcome(seen.append)
+    worker, another = (put_worker(conn, {"default": 9}) for _ in range(2))
+    done = put_job(conn, status="completed", claims=1, worker_id=worker)
+    forgotten = run_by(conn, worker)
+    conn.execute("DELETE FROM pgjobs.jobs WHERE id = %s", [forgotten])
+    taken_back = put_job(conn, status="waiting", claims=1, lane="a\x1fb")
+    ended = [
+        put_job(conn, status="completed", claims=2, worker_id=worker),
+        put_job(conn, status="completed", claims=1, worker_id=another),
+        put_job(conn, status="failed", claims=1, worker_id=worker),
+    ]
+    if outcome is COMPLETED:  # one that has returned is believed, unless the job is there
+        ended.clear()
+    with acknowledging(database_url, worker) as here:
+        here.put(dict.fromkeys((done, forgotten, taken_back, *ended), outcome), completing=True)
+    assert {each.id: each.status for each in seen} == dict.fromkeys((done, forgotten), "completed")
+
+
 def test_hook_is_told_of_a_locked_row_once_it_is_written(database_url: str, conn: psycopg.Connection) -> None:
     import psycopg
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import Any
 
 from pgjobs.db.connection import connect_hot
 from pgjobs.jobs.outcome import Outcome
@@ -23,10 +24,10 @@ class Acknowledging:
         self._outbox = outbox
         self.local_queue = local_queue
 
-    def put(self, outcomes: dict[int, Outcome], *, lane: str | None = None, breaker: str | None = None) -> None:
-        """Have it write outcomes, by id."""
+    def put(self, outcomes: dict[int, Outcome], **fields: Any) -> None:
+        """Have it write outcomes, by id. `fields`: of the jobs, as the worker holds them."""
         for job, outcome in outcomes.items():
-            ended = claimed_job(job, 1, local_queue=self.local_queue, lane=lane, breaker=breaker)
+            ended = claimed_job(job, 1, local_queue=self.local_queue, **fields)
             self._outbox.put((ended, outcome, 0.0))
 
 

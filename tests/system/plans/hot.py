@@ -169,6 +169,7 @@ RARE: dict[str, str] = {
     "complete_within_with_result": "the same, and a row of results",
     "complete_batch_within": "the same, for a batch",
     "claims_left": "the same, once for each batch: by the primary key",
+    "ended_otherwise": "the same, for those that failed after that: by id, in the newest days of history",
     "held_claims": "while a transaction of others has locked a job that has ended: by the primary key",
     "mark_awaited": "when a job waits for one of another transaction: by an index of those alone",
     "settle_dependencies": "when a job waits for one of another transaction: by an index of those alone",

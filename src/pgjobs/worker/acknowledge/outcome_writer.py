@@ -176,6 +176,7 @@ class OutcomeWriter:
             running = {Claim(*row) for row in rows}
             left.update(running)
             ids = {claim.job_id for claim in running}
+            ids |= self._ended_otherwise(cursor, [ended for ended in some if ended[0].id not in ids])
             stale = [job.id for job, _, _ in some if job.id in ids and job.key() not in running]
             return stale, {job.key(): COMPLETED for job, _, _ in some if job.id not in ids}
 
@@ -183,6 +184,18 @@ class OutcomeWriter:
         held += result.held
         self.ended += len(result.written)
         return set(result.written), left
+
+    def _ended_otherwise(self, cursor: Any, batch: list[Ended]) -> set[int]:
+        """Return which of these jobs, which have ended, others have ended. One that has returned has ended itself."""
+        failed = [job for job, outcome, _ in batch if not isinstance(outcome, Completed)]
+        if not failed:
+            return set()
+        values = {
+            "ids": array(job.id for job in failed),
+            "claim_numbers": array(job.claim_number for job in failed),
+            "worker_id": self._worker_id,
+        }
+        return {row[0] for row in cursor.execute(statement("ended_otherwise"), values)}
 
     def take_full_lanes(self) -> set[str]:
         """Return the lanes in which as many jobs were claimed as have ended since the last call."""
