@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from pgjobs import (
     Breaker,
@@ -23,10 +28,11 @@ from pgjobs import (
     job,
 )
 from pgjobs.db.statements import results_channel
+from pgjobs.db.url import sqlalchemy_url
 from pgjobs.job_results.encode import decode
 from pgjobs.jobs.context import current
 from tests.support import postgres, tasks_effects
-from tests.support.callers import KINDS
+from tests.support.callers import KINDS, settled
 from tests.support.claimed import claimed_job
 from tests.support.processes import wait_until
 from tests.support.rows import put_job, put_worker, row_of
@@ -129,13 +135,47 @@ def test_a_connection_in_autocommit_is_refused(run: Callable[..., dict[str, Any]
     assert "autocommit" in row["error"]
 
 
+@pytest.mark.parametrize("kind", [Engine.connect, Session])
+def test_an_engine_in_autocommit_is_refused(conn: psycopg.Connection, database_url: str, kind: Any) -> None:
+    engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    number = as_running(conn, 1)
+    with inside(number), kind(engine) as caller, pytest.raises(UsageError, match="autocommit"):
+        complete(caller)
+    assert row_of(conn, number)["status"] == "running"
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("kind", [AsyncEngine.connect, AsyncSession])
+def test_an_async_engine_in_autocommit_is_refused(
+    conn: psycopg.Connection, database_url: str, kind: Any, driver: str
+) -> None:
+    async def attempt() -> None:
+        url = sqlalchemy_url(database_url, driver)
+        engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        async with kind(engine) as caller:
+            with pytest.raises(UsageError, match="autocommit"):
+                await complete(caller)
+
+    number = as_running(conn, 1)
+    with inside(number):
+        asyncio.run(attempt())
+    assert row_of(conn, number)["status"] == "running"
+
+
+def test_a_call_that_is_not_awaited_fails_the_attempt(run: Callable[..., dict[str, Any]]) -> None:
+    row = run(tasks_effects.forget_to_await)
+    assert row["status"] == "failed"
+    assert "the call not awaited" in row["error"]
+
+
 @pytest.mark.parametrize(("commit", "status"), [(True, "completed"), (False, "failed")])
 def test_a_transaction_that_is_open_when_the_job_returns_decides_when_it_ends(
     run: Callable[..., dict[str, Any]], shared_url: str, worker: Work, commit: bool, status: str
 ) -> None:
     with psycopg.connect(shared_url, autocommit=True) as conn:
         left = enqueue(conn, tasks_effects.leave_open)
-        wait_for(conn, "EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle in transaction')")
+        here = "datname = current_database()"
+        wait_for(conn, f"EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle in transaction' AND {here})")
         assert run(nothing)["status"] == "completed"  # it holds up no other
         assert row_of(conn, left.id)["status"] == "running"
         run(tasks_effects.end_what_is_open, commit)
@@ -286,6 +326,26 @@ def test_an_attempt_that_was_taken_back_cannot_commit_anything(
         mine.commit()  # which rolls back
     assert results_of(conn, number) == []
     assert conn.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+    assert row_of(conn, number)["status"] == "running"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_no_kind_of_connection_commits_what_an_attempt_did_that_was_taken_back(
+    conn: psycopg.Connection, database_url: str, kind: str
+) -> None:
+    async def attempt() -> None:
+        async with KINDS[kind](database_url) as caller:
+            await tasks_effects.execute(caller.conn, "INSERT INTO effects VALUES (1)")
+            with pytest.raises(StaleClaimError):
+                await settled(complete(caller.conn))
+            with suppress(Exception):  # some drivers say that it was rolled back
+                await caller.commit()
+
+    number = as_running(conn, 2)
+    conn.execute(tasks_effects.EFFECTS)
+    with inside(number):
+        asyncio.run(attempt())
+    assert scalar(conn, "SELECT count(*) FROM effects") == 0
     assert row_of(conn, number)["status"] == "running"
 
 

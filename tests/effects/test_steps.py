@@ -11,11 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgjobs import SignatureError, StaleClaimError, UsageError, configure, current_job, enqueue
+from pgjobs import CurrentJob, SignatureError, StaleClaimError, UsageError, configure, current_job, enqueue
 from pgjobs.db.statements import statement
 from pgjobs.effects import serve_reports
 from pgjobs.effects.steps import restored, stored
 from pgjobs.jobs import context
+from pgjobs.worker.local.claimed_batch import batch_of
 from tests.support import postgres, tasks_effects
 from tests.support.callers import KINDS, Caller, settled
 from tests.support.claimed import claimed_job
@@ -193,3 +194,6 @@ def test_what_would_not_be_one_commit_is_refused(conn: psycopg.Connection, datab
             current_job().once_in(conn, "k", len, "")
         with pytest.raises(UsageError, match="a name of 1 to 200"):
             current_job().once_in(mine, "", len, "")
+    batch = CurrentJob(batch_of([claimed_job(job, 1), claimed_job(job + 1, 1)]))
+    with psycopg.connect(database_url) as mine, pytest.raises(UsageError, match="another batch"):
+        batch.once_in(mine, "k", len, "")

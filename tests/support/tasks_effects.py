@@ -121,6 +121,13 @@ def complete_in_autocommit() -> None:
         complete(conn)
 
 
+@job(max_attempts=1)
+async def forget_to_await() -> None:
+    """Call it on an async connection as on any other."""
+    async with await psycopg.AsyncConnection.connect(os.environ[URL]) as conn:
+        complete(conn)  # type: ignore[unused-coroutine]  # the mistake
+
+
 _open: list[psycopg.Connection] = []
 
 

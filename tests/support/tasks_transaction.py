@@ -49,6 +49,10 @@ def _end(conn: Any, fate: str) -> Any:
             return asyncio.sleep(0)
         case "completes":
             return complete(conn, result=1)
+        case "rolls back":
+            return conn.rollback()
+        case "closes":
+            return conn.close()
         case "exits":
             raise SystemExit(3)
         case "forks":
@@ -184,6 +188,19 @@ def change_connection(conn: psycopg.Connection) -> None:
     """Read other rows than the next job."""
     conn.row_factory = dict_row  # type: ignore[assignment]  # as some do
     conn.cursor_factory = psycopg.ClientCursor
+
+
+@job(transaction=True)
+def end_by_hand(conn: psycopg.Connection, statement: str) -> None:
+    """End the transaction by a statement, which psycopg does not refuse."""
+    _insert(conn)
+    conn.execute(statement.encode())
+
+
+@job(transaction=True)
+async def end_by_hand_async(conn: psycopg.AsyncConnection, statement: str) -> None:
+    await _insert(conn)
+    await conn.execute(statement.encode())
 
 
 @job(transaction=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pgjobs.core.errors import StaleClaimError, UsageError
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.db.adapters.errors import sqlstate_of
-from pgjobs.effects.own_transaction import STALE, refuse_autocommit
+from pgjobs.effects.own_transaction import STALE, refuse_autocommit, refuse_autocommit_async
 from pgjobs.job_results.encode import kept_result, signature_of
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import declared_options, options_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pgjobs.jobs.outcome import KeptResult
 
 _NOTHING: Any = object()
+_AUTOCOMMIT = ("complete()", "would end the job apart from its effects")
 
 
 @overload
@@ -70,11 +71,12 @@ def complete(conn: SyncCaller | AsyncCaller, *, result: object = _NOTHING) -> Co
     if getattr(job.function, "grown", None) is not None:
         raise UsageError("complete(): this step has added others to its workflow: add them in a step after it.")
     run, run_async = runner_of(conn)
-    refuse_autocommit(conn, "complete()", "would end the job apart from its effects")
     kept = _kept(job, result)
     if run_async is not None:
-        return _complete_async(job, run_async, kept)
+        job.completing = True  # already: if it is not awaited, the row says so
+        return _complete_when_awaited(job, conn, run_async, kept)
     assert run is not None  # noqa: S101 (one of the two is there; for mypy)
+    refuse_autocommit(conn, *_AUTOCOMMIT)
     _complete(job, run, kept)
     return None
 
@@ -111,6 +113,11 @@ def _complete(job: RunningJob, run: Run, kept: KeptResult | None) -> None:
     except Exception as error:
         _refuse_stale(job, error)
         raise
+
+
+async def _complete_when_awaited(job: RunningJob, conn: Any, run: RunAsync, kept: KeptResult | None) -> None:
+    await refuse_autocommit_async(conn, *_AUTOCOMMIT)
+    await _complete_async(job, run, kept)
 
 
 async def _complete_async(job: RunningJob, run: RunAsync, kept: KeptResult | None) -> None:

@@ -26,11 +26,30 @@ def refuse_autocommit(conn: Any, name: str, harm: str) -> None:
             if wrapper.get_autocommit():
                 raise UsageError(f"{name} outside of a transaction {harm}: call it in `with transaction.atomic(): …`.")
             return
-    options = getattr(conn, "get_execution_options", None)
-    level = options().get("isolation_level") if callable(options) else None
-    info = getattr(conn, "info", None)
-    idle = getattr(conn, "autocommit", False) is True and getattr(info, "transaction_status", None) == 0
-    if level == "AUTOCOMMIT" or idle:
+    driver = _driver_connection(conn)
+    if getattr(driver, "autocommit", False) and not getattr(getattr(driver, "info", None), "transaction_status", 0):
         raise UsageError(
             f"{name} on a connection in autocommit mode {harm}: open a transaction, as in `with conn.transaction(): …`."
         )
+
+
+async def refuse_autocommit_async(conn: Any, name: str, harm: str) -> None:
+    """Do it on an async connection or session: those of SQLAlchemy may have to connect for that.
+
+    Raises:
+        UsageError: it is one.
+
+    """
+    scoped = getattr(conn, "registry", None)
+    run_sync = getattr(scoped() if callable(scoped) else conn, "run_sync", None)
+    if run_sync is None:
+        refuse_autocommit(conn, name, harm)
+    else:
+        await run_sync(refuse_autocommit, name, harm)
+
+
+def _driver_connection(conn: Any) -> Any:
+    """Return the driver's connection under one of SQLAlchemy or a session: only that knows the mode, for certain."""
+    if callable(getattr(conn, "connection", None)):  # a session
+        conn = conn.connection()
+    return conn.connection.dbapi_connection if hasattr(conn, "get_execution_options") else conn

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.errors import StaleClaimError, UsageError
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.db.adapters.errors import sqlstate_of
-from pgjobs.effects.own_transaction import STALE, refuse_autocommit
+from pgjobs.effects.own_transaction import STALE, refuse_autocommit, refuse_autocommit_async
 from pgjobs.effects.steps import check_key, restored, stored
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pgjobs.db.adapters.detect import RunAsync
     from pgjobs.jobs.context import RunningJob
 
+_AUTOCOMMIT = ("once_in()", "would remember the step apart from its effects")
 _DONE_BY_ANOTHER = "23505"  # SQLSTATE: the key of the table of steps
 
 
@@ -39,10 +40,10 @@ def once_in(
     """
     check_key(key)
     run, run_async = runner_of(conn)
-    refuse_autocommit(conn, "once_in()", "would remember the step apart from its effects")
     if run_async is not None:
-        return _once_in_async(job, run_async, key, function, args, kwargs)
+        return _once_in_async(job, conn, run_async, key, function, args, kwargs)
     assert run is not None  # noqa: S101 (for mypy: one of the two is there)
+    refuse_autocommit(conn, *_AUTOCOMMIT)
     if iscoroutinefunction(function):
         raise UsageError(f"once_in(…, {key!r}, …): an async function needs an async connection.")
     found = run("read_step_within", None, {"id": job.id, "key": key}, read=_bytes)
@@ -62,12 +63,14 @@ def once_in(
 
 async def _once_in_async(
     job: RunningJob,
+    conn: Any,
     run: RunAsync,
     key: str,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> Any:
+    await refuse_autocommit_async(conn, *_AUTOCOMMIT)
     found = await run("read_step_within", None, {"id": job.id, "key": key}, read=_bytes)
     if found:
         return restored(job.id, key, *found)

@@ -256,6 +256,7 @@ class CurrentJob:
                 cannot be committed.
 
         """
+        self._refuse_in_batch("once_in()")
         return _reporter().once_in(self._job, conn, key, function, args, kwargs)
 
     def _refuse_in_batch(self, what: str) -> None:

@@ -233,7 +233,7 @@ def without_commit(outcome: Outcome, attempt: int, max_attempts: int) -> Outcome
     """
     if not isinstance(outcome, Completed):
         return outcome
-    line = "the job called complete() and returned, but its transaction was not committed"
+    line = "the job called complete() and returned, but its transaction was not committed, or the call not awaited"
     return after_loss(line, attempt, max_attempts, kind=ErrorKind.EXCEPTION)
 
 

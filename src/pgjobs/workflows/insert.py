@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.awaitable import Enqueueing
 from pgjobs.db.adapters.detect import runner_of
-from pgjobs.effects.own_transaction import refuse_autocommit
+from pgjobs.effects.own_transaction import refuse_autocommit, refuse_autocommit_async
 from pgjobs.jobs.enqueueable import others
 from pgjobs.workflows.handle import ExistingWorkflow, WorkflowHandle
 from pgjobs.workflows.rows import EncodedWorkflow, batches, callback_values, encode_workflow
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pgjobs.db.adapters.detect import RunAsync
     from pgjobs.db.enqueue_columns import EnqueueColumns
 
+_AUTOCOMMIT = ("enqueue() of a workflow", "would let workers see half of it")
 Statements: TypeAlias = "Generator[tuple[str, EnqueueColumns | None, Mapping[str, Any]], list[int], WorkflowHandle]"
 
 
@@ -39,12 +40,12 @@ def enqueue_workflow(
     if flow.part is not None:
         raise EnqueueError(f"the workflow {flow.name!r} is a part of {flow.part.name!r}: enqueue that one.")
     run, run_async = runner_of(conn)
-    if not _is_autocommit(conn):  # of psycopg: all is one transaction then
-        refuse_autocommit(conn, "enqueue() of a workflow", "would let workers see half of it")
     encoded = encode_workflow(flow)
     if run_async is not None:
         return Enqueueing(_insert_async(conn, run_async, encoded), conn, "enqueue", encoded.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    if not _is_autocommit(conn):  # of psycopg: all is one transaction then
+        refuse_autocommit(conn, *_AUTOCOMMIT)
     statements = _statements(encoded)
     with _in_transaction(conn):
         try:
@@ -57,6 +58,8 @@ def enqueue_workflow(
 
 
 async def _insert_async(conn: Any, run: RunAsync, encoded: EncodedWorkflow) -> WorkflowHandle:
+    if not _is_autocommit(conn):
+        await refuse_autocommit_async(conn, *_AUTOCOMMIT)
     statements = _statements(encoded)
     async with _in_async_transaction(conn):
         asked = next(statements)

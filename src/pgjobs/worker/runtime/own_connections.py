@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
+from pgjobs.core.errors import UsageError
 from pgjobs.db.connection import behind_pooler
 from pgjobs.db.public_connect import connect, connect_async
 from pgjobs.jobs.transaction import ConnectionKind
@@ -38,7 +39,12 @@ class SyncTransaction(Protocol):
     """What the function gets."""
 
     def flush(self) -> None:
-        """Send what a session still has to write."""
+        """Send what a session still has to write, before the job is completed.
+
+        Raises:
+            UsageError: the function has ended the transaction.
+
+        """
 
     def commit(self) -> None:
         """Commit, and put the connection back."""
@@ -51,6 +57,9 @@ class AsyncTransaction(Protocol):
     """The same for a coroutine."""
 
     conn: Any
+
+    async def begin(self) -> None:
+        """Connect, or take a connection that is kept, and begin."""
 
     async def flush(self) -> None:
         """As above."""
@@ -83,18 +92,21 @@ async def open_async(wanted: Wanted) -> AsyncTransaction:
         ConfigurationError: the database cannot be reached.
 
     """
+    transaction: AsyncTransaction
     if wanted.kind is ConnectionKind.PSYCOPG_ASYNC:
         transaction = _PsycopgAsync()
-        await transaction.begin()
-        return transaction
-    from pgjobs.worker.runtime import own_engines  # imported lazily: SQLAlchemy is slow to import
+    else:
+        from pgjobs.worker.runtime import own_engines  # imported lazily: SQLAlchemy is slow to import
 
-    if wanted.kind is ConnectionKind.ASYNC_SESSION:
-        return own_engines.OnAsyncSession(wanted.made)
-    return await own_engines.OnAsyncConnection.opened()
+        is_session = wanted.kind is ConnectionKind.ASYNC_SESSION
+        transaction = own_engines.OnAsyncSession(wanted.made) if is_session else own_engines.OnAsyncConnection()
+    await transaction.begin()
+    return transaction
 
 
 class _Psycopg:
+    _is_left = False  # the block of the transaction
+
     def __init__(self) -> None:
         while True:
             kept = _take()
@@ -109,9 +121,10 @@ class _Psycopg:
                     raise
 
     def flush(self) -> None:
-        pass
+        _check_open(self.conn)
 
     def commit(self) -> None:
+        self._is_left = True
         self._block.__exit__(None, None, None)
         _put_back(self.conn)
 
@@ -119,11 +132,14 @@ class _Psycopg:
         if _may_speak(self.conn):
             with suppress(Exception):
                 self._block.__exit__(*sys.exc_info())
+        elif not self._is_left:
+            self.conn.close()
         _put_back(self.conn)
 
 
 class _PsycopgAsync:
     conn: psycopg.AsyncConnection
+    _is_left = False
 
     async def begin(self) -> None:
         self._idle = _idle_of_loop()
@@ -140,9 +156,10 @@ class _PsycopgAsync:
                     raise
 
     async def flush(self) -> None:
-        pass
+        _check_open(self.conn)
 
     async def commit(self) -> None:
+        self._is_left = True
         await self._block.__aexit__(None, None, None)
         await self._put_back()
 
@@ -151,6 +168,8 @@ class _PsycopgAsync:
             if _may_speak(self.conn):
                 with suppress(Exception):
                     await self._block.__aexit__(*sys.exc_info())
+            elif not self._is_left:
+                await self.conn.close()
         finally:  # it may be cancelled meanwhile
             await self._put_back()
 
@@ -238,6 +257,20 @@ def _idle_of_loop() -> list[psycopg.AsyncConnection]:
 
 def _is_idle(conn: Any) -> bool:
     return not conn.closed and conn.info.transaction_status == 0
+
+
+def _check_open(conn: Any) -> None:
+    """Refuse to complete a job whose function has executed COMMIT or ROLLBACK, of which psycopg knows nothing.
+
+    Raises:
+        UsageError: it has.
+
+    """
+    if _is_idle(conn):
+        raise UsageError(
+            "a job with transaction=True has ended its transaction by a statement of its own: its worker does that "
+            "when the function has returned, and completes the job with it. Leave COMMIT and ROLLBACK out."
+        )
 
 
 def _may_speak(conn: Any) -> bool:

@@ -1,7 +1,7 @@
 """Transactions for jobs on connections and sessions of SQLAlchemy: an engine for threads, and one for each event loop.
 
-Only the worker commits them. A commit by the function would end what it has written apart from the job, so that is
-refused; savepoints are its own affair.
+Only the worker ends them. A commit by the function would end what it has written apart from the job, and a rollback, or
+the end of `with session:`, would end the job without it: so both are refused. Savepoints are its own affair.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class OnConnection:
 
     def __init__(self) -> None:
         self.conn = _engine().connect()
+        self._begun: object = self.conn.begin()
 
     def flush(self) -> None:
-        """Do nothing: there is nothing."""
+        """See that the transaction is still there."""
+        _check_same(self.conn.get_transaction(), self._begun)
 
     def commit(self) -> None:
         """Commit, and put the connection back."""
@@ -59,10 +61,12 @@ class OnSession(OnConnection):
 
     def __init__(self, made: Any) -> None:
         self.conn = made(_engine())
+        self._begun = self.conn.connection()
 
     def flush(self) -> None:
-        """Write what it has gathered."""
+        """Write what it has gathered, and see that the transaction is still there."""
         self.conn.flush()
+        _check_same(self.conn.connection(), self._begun)
 
     def commit(self) -> None:
         """Commit, and put the connection back."""
@@ -83,15 +87,14 @@ class OnAsyncConnection:
 
     conn: Any
 
-    @classmethod
-    async def opened(cls) -> OnAsyncConnection:
+    async def begin(self) -> None:
         """Connect, or take a connection that is kept."""
-        made = cls()
-        made.conn = await _async_engine().connect()
-        return made
+        self.conn = await _async_engine().connect()
+        self._begun: object = await self.conn.run_sync(lambda connection: connection.begin())
 
     async def flush(self) -> None:
-        """Do nothing: there is nothing."""
+        """See that the transaction is still there."""
+        _check_same(self.conn.sync_connection.get_transaction(), self._begun)
 
     async def commit(self) -> None:
         """Commit, and put the connection back."""
@@ -112,9 +115,14 @@ class OnAsyncSession(OnAsyncConnection):
     def __init__(self, made: Any) -> None:
         self.conn = made(_async_engine())
 
+    async def begin(self) -> None:
+        """Connect, or take a connection that is kept."""
+        self._begun = await self.conn.run_sync(lambda session: session.connection())
+
     async def flush(self) -> None:
-        """Write what it has gathered."""
+        """Write what it has gathered, and see that the transaction is still there."""
         await self.conn.flush()
+        _check_same(await self.conn.run_sync(lambda session: session.connection()), self._begun)
 
     async def commit(self) -> None:
         """Commit, and put the connection back."""
@@ -128,6 +136,20 @@ class OnAsyncSession(OnAsyncConnection):
                 await self.conn.run_sync(lambda session: _drop_if_busy(session.connection()))
         with suppress(Exception):
             await self.conn.close()
+
+
+def _check_same(now: object, begun: object) -> None:
+    """Refuse to complete a job whose function has ended the transaction that it got.
+
+    Raises:
+        UsageError: it has.
+
+    """
+    if now is not begun:
+        raise UsageError(
+            "a job with transaction=True has rolled back its transaction, or closed what it got, so what it had "
+            "written is lost: raise an exception for that, and leave rollback(), close() and `with session:` out."
+        )
 
 
 def _commit(of: Connection | Session, connection: Connection) -> None:
