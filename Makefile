@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos stress workflows-model schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-workflows limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -105,6 +105,10 @@ chaos: $(STAMP) ## produce all faults under load, then all of it mixed for ten m
 	@$(BIN)/python -m tests.system.chaos --seed $(SEED) --json tests/system/chaos/results/seed-$(SEED).json $(ARGS)
 	@$(BIN)/python -m tests.system.chaos.report
 	@$(BIN)/python -m tests.system.stress --seed $(SEED) --minutes 10
+
+exactly-once: SEED ?= 1
+exactly-once: $(STAMP) ## complete 20,000 jobs in the transactions of their work while all is killed: a row each; four minutes (SEED=2)
+	@$(BIN)/python -m tests.system.chaos --seed $(SEED) --only "exactly once" $(ARGS)
 
 workflows-model: SEED ?= 1
 workflows-model: GRAPHS ?= 1000

@@ -12,6 +12,7 @@ What it counts:
 | ghosts | in the tables, and not in the ledger: they were rolled back |
 | doubled | ids that have more than one row |
 | undocumented | failed without a dead letter, or a dead letter without its failed job |
+| wrong_results | completed, and what they returned is missing, another's, or there twice |
 | stuck | not ended, although nothing was left to wait for |
 | cut_off | runs that were begun and did not end: something killed them |
 | repeated | runs that ended although one before had ended in the same way: their acknowledgement was lost |
@@ -27,12 +28,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pgjobs.job_results.encode import decode
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import psycopg
 
 ENDS = {"completed": "ok"}  # the word with which a run of such a job ended
+KEEPS_RESULT = "keeps_result"  # the kind of jobs that return their own ids
 
 
 class Line(NamedTuple):
@@ -128,12 +132,27 @@ def audit(
         ghosts=len(status.keys() - ledger),
         doubled=len(rows) - len(status),
         undocumented=len(failed ^ dead),
+        wrong_results=count_wrong_results(conn),
         stuck=stuck,
         cut_off=runs.cut_off,
         repeated=runs.repeated,
         same_claim=runs.same_claim,
         overlaps=runs.overlaps,
     )
+
+
+def count_wrong_results(conn: psycopg.Connection[Any]) -> int:
+    """Count completed jobs whose result is not what they returned."""
+    query = """
+        SELECT j.id, r.value, r.is_json, r.signature
+        FROM ledger AS l
+        JOIN pgjobs.jobs AS j ON j.id = l.job AND j.status = 'completed'
+        LEFT JOIN pgjobs.results AS r ON r.job_id = j.id
+        WHERE l.kind = %s
+    """
+    rows = conn.execute(query, [KEEPS_RESULT]).fetchall()
+    right = Counter(job for job, *kept in rows if kept[0] is not None and decode(job, *kept) == job)
+    return sum(right[job] != 1 or number != 1 for job, number in Counter(row[0] for row in rows).items())
 
 
 def widest(lines: Iterable[Line], jobs: set[int]) -> int:

@@ -15,6 +15,7 @@ import psycopg
 
 from pgjobs import enqueue, enqueue_many
 from tests.system.chaos import tasks
+from tests.system.chaos.auditor import KEEPS_RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,4 +116,6 @@ KINDS: Kinds = [  # by their weight
     (1, "always_fails", one(tasks.always_fails, 0, 1)),
     (4, "together", _together),
     (2, "snoozes_first", one(tasks.snoozes_first, 0.1, 0.5)),
+    (3, KEEPS_RESULT, one(tasks.own_id, 0.001, 0.1)),
+    (1, KEEPS_RESULT, one(tasks.own_id.options(executor="process", queue="heavy"), 0.001, 0.1)),
 ]

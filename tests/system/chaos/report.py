@@ -32,6 +32,8 @@ GROUPS = {
     "failover": "Failover",
     "disk": "Disk",
     "clocks": "Clocks",
+    "waits": "Waits for results",
+    "effects": "Effects exactly once",
 }
 assert scenarios
 
@@ -118,7 +120,7 @@ def _count(counts: dict[str, int], name: str) -> str:
 
 
 def _lost(counts: dict[str, int]) -> str:
-    names = ("lost", "ghosts", "doubled", "undocumented", "broken_promises")
+    names = ("lost", "ghosts", "doubled", "undocumented", "broken_promises", "wrong_results")
     return f"{sum(counts.get(name, 0) for name in names):,}"
 
 

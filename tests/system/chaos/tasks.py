@@ -106,6 +106,14 @@ def answer(number: int, seconds: float) -> int:
     return number
 
 
+@job(result=True)
+def own_id(seconds: float) -> int:
+    """Return what an auditor knows: the job's id."""
+    with written_down():
+        time.sleep(seconds)
+    return current_job().id
+
+
 @job(batch=Batch(5, wait=0.05))
 def together(numbers: list[float]) -> None:
     """Run with others; each of them writes down its own run."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pgjobs import enqueue_many
 from tests.system.chaos import tasks
-from tests.system.chaos.auditor import Line, audit, count_runs, widest
+from tests.system.chaos.auditor import KEEPS_RESULT, Line, audit, count_runs, widest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +102,19 @@ def test_a_failure_without_a_dead_letter_is_undocumented(
     complete(conn, tmp_path / "effects", jobs[1:])
     conn.execute(f"UPDATE pgjobs.jobs SET status = 'failed', {END} WHERE id = %s", [jobs[0]])
     assert wrong(conn, tmp_path / "effects", jobs) == {"undocumented": 1}
+
+
+@pytest.mark.parametrize("kept", [[], [0], [1, 1]], ids=["missing", "another's", "there twice"])
+def test_a_wrong_result_is_found(conn: psycopg.Connection, tmp_path: Path, jobs: list[int], kept: list[int]) -> None:
+    """`kept`: whether each row is right."""
+    complete(conn, tmp_path / "effects", jobs)
+    conn.execute("UPDATE ledger SET kind = %s WHERE job = ANY (%s)", [KEEPS_RESULT, jobs[:2]])
+    insert = "INSERT INTO pgjobs.results (job_id, stored_at, kept_until, is_json, value) VALUES (%s, %s, %s, true, %s)"
+    values = [(jobs[0], jobs[0] if is_right else 0) for is_right in kept] + [(jobs[1], jobs[1])]
+    for day, (job, value) in enumerate(values):
+        at = datetime(2030, 1, 1 + day, tzinfo=UTC)
+        conn.execute(insert, [job, at, at, str(value).encode()])
+    assert wrong(conn, tmp_path / "effects", jobs) == {"wrong_results": 1}
 
 
 def line(kind: str, at: float, *, claim: int = 1, attempt: int = 1, pid: int = 7) -> Line:

@@ -3,6 +3,7 @@
 from tests.system.chaos.scenarios import (
     clocks,
     disk,
+    effects,
     failover,
     jobs,
     network,
@@ -13,4 +14,16 @@ from tests.system.chaos.scenarios import (
     waits,
 )
 
-__all__ = ["clocks", "disk", "failover", "jobs", "network", "patroni", "pooler", "processes", "server", "waits"]
+__all__ = [
+    "clocks",
+    "disk",
+    "effects",
+    "failover",
+    "jobs",
+    "network",
+    "patroni",
+    "pooler",
+    "processes",
+    "server",
+    "waits",
+]
