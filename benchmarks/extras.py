@@ -12,6 +12,11 @@ PostgreSQL, an otherwise idle worker's start taken off.
 | hook | the same with one `@around_job` that does nothing |
 | result | `@job(result=True)` that returns a number |
 | progress | the same as plain, and says once how far it has come |
+| apart | inserts a row in a transaction of its own, and is acknowledged as any other job |
+| complete | the same, and calls `complete` in that transaction |
+| transaction | the same with `@job(transaction=True)` |
+
+The last two are compared with `apart`, all others with `plain`.
 """
 
 from __future__ import annotations
@@ -38,7 +43,11 @@ KINDS: dict[str, Any] = {
     "hook": tasks.nothing,
     "result": tasks.number,
     "progress": tasks.report,
+    "apart": tasks.apart,
+    "complete": tasks.completes,
+    "transaction": tasks.in_transaction,
 }
+BASES = {"complete": "apart", "transaction": "apart"}
 SLOTS = 20
 LONGEST = 120.0  # seconds that a drain may take
 DONE = """
@@ -67,7 +76,8 @@ def drain(url: str, name: str, jobs: int) -> Cost:
         options = (*options, "--hooks", "benchmarks.extra_hooks")
     postmaster = look(url).pid
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.results, pgjobs.progress")
+        conn.execute(tasks.TABLE)
+        conn.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.results, pgjobs.progress, extra_rows")
         with conn.transaction():
             enqueue_many(conn, KINDS[name], [(number,) for number in range(jobs)])
         conn.execute("VACUUM ANALYZE pgjobs.jobs_live")
@@ -82,6 +92,8 @@ def drain(url: str, name: str, jobs: int) -> Cost:
         assert row[0] == jobs, row
         if name == "result":
             assert scalar(conn, "SELECT count(*) FROM pgjobs.results") == jobs
+        if name in ("apart", *BASES):
+            assert scalar(conn, "SELECT count(*) FROM extra_rows") == jobs
     return Cost(row[0] / row[1], own, server)
 
 
@@ -91,7 +103,7 @@ def _reaped() -> float:
 
 
 def measure(url: str, names: list[str], jobs: int, rounds: int) -> dict[str, Any]:
-    """Run all rounds, and return the medians, and the medians of the rounds' ratios to plain jobs."""
+    """Run all rounds, and return the medians, and the medians of the rounds' ratios to what each is compared with."""
     found: dict[str, list[Cost]] = {name: [] for name in names}
     start = statistics.median(drain(url, "plain", 1).worker for _ in range(3))
     for number in range(rounds):
@@ -100,14 +112,15 @@ def measure(url: str, names: list[str], jobs: int, rounds: int) -> dict[str, Any
             own = Cost(cost.per_second, (cost.worker - start) / jobs * 1e6, cost.server / jobs * 1e6)
             found[name].append(own)
             print(
-                f"round {number + 1}  {name:<9} {own.per_second:7,.0f}/s  CPU {own.worker:5.1f} + {own.server:5.1f} µs",
+                f"round {number + 1}  {name:<11} {own.per_second:7,.0f}/s  CPU {own.worker:.1f} + {own.server:.1f} µs",
                 file=sys.stderr,
                 flush=True,
             )
     result: dict[str, Any] = {}
     for name, costs in found.items():
-        ratios = [one.per_second / plain.per_second for one, plain in zip(costs, found["plain"], strict=True)]
-        cpu = [(p.worker + p.server) / (one.worker + one.server) for one, p in zip(costs, found["plain"], strict=True)]
+        pairs = list(zip(costs, found[BASES.get(name, "plain")], strict=True))
+        ratios = [one.per_second / base.per_second for one, base in pairs]
+        cpu = [(base.worker + base.server) / (one.worker + one.server) for one, base in pairs]
         result[name] = {
             **{field: round(statistics.median(getattr(cost, field) for cost in costs), 1) for field in Cost._fields},
             "share": round(statistics.median(ratios), 3),
@@ -125,7 +138,8 @@ def main() -> None:
     parser.add_argument("--to", type=Path, metavar="FILE")
     options = parser.parse_args()
     began = time.monotonic()
-    names = list(dict.fromkeys(("plain", *(options.only or KINDS))))
+    chosen = options.only or list(KINDS)
+    names = list(dict.fromkeys(("plain", *(BASES[name] for name in chosen if name in BASES), *chosen)))
     with database(options.url) as url:
         result = measure(url, names, options.jobs, options.rounds)
     text = json.dumps({"jobs": options.jobs, "rounds": options.rounds, "kinds": result}, indent=1)
