@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tests.system.mutations.beside_jobs import BESIDE_JOBS
+from tests.system.mutations.own_transactions import OWN_TRANSACTIONS
 from tests.system.mutations.protection import CHAOS, FENCE, FIRING, PAIRS, SQL, Protection
 
 BATCHES = "tests/worker/claim/test_batches.py"
 
 PROTECTIONS = (
     *BESIDE_JOBS,
+    *OWN_TRANSACTIONS,
     # -- Claims and acknowledgements ---------------------------------------------------------------------------------
     Protection(
         "the claim's number where a job completes itself",
