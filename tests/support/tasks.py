@@ -46,12 +46,17 @@ def database() -> Iterator[psycopg.Connection]:
 
 def mark(what: str) -> None:
     """Leave a trace."""
-    row = current_job()
     with database() as conn:
-        conn.execute(
-            "INSERT INTO seen (what, job, attempt, pid) VALUES (%s, %s, %s, %s)",
-            [what, row.id, row.attempt, os.getpid()],
-        )
+        mark_on(conn, what)
+
+
+def mark_on(conn: psycopg.Connection, what: str) -> None:
+    """Leave it in the transaction of a connection."""
+    row = current_job()
+    conn.execute(
+        "INSERT INTO seen (what, job, attempt, pid) VALUES (%s, %s, %s, %s)",
+        [what, row.id, row.attempt, os.getpid()],
+    )
 
 
 @job

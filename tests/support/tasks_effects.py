@@ -11,7 +11,7 @@ import psycopg
 
 from pgjobs import complete, current_job, job
 from tests.support.callers import KINDS, settled
-from tests.support.tasks import URL, mark
+from tests.support.tasks import URL, mark, mark_on
 
 _INSERT = "INSERT INTO effects (job) VALUES ({})"
 EFFECTS = "CREATE TABLE effects (job bigint)"
@@ -236,3 +236,24 @@ def note_and_return(what: str) -> str:
     this.once("note", mark, what)
     this.progress(1, 1, state={"what": what})
     return what
+
+
+@job(result=True)
+def note_and_complete(what: str) -> None:
+    """Leave a trace, and complete with a result in the same transaction."""
+    with _connect() as conn:
+        mark_on(conn, what)
+        complete(conn, result=what)
+
+
+@job(transaction=True)
+def note_in_transaction(conn: psycopg.Connection, what: str) -> None:
+    """Leave a trace in the worker's transaction."""
+    mark_on(conn, what)
+
+
+@job
+def note_as_step(what: str) -> None:
+    """Leave a trace in a step that is done exactly once."""
+    with _connect() as conn:
+        current_job().once_in(conn, "note", mark_on, conn, what)

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,7 @@ ALL = os.environ.get("CRASH_POINTS") == "all"
 WHENS = ("before", "after")
 LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches"]
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
+WITHIN = ["complete_within", "complete_within_with_result", "write_step_within"]
 CRASH = ROOT / "tests" / "support" / "crash"
 
 
@@ -110,6 +111,38 @@ def test_a_worker_may_be_killed_where_it_keeps_something(
 ) -> None:
     """A result, a step, or progress: after the statement its job has it, and the worker does not know."""
     crash_a_worker(database_url, conn, f"{when}:{name}-1", tmp_path / "crashed")
+    if (name, when) == ("write_step", "after"):
+        assert scalar(conn, "SELECT count(*) FROM seen AS s JOIN pgjobs.job_steps AS j ON j.job_id = s.job") == 4
+    if (name, when) == ("write_progress", "after"):
+        assert scalar(conn, "SELECT count(*) FROM pgjobs.progress WHERE state IS NOT NULL") > 0
+
+
+@pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.parametrize("when", WHENS if ALL else ["after"])
+def test_a_worker_may_be_killed_where_a_job_completes_itself(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, when: str
+) -> None:
+    """After the statement the transaction is open: it dies with the worker, and so does all that it has written."""
+    tasks.make_seen(conn)
+    kinds: dict[str, Any] = {
+        "complete": tasks_effects.note_and_complete,
+        "transaction": tasks_effects.note_in_transaction,
+        "step": tasks_effects.note_as_step,
+    }
+    for kind, task in kinds.items():
+        enqueue_many(conn, task, [(f"{kind} {n}",) for n in range(4)])
+    mark = tmp_path / "crashed"
+    # Only connections that are called so are counted, and a caller's is called as its environment says.
+    env = environment(database_url, f"worker:{when}:{name}-1:{mark}") | {"PGAPPNAME": "pgjobs job"}
+    with work(database_url, "-q", "default:4", *QUICK, ready=False, env=env) as running:
+        finish(conn)
+        assert running.stop() == 0
+    rows = conn.execute("SELECT what, count(*) FROM seen GROUP BY what").fetchall()
+    assert len(rows) == 12
+    assert {number for _, number in rows} == {1}
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed'") == 12
+    assert scalar(conn, "SELECT count(DISTINCT job_id) FROM pgjobs.results") == 4
+    assert mark.exists(), "there is no such statement"
 
 
 def crash_a_worker(url: str, conn: psycopg.Connection, point: str, mark: Path) -> None:

@@ -27,7 +27,7 @@ if role and at.startswith(f"{role}:"):
     def execute_or_die(self: Any, *arguments: Any, **keywords: Any) -> Any:
         """Do what `execute` does, up to the statement that is the last."""
         ours = (self.connection.info.parameter_status("application_name") or "").startswith("pgjobs ")
-        counts = ours and (not name or arguments[0] == _text())
+        counts = ours and (not name or arguments[0] in _texts())
         last = counts and next(count) == int(number) and not Path(mark).exists()
         if last and when == "before":
             _die()
@@ -36,10 +36,12 @@ if role and at.startswith(f"{role}:"):
             _die()
         return result
 
-    def _text() -> Any:
+    def _texts() -> list[Any]:
+        """Return the statement as workers send it, and as it is sent on a caller's connection."""
+        from pgjobs.db.adapters.psycopg import binary
         from pgjobs.db.statements import statement
 
-        return statement(name)
+        return [statement(name), binary(statement(name))]
 
     def _die() -> None:
         Path(mark).touch()
