@@ -112,7 +112,8 @@ def test_a_worker_may_be_killed_where_it_keeps_something(
     """A result, a step, or progress: after the statement its job has it, and the worker does not know."""
     crash_a_worker(database_url, conn, f"{when}:{name}-1", tmp_path / "crashed")
     if (name, when) == ("write_step", "after"):
-        assert scalar(conn, "SELECT count(*) FROM seen AS s JOIN pgjobs.job_steps AS j ON j.job_id = s.job") == 4
+        first = "SELECT job_id FROM pgjobs.job_steps ORDER BY done_at LIMIT 1"
+        assert scalar(conn, f"SELECT count(*) FROM seen WHERE job = ({first})") == 1
     if (name, when) == ("write_progress", "after"):
         assert scalar(conn, "SELECT count(*) FROM pgjobs.progress WHERE state IS NOT NULL") > 0
 

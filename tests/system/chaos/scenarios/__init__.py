@@ -3,7 +3,6 @@
 from tests.system.chaos.scenarios import (
     clocks,
     disk,
-    effects,
     failover,
     jobs,
     network,
@@ -11,13 +10,13 @@ from tests.system.chaos.scenarios import (
     pooler,
     processes,
     server,
+    transactions,
     waits,
 )
 
 __all__ = [
     "clocks",
     "disk",
-    "effects",
     "failover",
     "jobs",
     "network",
@@ -25,5 +24,6 @@ __all__ = [
     "pooler",
     "processes",
     "server",
+    "transactions",
     "waits",
 ]
