@@ -62,7 +62,7 @@ def _enqueue(stage: Stage) -> None:
 def _stop_host(stage: Stage) -> None:
     """Have all processes of a host stand still, in the middle of what they do, until others have taken its jobs.
 
-    The supervisor goes on last, because it ends workers that were considered dead as soon as it knows.
+    The supervisor continues last, because it ends workers that were considered dead as soon as it knows.
     """
     host = stage.a_work()
     pids = sorted(host.remains(), key=lambda pid: pid == host.pid)
