@@ -369,8 +369,8 @@ PROTECTIONS = (
     Protection(
         "a rescue does not wait for rows that others have locked",
         "src/pgjobs/worker/supervisor/rescue.py",
-        "settlements, written=written, patient=False)",
-        "settlements, written=written)",
+        "settlements, written=written, steps=steps, patient=False)",
+        "settlements, written=written, steps=steps)",
         ("tests/worker/acknowledge/test_held_rows.py",),
     ),
     Protection(

@@ -124,12 +124,8 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
             settlements = outcomes_for(worker_exit, lost)
             written: dict[Claim, Outcome] = {}
             steps: set[int] = set()
-            settle(
-                *(cursor, worker_exit.worker_id, socket.gethostname(), settlements),
-                written=written,
-                steps=steps,
-                patient=False,
-            )
+            host = socket.gethostname()
+            settle(cursor, worker_exit.worker_id, host, settlements, written=written, steps=steps, patient=False)
             if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
         if steps:
