@@ -81,11 +81,18 @@ def test_an_attempt_that_was_taken_back_overwrites_nothing(conn: psycopg.Connect
     assert found.done == 10
 
 
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> ProgressWriter:
+    """A writer that writes when it is told to: its thread would do the same at any moment."""
+    monkeypatch.setattr(ProgressWriter, "_write_soon", lambda _: None)
+    return ProgressWriter()
+
+
 def test_progress_that_is_refused_stops_no_others(
-    conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture
+    conn: psycopg.Connection, database_url: str, writer: ProgressWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(database_url=database_url)
-    writer, good, bad = ProgressWriter(), put_job(conn), put_job(conn)
+    good, bad = put_job(conn), put_job(conn)
     writer.report(claimed_job(bad, 0), 1, 2, "x", {"half": "\ud800"})
     writer.report(claimed_job(good, 0), 1, 2, "x", None)
     writer.flush()
@@ -100,10 +107,10 @@ def test_progress_that_is_refused_stops_no_others(
 
 
 def test_progress_is_kept_while_the_database_cannot_be_reached(
-    conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture
+    conn: psycopg.Connection, database_url: str, writer: ProgressWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(database_url="postgresql://127.0.0.1:1/nowhere")
-    writer, job = ProgressWriter(), put_job(conn)
+    job = put_job(conn)
     writer.report(claimed_job(job, 0), 1, 2, "one", None)
     writer.report_wait(claimed_job(job, 0), [7])
     writer.flush()

@@ -107,16 +107,20 @@ def test_progress_and_follow_take_whatever_leads_to_the_database(database_url: s
     assert followers() == 0
 
 
-def test_the_bell_ends_it_at_once(conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bell_ends_it_at_once_with_what_was_said_last(conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "LONGEST_PAUSE", 60.0)
     monkeypatch.setattr(watcher, "FIRST_PAUSE", 60.0)
     job = put_job(conn)
     say(conn, job, 100)
-    began = time.monotonic()
-    for _ in follow(conn, job, every=60):
-        time.sleep(0.1)  # it looks once more, for what came while it made the connection
-        end(conn, job)
+    began, seen = time.monotonic(), []
+    for each in follow(conn, job, every=60):
+        seen.append(each.done)
+        if len(seen) == 1:
+            time.sleep(0.1)  # it looks once more, for what came while it made the connection
+            say(conn, job, 101)
+            end(conn, job)
     assert time.monotonic() - began < 5
+    assert seen == [100, 101]
 
 
 def test_the_last_word_of_a_job_may_come_after_its_end(
