@@ -68,7 +68,7 @@ OWN_TRANSACTIONS = (
     Protection(
         "a rescue notices that the backends of a silent worker have gone",
         "src/pgjobs/worker/runtime/registration.py",
-        '            connection.execute("SELECT pg_stat_clear_snapshot()")\n',
+        '            cursor.execute("SELECT pg_stat_clear_snapshot()")\n',
         "",
         ("tests/worker/supervisor/test_rescue.py", "-k", "backends_only"),
     ),

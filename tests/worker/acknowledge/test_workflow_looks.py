@@ -22,8 +22,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
     """The jobs whose workflows are looked at."""
     found: list[set[int]] = []
 
-    def look(_: Any, jobs: set[int]) -> None:
-        found.append(jobs)
+    def look(_: Any, steps: set[int]) -> bool:
+        found.append(steps)
+        return True
 
     monkeypatch.setattr("pgjobs.worker.acknowledge.outcome_writer.end_workflows", look)
     return found
