@@ -14,5 +14,7 @@ def _close_watchers() -> Iterator[None]:
     """End the threads and connections of the test: the next one has another database."""
     yield
     for each in watcher._watchers.values():
+        each._sinks.clear()  # what a test that failed has left would be waited for
+        each._followers.clear()
         each.close()
     watcher._watchers.clear()
