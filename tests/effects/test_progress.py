@@ -82,10 +82,13 @@ def test_an_attempt_that_was_taken_back_overwrites_nothing(conn: psycopg.Connect
 
 
 @pytest.fixture
-def writer(monkeypatch: pytest.MonkeyPatch) -> ProgressWriter:
+def writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProgressWriter]:
     """A writer that writes when it is told to: its thread would do the same at any moment."""
     monkeypatch.setattr(ProgressWriter, "_write_soon", lambda _: None)
-    return ProgressWriter()
+    made = ProgressWriter()
+    yield made
+    if made._connection is not None:
+        made._connection.close()
 
 
 def test_progress_that_is_refused_stops_no_others(
