@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-workflows limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -114,6 +114,9 @@ workflows-model: SEED ?= 1
 workflows-model: GRAPHS ?= 1000
 workflows-model: $(STAMP) ## run random workflows beside a model, with workers that are killed (SEED=2 GRAPHS=10000)
 	@$(BIN)/python -m tests.system.workflows.run --seed $(SEED) --graphs $(GRAPHS) --kills $(ARGS)
+
+hosts: $(STAMP) ## broadcast over two hosts that are network namespaces, as root: one killed, one joining, one cut off
+	@$(BIN)/python -m tests.system.hosts $(ARGS)
 
 stress: SEED ?= 1
 stress: MINUTES ?= 10

@@ -99,10 +99,11 @@ def waits(what: str) -> None:
     time.sleep(60)
 
 
-def slow(what: str) -> None:
-    """Write down that it began, and take a while."""
+def takes(what: str, seconds: float) -> int:
+    """Write down that it began, take a while, and return which process this is."""
     note(what)
-    time.sleep(1)
+    time.sleep(seconds)
+    return os.getpid()
 
 
 @job(queue="threads")

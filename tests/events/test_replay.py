@@ -114,14 +114,15 @@ def test_a_replay_that_is_rolled_back_is_repeated(conn: psycopg.Connection) -> N
 
 
 def test_events_are_kept_for_their_time_and_no_longer(conn: psycopg.Connection) -> None:
-    topic("#", keep="7d")
+    topic("long.#", keep="7d")
     topic("short.#", keep="1h")
+    topic("short.x", keep="7d")
     declare(conn)
     before = _days(conn)
     Retention().work(conn, lambda: False)
     days = _days(conn) - before
     assert {f"events_{datetime.now(UTC) + timedelta(days=n):%Y%m%d}" for n in (0, 7, 8)} <= days
-    tell(conn, "long", "short.x")
+    tell(conn, "long", "short.x", "other")
     kept = conn.execute(
         "SELECT topic, tableoid::regclass::text, kept_until - published_at FROM pgjobs.events ORDER BY id"
     )

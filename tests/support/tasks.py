@@ -59,6 +59,12 @@ def mark_on(conn: psycopg.Connection, what: str) -> None:
     )
 
 
+def tell_process() -> None:
+    """Leave a trace of this process; not in a job."""
+    with database() as conn:
+        conn.execute("INSERT INTO seen (what, pid) VALUES ('process', %s)", [os.getpid()])
+
+
 @job
 def mark_job(what: str) -> None:
     """Leave a trace."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import enqueue, enqueue_many
-from pgjobs.admin import set_limit
+from pgjobs import broadcast, enqueue, enqueue_many
+from pgjobs.admin import set_limit, show_broadcast
 from pgjobs.flow.limits import LimitSettings
 from tests.support import tasks, tasks_effects, tasks_wear
 from tests.support.processes import ROOT, wait_until
@@ -30,6 +30,11 @@ WHENS = ("before", "after")
 LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches"]
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
 WITHIN = ["complete_within", "complete_within_with_result", "write_step_within"]
+BROADCASTING = {
+    "claim_broadcast": {"before": "gone", "after": "gone"},
+    "end_broadcast": {"before": "gone", "after": "completed"},
+}
+"""What the row of the killed process says in the end."""
 CRASH = ROOT / "tests" / "support" / "crash"
 
 
@@ -144,6 +149,22 @@ def test_a_worker_may_be_killed_where_a_job_completes_itself(
     assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE status = 'completed'") == 12
     assert scalar(conn, "SELECT count(DISTINCT job_id) FROM pgjobs.results") == 4
     assert mark.exists(), "there is no such statement"
+
+
+@pytest.mark.parametrize("name", list(BROADCASTING) if ALL else ["claim_broadcast"])
+@pytest.mark.parametrize("when", WHENS if ALL else ["after"])
+def test_a_worker_may_be_killed_where_it_runs_a_broadcast(
+    database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, when: str
+) -> None:
+    """Its row says gone, or what came of it; its successor joins in time. In each process it runs once at most."""
+    made = broadcast(conn, tasks.tell_process, within=600)
+    crash_a_worker(database_url, conn, f"{when}:{name}-1", tmp_path / "crashed")
+    killed, successor = sorted(show_broadcast(conn, made).runs, key=lambda run: run.worker_id or 0)
+    assert (killed.state, successor.state) == (BROADCASTING[name][when], "completed")
+    calls: dict[int, int] = dict(
+        conn.execute("SELECT pid, count(*) FROM seen WHERE what = 'process' GROUP BY pid").fetchall()
+    )
+    assert calls == {successor.pid: 1, **({killed.pid: 1} if name == "end_broadcast" else {})}
 
 
 def crash_a_worker(url: str, conn: psycopg.Connection, point: str, mark: Path) -> None:

@@ -1,5 +1,5 @@
 -- Make the runs that are missing: of a broadcast (NULL: of all that were open a minute ago), for a worker (NULL: for
--- all). Returns how many.
+-- all). In their order, because others may make the same at once. Returns how many.
 CREATE FUNCTION pgjobs.spread_broadcasts(broadcast bigint, worker bigint) RETURNS bigint
     LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH made AS (
@@ -11,6 +11,7 @@ CREATE FUNCTION pgjobs.spread_broadcasts(broadcast bigint, worker bigint) RETURN
         ON w.started_at <= b.closes_at AND (b.target IN ('workers', 'hosts') OR w.queues ? substr(b.target, 7))
         WHERE b.closes_at > now() - interval '1 minute'
           AND (broadcast IS NULL OR b.id = broadcast) AND (worker IS NULL OR w.id = worker)
+        ORDER BY b.id, w.id
         ON CONFLICT (broadcast_id, unit) DO NOTHING
         RETURNING 1
     )
