@@ -43,6 +43,7 @@ from pgjobs.jobs.handle import ExistingJob, JobHandle
 from pgjobs.jobs.job import Job, job
 from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges
 from pgjobs.jobs.outcome import Cancel, Retry, Snooze
+from pgjobs.jobs.pipeline import Pipeline, Stages, pipeline
 from pgjobs.jobs.retry import Backoff, ExponentialBackoff, RetryPolicy
 from pgjobs.jobs.wire import job_by_name as job_by_name  # not in __all__: payloads name these three
 from pgjobs.jobs.wire import job_from_function as job_from_function
@@ -91,6 +92,7 @@ __all__ = [
     "Outcomes",
     "PayloadError",
     "PgjobsError",
+    "Pipeline",
     "Progress",
     "ResultError",
     "ResultTooLargeError",
@@ -102,6 +104,7 @@ __all__ = [
     "Settings",
     "SignatureError",
     "Snooze",
+    "Stages",
     "StaleClaimError",
     "Step",
     "Steps",
@@ -127,6 +130,7 @@ __all__ = [
     "enqueue_many",
     "follow",
     "job",
+    "pipeline",
     "progress",
     "publish",
     "result",

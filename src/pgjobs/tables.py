@@ -55,7 +55,7 @@ class Tables(NamedTuple):
     schedules: Table
     """What is enqueued when."""
     schedule_owners: Table
-    """The supervisors whose code declares schedules, subscriptions and topics."""
+    """The supervisors whose code declares schedules, subscriptions, topics and pipelines."""
     subscriptions: Table
     """What is enqueued for which events."""
     topics: Table
@@ -66,6 +66,10 @@ class Tables(NamedTuple):
     """What every worker process, or host, runs once."""
     broadcast_runs: Table
     """What came of it in each."""
+    pipelines: Table
+    """The pipelines that code declares, and how many items may wait in their stages."""
+    pipeline_stages: Table
+    """The stages of pipelines."""
     limits: Table
     """Limits of keys: how many jobs run at once, and how many start in a period."""
     tenants: Table
@@ -163,6 +167,7 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("ended_at", _MOMENT),
             _required("subscriptions", ARRAY(Text), "'{}'"),
             _required("topics", ARRAY(Text), "'{}'"),
+            _required("pipelines", ARRAY(Text), "'{}'"),
         ],
         "subscriptions": _subscription_columns(),
         "topics": [
@@ -213,6 +218,25 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("is_json", Boolean),
             Column("signature", LargeBinary),
             Column("value", LargeBinary),
+        ],
+        "pipelines": [
+            Column("name", _KEY, primary_key=True),
+            _required("app", Text),
+            _required("at_most", Integer),
+            Column("paused_at", _MOMENT),
+            Column("retired_at", _MOMENT),
+            _required("created_at", _MOMENT, "now()"),
+            _required("updated_at", _MOMENT, "now()"),
+            Column("digest", LargeBinary),
+        ],
+        "pipeline_stages": [
+            Column("key", _KEY, primary_key=True),
+            _required("pipeline", _KEY),
+            _required("place", Integer),
+            _required("name", Text),
+            _required("task", Text),
+            _required("queue", Text),
+            Column("next", _KEY),
         ],
         "limits": [
             Column("name", _KEY, primary_key=True),

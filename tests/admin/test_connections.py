@@ -22,7 +22,7 @@ from pgjobs.core.errors import UsageError
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.flow.limits import LimitSettings
 from tests.support import tasks
-from tests.support.rows import put_dead
+from tests.support.rows import put_dead, put_pipeline
 
 OUTSIDE = ("count_unfinished", "wait_until_idle")  # of transactions
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -50,14 +50,17 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "pause_queue": ("default",),
     "pause_schedule": ("nightly",),
     **dict.fromkeys(("pause_subscription", "replay_events", "resume_subscription", "show_subscription"), ("index",)),
+    **dict.fromkeys(("pause_pipeline", "show_pipeline"), ("index",)),
     "pause_task": ("shop",),
     "remove_breaker": ("crm",),
     "remove_limit": ("tenant:7",),
+    "remove_pipeline": ("retired",),
     "remove_queue": ("unused",),
     "remove_schedule": ("nightly",),
     "remove_subscription": ("retired",),
     "remove_tenant_weight": ("7",),
     "replay_dead": ("dead",),
+    "resume_pipeline": ("retired",),
     "resume_queue": ("unused",),
     "resume_schedule": ("nightly",),
     "resume_task": ("shop",),
@@ -92,6 +95,8 @@ TABLES = (
     "workflow_steps",
     "subscriptions",
     "topics",
+    "pipelines",
+    "pipeline_stages",
 )
 
 
@@ -149,6 +154,9 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
         "INSERT INTO pgjobs.subscriptions (name, app, pattern, queue, priority, max_attempts, retired_at)"
         " VALUES ('index', 'shop', '#', 'default', 5, 1, NULL), ('retired', 'shop', '#', 'default', 5, 1, now())"
     )
+    put_pipeline(conn, at_most=1)
+    put_pipeline(conn, at_most=1, name="retired")
+    conn.execute("UPDATE pgjobs.pipelines SET retired_at = now(), paused_at = now() WHERE name = 'retired'")
     before = contents(conn)
     with (
         psycopg.connect(database_url) as own,

@@ -26,6 +26,7 @@ PICK = {
     "demand": 10,
     "counted_queue": "q",
     "in_haste": False,
+    "full": [],
 }
 
 LIMITS = [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
             "fail",
             "retry",
             "pick_lanes",
+            "rooms_of_stages",
             "claim_waiting",
             "queue_capacity",
             "purge_buckets",

@@ -176,6 +176,7 @@ def test_job_of_a_batch_that_is_claimed_keeps_all_columns(conn: Connection) -> N
             "batches": [1],
             "room": 10,
             "in_haste": False,
+            "full": [],
         },
     )
     gone = dict.fromkeys(("held", "needs", "counted_queue", "started_at", "worker_id", "cancel_reason", "cancel_force"))

@@ -34,6 +34,7 @@ TABLES = {
     *("workflows", "workflow_counts", "workflow_steps", "workflow_callbacks", "signals", "waits"),
     *("subscriptions", "topics", "events", "events_default"),
     *("broadcasts", "broadcast_runs"),
+    *("pipelines", "pipeline_stages"),
 }
 DAY = re.compile(r"(jobs_history|results|events)_\d{8}")
 

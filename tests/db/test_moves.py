@@ -81,6 +81,7 @@ _BATCH = {
     "batches": [1],
     "room": 100,
     "in_haste": False,
+    "full": [],
 }
 RUNNING = {"status": "running", "claims": 1}
 MOVES = {

@@ -101,6 +101,7 @@ INSERT = (
         "SELECT * FROM pgjobs.select_ended('{completed}', NULL, NULL, 0, 9, 1)",
         "SELECT * FROM pgjobs.room_of_limit('a:b'), pgjobs.room_of_breaker('a'), pgjobs.head_of_sequence('a'),"
         " pgjobs.blocking_letters('a')",
+        "SELECT pgjobs.stage_of_lane('a'), r.room FROM pgjobs.room_of_stage('a/b') AS r",
         "SELECT pgjobs.pattern_of('a:b'), pgjobs.bucket_tokens(1, pg_catalog.now(), 1, '1 s', NULL)",
         "SELECT pgjobs.errors_with('[]', 1, pg_catalog.now(), 1, 'h', 'E', NULL) FROM pgjobs.queues",
         "SELECT * FROM pgjobs.held_snapshots()",
@@ -133,7 +134,7 @@ INSERT = (
             "drop",
             "arm",
         ),
-        *("kept", "list", "count", "select", "room", "rates", "errors", "snapshots", "queue names"),
+        *("kept", "list", "count", "select", "room", "stage", "rates", "errors", "snapshots", "queue names"),
         *("publish", "deliver", "replay", "make events", "drop events"),
         *("broadcast", "worker leaves"),
     ],
@@ -195,7 +196,7 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
         *("notify_queue_has_room", "open_doorbell", "pattern_of", "publish", "publish_event"),
         *("refuse_stale_claim", "replay_events"),
         *("result", "ring", "ring_doorbell", "ring_results"),
-        *("room_of_breaker", "room_of_limit", "select_ended", "settle_broadcasts", "signal"),
-        "spread_broadcasts",
+        *("room_of_breaker", "room_of_limit", "room_of_stage", "select_ended", "settle_broadcasts", "signal"),
+        *("spread_broadcasts", "stage_of_lane"),
         *("topic_matches", "topic_regex"),
     ]

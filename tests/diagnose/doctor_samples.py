@@ -95,6 +95,7 @@ SAMPLES = {
     "waits_for_dead": but(stuck=(StuckJob(42, "mail", 40, "dead"),)),
     "unsatisfiable": but(stuck=(StuckJob(42, "mail", 40, "gone"), StuckJob(43, "mail", 41, "cancelled"))),
     "stuck_workflows": but(workflows=({"id": 7, "name": "import", "steps": 202, "completed": 199, "failed": 1},)),
+    "pipeline_jams": but(jams=({"pipeline": "index", "stage": "store", "waiting": 10_000, "dead": 1},)),
     "dead_letters": but(died=41, died_task="shop.tasks:thumb", died_error="ValueError: no image", died_ago=60.0),
     "mixed_keys": but(workers=(WORKER, replace(WORKER, id=8, signs=False))),
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),

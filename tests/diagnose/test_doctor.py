@@ -33,7 +33,7 @@ from pgjobs.diagnose.rows import Holder
 from pgjobs.diagnose.why import why
 from tests.diagnose.doctor_samples import PAGE, SAMPLES, WELL, but, finding_of, page
 from tests.support import functions
-from tests.support.rows import flush_statistics, put_dead, put_job, put_worker
+from tests.support.rows import flush_statistics, put_dead, put_job, put_pipeline, put_worker
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -364,3 +364,17 @@ def test_a_broadcast_that_does_not_end_is_found(conn: Connection) -> None:
     conn.execute(f"{change} WHERE broadcast_id = %s".encode(), ["11 minutes", hangs.id])
     facts = found(conn)["slow_broadcast"].facts
     assert (facts["broadcast"], facts["worker"], facts["behind"]) == (hangs.id, worker, 1)
+
+
+def test_a_pipeline_that_stands_still_is_found(conn: Connection) -> None:
+    put_pipeline(conn, at_most=2)
+    lane = "\x1f\x1f\x1f\x1f\x1findex/store"
+    put_job(conn, status="waiting", lane=lane)
+    assert "pipeline_jams" not in found(conn)
+    put_job(conn, status="waiting", lane=lane)
+    assert "pipeline_jams" in found(conn)
+    worker = put_worker(conn, {"default": 1})
+    running = put_job(conn, status="running", worker_id=worker, lane=lane, counted_queue="\x1findex/store")
+    assert "pipeline_jams" not in found(conn)
+    conn.execute("UPDATE pgjobs.jobs SET counted_queue = queue WHERE id = %s", [running])  # its queue has a limit
+    assert "pipeline_jams" not in found(conn)

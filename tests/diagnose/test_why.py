@@ -30,7 +30,7 @@ from pgjobs.diagnose.why.snapshot import BreakerSnapshot, JobSnapshot, LimitSnap
 from pgjobs.flow.limits import LimitSettings
 from pgjobs.worker.runtime.registration import application_name
 from tests.diagnose.why_samples import NOW, PAGE, SAMPLES, WAITS, ago, page, seen
-from tests.support.rows import put_dead, put_job, put_worker
+from tests.support.rows import put_dead, put_job, put_pipeline, put_worker
 from tests.support.worker import scalar
 
 if TYPE_CHECKING:
@@ -608,3 +608,20 @@ def test_the_lock_of_a_queue_without_a_limit_holds_up_nothing() -> None:
 def test_a_claim_that_has_the_lock_of_a_key_for_a_moment_holds_up_nothing() -> None:
     holder = Holder("session", "pgjobs worker 7 q", 815, "active", 0.4, key_kind="limit", key="api")
     assert decide(seen(key_locks=(holder,))).reason == "next"
+
+
+def test_the_room_in_the_next_stage_of_a_pipeline(conn: Connection) -> None:
+    worker = put_worker(conn, {"mail": 9})
+    put_pipeline(conn, at_most=3)
+    job = put_job(conn, **QUEUE, status="waiting", lane="\x1f\x1f\x1f\x1f\x1findex/parse")
+    last = put_job(conn, **QUEUE, status="waiting", lane="\x1f\x1f\x1f\x1f\x1findex/store")
+    put_job(conn, **QUEUE, status="waiting", lane="\x1f\x1f\x1f\x1f\x1findex/store")
+    assert why(conn, job).reason != "no_room"
+    put_job(conn, **QUEUE, status="running", worker_id=worker, counted_queue="\x1findex/parse")
+    answer = why(conn, job)
+    assert (answer.reason, answer.facts["waiting"]) == ("no_room", 2)
+    assert "waits for room in store: 2 items of the pipeline index wait there, 1 more is on" in answer.sentence
+    assert why(conn, last).reason != "no_room"
+    admin.pause_pipeline(conn, "index")
+    assert why(conn, job).reason == "pipeline_paused"
+    assert why(conn, last).reason != "pipeline_paused"

@@ -21,6 +21,7 @@ from pgjobs.diagnose.why.snapshot import (
     QueueSnapshot,
     SequenceSnapshot,
     Snapshot,
+    StageSnapshot,
     StepSnapshot,
     WaitSnapshot,
 )
@@ -90,6 +91,7 @@ SAMPLES = {
     "signal": seen({"run_at": NOW + timedelta(hours=3)}, wait=WaitSnapshot("approved", NOW + timedelta(hours=3))),
     "asleep": seen({"run_at": NOW + timedelta(hours=3)}, wait=WaitSnapshot(None, NOW + timedelta(hours=3))),
     "workflow_paused": seen({**WAITS, "held": "workflow"}, step=StepSnapshot(7, "import", "add_up", paused=True)),
+    "pipeline_paused": seen(WAITS, stage=StageSnapshot("index", "parse", paused=True, at_most=10_000, next="embed")),
     "everything_paused": seen(everything_pause=PauseSnapshot(paused_at=ago(600))),
     "queue_paused": seen(queue=QueueSnapshot("mail", paused=True, paused_at=ago(600))),
     "task_paused": seen({**WAITS, "held": "task"}, task_pause=PauseSnapshot("shop.tasks:*", ago(600))),
@@ -100,6 +102,7 @@ SAMPLES = {
     "sequence": seen(
         {**WAITS, "sequence": "account:1"}, sequence=SequenceSnapshot(before=3, head={"id": 39, "held": None})
     ),
+    "no_room": seen(WAITS, stage=StageSnapshot("index", "embed", at_most=10_000, next="store", room=0, waiting=9_996)),
     "breaker_open": seen(WAITS, breaker=BreakerSnapshot("stripe", "open", NOW + timedelta(seconds=40))),
     "breaker_half_open": seen(
         WAITS, breaker=BreakerSnapshot("stripe", "half_open", ago(1), probes=2, probing=(39, 40))

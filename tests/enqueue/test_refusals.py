@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool
 
-from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many
+from pgjobs import EnqueueError, UsageError, configure, enqueue, enqueue_many, job
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.payload.argument_advice import advice_on
 from pgjobs.payload.encoder import encoder_for
@@ -226,6 +226,7 @@ def test_what_is_not_callable_is_refused(conn: psycopg.Connection) -> None:
 @pytest.mark.parametrize("function", [numbers, numbers_async])
 def test_a_generator_function_is_refused(conn: psycopg.Connection, function: Any) -> None:
     assert "calling it would run none of it" in refusal(lambda: enqueue(conn, function))
+    assert "items for the next stage of a pipeline" in refusal(lambda: enqueue(conn, job(function)))
 
 
 # -- __main__ --------------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.events.subscribe import declared_subscriptions, declared_topics
-from pgjobs.events.sync import DeclaredEvents
+from pgjobs.events.sync import DeclaredSubscriptions, DeclaredTopics
 from pgjobs.payload.pickling import Call, load
-from pgjobs.schedules.sync import Declaration
+from pgjobs.schedules.sync import Declaration, DeclaredKind
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def declare(conn: psycopg.Connection, declaration: Declaration | None = None) -> Declaration:
     """Write the declarations of this process, and give the supervisor for which that was done."""
     declaration = declaration or Declaration("shop")
-    declaration.send_heartbeat(conn, {}, DeclaredEvents(declared_subscriptions(), declared_topics()))
+    subscriptions, topics = declared_subscriptions(), declared_topics()
+    declared: list[DeclaredKind] = [DeclaredSubscriptions.of(subscriptions), DeclaredTopics.of(topics)]
+    declaration.send_heartbeat(conn, {}, declared)
     return declaration
 
 

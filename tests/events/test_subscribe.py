@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +11,7 @@ from pgjobs import EnqueueError, Event, Sequence, UsageError, job, subscribe, to
 from pgjobs.events.subscribe import declared_subscriptions, declared_topics
 from pgjobs.payload.encoder import encoder_for
 from tests.events import tasks
+from tests.support import functions
 
 
 def test_a_declaration_holds_what_its_jobs_are() -> None:
@@ -36,6 +37,11 @@ def test_a_function_may_have_several_subscriptions_each_with_a_name() -> None:
         subscribe("x")(first)
     with pytest.raises(UsageError, match="another"):
         subscribe("y", name="invoices")(tasks.nothing)
+
+
+def test_a_generator_cannot_be_subscribed() -> None:
+    with pytest.raises(UsageError, match="generator function"):
+        subscribe("order.*")(cast("Any", functions.numbers))
 
 
 def test_a_subscription_gets_its_jobs_from_events_alone() -> None:

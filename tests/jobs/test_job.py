@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pgjobs import ExponentialBackoff, Job, UsageError, job
+from pgjobs import Batch, ExponentialBackoff, Job, UsageError, job
 from pgjobs.jobs.job import is_async, options_of, task_name
 from pgjobs.jobs.options import JobArguments, JobOptions, OptionChanges
 from pgjobs.jobs.other_names import OPTIONS
@@ -199,14 +199,18 @@ class _Class:
         (_Class, "is a class"),
         (7, "is not callable"),
         (functools.partial(plain), "enqueue a partial as it is"),
-        (functions.numbers, "generator function"),
-        (functions.numbers_async, "generator function"),
     ],
 )
 def test_what_cannot_be_decorated_is_refused_with_the_way_out(wrong: Any, said: str) -> None:
     for decorate in (job, job(queue="mail")):
         with pytest.raises(UsageError, match=said):
             decorate(wrong)
+
+
+@pytest.mark.parametrize("function", [functions.numbers, functions.numbers_async])
+def test_a_generator_cannot_be_one_of_batches(function: Any) -> None:
+    with pytest.raises(UsageError, match="generator function"):
+        job(batch=Batch(10))(function)
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,14 @@ def flush_statistics(conn: psycopg.Connection) -> None:
         conn.execute("SELECT pg_stat_force_next_flush()")
     else:
         time.sleep(1.0)
+
+
+def put_pipeline(conn: psycopg.Connection, *, at_most: int, name: str = "index") -> None:
+    """Insert a pipeline of the stages parse and store, both in the queue default."""
+    conn.execute("INSERT INTO pgjobs.pipelines (name, app, at_most) VALUES (%s, 'shop', %s)", [name, at_most])
+    conn.execute(
+        "INSERT INTO pgjobs.pipeline_stages (key, pipeline, place, name, task, queue, next) "
+        "VALUES (%(name)s || '/parse', %(name)s, 1, 'parse', 'shop:parse', 'default', %(name)s || '/store'), "
+        "(%(name)s || '/store', %(name)s, 2, 'store', 'shop:store', 'default', NULL)",
+        {"name": name},
+    )

@@ -26,6 +26,7 @@ from pgjobs import (
     JobHandle,
     Limit,
     Outcomes,
+    Pipeline,
     Progress,
     Schedule,
     Sequence,
@@ -41,6 +42,7 @@ from pgjobs import (
     enqueue_many,
     follow,
     job,
+    pipeline,
     progress,
     publish,
     result,
@@ -406,3 +408,35 @@ def in_a_step() -> None:
     assert_type([need.status for need in current_job().needs], list[str | None])
     wait_for("go", timeout=timedelta(days=1))
     sleep(timedelta(days=2))
+
+
+@job
+def read_pages(path: str) -> Iterator[bytes]:
+    yield path.encode()
+
+
+@job
+async def measure(page: bytes) -> list[float]:
+    return [float(len(page))]
+
+
+@job(sequence="keep:{kind}")
+def keep(vector: list[float], kind: str = "page") -> None: ...
+
+
+@job(batch=Batch(100))
+def store_many(vectors: list[list[float]]) -> None: ...
+
+
+@job(transaction=True)
+def store_within(conn: psycopg.Connection[Any], vector: list[float]) -> None: ...
+
+
+def pipelines(conn: psycopg.Connection) -> None:
+    index = pipeline("index", read_pages >> measure >> keep, at_most=10_000)
+    made: Pipeline[..., Iterator[bytes]] = index
+    assert_type(enqueue(conn, made, "a.pdf"), JobHandle[Iterator[bytes]])
+    enqueue(conn, index.options(priority=1, meta={"tenant": "a"}), path="a.pdf")
+    enqueue_many(conn, index, [("a.pdf",), ("b.pdf",)])
+    pipeline("batches", read_pages >> measure >> store_many)
+    pipeline("within", read_pages.options(queue="files") >> measure.options(queue="gpu") >> store_within, app="shop")

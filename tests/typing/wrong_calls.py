@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
 
 import psycopg
 from sqlalchemy import Engine
@@ -23,6 +24,7 @@ from pgjobs import (
     enqueue_many,
     follow,
     job,
+    pipeline,
     publish,
     result,
     results,
@@ -208,3 +210,24 @@ def workflows(session: Session) -> None:
     text.results  # noqa: B018  # wrong
     enqueue(session, flow, 1)  # wrong
     print(text)
+
+
+@job
+def yields_texts(number: int) -> Iterator[str]:
+    yield str(number)
+
+
+@job
+def takes_int(number: int) -> None: ...
+
+
+def pipelines(conn: psycopg.Connection) -> None:
+    send_receipt >> takes_int  # wrong
+    fetch >> send_receipt  # wrong
+    yields_texts >> takes_int  # wrong
+    yields_texts >> fetch >> takes_int  # wrong
+    send_receipt >> book  # wrong
+    pipeline("receipts", takes_int)  # wrong
+    receipts = pipeline("receipts", send_receipt >> fetch)
+    enqueue(conn, receipts, "42")  # wrong
+    pipeline("receipts", send_receipt >> fetch, at_most="many")  # wrong

@@ -19,6 +19,8 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | handle dead letters | `list_dead`, `show_dead`, `count_dead`, `replay_dead`, `discard_dead` |
 | look at workflows | `list_workflows`, `show_workflow` |
 | change workflows | `cancel_workflow`, `retry_workflow`, `pause_workflow`, `resume_workflow`, `signal_workflow` |
+| see pipelines, and where they jam | `list_pipelines`, `show_pipeline` |
+| pause, resume and remove pipelines | `pause_pipeline`, `resume_pipeline`, `remove_pipeline` |
 | pause | `pause_queue`, `pause_task`, `pause_everything` |
 | resume | `resume_queue`, `resume_task`, `resume_everything` |
 | remove a queue that is no longer used | `remove_queue` |
@@ -80,6 +82,15 @@ if TYPE_CHECKING:
         pause_task,
         resume_everything,
         resume_task,
+    )
+    from pgjobs.admin.pipelines import (
+        PipelineRow,
+        PipelineStage,
+        list_pipelines,
+        pause_pipeline,
+        remove_pipeline,
+        resume_pipeline,
+        show_pipeline,
     )
     from pgjobs.admin.queues import (
         Queue,
@@ -157,6 +168,9 @@ _NAMES = {
         "Key KeyLimit Tenant list_limits list_tenants remove_limit remove_tenant_weight set_limit set_tenant_weight"
     ),
     "pgjobs.admin.pauses": ("PausedTask list_paused_tasks pause_everything pause_task resume_everything resume_task"),
+    "pgjobs.admin.pipelines": (
+        "PipelineRow PipelineStage list_pipelines pause_pipeline remove_pipeline resume_pipeline show_pipeline"
+    ),
     "pgjobs.admin.queues": (
         "Queue keep_completed list_queues pause_queue remove_queue resume_queue set_queue_aging set_queue_limit"
     ),
@@ -198,6 +212,8 @@ __all__ = [
     "Key",
     "KeyLimit",
     "PausedTask",
+    "PipelineRow",
+    "PipelineStage",
     "Queue",
     "QueueStatus",
     "Refusal",
@@ -237,6 +253,7 @@ __all__ = [
     "list_jobs",
     "list_limits",
     "list_paused_tasks",
+    "list_pipelines",
     "list_queues",
     "list_schedules",
     "list_subscriptions",
@@ -247,6 +264,7 @@ __all__ = [
     "migrate",
     "open_breaker",
     "pause_everything",
+    "pause_pipeline",
     "pause_queue",
     "pause_schedule",
     "pause_subscription",
@@ -254,6 +272,7 @@ __all__ = [
     "pause_workflow",
     "remove_breaker",
     "remove_limit",
+    "remove_pipeline",
     "remove_queue",
     "remove_schedule",
     "remove_subscription",
@@ -261,6 +280,7 @@ __all__ = [
     "replay_dead",
     "replay_events",
     "resume_everything",
+    "resume_pipeline",
     "resume_queue",
     "resume_schedule",
     "resume_subscription",
@@ -278,6 +298,7 @@ __all__ = [
     "show_broadcast",
     "show_dead",
     "show_job",
+    "show_pipeline",
     "show_retention",
     "show_schedule",
     "show_status",

@@ -29,6 +29,7 @@ COMMANDS = {
     "jobs": Entry("pgjobs.cli.jobs:app", "List, show, follow, retry, cancel and change jobs."),
     "dead": Entry("pgjobs.cli.dead:app", "List, show, replay, discard and keep dead letters."),
     "workflows": Entry("pgjobs.cli.workflows:app", "List, show, retry, cancel and pause workflows."),
+    "pipelines": Entry("pgjobs.cli.pipelines:app", "List, show, pause and resume pipelines, and see where they jam."),
     "queues": Entry("pgjobs.cli.queues:app", "List, pause, limit and remove queues, and set what they keep."),
     "schedules": Entry("pgjobs.cli.schedules:app", "List, add, pause and run schedules."),
     "subscriptions": Entry(

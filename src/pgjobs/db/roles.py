@@ -45,6 +45,7 @@ _CHANGED = [
     *("schedules", "schedule_owners", "paused_tasks", "switch"),
     *("subscriptions", "topics", "events", "events_default"),
     *("broadcasts", "broadcast_runs"),
+    *("pipelines", "pipeline_stages"),
 ]
 
 _GRANTS = [

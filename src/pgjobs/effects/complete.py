@@ -70,6 +70,11 @@ def complete(conn: SyncCaller | AsyncCaller, *, result: object = _NOTHING) -> Co
         )
     if getattr(job.function, "grown", None) is not None:
         raise UsageError("complete(): this step has added others to its workflow: add them in a step after it.")
+    if getattr(job.function, "following", None) is not None:
+        raise UsageError(
+            "complete(): what this stage of a pipeline returns is passed on by its end, and this would end it before: "
+            "leave it out, or do it in the last stage."
+        )
     run, run_async = runner_of(conn)
     kept = _kept(job, result)
     if run_async is not None:

@@ -21,6 +21,7 @@ from pgjobs.events.subscription import StoredSubscription, StoredTopic, signed
 from pgjobs.flow.options import NamedBreaker
 from pgjobs.flow.topics import check_pattern
 from pgjobs.flow.values import Limit, OnFailure
+from pgjobs.jobs.checks import check_no_generator
 from pgjobs.jobs.event import Event
 from pgjobs.jobs.job import Job, job, task_name
 from pgjobs.jobs.options import ExceptionTypes, Executor
@@ -167,6 +168,7 @@ class _Subscriber:
             raise UsageError(
                 f"{name} is made inside of a function, so a worker could not find it: move it to a module."
             )
+        check_no_generator(made.function)
         mismatch = parameters_of(made.function).mismatch((Event("topic"),), {})
         if mismatch:
             raise UsageError(f"{name} cannot be called with an event alone: {mismatch}.")

@@ -6,8 +6,9 @@ Which of them one supervisor writes is decided as for schedules: see `schedules/
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pgjobs.db.encoding import encoding_of
 from pgjobs.db.statements import statement
@@ -19,59 +20,27 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgjobs.scheduler")
 
 
-class DeclaredEvents:
-    """What the code of one supervisor declares of events."""
+@dataclass
+class DeclaredSubscriptions:
+    """The subscriptions that the code of one supervisor declares."""
 
-    def __init__(self, subscriptions: Iterable[StoredSubscription], topics: Iterable[StoredTopic]) -> None:
-        self.subscriptions = {each.name: each for each in subscriptions}
-        self.topics = {each.pattern: each for each in topics}
-        self._complained: set[str] = set()
+    kind: ClassVar[str] = "subscriptions"
+    declared: dict[str, StoredSubscription]
+    _complained: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
-    def from_message(cls, message: Mapping[str, Any]) -> DeclaredEvents:
-        """Return what a worker process has imported."""
-        return cls(
-            map(StoredSubscription.from_message, message["subscriptions"]),
-            (StoredTopic(**each) for each in message["topics"]),
-        )
+    def of(cls, subscriptions: Iterable[StoredSubscription]) -> DeclaredSubscriptions:
+        """Return them by name."""
+        return cls({each.name: each for each in subscriptions})
 
-    def __bool__(self) -> bool:
-        return bool(self.subscriptions or self.topics)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DeclaredEvents):
-            return NotImplemented
-        return (self.subscriptions, self.topics) == (other.subscriptions, other.topics)
-
-    __hash__ = None  # type: ignore[assignment]  # it is compared, and never a key
-
-    def write(self, cursor: psycopg.Cursor[dict[str, Any]], subscriptions: set[str], topics: set[str]) -> None:
+    def write(self, cursor: psycopg.Cursor[dict[str, Any]], names: set[str]) -> None:
         """Write these of them, which this supervisor decides about."""
-        self._write_subscriptions(cursor, sorted(subscriptions & self.subscriptions.keys()))
-        made = [self.topics[pattern] for pattern in sorted(topics & self.topics.keys())]
-        if made:
-            rows = [each.row_values() for each in made]
-            values = {f"{name}s": [row[name] for row in rows] for name in ("pattern", "app", "keep")}
-            for row in cursor.execute(statement("upsert_topics"), values).fetchall():
-                log.info("events of %s are kept", row["pattern"])
-
-    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], subscriptions: set[str], topics: set[str]) -> None:
-        """Retire all, of any supervisor, but these."""
-        cursor.execute(statement("retire_subscriptions"), {"kept": sorted(subscriptions)})
-        for row in cursor.fetchall():
-            log.info("subscription %s is no longer in the code of %s: it is retired", row["name"], row["app"])
-        cursor.execute(statement("retire_topics"), {"kept": sorted(topics)})
-        for row in cursor.fetchall():
-            log.info("topic %s is no longer in the code of %s: it keeps no more events", row["pattern"], row["app"])
-        cursor.execute(statement("purge_subscriptions"))
-
-    def _write_subscriptions(self, cursor: psycopg.Cursor[dict[str, Any]], names: list[str]) -> None:
         if not names:
             return
-        rows = cursor.execute(statement("lock_subscriptions"), {"names": names}).fetchall()
+        rows = cursor.execute(statement("lock_subscriptions"), {"names": sorted(names)}).fetchall()
         there = {row["name"]: row for row in rows}
-        for name in names:  # in one order, so that supervisors do not deadlock
-            declared, row = self.subscriptions[name], there.get(name)
+        for name in sorted(names):  # in one order, so that supervisors do not deadlock
+            declared, row = self.declared[name], there.get(name)
             if row is not None and row["app"] != declared.app:
                 self._complain(name, f"{declared.app}: the application {row['app']} has one of that name; rename it")
                 continue
@@ -86,7 +55,42 @@ class DeclaredEvents:
             cursor.execute(statement("upsert_subscription"), {**made.row_values(), "digest": digest}, binary=False)
             log.info("subscription %s: %s", name, declared.pattern)
 
+    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], kept: set[str]) -> None:
+        """Retire all, of any supervisor, but these."""
+        cursor.execute(statement("retire_subscriptions"), {"kept": sorted(kept)})
+        for row in cursor.fetchall():
+            log.info("subscription %s is no longer in the code of %s: it is retired", row["name"], row["app"])
+        cursor.execute(statement("purge_subscriptions"))
+
     def _complain(self, name: str, reason: str) -> None:
         if name not in self._complained:
             self._complained.add(name)
             log.error("subscription %s is not written, of %s", name, reason)
+
+
+@dataclass
+class DeclaredTopics:
+    """The topics that keep their events, as the code of one supervisor declares them."""
+
+    kind: ClassVar[str] = "topics"
+    declared: dict[str, StoredTopic]
+
+    @classmethod
+    def of(cls, topics: Iterable[StoredTopic]) -> DeclaredTopics:
+        """Return them by pattern."""
+        return cls({each.pattern: each for each in topics})
+
+    def write(self, cursor: psycopg.Cursor[dict[str, Any]], names: set[str]) -> None:
+        """Write these of them, which this supervisor decides about."""
+        if not names:
+            return
+        rows = [self.declared[pattern].row_values() for pattern in sorted(names)]
+        values = {f"{name}s": [row[name] for row in rows] for name in ("pattern", "app", "keep")}
+        for row in cursor.execute(statement("upsert_topics"), values).fetchall():
+            log.info("events of %s are kept", row["pattern"])
+
+    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], kept: set[str]) -> None:
+        """Retire all, of any supervisor, but these."""
+        cursor.execute(statement("retire_topics"), {"kept": sorted(kept)})
+        for row in cursor.fetchall():
+            log.info("topic %s is no longer in the code of %s: it keeps no more events", row["pattern"], row["app"])

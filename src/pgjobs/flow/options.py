@@ -23,6 +23,7 @@ from pgjobs.core.validate import (
 )
 from pgjobs.flow.batch import BATCH_BY, Batch
 from pgjobs.flow.keys import Template, check_key
+from pgjobs.flow.stage import Stage
 from pgjobs.flow.values import Limit, OnConflict, Sequence, Unique
 
 IfFailed = Literal["wait", "run", "cancel", "skip"]
@@ -84,7 +85,7 @@ class FlowOptions:
     A text is kept as the value that it is short for, `breaker` as its name, `expires` in seconds or as a datetime.
     `after`: the ids of the jobs that have to end before, and steps of the same workflow. `if_failed`: what the job does
     when one of these fails or is cancelled: wait, run, cancel itself, or be skipped. `batch`: its jobs wait for others
-    with which they run together.
+    with which they run together. `stage`: its jobs are items of a pipeline, in this stage of it.
 
     Raises:
         UsageError: a value that cannot be used.
@@ -100,6 +101,7 @@ class FlowOptions:
     after: tuple[int | Unnumbered, ...] | None = None
     if_failed: IfFailed = "wait"
     batch: Batch | None = None
+    stage: Stage | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (("limit", Limit), ("sequence", Sequence), ("unique", Unique)):
@@ -150,7 +152,8 @@ class FlowOptions:
         Those that expire do, because claims of plain jobs look at no more than when these are due.
         """
         return any(
-            x is not None for x in (self.fair_by, self.limit, self.sequence, self.breaker, self.expires, self.batch)
+            x is not None
+            for x in (self.fair_by, self.limit, self.sequence, self.breaker, self.expires, self.batch, self.stage)
         )
 
     @property

@@ -102,6 +102,15 @@ def check_function(function: Any) -> None:
         raise UsageError(f"@job is for functions, and {shorten_repr(function)} is not callable.")
     if not _has_name(function):
         raise UsageError(f"@job is for functions: enqueue a {type(function).__name__} as it is, without @job.")
+
+
+def check_no_generator(function: Any) -> None:
+    """Refuse a function that yields values.
+
+    Raises:
+        UsageError: it is one.
+
+    """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"{function.__qualname__} is a generator function: calling it would run none of it.")
 

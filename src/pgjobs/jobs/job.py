@@ -24,6 +24,7 @@ from pgjobs.jobs.checks import (
     check_batch_function,
     check_changes,
     check_function,
+    check_no_generator,
     check_parameters,
     unknown_option_error,
 )
@@ -32,17 +33,20 @@ from pgjobs.jobs.registry import check_names, find_job, register
 from pgjobs.jobs.wire import job_by_name, job_from_function, job_with_options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Iterator
 
     from pgjobs.flow.batch import Batch
     from pgjobs.jobs.batch_job import BatchJob
     from pgjobs.jobs.batch_outcomes import Outcomes
+    from pgjobs.jobs.pipeline import ItemJob, Stages
     from pgjobs.jobs.transaction import C, TransactionJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
+T = TypeVar("T")
+V = TypeVar("V")
 
 _DEFAULTS = JobOptions()
 _MAX_DECORATORS = 100
@@ -72,9 +76,13 @@ class Job(Generic[P, R_co]):
         self.job_options = job_options
         self.declared_name = name
         self.aliases = aliases
+        self.is_declared = True
+        """Whether it was declared so, and not changed for one enqueue."""
         self._base: Any = self
         self._instance: Any = None
         self.is_async = is_async(function)
+        self.is_generator = is_generator(function)
+        """Whether it yields values, which are items of a pipeline."""
         mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
         if mark is not None and self.is_async:
             mark(self)
@@ -82,6 +90,21 @@ class Job(Generic[P, R_co]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function, here and now."""
         return self.function(*args, **kwargs)
+
+    # What yields items comes first, then what is awaited.
+    @overload
+    def __rshift__(self: Job[Q, AsyncIterator[T]], stage: ItemJob[T, V], /) -> Stages[Q, AsyncIterator[T], V]: ...
+    @overload
+    def __rshift__(self: Job[Q, Iterator[T]], stage: ItemJob[T, V], /) -> Stages[Q, Iterator[T], V]: ...
+    @overload
+    def __rshift__(self: Job[Q, Awaitable[T]], stage: ItemJob[T, V], /) -> Stages[Q, Awaitable[T], V]: ...
+    @overload
+    def __rshift__(self: Job[Q, T], stage: ItemJob[T, V], /) -> Stages[Q, T, V]: ...
+    def __rshift__(self, stage: Any, /) -> Any:
+        """Pass what this job returns on to a second one: `pipeline("index", parse >> embed >> store)`."""
+        from pgjobs.jobs.pipeline import Stages  # imported lazily: it imports this module
+
+        return Stages((self,)) >> stage
 
     @property
     def base(self) -> Callable[P, R_co]:
@@ -120,7 +143,7 @@ class Job(Generic[P, R_co]):
         """Return the same job with all options replaced."""
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        copy.job_options = job_options
+        copy.job_options, copy.is_declared = job_options, False
         return copy
 
     @overload
@@ -250,6 +273,8 @@ class _Decorator:
                 "would be lost."
             )
         check_function(function)
+        if self.job_options.flow.batch is not None or self.job_options.transaction:
+            check_no_generator(function)
         made = cast("Job[P, R]", job_class(self.job_options)(function, self.job_options, self.name, self.aliases))
         if self.job_options.flow.batch is not None:
             check_batch_function(made if self.job_options.transaction else function)
@@ -264,9 +289,6 @@ if TYPE_CHECKING:
 
     class _TransactionDecorator:
         def __call__(self, function: Callable[Concatenate[C, P], R], /) -> TransactionJob[C, P, R]: ...
-
-    T = TypeVar("T")
-    V = TypeVar("V")
 
     class _TransactionBatchDecorator:
         def __call__(self, function: Callable[[C, list[T]], V], /) -> BatchJob[T, None, V]: ...
@@ -353,6 +375,12 @@ def task_name(callable: Callable[..., object]) -> str:
         owner = getattr(named, "__objclass__", None) or getattr(named, "__self__", None)
         module = (owner if isinstance(owner, type) else type(owner)).__module__
     return f"{module}:{named.__qualname__}"
+
+
+def is_generator(function: object) -> bool:
+    """Return True if calling it gives an iterator over what it yields, sync or async."""
+    inner = unwrap(function).function if callable(function) else function
+    return inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
 
 
 def is_async(callable: object) -> bool:

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from pgjobs.core.validate import Seconds, check_seconds
+from pgjobs.flow.stage import NextItems
 from pgjobs.flow.workflow_state import GrownSteps
 from pgjobs.jobs.halving import Search
 
@@ -108,11 +109,15 @@ class KeptResult:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The callable returned. `result`: what, if the job keeps it. `is_step`: of a workflow. `grown`: what it adds."""
+    """The callable returned. `result`: what, if the job keeps it. `is_step`: of a workflow. `grown`: what it adds.
+
+    `items`: what an item of a pipeline has led to in the next stage.
+    """
 
     result: KeptResult | None = None
     is_step: bool = False
     grown: GrownSteps | None = None
+    items: NextItems | None = None
 
 
 @dataclass(frozen=True, slots=True)

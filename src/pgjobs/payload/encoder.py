@@ -17,6 +17,7 @@ from pgjobs.jobs.checks import check_needed
 from pgjobs.jobs.handle import JobHandle, as_handles
 from pgjobs.jobs.job import Job, job_inside, options_of, task_name
 from pgjobs.jobs.meta import merge_meta, meta_text
+from pgjobs.jobs.pipeline import Pipeline
 from pgjobs.jobs.transaction_batch import BATCH_JOBS, IN_TRANSACTION
 from pgjobs.payload.fast_pickle import (
     MAX_FAST_BYTES,
@@ -26,14 +27,16 @@ from pgjobs.payload.fast_pickle import (
     fast_pickler,
     no_fast_path,
 )
+from pgjobs.payload.step import head_bytes
 from pgjobs.payload.summary import Summarizer
 
 if TYPE_CHECKING:
+    from pgjobs.flow.stage import Stage
     from pgjobs.jobs.options import JobOptions
     from pgjobs.payload.json_format import JsonDumper
     from pgjobs.payload.keys import CallKeys, FlowKeys
 
-_CACHEABLE = frozenset({Job, *BATCH_JOBS, *IN_TRANSACTION, FunctionType, BuiltinFunctionType})
+_CACHEABLE = frozenset({Job, Pipeline, *BATCH_JOBS, *IN_TRANSACTION, FunctionType, BuiltinFunctionType})
 _OPTIONS = [name for name in EnqueueColumns._fields if name not in ("task", "meta")]
 _PLAIN = options_of(len)  # the options of what is not a job
 _MAX_CACHED = 1_000  # encoders
@@ -62,6 +65,18 @@ class Dumper(Protocol):
         ...
 
 
+class StageDumper:
+    """Makes the payloads of items of a pipeline, which say in which stage they are."""
+
+    __slots__ = ("dump", "head", "is_found")
+
+    def __init__(self, dumper: Dumper, stage: Stage) -> None:
+        mark, dump = head_bytes(stage.head()), dumper.dump
+        self.head = None if dumper.head is None else mark + dumper.head
+        self.dump: Dump = lambda args, kwargs: mark + dump(args, kwargs)
+        self.is_found = dumper.is_found
+
+
 class CallEncoder:
     """Makes the rows of one callable's jobs: the statement that inserts them, and its parameters.
 
@@ -83,6 +98,8 @@ class CallEncoder:
         dumper = PicklePrefixDumper if options.payload == "pickle" else _json_dumper
         # pyright binds the functions that a dumper keeps in its slots as if they were methods.
         self._dumper: Dumper = dumper(callable, current.max_payload)  # pyright: ignore[reportAttributeAccessIssue]
+        if options.flow.stage is not None:
+            self._dumper = StageDumper(self._dumper, options.flow.stage)  # pyright: ignore[reportAttributeAccessIssue]
         self.columns = columns = columns_for(options, _task_of(callable))
         self.meta = options.meta
         """The metadata of its jobs, as `columns` has it."""
@@ -294,9 +311,7 @@ def encoder_for(callable: Callable[..., object]) -> CallEncoder:
     if known is not None and known.is_current(callable, current):
         return known
     encoder = CallEncoder(callable, current)
-    if (
-        encoder.is_cacheable and getattr(callable, "base", callable) is callable
-    ):  # a job made by `options()` is used once
+    if encoder.is_cacheable and getattr(callable, "is_declared", True):  # one made by `options()` is used once
         if len(_known) >= _MAX_CACHED:
             _known.clear()
         _known[callable] = encoder
@@ -341,6 +356,11 @@ def _task_of(function: Callable[..., object]) -> str:
 
 def _check_callable(function: object) -> None:
     if isinstance(function, Job):  # checked when it was made
+        if function.is_generator and function.job_options.flow.stage is None:
+            raise EnqueueError(
+                f"{task_name(function)} yields values, which are items for the next stage of a pipeline: declare one, "
+                "as in pipeline('index', parse >> store), and enqueue that."
+            )
         return
     if inspect.iscoroutine(function):
         function.close()

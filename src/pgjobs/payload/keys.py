@@ -12,6 +12,7 @@ from pgjobs.core.errors import DuplicateJobError, EnqueueError, UsageError
 from pgjobs.core.text import shorten_repr
 from pgjobs.flow.batch import BATCH_BY, key_of_item
 from pgjobs.flow.keys import text_of
+from pgjobs.flow.stage import MAX_LANE
 from pgjobs.flow.values import check_cost
 from pgjobs.jobs.handle import JobHandle, as_handle, as_handles
 
@@ -62,7 +63,7 @@ class FlowKeys:
             "_is_checked",
             "_kwargs",
         ),
-        *("_lane", "_lane_parts", "_parameters", "_queue", "_same_lane", "_task", "_unique", "_unsure"),
+        *("_lane", "_lane_parts", "_parameters", "_queue", "_same_lane", "_stage", "_task", "_unique", "_unsure"),
         *("batch_statement", "common", "is_unique", "statement"),
     )
 
@@ -82,6 +83,8 @@ class FlowKeys:
         self._batch = None if flow.batch is None else f"{SEPARATOR}{flow.batch.lane_part(task, '')}"
         """The end of its lanes, without the key that `_batch_by` makes."""
         self._batch_by: Template | None = templates.pop(BATCH_BY, None)
+        self._stage = None if flow.stage is None else f"{SEPARATOR}{flow.stage.key}"
+        """The same, of an item of a pipeline."""
         parts = [templates.get(option) for option in _LANE_OPTIONS]
         self._same_lane = not any(part is not None and part.names for part in parts)
         """Whether all calls have the same lane: `_lane`. Otherwise it is made of `_lane_parts`."""
@@ -160,6 +163,8 @@ class FlowKeys:
                 key = self._digest(self._by, args, kwargs)
             if self._batch is not None:
                 lane = f"{lane}{self._batch}{self._batch_key(args, kwargs)}"
+            if self._stage is not None:
+                lane = self._lane_of_stage(lane or "")
         except EnqueueError:
             raise
         except UsageError as error:
@@ -239,6 +244,21 @@ class FlowKeys:
             key,
             None if before < index else -ids[index],
         )
+
+    def _lane_of_stage(self, lane: str) -> str:
+        """Return the lane of an item, whose stage is the sixth part.
+
+        Raises:
+            EnqueueError: its keys are too long together.
+
+        """
+        lane = f"{lane}{'' if self._batch else SEPARATOR}{self._stage}"
+        if len(lane) > MAX_LANE:
+            raise EnqueueError(
+                f"{self._task} is refused: its keys and its stage have {len(lane)} characters together, {MAX_LANE} are "
+                "allowed: make shorter keys."
+            )
+        return lane
 
     def _batch_key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """Return the key of the batches that a job is for.

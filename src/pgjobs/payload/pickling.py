@@ -111,10 +111,12 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
                 _check_size(payload)
                 return Call(*load_json(payload, task, allow, may_import=pickles or allow is not None))
             if first == b"\0":
+                from pgjobs.payload.stage import stage_of
                 from pgjobs.payload.step import split, step_of
 
                 head, rest = split(payload)
-                return step_of(head, load(rest, task, allow, pickles=pickles))
+                call = load(rest, task, allow, pickles=pickles)
+                return stage_of(head, call, allow) if "pipeline" in head else step_of(head, call)
         if allow is None and pickles:
             try:
                 return Call(*pickle.loads(payload))

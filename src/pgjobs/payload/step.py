@@ -34,7 +34,8 @@ def head_bytes(head: Mapping[str, Any]) -> bytes:
 
     `workflow`: its id. `step`: whether it is one, and not what a workflow calls at its end. `keep`: for how many
     seconds its result is kept, if not as its job says. `results`: for each argument that is another's result, the way
-    to it, the node, and whether it has many. `map`: it is called once for each item of its argument.
+    to it, the node, and whether it has many. `map`: it is called once for each item of its argument. Items of pipelines
+    have a head as well: see stage.py.
     """
     text = json.dumps(head, separators=(",", ":")).encode()
     return _MARK + _LENGTH.pack(len(text)) + text

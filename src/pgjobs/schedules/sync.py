@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
@@ -27,24 +27,28 @@ log = logging.getLogger("pgjobs.scheduler")
 _LOCKS_WITHIN = "500ms"  # schedules fire meanwhile, so others must not hold this up for longer
 
 
-class Others(Protocol):
-    """What code declares beside schedules. It is owned, written and retired in the same way."""
+KINDS = ("subscriptions", "topics", "pipelines")
+"""What code declares beside schedules: columns of `schedule_owners`."""
+
+
+class DeclaredKind(Protocol):
+    """What code declares of one kind. It is owned, written and retired as schedules are."""
 
     @property
-    def subscriptions(self) -> Collection[str]:
-        """The names of the subscriptions."""
+    def kind(self) -> str:
+        """Which of `KINDS`."""
         ...
 
     @property
-    def topics(self) -> Collection[str]:
-        """The patterns of the topics that keep their events."""
+    def declared(self) -> Mapping[str, object]:
+        """What is declared, by name."""
         ...
 
-    def write(self, cursor: psycopg.Cursor[dict[str, Any]], subscriptions: set[str], topics: set[str]) -> None:
+    def write(self, cursor: psycopg.Cursor[dict[str, Any]], names: set[str]) -> None:
         """Write these of them, which this supervisor decides about."""
         ...
 
-    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], subscriptions: set[str], topics: set[str]) -> None:
+    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], kept: set[str]) -> None:
         """Retire all, of any supervisor, but these."""
         ...
 
@@ -59,18 +63,21 @@ class Declaration:
         self._complained: set[str] = set()
 
     def send_heartbeat(
-        self, conn: psycopg.Connection[Any], schedules: Mapping[str, StoredSchedule], others: Others | None = None
+        self,
+        conn: psycopg.Connection[Any],
+        schedules: Mapping[str, StoredSchedule],
+        others: Iterable[DeclaredKind] = (),
     ) -> None:
         """Write the declared schedules, what else is declared, and this supervisor's heartbeat.
 
-        `others`: None: it is not known here what else there is, so nothing of it is retired.
+        `others`: of a kind that is not among them, it is not known here what there is, so nothing of it is retired.
 
         Raises:
             LockNotAvailable: another transaction has locked one of them, or this supervisor's turn to write them.
             psycopg.Error: it could not be written.
 
         """
-        schedules = self._storable(conn, schedules)
+        schedules, others = self._storable(conn, schedules), list(others)
         with bounded(conn), conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCKS_WITHIN])
             cursor.execute(statement("lock_owners"))
@@ -78,9 +85,9 @@ class Declaration:
                 "id": self._id,
                 "role": self._role,
                 "names": sorted(schedules),
-                "subscriptions": sorted(others.subscriptions) if others else [],
-                "topics": sorted(others.topics) if others else [],
                 "started_at": self._started_at,
+                **{kind: [] for kind in KINDS},
+                **{each.kind: sorted(each.declared) for each in others},
             }
             row = cursor.execute(statement("heartbeat_owner"), me).fetchone()
             assert row is not None  # noqa: S101 (INSERT … RETURNING)
@@ -94,10 +101,10 @@ class Declaration:
             for row in cursor.fetchall():
                 log.info("schedule %s is no longer in the code of %s: it is retired", row["name"], row["app"])
             cursor.execute(statement("purge_schedules"))
-            if others is not None:
-                pair = [_owners(rows, what) for what in ("subscriptions", "topics")]
-                others.write(cursor, *(decided_by(self._id, each, now) for each in pair))
-                others.retire(cursor, *(kept(each, now) for each in pair))
+            for each in others:
+                of_kind = _owners(rows, each.kind)
+                each.write(cursor, decided_by(self._id, of_kind, now) & each.declared.keys())
+                each.retire(cursor, kept(of_kind, now))
             gone = {each.id for each in owners} - {each.id for each in counting(owners, now)}
             if gone:
                 cursor.execute(statement("purge_owners"), {"ids": sorted(gone)})

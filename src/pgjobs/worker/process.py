@@ -108,6 +108,8 @@ class WorkerProcess:
         handle_signals({signal.SIGTERM: self._on_sigterm})
         if config.imports:
             from pgjobs.events.subscribe import declared_subscriptions, declared_topics
+            from pgjobs.jobs.pipeline import declared_pipelines
+            from pgjobs.pipelines.stored import StoredPipeline
             from pgjobs.schedules.schedule import declared_schedules
 
             try:
@@ -120,6 +122,7 @@ class WorkerProcess:
                 schedules=schedules,
                 subscriptions=[each.to_message() for each in declared_subscriptions()],
                 topics=[asdict(each) for each in declared_topics()],
+                pipelines=[StoredPipeline.of(each).to_message() for each in declared_pipelines()],
             )
         try:
             worker_id = self._worker_id = self._server("register").run(self._register)

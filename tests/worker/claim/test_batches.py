@@ -64,6 +64,7 @@ def picked(hot: psycopg.Connection, **more: Any) -> list[Lane]:
         "demand": 10,
         "counted_queue": None,
         "in_haste": False,
+        "full": [],
     }
     return [Lane(*row) for row in hot.execute(statement("pick_lanes"), {**values, **more})]
 

@@ -199,7 +199,8 @@ def picked_lanes(hot: psycopg.Connection, values: dict[str, Any], walk: list[Lan
     return [
         Lane(*row)
         for row in hot.execute(
-            statement("pick_lanes"), {"most": 500, "counted_queue": None, "in_haste": False, **ranges, **values}
+            statement("pick_lanes"),
+            {"most": 500, "counted_queue": None, "in_haste": False, "full": [], **ranges, **values},
         ).fetchall()
     ]
 
@@ -486,7 +487,11 @@ def test_those_who_give_turns_at_once_never_exceed_a_limit(database_url: str, co
 
 @pytest.mark.parametrize("state", ["empty", "filled"])
 @pytest.mark.parametrize(
-    "name", ["pick_lanes", "claim_waiting", "claim_batches", "release_due_waiting", "check_queue", "queue_capacity"]
+    "name",
+    [
+        *("pick_lanes", "rooms_of_stages", "claim_waiting", "claim_batches", "release_due_waiting", "check_queue"),
+        "queue_capacity",
+    ],
 )
 def test_the_plans_read_by_indexes_alone(
     database_url: str, conn: psycopg.Connection, worker: int, name: str, state: str
@@ -517,6 +522,8 @@ def test_the_plans_read_by_indexes_alone(
         "worker_id": worker,
         "counted_queue": None,
         "in_haste": False,
+        "full": [],
+        "stages": ["index/parse", "index/store"],
         "sizes": "{10,10}",
         "waits": "{1,1}",
         "mosts": [None, 4096],

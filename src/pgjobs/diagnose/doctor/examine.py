@@ -60,6 +60,7 @@ CHECKS: dict[str, Check] = {
     "unused settings": stale.unused,
     "dependencies": failures.dependencies,
     "workflows": failures.workflows,
+    "pipelines": failures.pipelines,
     "dead letters": failures.dead_letters,
     "signatures": signatures.signatures,
     "reading": uncounted,

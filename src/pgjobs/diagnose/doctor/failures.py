@@ -56,6 +56,21 @@ def workflows(installation: Installation) -> Iterator[Finding]:
     )
 
 
+def pipelines(installation: Installation) -> Iterator[Finding]:
+    """Look for pipelines that stand still: a stage is full, and nothing runs there."""
+    for jam in installation.jams:
+        dead = f"; it has {plural(jam['dead'], 'dead letter', cap=MOST_COUNTED)}" if jam["dead"] else ""
+        yield Finding(
+            "pipeline_jams",
+            f"The pipeline {jam['pipeline']} stands still: {plural(jam['waiting'], 'item')} wait in {jam['stage']}, as "
+            f"many as may, and none runs{dead}.",
+            f"See `pgjobs pipelines show {quote(jam['pipeline'])}`, and `pgjobs why ID` of an item that waits there: "
+            "no worker may have its queue, or a dead letter may block its sequence.",
+            {"pipeline": jam["pipeline"], "stage": jam["stage"], "waiting": jam["waiting"], "dead": jam["dead"]},
+            level="warning",
+        )
+
+
 def dead_letters(installation: Installation) -> Iterator[Finding]:
     """Look for a burst of jobs that have failed for good."""
     if installation.died < MANY_DIED:

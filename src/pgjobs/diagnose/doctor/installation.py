@@ -77,6 +77,7 @@ class Installation:
     `unsigned`: jobs that wait, among the first ones. `paused_for`: seconds for which everything has been paused.
     `stuck`: jobs that wait for one that did not complete. `workflows`: those in which nothing can go on by itself.
     `broadcasts`: that have run for long somewhere.
+    `jams`: full stages of pipelines in which nothing runs.
     `died`: dead letters of the last hour (1,000: or more), `died_task` the task that most of them are of, `died_error`
     the error of the last one, `died_ago` seconds ago.
     `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
@@ -116,6 +117,7 @@ class Installation:
     stuck: tuple[StuckJob, ...] = ()
     workflows: tuple[dict[str, Any], ...] = ()
     broadcasts: tuple[dict[str, Any], ...] = ()
+    jams: tuple[dict[str, Any], ...] = ()
     died: int = 0
     died_task: str = ""
     died_error: str | None = None
@@ -175,6 +177,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         unsigned=signatures.get("unsigned") or 0,
         workflows=tuple(row["workflows"]),
         broadcasts=tuple(row["broadcasts"]),
+        jams=tuple(row["jams"]),
         died=died["letters"] or 0,
         died_task=died["task"] or "",
         died_error=died["error"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgjobs.diagnose.finding import Finding, Why
-from pgjobs.diagnose.why import ended, not_ready, paused, queue, running, turns, workflow
+from pgjobs.diagnose.why import ended, not_ready, paused, pipeline, queue, running, turns, workflow
 from pgjobs.diagnose.why.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Finding | None]
@@ -36,6 +36,7 @@ HOLDS: tuple[Check, ...] = (
     workflow.needs,
     not_ready.needs,
     workflow.paused,
+    pipeline.paused,
     paused.everything_paused,
     paused.queue_paused,
     paused.task_paused,
@@ -44,6 +45,7 @@ HOLDS: tuple[Check, ...] = (
     turns.ending,
     turns.blocked,
     turns.sequence,
+    pipeline.no_room,
     turns.breaker_open,
     turns.breaker_half_open,
     turns.limit,

@@ -144,6 +144,28 @@ class StepSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class StageSnapshot:
+    """What it is in its pipeline.
+
+    `room`: how many items of its stage may start, because `waiting` wait in the `next` one, where `at_most` may. None:
+    any number.
+    """
+
+    pipeline: str
+    stage: str
+    paused: bool = False
+    at_most: int = 0
+    next: str | None = None
+    room: int | None = None
+    waiting: int = 0
+
+    @property
+    def coming(self) -> int:
+        """How many items run in its stage now, and will wait in the next one."""
+        return max(0, self.at_most - min(self.waiting, self.at_most) - (self.room or 0))
+
+
+@dataclass(frozen=True, slots=True)
 class WaitSnapshot:
     """What it waits for in the middle of its work: a signal, or (None) the end of a sleep. `until`: at most."""
 
@@ -194,6 +216,7 @@ class Snapshot:
     breaker: BreakerSnapshot | None = None
     needs: tuple[NeedSnapshot, ...] = ()
     step: StepSnapshot | None = None
+    stage: StageSnapshot | None = None
     wait: WaitSnapshot | None = None
     task_pause: PauseSnapshot | None = None
     everything_pause: PauseSnapshot | None = None
@@ -253,6 +276,7 @@ def read(id: int, row: dict[str, Any], cap: int, seen: int) -> Snapshot:
         breaker=make(BreakerSnapshot, row["breaker"]),
         needs=tuple(need for each in row["needs"] or () if (need := make(NeedSnapshot, each))),
         step=make(StepSnapshot, row["step"]),
+        stage=make(StageSnapshot, row["stage"]),
         wait=make(WaitSnapshot, row["wait"]),
         task_pause=make(PauseSnapshot, row["task_pause"]),
         everything_pause=make(PauseSnapshot, row["everything_pause"]),

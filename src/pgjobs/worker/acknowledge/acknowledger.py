@@ -65,6 +65,7 @@ class _Flush:
         "held",
         "others",
         "released",
+        "stages",
         "steps",
         "tallies",
         "with_results",
@@ -78,6 +79,7 @@ class _Flush:
         self.forgotten: list[Ended] = []  # completed, plain or not, in a queue without history
         self.with_results: dict[bool, list[Ended]] = {}  # completed, and their results are kept; by `keep` of history
         self.steps: list[Ended] = []  # of workflows, completed
+        self.stages: dict[bool, list[Ended]] = {}  # of pipelines, completed, with items for the next; as `with_results`
         self.others: list[Ended] = []  # all other outcomes
         self.within: list[Ended] = []  # called complete(), whatever their outcome
         self.held: list[Ended] = []  # could not be written, because another transaction has locked the row
@@ -218,6 +220,8 @@ class Acknowledger(CriticalThread):
                 controlled.append(ended)
             elif isinstance(outcome, Completed) and outcome.is_step:
                 flush.steps.append(ended)
+            elif isinstance(outcome, Completed) and outcome.items is not None:
+                flush.stages.setdefault(job.queue not in self._without_history, []).append(ended)
             elif isinstance(outcome, Completed):
                 flush.with_results.setdefault(job.queue not in self._without_history, []).append(ended)
             elif job.cancelled and not isinstance(outcome, Cancelled):
@@ -261,6 +265,9 @@ class Acknowledger(CriticalThread):
         if flush.steps:
             flush.released |= writer.complete_steps(flush.steps, flush.held, again=again)
             self._tell_completed(flush.steps, flush)
+        for keep, some in flush.stages.items():
+            flush.released |= writer.complete_stages(some, flush.held, keep=keep, again=again)
+            self._tell_completed(some, flush)
         if flush.others:
             written = writer.settle(flush.others, flush.held, again=again)
             if outcome_hooks.hooks:

@@ -16,7 +16,7 @@ from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_
 from pgjobs.worker.acknowledge.hand_over import HandOver
 from pgjobs.worker.acknowledge.held_jobs import TRY_EVERY, HeldJobs
 from pgjobs.worker.local.local_queue import Ended
-from pgjobs.worker.runtime.completing import Awaited, complete, complete_steps
+from pgjobs.worker.runtime.completing import Awaited, complete, complete_stages, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
 from pgjobs.worker.runtime.settle import array, is_refusal, log_kept_out, settle
@@ -105,6 +105,19 @@ class OutcomeWriter:
         def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             outcomes = {job.key(): outcome for job, outcome, _ in some if isinstance(outcome, Completed)}
             return complete_steps(cursor, self._worker_id, outcomes, awaited, patient=patient), {}
+
+        self.lost = set()
+        self._note(batch, held, self._run([batch], write, again=again))
+        self._steps |= awaited.steps
+        return bool(awaited.jobs)
+
+    def complete_stages(self, batch: list[Ended], held: list[Ended], *, keep: bool, again: bool = False) -> bool:
+        """Write that these items of pipelines completed, and what they lead to in the next stages. Else: `complete`."""
+        awaited = Awaited(set(), set())
+
+        def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
+            outcomes = {job.key(): outcome for job, outcome, _ in some if isinstance(outcome, Completed)}
+            return complete_stages(cursor, self._worker_id, outcomes, awaited, keep=keep, patient=patient), {}
 
         self.lost = set()
         self._note(batch, held, self._run([batch], write, again=again))

@@ -21,6 +21,7 @@ from pgjobs.jobs.outcome import Cancelled
 from pgjobs.worker.claim.arrivals import Arrivals
 from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_rotation import BlockedLanes, LanePlan, LaneRotation
+from pgjobs.worker.claim.stage_rooms import STAGE, Rooms, StageRooms
 from pgjobs.worker.local.claimed_batch import ClaimedBatch, batches_of
 from pgjobs.worker.local.claimed_job import CONTROLLED_COLUMNS, ClaimedJob, check_columns
 from pgjobs.worker.local.demand import MAX_BATCH
@@ -144,6 +145,7 @@ class LaneClaims:
         self._order_known = False  # the same
         self._next_release = 0.0
         self._arrivals = Arrivals()
+        self._stages = StageRooms()
         self._batches_next = False  # where there is one slot, and both kinds wait
 
     def reconnected(self) -> None:
@@ -165,7 +167,8 @@ class LaneClaims:
             cursor.execute(statement("release_due_waiting"), {"queue": self._queue})
             self.rotation.wake_now(cursor.fetchall())
             self._expire(cursor)
-        plan = self.rotation.plan_claim(wanted, worst, clock, self._look_at_runs(cursor, now))
+        rooms = self._stages.look(cursor, now)
+        plan = self.rotation.plan_claim(wanted, worst, clock, self._look_at_runs(cursor, now, rooms))
         cursor.execute(
             statement("pick_lanes"),
             {
@@ -176,6 +179,7 @@ class LaneClaims:
                 "demand": plan.lanes,
                 "counted_queue": counted_queue,
                 "in_haste": self._intake.in_haste,
+                "full": rooms.full,
             },
         )
         picked = [Lane(*row) for row in cursor.fetchall()]
@@ -185,7 +189,7 @@ class LaneClaims:
             end = picked.pop()
             ended_at = end.priority, end.lane
         if ended_at is not None or (plan.is_rest and len(picked) < plan.lanes):
-            blocked = self._blocked_lanes(cursor, plan)
+            blocked = self._blocked_lanes(cursor, plan, rooms.full)
         single: list[Lane] = []
         batched: list[Lane] = []
         for lane in picked:
@@ -194,7 +198,15 @@ class LaneClaims:
         common = {"queue": self._queue, "worker_id": self._worker_id, "counted_queue": counted_queue}
         for_batches = self._share_of_batches(wanted, len(batched), len(single))
         batch_rows: list[tuple[Any, ...]] = []
-        rows = claim_lanes(cursor, single, {"quantum": plan.quantum, "demand": wanted - for_batches, **common})
+        rows: list[tuple[Any, ...]] = []
+        left = wanted - for_batches
+        for stage, some in self._stages.by_stage(cursor, single, rooms, now):
+            demand = rooms.most(stage, left)
+            if demand > 0:
+                found = claim_lanes(cursor, some, {"quantum": plan.quantum, "demand": demand, **common})
+                rooms.take(stage, len(found))
+                rows += found
+                left -= len(found)
         if for_batches:
             batch_values = {"in_haste": self._intake.in_haste, "room": wanted if counted_queue else MAX_SIZE, **common}
             batch_rows = claim_batches(cursor, batched, batch_values, 1 if counted_queue else for_batches)
@@ -252,12 +264,13 @@ class LaneClaims:
         share = wanted * batched // (batched + single)
         return min(max(share, 1), wanted - 1) if wanted > 1 else int(self._batches_next)
 
-    def _blocked_lanes(self, cursor: Any, plan: LanePlan) -> list[BlockedLanes]:
+    def _blocked_lanes(self, cursor: Any, plan: LanePlan, full: list[str]) -> list[BlockedLanes]:
         """Find runs of lanes without room in what a claim has looked at in vain."""
-        rows = cursor.execute(statement("blocked_lanes"), {**_ranges(plan), "most": plan.most, "queue": self._queue})
+        values = {**_ranges(plan), "most": plan.most, "queue": self._queue, "full": full}
+        rows = cursor.execute(statement("blocked_lanes"), values)
         return [BlockedLanes(*row) for row in rows]
 
-    def _look_at_runs(self, cursor: Any, now: float) -> list[str]:
+    def _look_at_runs(self, cursor: Any, now: float, rooms: Rooms) -> list[str]:
         """While runs of lanes are left out: find lanes with new jobs, and return the keys that have room again."""
         rotation = self.rotation
         costs = rotation.runs.keys(now)
@@ -266,10 +279,13 @@ class LaneClaims:
             return []
         rows = cursor.execute(statement("new_lanes"), {"queue": self._queue, "after": self._arrivals.after}).fetchall()
         rotation.wake_now(self._arrivals.fresh(rows, now))
-        if not costs:
-            return []
-        keys = {"keys": list(costs), "costs": list(costs.values())}
-        return [row[0] for row in cursor.execute(statement("keys_with_room"), keys)]
+        stages = [key for key in costs if key.startswith(STAGE)]
+        open_stages = [key for key in stages if key.removeprefix(STAGE) not in rooms.full]
+        others = {key: cost for key, cost in costs.items() if not key.startswith(STAGE)}
+        if not others:
+            return open_stages
+        keys = {"keys": list(others), "costs": list(others.values())}
+        return [row[0] for row in cursor.execute(statement("keys_with_room"), keys)] + open_stages
 
     def _expire(self, cursor: Any) -> None:
         """Cancel waiting jobs that have expired: they must not take the turns of others."""

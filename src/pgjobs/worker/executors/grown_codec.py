@@ -1,7 +1,7 @@
-"""What a step in a child process has added to its workflow, as JSON and back.
+"""What a job in a child process leads to, as JSON and back: steps that it adds to its workflow, items of its pipeline.
 
 The child runs the job, so the job controls what the child sends: a step may add what it likes, and to its own workflow
-alone, as one in a thread may.
+alone, as one in a thread may. What an item leads to are jobs, and what these are is for the job to say.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Any
 
+from pgjobs.flow.stage import NextItems
 from pgjobs.flow.workflow_state import GrownSteps
 
 _BYTES = ("payloads", "signatures")
@@ -41,6 +42,27 @@ def grown_from_json(value: Any, step: int) -> GrownSteps:
         if values["workflow"] != value["workflow"] or set(values["parents"]) != {step}:
             raise ValueError("not what this step adds")
     return GrownSteps(value["workflow"], value["steps"], value["active"], value["last"], batches)
+
+
+def items_to_json(items: NextItems) -> dict[str, Any]:
+    """Return them as JSON can have them."""
+    coded = _coded({**items.rows, **items.common}, _encoded)
+    common = {name: coded.pop(name) for name in items.common}
+    return {"columns": _columns_out(items.columns), "common": common, "rows": coded}
+
+
+def items_from_json(value: Any) -> NextItems:
+    """Read them.
+
+    Raises:
+        ValueError: they are not items.
+
+    """
+    rows = _coded({**value["rows"], "expires_at": None}, _decoded)
+    del rows["expires_at"]
+    if len({len(values) for values in rows.values()}) != 1:
+        raise ValueError("not items")
+    return NextItems(value["columns"], value["common"], rows)
 
 
 def _columns_out(columns: dict[str, Any]) -> dict[str, Any]:

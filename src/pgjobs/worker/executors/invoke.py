@@ -36,6 +36,7 @@ from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.jobs.transaction_batch import BATCH_JOBS, IN_TRANSACTION
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
+from pgjobs.payload.stage import StageJob
 from pgjobs.payload.step import StepJob
 from pgjobs.worker.executors.around import Inside, run_inside
 from pgjobs.worker.executors.awaiting import KeptLoop, Rest, must_be_awaited
@@ -145,6 +146,8 @@ def completed(job: ClaimedJob, call: Call, result: object) -> Outcome:
         options = options_of(function)
         if type(function) is StepJob:
             return _completed_step(job, function, result, options)
+        if type(function) is StageJob:
+            return _completed_stage(job, function, result, options)
     if options.result is None or job.completing:  # or it has ended before it returned
         return COMPLETED
     try:
@@ -170,6 +173,15 @@ def _completed_step(job: ClaimedJob, step: StepJob, result: object, options: Job
     except BaseException as error:
         return outcome_of(job, error, step)
     return COMPLETED_STEP if kept is None and grown is None else Completed(kept, is_step=True, grown=grown)
+
+
+def _completed_stage(job: ClaimedJob, stage: StageJob, result: object, options: JobOptions) -> Outcome:
+    """Return the outcome of an item of a pipeline, with what it has led to."""
+    try:
+        kept = kept_result(job.task, result, options)
+    except ResultError as error:
+        return outcome_of(job, error)
+    return COMPLETED if kept is None and stage.items is None else Completed(kept, items=stage.items)
 
 
 def await_here(job: ClaimedJob, rest: Rest, loop: KeptLoop, seconds: float | None) -> Outcome:

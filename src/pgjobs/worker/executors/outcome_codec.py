@@ -29,7 +29,7 @@ from pgjobs.jobs.outcome import (
     Snoozed,
 )
 from pgjobs.worker.executors.batches import with_outcomes
-from pgjobs.worker.executors.grown_codec import grown_from_json, grown_to_json
+from pgjobs.worker.executors.grown_codec import grown_from_json, grown_to_json, items_from_json, items_to_json
 from pgjobs.worker.local.claimed_batch import ClaimedBatch
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
@@ -66,6 +66,8 @@ def to_bytes(outcome: Outcome, *, completing: bool = False, releases: bool = Fal
     said: list[Any] = [completing, releases]
     if isinstance(outcome, Completed) and outcome.is_step:
         said.append(None if outcome.grown is None else grown_to_json(outcome.grown))
+    elif isinstance(outcome, Completed) and outcome.items is not None:
+        said.append(items_to_json(outcome.items))
     head = json.dumps([type(outcome).__name__, values, *said]).encode()
     return head if result is None else head + _RESULT + result.value
 
@@ -88,7 +90,7 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
         if is_kept or (step and name == Completed.__name__ and not values):
             kept = _completed(name, data, **values) if is_kept else COMPLETED
             job.completing, job.releases = completing is True, releases is True
-            return _as_step(job, kept, step[0]) if step else kept
+            return _with_jobs(job, kept, step[0]) if step else kept
         kind = _KINDS[name]
         wrong = [field for field, value in values.items() if not _fits(field, value)]
         outcome = kind(**{field: _TIDY.get(field, _as_it_is)(value) for field, value in values.items()})
@@ -100,9 +102,11 @@ def from_bytes(answer: bytes, job: ClaimedJob) -> Outcome:
     return COMPLETED if outcome == COMPLETED else outcome
 
 
-def _as_step(job: ClaimedJob, outcome: Completed, grown: Any) -> Completed:
-    """Add that it is a step, and what it adds to its workflow."""
-    added = None if grown is None else grown_from_json(grown, job.id)
+def _with_jobs(job: ClaimedJob, outcome: Completed, said: Any) -> Completed:
+    """Add the jobs that it leads to: that it is a step, and what it adds to its workflow; or items of a pipeline."""
+    if said is not None and "rows" in said:
+        return replace(outcome, items=items_from_json(said))
+    added = None if said is None else grown_from_json(said, job.id)
     return replace(outcome, is_step=True, grown=added)
 
 

@@ -12,6 +12,7 @@ from pgjobs.db.workflow_counts import grow
 from pgjobs.job_results.encode import signature_of
 from pgjobs.jobs.outcome import Completed, KeptResult
 from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.pass_on import pass_on
 from pgjobs.worker.runtime.settle import array
 
 if TYPE_CHECKING:
@@ -152,6 +153,50 @@ def _complete_awaited(
         ended_jobs = [EndedJob(job, awaited=True) for job in done]
         steps = release_dependents(cursor, ended_jobs, completed=True, patient=patient)
     return Awaited(done, steps)
+
+
+def complete_stages(
+    cursor: psycopg.Cursor[Any],
+    worker_id: int,
+    outcomes: Mapping[Claim, Completed],
+    awaited: Awaited,
+    *,
+    keep: bool,
+    patient: bool = True,
+) -> list[int]:
+    """Write that items of pipelines completed: their ends, results, and items of the next stages, in one commit.
+
+    Returns the ids of those that this worker no longer owns. `awaited`: see `complete`. What an earlier try
+    has written, whose answer was lost, is not passed on again.
+    """
+    ids = [claim.job_id for claim in outcomes]
+    values = {
+        "ids": array(ids),
+        "claim_numbers": array(claim.claim_number for claim in outcomes),
+        "worker_id": worker_id,
+    }
+    results = {claim.job_id: outcome.result for claim, outcome in outcomes.items() if outcome.result is not None}
+    released: set[int] = set()
+    steps: set[int] = set()
+    with cursor.connection.transaction():
+        if keep:
+            done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": False})}
+        else:
+            done = {row[0] for row in cursor.execute(statement("complete_without_history"), values)}
+        if len(done) < len(ids):
+            released = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
+            done |= released
+        _write_results(cursor, results, [job for job in results if job in done])
+        pass_on(cursor, [got.items for claim, got in outcomes.items() if claim.job_id in done and got.items])
+        if released:
+            ended = [EndedJob(job, awaited=True) for job in released]
+            steps = release_dependents(cursor, ended, completed=True, patient=patient)
+    awaited.jobs.update(released)
+    awaited.steps.update(steps)
+    left = [job for job in ids if job not in done]
+    if left and keep:
+        return [row[0] for row in cursor.execute(statement("not_completed"), values) if row[0] not in done]
+    return left
 
 
 def complete_steps(

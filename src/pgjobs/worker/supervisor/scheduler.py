@@ -1,4 +1,4 @@
-"""Fires due schedules, and writes what the workers' imports declare: schedules, subscriptions and topics.
+"""Fires due schedules, and writes what the workers' imports declare: schedules, and what comes with them.
 
 Every supervisor has a scheduler, for all schedules of the database. While there are none it sleeps without a
 connection, until the maintenance thread sees one.
@@ -18,9 +18,8 @@ from pgjobs.schedules.ownership import EVERY
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 
 if TYPE_CHECKING:
-    from pgjobs.events.sync import DeclaredEvents
     from pgjobs.schedules.stored_call import StoredSchedule
-    from pgjobs.schedules.sync import Declaration
+    from pgjobs.schedules.sync import Declaration, DeclaredKind
 
 log = logging.getLogger("pgjobs.scheduler")
 POLL = 1.0  # seconds: PostgreSQL's clock may leap, and schedules are added
@@ -43,7 +42,7 @@ class Scheduler(threading.Thread):
             self._stopping,
         )
         self._schedules: dict[str, StoredSchedule] | None = None  # None: no worker has reported them yet
-        self._events: DeclaredEvents | None = None  # subscriptions and topics
+        self._others: list[DeclaredKind] | None = None  # subscriptions, topics and pipelines
         self._declaration: Declaration | None = None
         self._sent: tuple[object, object] = (None, None)  # what the last heartbeat wrote
         self._next_beat = 0.0  # monotonic seconds
@@ -54,22 +53,33 @@ class Scheduler(threading.Thread):
 
     def take_declared(self, message: dict[str, Any]) -> None:
         """Take what a worker process has imported. Called by the supervisor's loop."""
-        from pgjobs.events.sync import DeclaredEvents
+        from pgjobs.events.subscription import StoredSubscription, StoredTopic
+        from pgjobs.events.sync import DeclaredSubscriptions, DeclaredTopics
+        from pgjobs.pipelines.stored import StoredPipeline
+        from pgjobs.pipelines.sync import DeclaredPipelines
         from pgjobs.schedules.stored_call import StoredSchedule
 
         found = {each.name: each for each in map(StoredSchedule.from_message, message["schedules"])}
-        events = DeclaredEvents.from_message(message)
-        if self._events is None or events != self._events:
-            self._events = events
+        others: list[DeclaredKind] = [
+            DeclaredSubscriptions.of(map(StoredSubscription.from_message, message["subscriptions"])),
+            DeclaredTopics.of(StoredTopic(**each) for each in message["topics"]),
+            DeclaredPipelines.of(map(StoredPipeline.from_message, message["pipelines"])),
+        ]
+        if others != self._others:
+            self._others = others
         if self._schedules is None or found != self._schedules:
             self._schedules = found
-        if found or events:
+        if found or self._declares_others:
             self.wake()
 
     @property
     def owes_declaration(self) -> bool:
         """Whether it has not written yet that the code declares no subscriptions, as other code did before."""
-        return bool(self._role) and self._events is not None and self._sent[1] is not self._events
+        return bool(self._role) and self._others is not None and self._sent[1] is not self._others
+
+    @property
+    def _declares_others(self) -> bool:
+        return any(each.declared for each in self._others or ())
 
     def wake(self) -> None:
         """Start working: there are schedules."""
@@ -109,7 +119,7 @@ class Scheduler(threading.Thread):
         row = server.connection.execute(statement("next_schedule")).fetchone()
         assert row is not None  # noqa: S101 (it counts)
         count, seconds = row
-        if not count and not self._schedules and not self._events:
+        if not count and not self._schedules and not self._declares_others:
             return self._rest(server)
         self._idle_since = None
         if not count or seconds > 0:
@@ -143,23 +153,23 @@ class Scheduler(threading.Thread):
                 )
 
     def _send_heartbeat(self, server: ReconnectingConnection) -> None:
-        schedules, events = self._schedules, self._events
-        if not self._role or schedules is None or events is None:
+        schedules, others = self._schedules, self._others
+        if not self._role or schedules is None or others is None:
             return
         if self._declaration is None:
             from pgjobs.schedules.sync import Declaration
 
             self._declaration = Declaration(self._role)
-        self._declaration.send_heartbeat(server.connection, schedules, events)
-        self._sent, self._next_beat = (schedules, events), time.monotonic() + EVERY
+        self._declaration.send_heartbeat(server.connection, schedules, others)
+        self._sent, self._next_beat = (schedules, others), time.monotonic() + EVERY
 
     def _news(self) -> bool:
-        return self._schedules is not self._sent[0] or self._events is not self._sent[1]
+        return self._schedules is not self._sent[0] or self._others is not self._sent[1]
 
     def _end(self) -> None:
         try:
             if (
-                self._schedules or self._events
+                self._schedules or self._declares_others
             ) and self._declaration is None:  # its workers had nothing to do, and have ended
                 self._send_heartbeat(self._server)
             if self._declaration is not None:

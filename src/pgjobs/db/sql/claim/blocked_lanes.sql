@@ -1,7 +1,7 @@
 -- After pick_lanes.sql has looked at many lanes in vain: in the same ranges, the runs of lanes without room. Each has
--- the number of its range (from 1), its first and its last lane, and the limits and breakers that hold it up (NULL:
--- there are too many, or sequences); `cost`: of the cheapest of their jobs, in tokens; `at_start`: no lane of the range
--- comes before.
+-- the number of its range (from 1), its first and its last lane, and the limits, breakers and full stages that hold it
+-- up (NULL: there are too many, or sequences); `cost`: of the cheapest of their jobs, in tokens; `at_start`: no lane of
+-- the range comes before.
 WITH lanes AS MATERIALIZED (
     SELECT row_number() OVER () AS n, s.piece, s.priority, l.lane, l.limit_key, l.sequence, l.breaker,
            coalesce(l.cost, 1) AS cost
@@ -32,7 +32,9 @@ WITH lanes AS MATERIALIZED (
     LIMIT %(most)s
 ), closed AS MATERIALIZED (
     SELECT l.n, l.piece, l.lane, least(l.cost, 1) AS cost,
-           CASE WHEN EXISTS (SELECT FROM pgjobs.room_of_limit(l.limit_key) AS m
+           CASE WHEN split_part(l.lane, E'\x1f', 6) = ANY (%(full)s::text[])
+                THEN 'stage:' || split_part(l.lane, E'\x1f', 6)
+                WHEN EXISTS (SELECT FROM pgjobs.room_of_limit(l.limit_key) AS m
                              WHERE coalesce(m.slots, 1) <= 0 OR m.tokens + 1e-9 < least(l.cost, 1))
                 THEN 'limit:' || l.limit_key
                 WHEN EXISTS (SELECT FROM pgjobs.room_of_breaker(l.breaker) AS m WHERE m.probes <= 0)

@@ -5,6 +5,7 @@
 -- A lane gives %(quantum)s jobs in its turn, times the weight of its tenant; a fraction of a job is given by chance.
 -- Lanes of no tenant take turns as well, but those of a claim of many jobs, which start at about the same time, are
 -- shared by some 64 lanes: each lane that is looked at costs more than a job.
+-- What runs of a stage of a pipeline is counted as what runs of a queue with a limit: see room_of_stage.
 WITH lanes AS MATERIALIZED (
     SELECT *
     FROM unnest(%(priorities)s::smallint[], %(lanes)s::text[], %(dues)s::timestamptz[], %(limit_keys)s::text[],
@@ -85,7 +86,7 @@ WITH lanes AS MATERIALIZED (
         expires_at, dependents, started_at, worker_id, claims, attempt, status, counted_queue)
     SELECT {kept_columns}, {flow_columns}, run_at, max_attempts, prior_attempts, isolate, error, error_kind, errors,
            expires_at, dependents, now(), %(worker_id)s, mod(claims, 2000000000) + 1, least(attempt + 1, 1000000000),
-           'running', %(counted_queue)s::text
+           'running', coalesce(%(counted_queue)s::text, E'\x1f' || nullif(split_part(lane, E'\x1f', 6), ''))
     FROM gone
     RETURNING id, claims AS claim_number, attempt, max_attempts, prior_attempts, priority, run_at, task, executor,
               isolate, timeout, signature, payload, meta, lane, breaker, expires_at <= now() AS is_late

@@ -8,7 +8,8 @@
 -- smallest id, wherever and until whenever it waits.
 --
 -- Jobs that run in batches wait until there are enough of them, or the first has waited long enough: how many and how
--- long is the fifth part of their lane, as flow/batch.py writes it. %(in_haste)s: no batch waits for more.
+-- long is the fifth part of their lane, as flow/batch.py writes it. %(in_haste)s: no batch waits for more. Those of a
+-- pipeline have their stage as the sixth part. %(full)s: stages of which none may start.
 --
 -- `is_locked`: all keys of the lane are; `missing`: those without a row to be locked. Where the walk ended early, the
 -- last row says so: its `is_locked` is NULL, and it has the number of the range in place of the priority, and the last
@@ -62,6 +63,7 @@ WITH lanes AS MATERIALIZED (
                             JOIN pgjobs.jobs_waiting AS w ON w.id = head.id
                             WHERE w.queue = %(queue)s AND w.lane = l.lane AND w.priority = l.priority
                               AND w.held IS NULL AND w.run_at <= least(now(), l.due)) END
+      AND split_part(l.lane, E'\x1f', 6) <> ALL (%(full)s::text[])
       AND coalesce(r.slots, 1) > 0 AND coalesce(b.probes, 1) > 0
       AND coalesce(r.tokens + 1e-9 >= least(l.cost, 1), true)
       AND CASE WHEN l.batch IS NULL OR %(in_haste)s::boolean THEN true

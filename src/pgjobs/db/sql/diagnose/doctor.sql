@@ -159,6 +159,24 @@ SELECT
                 'id', w.id, 'name', w.name, 'steps', w.steps, 'completed', w.completed,
                 'failed', w.failed + w.cancelled)), '[]')
      FROM (SELECT * FROM pgjobs.workflows WHERE status = 'stuck' ORDER BY id LIMIT 20) AS w) AS workflows,
+-- Full stages of pipelines in which nothing runs, and their dead letters. What runs is counted by its stage, or by its
+-- queue if that has a limit.
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('pipeline', j.pipeline, 'stage', j.name, 'waiting', j.waiting,
+                                                  'dead', j.dead) ORDER BY j.key), '[]')
+     FROM (SELECT s.pipeline, s.name, s.key, full_of.items AS waiting,
+                  (SELECT count(*) FROM (SELECT FROM pgjobs.dead_jobs AS d
+                                         WHERE pgjobs.stage_of_lane(d.lane) = s.key LIMIT 1000) AS d) AS dead
+           FROM pgjobs.pipeline_stages AS s
+           JOIN pgjobs.pipelines AS p ON p.name = s.pipeline
+           CROSS JOIN LATERAL (SELECT count(*) AS items
+                               FROM (SELECT FROM pgjobs.jobs_waiting AS w
+                                     WHERE nullif(split_part(w.lane, chr(31), 6), '') = s.key
+                                     LIMIT p.at_most) AS w) AS full_of
+           WHERE s.place > 1 AND full_of.items >= p.at_most
+             AND NOT EXISTS (SELECT FROM pgjobs.jobs_live AS l
+                             WHERE l.counted_queue IN (chr(31) || s.key, s.queue) AND l.status = 'running')
+           ORDER BY s.key
+           LIMIT 20) AS j) AS jams,
     (SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
                 'used', EXISTS (SELECT FROM used AS u WHERE u.breaker = b.name),
                 'open_forever', b.state <> 'closed' AND b.until = 'infinity',

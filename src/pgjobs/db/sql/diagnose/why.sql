@@ -220,6 +220,19 @@ SELECT
      JOIN pgjobs.waits AS t ON t.job_id = waits.id AND (t.until IS NULL OR t.until > now())
      ORDER BY t.began_at DESC
      LIMIT 1) AS wait,
+-- Of an item of a pipeline: its stage, the next one, and what waits there.
+    (SELECT jsonb_build_object(
+                'pipeline', p.name, 'stage', s.name, 'paused', p.paused_at IS NOT NULL AND s.place = 1,
+                'at_most', p.at_most, 'next', n.name, 'room', r.room,
+                'waiting', (SELECT count(*)
+                            FROM (SELECT FROM pgjobs.jobs_waiting AS w
+                                  WHERE nullif(split_part(w.lane, chr(31), 6), '') = s.next
+                                  LIMIT p.at_most + %(cap)s) AS w))
+     FROM waits
+     JOIN pgjobs.pipeline_stages AS s ON s.key = pgjobs.stage_of_lane(waits.lane)
+     JOIN pgjobs.pipelines AS p ON p.name = s.pipeline
+     LEFT JOIN pgjobs.pipeline_stages AS n ON n.key = s.next
+     CROSS JOIN LATERAL pgjobs.room_of_stage(s.key) AS r) AS stage,
     (SELECT to_jsonb(k) || jsonb_build_object('probing', probing.ids)
      FROM waits
      JOIN pgjobs.breakers AS k ON k.name = waits.breaker
