@@ -11,7 +11,7 @@ from pgjobs import enqueue
 from pgjobs.jobs.context import current
 from pgjobs.jobs.outcome import Completed
 from pgjobs.payload.pickling import load
-from pgjobs.worker.runtime.completing import complete_stages
+from pgjobs.worker.runtime.completing import Awaited, complete_stages
 from pgjobs.worker.runtime.job_claim import Claim
 from tests.support import tasks_pipelines as tasks
 from tests.support.rows import put_worker
@@ -40,7 +40,7 @@ def end(
     conn: psycopg.Connection, worker: int, job: int, done: Completed, claim: int = 1, keep: bool = True
 ) -> list[int]:
     with conn.cursor() as cursor:
-        return complete_stages(cursor, worker, {Claim(job, claim): done}, set(), keep=keep)
+        return complete_stages(cursor, worker, {Claim(job, claim): done}, Awaited(set(), set()), keep=keep)
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -1,6 +1,6 @@
 -- Pipelines by name, all or one of them, with a row for each stage in its order. Items that wait are counted up to
--- %(cap)s. `rate`: items that have completed in a second, in the last minute, as far as history tells; where it is long,
--- its first %(seen)s jobs do. Reads the live jobs and the dead letters once, as other listings do.
+-- %(cap)s. `rate`: items that have completed in a second, in the last minute, as far as history tells; %(seen)s jobs of
+-- it are enough. Reads the live jobs and the dead letters once, as other listings do.
 WITH running AS MATERIALIZED (
     SELECT pgjobs.stage_of_lane(v.lane) AS key, count(*) AS items
     FROM pgjobs.jobs_live AS v
