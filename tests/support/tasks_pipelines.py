@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import psycopg
 
 from pgjobs import Batch, Cancel, Pipeline, Sequence, complete, current_job, job, pipeline
+from tests.support import tasks
 from tests.support.tasks import database
 
 NOTES = """
@@ -142,6 +144,42 @@ def in_order(pair: tuple[int, int]) -> None:
     note("in_order", pair)
 
 
+@job(max_attempts=9)
+def say(what: str) -> str:
+    return what
+
+
+def die_once(stage: str, number: int) -> None:
+    """Kill this process, with all that runs in it, when some items come by for the first time."""
+    if number % 20 != {"gather": 0, "weigh": 4, "keep": 7}[stage]:
+        return
+    with database() as conn:
+        died = conn.execute(
+            "INSERT INTO deaths (stage, number) VALUES (%s, %s) ON CONFLICT DO NOTHING", [stage, number]
+        ).rowcount
+    if died:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(max_attempts=99, backoff=0.01)
+def gather(number: int) -> Iterator[int]:
+    yield 2 * number
+    die_once("gather", 2 * number)
+    yield 2 * number + 1
+
+
+@job(max_attempts=99, backoff=0.01, queue="weigh")
+async def weigh(number: int) -> tuple[int, int]:
+    await asyncio.to_thread(die_once, "weigh", number)
+    return number, number * number
+
+
+@job(max_attempts=99, backoff=0.01, queue="keep", transaction=True)
+def keep(conn: psycopg.Connection, item: tuple[int, int]) -> None:
+    conn.execute("INSERT INTO notes (stage, item) VALUES ('keep', %s)", [str(item[0])])
+    die_once("keep", item[0])
+
+
 AnyPipeline = Pipeline[..., Any]
 numbers = pipeline("numbers", double >> add_one >> negate >> as_text >> store, at_most=100)
 fans_out = pipeline("fans-out", count_up >> double >> store, at_most=100)
@@ -156,3 +194,5 @@ in_batches = pipeline("in-batches", double >> store_many, at_most=100)
 within = pipeline("within", double >> store_within, at_most=100)
 slow = pipeline("slow", double.options(queue="quick") >> count_waiting.options(queue="slow"), at_most=10)
 by_key = pipeline("by-key", of_key >> in_order, at_most=20)
+crossing = pipeline("crossing", say >> tasks.note)
+deadly = pipeline("deadly", gather >> weigh >> keep, at_most=20)

@@ -18,7 +18,7 @@ import pytest
 from pgjobs import broadcast, enqueue, enqueue_many
 from pgjobs.admin import set_limit, show_broadcast
 from pgjobs.flow.limits import LimitSettings
-from tests.support import tasks, tasks_effects, tasks_wear
+from tests.support import tasks, tasks_effects, tasks_pipelines, tasks_wear
 from tests.support.processes import ROOT, wait_until
 from tests.support.worker import QUICK, scalar, work
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ALL = os.environ.get("CRASH_POINTS") == "all"
 WHENS = ("before", "after")
-LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches"]
+LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches", "enqueue_many_in_lane"]
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
 WITHIN = ["complete_within", "complete_within_with_result", "write_step_within"]
 BROADCASTING = {
@@ -50,15 +50,16 @@ def put_jobs(conn: psycopg.Connection) -> None:
     enqueue(conn, tasks.fail_until.options(max_attempts=9), 2)
     enqueue(conn, tasks.always_fail.options(max_attempts=1))
     enqueue(conn, tasks.cancel, "enough")
+    enqueue_many(conn, tasks_pipelines.crossing, [(f"note {n}",) for n in range(38, 42)])
     enqueue_many(conn, tasks_effects.note_and_return, [(f"note {n}",) for n in range(26, 30)])
 
 
 def check(conn: psycopg.Connection) -> None:
     """Look at the tables and at what the jobs left."""
     ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
-    assert ends == {"completed": 40, "failed": 1, "cancelled": 1}
+    assert ends == {"completed": 48, "failed": 1, "cancelled": 1}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
-    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 38
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 42
     # What is kept of a job is there once, and is its own: what it returned, the step that it did, how far it has come.
     kept = conn.execute(
         "SELECT convert_from(r.value, 'UTF8'), p.state ->> 'what' FROM pgjobs.results AS r JOIN pgjobs.jobs AS j"
@@ -102,7 +103,7 @@ def test_a_worker_may_be_killed_at_any_statement(
 @pytest.mark.parametrize(
     ("when", "number"), [(when, n) for when in WHENS for n in (1, 2, 3)] if ALL else [("after", 1)]
 )
-def test_a_worker_may_be_killed_where_it_hands_over_or_forms_a_batch(
+def test_a_worker_may_be_killed_where_it_hands_over_passes_on_or_forms_a_batch(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, number: int, when: str
 ) -> None:
     """After the statement the next job is its own, and it has not been told."""
