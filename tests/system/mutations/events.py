@@ -50,8 +50,8 @@ EVENTS = (
     Protection(
         "code that is alive, or down, keeps the subscriptions that it declares",
         "src/pgjobs/schedules/sync.py",
-        "others.retire(cursor, *(kept(each, now) for each in pair))",
-        "others.retire(cursor, *(decided_by(self._id, each, now) for each in pair))",
+        "each.retire(cursor, kept(of_kind, now))",
+        "each.retire(cursor, decided_by(self._id, of_kind, now))",
         ("tests/events/test_declare.py", "-k", "last_declarer"),
     ),
     Protection(

@@ -793,49 +793,6 @@ PROTECTIONS = (
         "payload = excluded.payload, retired_at = NULL, paused_at = NULL,",
         ("tests/schedules/test_declare.py", "-k", "pause_survives"),
     ),
-    # -- Events ------------------------------------------------------------------------------------------------------
-    Protection(
-        "an event runs what asks for its topic, and nothing else",
-        "src/pgjobs/payload/event_signatures.py",
-        "if not matches(parts.pattern, parts.event.topic):",
-        "if not parts.pattern:",
-        ("tests/events/test_signatures.py", "-k", "does_not_ask"),
-    ),
-    Protection(
-        "the publisher's half of the signature of an event's job",
-        "src/pgjobs/payload/event_signatures.py",
-        "if not (any(declared) and any(published)):",
-        "if not any(declared):",
-        ("tests/events/test_signatures.py", "-k", "decides_what_runs"),
-    ),
-    Protection(
-        "the declarer's half of the signature of an event's job",
-        "src/pgjobs/payload/event_signatures.py",
-        "if not (any(declared) and any(published)):",
-        "if not any(published):",
-        ("tests/events/test_signatures.py", "-k", "decides_what_runs"),
-    ),
-    Protection(
-        "a replay makes no second job of an event",
-        "migrations/sql/0013_events/functions.sql",
-        "AND NOT receiver = ANY (e.delivered) AND s.id",
-        "AND s.id",
-        ("tests/events/test_replay.py", "-k", "kept_once or at_once"),
-    ),
-    Protection(
-        "a subscription that drops its events gets none",
-        "migrations/sql/0013_events/functions.sql",
-        "s.retired_at IS NULL AND s.drops_since IS NULL ELSE",
-        "s.retired_at IS NULL ELSE",
-        ("tests/events/test_declare.py", "-k", "drop_events"),
-    ),
-    Protection(
-        "code that is alive, or down, keeps the subscriptions that it declares",
-        "src/pgjobs/schedules/sync.py",
-        "each.retire(cursor, kept(of_kind, now))",
-        "each.retire(cursor, decided_by(self._id, of_kind, now))",
-        ("tests/events/test_declare.py", "-k", "last_declarer"),
-    ),
     # -- Hooks -------------------------------------------------------------------------------------------------------
     Protection(
         "a hook that swallows what a job raised makes no success of it",

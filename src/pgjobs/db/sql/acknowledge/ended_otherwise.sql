@@ -3,5 +3,6 @@
 -- completed.
 SELECT e.id
 FROM pgjobs.find_ended(%(ids)s::bigint[]) AS e
-JOIN unnest(%(ids)s::bigint[], %(claim_numbers)s::int[]) AS a (id, claims) ON a.id = e.id
-WHERE e.status <> 'completed' OR e.claims <> a.claims OR e.worker_id IS DISTINCT FROM %(worker_id)s
+WHERE e.status <> 'completed' OR e.worker_id IS DISTINCT FROM %(worker_id)s
+      OR ((e.id, e.claims) IN (SELECT a.id, a.claims FROM unnest(%(ids)s::bigint[], %(claim_numbers)s::int[])
+                               AS a (id, claims))) IS NOT TRUE
