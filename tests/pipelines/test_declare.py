@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pgjobs import PayloadError, Pipeline, Stages, UsageError, enqueue, job, pipeline, subscribe
+from pgjobs import (
+    PayloadError,
+    Pipeline,
+    Stages,
+    UsageError,
+    Workflow,
+    admin,
+    broadcast,
+    enqueue,
+    job,
+    pipeline,
+    subscribe,
+)
 from pgjobs.core.allowlist import parse_allow
 from pgjobs.events import subscribe as subscriptions
 from pgjobs.jobs import pipeline as declarations
@@ -203,3 +215,16 @@ def test_keys_that_are_too_long_with_the_stage_are_refused(conn: psycopg.Connect
     long = pipeline("p" * 60, tasks.double.options(**keys, meta={"t": "t" * 100}) >> tasks.store)
     with pytest.raises(UsageError, match="420 are allowed: make shorter keys"):
         enqueue(conn, long, 1)
+
+
+def test_a_pipeline_is_neither_a_step_nor_broadcast_and_may_be_scheduled(conn: psycopg.Connection) -> None:
+    made = pipeline("a", tasks.double >> tasks.store)
+    with pytest.raises(UsageError, match="cannot be a step of a workflow: enqueue its items in a step"):
+        Workflow("flow").add(made, 1)
+    with pytest.raises(UsageError, match="cannot be a step of a workflow"):
+        Workflow("flow").add(made.options(priority=1), 1)
+    with pytest.raises(UsageError, match="cannot be broadcast"):
+        broadcast(conn, made, 1)
+    admin.add_schedule(conn, "nightly", "0 0 * * *", made, (1,))
+    admin.run_schedule(conn, "nightly")
+    assert conn.execute("SELECT lane FROM pgjobs.jobs").fetchall() == [("\x1f\x1f\x1f\x1f\x1fa/double",)]

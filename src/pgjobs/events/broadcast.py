@@ -165,6 +165,8 @@ def _refuse_others(callable: Any) -> None:
     if type(callable) in others:
         raise EnqueueError(f"a {type(callable).__name__} cannot be broadcast: give a function.")
     task, options = described(callable)
+    if options.flow.stage is not None:
+        raise UsageError(f"{callable!r} cannot be broadcast: give a function.")
     inner = job_inside(callable)
     if isinstance(inner, BatchJob | TransactionJob):
         own = "a list of what comes together (batch=)" if isinstance(inner, BatchJob) else "a connection (transaction=)"

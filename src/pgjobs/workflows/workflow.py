@@ -244,12 +244,12 @@ class Workflow:
         self._check_open()
         if places_of(args, kwargs, ResultOf):
             raise UsageError(f"{kind}: results of steps are not given to it; current_job().needs has what has failed.")
-        refuse_batch(function)
+        refuse_others(function)
         self.callbacks.append((kind, function, args, kwargs))
 
     def _add(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Node:
         flow = options_of(function).flow
-        refuse_batch(function)
+        refuse_others(function)
         if flow.unique is not None:
             raise UsageError(
                 f"{task_name(function)} has unique=, and a step that is not enqueued would be missed by others: give "
@@ -361,8 +361,8 @@ def _without_after(function: Any) -> Any:
     return function.with_job_options(options)
 
 
-def refuse_batch(function: Any) -> None:
-    """Refuse a function that runs in batches: a step is a call of its own, with results of other steps.
+def refuse_others(function: Any) -> None:
+    """Refuse what runs in batches, and pipelines: a step is a call of its own, whose result is for other steps.
 
     Raises:
         UsageError: it is one.
@@ -373,3 +373,5 @@ def refuse_batch(function: Any) -> None:
             f"{task_name(function)} runs in batches, and a step of a workflow runs alone: enqueue its jobs in a step, "
             "or call it there with a list."
         )
+    if options_of(function).flow.stage is not None:
+        raise UsageError(f"{function!r} cannot be a step of a workflow: enqueue its items in a step.")
