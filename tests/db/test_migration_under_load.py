@@ -205,7 +205,7 @@ def test_an_upgrade_under_load_loses_no_job_and_makes_no_deadlock(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for unknown in ("admin.cancel.end_workflows", "db.dependencies.count_steps"):
-        monkeypatch.setattr(f"pgjobs.{unknown}", lambda *_: set())
+        monkeypatch.setattr(f"pgjobs.{unknown}", lambda *_, **__: set())
     url = empty_database_url
     migrate.upgrade(url, BEFORE)
     with psycopg.connect(url, autocommit=True) as conn:

@@ -1,4 +1,4 @@
--- All tables that this and the next migration change, before anything else: one after another they would be locked
+-- All tables that this migration and the next ones change, before anything else: one after another they would be locked
 -- while claims hold some of them and wait for the others, which is a deadlock. Claims lock the first one first. The
 -- others are waited for only for a moment; then all are let go, and tried again.
 DO $$
@@ -13,7 +13,7 @@ BEGIN
             is_first := false;
             PERFORM set_config('lock_timeout', '100ms', true);
             LOCK TABLE pgjobs.dependencies, pgjobs.limits, pgjobs.queues, pgjobs.buckets, pgjobs.breakers,
-                pgjobs.dead_jobs IN ACCESS EXCLUSIVE MODE;
+                pgjobs.dead_jobs, pgjobs.key_locks IN ACCESS EXCLUSIVE MODE;
             PERFORM set_config('lock_timeout', before, true);
             RETURN;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN

@@ -1,5 +1,6 @@
--- The two tables that are in use, before anything else. Claims lock the first one first; the other is waited for only
--- for a moment, and then both are let go and tried again, so that nothing is a deadlock.
+-- The tables that are in use, and that this migration and 0014 change, before anything else. Claims lock the first one
+-- first; the others are waited for only for a moment, and then all are let go and tried again, so that nothing is a
+-- deadlock.
 DO $$
 DECLARE
     before CONSTANT text := current_setting('lock_timeout');
@@ -11,7 +12,7 @@ BEGIN
             LOCK TABLE pgjobs.jobs_waiting IN ACCESS EXCLUSIVE MODE;
             is_first := false;
             PERFORM set_config('lock_timeout', '100ms', true);
-            LOCK TABLE pgjobs.dependencies IN ACCESS EXCLUSIVE MODE;
+            LOCK TABLE pgjobs.dependencies, pgjobs.key_locks IN ACCESS EXCLUSIVE MODE;
             PERFORM set_config('lock_timeout', before, true);
             RETURN;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
