@@ -412,16 +412,21 @@ def test_a_job_that_runs_after_a_failure_has_to_want_that(write: Writer, if_fail
     assert write.found() == faults
 
 
-def test_a_job_that_was_not_cancelled_with_the_one_it_waits_for_is_seen(write: Writer) -> None:
+@pytest.mark.parametrize(("stopped", "faults"), [(0.0, {"after"}), (4.0, set())])
+def test_a_job_that_was_not_cancelled_with_the_one_it_waits_for_is_seen(
+    write: Writer, stopped: float, faults: set[str]
+) -> None:
+    """Unless those who could have noticed were stopped meanwhile."""
     write.enqueue(1)
     write.enqueue(2, about={"after": [1], "if_failed": "cancel"})
     write.begin(1)
     write.fail(1)
+    write.trace.strikes.append(Strike("stop worker", write.now, write.now + stopped))
     write.wait(5.0)
     write.letter(1, "D")
     write.run(1)
     write.run(2)
-    assert write.found() == {"after"}
+    assert write.found() == faults
 
 
 # -- Unique keys -----------------------------------------------------------------------------------------------------

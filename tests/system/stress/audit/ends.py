@@ -112,9 +112,20 @@ def _failed_meanwhile(histories: Histories, needed: int, states: list[State]) ->
         if later is not None and later.at <= began:
             continue
         if state.status in FINAL or state.status == "gone":
-            lasts = inf if later is None else later.at - max(began, state.at)
+            since = max(began, state.at)
+            lasts = inf if later is None else later.at - since - _struck(histories, since, later.at)
             return state.status in ("failed", "cancelled") and state.at < states[-1].at and lasts > NOTICED
     return False
+
+
+def _struck(histories: Histories, since: float, until: float) -> float:
+    """Return the seconds between two moments in which a worker of a queue may have been stopped, or away."""
+    seconds, at = 0.0, since
+    for strike in sorted(histories.trace.strikes, key=lambda strike: strike.began):
+        begin, end = max(at, strike.began), min(until, strike.ended)
+        if begin < end:
+            seconds, at = seconds + end - begin, end
+    return seconds
 
 
 def one_has_a_key(histories: Histories) -> list[Fault]:
