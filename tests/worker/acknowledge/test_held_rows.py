@@ -79,7 +79,7 @@ def test_a_job_that_an_open_transaction_cancels_holds_up_no_other_and_is_written
         wait_for(
             conn, f"(SELECT bool_and(status <> 'running') FROM pgjobs.jobs WHERE id IN ({others[0]}, {others[1]}))"
         )
-        assert {job.id for job in acknowledger.local_queue.unfinished()} == {held}  # a drain waits for it
+        wait_until(lambda: {job.id for job in acknowledger.local_queue.unfinished()} == {held})  # a drain waits for it
         acknowledger.put(dict.fromkeys(others[2:], COMPLETED))
         wait_for(
             conn, f"(SELECT bool_and(status = 'completed') FROM pgjobs.jobs WHERE id IN ({others[2]}, {others[3]}))"
