@@ -22,7 +22,7 @@ from tests.support.rows import flush_statistics, put_job
 from tests.support.worker import Work, states, wait_done, wait_for, work
 
 NOWHERE = b"\x80\x04(cnowhere\nsend\n)}t."  # a call of nowhere.send(), whose module is not there
-SOON = ("--heartbeat", "0.5", "--rescue-after", "2.5")
+SOON = ("--heartbeat", "0.5", "--rescue-after", "5")
 
 
 def until(conn: psycopg.Connection, job: int, reason: str, running: Work | None = None) -> Why:

@@ -69,7 +69,7 @@ def test_a_program_ends_before_its_job_is_given_back_and_with_a_worker_whose_sup
         wait_until(lambda: all(traces(tmp_path, name) for name in names))
         for member in running.members():
             os.kill(member, signal.SIGKILL)
-        wait_until(lambda: all(len(traces(tmp_path, name)) > 1 for name in names))
+        wait_until(lambda: all(len(traces(tmp_path, name)) > 1 for name in names), 45)
         running.signal(signal.SIGKILL)  # without a supervisor a worker ends them itself
         wait_until(lambda: not running.remains())
     assert all(line.endswith("beside 0") for name in names for line in traces(tmp_path, name))

@@ -72,6 +72,8 @@ both = pytest.mark.parametrize("run_it", [run_in_time, run_until_cancelled])
 Runs = Callable[[Callable[[], object], float, Watchdog], bool]
 
 
+# Where the exception arrives in a callback of the garbage collector, which hypothesis has, Python only tells of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @both
 def test_a_job_that_logs_all_the_time_leaves_no_handler_locked(
     run_it: Runs, watchdog: Watchdog, tmp_path: Path

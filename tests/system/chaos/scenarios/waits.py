@@ -38,6 +38,7 @@ class Waits:
         stage.own += [handle.id for handle in handles]
         self._engine = create_engine(sqlalchemy_url(stage.load.url), poolclass=NullPool)
         self.answers: dict[int, Any] = {}
+        self._before = set(watcher._watchers)  # of tests that ran in this process before
         self._threads = [
             threading.Thread(target=self._wait, args=(number, handle), daemon=True)
             for number, handle in enumerate(handles)
@@ -60,10 +61,9 @@ class Waits:
         """
         for thread in self._threads:
             thread.join(PATIENCE)
-        watchers = list(watcher._watchers.values())
+        watchers = [watcher._watchers.pop(key) for key in set(watcher._watchers) - self._before]
         for each in watchers:
             each.close()
-        watcher._watchers.clear()
         hang = sum(thread.is_alive() for thread in self._threads)
         wrong = [(number, answer) for number, answer in sorted(self.answers.items()) if answer != number]
         assert not hang, f"{hang} waits hang"
