@@ -44,7 +44,7 @@ def profiled(call: Callable[[], JobHandle[None]]) -> tuple[list[str], int]:
 def in_fork(work: Callable[[], Any]) -> Any:
     """Do it in a process without other threads, and return what it returns.
 
-    CPython 3.11 can hang for ever in a profiled call during which another thread asks for the interpreter.
+    CPython 3.11 can hang forever in a profiled call during which another thread asks for the interpreter.
     """
     reader, writer = os.pipe()
     with warnings.catch_warnings():
