@@ -113,7 +113,7 @@ def listing(conn: psycopg.Connection, number: int) -> dict[str, float]:
     conn.execute(f"TRUNCATE {TABLES}")
     conn.execute(
         "INSERT INTO pgjobs.workflows (name, status, steps, completed, ended_at)"
-        " SELECT 'flow ' || n % 100, CASE WHEN n % 1000 = 0 THEN 'failed' ELSE 'completed' END, 9, 9, now()"
+        " SELECT 'flow ' || n %% 100, CASE WHEN n %% 1000 = 0 THEN 'failed' ELSE 'completed' END, 9, 9, now()"
         " FROM generate_series(1, %s) AS n",
         [number],
     )
