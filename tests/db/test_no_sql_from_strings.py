@@ -41,6 +41,13 @@ ALLOWED = {
         [("src/pgjobs/db/connection.py", f"set_statements('{verb}', _STILL)") for verb in ("SET", "SET LOCAL")],
         "constants of the same file",
     ),
+    **dict.fromkeys(
+        [
+            ("src/pgjobs/db/declared_rows.py", f"statement(self.{which})")
+            for which in ("locking", "retiring", "purging")
+        ],
+        "files, named by constants of the classes",
+    ),
     ("src/pgjobs/db/deadline.py", "statements.encode()"): "what execute_all was given",
     ("src/pgjobs/db/adapters/psycopg.py", "sql"): "binary(statement(name)), two lines above",
     ("src/pgjobs/db/adapters/sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",

@@ -44,6 +44,14 @@ def test_what_is_gone_from_the_code_is_retired_once_its_last_declarer_has_ended(
     assert [task for task, _ in jobs(conn)] == ["b", "c"]
 
 
+def test_what_has_not_changed_is_not_written_again(conn: psycopg.Connection) -> None:
+    code("a")
+    declaration = declare(conn)
+    before = conn.execute("SELECT xmin::text FROM pgjobs.subscriptions").fetchall()
+    declare(conn, declaration)
+    assert conn.execute("SELECT xmin::text FROM pgjobs.subscriptions").fetchall() == before
+
+
 def test_the_newer_version_decides(conn: psycopg.Connection) -> None:
     code("a", pattern="old")
     old = declare(conn)

@@ -1,16 +1,13 @@
-"""Writes the subscriptions and topics that code declares, and retires those that no code declares.
-
-Which of them one supervisor writes is decided as for schedules: see `schedules/ownership.py`.
-"""
+"""Writes the subscriptions and topics that code declares: see `db/declared_rows.py`."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pgjobs.db.encoding import encoding_of
+from pgjobs.db.declared_rows import DeclaredRows
 from pgjobs.db.statements import statement
 from pgjobs.events.subscription import StoredSubscription, StoredTopic, storable
 
@@ -20,52 +17,27 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgjobs.scheduler")
 
 
-@dataclass
-class DeclaredSubscriptions:
+class DeclaredSubscriptions(DeclaredRows[StoredSubscription]):
     """The subscriptions that the code of one supervisor declares."""
 
     kind: ClassVar[str] = "subscriptions"
-    declared: dict[str, StoredSubscription]
-    _complained: set[str] = field(default_factory=set, compare=False)
+    noun: ClassVar[str] = "subscription"
+    locking: ClassVar[str] = "lock_subscriptions"
+    retiring: ClassVar[str] = "retire_subscriptions"
+    purging: ClassVar[str] = "purge_subscriptions"
 
     @classmethod
     def of(cls, subscriptions: Iterable[StoredSubscription]) -> DeclaredSubscriptions:
         """Return them by name."""
         return cls({each.name: each for each in subscriptions})
 
-    def write(self, cursor: psycopg.Cursor[dict[str, Any]], names: set[str]) -> None:
-        """Write these of them, which this supervisor decides about."""
-        if not names:
-            return
-        rows = cursor.execute(statement("lock_subscriptions"), {"names": sorted(names)}).fetchall()
-        there = {row["name"]: row for row in rows}
-        for name in sorted(names):  # in one order, so that supervisors do not deadlock
-            declared, row = self.declared[name], there.get(name)
-            if row is not None and row["app"] != declared.app:
-                self._complain(name, f"{declared.app}: the application {row['app']} has one of that name; rename it")
-                continue
-            digest = declared.digest()
-            if row is not None and row["digest"] == digest and row["retired_at"] is None:
-                continue
-            made = storable(cursor.connection, declared)
-            if made is None:
-                lacking = encoding_of(cursor.connection).database
-                self._complain(name, f"{declared.app}: it has a character that the database lacks ({lacking})")
-                continue
-            cursor.execute(statement("upsert_subscription"), {**made.row_values(), "digest": digest}, binary=False)
-            log.info("subscription %s: %s", name, declared.pattern)
-
-    def retire(self, cursor: psycopg.Cursor[dict[str, Any]], kept: set[str]) -> None:
-        """Retire all, of any supervisor, but these."""
-        cursor.execute(statement("retire_subscriptions"), {"kept": sorted(kept)})
-        for row in cursor.fetchall():
-            log.info("subscription %s is no longer in the code of %s: it is retired", row["name"], row["app"])
-        cursor.execute(statement("purge_subscriptions"))
-
-    def _complain(self, name: str, reason: str) -> None:
-        if name not in self._complained:
-            self._complained.add(name)
-            log.error("subscription %s is not written, of %s", name, reason)
+    def store(self, cursor: psycopg.Cursor[dict[str, Any]], declared: StoredSubscription, digest: bytes) -> str | None:
+        """Write a subscription."""
+        made = storable(cursor.connection, declared)
+        if made is None:
+            return None
+        cursor.execute(statement("upsert_subscription"), {**made.row_values(), "digest": digest}, binary=False)
+        return declared.pattern
 
 
 @dataclass
