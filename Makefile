@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-workflows limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(STAMP) ## create .venv with pgjobs and all that developing it needs (Python 3.11 or newer)
 
@@ -96,6 +96,12 @@ limit-check: $(STAMP) ## a limit of 1 under eight workers, kills, retries and ca
 
 bench-limits: $(STAMP) ## measure limits, rates, sequences and fairness at 1 to 10,000 keys beside plain jobs; ten minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
+
+bench-limits-idle: $(STAMP) ## measure how soon an idle worker starts jobs with limits, beside plain ones; two minutes
+	@$(BIN)/python -m benchmarks.limit_pickup $(ARGS)
+
+bench-limits-snapshot: $(STAMP) ## measure limits while a transaction holds a snapshot for ten minutes; twelve minutes
+	@$(BIN)/python -m benchmarks.limit_snapshot $(ARGS)
 
 bench-workflows: $(STAMP) ## measure chains, a fan-in, large workflows and their listing beside plain jobs; three minutes
 	@$(BIN)/python -m benchmarks.workflows $(ARGS)

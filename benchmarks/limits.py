@@ -1,10 +1,14 @@
 """What limits, rates, sequences and fairness cost: jobs per second at 1, 100 and 10,000 keys, beside plain jobs.
 
     python -m benchmarks.limits [URL] [--jobs 20000] [--rounds 3] [--keys 1,100,10000] [--processes 1] [--only KIND]
+    python -m benchmarks.limits --queues 8 --workers 2
 
 The queue is full, the workers start, and run until nothing is left: from the first start to the last end, by
 PostgreSQL's clock. In each round plain jobs are measured before and after each of the others, and the figure that
 counts is the median of the rounds' ratios: that stands on a noisy machine where the figures themselves do not.
+
+`--queues`: the jobs are divided among N queues, which each worker takes from; `--workers`: supervisors, each with
+`--processes` of its own.
 
 | kind | what |
 | --- | --- |
@@ -20,6 +24,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import psycopg
@@ -59,7 +64,19 @@ KINDS = {
 }
 
 
-def drain(url: str, kind: Kind, keys: int, jobs: int, processes: int) -> float:
+class Crew(NamedTuple):
+    """What drains: `workers` supervisors with `processes` each, and the queues that all of them take from."""
+
+    processes: int = 1
+    workers: int = 1
+    queues: int = 1
+
+    @property
+    def names(self) -> list[str]:
+        return [f"queue{number}" for number in range(self.queues)]
+
+
+def drain(url: str, kind: Kind, keys: int, jobs: int, crew: Crew) -> float:
     """Return the jobs per second of one drain.
 
     Raises:
@@ -71,10 +88,18 @@ def drain(url: str, kind: Kind, keys: int, jobs: int, processes: int) -> float:
         if kind.limit is not None:
             set_limit(conn, PATTERN, kind.limit)
         with conn.transaction():
-            enqueue_many(conn, noop.options(**kind.options), [(number % keys,) for number in range(jobs)])
+            for first, queue in enumerate(crew.names):
+                own = [(number % keys,) for number in range(first, jobs, crew.queues)]
+                enqueue_many(conn, noop.options(queue=queue, **kind.options), own)
         conn.execute("VACUUM ANALYZE pgjobs.jobs_live, pgjobs.jobs_waiting")
         conn.execute("CHECKPOINT")
-        with worker(url, "-q", f"default:{SLOTS}", "--processes", processes, "--import", "benchmarks.limit_tasks"):
+        slots = max(1, SLOTS // crew.queues)
+        queues = [argument for queue in crew.names for argument in ("-q", f"{queue}:{slots}")]
+        with ExitStack() as stack:
+            for _ in range(crew.workers):
+                stack.enter_context(
+                    worker(url, *queues, "--processes", crew.processes, "--import", "benchmarks.limit_tasks")
+                )
             deadline = time.monotonic() + LONGEST
             while (conn.execute(UNFINISHED).fetchone() or (True,))[0]:
                 assert time.monotonic() < deadline, "not done in time"
@@ -86,15 +111,15 @@ def drain(url: str, kind: Kind, keys: int, jobs: int, processes: int) -> float:
     return float(row[0] / row[1])
 
 
-def measure(url: str, name: str, keys: int, jobs: int, rounds: int, processes: int) -> None:
+def measure(url: str, name: str, keys: int, jobs: int, rounds: int, crew: Crew) -> None:
     """Measure one kind at a number of keys, and print the figures."""
     kind = KINDS[name]
     own = jobs // FEWER if name == "sequence" and keys == 1 else jobs
     plain, found, ratios = [], [], []
-    before = drain(url, PLAIN, keys, jobs, processes)
+    before = drain(url, PLAIN, keys, jobs, crew)
     for _ in range(rounds):
-        this = drain(url, kind, keys, own, processes)
-        after = drain(url, PLAIN, keys, jobs, processes)
+        this = drain(url, kind, keys, own, crew)
+        after = drain(url, PLAIN, keys, jobs, crew)
         ratios.append(this / ((before + after) / 2))
         found.append(this)
         plain.append(after)
@@ -103,6 +128,7 @@ def measure(url: str, name: str, keys: int, jobs: int, rounds: int, processes: i
         kind=name,
         keys=keys,
         jobs=own,
+        **crew._asdict(),
         per_second=round(statistics.median(found)),
         plain_per_second=round(statistics.median(plain)),
         share=round(statistics.median(ratios), 2),
@@ -117,12 +143,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keys", default="1,100,10000")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--queues", type=int, default=1)
     parser.add_argument("--only", choices=KINDS, action="append")
     options = parser.parse_args()
+    crew = Crew(options.processes, options.workers, options.queues)
     with database(options.url) as url:
         for name in options.only or KINDS:
             for keys in map(int, options.keys.split(",")):
-                measure(url, name, keys, options.jobs, options.rounds, options.processes)
+                measure(url, name, keys, options.jobs, options.rounds, crew)
 
 
 if __name__ == "__main__":

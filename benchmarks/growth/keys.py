@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.growth.curve import Options, Point, Series, measure
-from benchmarks.limits import KINDS, PLAIN, drain
+from benchmarks.limits import KINDS, PLAIN, Crew, drain
 from benchmarks.running import Stand
 
 MEASURES = {"per_second": "drained, jobs/s"}
@@ -31,7 +31,7 @@ def keys(stands: Sequence[Stand], options: Options) -> dict[str, Any]:
         kind = LABELS[series.label]
         slow = number == 1 and kind in (KINDS["sequence"], KINDS["tight"])
         jobs = JOBS // (FEWER if options.quick else 1) // (FEWER if slow else 1)
-        return {"per_second": drain(series.stand.url, kind, number, jobs, 1)}
+        return {"per_second": drain(series.stand.url, kind, number, jobs, Crew())}
 
     return {
         "title": "Keys of limits, sequences and tenants",
