@@ -17,7 +17,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.dialects import postgresql
 
 import pgjobs
-from pgjobs import admin, hooks, tables
+from pgjobs import admin, hooks, metrics, tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 WIDTH = 100  # characters of a signature in one line
@@ -54,6 +54,9 @@ def page() -> str:
         "## pgjobs.hooks",
         prose(hooks.__doc__),
         *(entry(hooks, name) for name in sorted(hooks.__all__, key=lambda name: (not name.islower(), name))),
+        "## pgjobs.metrics",
+        prose(metrics.__doc__),
+        *(entry(metrics, name) for name in sorted(metrics.__all__, key=lambda name: (not name.islower(), name))),
         "## pgjobs.tables",
         prose(tables.__doc__),
         "\n\n".join(["### tables.make_tables", *described("pgjobs.tables", "make_tables")]),

@@ -65,7 +65,7 @@ READING = st.sampled_from(
             ["workflows", "list"],
             ["workflows", "show"],
         ),
-        *(["status"], ["why"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
+        *(["status"], ["why"], ["metrics", "--once"], ["migrate", "--sql"], ["nonsense"], ["jobs"], []),
         ["tenants", "remove"],  # it does not exist: the command says so, and succeeds
     ]
 )

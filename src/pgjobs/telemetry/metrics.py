@@ -1,0 +1,157 @@
+"""What pgjobs measures: the names, kinds and labels of all metrics, and families of values as plain data.
+
+Nothing here needs a library. `prometheus.py` beside this writes families for Prometheus.
+
+What describes the whole installation comes from `pgjobs metrics`, and is the same from each instance of it:
+`pgjobs_queue_…`, dead letters, workflows, and so on. What worker processes did comes from their supervisor. No name is
+in both, so that a sum over all instances counts nothing twice; `pgjobs_up` and the other two of `ABOUT` are about the
+scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+MAX_TASKS = 200
+"""Values of the label `task`; what comes after them is `other`."""
+MAX_QUEUES = 1000
+"""Values of the label `queue`, in the same way."""
+OTHER = "other"
+MAX_LABEL = 200  # characters
+Kind = Literal["gauge", "counter", "histogram"]
+
+
+class Metric(NamedTuple):
+    """A metric. `worst`: of values that get the same labels, the largest counts, and not their sum."""
+
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    worst: bool = False
+
+
+ABOUT: dict[str, Metric] = {
+    "pgjobs_up": Metric("gauge", "1 if all that is behind the other metrics could be read within the time limit."),
+    "pgjobs_build_info": Metric("gauge", "1, with the version of pgjobs as a label.", ("version",)),
+    "pgjobs_scrape_duration_seconds": Metric("gauge", "How long it took to read what is behind the other metrics."),
+}
+
+INSTALLATION: dict[str, Metric] = {
+    "pgjobs_queue_latency_seconds": Metric(
+        "gauge", "How long the oldest due job has been due; 0 if no job is due.", ("queue",), worst=True
+    ),
+    "pgjobs_queue_jobs": Metric(
+        "gauge",
+        "Jobs by state: due (can start now, or wait for their turn), later, waiting (for other jobs or a paused task), "
+        "running. due and later end at 10,000 for each queue: more are not counted. waiting and running are left out "
+        "where counting them would take too long.",
+        ("queue", "state"),
+    ),
+    "pgjobs_queue_paused": Metric("gauge", "1 if the queue is paused, or everything is.", ("queue",), worst=True),
+    "pgjobs_queue_workers": Metric("gauge", "Worker processes that serve the queue and are heard from.", ("queue",)),
+    "pgjobs_jobs_enqueued_total": Metric(
+        "counter",
+        "Ids that were given to jobs since the tables were made: what was enqueued and rolled back counts as well.",
+    ),
+    "pgjobs_dead_letters": Metric(
+        "gauge", "Dead letters. 100,000 in all are counted; beyond that the queues' shares are too small.", ("queue",)
+    ),
+    "pgjobs_limit_in_use": Metric(
+        "gauge", "Running jobs that hold a limit; those of all keys, where the limit is a pattern.", ("limit",)
+    ),
+    "pgjobs_breaker_state": Metric(
+        "gauge",
+        "1 for the state that the circuit breaker has (closed, open, half_open), 0 for the others.",
+        ("breaker", "state"),
+        worst=True,
+    ),
+    "pgjobs_schedule_lateness_seconds": Metric(
+        "gauge", "For how long a schedule that is not paused should have fired.", ("schedule",), worst=True
+    ),
+    "pgjobs_workflows": Metric(
+        "gauge", "Workflows by state, those that have ended as long as they are kept; up to 10,000 of each.", ("state",)
+    ),
+    "pgjobs_held_snapshot_seconds": Metric(
+        "gauge", "Age of the oldest transaction of this database, which keeps VACUUM from removing dead rows."
+    ),
+    "pgjobs_dead_rows": Metric(
+        "gauge", "Dead rows that VACUUM has not removed yet, as PostgreSQL estimates them.", ("table",)
+    ),
+    "pgjobs_doctor_findings": Metric(
+        "gauge", "What `pgjobs doctor` finds, without reading jobs one by one; looked at once a minute.", ("level",)
+    ),
+}
+
+
+class Family:
+    """The values of one metric, by their labels."""
+
+    def __init__(self, name: str, metric: Metric) -> None:
+        self.name = name
+        self.metric = metric
+        self.values: dict[tuple[str, ...], float] = {}
+
+    def put(self, value: float, *labels: str) -> None:
+        """Take in a value. Labels that look the same once they are written are one: their values come together."""
+        key = tuple(map(label, labels))
+        before = self.values.get(key)
+        if before is not None:
+            value = max(before, value) if self.metric.worst else before + value
+        self.values[key] = value
+
+
+class Capped:
+    """The values that a label may have: the first `most`, and `other` for the rest.
+
+    >>> tasks = Capped(2)
+    >>> [tasks(name) for name in ("a", "b", "c", "a")]
+    ['a', 'b', 'other', 'a']
+
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """Return the name, if it is one of the first, else `other`."""
+        if name in self._known:
+            return name
+        if len(self._known) >= self._most:
+            return OTHER
+        self._known.add(name)
+        return name
+
+
+def label(text: str) -> str:
+    r"""Return a text as the value of a label: bounded, and of characters that neither UTF-8 nor a terminal refuses.
+
+    Prometheus keeps it, and people read it in dashboards: it may have come from a row that anybody wrote.
+
+    >>> label("shop.tasks:send"), label("a\nb\x1b[31m")
+    ('shop.tasks:send', 'a\\nb\\x1b[31m')
+
+    """
+    if len(text) > MAX_LABEL:
+        text = text[: MAX_LABEL - 1] + "…"
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def about(version: str, seconds: float, *, up: bool) -> list[Family]:
+    """Return the families about the scrape itself."""
+    up_family, build, duration = (Family(name, metric) for name, metric in ABOUT.items())
+    up_family.put(float(up))
+    build.put(1.0, version)
+    duration.put(seconds)
+    return [up_family, build, duration]
+
+
+def families(metrics: dict[str, Metric]) -> dict[str, Family]:
+    """Return an empty family for each metric."""
+    return {name: Family(name, metric) for name, metric in metrics.items()}
+
+
+def filled(found: Iterable[Family]) -> Sequence[Family]:
+    """Return the families that have values."""
+    return [family for family in found if family.values]
