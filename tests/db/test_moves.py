@@ -46,6 +46,18 @@ def _needs(on_failure: str, **more: Any) -> Callable[[psycopg.Connection, list[i
     return parameters
 
 
+def _of_a_paused_workflow(conn: psycopg.Connection, ids: list[int]) -> list[int]:
+    conn.execute(
+        "INSERT INTO pgjobs.workflows (id, name, paused_at) VALUES (1, 'paused', now()) ON CONFLICT DO NOTHING"
+    )
+    conn.execute(
+        "INSERT INTO pgjobs.workflow_steps (job_id, workflow_id, node, name) "
+        "SELECT id, 1, id, 'step' FROM unnest(%s::bigint[]) AS id ON CONFLICT DO NOTHING",
+        [ids],
+    )
+    return ids
+
+
 def _ending_letter(conn: psycopg.Connection) -> int:
     letter = put_dead(conn, sequence="s", on_failure="end")
     conn.execute("DELETE FROM pgjobs.jobs_history")
@@ -130,7 +142,7 @@ MOVES = {
     ),
     "cancel_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("cancel")),
     "release_dependents": Move({"status": "waiting", "held": "needs", "needs": 1}, _needs("wait", completed=True)),
-    "hold_steps": Move({}, lambda conn, ids, worker: {"ids": ids}),
+    "hold_steps": Move({}, lambda conn, ids, worker: {"ids": _of_a_paused_workflow(conn, ids)}),
     "hold_queued_steps": Move({}, lambda conn, ids, worker: {"ids": ids}),
     "let_go_steps": Move({"status": "waiting", "held": "workflow"}, lambda conn, ids, worker: {"ids": ids}),
     "end_sequences": Move(

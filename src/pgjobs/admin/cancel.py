@@ -24,6 +24,7 @@ from pgjobs.db.query import (
     settled,
 )
 from pgjobs.db.statements import cancel_channel
+from pgjobs.db.workflow_counts import tell_workflows
 from pgjobs.db.workflow_ends import end_workflows
 
 if TYPE_CHECKING:
@@ -110,9 +111,18 @@ class _Cancellation:
             if self._cascade:
                 wanted += self._cancel_dependents(wanted)
         if self._steps:
-            end_workflows(self._conn, self._steps, patient=True)
+            self._end_workflows()
         states = job_states(self._conn, self._left(wanted))
         return result_of("cancel", wanted, self.done, states, asked=self.asked)
+
+    def _end_workflows(self) -> None:
+        from psycopg.pq import TransactionStatus
+
+        end_workflows(self._conn, self._steps, patient=True)
+        # What others end meanwhile is not seen in the transaction of a caller.
+        if self._conn.info.transaction_status == TransactionStatus.INTRANS:
+            with self._conn.cursor() as cursor:
+                tell_workflows(cursor, self._steps)
 
     def _left(self, ids: Sequence[int]) -> list[int]:
         return [each for each in ids if each not in self.done and each not in self.asked]

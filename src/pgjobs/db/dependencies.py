@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.statements import statement
-from pgjobs.db.workflow_counts import StepChange, count_steps
+from pgjobs.db.workflow_counts import StepChange, count_steps, tell_workflows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +107,9 @@ def settle_dependencies(cursor: psycopg.Cursor[Any], after: int = 0, steps: set[
             if steps is not None:
                 steps |= found
     cancelled = _cancelled(cursor, "end_sequences", {"letters": None}, set())
-    release_dependents(cursor, cancelled, completed=False, patient=False)
+    found = release_dependents(cursor, cancelled, completed=False, patient=False)
+    if steps is not None:
+        steps |= found
     return next((job for job, completed in rows if completed is None), 0)
 
 
@@ -128,7 +130,7 @@ def sweep_dependencies(
         for outcome in (True, False):
             ended_jobs = [EndedJob(job, awaited=True) for job, completed in ended.items() if completed is outcome]
             if ended_jobs:
-                release_dependents(cursor, ended_jobs, completed=outcome, patient=False)
+                tell_workflows(cursor, release_dependents(cursor, ended_jobs, completed=outcome, patient=False))
     lost = [(needed, job) for needed, job, _, is_lost in rows if is_lost]
     if lost:
         needs_ids, job_ids = zip(*lost, strict=True)
@@ -139,11 +141,10 @@ def sweep_dependencies(
 def _cancelled(cursor: psycopg.Cursor[Any], name: str, values: dict[str, Any], postponed: set[int]) -> list[EndedJob]:
     """Run a statement that cancels jobs, and return those; add the ones that it leaves to `postponed`."""
     rows = cursor.execute(statement(name), values).fetchall()
-    postponed.update(job for job, _, is_postponed, _ in rows if is_postponed)
-    was_active = name != "cancel_dependents"
+    postponed.update(job for job, _, is_postponed, _, _ in rows if is_postponed)
     return [
         EndedJob(job, awaited, is_skipped=is_skipped, was_active=was_active)
-        for job, awaited, is_postponed, is_skipped in rows
+        for job, awaited, is_postponed, is_skipped, was_active in rows
         if not is_postponed
     ]
 

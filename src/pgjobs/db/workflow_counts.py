@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pgjobs.db.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -43,6 +43,16 @@ def count_steps(cursor: psycopg.Cursor[Any], changes: Sequence[StepChange]) -> s
     if held:
         cursor.execute(statement("hold_steps"), {"ids": held})
     return {step for step, _ in rows} & {change.id for change in changes if change.ends is not None}
+
+
+def tell_workflows(cursor: psycopg.Cursor[Any], steps: Iterable[int]) -> None:
+    """Have workers look at the workflows of these steps once this transaction has ended, in which they end.
+
+    For a transaction whose end is in others' hands; and where a look was not possible.
+    """
+    ended = sorted(steps)
+    if ended:
+        cursor.execute(statement("tell_workflows"), {"ids": ended})
 
 
 def reopen_steps(conn: psycopg.Connection[Any], jobs: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_counts import tell_workflows
 from pgjobs.flow.workflow_state import StepCounts, WorkflowStatus, called_back, has_ended, status_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ def end_workflows(conn: psycopg.Connection[Any], steps: Iterable[int], *, patien
         for look in _look_together(conn, workflows[at : at + TOGETHER], lock)
     ]
     return len(looked) == len(workflows)
+
+
+def end_workflows_later(conn: psycopg.Connection[Any], steps: set[int]) -> None:
+    """Do what `end_workflows` does; what another transaction has locked is looked at within a second or so."""
+    if steps and not end_workflows(conn, steps):
+        with conn.transaction(), conn.cursor() as cursor:
+            tell_workflows(cursor, steps)
 
 
 def _look_together(conn: psycopg.Connection[Any], workflows: list[int], lock: str) -> list[_Look]:
@@ -87,9 +95,11 @@ def _look(cursor: psycopg.Cursor[Any], workflow: int, lock: str) -> _Look | None
     row = cursor.execute(statement(lock), {"workflow": workflow}).fetchone()
     if row is None:
         return None
-    before, reason = row
+    before, reason, is_paused = row
     if reason is not None:
         _cancel_left(cursor, workflow, reason)
+    elif is_paused:
+        _hold_left(cursor, workflow)
     counts, counted = _examine(cursor, workflow)
     status = status_of(counts, is_cancelled=reason is not None)
     _write(cursor, workflow, status, counts, counted)
@@ -125,13 +135,24 @@ def _write(
 
 def _cancel_left(cursor: psycopg.Cursor[Any], workflow: int, reason: str) -> None:
     """Cancel the steps that have not started, as far as no other transaction has them."""
-    ids = [row[0] for row in cursor.execute(statement("held_steps"), {"workflow": workflow}).fetchall()]
+    ids = _left(cursor, workflow)
     if not ids:
         return
     rows = cursor.execute(statement("cancel_jobs"), {"ids": ids, "reason": reason}).fetchall()
     ended = [EndedJob(job, awaited=awaited, was_active=was_active) for job, awaited, was_active in rows]
     if ended:
         release_dependents(cursor, ended, completed=False, patient=False)
+
+
+def _hold_left(cursor: psycopg.Cursor[Any], workflow: int) -> None:
+    """Hold the steps that became free while the workflow was being paused."""
+    ids = _left(cursor, workflow)
+    if ids:
+        cursor.execute(statement("hold_queued_steps"), {"ids": ids})
+
+
+def _left(cursor: psycopg.Cursor[Any], workflow: int) -> list[int]:
+    return [row[0] for row in cursor.execute(statement("held_steps"), {"workflow": workflow}).fetchall()]
 
 
 def _examine(cursor: psycopg.Cursor[Any], workflow: int) -> tuple[StepCounts, StepCounts]:

@@ -125,6 +125,7 @@ RARE: dict[str, str] = {
         ("lock_workflow", "try_lock_workflow", "examine_workflow", "write_workflow", "call_back", "forget_callbacks"),
         _END,
     ),
+    "tell_workflows": "where steps are cancelled in a transaction of a caller, or expire: by their ids",
     "how_ended": "after a worker of another version: by ids, in some days of history",
     "reopen_steps": "when jobs are retried by hand: by their ids",
     "stale_workflows": "once a minute for each supervisor: by an index of unfinished workflows",

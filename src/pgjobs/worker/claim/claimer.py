@@ -12,7 +12,7 @@ from typing import Any
 
 from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.db.statements import statement
-from pgjobs.db.workflow_ends import end_workflows
+from pgjobs.db.workflow_ends import end_workflows_later
 from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_claims import LaneClaim, LaneClaims
 from pgjobs.worker.claim.plain_claims import PlainClaim, PlainClaims
@@ -90,8 +90,7 @@ class Claimer:
             steps: set[int] = set()
             with server.connection.transaction(), server.hot_cursor() as cursor:
                 self._settled_up_to = settle_dependencies(cursor, self._settled_up_to, steps)
-            if steps:
-                end_workflows(server.connection, steps)
+            end_workflows_later(server.connection, steps)
         if signalled:
             self._tell_waiting(server)
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.encoding import byte_order, encoding_of
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_counts import tell_workflows
 from pgjobs.flow.batch import MAX_SIZE, BatchSpec
 from pgjobs.jobs.outcome import Cancelled
 from pgjobs.worker.claim.arrivals import Arrivals
@@ -293,4 +294,5 @@ class LaneClaims:
         expired = [EndedJob(*row) for row in cursor.fetchall()]
         if expired:
             log.info("queue %s: cancelled %d jobs that had expired", self._queue, len(expired))
-            release_dependents(cursor, [job for job in expired if job.awaited], completed=False, patient=False)
+            awaited = [job for job in expired if job.awaited]
+            tell_workflows(cursor, release_dependents(cursor, awaited, completed=False, patient=False))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pgjobs.db.connection import bounded
 from pgjobs.db.statements import statement
-from pgjobs.db.workflow_ends import end_workflows
+from pgjobs.db.workflow_ends import end_workflows_later
 from pgjobs.flow.batch import BatchSpec
 from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Outcome, Released
 from pgjobs.jobs.retry import after_loss, since_replay
@@ -128,8 +128,7 @@ def settle_dead_worker(connection: psycopg.Connection, worker_exit: WorkerExit) 
             settle(cursor, worker_exit.worker_id, host, settlements, written=written, steps=steps, patient=False)
             if len(lost) < LOST_PER_TRANSACTION:
                 cursor.execute(statement("remove_worker"), {"worker_ids": [worker_exit.worker_id]})
-        if steps:
-            end_workflows(connection, steps)
+        end_workflows_later(connection, steps)
         total += len(lost)
         _report(worker_exit.worker_id, worker_exit.how or "it was stopped", written)
         if len(lost) < LOST_PER_TRANSACTION or not written:

@@ -18,6 +18,7 @@ WITH gone AS (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited
+SELECT id, dependents AS awaited, false AS ends_sequence, false AS is_skipped,
+       held IS DISTINCT FROM 'needs' AS was_active
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))

@@ -50,8 +50,8 @@ WITH lost AS MATERIALIZED (
     FROM gone
     RETURNING 1
 )
-SELECT id, dependents AS awaited, false AS postponed, is_skipped
+SELECT id, dependents AS awaited, false AS postponed, is_skipped, false AS was_active
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))
 UNION ALL
-SELECT DISTINCT job_id, NULL::boolean, true, false FROM later
+SELECT DISTINCT job_id, NULL::boolean, true, false, NULL::boolean FROM later

@@ -37,8 +37,9 @@ WITH letters AS MATERIALIZED (
     WHERE d.id = l.id
       AND (l.id IN (SELECT w.letter FROM waiting AS w WHERE w.id NOT IN (SELECT id FROM free))) IS NOT TRUE
 )
-SELECT id, dependents AS awaited, false AS postponed, false AS is_skipped
+SELECT id, dependents AS awaited, false AS postponed, false AS is_skipped,
+       held IS DISTINCT FROM 'needs' AS was_active
 FROM gone
 WHERE pgjobs.all_kept((SELECT count(*) FROM gone), (SELECT count(*) FROM kept))
 UNION ALL
-SELECT id, NULL::boolean, true, false FROM waiting WHERE id NOT IN (SELECT id FROM free)
+SELECT id, NULL::boolean, true, false, NULL::boolean FROM waiting WHERE id NOT IN (SELECT id FROM free)
