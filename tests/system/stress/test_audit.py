@@ -371,6 +371,20 @@ def test_a_failure_that_died_with_its_worker_is_not_counted(write: Writer) -> No
     assert write.found() == set()
 
 
+def test_a_failure_that_died_with_a_process_that_another_job_ended_is_not_counted(write: Writer) -> None:
+    for job, word in ((1, "fail"), (2, "exit")):
+        write.enqueue(job, about={"max_attempts": 1})
+        write.begin(job)
+        write.say(job, word, write.now + 0.5 + job / 10)
+    write.wait(1.0)
+    write.move(1, "waiting")
+    write.wait(5.0)
+    write.begin(1)
+    write.fail(1)
+    write.letter(2, "I", write.move(2, "failed"))
+    assert write.found() == set()
+
+
 def test_a_replayed_job_may_fail_as_often_again(write: Writer) -> None:
     write.enqueue(1, about={"max_attempts": 1})
     write.begin(1)

@@ -10,6 +10,7 @@ from tests.system.stress.audit.fault import Fault
 from tests.system.stress.trace import FINAL, TICK, TICK_ALONE, Histories, Run, Span, State
 
 KEEPS_NOTHING = "forgets"  # a queue that deletes what has completed
+EXITED = "exit"  # the word of a job that ends its worker process
 NOTICED = 3.0  # seconds until a worker has noticed that a job waits for another one
 
 
@@ -54,7 +55,10 @@ def _lost(histories: Histories, run: Run, claim: Span | None) -> bool:
     """Return True if its outcome may have died with its worker: that takes back what has ended without counting it."""
     if run.ended is None or claim is None or claim.until is None:
         return True
-    return any(strike.began <= claim.until and strike.ended >= run.ended - 1.0 for strike in histories.trace.strikes)
+    if any(strike.began <= claim.until and strike.ended >= run.ended - 1.0 for strike in histories.trace.strikes):
+        return True
+    same = (other for other in histories.trace.runs if other.pid == run.pid and other.began <= claim.until)
+    return any(other.ended is None or (other.word == EXITED and other.ended >= run.ended) for other in same)
 
 
 def firings_do_not_overlap(histories: Histories) -> list[Fault]:
