@@ -75,6 +75,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "show_broadcast": ("broadcast",),
     "show_dead": ("dead",),
     "show_job": ("job",),
+    "show_neighbours": ("job",),
     "show_schedule": ("nightly",),
     "wait_for_exit": ("job", 0.1),
     "why": ("job",),

@@ -14,7 +14,7 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | find out why a job does not run, and what is wrong with an installation | `why`, `doctor` |
 | find jobs that wait for one that did not complete | `stuck_jobs` |
 | see everything at a glance | `show_status`, `list_workers` |
-| look at jobs | `list_jobs`, `show_job`, `count_jobs` |
+| look at jobs | `list_jobs`, `show_job`, `show_neighbours`, `count_jobs` |
 | cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `wait_for_exit` |
 | handle dead letters | `list_dead`, `show_dead`, `count_dead`, `replay_dead`, `discard_dead` |
 | look at workflows | `list_workflows`, `show_workflow` |
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         set_limit,
         set_tenant_weight,
     )
+    from pgjobs.admin.neighbours import Neighbour, Neighbours, show_neighbours
     from pgjobs.admin.pauses import (
         PausedTask,
         list_paused_tasks,
@@ -167,6 +168,7 @@ _NAMES = {
     "pgjobs.admin.limits": (
         "Key KeyLimit Tenant list_limits list_tenants remove_limit remove_tenant_weight set_limit set_tenant_weight"
     ),
+    "pgjobs.admin.neighbours": "Neighbour Neighbours show_neighbours",
     "pgjobs.admin.pauses": ("PausedTask list_paused_tasks pause_everything pause_task resume_everything resume_task"),
     "pgjobs.admin.pipelines": (
         "PipelineRow PipelineStage list_pipelines pause_pipeline remove_pipeline resume_pipeline show_pipeline"
@@ -211,6 +213,8 @@ __all__ = [
     "JobSelection",
     "Key",
     "KeyLimit",
+    "Neighbour",
+    "Neighbours",
     "PausedTask",
     "PipelineRow",
     "PipelineStage",
@@ -298,6 +302,7 @@ __all__ = [
     "show_broadcast",
     "show_dead",
     "show_job",
+    "show_neighbours",
     "show_pipeline",
     "show_retention",
     "show_schedule",

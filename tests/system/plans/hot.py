@@ -244,6 +244,8 @@ RARE: dict[str, str] = {
     "settle_broadcasts": "every ten seconds: by indexes of those that were open a minute ago, and of unfinished runs",
     "purge_broadcasts": _DAILY,
     "list_broadcasts": _LOOK,
+    **dict.fromkeys(("step_of_job", "near_in_sequence"), "a look at one job: by its id, or its sequence"),
+    "may_become": "once for each dashboard: by the name of a role",
     "list_broadcast_runs": _LOOK,
     "unfinished_runs": "some times a second of those who wait for a broadcast: by its id",
     "answers_of": "once for each wait for a broadcast: by its id",

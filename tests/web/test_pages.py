@@ -1,0 +1,213 @@
+"""What pages show, whatever is in the tables, and what they do when something takes too long or fails."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from pgjobs import admin
+from pgjobs.db.roles import make_roles
+from pgjobs.web import app as web_app
+from pgjobs.web.connections import Connections
+from pgjobs.web.pages import jobs as jobs_page
+from tests.support.rows import put_dead, put_job
+from tests.web.content import HOSTILE, addresses, put_all
+
+if TYPE_CHECKING:
+    from pgjobs.admin import Diagnosis
+    from tests.web.conftest import Site
+
+LINK = re.compile(r'href="([^"]*)"')
+
+
+def test_each_page_shows_everything_and_leaves_nothing_out(site: Site, conn: psycopg.Connection) -> None:
+    ids = put_all(conn)
+    client = site()
+    for address in addresses(ids):
+        page = client.get(address)
+        assert page.status_code == 200, address
+        assert "Left out" not in page.text, address
+        assert "plain" in page.text or address in ("/doctor", "/workers"), address
+    assert {address for address, _, _ in web_app.PAGES} == {re.sub(r"\d+", "{id}", each) for each in addresses(ids)}
+
+
+def test_pages_of_an_empty_installation_say_so(site: Site, conn: psycopg.Connection) -> None:
+    client = site()
+    for address in addresses(dict.fromkeys(("running", "dead", "queued", "workflow"), 1)):
+        page = client.get(address)
+        assert page.status_code == (404 if address[-1] == "1" else 200), address
+        assert page.text.count("<table") == 0
+
+
+def test_no_page_writes_what_a_job_says_unescaped(site: Site, conn: psycopg.Connection) -> None:
+    ids = put_all(conn, HOSTILE)
+    client = site()
+    for address in [*addresses(ids), f"/jobs?call={quote(HOSTILE)}", f"/dead?task={quote(HOSTILE)}"]:
+        page = client.get(address)
+        assert page.status_code == 200, address
+        assert "<script>alert" not in page.text, address
+        assert "<img" not in page.text, address
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2066]", page.text), address
+        assert "49" not in re.findall(r"onerror[^<]*", page.text), address
+        assert len(page.text) < 200_000, address
+    assert "characters left out" in client.get(f"/jobs/{ids['dead']}").text
+
+
+def test_pages_read_in_transactions_that_cannot_write(database_url: str, conn: psycopg.Connection) -> None:
+    make_roles(conn)
+    with Connections(database_url).reading(1_000) as plain:
+        assert plain.execute("SELECT current_setting('transaction_read_only'), current_user").fetchone() == (
+            "on",
+            plain.info.user,
+        )
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), plain.transaction():
+            admin.pause_queue(plain, "mail")
+    with Connections(database_url, as_reader=True).reading(1_000) as reader:
+        assert reader.execute("SELECT current_user, current_setting('statement_timeout')").fetchone() == (
+            "pgjobs_read",
+            "1s",
+        )
+    connections = Connections(database_url)
+    with connections.reading(1_000):
+        pass
+    with connections.writing() as writer:
+        assert writer.execute("SELECT current_setting('transaction_read_only')").fetchone() == ("off",)
+
+
+def test_each_page_can_be_read_with_the_role_that_only_reads(site: Site, conn: psycopg.Connection) -> None:
+    make_roles(conn)
+    ids = put_all(conn)
+    client = site(read_only=True)
+    for address in addresses(ids):
+        page = client.get(address)
+        assert (page.status_code, "Left out" in page.text) == (200, False), address
+
+
+def test_what_takes_too_long_is_left_out_and_named(
+    site: Site, conn: psycopg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_all(conn)
+    monkeypatch.setattr(web_app, "TIMEOUT_MS", 150)
+    client = site()
+    with psycopg.connect(database_url) as holder:
+        holder.execute("LOCK TABLE pgjobs.tenants IN ACCESS EXCLUSIVE MODE")
+        page = client.get("/limits")
+        holder.rollback()
+    assert page.status_code == 200
+    assert "Left out, because it took longer than two seconds: tenants." in page.text
+    assert "open" in page.text
+
+
+def test_a_database_that_is_gone_is_a_page_without_its_password(database_url: str) -> None:
+    from starlette.testclient import TestClient
+
+    from pgjobs.web import User, dashboard
+
+    url = "postgresql://ada:sesame@127.0.0.1:1/shop"
+    client = TestClient(dashboard(authorize=lambda request: User("ada"), database_url=url))
+    page = client.get("/")
+    assert page.status_code == 503
+    assert "cannot connect to" in page.text
+    assert "sesame" not in page.text
+
+
+def test_a_connection_that_was_cut_is_replaced(site: Site, conn: psycopg.Connection) -> None:
+    client = site()
+    assert client.get("/workers").status_code == 200
+    conn.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%web' AND pid <> "
+        "pg_backend_pid()"
+    )
+    assert client.get("/workers").status_code == 200
+
+
+def test_jobs_are_found_by_filters_and_pages(site: Site, conn: psycopg.Connection) -> None:
+    ids = [put_job(conn, queue="mail", task="shop.mail:send", summary=f"send({n})") for n in range(60)]
+    other = put_job(conn, queue="images", task="shop.images:resize", summary="resize(7)", status="cancelled")
+    client = site()
+    first = client.get("/jobs?queue=mail&status=queued")
+    assert f"/jobs/{ids[-1]}" in first.text
+    assert f"/jobs/{ids[9]}" not in first.text
+    (following,) = [each for each in LINK.findall(first.text) if "before=" in each]
+    second = client.get(following.replace("&amp;", "&"))
+    assert f"/jobs/{ids[9]}" in second.text
+    assert f"/jobs/{ids[10]}" not in second.text
+    assert f"/jobs/{other}" not in first.text + second.text
+    assert f"/jobs/{other}" in client.get("/jobs?queue=im*").text
+    found = client.get("/jobs?call=send(7)").text
+    assert f"/jobs/{ids[7]}" in found
+    assert f"/jobs/{ids[8]}" not in found
+
+
+def test_a_text_is_looked_for_in_a_bounded_number_of_jobs(
+    site: Site, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_page, "SEARCHED", 5)
+    ids = [put_job(conn, summary=f"send({n})") for n in range(12)]
+    client = site()
+    address, steps = "/jobs?call=send(1)", 0
+    while f'href="/jobs/{ids[1]}"' not in (text := client.get(address).text):
+        assert "No such jobs so far" in text
+        assert "5 jobs were looked through" in text
+        (address,) = [each.replace("&amp;", "&") for each in LINK.findall(text) if "before=" in each]
+        steps += 1
+    assert steps == 2
+
+
+@pytest.mark.parametrize("address", ["/jobs?before=x", "/jobs?queue=%00", f"/jobs?task={'x' * 400}", "/jobs?before=-1"])
+def test_a_filter_that_cannot_be_one_is_refused(site: Site, address: str) -> None:
+    page = site().get(address)
+    assert page.status_code == 400
+    assert 'role="alert"' in page.text
+
+
+@pytest.mark.parametrize("address", ["/nothing", "/jobs/99999", "/jobs/x", "/workflows/99999", "/static/../app.py"])
+def test_what_is_not_there_is_a_page(site: Site, address: str) -> None:
+    assert site().get(address).status_code == 404
+
+
+def test_dead_letters_are_grouped_by_what_they_have_in_common(site: Site, conn: psycopg.Connection) -> None:
+    common = {"queue": "mail", "task": "shop:send"}
+    timeouts = [put_dead(conn, **common, error=f"Timeout: order {n} took {n}.5 s") for n in range(5)]
+    keys = [put_dead(conn, **common, error=f"KeyError: 'user{n}'") for n in range(3)]
+    client = site()
+    page = client.get("/dead").text
+    assert "Timeout: order # took # s" in page
+    assert "KeyError: &#39;…&#39;" in page
+    (group,) = [each for each in LINK.findall(page) if "alike=KeyError" in each]
+    letters = client.get(group.replace("&amp;", "&")).text
+    assert all(f'href="/jobs/{each}"' in letters for each in keys)
+    assert not any(f'href="/jobs/{each}"' in letters for each in timeouts)
+
+
+def test_a_job_is_shown_with_its_workflow_and_its_sequence(site: Site, conn: psycopg.Connection) -> None:
+    lane = "\x1f\x1faccount:7\x1f"
+    ids = [put_job(conn, status="waiting", lane=lane, task=f"shop:step{n}") for n in range(3)]
+    page = site().get(f"/jobs/{ids[1]}").text
+    assert re.search(rf'before it: <a href="/jobs/{ids[0]}">', page)
+    assert re.search(rf'behind it: <a href="/jobs/{ids[2]}">', page)
+    workflow = put_all(conn)["workflow"]
+    (step,) = conn.execute("SELECT min(job_id) FROM pgjobs.workflow_steps").fetchone() or (0,)
+    assert f'href="/workflows/{workflow}"' in site().get(f"/jobs/{step}").text
+
+
+def test_the_doctor_is_asked_twice_a_minute_at_most(
+    site: Site, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    doctor = admin.doctor
+
+    def ask(conn: psycopg.Connection) -> Diagnosis:
+        asked.append(1)
+        return doctor(conn)
+
+    monkeypatch.setattr(admin, "doctor", ask, raising=False)
+    client = site()
+    for _ in range(3):
+        assert client.get("/").status_code == 200
+        assert client.get("/doctor").status_code == 200
+    assert asked == [1]
