@@ -40,6 +40,36 @@ def test_thousands_come_in_their_order_from_a_generator(conn: psycopg.Connection
     assert found[8][1] == "plain('8 \u00e9\u4e16\\x00\\'\"')"
 
 
+def test_no_more_items_are_in_memory_than_one_statement_writes(conn: psycopg.Connection) -> None:
+    """So a batch of a million needs no more than one of 10,000, beside its handles."""
+    ahead = 0
+
+    class Item:
+        alive = 0
+
+        def __init__(self) -> None:
+            Item.alive += 1
+
+        def __del__(self) -> None:
+            Item.alive -= 1
+
+        def __reduce__(self) -> tuple[type[int], tuple[int]]:
+            return int, (1,)
+
+    def items() -> Iterator[tuple[Item]]:
+        nonlocal ahead
+        for read in range(10_000):
+            if read % 500 == 0:
+                ahead = max(ahead, read - count(conn))
+            yield (Item(),)
+            assert Item.alive <= 2
+
+    with conn.transaction():
+        enqueue_many(conn, plain, items())
+    assert count(conn) == 10_000
+    assert 0 < ahead <= 2_000
+
+
 @pytest.mark.parametrize("keys", [(), (b"key",)])
 def test_thousands_without_a_summary_and_with_or_without_a_signature(
     conn: psycopg.Connection, keys: tuple[bytes, ...]

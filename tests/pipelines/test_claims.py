@@ -15,6 +15,7 @@ from pgjobs.db.statements import statement
 from pgjobs.worker.claim.intake import Intake
 from pgjobs.worker.claim.lane_claims import LaneClaims
 from pgjobs.worker.local.local_queue import LocalQueue
+from tests.support.processes import wait_until
 from tests.support.rows import put_job, put_pipeline, put_worker
 from tests.support.worker import scalar
 
@@ -92,6 +93,27 @@ def test_the_last_stage_and_a_stage_that_nothing_has_declared_have_no_bound(
     put(conn, "store", *[""] * 20)
     put(conn, "unknown", *[""] * 20)
     assert sum(len(workers[0].claim()) for _ in range(3)) == 40
+
+
+def test_a_stage_that_attaches_late_misses_nothing(
+    conn: psycopg.Connection, database_url: str, workers: list[Worker]
+) -> None:
+    """Neither what was passed on before there was a worker, nor what is committed after it has looked further."""
+    put_pipeline(conn, at_most=100)
+    early = put(conn, "store", *[""] * 5, "a")
+    with psycopg.connect(database_url) as passing_on:
+        late = put(passing_on, "store", "", "b")
+        after = put(conn, "store", "", "b")
+        assert sorted(workers[0].claim()) == [*early, *after]
+        passing_on.commit()
+    claimed: list[int] = []
+
+    def have_all() -> bool:
+        claimed.extend(workers[0].claim())
+        return len(claimed) == len(late)
+
+    wait_until(have_all, 10)
+    assert sorted(claimed) == late
 
 
 def test_what_has_no_room_holds_up_no_other_lane(conn: psycopg.Connection, workers: list[Worker]) -> None:

@@ -80,6 +80,47 @@ def test_what_a_step_had_added_is_added_again_when_all_is_retried(shared: psycop
     assert notes(shared).count("square 0") == 2
 
 
+@pytest.mark.parametrize("what", ["failed", "after"])
+def test_what_waited_for_an_added_step_waits_for_it_again(shared: psycopg.Connection, ends: Ends, what: Any) -> None:
+    shared.execute("INSERT INTO broken VALUES ('after grown')")
+    flow = Workflow("grows")
+    flow.add(
+        tasks.step.options(after=[flow.add(tasks.grow, 0)], if_failed="cancel" if what == "failed" else "run"), "last"
+    )
+    handle = enqueue(shared, flow)
+    ends(handle, "failed")
+    shared.execute("DELETE FROM broken")
+    shared.execute("UPDATE pgjobs.queues SET paused = true WHERE name = 'default'")
+    admin.retry_workflow(shared, handle, what=what)
+    last = scalar(
+        shared,
+        "SELECT job_id FROM pgjobs.workflow_steps WHERE workflow_id = %s AND needs <> '{}' AND parent IS NULL",
+        [handle.id],
+    )
+    assert scalar(shared, "SELECT held FROM pgjobs.jobs WHERE id = %s", [last]) == "needs"
+    shared.execute("UPDATE pgjobs.queues SET paused = false")
+    ends(handle)
+    assert notes(shared)[-2:] == ["after grown", "last"]
+
+
+@pytest.mark.parametrize("what", ["failed", "after", "all"])
+def test_steps_that_history_has_dropped_stay_as_they_are_and_nothing_waits_for_them(
+    shared: psycopg.Connection, ends: Ends, what: Any
+) -> None:
+    shared.execute("INSERT INTO broken VALUES ('b')")
+    flow = Workflow("old")
+    first, second = flow.add(tasks.step, "a"), flow.add(tasks.step, "b")
+    late = flow.add(tasks.step.options(after=[second], if_failed="run"), "late")
+    flow.add(tasks.step.options(after=[first, second, late]), "last")
+    handle = enqueue(shared, flow)
+    ends(handle, "stuck")
+    shared.execute("DELETE FROM broken")
+    shared.execute("DELETE FROM pgjobs.jobs_history")
+    admin.retry_workflow(shared, handle, what=what)
+    assert ends(handle)["completed"] == 4
+    assert notes(shared) == [*sorted(notes(shared)[:2]), "late", "b", "last"]
+
+
 def test_a_paused_workflow_starts_nothing_until_it_is_resumed(shared: psycopg.Connection, ends: Ends) -> None:
     handle = enqueue(shared, chain("a", "b", delay=0.4))
     row = admin.pause_workflow(shared, handle)

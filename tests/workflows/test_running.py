@@ -158,6 +158,28 @@ def test_a_member_that_was_cancelled_ends_what_waits_for_it(shared: psycopg.Conn
     assert (row["cancelled"], row["completed"]) == (2, 0)
 
 
+def test_a_failing_member_ends_all_that_waits_in_nested_groups_and_chains(
+    shared: psycopg.Connection, ends: Ends
+) -> None:
+    """Celery's canvas hangs there: a chord in a group in a chain never gets to know of a member that has failed."""
+    shared.execute("INSERT INTO broken VALUES ('bad')")
+    inner = Workflow("inner")
+    members = [inner.add(tasks.step, name) for name in ("good", "bad")]
+    inner.add(tasks.step.options(after=members, if_failed="cancel"), "inner chord")
+    middle = Workflow("middle")
+    nested = middle.add(inner.options(after=[middle.add(tasks.step, "begin")]))
+    middle.add(tasks.step.options(after=[nested], if_failed="cancel"), "middle chord")
+    flow = Workflow("outer")
+    last = flow.add(tasks.step.options(after=[flow.add(middle)], if_failed="cancel"), "chain")
+    flow.add(tasks.step.options(after=[last], if_failed="cancel"), "end of the chain")
+    flow.on_completed(tasks.step, "completed")
+    flow.on_failure(tasks.step, "failed")
+    row = ends(enqueue(shared, flow), "failed")
+    wait_for(shared, "EXISTS (SELECT FROM notes WHERE name = 'failed')")
+    assert (row["completed"], row["failed"], row["cancelled"], row["active"]) == (2, 1, 4, 0)
+    assert sorted(notes(shared)) == ["bad", "begin", "failed", "good"]
+
+
 # -- It grows --------------------------------------------------------------------------------------------------------
 
 

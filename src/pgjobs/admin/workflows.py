@@ -13,9 +13,9 @@ from pgjobs.core.validate import as_int
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.plan_settings import LOOK_UPS
-from pgjobs.db.query import MAX_ID, check_limit, chunks, ended_at, fetch, fetch_dicts, like, local_settings
+from pgjobs.db.query import MAX_ID, check_limit, chunks, ended_at, fetch, fetch_dicts, job_states, like, local_settings
 from pgjobs.db.workflow_ends import check_workflow
-from pgjobs.flow.workflow_retry import EndedStep, steps_to_retry
+from pgjobs.flow.workflow_retry import EndedStep, may_run_again, steps_to_retry
 from pgjobs.flow.workflow_state import WorkflowStatus
 from pgjobs.workflows.handle import WorkflowHandle
 from pgjobs.workflows.waiting import signal
@@ -246,7 +246,7 @@ def retry_workflow(
 
     `what`: "failed": those that failed or were cancelled. "after": also all that waited for one of these, whatever they
     did. "all": every step; what steps had added while they ran goes first, because they add it again. Steps that run
-    are left alone.
+    are left alone, and so are those that ended so long ago that history has dropped them.
 
     Raises:
         NotFoundError: there is no such workflow.
@@ -259,12 +259,11 @@ def retry_workflow(
     with conn.transaction():
         if not fetch_dicts(conn, "lock_workflow", workflow=number):
             raise NotFoundError(f"There is no workflow {number}: it never existed, or it is no longer kept.")
-        steps = [EndedStep(**row) for row in fetch_dicts(conn, "all_steps", workflow=number)]
-        again, gone, waiting = steps_to_retry(steps, what)
+        again, gone, waiting, edges = steps_to_retry(steps := _steps(conn, number, what), what)
         if gone:
             cancel_jobs(conn, [step.job_id for step in steps if step.job_id in gone and step.status is None])
             fetch_dicts(conn, "forget_steps", ids=sorted(gone))
-        fetch_dicts(conn, "wait_again", workflow=number, again=again, ids=[*again, *waiting])
+        fetch_dicts(conn, "wait_again", needs=[need for _, need in edges], jobs=[job for job, _ in edges])
         fetch_dicts(conn, "count_needs", ids=waiting)
         for some in chunks(again, AT_ONCE):
             retry_jobs(conn, list(some))
@@ -284,6 +283,17 @@ def signal_workflow(conn: psycopg.Connection, workflow: AnyWorkflow, name: str, 
     number = check_workflow_id(workflow)
     _row(conn, number)
     return signal(conn, WorkflowHandle(number), name, payload)
+
+
+def _steps(conn: psycopg.Connection, workflow: int, what: str) -> list[EndedStep]:
+    """Return all steps, and of those that may run again whether their jobs are still there."""
+    steps = [EndedStep(**row) for row in fetch_dicts(conn, "all_steps", workflow=workflow)]
+    asked = [step.job_id for step in steps if not step.is_there and may_run_again(step, what)]
+    there: set[int] = set()
+    with local_settings(conn, LOOK_UPS):
+        for some in chunks(asked, AT_ONCE):
+            there |= job_states(conn, list(some)).keys()
+    return [step._replace(is_there=step.is_there or step.job_id in there) for step in steps]
 
 
 def _mark(conn: psycopg.Connection, name: str, workflow: int, **values: object) -> None:

@@ -23,7 +23,11 @@ WITH wanted AS MATERIALIZED (
                       WHERE j.id = w.needs_id AND j.status IN ('waiting', 'queued', 'running'))
 ), known AS MATERIALIZED (
     -- NULL: a transaction is about to requeue the job, whose row is then marked like any other.
-    SELECT e.id AS needs_id, e.completed
+    -- What is written of a step is true, where history has only that it was cancelled (it was skipped), or nothing.
+    SELECT e.id AS needs_id,
+           CASE WHEN e.completed IS NOT NULL
+                THEN coalesce((SELECT s.status IN ('completed', 'skipped') FROM pgjobs.workflow_steps AS s
+                               WHERE s.job_id = e.id), e.completed) END AS completed
     FROM pgjobs.hold_ended(ARRAY (SELECT needs_id FROM ends)) AS e
 ), settled AS (
     UPDATE pgjobs.dependencies AS d

@@ -18,7 +18,7 @@ WITH steps AS MATERIALIZED (
     UPDATE pgjobs.workflow_steps AS s
     SET status = e.status
     FROM steps AS e
-    WHERE s.job_id = e.job_id AND e.status IS NOT NULL
+    WHERE s.job_id = e.job_id AND e.status IS NOT NULL AND NOT e.is_known
 ), counted AS (
     INSERT INTO pgjobs.workflow_counts AS c
         (workflow_id, shard, active, completed, failed, cancelled, skipped)
