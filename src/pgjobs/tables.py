@@ -66,6 +66,8 @@ class Tables(NamedTuple):
     """What every worker process, or host, runs once."""
     broadcast_runs: Table
     """What came of it in each."""
+    audit: Table
+    """What was done by hand: by which user, to what, and what came of it."""
     pipelines: Table
     """The pipelines that code declares, and how many items may wait in their stages."""
     pipeline_stages: Table
@@ -218,6 +220,18 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("is_json", Boolean),
             Column("signature", LargeBinary),
             Column("value", LargeBinary),
+        ],
+        "audit": [
+            Column("id", BigInteger, Identity(always=True), primary_key=True),
+            _required("at", _MOMENT, "clock_timestamp()"),
+            _required("by", Text),
+            _required("via", Text),
+            _required("action", Text),
+            _required("target", JSONB, "'{}'"),
+            Column("number", BigInteger),
+            Column("outcome", Text),
+            Column("failed", Boolean),
+            Column("ended_at", _MOMENT),
         ],
         "pipelines": [
             Column("name", _KEY, primary_key=True),

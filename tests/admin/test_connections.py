@@ -22,7 +22,7 @@ from pgjobs.core.errors import UsageError
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.flow.limits import LimitSettings
 from tests.support import tasks
-from tests.support.rows import put_dead, put_pipeline
+from tests.support.rows import put_dead, put_job, put_pipeline
 
 OUTSIDE = ("count_unfinished", "wait_until_idle")  # of transactions
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -33,6 +33,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "add_schedule": ("new", "0 9 * * *", tasks.nothing, (1, 2)),
     "auto_breaker": ("crm",),
+    "begin_audit": ("ada", "pause-queue", {"queue": "mail"}),
     "cancel_jobs": ("job",),
     **dict.fromkeys(("cancel_workflow", "pause_workflow", "resume_workflow", "show_workflow"), ("workflow",)),
     "retry_workflow": ("workflow",),
@@ -45,6 +46,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "keep_completed": ("default", False),
     "keep_dead": (7,),
     "keep_history": (5,),
+    "end_audit": (1,),
     "list_expired_days": (1,),
     "open_breaker": ("crm",),
     "pause_queue": ("default",),
@@ -67,7 +69,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "retry_jobs": (admin.JobSelection(),),
     "run_schedule": ("nightly",),
     "set_jobs": ("job",),
+    "set_arguments": ("json", [1, 2]),
     "set_limit": ("tenant:7", LimitSettings(concurrency=2)),
+    "show_arguments": ("json",),
     "set_queue_aging": ("default", 60),
     "set_queue_limit": ("default", LimitSettings(concurrency=2)),
     "set_tenant_weight": ("7", 2.0),
@@ -80,7 +84,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "wait_for_exit": ("job", 0.1),
     "why": ("job",),
 }
-KEYWORDS: dict[str, dict[str, Any]] = {"set_jobs": {"priority": 1}, "wait_until_idle": {"timeout": 0.01}}
+KEYWORDS: dict[str, dict[str, Any]] = {
+    "end_audit": {"number": 1, "outcome": "done"},
+    "set_jobs": {"priority": 1},
+    "wait_until_idle": {"timeout": 0.01},
+}
 TABLES = (
     "jobs",
     "dead_jobs",
@@ -98,6 +106,7 @@ TABLES = (
     "topics",
     "pipelines",
     "pipeline_stages",
+    "audit",
 )
 
 
@@ -121,9 +130,9 @@ def call(operation: Callable[..., Any], arguments: list[Any], keywords: dict[str
     operation(conn, *arguments, **keywords)
 
 
-def calls(job: int, dead: int, workflow: int, made: int) -> dict[str, Callable[[Any], object]]:
+def calls(job: int, dead: int, workflow: int, made: int, in_json: int) -> dict[str, Callable[[Any], object]]:
     """Return for each operation a call of it that changes something, where it changes anything."""
-    given = {"job": job, "dead": dead, "workflow": workflow, "broadcast": made}
+    given = {"job": job, "dead": dead, "workflow": workflow, "broadcast": made, "json": in_json}
     found: dict[str, Callable[[Any], object]] = {}
     for name, operation in OPERATIONS.items():
         arguments = [given.get(each, each) if isinstance(each, str) else each for each in ARGUMENTS.get(name, ())]
@@ -149,6 +158,8 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
     workflow, made = enqueue(conn, flow).id, broadcast(conn, tasks.nothing, 1, 2).id
     admin.add_schedule(conn, "nightly", "0 0 * * *", tasks.nothing, (1, 2))
     admin.open_breaker(conn, "crm")
+    admin.begin_audit(conn, "ada", "pause-queue", {})
+    in_json = put_job(conn, payload=b"[1]")
     admin.set_limit(conn, "tenant:7", LimitSettings(concurrency=1))
     admin.pause_queue(conn, "unused")
     conn.execute(
@@ -172,7 +183,7 @@ def test_each_is_part_of_the_callers_transaction_on_each_kind_of_connection(
             (scope, lambda: scope.connection().connection.driver_connection),
         ]
         for caller, driver in kinds:
-            for name, called in calls(job, dead, workflow, made).items():
+            for name, called in calls(job, dead, workflow, made, in_json).items():
                 called(caller)
                 assert driver().info.transaction_status.name == ("IDLE" if name in OUTSIDE else "INTRANS"), name
                 caller.rollback()

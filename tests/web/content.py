@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from psycopg.types.json import Jsonb
@@ -42,7 +43,7 @@ def put_all(conn: psycopg.Connection, text: str = "plain") -> dict[str, int]:
     conn.execute(
         "UPDATE pgjobs.schedules SET summary = %s, error = %s, app = %s, last_job_id = 1, last_at = now()", [text] * 3
     )
-    put_pipeline(conn, at_most=2, name=name)
+    put_pipeline(conn, at_most=2, name=re.sub("[^A-Za-z0-9_.:-]", "", name))
     conn.execute("UPDATE pgjobs.pipelines SET app = %s", [text])
     conn.execute(
         "INSERT INTO pgjobs.subscriptions (name, app, pattern, queue, priority, max_attempts)"
@@ -58,6 +59,7 @@ def put_all(conn: psycopg.Connection, text: str = "plain") -> dict[str, int]:
     workflow = enqueue(conn, flow).id
     conn.execute("UPDATE pgjobs.workflows SET name = %s, cancel_reason = %s", [text] * 2)
     conn.execute("UPDATE pgjobs.workflow_steps SET name = %s", [text])
+    admin.begin_audit(conn, text, text, {name: text})
     return {"running": running, "dead": dead, "queued": queued, "workflow": workflow, "worker": worker}
 
 
@@ -79,4 +81,5 @@ def addresses(ids: dict[str, int]) -> list[str]:
         "/subscriptions",
         "/pipelines",
         "/doctor",
+        "/audit",
     ]

@@ -24,7 +24,7 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | pause | `pause_queue`, `pause_task`, `pause_everything` |
 | resume | `resume_queue`, `resume_task`, `resume_everything` |
 | remove a queue that is no longer used | `remove_queue` |
-| see what is paused, and which queues there are | `list_paused_tasks`, `list_queues` |
+| see what is paused, and which queues there are | `list_paused_tasks`, `is_everything_paused`, `list_queues` |
 | wait until nothing is left to do | `wait_until_idle`, `count_unfinished` |
 | limit queues, keys and tenants | `set_queue_limit`, `set_limit`, `remove_limit`, `list_limits` |
 | give tenants more or fewer turns | `set_tenant_weight`, `remove_tenant_weight`, `list_tenants` |
@@ -35,6 +35,9 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | change schedules | `add_schedule`, `pause_schedule`, `resume_schedule`, `remove_schedule` |
 | see subscriptions to events, and which events are kept | `list_subscriptions`, `show_subscription`, `list_topics` |
 | pause, resume and remove subscriptions | `pause_subscription`, `resume_subscription`, `remove_subscription` |
+| look at and change the arguments of a job in JSON | `show_arguments`, `set_arguments` |
+| see what was done, by whom | `list_audit` |
+| write what is done | `begin_audit`, `end_audit` |
 | see broadcasts, and what came of them in each process | `list_broadcasts`, `show_broadcast` |
 | make jobs of kept events | `replay_events` |
 | set how long finished jobs and dead letters are kept | `keep_history`, `keep_dead`, `keep_completed` |
@@ -48,6 +51,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pgjobs.admin.arguments import set_arguments, show_arguments
+    from pgjobs.admin.audit import AuditEntry, begin_audit, end_audit, list_audit
     from pgjobs.admin.breakers import (
         BreakerInfo,
         auto_breaker,
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
     from pgjobs.admin.neighbours import Neighbour, Neighbours, show_neighbours
     from pgjobs.admin.pauses import (
         PausedTask,
+        is_everything_paused,
         list_paused_tasks,
         pause_everything,
         pause_task,
@@ -155,6 +161,8 @@ if TYPE_CHECKING:
 
 # Imported at first use: most commands and programs need one or two of them.
 _NAMES = {
+    "pgjobs.admin.arguments": "set_arguments show_arguments",
+    "pgjobs.admin.audit": "AuditEntry begin_audit end_audit list_audit",
     "pgjobs.admin.breakers": (
         "BreakerInfo auto_breaker close_breaker list_breakers open_breaker remove_breaker show_breaker"
     ),
@@ -169,7 +177,9 @@ _NAMES = {
         "Key KeyLimit Tenant list_limits list_tenants remove_limit remove_tenant_weight set_limit set_tenant_weight"
     ),
     "pgjobs.admin.neighbours": "Neighbour Neighbours show_neighbours",
-    "pgjobs.admin.pauses": ("PausedTask list_paused_tasks pause_everything pause_task resume_everything resume_task"),
+    "pgjobs.admin.pauses": (
+        "PausedTask is_everything_paused list_paused_tasks pause_everything pause_task resume_everything resume_task"
+    ),
     "pgjobs.admin.pipelines": (
         "PipelineRow PipelineStage list_pipelines pause_pipeline remove_pipeline resume_pipeline show_pipeline"
     ),
@@ -200,6 +210,7 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "AuditEntry",
     "BreakerInfo",
     "BroadcastDetail",
     "BroadcastRow",
@@ -237,6 +248,7 @@ __all__ = [
     "WorkflowRow",
     "add_schedule",
     "auto_breaker",
+    "begin_audit",
     "cancel_jobs",
     "cancel_workflow",
     "close_breaker",
@@ -246,9 +258,12 @@ __all__ = [
     "count_unfinished",
     "discard_dead",
     "doctor",
+    "end_audit",
+    "is_everything_paused",
     "keep_completed",
     "keep_dead",
     "keep_history",
+    "list_audit",
     "list_breakers",
     "list_broadcasts",
     "list_dead",
@@ -293,11 +308,13 @@ __all__ = [
     "retry_jobs",
     "retry_workflow",
     "run_schedule",
+    "set_arguments",
     "set_jobs",
     "set_limit",
     "set_queue_aging",
     "set_queue_limit",
     "set_tenant_weight",
+    "show_arguments",
     "show_breaker",
     "show_broadcast",
     "show_dead",

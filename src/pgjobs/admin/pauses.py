@@ -68,6 +68,12 @@ def resume_task(conn: psycopg.Connection, task: str, *, on_progress: Callable[[i
 
 
 @operation
+def is_everything_paused(conn: psycopg.Connection) -> bool:
+    """Return True if `pause_everything` is in effect."""
+    return bool(fetch_dicts(conn, "is_everything_paused")[0]["paused"])
+
+
+@operation
 def pause_everything(conn: psycopg.Connection) -> bool:
     """Pause everything: workers claim nothing. Return False if it was paused already. Running jobs are not stopped."""
     return bool(fetch_dicts(conn, "pause_everything"))

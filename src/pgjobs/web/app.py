@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -11,10 +12,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from pgjobs import admin
 from pgjobs.core.errors import ConfigurationError, NotFoundError, PgjobsError, UsageError
 from pgjobs.core.text import one_line
 from pgjobs.db.url import mask
+from pgjobs.web.actions.table import may
 from pgjobs.web.connections import Connections
+from pgjobs.web.doing import Doing, ForbiddenError
 from pgjobs.web.guard import USER, Guard
 from pgjobs.web.pages import dead, jobs, operations, overview, queues, workflows
 from pgjobs.web.rendering import render
@@ -25,8 +29,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from pgjobs.web.access import Authorize
+    from pgjobs.admin import AuditEntry
+    from pgjobs.web.access import Authorize, User
 
+SHOWN_FOR = timedelta(minutes=1)  # what came of an action
 TIMEOUT_MS = 2_000  # milliseconds that a statement of a page may take
 LOG = logging.getLogger("pgjobs.web")
 # Address, title, function; in the order of the navigation. Those without a title are not in it.
@@ -44,6 +50,7 @@ PAGES: tuple[tuple[str, str, Callable[[Visit], Page]], ...] = (
     ("/subscriptions", "Events", operations.subscriptions),
     ("/pipelines", "Pipelines", operations.pipelines),
     ("/doctor", "Doctor", operations.doctor),
+    ("/audit", "Audit", operations.audit),
 )
 NAVIGATION = tuple((address, title) for address, title, _ in PAGES if title)
 
@@ -62,8 +69,12 @@ def dashboard(
     routes: list[Any] = [
         Route(address, _endpoint(function, connections, shared), methods=["GET"]) for address, _, function in PAGES
     ]
+    if not read_only:
+        doing = Doing(connections, shared, _show, explained, TIMEOUT_MS)
+        routes.append(Route("/do/{action}", doing.endpoint, methods=["GET", "POST"]))
     static = StaticFiles(packages=[("pgjobs.web", "static")])
     app = Starlette(routes=[*routes, Mount("/static", static)], exception_handlers={404: _nothing_here})
+    app.state.read_only = read_only
     return Guard(app, authorize, local_only=local_only)
 
 
@@ -77,7 +88,8 @@ def _endpoint(function: Callable[[Visit], Page], connections: Connections, share
                     conn, request.scope[USER], request.query_params, request.path_params, shared, now_of(conn)
                 )
                 page = function(visit)
-                return _show(request, page.template, {**page.values, "now": visit.now, "live": page.live}, visit.late)
+                shown = {**page.values, "now": visit.now, "live": page.live, "done": _done(request, visit)}
+                return _show(request, page.template, shown, visit.late)
         except Exception as error:
             return explained(request, error)
 
@@ -87,15 +99,37 @@ def _endpoint(function: Callable[[Visit], Page], connections: Connections, share
 def _show(request: Request, template: str, values: dict[str, Any], late: list[str], status: int = 200) -> Response:
     base = request.scope.get("root_path", "")
     path = request.scope["path"].removeprefix(base) or "/"
-    common = {"base": base, "here": path, "navigation": NAVIGATION, "user": request.scope.get(USER), "late": late}
+    user: User | None = request.scope.get(USER)
+    is_read_only = request.app.state.read_only
+    common = {
+        "base": base,
+        "here": path,
+        "navigation": NAVIGATION,
+        "user": user,
+        "late": late,
+        "done": None,
+        "can": lambda name: not is_read_only and user is not None and may(user, name),
+    }
     return HTMLResponse(render(template, {**common, **values}), status)
+
+
+def _done(request: Request, visit: Visit) -> AuditEntry | None:
+    """Return what this user has just done, to say what came of it."""
+    number = request.query_params.get("done", "")
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        return None
+    found = visit.rows("what was done", lambda: admin.list_audit(visit.conn, limit=1, before=int(number) + 1))
+    is_own = found and found[0].id == int(number) and found[0].by == visit.user.name
+    return found[0] if is_own and visit.now - found[0].at < SHOWN_FOR else None
 
 
 def explained(request: Request, error: Exception) -> Response:
     """Return a page that says in one line what went wrong."""
     import psycopg
 
-    if isinstance(error, NotFoundError):
+    if isinstance(error, ForbiddenError):
+        status, title = 403, "Not allowed"
+    elif isinstance(error, NotFoundError):
         status, title = 404, "Not found"
     elif isinstance(error, UsageError):
         status, title = 400, "This cannot be done"

@@ -33,6 +33,7 @@ def environment() -> Environment:
         "code": _code,
         "moment": _moment,
         "pretty_json": values.pretty_json,
+        "raw_value": _raw_value,
     }
     env.globals |= {"version": VERSION, "tries": values.tries, "cap": values.CAP}
     return env
@@ -76,6 +77,11 @@ def _code(sentence: str) -> Markup:
     if len(parts) % 2 == 0:  # one has no partner
         return escape("`".join(parts))
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def _raw_value(value: str) -> Markup:
+    """Write a value that a form sends back: escaped, but neither cut nor changed."""
+    return escape(value)
 
 
 def _time(moment: datetime, shown: str, title: str | None) -> Markup:

@@ -245,6 +245,11 @@ RARE: dict[str, str] = {
     "purge_broadcasts": _DAILY,
     "list_broadcasts": _LOOK,
     **dict.fromkeys(("step_of_job", "near_in_sequence"), "a look at one job: by its id, or its sequence"),
+    **dict.fromkeys(("begin_audit", "end_audit", "list_audit"), "an action of a person: by the key of the audit"),
+    **dict.fromkeys(
+        ("payload_of_job", "set_payload", "set_dead_payload"), "a person changes the arguments of one job: by its id"
+    ),
+    "is_everything_paused": _LOOK,
     "may_become": "once for each dashboard: by the name of a role",
     "list_broadcast_runs": _LOOK,
     "unfinished_runs": "some times a second of those who wait for a broadcast: by its id",

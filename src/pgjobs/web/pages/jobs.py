@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgjobs import admin
+from pgjobs.core.errors import PgjobsError
 from pgjobs.core.text import is_glob, matches_glob
 from pgjobs.web.visit import Page
 
 if TYPE_CHECKING:
-    from pgjobs.admin import JobRow
+    from pgjobs.admin import JobDetail, JobRow
     from pgjobs.web.visit import Visit
 
 PER_PAGE = 50
@@ -78,10 +79,24 @@ def job(visit: Visit) -> Page:
             "job": found,
             "why": visit.look("why", lambda: admin.why(visit.conn, number)),
             "attempts": [_attempt(each) for each in reversed(found.errors)],
+            "has_json": visit.look("arguments", lambda: _has_json(visit, found)) if _may_change(found) else False,
             "near": visit.look("neighbours", lambda: admin.show_neighbours(visit.conn, found)),
         },
         live=5 if found.finished_at is None else 0,
     )
+
+
+def _may_change(job: JobDetail) -> bool:
+    return job.status in ("queued", "waiting") or job.died_at is not None
+
+
+def _has_json(visit: Visit, job: JobDetail) -> bool:
+    """Return True if the arguments of a job are JSON, which can be changed here."""
+    try:
+        admin.show_arguments(visit.conn, job)
+    except PgjobsError:
+        return False
+    return True
 
 
 def _attempt(entry: dict[str, Any]) -> dict[str, str | None]:

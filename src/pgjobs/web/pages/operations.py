@@ -1,4 +1,4 @@
-"""The other pages: schedules, limits, workers, subscriptions, pipelines, the doctor."""
+"""The other pages: schedules, limits, workers, subscriptions, pipelines, the doctor, the audit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pgjobs.web.visit import Page
 if TYPE_CHECKING:
     from pgjobs.web.visit import Visit
 
+PER_PAGE = 50
 MOST = 500  # rows of a list that has no pages
 
 
@@ -62,6 +63,22 @@ def pipelines(visit: Visit) -> Page:
 def doctor(visit: Visit) -> Page:
     """Show what is wrong with the installation."""
     return Page("doctor.html", {"diagnosis": visit.shared.diagnosis(visit)}, live=30)
+
+
+def audit(visit: Visit) -> Page:
+    """List what was done, the newest first."""
+    by, action, before = visit.asked("by"), visit.asked("action"), visit.number("before")
+    found = visit.rows(
+        "the audit",
+        lambda: admin.list_audit(visit.conn, by=by, action=action, limit=PER_PAGE + 1, before=before),
+    )
+    values = {
+        "entries": found[:PER_PAGE],
+        "asked": {"by": by, "action": action},
+        "before": before,
+        "next": found[PER_PAGE - 1].id if len(found) > PER_PAGE else None,
+    }
+    return Page("audit.html", values, live=0 if before is not None else 15)
 
 
 def _most(name: str, rows: list[Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def queues(visit: Visit) -> Page:
             "settings": {each.name: each for each in settings},
             "name": name,
             "tasks": visit.rows("paused tasks", lambda: admin.list_paused_tasks(visit.conn)),
+            "everything_paused": visit.look("the switch", lambda: admin.is_everything_paused(visit.conn)),
             "retention": visit.look("retention", lambda: admin.show_retention(visit.conn)),
         },
         live=5,

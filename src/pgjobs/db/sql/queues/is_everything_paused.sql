@@ -1,0 +1,2 @@
+-- Whether everything is paused.
+SELECT coalesce((SELECT s.paused FROM pgjobs.switch AS s WHERE s.one), false) AS paused

@@ -1,0 +1,141 @@
+"""Replay and discard dead letters: one, a group, or those of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pgjobs import admin
+from pgjobs.core.errors import UsageError
+from pgjobs.core.text import plural
+from pgjobs.db.query import clock
+from pgjobs.web.actions.action import Action, Asked, Done, Preview
+from pgjobs.web.alike import alike
+from pgjobs.web.values import CAP, count
+
+if TYPE_CHECKING:
+    from pgjobs.admin import Change
+
+GROUP = ("queue", "task", "alike")
+PAGE = 2_000
+SCANNED = 50_000  # letters that are looked through
+
+
+def _find(asked: Asked) -> tuple[list[int], bool]:
+    """Return the ids of the letters of a group, the newest first, and whether there are more."""
+    queue, task, wanted = (asked.optional(name) for name in GROUP)
+    until = _moment(asked.optional("until"))
+    found: list[int] = []
+    before: int | None = None
+    for _ in range(SCANNED // PAGE):
+        page = admin.list_dead(asked.conn, queue=queue, task=task, limit=PAGE, before=before)
+        found += [
+            letter.id
+            for letter in page
+            # What has died after the preview is left alone.
+            if (until is None or letter.died_at <= until) and (wanted is None or alike(letter.error) == wanted)
+        ]
+        if len(page) < PAGE or len(found) > CAP:
+            return found[:CAP], len(found) > CAP
+        before = page[-1].id
+    return found[:CAP], True
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise UsageError("until is not a time.") from None
+
+
+def _group(sentence: str) -> Callable[[Asked], Preview]:
+    def preview(asked: Asked) -> Preview:
+        ids, more = _find(asked)
+        named = ", ".join(f"{name} {asked.needed(name)}" for name in GROUP if asked.optional(name)) or "all of them"
+        notes = (f"At most {CAP:,} are changed at once: repeat it for the rest.",) if more else ()
+        noun = "dead letter" if len(ids) == 1 else "dead letters"
+        return Preview(
+            f"{sentence.format(count(len(ids), more=more), noun)} {named}.",
+            len(ids),
+            more,
+            notes,
+            until=clock(asked.conn).isoformat(),
+        )
+
+    return preview
+
+
+def _one(sentence: str) -> Callable[[Asked], Preview]:
+    def preview(asked: Asked) -> Preview:
+        letter = admin.show_dead(asked.conn, asked.id())
+        return Preview(sentence.format(f"{letter.id}, {letter.summary or letter.task}"), 1)
+
+    return preview
+
+
+def _came_of(change: Change, word: str) -> Done:
+    """Write what came of a change.
+
+    Raises:
+        UsageError: nothing was changed, because all was refused.
+
+    """
+    if not change.done and change.refused:
+        raise UsageError(change.refused[0].reason)
+    refused = f"; {len(change.refused):,} were left: {change.refused[0].reason}" if change.refused else "."
+    return Done(len(change.done), f"{plural(len(change.done), 'dead letter')} {word}{refused}")
+
+
+def _replay(ids: Callable[[Asked], list[int]]) -> Callable[[Asked], Done]:
+    return lambda asked: _came_of(admin.replay_dead(asked.conn, ids(asked)), "replayed")
+
+
+def _discard(ids: Callable[[Asked], list[int]]) -> Callable[[Asked], Done]:
+    return lambda asked: _came_of(admin.discard_dead(asked.conn, ids(asked)), "discarded")
+
+
+def _id(asked: Asked) -> list[int]:
+    return [asked.id()]
+
+
+def _ids(asked: Asked) -> list[int]:
+    return _find(asked)[0]
+
+
+ACTIONS: dict[str, Action] = {
+    "replay-letter": Action(
+        "retry",
+        "Replay a dead letter",
+        ("id",),
+        _one("Queue dead letter {} again, due now, with fresh attempts."),
+        _replay(_id),
+        "/jobs/{id}",
+    ),
+    "discard-letter": Action(
+        "discard",
+        "Discard a dead letter",
+        ("id",),
+        _one("Discard dead letter {}. The job stays in history as failed, as long as history is kept."),
+        _discard(_id),
+        "/dead",
+        is_danger=True,
+    ),
+    "replay-letters": Action(
+        "retry",
+        "Replay dead letters",
+        GROUP,
+        _group("Queue {} {} again, due now, with fresh attempts:"),
+        _replay(_ids),
+        "/dead",
+    ),
+    "discard-letters": Action(
+        "discard",
+        "Discard dead letters",
+        GROUP,
+        _group("Discard {} {}:"),
+        _discard(_ids),
+        "/dead",
+        is_danger=True,
+    ),
+}
