@@ -73,7 +73,7 @@ def test_jobs_are_counted_by_queue_and_state(conn: Connection, collector: Collec
     assert jobs == {"due": 2, "later": 1, "waiting": 1, "running": 1}
     assert 99 < found["pgjobs_queue_latency_seconds"][("default",)] < 160
     assert found["pgjobs_queue_workers"][("default",)] == 1
-    assert found["pgjobs_dead_letters"] == {("mail",): 1}
+    assert found["pgjobs_dead_letters"] == {("default",): 0, ("mail",): 1}
     assert found["pgjobs_jobs_enqueued_total"][()] >= 5
 
 
@@ -240,3 +240,17 @@ def test_command_prints_metrics_once_and_says_when_they_are_not_whole(
     captured = capsys.readouterr()
     assert "\npgjobs_up 0.0\n" in captured.out
     assert "time limit" in captured.err
+
+
+def test_large_tables_are_estimated_from_a_sample_and_small_numbers_stay_exact(
+    conn: Connection, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn.execute(
+        "INSERT INTO pgjobs.jobs (task, payload, queue) SELECT 'a:b', repeat('x', 400)::bytea, "
+        "CASE WHEN n = 1 THEN 'small' ELSE 'default' END FROM generate_series(1, 4000) AS n"
+    )
+    monkeypatch.setattr(reading, "PAGES", 50)
+    monkeypatch.setattr(reading, "CAP", 100)
+    jobs = scrape(collector)["pgjobs_queue_jobs"]
+    assert jobs["small", "due"] == 1
+    assert 2000 < jobs["default", "due"] < 8000

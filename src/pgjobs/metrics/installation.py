@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER
@@ -21,11 +21,12 @@ from pgjobs.telemetry.metrics import INSTALLATION, MAX_QUEUES, Capped, Family, a
 if TYPE_CHECKING:
     import psycopg
 
-CAP = 10_000  # jobs of a queue, and workflows of a state, that are counted
-DEAD_CAP = 100_000  # dead letters that are counted
-SCAN_MS = 250  # milliseconds that counting what no index finds may take
+CAP = 10_000  # jobs of a queue, and workflows of a state, that are counted one by one at most
+ROWS = 30_000  # jobs that are counted one by one, over all queues, about
+LEAST_COUNTED = 10  # of each queue
+PAGES = 1000  # of a table that are read, 8 MB
 DOCTOR_EVERY = 60.0  # seconds
-DOCTOR_MS = 300  # milliseconds that the doctor may read
+DOCTOR_MS = 1000  # milliseconds that a statement of the doctor may take
 DOCTOR_SCAN = 1000  # rows that it reads where no index helps
 BREAKER_STATES = ("closed", "open", "half_open")
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class InstallationReader:
         self._last: list[Family] = []
         self._read_at = 0.0  # monotonic seconds: when the last scrape began
         self._queues = Capped(MAX_QUEUES)
+        self._number = 0  # of queues, as far as is known
         self._doctor: dict[str, int] = {}
         self._next_doctor = 0.0  # monotonic seconds
         self.error: str | None = None
@@ -86,33 +88,36 @@ class InstallationReader:
         return [*about(VERSION, time.monotonic() - began, up=self.error is None), *filled(found.values())]
 
     def _fill(self, conn: psycopg.Connection, found: Mapping[str, Family], deadline: float) -> None:
-        def within(work: Callable[[], T], most_ms: int | None = None) -> T | None:
+        def within(work: Callable[[], T]) -> T:
             left = int((deadline - time.monotonic()) * 1000)
-            if left <= 0:
-                raise TimeUpError
-            rows = run_within(conn, left if most_ms is None else min(left, most_ms), work, LOOK_UPS)
-            if rows is None and most_ms is None:
+            rows = run_within(conn, left, work, LOOK_UPS) if left > 0 else None
+            if rows is None:
                 raise TimeUpError
             return rows
 
-        parts = within(
-            lambda: fetch_dicts(conn, "read_metrics", silent_after=DEFAULT_RESCUE_AFTER, cap=CAP),
-        )
-        assert parts is not None  # noqa: S101 (for mypy)
-        row = parts[0]
+        (row,) = within(lambda: fetch_dicts(conn, "read_metrics", silent_after=DEFAULT_RESCUE_AFTER, cap=CAP))
         put_parts(found, row)
-        for depth in within(lambda: fetch_dicts(conn, "queue_depths", cap=CAP)) or ():
+        shares = {table: min(1.0, PAGES / max(pages, 1)) for table, pages in row["pages"].items()}
+        percents = {table: 100 * share for table, share in shares.items()}
+        sample = Sample(within(lambda: fetch_dicts(conn, "sample_jobs", **percents)), shares)
+        if not self._number:
+            self._number = len(within(lambda: fetch_dicts(conn, "queue_names")))
+        cap = min(CAP, max(LEAST_COUNTED, ROWS // max(self._number, 1)))
+        depths = within(lambda: fetch_dicts(conn, "queue_depths", cap=cap))
+        self._number = len(depths)
+        for depth in depths:
             queue = self._queues(depth["name"])
             found["pgjobs_queue_latency_seconds"].put(max(depth["latency_seconds"] or 0.0, 0.0), queue)
             found["pgjobs_queue_paused"].put(float(depth["paused"] or row["all_paused"]), queue)
             found["pgjobs_queue_workers"].put(row["workers"].get(depth["name"], 0), queue)
-            found["pgjobs_queue_jobs"].put(min(depth["due"], CAP), queue, "due")
-            found["pgjobs_queue_jobs"].put(min(depth["later"], CAP), queue, "later")
-        for letters in within(lambda: fetch_dicts(conn, "count_dead_by_queue", cap=DEAD_CAP)) or ():
-            found["pgjobs_dead_letters"].put(letters["letters"], self._queues(letters["queue"]))
-        for name, state in (("count_waiting", "waiting"), ("count_running", "running")):
-            for each in within(lambda name=name: fetch_dicts(conn, name), SCAN_MS) or ():  # type: ignore[misc]
-                found["pgjobs_queue_jobs"].put(each[state], self._queues(each["queue"]), state)
+            for state in ("due", "later"):
+                counted = depth[state] if depth[state] <= cap else max(cap, sample.of(depth["name"], state))
+                found["pgjobs_queue_jobs"].put(counted, queue, state)
+        for name in sample.queues():
+            queue = self._queues(name)
+            for state in ("waiting", "running"):
+                found["pgjobs_queue_jobs"].put(sample.of(name, state), queue, state)
+            found["pgjobs_dead_letters"].put(sample.of(name, "dead"), queue)
         self._ask_doctor(conn, deadline)
         for level, number in self._doctor.items():
             found["pgjobs_doctor_findings"].put(number, level)
@@ -120,12 +125,35 @@ class InstallationReader:
     def _ask_doctor(self, conn: psycopg.Connection, deadline: float) -> None:
         """Have the doctor look, where the last look is a minute ago; what it found stays until the next one."""
         now = time.monotonic()
-        if now < self._next_doctor or deadline - now < 2 * DOCTOR_MS / 1000:
+        left = int((deadline - now) * 1000)
+        if now < self._next_doctor or left <= 0:
             return
-        diagnosis = examine(look(conn, scan=DOCTOR_SCAN, timeout_ms=DOCTOR_MS))
+        self._next_doctor = now + DOCTOR_EVERY
+        limit = min(left, DOCTOR_MS)
+        installation = run_within(conn, limit, lambda: look(conn, scan=DOCTOR_SCAN, timeout_ms=limit, asked=0))
+        if installation is None:
+            return
+        diagnosis = examine(installation)
         counts = Counter(finding.level for finding in diagnosis.findings)
         self._doctor = {level: counts[level] for level in LEVELS}
-        self._next_doctor = time.monotonic() + DOCTOR_EVERY
+
+
+class Sample:
+    """Jobs by queue and state in a share of the pages of their tables: all, or what they are worth as an estimate."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]], shares: Mapping[str, float]) -> None:
+        share = {"waiting": shares["waiting"], "dead": shares["dead"]}
+        self._jobs = {
+            (row["queue"], row["state"]): round(row["jobs"] / share.get(row["state"], shares["live"])) for row in rows
+        }
+
+    def of(self, queue: str, state: str) -> int:
+        """Return the number of jobs, or about that."""
+        return self._jobs.get((queue, state), 0)
+
+    def queues(self) -> list[str]:
+        """Return the queues of which there are any."""
+        return sorted({queue for queue, _ in self._jobs})
 
 
 def put_parts(found: Mapping[str, Family], row: Mapping[str, Any]) -> None:

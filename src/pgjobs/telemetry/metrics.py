@@ -44,8 +44,8 @@ INSTALLATION: dict[str, Metric] = {
     "pgjobs_queue_jobs": Metric(
         "gauge",
         "Jobs by state: due (can start now, or wait for their turn), later, waiting (for other jobs or a paused task), "
-        "running. due and later end at 10,000 for each queue: more are not counted. waiting and running are left out "
-        "where counting them would take too long.",
+        "running. Beyond 8 MB of such jobs these are estimates, from a sample of the tables' pages; small numbers "
+        "of due and later are exact even then.",
         ("queue", "state"),
     ),
     "pgjobs_queue_paused": Metric("gauge", "1 if the queue is paused, or everything is.", ("queue",), worst=True),
@@ -55,7 +55,7 @@ INSTALLATION: dict[str, Metric] = {
         "Ids that were given to jobs since the tables were made: what was enqueued and rolled back counts as well.",
     ),
     "pgjobs_dead_letters": Metric(
-        "gauge", "Dead letters. 100,000 in all are counted; beyond that the queues' shares are too small.", ("queue",)
+        "gauge", "Dead letters. Beyond 8 MB of them an estimate, from a sample of their pages.", ("queue",)
     ),
     "pgjobs_limit_in_use": Metric(
         "gauge", "Running jobs that hold a limit; those of all keys, where the limit is a pattern.", ("limit",)

@@ -119,6 +119,7 @@ RARE: dict[str, str] = {
         ("count_steps", "hold_steps", "due_workflows", "may_grow", "lock_dependents", "wait_for_grown"), _STEP
     ),
     "read_metrics": "at a scrape, under a time limit: index look-ups and small tables",
+    "sample_jobs": "at a scrape, under a time limit: a bounded number of pages",
     **dict.fromkeys(("results_of_steps", "needs_of_step"), "where a step takes results of others: by their node"),
     **dict.fromkeys(("add_workflow", "take_job_ids", "add_steps", "add_callback", "end_empty_workflow"), _WORKFLOW),
     **dict.fromkeys(

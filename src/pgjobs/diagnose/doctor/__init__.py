@@ -39,9 +39,14 @@ def doctor(conn: psycopg.Connection[Any], *, version: str = VERSION) -> Diagnosi
 
 
 def look(
-    conn: psycopg.Connection[Any], *, version: str = VERSION, scan: int = SCAN, timeout_ms: int = SCAN_TIMEOUT_MS
+    conn: psycopg.Connection[Any],
+    *,
+    version: str = VERSION,
+    scan: int = SCAN,
+    timeout_ms: int = SCAN_TIMEOUT_MS,
+    asked: int = ASKED,
 ) -> Installation:
-    """Gather what the doctor looks at.
+    """Gather what the doctor looks at. `asked`: the jobs of which it is found out at most what holds them up.
 
     The tables' revision comes first and by itself: if it is another one, the rest may not be there. The clocks come by
     themselves too, because a slow statement would distort them.
@@ -64,14 +69,13 @@ def look(
     stuck = run_within(conn, timeout_ms, lambda: stuck_jobs(conn, scan=scan), LOOK_UPS)
     known["stuck"] = tuple(stuck or ())
     if rows is not None:
-        return _ask_why(conn, read(rows[0], counted=stuck is not None, **known))
+        return _ask_why(conn, read(rows[0], counted=stuck is not None, **known), asked)
     with local_settings(conn, IN_ORDER):
-        return _ask_why(conn, read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known))
+        return _ask_why(conn, read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known), asked)
 
 
-def _ask_why(conn: psycopg.Connection[Any], installation: Installation) -> Installation:
+def _ask_why(conn: psycopg.Connection[Any], installation: Installation, left: int) -> Installation:
     """Find out what holds up jobs that have been due for long: more workers do not help against everything."""
-    left = ASKED
     queues: list[QueueState] = []
     for queue in installation.queues:
         due = list(queue.due)
