@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
+.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts prometheus schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -123,6 +123,9 @@ workflows-model: $(STAMP) ## run random workflows beside a model, with workers t
 
 hosts: $(STAMP) ## broadcast over two hosts that are network namespaces, as root: one killed, one joining, one cut off
 	@$(BIN)/python -m tests.system.hosts $(ARGS)
+
+prometheus: $(STAMP) ## scrape two supervisors with a real Prometheus, and see an alert fire (apt install prometheus); two minutes
+	@$(BIN)/python -m tests.system.prometheus $(ARGS)
 
 stress: SEED ?= 1
 stress: MINUTES ?= 10

@@ -10,6 +10,7 @@ PostgreSQL, an otherwise idle worker's start taken off.
 | --- | --- |
 | plain | `@job` that does nothing |
 | hook | the same with one `@around_job` that does nothing |
+| metrics | the same as plain, with `--metrics-port` |
 | result | `@job(result=True)` that returns a number |
 | progress | the same as plain, and says once how far it has come |
 | apart | inserts a row in a transaction of its own, and is acknowledged as any other job |
@@ -41,6 +42,7 @@ from pgjobs import enqueue_many
 KINDS: dict[str, Any] = {
     "plain": tasks.nothing,
     "hook": tasks.nothing,
+    "metrics": tasks.nothing,
     "result": tasks.number,
     "progress": tasks.report,
     "apart": tasks.apart,
@@ -74,6 +76,8 @@ def drain(url: str, name: str, jobs: int) -> Cost:
     options: tuple[object, ...] = ("-q", f"default:{SLOTS}", "--drain", "--import", "benchmarks.extra_tasks")
     if name == "hook":
         options = (*options, "--hooks", "benchmarks.extra_hooks")
+    if name == "metrics":
+        options = (*options, "--metrics-port", 0)
     postmaster = look(url).pid
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(tasks.TABLE)

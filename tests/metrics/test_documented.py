@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from pgjobs.telemetry.metrics import ABOUT, INSTALLATION
+from pgjobs.telemetry.metrics import ABOUT, INSTALLATION, WORKERS
 from tests.support.processes import ROOT
 
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()
-METRICS = {**ABOUT, **INSTALLATION}
+METRICS = {**ABOUT, **INSTALLATION, **WORKERS}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -31,3 +31,7 @@ def test_name_follows_the_conventions(name: str) -> None:
     assert (metric.kind == "counter") == name.endswith("_total")
     assert "id" not in metric.labels
     assert metric.help.endswith(".")
+
+
+def test_no_metric_comes_from_both_sides() -> None:
+    assert not INSTALLATION.keys() & WORKERS.keys()

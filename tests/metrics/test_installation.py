@@ -130,7 +130,7 @@ def test_server_that_cannot_be_reached_is_down_and_no_error() -> None:
 def test_end_of_the_time_is_down_and_no_error(conn: Connection, database_url: str) -> None:
     collector = Collector(database_url, time_limit=1.0)
     with conn.transaction():
-        conn.execute("LOCK TABLE pgjobs.dead_jobs")
+        conn.execute("LOCK TABLE pgjobs.queues")
         found = scrape(collector)
     assert found["pgjobs_up"] == {(): 0}
     assert found["pgjobs_scrape_duration_seconds"][()] < 20

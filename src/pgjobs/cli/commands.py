@@ -26,6 +26,7 @@ COMMANDS = {
     "status": Entry("pgjobs.cli.status:status", "Show queues, dead letters and workers."),
     "why": Entry("pgjobs.cli.why:why", "Explain why a job does not run, and what to do about it."),
     "doctor": Entry("pgjobs.cli.doctor:doctor", "Report what is wrong with the installation."),
+    "health": Entry("pgjobs.cli.health:health", "Ask a supervisor how it is, and exit with 1 if it is not well."),
     "metrics": Entry("pgjobs.cli.metrics:metrics", "Serve the metrics of the installation to Prometheus."),
     "jobs": Entry("pgjobs.cli.jobs:app", "List, show, follow, retry, cancel and change jobs."),
     "dead": Entry("pgjobs.cli.dead:app", "List, show, replay, discard and keep dead letters."),

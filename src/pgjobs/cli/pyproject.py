@@ -23,8 +23,18 @@ LISTS = {
     "hooks": "hooks",
     "allow": "allow",
 }  # and the parameters that they are for
-WORDS = ("payload", "log-level", "log-format")
-NUMBERS = ("processes", "max-jobs", "max-memory", "job-memory", "grace", "heartbeat", "rescue-after")
+WORDS = ("payload", "log-level", "log-format", "listen")
+NUMBERS = (
+    "processes",
+    "max-jobs",
+    "max-memory",
+    "job-memory",
+    "grace",
+    "heartbeat",
+    "rescue-after",
+    "metrics-port",
+    "health-port",
+)
 
 
 def defaults(folder: Path) -> dict[str, Any]:

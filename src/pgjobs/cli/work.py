@@ -13,7 +13,14 @@ from pgjobs.core.allowlist import parse_allow
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER, settings
 from pgjobs.db.choose_database import database
 from pgjobs.hooks.loading import entry_point_modules
-from pgjobs.worker.config import DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_QUEUE, WorkerConfig, parse_queues
+from pgjobs.worker.config import (
+    DEFAULT_GRACE,
+    DEFAULT_HEARTBEAT,
+    DEFAULT_LISTEN,
+    DEFAULT_QUEUE,
+    WorkerConfig,
+    parse_queues,
+)
 
 
 def work(
@@ -118,6 +125,31 @@ def work(
             envvar="PGJOBS_RESCUE_AFTER",
         ),
     ] = DEFAULT_RESCUE_AFTER,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Serve metrics of the workers to Prometheus there.",
+            envvar="PGJOBS_METRICS_PORT",
+            show_default=False,
+        ),
+    ] = None,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Answer the probes /live and /ready there.",
+            envvar="PGJOBS_HEALTH_PORT",
+            show_default=False,
+        ),
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address of these ports.", envvar="PGJOBS_LISTEN")
+    ] = DEFAULT_LISTEN,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(metavar="LEVEL", help="debug, info, warning, error.", envvar="PGJOBS_LOG_LEVEL"),
@@ -150,6 +182,9 @@ def work(
             job_memory=job_memory,
             allow=None if allowed is None else allowed.patterns,
             payload=payload or settings().payload,
+            metrics_port=metrics_port,
+            health_port=health_port,
+            listen=listen,
         )
         # An embedded server runs as long as this process, so it stays.
         if invocation.alone and settings().database_url and not (drain or invocation.embedded):

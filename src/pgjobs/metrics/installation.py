@@ -143,7 +143,7 @@ class Sample:
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], shares: Mapping[str, float]) -> None:
         share = {"waiting": shares["waiting"], "dead": shares["dead"]}
-        self._jobs = {
+        self._jobs: dict[tuple[str, str], int] = {
             (row["queue"], row["state"]): round(row["jobs"] / share.get(row["state"], shares["live"])) for row in rows
         }
 

@@ -86,6 +86,7 @@ class HttpServer:
             self._server: ThreadingHTTPServer = server(address[:2], handler)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror or error}.") from error
+        self.paths = tuple(routes)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._serve, name="pgjobs-http", daemon=True)
 
@@ -100,7 +101,8 @@ class HttpServer:
 
     def stop(self) -> None:
         """Answer no more."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
     def _serve(self) -> None:

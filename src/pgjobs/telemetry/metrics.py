@@ -19,16 +19,24 @@ MAX_QUEUES = 1000
 """Values of the label `queue`, in the same way."""
 OTHER = "other"
 MAX_LABEL = 200  # characters
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+"""Upper bounds in seconds, of how long jobs run and wait."""
+QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds, of how long statements take."""
 Kind = Literal["gauge", "counter", "histogram"]
 
 
 class Metric(NamedTuple):
-    """A metric. `worst`: of values that get the same labels, the largest counts, and not their sum."""
+    """A metric. `worst`: of values that get the same labels, the largest counts, and not their sum.
+
+    `bounds`: of a histogram's buckets.
+    """
 
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     worst: bool = False
+    bounds: tuple[float, ...] = ()
 
 
 ABOUT: dict[str, Metric] = {
@@ -84,13 +92,40 @@ INSTALLATION: dict[str, Metric] = {
 }
 
 
+WORKERS: dict[str, Metric] = {
+    "pgjobs_jobs_finished_total": Metric(
+        "counter", "Jobs that ended here, by outcome: completed, failed, cancelled.", ("queue", "task", "outcome")
+    ),
+    "pgjobs_retries_total": Metric("counter", "Attempts that failed here and are repeated.", ("queue", "task")),
+    "pgjobs_job_duration_seconds": Metric("histogram", "How long attempts ran.", ("queue", "task"), bounds=BUCKETS),
+    "pgjobs_job_wait_seconds": Metric(
+        "histogram",
+        "From the time at which a job was due to its start, by this machine's clock.",
+        ("queue",),
+        bounds=BUCKETS,
+    ),
+    "pgjobs_slots": Metric("gauge", "How many jobs may run at once, over all processes.", ("queue",)),
+    "pgjobs_slots_busy": Metric("gauge", "How many of these are taken.", ("queue",)),
+    "pgjobs_claim_duration_seconds": Metric("histogram", "How long claims took.", ("queue",), bounds=QUICK_BUCKETS),
+    "pgjobs_acknowledge_duration_seconds": Metric(
+        "histogram", "How long it took to write the outcomes of a batch.", bounds=QUICK_BUCKETS
+    ),
+    "pgjobs_rescued_jobs_total": Metric("counter", "Jobs that were taken back from dead workers by this supervisor."),
+    "pgjobs_processes": Metric(
+        "gauge", "Worker processes: registered (they work or finish their jobs), starting.", ("state",)
+    ),
+    "pgjobs_process_deaths_total": Metric("counter", "Worker processes that died, or were killed for not ending."),
+}
+
+
 class Family:
-    """The values of one metric, by their labels."""
+    """The values of one metric, by their labels. That of a histogram is its counts and its sum."""
 
     def __init__(self, name: str, metric: Metric) -> None:
         self.name = name
         self.metric = metric
         self.values: dict[tuple[str, ...], float] = {}
+        self.histograms: dict[tuple[str, ...], list[float]] = {}
 
     def put(self, value: float, *labels: str) -> None:
         """Take in a value. Labels that look the same once they are written are one: their values come together."""
@@ -99,6 +134,12 @@ class Family:
         if before is not None:
             value = max(before, value) if self.metric.worst else before + value
         self.values[key] = value
+
+    def put_counts(self, counts: Sequence[float], *labels: str) -> None:
+        """Take in a histogram: a number for each bucket, one for what is beyond them, and the sum of the values."""
+        key = tuple(map(label, labels))
+        before = self.histograms.get(key)
+        self.histograms[key] = [*counts] if before is None else [a + b for a, b in zip(before, counts, strict=True)]
 
 
 class Capped:
@@ -154,4 +195,4 @@ def families(metrics: dict[str, Metric]) -> dict[str, Family]:
 
 def filled(found: Iterable[Family]) -> Sequence[Family]:
     """Return the families that have values."""
-    return [family for family in found if family.values]
+    return [family for family in found if family.values or family.histograms]

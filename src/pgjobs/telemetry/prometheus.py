@@ -7,7 +7,8 @@ processes and no timers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.telemetry.metrics import Family, Metric
@@ -28,11 +29,11 @@ class FamilyCollector:
 
     def describe(self) -> list[PrometheusMetric]:
         """Return the metrics without values, so that a registry sees names that are there already."""
-        return [_shown(name, metric, {}) for name, metric in self._metrics.items()]
+        return [_shown(Family(name, metric)) for name, metric in self._metrics.items()]
 
     def collect(self) -> list[PrometheusMetric]:
         """Return all metrics with their values now."""
-        return [_shown(family.name, family.metric, family.values) for family in self._read()]
+        return [_shown(family) for family in self._read()]
 
 
 def check_library() -> None:
@@ -59,9 +60,16 @@ def exposition(collector: FamilyCollector, accept: str = "") -> tuple[str, bytes
     return content_type, encode(registry)
 
 
-def _shown(name: str, metric: Metric, values: Mapping[tuple[str, ...], Any]) -> PrometheusMetric:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+def _shown(family: Family) -> PrometheusMetric:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+    name, metric, values = family.name, family.metric, family.values
+    if metric.kind == "histogram":
+        histogram = HistogramMetricFamily(name, metric.help, labels=metric.labels)
+        for labels, (*counts, total) in family.histograms.items():
+            bounds = [*map(str, metric.bounds), "+Inf"]
+            histogram.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
+        return histogram
     if metric.kind == "counter":
         counter = CounterMetricFamily(name, metric.help, labels=metric.labels)
         for labels, value in values.items():

@@ -20,6 +20,7 @@ MAX_FOUND_QUEUES = 100  # that a worker serves because a pattern matches them: e
 DEFAULT_QUEUE = "default"
 DEFAULT_GRACE = 30.0  # seconds
 DEFAULT_HEARTBEAT = 5.0  # seconds
+DEFAULT_LISTEN = "0.0.0.0"  # noqa: S104 (probes and scrapes come from other hosts)
 STUCK_AFTER = 5.0  # seconds from a job's timeout until its worker process is replaced because the job did not stop
 
 
@@ -60,7 +61,8 @@ class WorkerConfig:
     `heartbeat`: between two heartbeats. `rescue_after`: without a heartbeat, until a worker is considered dead and its
     jobs are taken back. `allow`: what its jobs may call (None: anything). `payload`: the formats that it accepts, "any"
     or "json". `max_jobs`, `max_memory` (megabytes): after that many jobs, or with that much memory, a process is
-    replaced by a fresh one. `job_memory` (megabytes): the limit of a process job.
+    replaced by a fresh one. `job_memory` (megabytes): the limit of a process job. `metrics_port`, `health_port`: where
+    the supervisor answers Prometheus and probes, at the address `listen` (None: not at all; 0: a free port).
 
     Raises:
         UsageError: a value that cannot be used.
@@ -85,6 +87,9 @@ class WorkerConfig:
     job_memory: int | None = None
     patterns: tuple[QueueSlots, ...] = ()
     hooks: tuple[str, ...] = ()
+    metrics_port: int | None = None
+    health_port: int | None = None
+    listen: str = DEFAULT_LISTEN
 
     def __post_init__(self) -> None:
         if not (self.queues or self.patterns):

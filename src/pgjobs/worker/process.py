@@ -43,6 +43,7 @@ from pgjobs.worker.runtime.scoreboard import Scoreboard
 from pgjobs.workflows.serve import serve_steps
 
 log = logging.getLogger("pgjobs.worker")
+COUNTS_EVERY = 1.0  # seconds
 TICK = 0.25  # seconds: how often the main thread looks
 SOON = 0.03  # seconds until it looks at what producers that it has just woken have found
 ENDS_WITHIN = 0.5  # seconds from the last look to the end of a drain, about
@@ -73,6 +74,8 @@ class WorkerProcess:
         self._asked_to_drain = any(message["type"] == "drain" for message in heard)
         self._stuck: set[ClaimedJob] = set()
         self._told = 0
+        self._trouble: str | None = None  # with claiming, as the supervisor knows it
+        self._next_counts = 0.0  # monotonic seconds
         self._limits = LimitWriter()
         self._worker_id = 0  # until it is registered
         self._has_broadcasts = False  # that it is to run as it starts
@@ -196,6 +199,7 @@ class WorkerProcess:
                 self._control.send("unfit", error=f"a job imported a module, and {patches}")
                 return
             threads.add_found_queues()
+            self._report()
             if self._limits.has_news():  # a job imported a module that declares limits
                 self._declare_limits()
             if self._config.drain:
@@ -264,6 +268,16 @@ class WorkerProcess:
         finally:
             server.close()
 
+    def _report(self) -> None:
+        """Send the supervisor whether claiming works, and write what was counted for metrics."""
+        trouble = self._threads.claim_trouble()
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._control.send("claims", trouble=trouble)
+        if time.monotonic() >= self._next_counts:
+            self._next_counts = time.monotonic() + COUNTS_EVERY
+            self._threads.publish_counts()
+
     def _tell_progress(self) -> None:
         if self._threads.ended != self._told:
             self._told = self._threads.ended
@@ -285,6 +299,7 @@ class WorkerProcess:
             self._config.database_url, self._worker_id, self._config.heartbeat, self._config.rescue_after
         )
         while self._running():
+            self._report()
             if self._asked_to_drain or self._control.ended:
                 threads.hurry.set()
             if not (self._asked_to_drain or self._control.ended) and loop_responds.is_set():
@@ -306,6 +321,7 @@ class WorkerProcess:
                 self._scoreboard.tick()  # or the supervisor takes this process for blocked
                 time.sleep(0.02)
         threads.flush()
+        threads.publish_counts()
         self._tell_progress()
         left = self._running()
         if left:

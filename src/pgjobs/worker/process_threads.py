@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -24,6 +25,7 @@ from pgjobs.worker.executors.shortages import Shortages
 from pgjobs.worker.executors.threads import ThreadExecutor
 from pgjobs.worker.executors.timeouts import Watchdog
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.local.counts import Counts
 from pgjobs.worker.local.local_queue import LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Rescan
 from pgjobs.worker.runtime.orderly_exit import LEAVE_WITHIN
@@ -94,6 +96,8 @@ class ProcessThreads:
             self._queue_names,
             self._breakers,
         )
+        self._counts = None if config.metrics_port is None else Counts()
+        self._acknowledger.counts = self._counts
         self._watchdog = Watchdog(stuck)
         self._loop = EventLoopExecutor(outbox, self._watchdog, scoreboard)
         self._shortages = Shortages()
@@ -114,6 +118,7 @@ class ProcessThreads:
         """Make what a queue needs: its local queue, a producer, and the first of its threads."""
         local_queue = LocalQueue(queue.name, queue.concurrency, self._next_slot)
         local_queue.in_haste = self._config.drain
+        local_queue.counts = self._counts
         self._next_slot += queue.concurrency
         role = claim_role(queue.name)
         server = server_for(self._config, self._worker_id, role, self._stop_claiming, async_commit=True)
@@ -154,6 +159,17 @@ class ProcessThreads:
                 executor, producer = self._add(queue)
                 executor.start()
                 producer.start()
+
+    def publish_counts(self) -> None:
+        """Have the supervisor see what was counted, if anything is."""
+        if self._counts is not None:
+            text = json.dumps(self._counts.snapshot(self._local_queues), separators=(",", ":"))
+            self._scoreboard.write_counts(text.encode())
+
+    def claim_trouble(self) -> str | None:
+        """Return why no queue can be claimed from, or nothing can be acknowledged; None: that works."""
+        troubles = [producer.trouble for producer in self._producers]
+        return self._acknowledger.trouble or (troubles[0] if troubles and all(troubles) else None)
 
     def cannot_begin(self) -> str | None:
         """Return why no job can begin, if that has been so for a while."""

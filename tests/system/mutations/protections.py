@@ -459,7 +459,7 @@ PROTECTIONS = (
     Protection(
         "jobs whose worker has no row are taken back",
         "src/pgjobs/worker/supervisor/maintenance.py",
-        "            rescue_orphans(connection)\n",
+        "            self.rescued += rescue_orphans(connection)\n",
         "            pass\n",
         ("tests/worker/supervisor/test_rescue.py", "-k", "no_row"),
     ),

@@ -32,6 +32,7 @@ from pgjobs.worker.acknowledge.outcome_log import job_log, labels, report, repor
 from pgjobs.worker.acknowledge.outcome_writer import OutcomeWriter
 from pgjobs.worker.local.claimed_batch import known as batches_known
 from pgjobs.worker.local.claimed_job import ClaimedJob
+from pgjobs.worker.local.counts import Counts
 from pgjobs.worker.local.local_queue import Ended, LocalQueue, Outbox
 from pgjobs.worker.local.producer_signals import Freed, LookAhead, Rescan
 from pgjobs.worker.runtime.critical_thread import CriticalThread
@@ -116,6 +117,7 @@ class Acknowledger(CriticalThread):
         self.hooks = OutcomeHooks()
         """To be stopped after this thread."""
         self.settled = 0  # attempts, whatever their outcome
+        self.counts: Counts | None = None  # for metrics; None: they are not served
 
     def work(self) -> None:
         """Flush until told to stop."""
@@ -160,6 +162,11 @@ class Acknowledger(CriticalThread):
         return batch, True
 
     @property
+    def trouble(self) -> str | None:
+        """Why it cannot acknowledge now; None: it can."""
+        return self._server.trouble
+
+    @property
     def ended(self) -> int:
         """How many jobs run no more, and are recorded as such."""
         return self._writer.ended
@@ -174,7 +181,12 @@ class Acknowledger(CriticalThread):
             self._server.run(self._check_history, patience=self._grace)
         flush = self._sort(batch)
         self._count(flush)
-        self._write(flush)
+        if self.counts is None:
+            self._write(flush)
+        else:
+            began = time.monotonic()
+            self._write(flush)
+            self.counts.acknowledged(time.monotonic() - began)
         self._notify(flush)
         self._writer.end_workflows()
         self._count_settled(flush)
@@ -270,6 +282,8 @@ class Acknowledger(CriticalThread):
             self._tell_completed(some, flush)
         if flush.others:
             written = writer.settle(flush.others, flush.held, again=again)
+            if self.counts is not None:
+                self.counts.settled((job, written.get(job.key()), seconds) for job, _, seconds in flush.others)
             if outcome_hooks.hooks:
                 settled = ((job, written.get(job.key()), seconds) for job, _, seconds in flush.others)
                 self.hooks.tell([(job, now, seconds, job.exception) for job, now, seconds in settled if now])
@@ -280,6 +294,8 @@ class Acknowledger(CriticalThread):
             self._held.replace(flush.batch, flush.held)
 
     def _tell_completed(self, batch: list[Ended], flush: _Flush) -> None:
+        if self.counts is not None:
+            self.counts.completed(batch, flush.held, self._writer.lost)
         if outcome_hooks.hooks:
             self.hooks.completed(batch, flush.held, self._writer.lost)
 
@@ -287,6 +303,8 @@ class Acknowledger(CriticalThread):
         """See which jobs have completed in transactions of their own. The others get the outcomes they have."""
         completed, left = self._writer.confirm(flush.within, flush.held)
         again: list[Ended] = []  # of batches that failed after they had called it, and were rolled back
+        if self.counts is not None:
+            self.counts.completed([ended for ended in flush.within if ended[0].key() in completed], [], set())
         if outcome_hooks.hooks:
             self.hooks.completed((ended for ended in flush.within if ended[0].key() in completed), [], set())
         for ended in flush.within:

@@ -94,6 +94,11 @@ class Producer(CriticalThread):
             self._hand_back()
             self._server.close()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot claim now; None: it can."""
+        return self._server.trouble
+
     def _receive_signals(self) -> None:
         for event in self._local_queue.signals.receive():
             match event:
@@ -118,7 +123,10 @@ class Producer(CriticalThread):
         except psycopg.Error:
             self._claim_size.failed(asked, time.monotonic() - began)
             raise
-        self._claim_size.came(self._claimed, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._claim_size.came(self._claimed, seconds)
+        if self._local_queue.counts is not None:
+            self._local_queue.counts.claimed(self._local_queue.name, seconds)
         self._local_queue.claim_stats.spare = self._claimed < asked
         return self._claimed >= asked
 

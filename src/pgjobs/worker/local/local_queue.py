@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from pgjobs.jobs.outcome import Outcome
 from pgjobs.worker.local.claimed_job import ClaimedJob
@@ -18,6 +19,9 @@ from pgjobs.worker.local.demand import MAX_PREFETCHED, STALE_INBOX, demand, surp
 from pgjobs.worker.local.inbox import Inbox
 from pgjobs.worker.local.producer_signals import ProducerSignals
 from pgjobs.worker.local.stats import ClaimStats, EndStats
+
+if TYPE_CHECKING:
+    from pgjobs.worker.local.counts import Counts
 
 Ended = tuple[ClaimedJob, Outcome, float | None]  # an entry of the outbox: job, outcome, seconds that it ran
 Outbox = SimpleQueue[Ended | None]
@@ -40,6 +44,7 @@ class LocalQueue:
         self.running: dict[int, ClaimedJob] = {}  # by id: claimed, and not yet taken from the outbox
         self.unacknowledged: Sequence[ClaimedJob] = ()  # the batch whose outcomes are being written
         self.held: frozenset[ClaimedJob] = frozenset()  # ended, and their rows are locked by other transactions
+        self.counts: Counts | None = None  # for metrics; None: they are not served
         self.in_haste = False  # a drain: batches do not wait for more jobs
         self._together = 0  # of the running: how many take no slot of their own, because they are in a batch
         self._lock = threading.Lock()

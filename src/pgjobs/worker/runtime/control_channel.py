@@ -9,6 +9,7 @@
 | worker → supervisor | unfit | `error`: it cannot work; before it is registered, or after a long try to drain |
 | worker → supervisor | progress | `ended`: jobs since the start |
 | worker → supervisor | stuck | `job_id`, `claim_number`, `error`: a job that does not stop |
+| worker → supervisor | claims | `trouble`: why it can neither claim nor acknowledge now; null: it can |
 | worker → supervisor | leaving | it ends in order; a process that ends without this message has died |
 | worker → supervisor | retiring | it claims no more, and asks to be replaced |
 """

@@ -56,6 +56,7 @@ class ReconnectingConnection:
         self._connection: DeadlineConnection | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
         self.generation = 0  # how often it was connected
+        self.trouble: str | None = None  # why PostgreSQL cannot be used now; for other threads to read
 
     @property
     def connection(self) -> DeadlineConnection:
@@ -112,6 +113,7 @@ class ReconnectingConnection:
                     began = time.monotonic()
                     reason = mask(str(error).strip().partition("\n")[0]) or type(error).__name__
                     log.warning("%s: PostgreSQL cannot be used now; retrying until it can: %s", self._name, reason)
+                    self.trouble = reason
                 if not isinstance(error, psycopg.errors.LockNotAvailable):
                     self.close()
                 if self._stop.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (spreads a herd, no secret)
@@ -121,6 +123,7 @@ class ReconnectingConnection:
                 pause = min(self._longest_pause, pause * 2)
             else:
                 if began:
+                    self.trouble = None
                     log.warning("%s: PostgreSQL is back after %.1f s", self._name, time.monotonic() - began)
                 return result
 

@@ -2,7 +2,8 @@
 
 A worker writes a slot when it starts a job; when the process dies, its supervisor reads which jobs were running and
 which were only claimed. Entries are not cleared, because an entry counts only if its job is still `running` in the
-database. Only deadlines are cleared. A second list has the process groups of its children.
+database. Only deadlines are cleared. A second list has the process groups of its children, and behind that is what
+the process counts, where metrics are served.
 
 Times are seconds of the machine's monotonic clock, which all its processes share.
 """
@@ -15,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from zlib import crc32
 
 from pgjobs.core.unnamed_file import unnamed_file
 from pgjobs.worker.runtime.job_claim import Claim
@@ -22,6 +24,8 @@ from pgjobs.worker.runtime.job_claim import Claim
 _ENTRY = struct.Struct("qqd")  # job id, claim number, deadline (0: none)
 _PULSE = struct.Struct("d")  # when the main thread last looked up; after the entries
 _GROUP = struct.Struct("q")  # a process group of a child (0: none), one for each slot; after that
+_COUNTS = struct.Struct("=II")  # length and checksum of what follows: the counts of the process, as text
+MAX_COUNTS = 1 << 20  # bytes; memory that is not written to takes no room
 _DEADLINE = struct.Struct("d")
 _DEADLINE_AT = 16
 
@@ -31,7 +35,8 @@ class Scoreboard:
 
     def __init__(self, slots: int, fd: int | None = None) -> None:
         self._groups_at = slots * _ENTRY.size + _PULSE.size
-        size = self._groups_at + slots * _GROUP.size
+        self._counts_at = self._groups_at + slots * _GROUP.size
+        size = self._counts_at + _COUNTS.size + MAX_COUNTS
         if fd is None:
             fd = unnamed_file()
             os.ftruncate(fd, size)
@@ -80,6 +85,28 @@ class Scoreboard:
         """Return the process groups of the children."""
         every = range(self._groups_at, self._groups_at + self.slots * _GROUP.size, _GROUP.size)
         return [leader for at in every if (leader := _GROUP.unpack_from(self._memory, at)[0])]
+
+    def write_counts(self, text: bytes) -> bool:
+        """Write what the process counts; False: it is too long. A reader that comes meanwhile sees a wrong checksum."""
+        if len(text) > MAX_COUNTS:
+            return False
+        begins = self._counts_at + _COUNTS.size
+        self._memory[begins : begins + len(text)] = text
+        _COUNTS.pack_into(self._memory, self._counts_at, len(text), crc32(text))
+        return True
+
+    def read_counts(self) -> bytes | None:
+        """Return what the process counts; None: it has written nothing yet, or was writing all the time."""
+        begins = self._counts_at + _COUNTS.size
+        for _ in range(5):
+            length, checksum = _COUNTS.unpack_from(self._memory, self._counts_at)
+            text = bytes(self._memory[begins : begins + min(length, MAX_COUNTS)])
+            if length and crc32(text) == checksum:
+                return text
+            if not length:
+                return None
+            time.sleep(0.001)
+        return None
 
     def _replace_group(self, old: int, new: int) -> None:
         with self._lock:

@@ -77,6 +77,11 @@ class HeartbeatThread(threading.Thread):
         now = time.monotonic()
         return now - self._last <= self._gap and now - self._steady_since >= self._rescue_after
 
+    def outage(self) -> str | None:
+        """Return why heartbeats are not answered; None: they are."""
+        silent = time.monotonic() - self._last
+        return self._server.trouble or (f"no answer for {silent:.0f} s" if silent > self._gap else None)
+
     def run(self) -> None:
         """Send heartbeats until stopped. No error ends the thread: others would take over our jobs."""
         while not self._stopping.is_set():

@@ -84,6 +84,7 @@ class MaintenanceThread(threading.Thread):
         self._next_broadcasts = 0.0
         self._swept = BEGINNING  # up to which dependency: the needed job, and the one that waits
         self._retention = Retention()
+        self.rescued = 0  # jobs of workers that were dead
 
     def _connect(self) -> DeadlineConnection:
         name = connection_name("maintenance")
@@ -132,7 +133,7 @@ class MaintenanceThread(threading.Thread):
             self._server.close()
 
     def _reap(self, worker_exit: WorkerExit) -> None:
-        self._server.run(
+        self.rescued += self._server.run(
             lambda server: settle_dead_worker(self._answering(server), worker_exit), patience=SHUTDOWN_PATIENCE
         )
 
@@ -156,12 +157,14 @@ class MaintenanceThread(threading.Thread):
         if self._silence_means_death():
             # Two heartbeats early: the last part of the silence is measured by our own clock, in `_choose_dead`.
             silent_after = self._rescue_after - 2 * self._every
-            rescue_silent_workers(connection, self._rescue_after, silent_after=silent_after, choose=self._choose_dead)
+            self.rescued += rescue_silent_workers(
+                connection, self._rescue_after, silent_after=silent_after, choose=self._choose_dead
+            )
         else:
             self._silent = {}
         if now >= self._next_orphans:
             self._next_orphans = now + ORPHANS_EVERY
-            rescue_orphans(connection)
+            self.rescued += rescue_orphans(connection)
             _advance_ids(connection)
         if now >= self._next_parked:
             self._next_parked = now + PARKED_EVERY

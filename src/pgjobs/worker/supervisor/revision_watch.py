@@ -31,6 +31,11 @@ class RevisionWatch:
             self._misfit = find_misfit(connection)
         return self._misfit is not None
 
+    @property
+    def misfit(self) -> str | None:
+        """What is wrong with the tables' revision, as far as is known."""
+        return None if self._misfit is None else str(self._misfit)
+
     def report(self) -> bool:
         """Log that the tables are those of another version, and return True, the first time that this is known."""
         if self._misfit is None or self._reported:

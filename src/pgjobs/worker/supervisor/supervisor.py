@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pgjobs.core.config import settings
 from pgjobs.core.errors import PgjobsError
@@ -25,11 +26,16 @@ from pgjobs.worker.config import WorkerConfig
 from pgjobs.worker.runtime.process_exit import reap_orphans
 from pgjobs.worker.runtime.process_guard import stop_signals, unused_signals
 from pgjobs.worker.supervisor.cancel_listener import CancelListener
+from pgjobs.worker.supervisor.counts import SupervisorCounts
+from pgjobs.worker.supervisor.health import SupervisorState
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
 from pgjobs.worker.supervisor.revision_watch import RevisionWatch
 from pgjobs.worker.supervisor.scheduler import Scheduler
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
+
+if TYPE_CHECKING:
+    from pgjobs.telemetry.http_server import HttpServer
 
 log = logging.getLogger("pgjobs.supervisor")
 TICK = 0.5  # seconds
@@ -83,10 +89,14 @@ class Supervisor:
             self._revision,
         )
         self._cancel_listener = CancelListener(config.database_url, self._by_id)
+        self._counts = SupervisorCounts()
+        self._turned = time.monotonic()  # when the main loop turned last
+        self._last_death: str | None = None  # how the last process ended that died or could not work
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
         """Supervise, and return the exit code."""
+        servers = self._endpoints()
         wake_read, wake_write = socket.socketpair()
         for end in (wake_read, wake_write):
             end.setblocking(False)
@@ -107,6 +117,9 @@ class Supervisor:
             self._maintenance.start()
             self._scheduler.start()
             self._cancel_listener.start()
+            for server in servers:
+                server.start()
+                log.info("listening on port %d for %s", server.port, " and ".join(server.paths))
             for _ in range(self._config.processes):
                 self._start_worker()
             log.info(
@@ -118,6 +131,8 @@ class Supervisor:
             self._loop(wake_read)
         finally:
             self._scheduler.stop()
+            for server in servers:
+                server.stop()
             for worker in self._workers:
                 worker.kill()
                 self._reap(worker)
@@ -140,10 +155,36 @@ class Supervisor:
             raise UnfitError(failure)
         return 0
 
+    def _endpoints(self) -> list[HttpServer]:
+        if self._config.metrics_port is None and self._config.health_port is None:
+            return []
+        from pgjobs.worker.supervisor.endpoints import endpoints  # imports an HTTP server, which few need
+
+        return endpoints(self._config, self.state, self._counts)
+
     @property
     def ended(self) -> int:
         """How many jobs have ended, as far as its worker processes have recorded that."""
         return self._ended_before + sum(worker.ended for worker in self._workers)
+
+    def state(self) -> SupervisorState:
+        """Return what probes ask for. For any thread."""
+        with self._lock:
+            workers = [*self._workers]
+        registered = [worker for worker in workers if worker.worker_id is not None and not worker.left]
+        threads = (self._heartbeat_thread, self._maintenance, self._cancel_listener)
+        return SupervisorState(
+            idle_for=time.monotonic() - self._turned,
+            dead_threads=tuple(thread.name for thread in threads if thread.ident and not thread.is_alive()),
+            draining=self._draining,
+            wanted=self._config.processes,
+            registered=len(registered),
+            claiming=sum(worker.trouble is None and not worker.retired and worker.answers() for worker in registered),
+            trouble=next((worker.trouble for worker in registered if worker.trouble), None),
+            last_death=self._last_death,
+            outage=self._heartbeat_thread.outage(),
+            misfit=self._revision.misfit,
+        )
 
     def _on_unused_signal(self, number: int, frame: FrameType | None) -> None:
         self._unused.append(number)
@@ -158,6 +199,8 @@ class Supervisor:
     def _loop(self, wake: socket.socket) -> None:
         acted = 0
         while self._workers or (self._restarts and not self._draining):
+            self._turned = time.monotonic()
+            self._counts.rescued = self._maintenance.rescued
             for key, _ in self._selector.select(TICK):
                 if key.data is None:
                     wake.recv(4096)
@@ -199,6 +242,7 @@ class Supervisor:
             return
         with self._lock:
             self._workers.append(worker)
+        self._counts.add(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, worker)
 
     def _drain(self) -> None:
@@ -242,7 +286,11 @@ class Supervisor:
             self._workers.remove(worker)
         self._ended_before += worker.ended
         has_worked = worker.has_worked()
+        self._counts.remove(worker)
         how = self._reap(worker)
+        if how or worker.unfit:
+            self._counts.deaths += 1
+            self._last_death = worker.unfit or how
         if self._draining or self._unfit:
             return
         if worker.unfit and not self._proven:

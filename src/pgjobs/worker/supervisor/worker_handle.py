@@ -42,6 +42,7 @@ class WorkerHandle:
         self._stuck: dict[Claim, str] = {}
         self.left = False  # it announced its end
         self.unfit: str | None = None  # why it cannot work
+        self.trouble: str | None = None  # why it cannot claim now
         self._killed_on_purpose = False
         self._kill_at: float | None = None  # monotonic seconds
         self._last_end: float | None = None  # the same, once it is registered
@@ -86,6 +87,8 @@ class WorkerHandle:
                     self.retired = True
                 case "unfit":
                     self.unfit = message["error"]
+                case "claims":
+                    self.trouble = message["trouble"]
                 case "leaving":
                     self.left = True
         return messages
@@ -110,6 +113,14 @@ class WorkerHandle:
     def has_worked(self) -> bool:
         """Return True if it has started a job."""
         return bool(self._scoreboard.started())
+
+    def read_counts(self) -> bytes | None:
+        """Return what it counts for metrics; None: nothing yet."""
+        return self._scoreboard.read_counts()
+
+    def answers(self) -> bool:
+        """Return True if it is registered and its main thread has turned a moment ago."""
+        return self.worker_id is not None and self._scoreboard.silence() < STUCK_AFTER
 
     def age(self) -> float:
         """Return the seconds since it was started."""

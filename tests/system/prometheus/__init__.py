@@ -1,0 +1,1 @@
+"""Metrics and alerts with a real Prometheus: see `__main__`."""
