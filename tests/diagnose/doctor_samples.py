@@ -97,6 +97,8 @@ SAMPLES = {
     "stuck_workflows": but(workflows=({"id": 7, "name": "import", "steps": 202, "completed": 199, "failed": 1},)),
     "pipeline_jams": but(jams=({"pipeline": "index", "stage": "store", "waiting": 10_000, "dead": 1},)),
     "dead_letters": but(died=41, died_task="shop.tasks:thumb", died_error="ValueError: no image", died_ago=60.0),
+    "stuck_fan_ins": but(fan_ins=(42, 43)),
+    "lost_connections": but(lost_died=2, lost_retried=9, lost_error="OperationalError: the connection is closed"),
     "mixed_keys": but(workers=(WORKER, replace(WORKER, id=8, signs=False))),
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),
     "paused_queue": but(queues=(QueueState("mail", paused=True, paused_for=2 * DAY),)),

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -353,6 +354,41 @@ def test_a_burst_of_dead_letters_is_found_and_a_few_or_old_ones_are_not(conn: Co
     assert finding.next_step.endswith("`pgjobs dead replay --task shop.tasks:thumb`.")
     conn.execute("UPDATE pgjobs.dead_jobs SET task = 'make thumbs'")
     assert found(conn)["dead_letters"].next_step.endswith("`pgjobs dead replay --task 'make thumbs'`.")
+
+
+def test_as_many_dead_letters_as_usual_are_a_note(conn: Connection) -> None:
+    letters = (
+        "INSERT INTO pgjobs.dead_jobs (id, status, queue, task, payload, attempt, claims, max_attempts, priority, "
+        "run_at, enqueued_at, error, died_at) SELECT n, 'failed', 'default', 'a:b', 'x', 5, 5, 5, 5, now(), now(), "
+        "'ValueError: no', now() - %s * interval '1 hour' FROM generate_series(%s::bigint, %s::bigint) AS n"
+    )
+    conn.execute(letters, [0, 1, 20])
+    assert found(conn)["dead_letters"].level == "warning"
+    conn.execute(letters, [5, 100, 339])
+    finding = found(conn)["dead_letters"]
+    assert (finding.level, finding.facts["usual"]) == ("note", 10)
+
+
+def test_jobs_that_lose_their_own_connections_are_found(conn: Connection) -> None:
+    for _ in range(2):
+        put_dead(conn, error="OperationalError: consuming input failed: server closed the connection unexpectedly")
+    put_job(conn, error="ValueError: no connection", attempt=1)
+    put_job(conn, error="OperationalError: disk full", attempt=1)
+    assert "lost_connections" not in found(conn)
+    put_job(conn, error="InterfaceError: connection already closed", attempt=1)
+    assert found(conn)["lost_connections"].facts["dead"] == 2
+    assert found(conn)["lost_connections"].facts["retried"] == 1
+
+
+def test_a_fan_in_that_nothing_releases_is_found(conn: Connection) -> None:
+    past = datetime.now(UTC) - timedelta(minutes=5)
+    stuck = put_job(conn, status="waiting", held="needs", needs=2, enqueued_at=past)
+    waits = put_job(conn, status="waiting", held="needs", needs=1, enqueued_at=past)
+    needed = put_job(conn)
+    conn.execute(
+        "INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure) VALUES (%s, %s, 'wait')", [needed, waits]
+    )
+    assert found(conn)["stuck_fan_ins"].facts == {"jobs": [stuck]}
 
 
 def test_a_broadcast_that_does_not_end_is_found(conn: Connection) -> None:

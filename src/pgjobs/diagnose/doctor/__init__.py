@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 SCAN = 100_000  # rows of a table that are read for what no index finds
 ASKED = 50  # jobs of which it is found out what holds them up
+# Errors of jobs whose connection to a database was lost: of psycopg, asyncpg, SQLAlchemy and Django.
+LOST_CONNECTION = (
+    r"^(OperationalError|InterfaceError|PendingRollbackError|AdminShutdown|ConnectionDoesNotExistError)\y.*connect"
+)
 SCAN_TIMEOUT_MS = 5_000  # milliseconds, before it is done without reading them
 
 
@@ -65,13 +69,15 @@ def look(
     }
     if known["revision"] != EXPECTED_REVISION:
         return Installation(server_version=conn.info.server_version, **known)
-    rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, "doctor", scan=scan), IN_ORDER)
+    rows = run_within(conn, timeout_ms, lambda: fetch_dicts(conn, "doctor", scan=scan, lost=LOST_CONNECTION), IN_ORDER)
     stuck = run_within(conn, timeout_ms, lambda: stuck_jobs(conn, scan=scan), LOOK_UPS)
     known["stuck"] = tuple(stuck or ())
     if rows is not None:
         return _ask_why(conn, read(rows[0], counted=stuck is not None, **known), asked)
     with local_settings(conn, IN_ORDER):
-        return _ask_why(conn, read(fetch_dicts(conn, "doctor", scan=0)[0], counted=False, **known), asked)
+        return _ask_why(
+            conn, read(fetch_dicts(conn, "doctor", scan=0, lost=LOST_CONNECTION)[0], counted=False, **known), asked
+        )
 
 
 def _ask_why(conn: psycopg.Connection[Any], installation: Installation, left: int) -> Installation:

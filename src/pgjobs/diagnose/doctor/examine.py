@@ -61,7 +61,9 @@ CHECKS: dict[str, Check] = {
     "dependencies": failures.dependencies,
     "workflows": failures.workflows,
     "pipelines": failures.pipelines,
+    "fan-ins": failures.fan_ins,
     "dead letters": failures.dead_letters,
+    "lost connections": failures.lost_connections,
     "signatures": signatures.signatures,
     "reading": uncounted,
 }

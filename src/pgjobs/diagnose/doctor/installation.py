@@ -79,7 +79,9 @@ class Installation:
     `broadcasts`: that have run for long somewhere.
     `jams`: full stages of pipelines in which nothing runs.
     `died`: dead letters of the last hour (1,000: or more), `died_task` the task that most of them are of, `died_error`
-    the error of the last one, `died_ago` seconds ago.
+    the error of the last one, `died_ago` seconds ago; `died_usually` in an hour of the day before. `lost_died`,
+    `lost_retried`: jobs whose own connection to a database was lost, dead in the last hour and to be retried, and
+    `lost_error` of one. `fan_ins`: jobs that wait for others of which none is left.
     `id_ahead`: the largest id, where the sequence is behind it. `foreign_triggers`: "name on table", of triggers and
     rules of others. `foreign_keys`: of others' tables, to ours. `unlogged`: tables that a crash empties.
     `row_security`: tables with it; `hidden`: those of which it may hide rows from this role.
@@ -122,6 +124,11 @@ class Installation:
     died_task: str = ""
     died_error: str | None = None
     died_ago: float = 0.0
+    died_usually: float = 0.0
+    lost_died: int = 0
+    lost_retried: int = 0
+    lost_error: str | None = None
+    fan_ins: tuple[int, ...] = ()
     unused_limits: tuple[str, ...] = ()
     unused_tenants: tuple[str, ...] = ()
     breakers: tuple[dict[str, Any], ...] = ()
@@ -146,6 +153,7 @@ class Installation:
 def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
     """Read the row that `doctor.sql` gives; `known` is what was found out beside it."""
     orphans, signatures, died = row["orphans"] or {}, row["signatures"] or {}, row["dead_lately"]
+    lost = row["lost_connections"]
     scanned = counted and not row["waiting_capped"]  # else what seems unused may be used by a job that was not read
     return Installation(
         server_version=row["server_version"],
@@ -182,6 +190,11 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
         died_task=died["task"] or "",
         died_error=died["error"],
         died_ago=_number(died["last"]) or 0.0,
+        died_usually=_number(died["usual"]) or 0.0,
+        lost_died=died["lost"] or 0,
+        lost_retried=lost["jobs"] or 0,
+        lost_error=died["lost_error"] or lost["error"],
+        fan_ins=tuple(row["fan_ins"]),
         unused_limits=tuple(row["unused_limits"]) if scanned else (),
         unused_tenants=tuple(row["unused_tenants"]) if scanned else (),
         breakers=tuple({**each, "used": each["used"] or not scanned} for each in row["breakers"]),

@@ -2,9 +2,11 @@
 --
 -- What no index can find is read from the first %(scan)s rows of a table (0: not at all, where that takes too long).
 WITH some_live AS MATERIALIZED (
-    SELECT id, status, worker_id, signature IS NOT NULL AS signed, task FROM pgjobs.jobs_live LIMIT %(scan)s
+    SELECT id, status, worker_id, signature IS NOT NULL AS signed, task, error
+    FROM pgjobs.jobs_live LIMIT %(scan)s
 ), some_waiting AS MATERIALIZED (
-    SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) AS tenant, signature IS NOT NULL AS signed
+    SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) AS tenant, signature IS NOT NULL AS signed,
+           id, held, enqueued_at
     FROM pgjobs.jobs_waiting LIMIT %(scan)s
 ), running_keys AS MATERIALIZED (
     SELECT limit_key, breaker, split_part(lane, E'\x1f', 1) AS tenant FROM pgjobs.jobs_live WHERE limit_key IS NOT NULL
@@ -125,12 +127,29 @@ SELECT
                                'unsigned', count(*) FILTER (WHERE NOT s.signed))
      FROM (SELECT signed FROM some_live WHERE status = 'queued' UNION ALL SELECT signed FROM some_waiting) AS s)
          AS signatures,
--- Dead letters of the last hour; the task that most of them are of, and the error of the last one.
+-- Dead letters of the last hour; the task that most of them are of, and the error of the last one; how many there are
+-- for each hour of the day before; those whose own connections to a database were lost, and such jobs that are retried.
     (SELECT jsonb_build_object('letters', count(*), 'task', mode() WITHIN GROUP (ORDER BY d.task),
                                'last', (extract(epoch FROM now()) - extract(epoch FROM max(d.died_at))),
-                               'error', (array_agg(d.error ORDER BY d.died_at DESC))[1])
+                               'error', (array_agg(d.error ORDER BY d.died_at DESC))[1],
+                               'usual', (SELECT count(*) / 24.0
+                                         FROM (SELECT FROM pgjobs.dead_jobs AS b
+                                               WHERE b.died_at > now() - interval '25 hours'
+                                                 AND b.died_at <= now() - interval '1 hour' LIMIT 24000) AS b),
+                               'lost', count(*) FILTER (WHERE d.error ~* %(lost)s),
+                               'lost_error', (array_agg(d.error ORDER BY d.died_at DESC)
+                                              FILTER (WHERE d.error ~* %(lost)s))[1])
      FROM (SELECT task, error, died_at FROM pgjobs.dead_jobs
            WHERE died_at > now() - interval '1 hour' ORDER BY died_at DESC, id DESC LIMIT 1000) AS d) AS dead_lately,
+    (SELECT jsonb_build_object('jobs', count(*), 'error', min(s.error))
+     FROM some_live AS s WHERE s.status = 'queued' AND s.error ~* %(lost)s) AS lost_connections,
+-- Jobs that wait for others of which none is left: what was to release them is gone.
+    (SELECT coalesce(jsonb_agg(f.id ORDER BY f.id), '[]')
+     FROM (SELECT w.id FROM some_waiting AS w
+           WHERE w.held = 'needs' AND w.enqueued_at < now() - interval '1 minute'
+             AND NOT EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.job_id = w.id)
+             AND NOT EXISTS (SELECT FROM pgjobs.workflow_steps AS s WHERE s.job_id = w.id)
+           LIMIT 20) AS f) AS fan_ins,
     (SELECT count(*) >= %(scan)s AND %(scan)s > 0 FROM some_waiting) AS waiting_capped,
     (SELECT coalesce(jsonb_agg(l.name ORDER BY l.name), '[]')
      FROM (SELECT l.name FROM pgjobs.limits AS l
