@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+import pytest
 
 from pgjobs import Workflow, admin, enqueue
+from pgjobs.db import workflow_ends
+from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows, sweep_workflows
 from pgjobs.flow.workflow_state import GrownSteps
 from pgjobs.jobs.outcome import COMPLETED_STEP, Completed
@@ -126,3 +129,54 @@ def test_those_who_end_steps_of_one_workflow_count_in_rows_of_their_own(
     assert admin.list_workflows(conn)[0].completed == 2
     assert count(conn, "workflow_counts") == 2
     assert status(conn, handle) == "running"
+
+
+def test_many_workflows_that_end_at_once_take_as_many_statements_as_one(
+    conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = put_worker(conn, {"default": 2})
+    used: list[str] = []
+
+    def noted(name: str) -> str:
+        used.append(name)
+        return statement(name)
+
+    monkeypatch.setattr(workflow_ends, "statement", noted)
+
+    def ended(workflows: int) -> list[str]:
+        handles = []
+        for _ in range(workflows):
+            flow = Workflow("one")
+            flow.add(tasks.step, "a")
+            flow.on_completed(tasks.step, "completed")
+            flow.on_failure(tasks.step, "failed")
+            handles.append(enqueue(conn, flow))
+        conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s", [worker])
+        steps = [row[0] for row in conn.execute("SELECT id FROM pgjobs.jobs WHERE dependents")]
+        for step in steps:
+            end(conn, worker, step)
+        used.clear()
+        end_workflows(conn, steps)
+        assert {status(conn, handle) for handle in handles} == {"completed"}
+        assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE status = 'queued'") == workflows
+        assert count(conn, "workflow_callbacks") == count(conn, "workflow_counts") == 0
+        conn.execute("DELETE FROM pgjobs.jobs")
+        return used.copy()
+
+    assert ended(1) == ended(9)
+
+
+def test_of_workflows_that_end_at_once_those_that_others_have_locked_are_left_for_later(
+    conn: psycopg.Connection, database_url: str
+) -> None:
+    first, worker, steps = running_pair(conn)
+    second, worker, more = running_pair(conn)
+    for step in (*steps, *more):
+        conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s", [worker])
+        end(conn, worker, step)
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT FROM pgjobs.workflows WHERE id = %s FOR UPDATE", [first.id])
+        assert not end_workflows(conn, [*steps, *more])
+        assert (status(conn, first), status(conn, second)) == ("running", "completed")
+    assert end_workflows(conn, [*steps, *more])
+    assert status(conn, first) == "completed"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_counts import tell_workflows
-from pgjobs.flow.workflow_state import StepCounts, WorkflowStatus, called_back, has_ended, status_of
+from pgjobs.flow.workflow_state import NO_STEPS, StepCounts, WorkflowStatus, called_back, has_ended, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +29,10 @@ def end_workflows(conn: psycopg.Connection[Any], steps: Iterable[int], *, patien
     that there was one: call it again, soon.
     """
     workflows = sorted(_ids(conn, "due_workflows", ids=list(steps)))  # all lock them in this order
-    lock = "lock_workflow" if patient else "try_lock_workflow"
-    looked = [
-        look
-        for at in range(0, len(workflows), TOGETHER)
-        for look in _look_together(conn, workflows[at : at + TOGETHER], lock)
-    ]
-    return len(looked) == len(workflows)
+    looked = 0
+    for at in range(0, len(workflows), TOGETHER):
+        looked += len(_look_together(conn, workflows[at : at + TOGETHER], patient=patient))
+    return looked == len(workflows)
 
 
 def end_workflows_later(conn: psycopg.Connection[Any], steps: set[int]) -> None:
@@ -44,23 +42,12 @@ def end_workflows_later(conn: psycopg.Connection[Any], steps: set[int]) -> None:
             tell_workflows(cursor, steps)
 
 
-def _look_together(conn: psycopg.Connection[Any], workflows: list[int], lock: str) -> list[_Look]:
-    """Look at several workflows in one transaction, as far as they can be locked."""
-    from psycopg.rows import tuple_row
-
-    with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-        looks = [look for workflow in workflows if (look := _look(cursor, workflow, lock)) is not None]
-    for look in looks:
-        _report(look)
-    return looks
-
-
 def check_workflow(conn: psycopg.Connection[Any], workflow: int, *, patient: bool = True) -> WorkflowStatus | None:
     """Find out how a workflow is from its steps, write it down, and call back. None: there is no such workflow.
 
     `patient`: as for `end_workflows`; None then says that another transaction has locked it, too.
     """
-    looks = _look_together(conn, [workflow], "lock_workflow" if patient else "try_lock_workflow")
+    looks = _look_together(conn, [workflow], patient=patient)
     return looks[0].status if looks else None
 
 
@@ -82,28 +69,45 @@ def _ids(conn: psycopg.Connection[Any], name: str, **values: object) -> list[int
         return [row[0] for row in cursor.execute(statement(name), values).fetchall()]
 
 
-class _Look(NamedTuple):
-    """What was found: how a workflow was, and how it is."""
+@dataclass(slots=True)
+class _Look:
+    """What was found: how a workflow was, and how it is. `counted`: what workflow_counts says.
+
+    `calls`: something is to be enqueued at its end.
+    """
 
     workflow: int
     before: WorkflowStatus
-    status: WorkflowStatus
-    counts: StepCounts
+    is_cancelled: bool
+    counts: StepCounts = NO_STEPS
+    counted: StepCounts = NO_STEPS
+    calls: bool = False
+
+    @property
+    def status(self) -> WorkflowStatus:
+        """How the workflow is, from its steps."""
+        return status_of(self.counts, is_cancelled=self.is_cancelled)
 
 
-def _look(cursor: psycopg.Cursor[Any], workflow: int, lock: str) -> _Look | None:
-    row = cursor.execute(statement(lock), {"workflow": workflow}).fetchone()
-    if row is None:
-        return None
-    before, reason, is_paused = row
-    if reason is not None:
-        _cancel_left(cursor, workflow, reason)
-    elif is_paused:
-        _hold_left(cursor, workflow)
-    counts, counted = _examine(cursor, workflow)
-    status = status_of(counts, is_cancelled=reason is not None)
-    _write(cursor, workflow, status, counts, counted)
-    return _Look(workflow, before, status, counts)
+def _look_together(conn: psycopg.Connection[Any], workflows: list[int], *, patient: bool) -> list[_Look]:
+    """Look at several workflows in one transaction, as far as they can be locked: a few statements for all of them."""
+    from psycopg.rows import tuple_row
+
+    lock = "lock_workflows" if patient else "try_lock_workflows"
+    with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(statement(lock), {"workflows": workflows}).fetchall()
+        looks = {workflow: _Look(workflow, before, reason is not None) for workflow, before, reason, _ in rows}
+        for workflow, _, reason, is_paused in rows:
+            if reason is not None:
+                _cancel_left(cursor, workflow, reason)
+            elif is_paused:
+                _hold_left(cursor, workflow)
+        if looks:
+            _examine(cursor, looks)
+            _write(cursor, list(looks.values()))
+    for look in looks.values():
+        _report(look)
+    return list(looks.values())
 
 
 def _report(look: _Look) -> None:
@@ -118,19 +122,26 @@ def _report(look: _Look) -> None:
     )
 
 
-def _write(
-    cursor: psycopg.Cursor[Any], workflow: int, status: WorkflowStatus, counts: StepCounts, counted: StepCounts
-) -> None:
+def _write(cursor: psycopg.Cursor[Any], looks: list[_Look]) -> None:
     """Write what was found, and enqueue what is called back."""
-    ended = has_ended(status)
-    values = counts if ended else StepCounts(*(found - more for found, more in zip(counts, counted, strict=True)))
-    more = {"workflow": workflow, "status": status, "ended": ended}
-    cursor.execute(statement("write_workflow"), {**values._asdict(), **more})
-    kind = called_back(status)
-    if kind is not None:
-        cursor.execute(statement("call_back"), {"workflow": workflow, "kind": kind})
-    if status in ("completed", "cancelled"):
-        cursor.execute(statement("forget_callbacks"), {"workflow": workflow})
+    values: dict[str, list[Any]] = {name: [] for name in StepCounts._fields}
+    statuses = [look.status for look in looks]
+    ends = [has_ended(status) for status in statuses]
+    for look, ended in zip(looks, ends, strict=True):
+        counts, counted = look.counts, look.counted
+        some = counts if ended else StepCounts(*(found - more for found, more in zip(counts, counted, strict=True)))
+        for name, number in zip(StepCounts._fields, some, strict=True):
+            values[name].append(number)
+    more = {"workflows": [look.workflow for look in looks], "statuses": statuses, "ends": ends}
+    cursor.execute(statement("write_workflows"), {**values, **more})
+    calling = [(look.workflow, status) for look, status in zip(looks, statuses, strict=True) if look.calls]
+    called = [(workflow, kind) for workflow, status in calling if (kind := called_back(status)) is not None]
+    if called:
+        workflows, kinds = map(list, zip(*called, strict=True))
+        cursor.execute(statement("call_back"), {"workflows": workflows, "kinds": kinds})
+    done = [workflow for workflow, status in calling if status in ("completed", "cancelled")]
+    if done:
+        cursor.execute(statement("forget_callbacks"), {"workflows": done})
 
 
 def _cancel_left(cursor: psycopg.Cursor[Any], workflow: int, reason: str) -> None:
@@ -155,10 +166,19 @@ def _left(cursor: psycopg.Cursor[Any], workflow: int) -> list[int]:
     return [row[0] for row in cursor.execute(statement("held_steps"), {"workflow": workflow}).fetchall()]
 
 
-def _examine(cursor: psycopg.Cursor[Any], workflow: int) -> tuple[StepCounts, StepCounts]:
-    """Count the steps, and first write down ends that nothing was written of. Also return what was counted."""
+def _examine(cursor: psycopg.Cursor[Any], looks: dict[int, _Look]) -> None:
+    """Count the steps, and first write down ends that nothing was written of."""
+    left = list(looks)
     for attempt in range(MAX_ROUNDS):
-        *counts, lost, counted = cursor.execute(statement("examine_workflow"), {"workflow": workflow}).fetchall()[0]
+        lost: list[int] = []
+        again: list[int] = []
+        rows = cursor.execute(statement("examine_workflows"), {"workflows": left}).fetchall()
+        for workflow, *counts, gone, counted, calls in rows:
+            look = looks[workflow]
+            look.counts, look.counted, look.calls = StepCounts(*counts), StepCounts(*counted), calls
+            if gone:
+                lost += gone
+                again.append(workflow)
         if not lost or attempt + 1 == MAX_ROUNDS:
             break
         ended: list[tuple[int, bool | None]] = cursor.execute(statement("how_ended"), {"ids": lost}).fetchall()
@@ -166,4 +186,4 @@ def _examine(cursor: psycopg.Cursor[Any], workflow: int) -> tuple[StepCounts, St
             jobs = [EndedJob(job, awaited=True) for job, completed in ended if completed is outcome]
             if jobs:
                 release_dependents(cursor, jobs, completed=outcome, patient=False)
-    return StepCounts(*counts), StepCounts(*counted)
+        left = again

@@ -20,6 +20,9 @@ class StepCounts(NamedTuple):
     skipped: int
 
 
+NO_STEPS = StepCounts(0, 0, 0, 0, 0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class StepEnd:
     """How a step has ended that another one waited for: completed, failed, cancelled or skipped. `id`: of its job."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pgjobs.core.callers import AsyncCaller, SyncCaller
     from pgjobs.flow.workflow_state import StepEnd
-    from pgjobs.workflows.running import RunningWorkflow
+    from pgjobs.workflows.running import EnteredStep, RunningWorkflow
 
 
 P = ParamSpec("P")
@@ -160,13 +160,13 @@ class CurrentJob:
         step = current_step.get()
         if step is None:
             raise LookupError(f"job {self.id} is not a step of a workflow.")
-        return step
+        return step.workflow
 
     @property
     def needs(self) -> list[StepEnd]:
         """How the steps have ended that this one waited for; for what `on_failure` calls: those that failed."""
         step = current_step.get()
-        return [] if step is None else step.read_needs(self.id)
+        return [] if step is None else step.workflow.read_needs(self.id)
 
     def progress(
         self,
@@ -323,7 +323,7 @@ def report_to(make: Callable[[], Reporter]) -> None:
     _reporting.make, _reporting.made = make, None
 
 
-current_step: ContextVar[RunningWorkflow | None] = ContextVar("pgjobs_current_step", default=None)
+current_step: ContextVar[EnteredStep | None] = ContextVar("pgjobs_current_step", default=None)
 current: ContextVar[RunningJob | None] = ContextVar("pgjobs_current_job", default=None)
 
 

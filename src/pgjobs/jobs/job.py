@@ -377,6 +377,24 @@ def task_name(callable: Callable[..., object]) -> str:
     return f"{module}:{named.__qualname__}"
 
 
+J = TypeVar("J", bound=Job[..., Any])
+
+
+def is_lasting(function: Callable[..., Any]) -> bool:
+    """Return True if it is a name of its module: each payload that names it is loaded as this object."""
+    inner = function.function if type(function) is Job else function
+    return type(inner) is FunctionType and inner.__globals__.get(inner.__qualname__) is function
+
+
+def like(job: J, **attributes: Any) -> J:
+    """Return a copy of a job whose function is a method of its own, without a look at what that is."""
+    copy = object.__new__(type(job))
+    method = cast("MethodType", job.function)
+    copy.__dict__.update(job.__dict__, **attributes)
+    copy.function = copy.__dict__["__wrapped__"] = MethodType(method.__func__, copy)
+    return copy
+
+
 def is_generator(function: object) -> bool:
     """Return True if calling it gives an iterator over what it yields, sync or async."""
     inner = unwrap(function).function if callable(function) else function

@@ -111,12 +111,11 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
                 _check_size(payload)
                 return Call(*load_json(payload, task, allow, may_import=pickles or allow is not None))
             if first == b"\0":
-                from pgjobs.payload.stage import stage_of
-                from pgjobs.payload.step import split, step_of
-
+                split, step_of, stage_of = _heads()
                 head, rest = split(payload)
                 call = load(rest, task, allow, pickles=pickles)
-                return stage_of(head, call, allow) if "pipeline" in head else step_of(head, call)
+                made: Call = stage_of(head, call, allow) if "pipeline" in head else step_of(head, call)
+                return made
         if allow is None and pickles:
             try:
                 return Call(*pickle.loads(payload))
@@ -128,6 +127,15 @@ def load(payload: bytes, task: str = "", allow: AllowList | None = None, *, pick
         raise
     except BaseException as error:  # modules and objects may raise anything while they are loaded, SystemExit too
         raise PayloadError(_why_not_loaded(error)) from error
+
+
+@cache
+def _heads() -> Any:
+    """Return what loads payloads with a head. Few programs do, and an import takes as long as a load each time."""
+    from pgjobs.payload.stage import stage_of
+    from pgjobs.payload.step import split, step_of
+
+    return split, step_of, stage_of
 
 
 class _AliasUnpickler(pickle.Unpickler):

@@ -10,7 +10,7 @@ from pgjobs.core.callables import unwrap
 from pgjobs.core.errors import NotAllowedError, ResultError, ResultTooLargeError, UsageError
 from pgjobs.flow.stage import NextItems
 from pgjobs.jobs.context import current
-from pgjobs.jobs.job import Job, is_async, options_of, task_name
+from pgjobs.jobs.job import Job, is_async, is_lasting, like, options_of, task_name
 from pgjobs.jobs.pipeline import find_pipeline
 
 if TYPE_CHECKING:
@@ -43,6 +43,18 @@ class StageJob(Job[..., Any]):
         is_awaited = is_async(inner) or inspect.isasyncgenfunction(function)
         super().__init__(self._run_async if is_awaited else self._run, options_of(inner), name)
 
+    @classmethod
+    def of(cls, inner: Callable[..., Any], following: Job[..., Any]) -> StageJob:
+        """Make the job for one item, from what is known of its function: to look at that takes ten times as long."""
+        if not is_lasting(inner):
+            return cls(inner, following)
+        known = _known.get(id(inner))
+        if known is None or known.following is not following:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            known = _known[id(inner)] = cls(inner, following)  # it holds the function, whose id stays its own
+        return like(known)
+
     def _run(self, /, *args: Any, **kwargs: Any) -> Any:
         value = self.inner(*args, **kwargs)
         if not inspect.isgenerator(value):
@@ -68,6 +80,10 @@ class StageJob(Job[..., Any]):
         for item in items:
             made.add(item)
         return made.all()
+
+
+_known: dict[int, StageJob] = {}
+_MOST_KNOWN = 1_000
 
 
 class _Items:
@@ -139,4 +155,4 @@ def stage_of(head: Mapping[str, Any], call: Call, allow: AllowList | None) -> Ca
 
         raise NotAllowedError(not_allowed(f"{module}, with the pipeline {head['pipeline']},"))
     following = find_pipeline(str(head["pipeline"]), module).after(str(head["stage"]))
-    return call if following is None else type(call)(StageJob(call.callable, following), call.args, call.kwargs)
+    return call if following is None else type(call)(StageJob.of(call.callable, following), call.args, call.kwargs)

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgjobs.core.errors import PayloadError
-from pgjobs.jobs.job import Job, is_async, options_of
+from pgjobs.jobs.job import Job, is_async, is_lasting, like, options_of
 from pgjobs.jobs.transaction import TransactionJob
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MARK = b"\0step"
 _LENGTH = Struct(">I")
 _START = len(_MARK) + _LENGTH.size
+_DECODE = json.JSONDecoder().raw_decode  # `json.loads` would look which encoding it is, each time
 
 
 def with_head(head: Mapping[str, Any], payload: bytes) -> bytes:
@@ -51,7 +52,7 @@ def split(payload: bytes) -> tuple[dict[str, Any], bytes]:
     if payload[: len(_MARK)] != _MARK or len(payload) < _START:
         raise PayloadError("the payload cannot be loaded, it is damaged: it does not begin as that of a step.")
     (size,) = _LENGTH.unpack_from(payload, len(_MARK))
-    head = json.loads(payload[_START : _START + size])
+    head, _ = _DECODE(payload[_START : _START + size].decode())
     return head, payload[_START + size :]
 
 
@@ -89,6 +90,23 @@ class StepJob(Job[..., Any]):
         name = inner.declared_name if isinstance(inner, Job) else None
         super().__init__(run, options, name)
 
+    @classmethod
+    def of(cls, inner: Callable[..., Any], head: dict[str, Any]) -> StepJob:
+        """Make the step for one attempt, from what is known of its function: to look at that takes ten times as long.
+
+        What a payload has made anew is not kept.
+        """
+        if not is_lasting(inner):
+            return cls(inner, head)
+        key = id(inner), head.get("keep"), bool(head.get("map"))
+        known = _known.get(key)
+        if known is None:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            # It holds the function, whose id stays its own.
+            known = _known[key] = cls(inner, {name: head[name] for name in ("keep", "map") if name in head})
+        return like(known, head=head, may_add=bool(head.get("step")))
+
     def _run(self, /, *args: Any, **kwargs: Any) -> Any:
         runner = _runner()
         runner.enter(self)
@@ -110,6 +128,8 @@ class StepJob(Job[..., Any]):
         runner.map(self, args, kwargs)
 
 
+_known: dict[tuple[int, Any, bool], StepJob] = {}
+_MOST_KNOWN = 1_000
 _runners: list[Callable[[], Runner]] = []
 
 
@@ -139,7 +159,7 @@ def step_of(head: dict[str, Any], call: Call) -> Call:
     inner: Any = call.callable
     if isinstance(inner, TransactionJob) and not head.get("map"):
         return type(call)(_in_transaction(inner, head), call.args, call.kwargs)
-    return type(call)(StepJob(inner, head), call.args, call.kwargs)
+    return type(call)(StepJob.of(inner, head), call.args, call.kwargs)
 
 
 def _in_transaction(inner: TransactionJob[Any, ..., Any], head: dict[str, Any]) -> Any:

@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from pgjobs.jobs.context import RunningJob
 
 
+class EnteredStep:
+    """A step that runs. What it may ask of its workflow is made when it does."""
+
+    def __init__(self, step: StepJob, job: RunningJob, connection: StepConnection) -> None:
+        self._parts = step, job, connection
+
+    @property
+    def id(self) -> int:
+        """The id of its workflow."""
+        found: int = self._parts[0].head["workflow"]
+        return found
+
+    @property
+    def workflow(self) -> RunningWorkflow:
+        """Its workflow, to grow: one for all threads of the step."""
+        made: RunningWorkflow | None = vars(self).get("_made")
+        # `setdefault` is atomic: of two threads that ask at once, both get the same.
+        return made if made is not None else vars(self).setdefault("_made", RunningWorkflow(*self._parts))
+
+
 class StepRunner:
     """Runs the steps of this process."""
 
@@ -31,7 +51,7 @@ class StepRunner:
 
     def enter(self, step: StepJob) -> None:
         """Make `current_job().workflow` know the step. Call it where the step runs."""
-        current_step.set(RunningWorkflow(step, _job(), self._connection))
+        current_step.set(EnteredStep(step, _job(), self._connection))
 
     def arguments(
         self, head: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pgjobs.db.adapters.detect import RunAsync
     from pgjobs.db.query import AnyJob
     from pgjobs.jobs.context import RunningJob
-    from pgjobs.workflows.running import RunningWorkflow
 
 MAX_NAME = 200
 MAX_PAYLOAD = 64 * 1024  # bytes of JSON
@@ -104,7 +103,7 @@ def _running(word: str) -> RunningJob:
 
 
 def _workflow() -> int | None:
-    step: RunningWorkflow | None = current_step.get()
+    step = current_step.get()
     return None if step is None else step.id
 
 

@@ -338,8 +338,9 @@ PROTECTIONS = (
     Protection(
         "a job that does not wait keeps its dependencies",
         "src/pgjobs/db/sql/flow/release_dependents.sql",
-        "      AND (n.job_id IN (SELECT id FROM locked)) IS TRUE\n    RETURNING d.job_id\n",
-        "      AND (NOT n.waits OR n.job_id IN (SELECT id FROM locked))\n    RETURNING d.job_id\n",
+        "      AND (n.job_id = 0 OR n.job_id IN (SELECT id FROM locked)) IS TRUE\n",
+        "      AND (n.job_id IN (SELECT id FROM locked)\n"
+        "           OR NOT EXISTS (SELECT FROM pgjobs.jobs_waiting AS w WHERE w.id = n.job_id AND w.held = 'needs'))\n",
         ("tests/system/model/test_dependency_pairs.py",),
     ),
     Protection(

@@ -112,7 +112,7 @@ _BEAT = "at the start of a supervisor that imports code with schedules, and ever
 
 _STEP = "where steps of workflows end: by their ids, and their workflows' keys"
 _WORKFLOW = "when a workflow is enqueued: only inserts"
-_END = "once for each workflow, when nothing in it may run: by its key, and the ids of its steps"
+_END = "once for many workflows, when nothing in them may run: by their keys, and the ids of their steps"
 
 RARE: dict[str, str] = {
     **dict.fromkeys(
@@ -123,14 +123,21 @@ RARE: dict[str, str] = {
     **dict.fromkeys(("results_of_steps", "needs_of_step"), "where a step takes results of others: by their node"),
     **dict.fromkeys(("add_workflow", "take_job_ids", "add_steps", "add_callback", "end_empty_workflow"), _WORKFLOW),
     **dict.fromkeys(
-        ("lock_workflow", "try_lock_workflow", "examine_workflow", "write_workflow", "call_back", "forget_callbacks"),
+        (
+            "lock_workflows",
+            "try_lock_workflows",
+            "examine_workflows",
+            "write_workflows",
+            "call_back",
+            "forget_callbacks",
+        ),
         _END,
     ),
     "tell_workflows": "where steps are cancelled in a transaction of a caller, or expire: by their ids",
     "how_ended": "after a worker of another version: by ids, in some days of history",
     "reopen_steps": "when jobs are retried by hand: by their ids",
     "stale_workflows": "once a minute for each supervisor: by an index of unfinished workflows",
-    **dict.fromkeys(("mark_cancelled", "mark_paused", "mark_resumed", "held_steps"), _ASKED),
+    **dict.fromkeys(("lock_workflow", "mark_cancelled", "mark_paused", "mark_resumed", "held_steps"), _ASKED),
     **dict.fromkeys(
         ("hold_queued_steps", "let_go_steps", "wait_again", "count_needs", "forget_steps", "all_steps"), _ASKED
     ),

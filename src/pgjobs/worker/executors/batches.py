@@ -47,8 +47,13 @@ class BatchCall(Call):
     __slots__ = ("options", "policy")
 
     def __init__(self, callable: BatchJob[Any, Any, Any], calls: list[Call]) -> None:
-        super().__init__(callable, ([_item(call) for call in calls],), {})
-        self.options: list[JobOptions] = [options_of(call.callable) for call in calls]
+        super().__init__(callable, ([call.args[0] if call.args else _item(call) for call in calls],), {})
+        functions = [call.callable for call in calls]
+        first = functions[0]
+        if all(function is first for function in functions):  # nearly always: none was enqueued with other options
+            self.options: list[JobOptions] = [options_of(first)] * len(functions)
+        else:
+            self.options = [options_of(function) for function in functions]
         self.policy = callable.job_options.policy
 
 
@@ -62,7 +67,7 @@ def as_batch(call: Call) -> Call:
 
 
 def _item(call: Call) -> Any:
-    return call.args[0] if call.args else next(iter(call.kwargs.values()), None)
+    return next(iter(call.kwargs.values()), None)
 
 
 def open_batch(batch: ClaimedBatch, open_one: Callable[[ClaimedJob], Call], refuse: Any) -> Call:
@@ -88,7 +93,10 @@ def open_batch(batch: ClaimedBatch, open_one: Callable[[ClaimedJob], Call], refu
     base = getattr(first.callable, "base", None)
     if len(calls) == 1 and not isinstance(base, BatchJob):
         return first
-    if not isinstance(base, BatchJob) or any(getattr(call.callable, "base", None) is not base for _, call in calls):
+    same = first.callable
+    if not isinstance(base, BatchJob) or any(
+        call.callable is not same and getattr(call.callable, "base", None) is not base for _, call in calls
+    ):
         raise _OneByOneError("its jobs do not run together here")
     batch.call = made = BatchCall(base, [call for _, call in calls])
     return made
@@ -96,9 +104,14 @@ def open_batch(batch: ClaimedBatch, open_one: Callable[[ClaimedJob], Call], refu
 
 def with_outcomes(batch: ClaimedBatch, outcomes: list[Outcome]) -> Several:
     """Return the outcomes of all jobs, from those of the ones that were part of the call. Its search learns of them."""
-    search = batch.search
-    search.completed += sum(isinstance(outcome, Completed) for outcome in outcomes)
-    search.failed += len(outcomes) == 1 and isinstance(outcomes[0], Retried | Failed)
+    search, plainly = batch.search, outcomes.count(COMPLETED)
+    if plainly == len(outcomes):
+        search.completed += plainly
+    else:
+        search.completed += sum(isinstance(outcome, Completed) for outcome in outcomes)
+        search.failed += len(outcomes) == 1 and isinstance(outcomes[0], Retried | Failed)
+    if not batch.ended:
+        return Several(tuple(outcomes))
     left = iter(outcomes)
     return Several(
         tuple(batch.ended[place] if place in batch.ended else next(left) for place in range(len(batch.members)))
@@ -123,8 +136,9 @@ def completed_batch(batch: ClaimedBatch, call: Call, result: object, one: Callab
         if said is not None:
             ids, budgets = [job.id for job in jobs], [job.budget() for job in jobs]
             outcomes = outcomes_of(said, ids, budgets, call.policy)
-        if any(options.result is not None for options in call.options):
-            _check_results(values, len(jobs))
+        if not any(options.result is not None for options in call.options):
+            return with_outcomes(batch, outcomes)
+        _check_results(values, len(jobs))
     except UsageError as error:
         return with_outcomes(batch, [one(job, error) for job in jobs])
     for at, (job, options) in enumerate(zip(jobs, call.options, strict=True)):

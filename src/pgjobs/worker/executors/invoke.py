@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from inspect import CO_COROUTINE
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.core.error_text import leaves
@@ -54,6 +54,9 @@ from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.local.claimed_batch import ClaimedBatch, batch_of
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def open_payload(job: ClaimedJob) -> Call:
     """Check the job's signature, if this process has a key, and load its payload.
@@ -63,7 +66,7 @@ def open_payload(job: ClaimedJob) -> Call:
 
     """
     if type(job) is ClaimedBatch:
-        return open_batch(job, open_alone, refused)
+        return open_batch(job, opener(), refused)
     call = open_alone(job)
     return as_batch(call) if type(call.callable) in BATCH_JOBS else call
 
@@ -79,6 +82,19 @@ def open_alone(job: ClaimedJob) -> Call:
     if current_settings.signing_keys:
         _verify(job, current_settings.signing_keys)
     return load(job.payload, job.task, current_settings.allow, pickles=current_settings.payload != "json")
+
+
+def opener() -> Callable[[ClaimedJob], Call]:
+    """Return what does the same for each job of a batch: the settings are looked at once for all of them."""
+    current_settings = settings()
+    keys, allow, pickles = current_settings.signing_keys, current_settings.allow, current_settings.payload != "json"
+
+    def open_one(job: ClaimedJob) -> Call:
+        if keys:
+            _verify(job, keys)
+        return load(job.payload, job.task, allow, pickles=pickles)
+
+    return open_one
 
 
 def check_signature(job: ClaimedJob) -> None:

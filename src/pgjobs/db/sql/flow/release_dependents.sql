@@ -13,39 +13,36 @@
 -- %(patient)s: wait for rows that another transaction has locked. Without patience their dependencies are marked as not
 -- settled: settle_dependencies.sql finds them, for as long as it takes. `status`: NULL for those.
 WITH needed AS MATERIALIZED (
-    SELECT d.needs_id, d.job_id, w.id IS NOT NULL AS waits
+    SELECT d.needs_id, d.job_id
     FROM pgjobs.dependencies AS d
-    LEFT JOIN pgjobs.jobs_waiting AS w ON w.id = d.job_id AND w.held = 'needs'
     WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND (%(completed)s OR d.on_failure = 'run')
 ), locked AS MATERIALIZED (
     SELECT waited.id
     FROM (SELECT w.id
           FROM pgjobs.jobs_waiting AS w
-          WHERE %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM needed WHERE waits)) AND w.held = 'needs'
+          WHERE %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM needed)) AND w.held = 'needs'
           ORDER BY w.id
           FOR UPDATE) AS waited
     UNION ALL
     SELECT free.id
     FROM (SELECT w.id
           FROM pgjobs.jobs_waiting AS w
-          WHERE NOT %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM needed WHERE waits))
-            AND w.held = 'needs'
+          WHERE NOT %(patient)s::boolean AND w.id = ANY (ARRAY (SELECT job_id FROM needed)) AND w.held = 'needs'
           ORDER BY w.id
           FOR UPDATE SKIP LOCKED) AS free
 ), met AS (
     DELETE FROM pgjobs.dependencies AS d
     USING needed AS n
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
-      AND (n.job_id IN (SELECT id FROM locked)) IS TRUE
+      AND (n.job_id = 0 OR n.job_id IN (SELECT id FROM locked)) IS TRUE
     RETURNING d.job_id
-), told AS (
-    DELETE FROM pgjobs.dependencies AS d WHERE d.needs_id = ANY (%(ids)s::bigint[]) AND d.job_id = 0
 ), later AS (
     UPDATE pgjobs.dependencies AS d
     SET settled = false
     FROM needed AS n
     WHERE d.needs_id = n.needs_id AND d.job_id = n.job_id
-      AND NOT %(patient)s::boolean AND n.waits AND n.job_id NOT IN (SELECT id FROM locked)
+      AND NOT %(patient)s::boolean AND n.job_id NOT IN (SELECT id FROM locked)
+      AND EXISTS (SELECT FROM pgjobs.jobs_waiting AS w WHERE w.id = n.job_id AND w.held = 'needs')
     RETURNING d.job_id
 ), counted AS (
     SELECT job_id, count(*)::int AS n FROM met GROUP BY job_id

@@ -36,6 +36,8 @@ WITH steps AS MATERIALIZED (
         failed = c.failed + excluded.failed, cancelled = c.cancelled + excluded.cancelled,
         skipped = c.skipped + excluded.skipped
 )
-SELECT s.job_id, s.status IS NULL AND (w.paused_at IS NOT NULL OR w.cancelled_at IS NOT NULL)
+SELECT s.job_id, CASE WHEN s.status IS NULL THEN
+                     EXISTS (SELECT FROM pgjobs.workflows AS w
+                             WHERE w.id = s.workflow_id AND (w.paused_at IS NOT NULL OR w.cancelled_at IS NOT NULL))
+                 ELSE false END AS is_held
 FROM steps AS s
-JOIN pgjobs.workflows AS w ON w.id = s.workflow_id

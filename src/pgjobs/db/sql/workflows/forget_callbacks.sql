@@ -1,2 +1,2 @@
--- A workflow that has completed, or was cancelled, calls nothing more.
-DELETE FROM pgjobs.workflow_callbacks WHERE workflow_id = %(workflow)s
+-- Workflows that have completed, or were cancelled, call nothing more.
+DELETE FROM pgjobs.workflow_callbacks WHERE workflow_id = ANY (%(workflows)s::bigint[])
