@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts prometheus schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
+.PHONY: help venv docs-api demo browser test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts prometheus schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -68,6 +68,10 @@ typecheck: $(STAMP) ## pyright, which fetches a node of its own the first time
 format: $(STAMP) ## put the code in order
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+browser: $(STAMP) ## look at each page and do each action of the dashboard in a browser that is there; five minutes
+	@$(BIN)/python -m pip install --quiet --group browser
+	@$(BIN)/python -m tests.web.browser $(ARGS)
 
 bench: $(STAMP) ## measure pgjobs beside the SQL alone (ARGS=URL for a server of your own); three minutes
 	@$(BIN)/python -m benchmarks.suite $(ARGS)
