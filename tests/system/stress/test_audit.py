@@ -426,7 +426,7 @@ def test_a_job_that_runs_after_a_failure_has_to_want_that(write: Writer, if_fail
     assert write.found() == faults
 
 
-@pytest.mark.parametrize(("stopped", "faults"), [(0.0, {"after"}), (4.0, set())])
+@pytest.mark.parametrize(("stopped", "faults"), [(0.0, {"after"}), (6.0, set())])
 def test_a_job_that_was_not_cancelled_with_the_one_it_waits_for_is_seen(
     write: Writer, stopped: float, faults: set[str]
 ) -> None:
@@ -436,11 +436,25 @@ def test_a_job_that_was_not_cancelled_with_the_one_it_waits_for_is_seen(
     write.begin(1)
     write.fail(1)
     write.trace.strikes.append(Strike("stop worker", write.now, write.now + stopped))
-    write.wait(5.0)
+    for other in (3, 4):  # there is a worker
+        write.enqueue(other)
+        write.run(other)
     write.letter(1, "D")
     write.run(1)
     write.run(2)
     assert write.found() == faults
+
+
+def test_a_job_that_no_worker_was_there_to_cancel_is_excused(write: Writer) -> None:
+    write.enqueue(1)
+    write.enqueue(2, about={"after": [1], "if_failed": "cancel"})
+    write.begin(1)
+    write.fail(1)
+    write.wait(6.0)  # without a claim
+    write.letter(1, "D")
+    write.run(1)
+    write.run(2)
+    assert write.found() == set()
 
 
 # -- Unique keys -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from tests.system.stress.trace import FINAL, TICK, TICK_ALONE, Histories, Run, S
 
 KEEPS_NOTHING = "forgets"  # a queue that deletes what has completed
 EXITED = "exit"  # the word of a job that ends its worker process
+SILENCE = 3.0  # seconds without a claim that mean that no worker is there: claims follow each other in milliseconds
 NOTICED = 3.0  # seconds until a worker has noticed that a job waits for another one
 
 
@@ -125,11 +126,18 @@ def _failed_meanwhile(histories: Histories, needed: int, states: list[State]) ->
 def _struck(histories: Histories, since: float, until: float) -> float:
     """Return the seconds between two moments in which a worker of a queue may have been stopped, or away."""
     seconds, at = 0.0, since
-    for strike in sorted(histories.trace.strikes, key=lambda strike: strike.began):
-        begin, end = max(at, strike.began), min(until, strike.ended)
+    strikes = [(strike.began, strike.ended) for strike in histories.trace.strikes]
+    for began, ended in sorted([*strikes, *_silences(histories)]):
+        begin, end = max(at, began), min(until, ended)
         if begin < end:
             seconds, at = seconds + end - begin, end
     return seconds
+
+
+def _silences(histories: Histories) -> list[tuple[float, float]]:
+    """Return the times without any claim: all workers may still be starting, which takes long on a busy machine."""
+    claimed = sorted(span.since for span in histories.claims)
+    return [(earlier, later) for earlier, later in pairwise(claimed) if later - earlier > SILENCE]
 
 
 def one_has_a_key(histories: Histories) -> list[Fault]:
