@@ -208,6 +208,8 @@ def test_the_doctor_is_asked_twice_a_minute_at_most(
     monkeypatch.setattr(admin, "doctor", ask, raising=False)
     client = site()
     for _ in range(3):
-        assert client.get("/").status_code == 200
+        first = client.get("/")
         assert client.get("/doctor").status_code == 200
     assert asked == [1]
+    assert 'hx-get="/doctor"' in site().get("/").text
+    assert 'hx-get="/doctor"' not in first.text

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgjobs import admin
+from pgjobs.web.values import CAP
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,16 +28,25 @@ class Examined:
 
 
 class Shared:
-    """It is shared by threads: one of them examines, and the others show what was found before."""
+    """It is shared by threads: one of them examines, and the others show what was found before.
+
+    `cap`: where counts of queues end: earlier with many queues, so that all are counted in time.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: Examined | None = None
         self._until = 0.0
+        self.cap = CAP
+
+    @property
+    def last(self) -> Examined | None:
+        """What was found last, if that is not too old to be shown."""
+        return self._last if time.monotonic() < self._until + KEPT else None
 
     def diagnosis(self, visit: Visit) -> Examined | None:
-        """Return what is wrong with the installation, as of half a minute ago at most."""
-        if time.monotonic() < self._until or not self._lock.acquire(blocking=self._last is None):
+        """Return what is wrong with the installation, as of half a minute ago; None: it is being examined."""
+        if time.monotonic() < self._until or not self._lock.acquire(blocking=False):
             return self._last
         try:
             if time.monotonic() >= self._until:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pgjobs.web.visit import Visit
 
 SCAN_TIMEOUT_MS = 1_000
+COUNTED = 100_000  # jobs that are counted for one page, over all queues
+FEWEST = 100  # of one queue
 QUEUES = 12
 RUNNING = 15
 LETTERS = 5
@@ -33,7 +35,7 @@ def overview(visit: Visit) -> Page:
             "due": sum(queue.due for queue in queues),
             "due_more": any(queue.due_capped for queue in queues),
             "rate": None if status is None else sum(queue.rate_per_second or 0.0 for queue in status.queues),
-            "diagnosis": visit.shared.diagnosis(visit),
+            "diagnosis": visit.shared.last,
             "running": visit.look("what runs", lambda: admin.list_jobs(visit.conn, status="running", limit=RUNNING)),
             "letters": visit.look("dead letters", lambda: admin.list_dead(visit.conn, limit=LETTERS)),
             "paused_tasks": visit.rows("paused tasks", lambda: admin.list_paused_tasks(visit.conn)),
@@ -44,7 +46,11 @@ def overview(visit: Visit) -> Page:
 
 def look_at_status(visit: Visit) -> Status | None:
     """Return the state of all queues, with counts that end at what pages show."""
-    return visit.look("queues", lambda: admin.show_status(visit.conn, cap=CAP, timeout_ms=SCAN_TIMEOUT_MS))
+    cap = visit.shared.cap
+    found = visit.look("queues", lambda: admin.show_status(visit.conn, cap=cap, timeout_ms=SCAN_TIMEOUT_MS))
+    number = COUNTED // FEWEST if found is None else len(found.queues)
+    visit.shared.cap = min(CAP, max(FEWEST, COUNTED // max(number, 1)))
+    return found
 
 
 def urgency(queue: QueueStatus) -> tuple[float, int, str]:
