@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 DEPLOY = ROOT / "deploy" / "prometheus"
 FOLDER = os.environ.get("PROMETHEUS", "")
-WITHIN = 90.0  # seconds until an alert has to fire, or a query to give data
+WITHIN = 240.0  # seconds until an alert has to fire, or a query to give data
 RATE = "30s"
 IMPORT = "tests.support.tasks"
 
@@ -221,10 +221,12 @@ def main() -> None:
         conn = stack.enter_context(psycopg.connect(url, autocommit=True))
         stack.enter_context(metrics_server(url, installation))
         options = ("-q", "default:2", "--import", IMPORT, "--listen", "127.0.0.1", "--metrics-port")
-        with work(url, *options, first) as one, work(url, *options, second) as other:
+        # Whether they are ready, Prometheus sees.
+        with work(url, *options, first, ready=False) as one, work(url, *options, second, ready=False) as other:
             fill(conn)
             running = stack.enter_context(prometheus({"pgjobs": [installation], "pgjobs-workers": [first, second]}))
             wait_until(lambda: running.value("count(up == 1)") == 3, WITHIN)
+            wait_until(lambda: running.value("sum(pgjobs_processes{state='registered'})") == 2, WITHIN)
             print("3 targets are up")
             enqueue_many(conn, tasks.nap, [(0.05,)] * 600)
             check_queries(running)
