@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from pgjobs import Workflow
 from tests.system.workflows import tasks
-from tests.system.workflows.tasks import FOR_GOOD
+from tests.system.workflows.tasks import FOR_GOOD, OVER
 
+COMPLETED, LOST = -1, -2
+"""What is noted as the step where a workflow calls back."""
 IF_FAILED = ("wait", "wait", "run", "cancel", "skip")
 
 
-@dataclass
+@dataclass(repr=False)
 class Plan:
     """A step: `number` within its graph, what it waits for, and what will happen to it.
 
@@ -35,22 +37,61 @@ class Plan:
     is_cancelled: bool = False
     part: bool = False
 
+    def __repr__(self) -> str:
+        """Return what is not as usual."""
+        changed = [f"{f.name}={value}" for f in fields(self)[1:] if (value := getattr(self, f.name)) != _usual(f)]
+        return f"{self.number}({', '.join(changed)})"
+
     @property
     def is_single(self) -> bool:
         """Whether it is one job whose result others may take."""
         return self.width is None and not self.over
 
 
+MEANWHILE = (None, None, "cancel", "cancel workflow", "pause", "retry", "replay", "forget")
+"""What an operator does to a workflow that runs. "forget": retention drops the history of what has ended."""
+THEN = ("replay", "failed", "after", "all", "again", "again after", "cancel workflow", "cancel")
+"""What an operator does once nothing can go on. "replay" to "all": after what was wrong is healed; see actions.py."""
+LAST = ("replay", "failed", "after", "all")
+MOST_STEPS = 60
+
+
+def _usual(field: Field[object]) -> object:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
 @dataclass
 class Graph:
-    """A workflow. `key`: of its effects in the tables of the tests."""
+    """A workflow. `key`: of its effects in the tables of the tests.
+
+    `meanwhile`, `then` and `last`: what operators do to it. `is_forgotten`: before the latter two, retention drops the
+    history of some of its steps.
+    """
 
     key: int
     plans: list[Plan]
+    meanwhile: str | None = None
+    then: str = "replay"
+    last: str = "failed"
+    is_forgotten: bool = False
 
 
-def random_graph(key: int, rng: random.Random, most: int = 16) -> Graph:
-    """Make a graph of up to `most` nodes."""
+def random_graph(key: int, rng: random.Random) -> Graph:
+    """Make a graph of up to 60 steps."""
+    plans = _plans(rng, rng.choice([8, 16, 16, 40]))
+    while sum(_most_steps(plan) for plan in plans) > MOST_STEPS:
+        plans = _plans(rng, 40)
+    graph = Graph(key, plans, rng.choice(MEANWHILE), rng.choice(THEN), rng.choice(LAST), rng.random() < 0.2)
+    if graph.meanwhile == "retry" and any(plan.is_cancelled for plan in plans):
+        graph.meanwhile = None  # whether what was cancelled then runs depends on the moment
+    return graph
+
+
+def _most_steps(plan: Plan) -> int:
+    return 1 + len(plan.grows) + len(plan.width or ()) + (OVER if plan.over else 0)
+
+
+def _plans(rng: random.Random, most: int) -> list[Plan]:
     plans: list[Plan] = []
     size = rng.randint(1, most)
     part = range(size // 3, size // 3 + rng.choice([0, 0, rng.randint(1, 3)]))
@@ -81,7 +122,7 @@ def random_graph(key: int, rng: random.Random, most: int = 16) -> Graph:
         elif what < 0.75 and not needs:
             plan.is_cancelled = True
         plans.append(plan)
-    return Graph(key, plans)
+    return plans
 
 
 def build(graph: Graph) -> tuple[Workflow, dict[int, Any]]:
@@ -97,6 +138,8 @@ def build(graph: Graph) -> tuple[Workflow, dict[int, Any]]:
         steps[plan.number] = _add(graph, target, plan, after, steps)
     if nested is None and part.nodes:
         flow.add(part)
+    flow.on_completed(tasks.called, graph.key, COMPLETED)
+    flow.on_failure(tasks.called, graph.key, LOST)
     return flow, steps
 
 

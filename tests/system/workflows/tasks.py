@@ -107,3 +107,9 @@ def waiter(graph: int, number: int) -> list[tuple[int, int, int]]:
     _run(graph, number)
     _end(graph, number)
     return _items(graph, number)
+
+
+@job(max_attempts=20, backoff=0.01)
+def called(graph: int, what: int) -> None:
+    """Note that the workflow has called back."""
+    _end(graph, what)
