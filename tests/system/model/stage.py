@@ -13,7 +13,7 @@ Action: TypeAlias = "Callable[[psycopg.Connection], object]"
 State: TypeAlias = "tuple[Any, ...]"
 EMPTY = (
     *("jobs", "dependencies", "dead_jobs", "workers", "limits", "queues", "key_locks", "paused_tasks", "switch"),
-    *("results", "progress", "job_steps", "pipelines", "broadcast_runs", "broadcasts"),
+    *("results", "progress", "job_steps", "pipelines", "pipeline_stages", "broadcast_runs", "broadcasts"),
     *("workflows", "workflow_steps", "workflow_counts", "workflow_callbacks", "signals", "waits"),
 )
 

@@ -16,6 +16,7 @@ import pytest
 
 from pgjobs.admin import cancel_jobs, discard_dead, replay_dead, retry_jobs
 from pgjobs.db.statements import statement
+from pgjobs.effects.own_transaction import STALE
 from pgjobs.jobs.outcome import COMPLETED, RELEASED, Cancelled, Failed, KeptResult, Outcome, Retried, Snoozed
 from pgjobs.worker.claim.cursor import BEGINNING, END_OF_TIME, PRIORITIES
 from pgjobs.worker.runtime.completing import complete
@@ -40,6 +41,9 @@ STATES = {
     "asked to end": "INSERT INTO pgjobs.jobs (id, claims, attempt, max_attempts, status, task, payload, worker_id, "
     "cancel_reason) VALUES (1, 1, 1, 2, 'running', 'a:b', '', 11, 'enough')",
     "completed": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) VALUES (1, 1, 1, 2, 'completed', 'a:b', '', 11, now(), NULL)",
+    "completed with a result": f"INSERT INTO pgjobs.jobs ({_COLUMNS}) "
+    "VALUES (1, 1, 1, 2, 'completed', 'a:b', '', 11, now(), NULL); INSERT INTO pgjobs.results (job_id, kept_until, "
+    "is_json, value) VALUES (1, now() + interval '1 h', true, '1')",
     "failed": f"WITH f AS (INSERT INTO pgjobs.jobs ({_COLUMNS}) "
     f"VALUES (1, 1, 1, 1, 'failed', 'a:b', '', 11, now(), {_ERRORS}) RETURNING *) "
     f"INSERT INTO pgjobs.dead_jobs {letters_of('f')}",
@@ -73,6 +77,24 @@ def _complete_with_result(conn: psycopg.Connection) -> None:
     complete(conn.cursor(), FIRST, [JOB], [1], results={JOB: KeptResult(b"1", True, 60.0)})
 
 
+def _within(name: str, **values: object) -> Action:
+    """Do what `complete` does in a job's own transaction; one whose claim is stale cannot be committed."""
+
+    def act(conn: psycopg.Connection) -> None:
+        try:
+            with conn.transaction():
+                conn.execute(statement(name), {"id": JOB, "claim_number": 1, **values})
+        except psycopg.Error as error:
+            if error.sqlstate != STALE:
+                raise
+
+    return act
+
+
+def _read_result(conn: psycopg.Connection) -> None:
+    conn.execute(statement("results_of"), {"ids": [JOB]})
+
+
 def _report(conn: psycopg.Connection) -> None:
     values = {"ids": [JOB], "claim_numbers": [1], "dones": [1.0], "totals": [None], "messages": [None]}
     conn.execute(statement("write_progress"), {**values, "states": [None]})
@@ -88,6 +110,10 @@ ACTIONS: dict[str, Action] = {
     "claim": _claim,
     "complete": _outcome(COMPLETED),
     "complete with a result": _complete_with_result,
+    "complete within": _within("complete_within"),
+    "complete within, with a result": _within(
+        "complete_within_with_result", seconds=60.0, is_json=True, signature=None, value=b"1"
+    ),
     "complete what is free": _complete_what_is_free,
     "report": _report,
     "retry": _outcome(Retried("no", 0.0)),
@@ -101,6 +127,8 @@ ACTIONS: dict[str, Action] = {
     "replay": lambda conn: replay_dead(conn, [JOB]),
     "discard": lambda conn: discard_dead(conn, [JOB]),
     "forget": lambda conn: conn.execute("DELETE FROM pgjobs.jobs_history"),
+    "drop results": lambda conn: conn.execute("DELETE FROM pgjobs.results"),
+    "read results": _read_result,
 }
 
 

@@ -18,6 +18,7 @@ from pgjobs.core.errors import NotFoundError
 from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows_later, sweep_workflows
+from pgjobs.effects.own_transaction import STALE
 from pgjobs.jobs.outcome import COMPLETED_STEP, Failed
 from pgjobs.worker.runtime.completing import Awaited, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
@@ -76,10 +77,8 @@ def _complete_within(conn: psycopg.Connection) -> None:
     try:
         with conn.transaction():
             conn.execute(statement("complete_within"), {"id": FIRST, "claim_number": 1})
-    except psycopg.errors.RaiseException:
-        pass  # a stale claim: the job's transaction rolls back
     except psycopg.Error as error:
-        if error.sqlstate is None or not error.sqlstate.startswith("P"):
+        if error.sqlstate != STALE:  # else the job's transaction rolls back
             raise
 
 
