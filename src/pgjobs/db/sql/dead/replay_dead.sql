@@ -20,16 +20,23 @@ WITH picked AS MATERIALIZED (
     USING gone
     WHERE h.id = gone.id AND h.finished_at = gone.finished_at AND h.status = 'failed'
       AND h.finished_at = ANY (%(ended_at)s::timestamptz[])
+), unsettled AS (
+    -- A step that is retried with those that it needs, see wait_again.sql: as in requeue_jobs.sql.
+    UPDATE pgjobs.dependencies AS d SET settled = false FROM gone WHERE d.job_id = gone.id AND d.settled
 ), back AS (
     INSERT INTO pgjobs.jobs (
         {kept_columns}, {flow_columns}, claims, error, error_kind, errors, run_at, attempt, max_attempts,
-        prior_attempts, status, dependents)
+        prior_attempts, status, dependents, needs, held)
     SELECT {kept_columns}, {flow_columns}, claims, error, error_kind, errors, now(), least(attempt, 999999999),
            least(attempt + greatest(max_attempts::bigint - coalesce(prior_attempts, 0), 1), 1000000000),
            CASE WHEN attempt > 0 OR prior_attempts IS NOT NULL THEN least(attempt, 999999999) END,
-           CASE WHEN lane IS NULL THEN 'queued' ELSE 'waiting' END,
-           CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END
+           CASE WHEN lane IS NULL AND n.needed IS NULL THEN 'queued' ELSE 'waiting' END,
+           CASE WHEN EXISTS (SELECT FROM pgjobs.dependencies AS d WHERE d.needs_id = gone.id) THEN true END,
+           n.needed, CASE WHEN n.needed IS NOT NULL THEN 'needs' END
     FROM gone
+    CROSS JOIN LATERAL (
+        SELECT nullif(count(*), 0)::int AS needed FROM pgjobs.dependencies AS d WHERE d.job_id = gone.id
+    ) AS n
     ON CONFLICT DO NOTHING
     RETURNING id
 )
