@@ -35,7 +35,7 @@ class Load:
         self.url = url
         self.prepare_threshold: int | None = 5  # psycopg's own
         self.pause = pause
-        self._kinds = kinds or KINDS
+        self.kinds = kinds or KINDS
         self._stop = threading.Event()
         self.promised: dict[int, str] = {}
         self.twice = 0  # ids that were promised before: a failover lost what had them
@@ -71,7 +71,7 @@ class Load:
                 self._stop.wait(0.2)
 
     def _transaction(self, conn: psycopg.Connection[Any], dice: random.Random) -> None:
-        made = fill(conn, dice, self._kinds)
+        made = fill(conn, dice, self.kinds)
         if dice.random() < ROLLED_BACK:
             conn.rollback()
             return

@@ -92,6 +92,7 @@ class Stage:
         self.fragile: set[int] = set()  # jobs beside them that have one attempt
         self.odd: dict[int, Any] = {}  # jobs that misbehave, and what is expected of them: see scenarios/jobs.py
         self.strikes = 0
+        self.env: dict[str, str] = {}  # of the workers, beside that of the scenario
         self.prop: Any = None  # what a scenario's `before` keeps for its `strike`
         self.worker_url = self.through_proxy if "work" in scenario.through else cluster.url
         self.load = Load(self.through_proxy if "load" in scenario.through else cluster.url, self.dice)
@@ -127,7 +128,13 @@ class Stage:
 
     def start_worker(self, *options: object, env: dict[str, str] | None = None) -> Work:
         """Start a supervisor with its workers."""
-        given = {tasks.EFFECTS: str(self.effects), "TMPDIR": str(self.temporary), **self.scenario.env, **(env or {})}
+        given: dict[str, str] = {
+            tasks.EFFECTS: str(self.effects),
+            "TMPDIR": str(self.temporary),
+            **self.scenario.env,
+            **self.env,
+        }
+        given |= env or {}
         started = self._stack.enter_context(
             work(self.worker_url, *self.usual, *self.scenario.options, *options, env=given, ready=False)
         )
@@ -215,7 +222,8 @@ class Stage:
 
     def _live(self) -> int:
         with self.cluster.connected() as conn:
-            row = conn.execute("SELECT count(*) FROM pgjobs.jobs_live").fetchone()
+            query = "SELECT (SELECT count(*) FROM pgjobs.jobs_live) + (SELECT count(*) FROM pgjobs.jobs_waiting)"
+            row = conn.execute(query).fetchone()
             assert row is not None
             return int(row[0])
 

@@ -10,6 +10,7 @@ from tests.system.chaos.scenarios import (
     pooler,
     processes,
     server,
+    stages,
     transactions,
     waits,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "pooler",
     "processes",
     "server",
+    "stages",
     "transactions",
     "waits",
 ]

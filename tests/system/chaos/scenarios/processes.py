@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.support.processes import children
+from tests.system.chaos import parcels
 from tests.system.chaos.scenario import scenario
 
 if TYPE_CHECKING:
@@ -25,7 +26,16 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-@scenario("SIGKILL of a worker process", "processes", 12, may=KILLED, slice=True)
+@scenario(
+    "SIGKILL of a worker process",
+    "processes",
+    12,
+    may=KILLED,
+    slice=True,
+    options=parcels.OPTIONS,
+    before=parcels.before,
+    check=parcels.check,
+)
 def worker(stage: Stage) -> None:
     for _ in stage.until_over(0.3, 1.5):
         pid = stage.a_member()
