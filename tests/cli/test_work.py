@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgjobs.enqueue import enqueue_many
+from pgjobs.enqueueing import enqueue_many
 from tests.support.rows import count, row_of
 
 if TYPE_CHECKING:

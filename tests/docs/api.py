@@ -88,7 +88,7 @@ def entry(module: ModuleType, name: str) -> str:
 
 def alias(name: str) -> list[str]:
     """Return the definition and the docstring of an alias of a type that pgjobs exports."""
-    imports = [node for node in parsed("pgjobs").body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in ast.walk(parsed("pgjobs")) if isinstance(node, ast.ImportFrom)]
     module = next(node.module for node in imports if any(each.name == name for each in node.names))
     assert module is not None
     fields = documented(parsed(module).body)

@@ -107,7 +107,7 @@ def test_items_of_all_kinds_may_be_mixed(conn: psycopg.Connection) -> None:
 def test_a_statement_has_no_more_than_a_number_of_bytes(
     conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("pgjobs.enqueue"), "BYTES_AT_ONCE", 1_000)
+    monkeypatch.setattr(import_module("pgjobs.enqueueing"), "BYTES_AT_ONCE", 1_000)
     enqueue_many(conn, plain, [("x" * 600,) for _ in range(5)])
     at = [row[0] for row in conn.execute("SELECT enqueued_at FROM pgjobs.jobs ORDER BY id").fetchall()]
     assert [at.count(moment) for moment in sorted(set(at))] == [2, 2, 1]

@@ -74,7 +74,7 @@ def test_enqueue_of_a_known_job_makes_few_python_calls(
         recorded.append(values)
         return [7]
 
-    monkeypatch.setattr(sys.modules["pgjobs.enqueue"], "runner_of", lambda _: (run, None))
+    monkeypatch.setattr(sys.modules["pgjobs.enqueueing"], "runner_of", lambda _: (run, None))
     connection: Any = object()
     enqueue(connection, callable, "acme", 42)
     calls, handle = in_fork(lambda: profiled(lambda: enqueue(connection, callable, "acme", 43)))

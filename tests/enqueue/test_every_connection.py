@@ -107,7 +107,7 @@ def test_a_savepoint_that_is_rolled_back_leaves_no_job(
 def test_many_are_enqueued_in_their_order(
     opened: Opened, database_url: str, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("pgjobs.enqueue"), "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(import_module("pgjobs.enqueueing"), "ROWS_AT_ONCE", 3)
 
     async def main() -> list[int]:
         async with opened(database_url) as caller:

@@ -37,7 +37,7 @@ async def hold_async(number: int, seconds: float) -> None:
 
 def main(url: str, rounds: int, seed: int) -> None:
     """Enqueue keys that overlap with those of the others, in another order each time; print what was new."""
-    vars(import_module("pgjobs.enqueue"))["ROWS_AT_ONCE"] = 20  # so that there are several statements
+    vars(import_module("pgjobs.enqueueing"))["ROWS_AT_ONCE"] = 20  # so that there are several statements
     order = random.Random(seed)  # noqa: S311 (no secret)
     job = touch.options(priority=order.randrange(10))
     with psycopg.connect(url) as conn:
