@@ -43,6 +43,10 @@ demo: $(STAMP) ## the whole story in a minute, on an embedded PostgreSQL
 test: $(STAMP) ## run the tests, on an embedded PostgreSQL or on PGJOBS_TEST_DATABASE_URL
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist worksteal $(ARGS)
 
+.PHONY: test-whole
+test-whole: export TURN := all
+test-whole: test ## run the tests, and all of those that take turns; half an hour
+
 # Ryuk, the container that cleans up after testcontainers, is one image more to fetch; the fixture stops its own.
 test-docker: export TESTCONTAINERS_RYUK_DISABLED := true
 test-docker: $(STAMP) ## run the tests on the image postgres:18 (needs a Docker engine)
@@ -140,7 +144,7 @@ schedule-hour: $(STAMP) ## fire an hour of schedules in two minutes, under kills
 	@$(BIN)/python -m tests.schedules.hour $(ARGS)
 
 crash-points: $(STAMP) ## kill worker and supervisor before and after each of their statements; a quarter of an hour
-	@CRASH_POINTS=all $(BIN)/python -m pytest tests/system/test_crash_points.py $(ARGS)
+	@TURN=all $(BIN)/python -m pytest tests/system/test_crash_points.py $(ARGS)
 
 mutations: $(STAMP) ## take out each protection by itself, and see a test go red; twenty minutes
 	@$(BIN)/python -m tests.system.mutations $(ARGS)

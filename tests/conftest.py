@@ -18,7 +18,7 @@ from pgjobs.core.config import forget_settings
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded import delete_server, find_binaries
 from pgjobs.hooks import kinds
-from tests.support import postgres
+from tests.support import postgres, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,17 @@ def embedded_directory() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
+def pytest_report_header() -> str:
+    return f"turn {os.environ[turns.VARIABLE]} of the tests that take turns ({turns.VARIABLE}=all: all of them)"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    turns.leave_out(config, items)
+
+
 def pytest_configure() -> None:
+    turns.choose_turn()
     # Several processes share a run (`make test`) and the machine: that an example is slow says nothing about the code.
     hypothesis_settings.register_profile("pgjobs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     hypothesis_settings.load_profile("pgjobs")

@@ -229,7 +229,7 @@ _LAZY = {
     "sleep": "pgjobs.workflows.waiting",
     "wait_for": "pgjobs.workflows.waiting",
 }
-_MODULES = ("admin", "hooks", "tables")  # public, and found after `import pgjobs` alone
+_MODULES = ("admin", "hooks", "metrics", "tables")  # public, and found after `import pgjobs` alone
 
 
 if not TYPE_CHECKING:  # or every name would be right to a type checker

@@ -87,6 +87,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(place: Path) -> None:
     assert nothing_is_left(place)
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
@@ -105,6 +106,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing(place: Path, number: signal.S
     assert nothing_is_left(place)
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_demo_that_is_killed_takes_its_workers_along(place: Path) -> None:
@@ -122,6 +124,7 @@ def test_a_demo_that_is_killed_takes_its_workers_along(place: Path) -> None:
     wait_until(lambda: not processes_of(place), 60)
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_fails_in_one_line_when_its_workers_stop(place: Path) -> None:
@@ -140,6 +143,7 @@ def test_the_demo_fails_in_one_line_when_its_workers_stop(place: Path) -> None:
     assert nothing_is_left(place)
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_with_keep_the_database_stays_and_the_next_demo_starts_anew(place: Path) -> None:

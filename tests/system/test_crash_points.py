@@ -2,7 +2,7 @@
 
 Statements that end one job and claim the next come late, and are counted by themselves.
 
-`CRASH_POINTS=all` tries every one, which takes minutes; else some are tried.
+They take turns: some are tried in a run, and all in `make crash-points`, which takes minutes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.worker import QUICK, scalar, work
 if TYPE_CHECKING:
     import psycopg
 
-ALL = os.environ.get("CRASH_POINTS") == "all"
+pytestmark = pytest.mark.in_turns(14)
 WHENS = ("before", "after")
 LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches", "enqueue_many_in_lane"]
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
@@ -92,7 +92,7 @@ def finish(conn: psycopg.Connection, seconds: float = 40.0) -> None:
 
 
 @pytest.mark.parametrize("when", WHENS)
-@pytest.mark.parametrize("number", range(1, 31) if ALL else [5, 8])
+@pytest.mark.parametrize("number", range(1, 31))
 def test_a_worker_may_be_killed_at_any_statement(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, number: int, when: str
 ) -> None:
@@ -100,9 +100,7 @@ def test_a_worker_may_be_killed_at_any_statement(
 
 
 @pytest.mark.parametrize("name", LATE)
-@pytest.mark.parametrize(
-    ("when", "number"), [(when, n) for when in WHENS for n in (1, 2, 3)] if ALL else [("after", 1)]
-)
+@pytest.mark.parametrize(("when", "number"), [(when, n) for when in WHENS for n in (1, 2, 3)])
 def test_a_worker_may_be_killed_where_it_hands_over_passes_on_or_forms_a_batch(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, number: int, when: str
 ) -> None:
@@ -111,7 +109,7 @@ def test_a_worker_may_be_killed_where_it_hands_over_passes_on_or_forms_a_batch(
 
 
 @pytest.mark.parametrize("name", KEEPING)
-@pytest.mark.parametrize("when", WHENS if ALL else ["after"])
+@pytest.mark.parametrize("when", WHENS)
 def test_a_worker_may_be_killed_where_it_keeps_something(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, when: str
 ) -> None:
@@ -125,7 +123,7 @@ def test_a_worker_may_be_killed_where_it_keeps_something(
 
 
 @pytest.mark.parametrize("name", WITHIN)
-@pytest.mark.parametrize("when", WHENS if ALL else ["after"])
+@pytest.mark.parametrize("when", WHENS)
 def test_a_worker_may_be_killed_where_a_job_completes_itself(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, when: str
 ) -> None:
@@ -152,8 +150,8 @@ def test_a_worker_may_be_killed_where_a_job_completes_itself(
     assert mark.exists(), "there is no such statement"
 
 
-@pytest.mark.parametrize("name", list(BROADCASTING) if ALL else ["claim_broadcast"])
-@pytest.mark.parametrize("when", WHENS if ALL else ["after"])
+@pytest.mark.parametrize("name", list(BROADCASTING))
+@pytest.mark.parametrize("when", WHENS)
 def test_a_worker_may_be_killed_where_it_runs_a_broadcast(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, when: str
 ) -> None:
@@ -181,7 +179,7 @@ def crash_a_worker(url: str, conn: psycopg.Connection, point: str, mark: Path) -
 
 
 @pytest.mark.parametrize("when", WHENS)
-@pytest.mark.parametrize("number", range(1, 21) if ALL else [7])
+@pytest.mark.parametrize("number", range(1, 21))
 def test_a_supervisor_may_be_killed_at_any_statement(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, number: int, when: str
 ) -> None:

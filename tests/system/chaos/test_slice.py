@@ -1,4 +1,4 @@
-"""A slice of the fault suite: some scenarios, a few seconds each. `make chaos` plays them all, and longer."""
+"""A slice of the fault suite: some scenarios in turns, a few seconds each. `make chaos` plays them all, and longer."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def template(binaries: Path) -> Iterator[Cluster]:
         yield make_template(binaries, place, account)
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("scenario", SLICE, ids=lambda one: one.name)
 def test_nothing_is_lost_and_nothing_is_left_behind(scenario: Scenario, template: Cluster) -> None:
     if scenario.missing():

@@ -111,6 +111,7 @@ def stage(server: Server) -> Iterator[Stage]:
     server.drop(url)
 
 
+@pytest.mark.in_turns(4)
 @pytest.mark.parametrize("needed", OF_THE_NEEDED)
 @pytest.mark.parametrize("waits", OF_WHAT_WAITS)
 def test_what_waits_is_where_one_of_the_two_orders_leaves_it(stage: Stage, needed: str, waits: str) -> None:

@@ -168,6 +168,7 @@ def states_for(pair: str) -> list[str]:
     return [state for state in STATES if with_results or state != "completed with a result"]
 
 
+@pytest.mark.in_turns(4)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_what_two_do_at_once_is_what_they_do_one_after_the_other(stage: Stage, pair: str) -> None:
     names = pair.split(" and ")

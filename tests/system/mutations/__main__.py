@@ -44,7 +44,7 @@ def run(place: Path, test: tuple[str, ...]) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *test],
             cwd=place,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "TURN": "all"},
             capture_output=True,
             text=True,
             timeout=LIMIT,
