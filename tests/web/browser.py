@@ -71,6 +71,14 @@ def served(url: str) -> Iterator[str]:
         thread.join()
 
 
+@contextmanager
+def shop(server: postgres.Server) -> Iterator[tuple[psycopg.Connection, str]]:
+    """Make a database and a dashboard of it, and yield a connection and its address."""
+    url = server.create()
+    with psycopg.connect(url, autocommit=True) as conn, served(url) as base:
+        yield conn, base
+
+
 def pages(browser: Browser, base: str, places: list[str], found: Findings, axe: str, pictures: Path | None) -> None:
     """Look at each page in each view. `axe`: its script."""
     host = urlsplit(base).netloc
@@ -135,11 +143,11 @@ def scripts(browser: Browser, base: str, conn: psycopg.Connection, found: Findin
     page = context.new_page()
     found.watch(page, urlsplit(base).netloc, "scripts")
     page.goto(f"{base}/queues?name=by-dialog")
-    page.locator("a[data-dialog]", has_text="resume").last.click()
+    page.locator("td.do a[data-dialog]", has_text="resume").first.click()
     page.locator("dialog[open] .preview button, dialog[open] button.main").first.wait_for()
     page.keyboard.press("Escape")
     found.check(page.locator("dialog[open]").count() == 0, "Escape does not close the dialog")
-    page.locator("a[data-dialog]", has_text="resume").last.click()
+    page.locator("td.do a[data-dialog]", has_text="resume").first.click()
     page.locator("dialog[open] button.main").click()
     page.locator(".banner.done").wait_for()
     found.check(
@@ -183,13 +191,14 @@ def main() -> int:
         arguments.pictures.mkdir(parents=True, exist_ok=True)
     found = Findings()
     with postgres.start(None, "embedded", postgres.DOCKER_IMAGE) as server:
-        url = server.create()
-        with psycopg.connect(url, autocommit=True) as conn, served(url) as base, sync_playwright() as playwright:
+        with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=arguments.chromium, args=["--no-sandbox"])
-            places = [*addresses(put_all(conn)), "/do/cancel-jobs?queue=plain", "/jobs?status=failed&call=x"]
-            pages(browser, base, places, found, arguments.axe.read_text(), arguments.pictures)
-            actions(browser, base, conn, found)
-            scripts(browser, base, conn, found)
+            with shop(server) as (conn, base):
+                actions(browser, base, conn, found)
+            with shop(server) as (conn, base):
+                places = [*addresses(put_all(conn)), "/do/cancel-jobs?queue=plain", "/jobs?status=failed&call=x"]
+                scripts(browser, base, conn, found)
+                pages(browser, base, places, found, arguments.axe.read_text(), arguments.pictures)
             browser.close()
     print(f"{len(found.lines)} findings" if found.lines else "Nothing is wrong.")
     return 1 if found.lines else 0
