@@ -1,33 +1,42 @@
-"""`pgjobs …` in processes that begin where the imports end: most of what a command costs is importing.
-
-A process that has imported what commands need, and done nothing else, forks for each command. It is made before the
-examples of a document run, so that a command sees no settings, jobs or connections of theirs.
-"""
+"""`pgjobs …` in processes that are forked. Their parent is made before the examples of a document run."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING
+
+from tests.docs.forks import Done, ask, serve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# They start processes of their own, or servers, and handle signals: as a program of its own, or not at all.
+# They start servers, or other programs that stay, and handle signals: as a program of its own, or not at all.
 UNFIT = {"work", "dev", "demo", "db"}
-MODULES = ("pgjobs.cli.main", "pgjobs.admin", "pgjobs.diagnose.why", "pgjobs.cli.jobs", "psycopg", "sqlalchemy")
+MODULES = (
+    "pgjobs.cli.main",
+    "pgjobs.admin",
+    "pgjobs.diagnose.why",
+    "pgjobs.cli.jobs",
+    "pgjobs.cli.work",
+    "pgjobs.telemetry.logs",
+    "pgjobs.worker.supervisor.run",
+    "psycopg",
+    "sqlalchemy",
+)
 
 
-class Done(NamedTuple):
-    """How a command ended, and what it printed."""
+def import_all() -> None:
+    """Import what commands need."""
+    for module in MODULES:
+        import_module(module)
 
-    returncode: int
-    stdout: str
-    stderr: str
+
+def can_be_forked(arguments: Sequence[str]) -> bool:
+    """Return True for a command that ends by itself and leaves nothing running."""
+    return not UNFIT & {*arguments} or "--drain" in arguments
 
 
 class Commands:
@@ -40,48 +49,19 @@ class Commands:
         if self._pid == 0:
             os.close(self._ask)
             os.close(self._answered)
-            _serve(asked, answer)
+            import_all()
+            serve(os.fdopen(asked), answer, _pgjobs)
         os.close(asked)
         os.close(answer)
         self._answers = os.fdopen(self._answered)
 
     def run(self, arguments: Sequence[str]) -> Done:
         """Run `pgjobs` with these arguments, in the current folder and environment."""
-        with tempfile.TemporaryDirectory() as folder:
-            asked = {"arguments": list(arguments), "env": dict(os.environ), "cwd": str(Path.cwd()), "folder": folder}
-            os.write(self._ask, json.dumps(asked).encode() + b"\n")
-            code = int(self._answers.readline())
-            stdout, stderr = ((Path(folder) / name).read_text("utf-8") for name in ("stdout", "stderr"))
-        return Done(code, stdout, stderr)
+        return ask(self._ask, self._answers, arguments, os.environ, Path.cwd())
 
 
-def _serve(asked: int, answer: int) -> NoReturn:
-    for module in MODULES:
-        import_module(module)
-    for line in os.fdopen(asked):
-        pid = os.fork()
-        if pid == 0:
-            _run(**json.loads(line))
-        _, status = os.waitpid(pid, 0)
-        os.write(answer, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
-
-
-def _run(arguments: list[str], env: dict[str, str], cwd: str, folder: str) -> NoReturn:
+def _pgjobs(arguments: list[str]) -> int:
     from pgjobs.cli.main import main
 
-    for fd, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), fd)
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
     sys.argv = ["pgjobs", *arguments]
-    code: object = 1
-    try:
-        code = main()
-    except SystemExit as end:
-        code = end.code
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else int(code is not None))
+    return main()

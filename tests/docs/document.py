@@ -1,5 +1,7 @@
 """Runs the examples of one document, in its order: `python -m tests.docs.document FILE`.
 
+With `--serve` instead of a file it is asked for documents through a pipe (`forks.ask`).
+
 | block | what happens |
 | --- | --- |
 | ```` ```python ```` with `# shop/tasks.py` as its first line | written to that file, and imported |
@@ -29,7 +31,8 @@ from types import FunctionType, ModuleType
 import psycopg
 
 from pgjobs.db.url import libpq_url
-from tests.docs.commands import UNFIT, Commands, Done
+from tests.docs.commands import Commands, can_be_forked, import_all
+from tests.docs.forks import Done, serve
 
 FENCE = re.compile(r"^```(\w*)$")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
@@ -122,7 +125,7 @@ class Runner:
             words = shlex.split(line[2:], comments=True)
             assert words[0] in PROGRAMS, f"line {block.line}: {line!r} is not run; say why"
             done: Done | subprocess.CompletedProcess[str]
-            if words[0] == "pgjobs" and not UNFIT & set(words):
+            if words[0] == "pgjobs" and can_be_forked(words[1:]):
                 done = self.commands.run(words[1:])
             else:
                 done = subprocess.run([*PROGRAMS[words[0]], *words[1:]], capture_output=True, text=True, check=False)
@@ -150,4 +153,7 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        import_all()
+        serve(sys.stdin, sys.stdout.fileno(), lambda arguments: main(Path(arguments[0])))
     main(Path(sys.argv[1]))

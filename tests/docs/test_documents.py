@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,11 @@ import pytest
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.embedded import delete_server
 from tests.docs.document import RUN, blocks
+from tests.docs.forks import Done, ask
 from tests.support.processes import ROOT, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.postgres import Server
 
@@ -78,17 +80,36 @@ def shop(server: Server, shop_url: str, tmp_path: Path) -> Iterator[dict[str, st
     server.drop(url)
 
 
+@pytest.fixture(scope="module")
+def run_document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, Path, dict[str, str]], Done]]:
+    """Run a document in a folder and an environment, in a process of its own that begins where the imports end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.docs.document", "--serve"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path_factory.mktemp("documents"),
+        env=environment() | {"PYTHONWARNINGS": "error"},
+        process_group=0,
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        asked, answers = parent.stdin.fileno(), parent.stdout
+        try:
+            yield lambda document, folder, env: ask(asked, answers, [str(document)], env, folder)
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("document", WITH_EXAMPLES, ids=name_of)
-def test_the_examples_of_a_document_run(document: Path, shop: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.docs.document", str(document)],
-        cwd=tmp_path,
-        env=shop,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_examples_of_a_document_run(
+    document: Path,
+    shop: dict[str, str],
+    tmp_path: Path,
+    run_document: Callable[[Path, Path, dict[str, str]], Done],
+) -> None:
+    done = run_document(document, tmp_path, shop)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -148,7 +169,9 @@ def test_the_shop_did_what_the_example_says(shop_url: str) -> None:
     assert rows == [("ada@example.com", True, "completed"), ("nobody", False, "failed")]
 
 
-def test_a_broken_example_is_noticed(shop: dict[str, str], tmp_path: Path) -> None:
+def test_a_broken_example_is_noticed(
+    shop: dict[str, str], tmp_path: Path, run_document: Callable[[Path, Path, dict[str, str]], Done]
+) -> None:
     for broken in (
         "```python\n1 / 0\n```",
         "```sql\nSELECT nothing\n```",
@@ -158,11 +181,4 @@ def test_a_broken_example_is_noticed(shop: dict[str, str], tmp_path: Path) -> No
         "```console\n$ python -c 'print(1)'\n```\n\n```text\n2\n```",
     ):
         (tmp_path / "broken.md").write_text(broken)
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.docs.document", "broken.md"],
-            cwd=tmp_path,
-            env=shop,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 1, broken
+        assert run_document(Path("broken.md"), tmp_path, shop).returncode == 1, broken
