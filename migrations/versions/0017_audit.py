@@ -1,6 +1,6 @@
 """The audit: what was done by hand.
 
-Revision ID: 0018
+Revision ID: 0017
 Revises: 0016
 Create Date: 2026-12-01
 """
@@ -13,12 +13,12 @@ from alembic import op
 
 from pgjobs.db.migration_files import statements_of
 
-revision = "0018"
+revision = "0017"
 down_revision = "0016"
 branch_labels = None
 depends_on = None
 
-FOLDER = Path(__file__).resolve().parents[1] / "sql" / "0018_audit"
+FOLDER = Path(__file__).resolve().parents[1] / "sql" / "0017_audit"
 
 
 def _run(name: str) -> None:
