@@ -20,10 +20,10 @@ from tests.support.rows import count, put_worker
 from tests.support.worker import scalar
 
 
-def running_pair(conn: psycopg.Connection) -> tuple[Any, int, list[int]]:
+def running_pair(conn: psycopg.Connection, names: str = "ab") -> tuple[Any, int, list[int]]:
     """A workflow of two steps that run, with a callback; its handle, the worker, and the ids of the steps."""
     flow = Workflow("pair")
-    steps = [flow.add(tasks.step, name) for name in "ab"]
+    steps = [flow.add(tasks.step, name) for name in names]
     flow.on_completed(tasks.step, "completed")
     handle = enqueue(conn, flow)
     worker = put_worker(conn, {"default": 2})
@@ -87,11 +87,13 @@ def test_ends_that_an_older_version_wrote_without_counting_are_found(conn: psyco
 
 
 def test_counts_that_change_while_they_are_checked_are_not_lost(conn: psycopg.Connection, database_url: str) -> None:
-    handle, worker, (first, second) = running_pair(conn)
+    handle, worker, (before, first, second) = running_pair(conn, "abc")
+    end(conn, worker, before)  # it is counted already when the workflow is checked
     with psycopg.connect(database_url) as one:
         one.execute("SELECT 1")
         end(one, worker, first)
         sweep_workflows(conn, age=-1.0, batch=10)
+        assert admin.list_workflows(conn)[0].active == 2
         one.commit()
     assert admin.list_workflows(conn)[0].active == 1
     end(conn, worker, second)
