@@ -35,6 +35,9 @@ def shared(shared_url: str, worker: Work) -> Iterator[psycopg.Connection]:
     with psycopg.connect(shared_url, autocommit=True) as conn:
         conn.execute("DROP TABLE IF EXISTS notes, broken")
         conn.execute(tasks_workflows.NOTES)
+        conn.execute(
+            "UPDATE pgjobs.queues SET paused = false; DELETE FROM pgjobs.paused_tasks"
+        )  # of a test that failed
         yield conn
 
 

@@ -101,6 +101,46 @@ def test_counts_that_change_while_they_are_checked_are_not_lost(conn: psycopg.Co
     assert status(conn, handle) == "completed"
 
 
+def test_a_step_that_a_caller_has_locked_does_not_stop_who_looks(conn: psycopg.Connection, database_url: str) -> None:
+    handle, worker, (first, second) = running_pair(conn)
+    conn.execute("UPDATE pgjobs.jobs SET status = 'queued', worker_id = NULL WHERE id = %s", [second])
+    conn.execute(statement("mark_cancelled"), {"workflow": handle.id, "reason": "enough"})
+    end(conn, worker, first)
+    with psycopg.connect(database_url) as caller:
+        caller.execute("SELECT FROM pgjobs.jobs WHERE id = %s FOR UPDATE", [second])
+        conn.execute("SET lock_timeout = '200 ms'")
+        assert end_workflows(conn, [first])
+        assert status(conn, handle) == "running"
+        caller.rollback()
+    sweep_workflows(conn, age=-1.0, batch=10)
+    assert status(conn, handle) == "cancelled"
+
+
+def test_a_callback_that_a_trigger_refuses_stops_neither_other_workflows_nor_the_sweep(
+    conn: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused, worker, (first, second) = running_pair(conn)
+    flow = Workflow("plain")
+    step = flow.add(tasks.step, "only")
+    plain = enqueue(conn, flow)
+    only = plain.job(step).id
+    conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s WHERE id = %s", [worker, only])
+    for job in (first, second, only):
+        end(conn, worker, job)
+    conn.execute(
+        "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'not today'; END $$; "
+        "CREATE TRIGGER refuse BEFORE INSERT ON pgjobs.jobs_live FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse()"
+    )
+    assert end_workflows(conn, [first, second, only])
+    assert (status(conn, refused), status(conn, plain)) == ("running", "completed")
+    assert f"workflow {refused.id} cannot be ended" in caplog.text
+    assert sweep_workflows(conn, age=60.0, batch=10) == 0  # it has gone to the end of the line
+    conn.execute("DROP TRIGGER refuse ON pgjobs.jobs_live")
+    sweep_workflows(conn, age=-1.0, batch=10)
+    assert status(conn, refused) == "completed"
+
+
 def test_a_claim_that_was_taken_back_adds_nothing_and_ends_nothing(conn: psycopg.Connection) -> None:
     handle, worker, (first, _) = running_pair(conn)
     grown = Completed(is_step=True, grown=GrownSteps(handle.id, 1, 1, [], []))

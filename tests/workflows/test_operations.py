@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 from pgjobs import NotFoundError, UsageError, Workflow, admin, enqueue, why
 from tests.cli.conftest import Cli, cli, command, environment  # noqa: F401 (fixtures)
 from tests.support import tasks_workflows as tasks
+from tests.support.processes import wait_until
 from tests.support.worker import scalar, wait_for
 from tests.workflows.conftest import notes
 
 Ends = Callable[..., dict[str, Any]]
+FOLLOWED = 1.5  # seconds until the worker knows of a pause
+STEP = "tests.support.tasks_workflows:step"
 
 
 def chain(*names: str, key: str | None = None, **options: Any) -> Workflow:
@@ -80,6 +84,28 @@ def test_what_a_step_had_added_is_added_again_when_all_is_retried(shared: psycop
     assert notes(shared).count("square 0") == 2
 
 
+@pytest.mark.parametrize("if_failed", ["cancel", "run"])
+def test_what_waits_for_added_steps_still_waits_when_all_is_retried_before_they_ran(
+    shared: psycopg.Connection, ends: Ends, if_failed: Any
+) -> None:
+    admin.pause_task(shared, STEP)
+    time.sleep(FOLLOWED)  # from now on, what is added does not start
+    try:
+        flow = Workflow("grows")
+        last = flow.add(tasks.step.options(after=[flow.add(tasks.grow, 0)], if_failed=if_failed), "last")
+        handle = enqueue(shared, flow)
+        wait_until(lambda: admin.show_workflow(shared, handle).completed == 1)
+        shared.execute("UPDATE pgjobs.queues SET paused = true WHERE name = 'default'")
+        admin.retry_workflow(shared, handle, what="all")
+        held = scalar(shared, "SELECT held FROM pgjobs.jobs WHERE id = %s", [handle.job(last).id])
+    finally:
+        shared.execute("UPDATE pgjobs.queues SET paused = false")
+        admin.resume_task(shared, STEP)
+    assert held == "needs"
+    ends(handle)
+    assert notes(shared) == ["grow", "grow", "grown", "after grown", "last"]
+
+
 @pytest.mark.parametrize("what", ["failed", "after"])
 def test_what_waited_for_an_added_step_waits_for_it_again(shared: psycopg.Connection, ends: Ends, what: Any) -> None:
     shared.execute("INSERT INTO broken VALUES ('after grown')")
@@ -132,7 +158,9 @@ def test_a_dead_letter_without_history_waits_for_what_runs_again_with_it(
     shared.execute("DELETE FROM pgjobs.jobs_history WHERE status = 'failed'")
     shared.execute("UPDATE pgjobs.queues SET paused = true WHERE name = 'default'")
     admin.retry_workflow(shared, handle, what="all")
-    assert scalar(shared, "SELECT string_agg(held, ' ') FROM pgjobs.jobs_waiting") == "needs"
+    steps = "SELECT job_id FROM pgjobs.workflow_steps WHERE workflow_id = %s"
+    held = f"SELECT string_agg(held, ' ') FROM pgjobs.jobs_waiting WHERE id IN ({steps})"
+    assert scalar(shared, held, [handle.id]) == "needs"
     shared.execute("UPDATE pgjobs.queues SET paused = false")
     ends(handle)
     assert notes(shared) == ["a", "b"] * 2

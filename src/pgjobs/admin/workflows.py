@@ -260,9 +260,9 @@ def retry_workflow(
         if not fetch_dicts(conn, "lock_workflow", workflow=number):
             raise NotFoundError(f"There is no workflow {number}: it never existed, or it is no longer kept.")
         again, gone, waiting, edges = steps_to_retry(steps := _steps(conn, number, what), what)
-        if gone:
-            cancel_jobs(conn, [step.job_id for step in steps if step.job_id in gone and step.status is None])
+        if gone:  # first they are no steps any longer: else their ends would release what is to wait again
             fetch_dicts(conn, "forget_steps", ids=sorted(gone))
+            cancel_jobs(conn, [step.job_id for step in steps if step.job_id in gone and step.status is None])
         fetch_dicts(conn, "wait_again", needs=[need for _, need in edges], jobs=[job for job, _ in edges])
         fetch_dicts(conn, "count_needs", ids=waiting)
         for some in chunks(again, AT_ONCE):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
+from pgjobs.db.refusals import is_refusal
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_counts import tell_workflows
 from pgjobs.flow.workflow_state import NO_STEPS, StepCounts, WorkflowStatus, called_back, has_ended, status_of
@@ -31,7 +32,7 @@ def end_workflows(conn: psycopg.Connection[Any], steps: Iterable[int], *, patien
     workflows = sorted(_ids(conn, "due_workflows", ids=list(steps)))  # all lock them in this order
     looked = 0
     for at in range(0, len(workflows), TOGETHER):
-        looked += len(_look_together(conn, workflows[at : at + TOGETHER], patient=patient))
+        looked += _look(conn, workflows[at : at + TOGETHER], patient=patient)
     return looked == len(workflows)
 
 
@@ -58,8 +59,36 @@ def sweep_workflows(conn: psycopg.Connection[Any], *, age: float, batch: int) ->
     """
     workflows = _ids(conn, "stale_workflows", age=age, batch=batch)
     for workflow in workflows:
-        check_workflow(conn, workflow, patient=False)
+        _look(conn, [workflow], patient=False)
     return len(workflows)
+
+
+def _look(conn: psycopg.Connection[Any], workflows: list[int], *, patient: bool) -> int:
+    """Look at several workflows, and return at how many.
+
+    One whose callback, say, is refused by a trigger counts as well: it is logged, and left to the sweep: the
+    worker that looks has other workflows to end.
+    """
+    from psycopg import Error, errors
+
+    try:
+        return len(_look_together(conn, workflows, patient=patient))
+    except errors.LockNotAvailable:
+        if patient:
+            raise
+        return 0
+    except Error as error:
+        if patient or not is_refusal(error):
+            raise
+        if len(workflows) > 1:
+            return sum(_look(conn, [workflow], patient=False) for workflow in workflows)
+        log.error(
+            "workflow %d cannot be ended, and is tried again in a minute: %s; `pgjobs doctor` names triggers and "
+            "foreign keys of others",
+            *(workflows[0], str(error).partition("\n")[0]),
+        )
+        conn.execute(statement("postpone_workflow"), {"workflow": workflows[0]})
+        return 1
 
 
 def _ids(conn: psycopg.Connection[Any], name: str, **values: object) -> list[int]:
@@ -149,7 +178,7 @@ def _cancel_left(cursor: psycopg.Cursor[Any], workflow: int, reason: str) -> Non
     ids = _left(cursor, workflow)
     if not ids:
         return
-    rows = cursor.execute(statement("cancel_jobs"), {"ids": ids, "reason": reason}).fetchall()
+    rows = cursor.execute(statement("cancel_free_steps"), {"ids": ids, "reason": reason}).fetchall()
     ended = [EndedJob(job, awaited=awaited, was_active=was_active) for job, awaited, was_active in rows]
     if ended:
         release_dependents(cursor, ended, completed=False, patient=False)

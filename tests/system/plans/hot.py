@@ -137,7 +137,9 @@ RARE: dict[str, str] = {
     "how_ended": "after a worker of another version: by ids, in some days of history",
     "reopen_steps": "when jobs are retried by hand: by their ids",
     "stale_workflows": "once a minute for each supervisor: by an index of unfinished workflows",
-    **dict.fromkeys(("lock_workflow", "mark_cancelled", "mark_paused", "mark_resumed", "held_steps"), _ASKED),
+    **dict.fromkeys(
+        ("lock_workflow", "mark_cancelled", "mark_paused", "mark_resumed", "held_steps", "postpone_workflow"), _ASKED
+    ),
     **dict.fromkeys(
         ("hold_queued_steps", "let_go_steps", "wait_again", "count_needs", "forget_steps", "all_steps"), _ASKED
     ),
@@ -321,6 +323,7 @@ RARE: dict[str, str] = {
     "get_retention": _LOOK,
     "history_days": _LOOK,
     "cancel_jobs": _ASKED,
+    "cancel_free_steps": _ASKED,
     "request_cancel": _ASKED,
     "dependents": _ASKED,
     "count_jobs": _ASKED,

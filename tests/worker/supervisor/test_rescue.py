@@ -13,9 +13,10 @@ import pytest
 from psycopg import conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout
 
-from pgjobs import enqueue, enqueue_many
+from pgjobs import Workflow, enqueue, enqueue_many
 from pgjobs.db import connection
 from pgjobs.db.connection import connect
+from pgjobs.db.dependencies import settle_dependencies
 from pgjobs.worker.runtime.registration import BACKEND_PATIENCE, application_name
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import MaintenanceThread
@@ -57,6 +58,22 @@ def test_a_rescue_waits_for_backends_only_until_they_are_gone(database_url: str,
         with pytest.raises(psycopg.OperationalError):
             left.execute("SELECT 1")
     assert row_of(conn, job)["status"] == "queued"
+
+
+def test_a_workflow_whose_last_step_failed_with_a_silent_worker_is_to_be_looked_at(conn: psycopg.Connection) -> None:
+    flow = Workflow("lost")
+    step = flow.add(tasks.nap.options(max_attempts=1), 1.0)
+    job = enqueue(conn, flow).job(step).id
+    silent = put_worker(conn, {"default": 9}, silent_for=60.0)
+    conn.execute(
+        "UPDATE pgjobs.jobs SET status = 'running', claims = 1, attempt = 1, worker_id = %s WHERE id = %s",
+        [silent, job],
+    )
+    assert rescue_silent_workers(conn, 0.1) == 1
+    with conn.cursor() as cursor:
+        steps: set[int] = set()
+        settle_dependencies(cursor, 0, steps)
+    assert steps == {job}
 
 
 def test_a_job_that_kills_its_worker_every_time_becomes_a_dead_letter_and_kills_others_once(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
+from pgjobs.db.refusals import is_refusal
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows
 from pgjobs.jobs.outcome import COMPLETED, Completed, KeptResult, Outcome, ends_job
@@ -19,7 +20,7 @@ from pgjobs.worker.local.local_queue import Ended
 from pgjobs.worker.runtime.completing import Awaited, complete, complete_stages, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection
-from pgjobs.worker.runtime.settle import array, is_refusal, log_kept_out, settle
+from pgjobs.worker.runtime.settle import array, log_kept_out, settle
 
 log = logging.getLogger("pgjobs.acknowledger")
 

@@ -89,13 +89,6 @@ def settle(
     return stale
 
 
-def is_refusal(error: Exception) -> bool:
-    """Return True for an error by which others refuse a row: a trigger, rule, constraint, index or foreign key."""
-    from psycopg import errors
-
-    return isinstance(error, errors.TriggeredActionException | errors.IntegrityError | errors.RaiseException)
-
-
 def log_kept_out(ids: Sequence[int], outcome: Outcome, error: Exception) -> None:
     """Log which jobs have rows that others refuse: they may not leave their table, or not arrive where they move to."""
     log.error(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pgjobs.db.connection import bounded
 from pgjobs.db.statements import statement
+from pgjobs.db.workflow_counts import tell_workflows
 from pgjobs.db.workflow_ends import end_workflows_later
 from pgjobs.flow.batch import BatchSpec
 from pgjobs.jobs.outcome import INTERRUPTED, RELEASED, ErrorKind, Failed, Outcome, Released
@@ -181,8 +182,11 @@ def _rescue_jobs(cursor: psycopg.Cursor, reasons: dict[int, str]) -> int:
             outcome = after_loss(reasons[job.worker_id], *job.budget, delay=0.0)
         by_worker[job.worker_id].append((job.claim, outcome))
     written: dict[int, dict[Claim, Outcome]] = defaultdict(dict)
+    host, steps = socket.gethostname(), set[int]()
     for worker_id, settlements in by_worker.items():
-        settle(cursor, worker_id, socket.gethostname(), settlements, written=written[worker_id], patient=False)
+        settle(cursor, worker_id, host, settlements, written=written[worker_id], steps=steps, patient=False)
+    if steps:
+        tell_workflows(cursor, steps)
     cursor.execute(statement("remove_worker"), {"worker_ids": list(reasons)})
     for worker_id, reason in reasons.items():
         _report(worker_id, reason, written[worker_id])
