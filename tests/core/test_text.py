@@ -18,6 +18,7 @@ from pgjobs.core.text import (
     bounded,
     describe,
     escape_unprintable,
+    matches_glob,
     one_line,
     shorten_repr,
 )
@@ -238,3 +239,28 @@ def test_a_traceback_keeps_its_head_and_its_tail(text: str, times: int) -> None:
     assert kept.endswith("TAIL")
     assert len(kept) <= MAX_TRACEBACK + 100
     kept.encode()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("*", "", True),
+        ("a*", "a", True),
+        ("*a*b", "xaybzb", True),
+        ("*a*b", "xaybzbc", False),
+        ("a?c", "abc", True),
+        ("a?c", "ac", False),
+        ("a.c", "abc", False),
+        ("*\n?", "x\n-", True),
+        ("**", "anything", True),
+        ("", "a", False),
+        ("a", "", False),
+    ],
+)
+def test_a_glob_matches_the_whole_text(pattern: str, text: str, fits: bool) -> None:
+    assert matches_glob(pattern, text) is fits
+
+
+def test_many_stars_are_matched_in_no_time() -> None:
+    assert not matches_glob("*" * 250 + "x", "default" * 30)
+    assert not matches_glob("*a" * 120 + "x", "a" * 250)

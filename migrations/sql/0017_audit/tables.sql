@@ -24,7 +24,9 @@ BEGIN
         WHERE c.oid = 'pgjobs.buckets'::regclass AND a.grantee <> c.relowner
           AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE')
     LOOP
-        EXECUTE format('GRANT %s ON pgjobs.audit TO %s', given.privilege, given.role);
+        EXECUTE format('GRANT %s ON pgjobs.audit TO %s',
+                       CASE given.privilege WHEN 'UPDATE' THEN 'UPDATE (number, outcome, failed, ended_at)'
+                                            ELSE given.privilege END, given.role);
         IF given.privilege IN ('SELECT', 'INSERT') THEN
             EXECUTE format('GRANT %s ON SEQUENCE pgjobs.audit_id_seq TO %s',
                            CASE given.privilege WHEN 'INSERT' THEN 'USAGE' ELSE 'SELECT' END, given.role);

@@ -47,15 +47,16 @@ def begin_audit(
     `by`: a user. `action`: its name. `target`: what it is for, as JSON. `via`: by what means.
     """
     stored = encoding_of(conn).stored
-    text = json.dumps(dict(target), default=str).replace("\\u0000", "\\ufffd")
+    # Characters as they are: jsonb refuses escapes of those that the database's encoding does not have.
+    text = stored(json.dumps(dict(target), default=str, ensure_ascii=False).replace("\\u0000", " "))
     values = {"by": stored(one_line(by)), "via": stored(one_line(via)), "action": stored(one_line(action))}
     number: int = fetch_dicts(conn, "begin_audit", **values, target=text)[0]["id"]
     return number
 
 
 @operation
-def end_audit(conn: psycopg.Connection, id: int, *, number: int, outcome: str, failed: bool = False) -> bool:
-    """Write what came of an action; return False if it was written already."""
+def end_audit(conn: psycopg.Connection, id: int, *, number: int | None, outcome: str, failed: bool = False) -> bool:
+    """Write what came of an action; return False if it was written already. `number`: None: not known."""
     said = encoding_of(conn).stored(one_line(outcome))
     return bool(fetch_dicts(conn, "end_audit", id=id, number=number, outcome=said, failed=failed))
 

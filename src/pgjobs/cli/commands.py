@@ -48,7 +48,7 @@ COMMANDS = {
     "drain": Entry("pgjobs.cli.pause:drain", "Wait until no job is due and none runs."),
     "breakers": Entry("pgjobs.cli.breakers:app", "Show circuit breakers, and open or close them by hand."),
     "history": Entry("pgjobs.cli.history:app", "Show the days of history, and set how long they are kept."),
-    "web": Entry("pgjobs.web.command:web", "Show all of it in a browser: the dashboard."),
+    "web": Entry("pgjobs.web.command:web", "Show queues, jobs and all else in a browser."),
     "dev": Entry(
         "pgjobs.cli.dev:dev", "Run all that development needs: a database, its tables, and a worker that reloads."
     ),

@@ -190,5 +190,20 @@ def is_glob(text: str) -> bool:
 
 
 def matches_glob(pattern: str, text: str) -> bool:
-    """Return True if the whole text matches: `*` stands for any characters, `?` for one."""
-    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), text) is not None
+    """Return True if the whole text matches: `*` stands for any characters, `?` for one.
+
+    Without a regular expression: many stars in one would take forever on a text that does not match.
+    """
+    at = place = 0  # in the text, and in the pattern
+    star, after_star = -1, 0
+    while at < len(text):
+        if place < len(pattern) and pattern[place] == "*":
+            star, after_star, place = place, at, place + 1
+        elif place < len(pattern) and pattern[place] in ("?", text[at]):
+            at, place = at + 1, place + 1
+        elif star >= 0:  # the last star stands for one character more
+            after_star += 1
+            at, place = after_star, star + 1
+        else:
+            return False
+    return not pattern[place:].strip("*")

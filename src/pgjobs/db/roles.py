@@ -60,7 +60,7 @@ _GRANTS = [
     'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO "{work}", "{read}"',
     *(f'GRANT INSERT, UPDATE, DELETE ON pgjobs.{table} TO "{{work}}"' for table in _CHANGED),
     # What was done stays written.
-    'GRANT INSERT, UPDATE ON pgjobs.audit TO "{work}"',
+    'GRANT INSERT, UPDATE (number, outcome, failed, ended_at) ON pgjobs.audit TO "{work}"',
     'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}"',
     # pg_dump reads sequences as well.
     'GRANT SELECT ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{work}", "{read}"',

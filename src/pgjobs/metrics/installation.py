@@ -113,7 +113,7 @@ class InstallationReader:
             for state in ("due", "later"):
                 counted = depth[state] if depth[state] <= cap else max(cap, sample.of(depth["name"], state))
                 found["pgjobs_queue_jobs"].put(counted, queue, state)
-        for name in sample.queues():
+        for name in sorted({*sample.queues(), *(depth["name"] for depth in depths)}):  # 0 is said as well
             queue = self._queues(name)
             for state in ("waiting", "running"):
                 found["pgjobs_queue_jobs"].put(sample.of(name, state), queue, state)
@@ -142,14 +142,13 @@ class Sample:
     """Jobs by queue and state in a share of the pages of their tables: all, or what they are worth as an estimate."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], shares: Mapping[str, float]) -> None:
-        share = {"waiting": shares["waiting"], "dead": shares["dead"]}
-        self._jobs: dict[tuple[str, str], int] = {
-            (row["queue"], row["state"]): round(row["jobs"] / share.get(row["state"], shares["live"])) for row in rows
-        }
+        self._jobs: Counter[tuple[str, str]] = Counter()
+        for row in rows:  # jobs that are due are in two tables
+            self._jobs[row["queue"], row["state"]] += round(row["jobs"] / shares[row["part"]])
 
     def of(self, queue: str, state: str) -> int:
         """Return the number of jobs, or about that."""
-        return self._jobs.get((queue, state), 0)
+        return self._jobs[queue, state]
 
     def queues(self) -> list[str]:
         """Return the queues of which there are any."""

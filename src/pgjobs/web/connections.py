@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST = 4  # connections of a process
 WAIT = 5.0  # seconds for one of them
 ANSWER_WITHIN = 30.0  # seconds; the time limit of a statement is far below
+WITHIN = "SELECT set_config('statement_timeout', '20s', false), set_config('lock_timeout', '5s', false)"
 
 
 class Connections:
@@ -53,6 +54,8 @@ class Connections:
         """Yield a connection in autocommit mode, as the operations of `pgjobs.admin` prefer it."""
         with self._taken() as connection:
             connection.read_only = False
+            if not connection.pooled:  # a statement that this process has given up must not do it later
+                connection.execute(WITHIN)
             yield connection
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ from pgjobs.web.actions.table import ACTIONS, back
 from pgjobs.web.guard import USER
 
 if TYPE_CHECKING:
+    import psycopg
     from starlette.requests import Request
 
     from pgjobs.web.access import User
@@ -96,19 +98,28 @@ class Doing:
             raise ForbiddenError("this form is not one of yours, or too old: look at the preview again.")
         values = _values(action, form)
         with self._connections.writing() as conn:
-            target = {key: value[:MAX_VALUE] for key, value in values.items() if value and key != UNTIL}
+            hidden = {UNTIL, *action.secret}
+            target = {key: value[:MAX_VALUE] for key, value in values.items() if value and key not in hidden}
             number = admin.begin_audit(conn, user.name, name, target, via="dashboard")
             try:
                 done = action.run(Asked(conn, values, user.name))
             except BaseException as error:
                 said = one_line(error) if isinstance(error, Exception) else "interrupted"
-                if not conn.closed:
-                    admin.end_audit(conn, number, number=0, outcome=said, failed=True)
+                self._end_failed(conn, number, said)
                 raise
             admin.end_audit(conn, number, number=done.number, outcome=done.sentence)
         self._shared.forget()
         base = request.scope.get("root_path", "")
         return RedirectResponse(f"{base}{back(action, values)}?done={number}", 303)
+
+    def _end_failed(self, conn: psycopg.Connection, number: int, said: str) -> None:
+        """Write that it failed. How much of it was done is not known."""
+        if not conn.closed:
+            admin.end_audit(conn, number, number=None, outcome=said, failed=True)
+            return
+        said = f"the connection was lost, and it may have been done: {said}"
+        with suppress(Exception), self._connections.writing() as other:  # the first error is the one to be told
+            admin.end_audit(other, number, number=None, outcome=said, failed=True)
 
 
 def _allowed(request: Request) -> tuple[str, Action, User]:

@@ -99,7 +99,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Action:
-    """`verb`: the right that it takes. `takes`: the names of its target. `back`: the address that is shown next."""
+    """`verb`: the right that it takes. `takes`: the names of its target. `back`: the address that is shown next.
+
+    `secret`: fields whose values are not written to the audit, which all who may look can read.
+    """
 
     verb: str
     title: str
@@ -110,3 +113,4 @@ class Action:
     fields: tuple[str, ...] = ()
     is_danger: bool = False
     longest: Mapping[str, int] = field(default_factory=dict)
+    secret: frozenset[str] = frozenset()

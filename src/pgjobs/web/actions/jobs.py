@@ -204,6 +204,7 @@ ACTIONS: dict[str, Action] = {
         BACK,
         fields=("arguments",),
         longest={"arguments": LONGEST_ARGUMENTS},
+        secret=frozenset({"arguments"}),
     ),
     "cancel-jobs": Action(
         "cancel",

@@ -41,6 +41,7 @@ def workflows(visit: Visit) -> Page:
 def workflow(visit: Visit) -> Page:
     """Show the graph of a workflow, its critical path, and how its steps are."""
     found = admin.show_workflow(visit.conn, visit.id())
+    names = {node.id: node.name for node in found.nodes}
     return Page(
         "workflow.html",
         {
@@ -49,8 +50,8 @@ def workflow(visit: Visit) -> Page:
             "width": WIDTH,
             "nodes": found.nodes[:NODES],
             "more_nodes": max(len(found.nodes) - NODES, 0),
-            "names": {node.id: node.name for node in found.nodes},
-            "path": [node.name for each in found.path for node in found.nodes if node.id == each][:30],
+            "names": names,
+            "path": [names[each] for each in found.path[:30] if each in names],
         },
         live=5 if found.ended_at is None else 0,
     )

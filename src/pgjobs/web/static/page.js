@@ -78,7 +78,12 @@ document.addEventListener("click", async (event) => {
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
     const dialog = document.getElementById("dialog");
+    document.getElementById("dialog-content").replaceChildren();  // never the form of the action before
     await htmx.ajax("GET", link.href, { source: dialog, target: "#dialog-content", select: ".preview", swap: "innerHTML" });
+    if (!dialog.querySelector(".preview")) {  // it was refused: its own page says why
+      location.href = link.href;
+      return;
+    }
     if (!dialog.open) dialog.showModal();
     dialog.querySelector("input:not([type=hidden]), textarea, button")?.focus();
   }

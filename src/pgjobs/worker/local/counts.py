@@ -72,7 +72,7 @@ class Counts:
             tasks.setdefault(queue, {})[task] = array
         slots = {}
         for local_queue in queues:
-            busy = min(local_queue.slots, max(0, len(local_queue.running) - len(local_queue.inbox.jobs)))
+            busy = min(local_queue.slots, max(0, local_queue.calls() - len(local_queue.inbox.jobs)))
             slots[local_queue.name] = [local_queue.slots, busy]
         return {
             "tasks": tasks,

@@ -67,6 +67,10 @@ class LocalQueue:
             return 0  # few batches, and many rows
         return demand(jobs - together, self.slots, self.mean_seconds, self.claim_stats.mean_bytes)
 
+    def calls(self) -> int:
+        """Return how many calls run or wait in the inbox: a batch is one."""
+        return len(self.running) - self._together
+
     def record_batch(self, more: int) -> None:
         """Count jobs that run in one call with another one; below 0: they do so no longer."""
         with self._lock:

@@ -288,8 +288,9 @@ class Supervisor:
         has_worked = worker.has_worked()
         self._counts.remove(worker)
         how = self._reap(worker)
-        if how or worker.unfit:
+        if how or worker.unfit or worker.did_not_end:
             self._counts.deaths += 1
+        if how or worker.unfit:
             self._last_death = worker.unfit or how
         if self._draining or self._unfit:
             return

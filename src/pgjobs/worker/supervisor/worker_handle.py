@@ -44,6 +44,7 @@ class WorkerHandle:
         self.unfit: str | None = None  # why it cannot work
         self.trouble: str | None = None  # why it cannot claim now
         self._killed_on_purpose = False
+        self.did_not_end = False  # and so it was killed: in its grace, or because a job holds the interpreter
         self._kill_at: float | None = None  # monotonic seconds
         self._last_end: float | None = None  # the same, once it is registered
         self._started_at = time.monotonic()
@@ -153,6 +154,7 @@ class WorkerHandle:
             self._stuck[claim] = "JobTimeout: ran too long and held the interpreter; its worker was killed"
         if self._stuck:
             log.error("worker process %d is blocked by a job past its timeout: it is killed and replaced", self.pid)
+            self.did_not_end = True
             self.kill()
 
     def kill_if_overdue(self) -> bool:
@@ -161,6 +163,7 @@ class WorkerHandle:
             return True
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             log.error("worker process %d did not end within its grace: it is killed", self.pid)
+            self.did_not_end = True
             self.kill()
         return False
 
