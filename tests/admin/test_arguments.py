@@ -61,7 +61,7 @@ def test_other_payloads_and_other_jobs_are_refused(conn: Connection) -> None:
         with pytest.raises(UsageError, match="cannot be"):
             admin.show_arguments(conn, put_job(conn, payload=payload))
     for gone in (put_job(conn, status="running", worker_id=7), put_job(conn, status="completed"), 99_999):
-        with pytest.raises(NotFoundError, match="that has not started, and no dead letter"):
+        with pytest.raises(NotFoundError, match="neither waiting to start nor a dead letter"):
             admin.set_arguments(conn, gone, [1])
     job = put_job(conn, payload=b"[7]")
     refused: tuple[Any, ...] = (

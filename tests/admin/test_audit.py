@@ -35,6 +35,8 @@ def test_a_role_that_works_writes_it_and_deletes_nothing(conn: Connection) -> No
     assert admin.end_audit(conn, number, number=1, outcome="done")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute("DELETE FROM pgjobs.audit")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute("UPDATE pgjobs.audit SET by = 'eve'")
     conn.execute("SET ROLE pgjobs_read")
     assert [each.id for each in admin.list_audit(conn)] == [number]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):

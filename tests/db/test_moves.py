@@ -150,7 +150,6 @@ MOVES = {
         lambda conn, ids, worker: {"letters": [_ending_letter(conn)]},
     ),
     "cancel_jobs": Move({}, lambda conn, ids, worker: {"ids": ids, "reason": "no"}),
-    "cancel_free_steps": Move({}, lambda conn, ids, worker: {"ids": ids, "reason": "no"}),
     "requeue_parked": Move(
         {"status": "waiting", "held": "task"}, lambda conn, ids, worker: {"task": "m:f", "batch": 10}
     ),

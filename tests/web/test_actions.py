@@ -335,6 +335,7 @@ def test_arguments_in_json_are_changed_and_others_are_refused(site: Site, conn: 
     do(client, "change-arguments", {"arguments": '{"order": 8, "token": "x"}'}, id=letter)
     row = conn.execute("SELECT payload, summary FROM pgjobs.dead_jobs WHERE id = %s", [letter]).fetchone()
     assert row == (b'{"*result":60,"order":8,"token":"x"}', "charge(order=8, token=***)")
+    assert admin.list_audit(conn)[0].target == {"id": str(letter)}  # all who look can read it
     _, fields = preview(client, "change-arguments", id=letter)
     for wrong in ("", "{", "7", '"x"', '{"*event": {}}', "NaN", "[" * 100_000):
         assert client.post("/do/change-arguments", data={**fields, "arguments": wrong}).status_code == 400, wrong[:20]

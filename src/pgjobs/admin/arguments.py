@@ -67,7 +67,7 @@ def set_arguments(conn: psycopg.Connection, id: AnyJob, arguments: list[Any] | d
 def _row(conn: psycopg.Connection, id: int) -> dict[str, Any]:
     rows = fetch_dicts(conn, "payload_of_job", id=id)
     if not rows:
-        raise NotFoundError(f"There is no job {id} that has not started, and no dead letter.")
+        raise NotFoundError(f"Job {id} is neither waiting to start nor a dead letter: nothing can be changed.")
     return rows[0]
 
 

@@ -175,10 +175,11 @@ def _write(cursor: psycopg.Cursor[Any], looks: list[_Look]) -> None:
 
 def _cancel_left(cursor: psycopg.Cursor[Any], workflow: int, reason: str) -> None:
     """Cancel the steps that have not started, as far as no other transaction has them."""
-    ids = _left(cursor, workflow)
+    left = _left(cursor, workflow)
+    ids = [row[0] for row in cursor.execute(statement("lock_free_steps"), {"ids": left}).fetchall()] if left else []
     if not ids:
         return
-    rows = cursor.execute(statement("cancel_free_steps"), {"ids": ids, "reason": reason}).fetchall()
+    rows = cursor.execute(statement("cancel_jobs"), {"ids": ids, "reason": reason}).fetchall()
     ended = [EndedJob(job, awaited=awaited, was_active=was_active) for job, awaited, was_active in rows]
     if ended:
         release_dependents(cursor, ended, completed=False, patient=False)

@@ -323,7 +323,7 @@ RARE: dict[str, str] = {
     "get_retention": _LOOK,
     "history_days": _LOOK,
     "cancel_jobs": _ASKED,
-    "cancel_free_steps": _ASKED,
+    "lock_free_steps": _ASKED,
     "request_cancel": _ASKED,
     "dependents": _ASKED,
     "count_jobs": _ASKED,
