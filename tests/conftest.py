@@ -18,7 +18,7 @@ from pgjobs.core.config import forget_settings
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded import delete_server, find_binaries
 from pgjobs.hooks import kinds
-from tests.support import postgres, turns
+from tests.support import front, postgres, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +125,10 @@ def pytest_configure() -> None:
     hypothesis_settings.load_profile("pgjobs")
     # A shell starts what runs in the background with SIGINT ignored, and all processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    front.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

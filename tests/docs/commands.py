@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.docs.forks import Done, ask, serve
+from tests.support.forks import Done, ask, serve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Runs the examples of one document, in its order: `python -m tests.docs.document FILE`.
 
-With `--serve` instead of a file it is asked for documents through a pipe (`forks.ask`).
+With `--serve` instead of a file it is asked for documents through a pipe (`support.forks.ask`).
 
 | block | what happens |
 | --- | --- |
@@ -32,7 +32,7 @@ import psycopg
 
 from pgjobs.db.url import libpq_url
 from tests.docs.commands import Commands, can_be_forked, import_all
-from tests.docs.forks import Done, serve
+from tests.support.forks import Done, serve
 
 FENCE = re.compile(r"^```(\w*)$")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")

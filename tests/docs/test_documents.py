@@ -18,7 +18,7 @@ import pytest
 from pgjobs.db.url import sqlalchemy_url
 from pgjobs.embedded import delete_server
 from tests.docs.document import RUN, blocks
-from tests.docs.forks import Done, ask
+from tests.support.forks import Done, ask
 from tests.support.processes import ROOT, environment
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 
+from tests.support.front import handed_over
 from tests.support.processes import children, environment, wait_until
 
 if TYPE_CHECKING:
@@ -118,14 +119,10 @@ def work(
     mark = secrets.token_hex(8)
     surroundings = {name: value for name, value in environment().items() if not name.startswith("PGJOBS_")}
     database = ["--database-url", url] if by_option else []
+    arguments = ["work", *database, *QUIET, *map(str, options)]
+    its_own = {**({} if by_option else {"PGJOBS_DATABASE_URL": url}), MARK: mark, **(env or {})}
     with tempfile.NamedTemporaryFile(prefix="pgjobs-work-", suffix=".log") as log:
-        process = subprocess.Popen(
-            [*before, sys.executable, "-m", "pgjobs", "work", *database, *QUIET, *map(str, options)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**surroundings, **({} if by_option else {"PGJOBS_DATABASE_URL": url}), MARK: mark, **(env or {})},
-        )
+        process = _start([*before], arguments, {**surroundings, **its_own}, log)
         running = Work(process, Path(log.name), mark)
         try:
             if ready:
@@ -134,6 +131,18 @@ def work(
             yield running
         finally:
             running.kill()
+
+
+def _start(before: list[str], arguments: list[str], env: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `pgjobs work`, or at once the supervisor that it would become."""
+    handed = None if before else handed_over(arguments, env)
+    command, fd = handed or ([*before, sys.executable, "-m", "pgjobs", *arguments], None)
+    fds = [] if fd is None else [fd]
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, pass_fds=fds)
+    finally:
+        for each in fds:
+            os.close(each)
 
 
 def _registered(conn: psycopg.Connection, running: Work) -> bool:
