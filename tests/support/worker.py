@@ -10,14 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 
 from tests.support.front import handed_over
-from tests.support.processes import children, environment, wait_until
+from tests.support.processes import children, environment, is_alive, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,6 +54,16 @@ class Work:
     def members(self) -> list[int]:
         """List its worker processes."""
         return children(self.pid)
+
+    def kill_a_member(self) -> int:
+        """End one of its worker processes that lives, by SIGKILL. Return its pid."""
+        while True:
+            # One that was killed before is listed for as long as the supervisor has not looked.
+            for pid in filter(is_alive, self.members()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    return pid
+            time.sleep(0.01)  # the next one is about to start
 
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor."""

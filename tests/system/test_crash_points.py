@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.in_turns(14)
 WHENS = ("before", "after")
-LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "claim_batches", "enqueue_many_in_lane"]
+LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "enqueue_many_in_lane"]
+LATE_POINTS = [(name, number) for name in LATE for number in (1, 2, 3)] + [("claim_batches", 1)]
+"""Statements and the time that they are sent; one claim may take all batches."""
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
 WITHIN = ["complete_within", "complete_within_with_result", "write_step_within"]
 BROADCASTING = {
@@ -99,8 +101,8 @@ def test_a_worker_may_be_killed_at_any_statement(
     crash_a_worker(database_url, conn, f"{when}:{number}", tmp_path / "crashed")
 
 
-@pytest.mark.parametrize("name", LATE)
-@pytest.mark.parametrize(("when", "number"), [(when, n) for when in WHENS for n in (1, 2, 3)])
+@pytest.mark.parametrize(("name", "number"), LATE_POINTS)
+@pytest.mark.parametrize("when", WHENS)
 def test_a_worker_may_be_killed_where_it_hands_over_passes_on_or_forms_a_batch(
     database_url: str, conn: psycopg.Connection, tmp_path: Path, name: str, number: int, when: str
 ) -> None:

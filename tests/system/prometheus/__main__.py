@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -202,7 +201,7 @@ def check_counters(running: Prometheus, conn: psycopg.Connection, worker: Work, 
     """Kill a process, and see that the sums of its supervisor do not become smaller."""
     where = f'{{instance="127.0.0.1:{port}"}}'
     before = running.value(f"sum(pgjobs_jobs_finished_total{where})")
-    os.kill(worker.members()[0], signal.SIGKILL)
+    worker.kill_a_member()
     wait_until(lambda: running.value(f"pgjobs_process_deaths_total{where}") >= 1, WITHIN)
     enqueue_many(conn, tasks.nothing, [(n,) for n in range(200)])
     wait_until(lambda: running.value("sum(pgjobs_jobs_finished_total)") > before, WITHIN)

@@ -53,7 +53,7 @@ def test_a_breaker_spares_what_is_down_and_neither_a_kill_nor_a_hang_keeps_it_fr
     with work(database_url, "--processes", 4, "-q", "default:4", *QUICK, *IMPORT, env=env) as running:
         wait_for(conn, IS.format("shared", "open"), log=lambda: running.output)
         opened = show_breaker(conn, "shared")
-        os.kill(running.members()[0], signal.SIGKILL)
+        running.kill_a_member()
         wait_for(conn, f"({RUNNING}) = 0", log=lambda: running.output)
         dependency.write_text("hang")
         wait_for(conn, f"({HANGING}) = 2", log=lambda: running.output)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -57,7 +56,7 @@ def test_each_key_has_its_own_slots_and_a_killed_worker_gives_them_back(
     env = {tasks.URL: database_url}
     with work(database_url, "-q", "default:4", *QUICK, "--processes", 4, env=env, ready=False) as running:
         wait_for(conn, "(SELECT count(*) FROM seen) > 4", log=lambda: running.output)
-        os.kill(running.members()[0], signal.SIGKILL)
+        running.kill_a_member()
         wait_for(conn, "NOT EXISTS (SELECT FROM pgjobs.jobs WHERE status <> 'completed')", log=lambda: running.output)
     conn.execute("DELETE FROM seen WHERE ended IS NULL")  # what was killed
     most = conn.execute(AT_ONCE + "GROUP BY a.what ORDER BY a.what").fetchall()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
-from contextlib import suppress
 
 import psycopg
 
@@ -79,8 +76,7 @@ def test_with_four_processes_kills_and_pauses_at_random_no_job_is_forgotten(
             pause_task(conn, TASK)
             time.sleep(dice.uniform(0.1, 0.6))
             if turn == 1:
-                with suppress(ProcessLookupError):
-                    os.kill(dice.choice(running.members()), signal.SIGKILL)
+                running.kill_a_member()
             resume_task(conn, TASK)
             time.sleep(dice.uniform(0, 0.2))
         # A producer that has not seen yet that the task is resumed: what it parks is handed back.

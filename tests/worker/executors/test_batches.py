@@ -111,7 +111,8 @@ def test_one_that_hangs_is_found_by_its_timeout(conn: psycopg.Connection, run: R
 def test_where_all_fail_the_others_are_put_back_uncharged(conn: psycopg.Connection, run: Run) -> None:
     rows = run(tasks_batches.never, list(range(40)))
     assert sorted({(row["status"], row["attempt"]) for row in rows}) == [("failed", 1), ("waiting", 0)]
-    assert 8 <= sum(row["status"] == "failed" for row in rows) <= 12
+    # Eight tell; as many halves as there are slots may be under way then, each of two jobs.
+    assert 8 <= sum(row["status"] == "failed" for row in rows) <= 16
     assert len(calls(conn)) < 2 * 40 - 1  # the calls of all halves
 
 

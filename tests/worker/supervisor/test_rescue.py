@@ -176,7 +176,7 @@ def test_a_job_that_left_a_forked_process_does_not_hold_up_the_replacement_of_it
     with work(database_url) as running:
         enqueue(conn, end, "fork and sleep")
         wait_done(conn, log=lambda: running.output)
-        os.kill(running.members()[0], signal.SIGKILL)
+        running.kill_a_member()
         enqueue(conn, tasks.nothing)
         wait_done(conn, 10, log=lambda: running.output)
         assert states(conn) == {"completed": 2}
@@ -186,7 +186,7 @@ def test_supervisor_that_cannot_start_a_process_tries_again(database_url: str, c
     with work(database_url) as running:
         limits = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
-        os.kill(running.members()[0], signal.SIGKILL)
+        running.kill_a_member()
         wait_until(lambda: "could not be started" in running.output)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, limits)
         enqueue(conn, tasks.nothing)
