@@ -9,6 +9,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.processes import children, environment, is_alive, wait_until
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from psycopg import Connection
+
+pytestmark = pytest.mark.in_turns(2)
 
 SHOP = """
 from pgjobs import job

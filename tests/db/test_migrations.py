@@ -25,6 +25,8 @@ from pgjobs.db.revision import EXPECTED_REVISION, check_schema
 from pgjobs.db.statements import doorbell_channel
 from tests.support import postgres, processes
 
+pytestmark = pytest.mark.in_turns(2)
+
 TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),

@@ -7,6 +7,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pgjobs import BroadcastError, broadcast, enqueue, results
 from pgjobs.admin import show_broadcast
 from pgjobs.worker.supervisor.cancel_listener import LOOK_FOR
@@ -15,6 +17,8 @@ from tests.support.worker import QUICK, drain, wait_for, work
 
 if TYPE_CHECKING:
     import psycopg
+
+pytestmark = pytest.mark.in_turns(2)
 
 BUSY = ("-q", "threads:1", "-q", "children:1", "-q", "loop:1")
 

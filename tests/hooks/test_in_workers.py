@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pgjobs import JobHandle, enqueue
 from tests.support.rows import row_of
 from tests.support.tasks_hooks import fail, fail_later, work, work_later
@@ -12,6 +14,8 @@ from tests.support.worker import drain, states
 
 if TYPE_CHECKING:
     import psycopg
+
+pytestmark = pytest.mark.in_turns(2)
 
 TASKS = "tests.support.tasks_hooks"
 

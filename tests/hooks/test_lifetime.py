@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.in_turns(2)
+
 HOOKS = "tests.support.hooks_lifetime"
 
 

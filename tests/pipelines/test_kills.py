@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pgjobs import enqueue_many
 from tests.support import tasks_pipelines as tasks
 from tests.support.tasks import URL
@@ -11,6 +13,8 @@ from tests.support.worker import QUICK, scalar, wait_for, work
 
 if TYPE_CHECKING:
     import psycopg
+
+pytestmark = pytest.mark.in_turns(2)
 
 ITEMS = 50
 QUEUES = ("-q", "default:2", "-q", "weigh:2", "-q", "keep:2")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from pgjobs import enqueue_many
 from tests.support import tasks_pipelines as tasks
 from tests.support.tasks import URL
 from tests.support.worker import drain, scalar
+
+pytestmark = pytest.mark.in_turns(2)
 
 IMPORT = ("--import", "tests.support.tasks_pipelines")
 SLOTS = 4

@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from pgjobs import admin
 from pgjobs.admin import set_limit
@@ -21,6 +22,8 @@ from tests.support.worker import QUICK, Work, scalar, wait_for, work
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+pytestmark = pytest.mark.in_turns(2)
 
 IMPORT = ("-q", "default:2", "--import", "tests.schedules.tasks", *QUICK)
 EACH_SECOND = {"TEST_CRON": "* * * * * *", "TEST_SCHEDULES": "a bb ccc"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg
@@ -128,7 +129,7 @@ async def forget_to_await() -> None:
         complete(conn)  # type: ignore[unused-coroutine]  # the mistake
 
 
-_open: list[psycopg.Connection] = []
+_open: SimpleQueue[psycopg.Connection] = SimpleQueue()
 
 
 @job(max_attempts=1)
@@ -137,13 +138,13 @@ def leave_open() -> None:
     conn = _connect()
     _write(conn)
     complete(conn)
-    _open.append(conn)
+    _open.put(conn)
 
 
 @job(max_attempts=1)
 def end_what_is_open(commit: bool) -> None:
     """Commit or roll back what the job before has left."""
-    conn = _open.pop()
+    conn = _open.get(timeout=20)  # its transaction may be seen before it has come so far
     (conn.commit if commit else conn.rollback)()
     conn.close()
 

@@ -2,7 +2,7 @@
 
 `@pytest.mark.in_turns(4)`: of the tests of a module that have this mark, a fourth runs, and all of them do within four
 days. The number of the day is printed, and TURN=20788 repeats it; TURN=all runs everything (`make test-whole`), and so
-does a run of tests that are named (`-k`, `file::test`).
+does a run of files or tests that are named (`test_file.py`, `file::test`, `-k`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,10 +38,14 @@ def has_its_turn(names: Iterable[str], of: int, number: int) -> set[str]:
     return {name for place, name in enumerate(sorted(names)) if (place + number) % of == 0}
 
 
+def _names_tests(argument: str) -> bool:
+    return "::" in argument or argument.endswith(".py")
+
+
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out the tests whose turn it is not."""
     number = turn()
-    if number is None or config.option.keyword or any("::" in argument for argument in config.args):
+    if number is None or config.option.keyword or any(_names_tests(argument) for argument in config.args):
         return
     groups: dict[tuple[str, int], list[str]] = defaultdict(list)
     group_of: dict[str, tuple[str, int]] = {}
@@ -48,7 +53,10 @@ def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
         if mark := item.get_closest_marker("in_turns"):
             group_of[item.nodeid] = item.nodeid.partition("::")[0], mark.args[0]
             groups[group_of[item.nodeid]].append(item.nodeid)
-    chosen: set[str] = set().union(*(has_its_turn(names, of, number) for (_, of), names in groups.items()))
+    chosen: set[str] = set()
+    for (file, of), names in groups.items():
+        # The files begin at different turns: of those with a single test, each day has its share.
+        chosen |= has_its_turn(names, of, number + crc32(file.encode()))
     left_out = [item for item in items if item.nodeid in group_of and item.nodeid not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

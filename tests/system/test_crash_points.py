@@ -25,7 +25,7 @@ from tests.support.worker import QUICK, scalar, work
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.in_turns(14)
+pytestmark = pytest.mark.in_turns(28)
 WHENS = ("before", "after")
 LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "enqueue_many_in_lane"]
 LATE_POINTS = [(name, number) for name in LATE for number in (1, 2, 3)] + [("claim_batches", 1)]

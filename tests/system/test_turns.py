@@ -57,15 +57,20 @@ def run_of(monkeypatch: pytest.MonkeyPatch, turn: str, *arguments: str, keyword:
 def test_a_run_takes_its_turn_of_each_file_and_what_has_no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = run_of(monkeypatch, "8", "tests"), run_of(monkeypatch, "9", "tests")
 
-    assert [item.nodeid[11:] for item in one] == [
-        "a.py::test_always",
-        *(f"{f}.py::test_turn[{n}]" for f in "ab" for n in (0, 2)),
-    ]
+    assert one[0] == ALWAYS
+    assert [item.nodeid[11] for item in one[1:]] == ["a", "a", "b", "b"]
     assert {*one} & {*other} == {ALWAYS}
     assert {*one} | {*other} == {*ITEMS}
+
+
+def test_files_of_one_test_do_not_all_have_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ITEMS", [Item(f"tests/test_{n}.py::test_it", 2) for n in range(20)])
+
+    assert 5 <= len(run_of(monkeypatch, "8", "tests")) <= 15
 
 
 def test_a_run_of_all_or_of_named_tests_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_of(monkeypatch, "all", "tests") == ITEMS
     assert run_of(monkeypatch, "8", "tests/test_a.py::test_turn") == ITEMS
+    assert run_of(monkeypatch, "8", "tests/test_a.py") == ITEMS
     assert run_of(monkeypatch, "8", "tests", keyword="turn") == ITEMS

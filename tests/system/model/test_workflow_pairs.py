@@ -30,6 +30,8 @@ from tests.system.model.stage import Action, Stage, State, stage_on
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
+pytestmark = pytest.mark.in_turns(2)
+
 FLOW, FIRST, SECOND = 1, 1, 2
 WORKER = 11
 FENCE = Claim(FIRST, 1)

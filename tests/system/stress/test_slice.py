@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.system.chaos.cluster import folder, make_template
 from tests.system.stress.__main__ import line, noted, play
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.in_turns(2)
 
 SECONDS = 4.0  # of load, changes and faults
 SEED = 1

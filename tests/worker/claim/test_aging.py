@@ -23,6 +23,8 @@ from tests.worker.claim.test_cursor import CHANGES, COSTS, NOW, Table
 if TYPE_CHECKING:
     import psycopg
 
+pytestmark = pytest.mark.in_turns(2)
+
 
 class AgingTable(Table):
     """The model of a queue, claimed range by range, as the statement does it."""

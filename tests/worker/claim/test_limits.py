@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 from benchmarks.limit_check import play
 
 from pgjobs import enqueue_many
@@ -22,7 +23,8 @@ from tests.support.worker import QUICK, drain, scalar, wait_for, work
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+
+pytestmark = pytest.mark.in_turns(2)
 
 AT_ONCE = """
     SELECT coalesce(max((SELECT count(*) FROM seen AS b

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pgjobs import enqueue
 from tests.support import tasks
 from tests.support.worker import drain, scalar, wait_for, work
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+pytestmark = pytest.mark.in_turns(2)
 
 
 def test_queues_that_match_are_served_also_those_that_come_later_and_no_others(

@@ -8,6 +8,8 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pgjobs import enqueue, enqueue_many
 from tests.support import tasks
 from tests.support.rows import row_of
@@ -15,6 +17,8 @@ from tests.support.worker import scalar, states, wait_done, wait_for, work
 
 if TYPE_CHECKING:
     import psycopg
+
+pytestmark = pytest.mark.in_turns(2)
 
 RUNNING = "(SELECT count(*) FROM pgjobs.jobs_live WHERE status = 'running')"
 

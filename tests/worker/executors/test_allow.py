@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.in_turns(2)
+
 
 def test_a_worker_with_an_allow_list_calls_nothing_else(
     database_url: str, conn: psycopg.Connection, tmp_path: Path

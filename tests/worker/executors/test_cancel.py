@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.support.worker import Work
 
+pytestmark = pytest.mark.in_turns(2)
+
 WITHIN = 1.0  # second
 STARTS_IN = 0.3  # seconds, after its claim
 PROCESS_STARTS_IN = 1.5

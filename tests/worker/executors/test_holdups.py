@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db import migrations as migrate
@@ -25,6 +26,8 @@ from pgjobs.worker.runtime.settle import array, settle
 from tests.support import tasks, tasks_holdups
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_done, wait_for, work
+
+pytestmark = pytest.mark.in_turns(2)
 
 Row = tuple[int, ...]
 SILENCE = "SELECT extract(epoch FROM now() - max(heartbeat_at))::float8 FROM pgjobs.workers"

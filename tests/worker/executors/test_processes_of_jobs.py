@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.in_turns(2)
+
 IN_ORDER = "from pgjobs.worker.runtime import orderly_exit as end; end.THREADS_WITHIN = end.LEAVE_WITHIN = 0.5\n"
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.in_turns(2)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> dict[str, str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pgjobs.jobs.options import Executor
 
+pytestmark = pytest.mark.in_turns(2)
+
 CLOSED = "exit code 174, because a job closed files that were not its own"
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from pgjobs import enqueue, enqueue_many
 from pgjobs.db import migrations as migrate
@@ -24,6 +25,8 @@ from tests.system.chaos.cluster import running as running_cluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.in_turns(2)
 
 CUT = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

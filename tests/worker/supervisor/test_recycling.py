@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pgjobs.jobs.options import Executor
 
+pytestmark = pytest.mark.in_turns(2)
+
 
 @pytest.mark.parametrize(
     ("jobs", "megabytes", "max_jobs", "max_memory", "reason"),

@@ -14,6 +14,8 @@ from tests.support.rows import count, row_of
 from tests.support.worker import wait_for, work
 from tests.worker.supervisor.test_rescue import claim_more_than_runs
 
+pytestmark = pytest.mark.in_turns(2)
+
 NEWER = f"{int(EXPECTED_REVISION) + 1:04}"
 OLDER = f"{int(EXPECTED_REVISION) - 1:04}"
 
