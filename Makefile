@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Everything happens in .venv, which the first target that needs it creates.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv docs-api demo browser test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts prometheus schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
+.PHONY: bench-dashboard help venv docs-api demo browser test test-docker test-matrix lint typecheck format bench bench-peers bench-growth bench-check kill-loop chaos exactly-once stress workflows-model hosts prometheus schedule-hour crash-points mutations soak fuzz audit bench-breaker bench-limits bench-limits-idle bench-limits-snapshot bench-workflows limit-check build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -110,6 +110,9 @@ bench-limits-idle: $(STAMP) ## measure how soon an idle worker starts jobs with 
 
 bench-limits-snapshot: $(STAMP) ## measure limits while a transaction holds a snapshot for ten minutes; twelve minutes
 	@$(BIN)/python -m benchmarks.limit_snapshot $(ARGS)
+
+bench-dashboard: $(STAMP) ## fill large tables, and time each page of the dashboard and a scrape; ten minutes (ARGS="--share 0.1")
+	@$(BIN)/python -m benchmarks.dashboard $(ARGS)
 
 bench-workflows: $(STAMP) ## measure chains, a fan-in, large workflows and their listing beside plain jobs; three minutes
 	@$(BIN)/python -m benchmarks.workflows $(ARGS)

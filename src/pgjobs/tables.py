@@ -68,6 +68,10 @@ class Tables(NamedTuple):
     """What came of it in each."""
     audit: Table
     """What was done by hand: by which user, to what, and what came of it."""
+    queue_minutes: Table
+    """What happened in queues and tasks, minute by minute."""
+    finished_totals: Table
+    """How many jobs have ended, apart from those that a supervisor serves to Prometheus itself."""
     pipelines: Table
     """The pipelines that code declares, and how many items may wait in their stages."""
     pipeline_stages: Table
@@ -152,12 +156,14 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             *_rate_columns(),
             Column("aging", Interval),
             Column("declared", JSONB),
+            Column("sla", Double),
         ],
         "retention": [
             Column("history_days", Integer, server_default=text("7")),
             Column("dead_letter_days", Integer),
             Column("applied_at", _MOMENT),
             Column("one", Boolean, primary_key=True, server_default=text("true")),
+            _required("minute_days", Integer, "7"),
         ],
         "schedules": _schedule_columns(),
         "schedule_owners": [
@@ -232,6 +238,27 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("outcome", Text),
             Column("failed", Boolean),
             Column("ended_at", _MOMENT),
+        ],
+        "queue_minutes": [
+            Column("minute", _MOMENT, primary_key=True),
+            Column("queue", _KEY, primary_key=True),
+            Column("task", _KEY, primary_key=True, server_default=text("''")),
+            _required("sampled", Boolean, "false"),
+            Column("enqueued", BigInteger),
+            Column("latency", REAL),
+            *(Column(name, Integer) for name in ("due", "later", "waiting", "running")),
+            *(_required(how, BigInteger, "0") for how in ("completed", "failed", "cancelled", "retried")),
+            _required("slots", REAL, "0"),
+            _required("busy", REAL, "0"),
+            _required("run_seconds", Double, "0"),
+            _required("wait_seconds", Double, "0"),
+            _required("runs", ARRAY(Integer), "'{}'"),
+            _required("waits", ARRAY(Integer), "'{}'"),
+        ],
+        "finished_totals": [
+            Column("queue", _KEY, primary_key=True),
+            Column("task", _KEY, primary_key=True),
+            *(_required(how, BigInteger, "0") for how in ("completed", "failed", "cancelled", "retried")),
         ],
         "pipelines": [
             Column("name", _KEY, primary_key=True),

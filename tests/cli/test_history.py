@@ -35,7 +35,7 @@ def test_days_are_listed_with_their_size_and_until_when_they_are_kept(
     assert re.fullmatch(r"2020-02-28 +1 +\d+ kB  2044-10-20", lines[1])
     assert len(lines) == 1 + 2 + 4 + 1 + 1
     assert lines[-2].startswith("jobs_history_default")
-    assert lines[-1] == "Finished jobs are kept for 9,000 days, dead letters forever."
+    assert lines[-1] == "Finished jobs are kept for 9,000 days, dead letters forever, minutes for 7 days."
 
 
 def test_days_in_json_come_with_the_settings(cli: Cli, conn: Connection, old_days: None) -> None:
@@ -97,8 +97,17 @@ def test_what_is_not_a_number_of_days_is_wrong_usage(cli: Cli) -> None:
 
 def test_where_the_row_of_the_setting_was_deleted_all_is_kept_until_it_is_set_again(cli: Cli, conn: Connection) -> None:
     conn.execute("DELETE FROM pgjobs.retention")
-    assert cli("history", "list").out.endswith("Finished jobs are kept forever, dead letters forever.\n")
+    assert cli("history", "list").out.endswith(
+        "Finished jobs are kept forever, dead letters forever, minutes for 7 days.\n"
+    )
     assert cli("dead", "keep", 90).code == 0
     assert conn.execute("SELECT history_days, dead_letter_days FROM pgjobs.retention").fetchall() == [(None, 90)]
     assert cli("history", "keep", 5).code == 0
     assert conn.execute("SELECT history_days, dead_letter_days FROM pgjobs.retention").fetchall() == [(5, 90)]
+
+
+def test_minutes_are_kept_for_a_number_of_days_and_not_forever(cli: Cli) -> None:
+    assert cli("history", "minutes", 30).out == "Minutes are kept for 30 days.\n"
+    assert cli("history", "list").out.endswith("minutes for 30 days.\n")
+    refused = cli("history", "minutes", "forever")
+    assert (refused.code, "not kept forever" in refused.err) == (2, True)

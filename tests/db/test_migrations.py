@@ -38,8 +38,9 @@ TABLES = {
     *("subscriptions", "topics", "events", "events_default"),
     *("broadcasts", "broadcast_runs"),
     *("pipelines", "pipeline_stages", "audit"),
+    *("queue_minutes", "queue_minutes_default", "finished_totals"),
 }
-DAY = re.compile(r"(jobs_history|results|events)_\d{8}")
+DAY = re.compile(r"(jobs_history|results|events|queue_minutes)_\d{8}")
 
 
 def tables(url: str, schema: str = "pgjobs") -> set[str]:

@@ -112,6 +112,8 @@ INSERT = (
         "SELECT * FROM pgjobs.replay_events(1, '2020-01-01', '2040-01-01', '2020-01-01', 0, 1)",
         "SELECT pgjobs.create_events_partition('2030-01-01')",
         "SELECT pgjobs.drop_events_partition('2030-01-01')",
+        "SELECT pgjobs.create_minutes_partition('2030-01-01')",
+        "SELECT pgjobs.drop_minutes_partition('2030-01-01')",
         "INSERT INTO pgjobs.workers (host, pid, queues, version) VALUES ('h', 1, '{\"mail\": 1}', '1'); "
         "INSERT INTO pgjobs.broadcasts (target, within, task, payload) VALUES ('queue:mail', 1, 'a', ''), "
         "('hosts', 1, 'b', ''); SELECT * FROM pgjobs.settle_broadcasts()",
@@ -135,7 +137,7 @@ INSERT = (
             "arm",
         ),
         *("kept", "list", "count", "select", "room", "stage", "rates", "errors", "snapshots", "queue names"),
-        *("publish", "deliver", "replay", "make events", "drop events"),
+        *("publish", "deliver", "replay", "make events", "drop events", "make minutes", "drop minutes"),
         *("broadcast", "worker leaves"),
     ],
 )
@@ -172,11 +174,13 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
             "count_ended",
             "create_events_partition",
             "create_history_partition",
+            "create_minutes_partition",
             "create_results_partition",
             "deliver_events",
             "doorbell_channel",
             "drop_events_partition",
             "drop_history_partition",
+            "drop_minutes_partition",
             "drop_results_partition",
             "end_empty_workflow",
             "end_of_lanes",

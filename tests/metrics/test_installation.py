@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pgjobs import admin
 from pgjobs.cli.main import main
 from pgjobs.core.errors import ConfigurationError
+from pgjobs.db import depths
 from pgjobs.flow.limits import LimitSettings
 from pgjobs.metrics import Collector, asgi_app
 from pgjobs.metrics import installation as reading
@@ -249,8 +250,26 @@ def test_large_tables_are_estimated_from_a_sample_and_small_numbers_stay_exact(
         "INSERT INTO pgjobs.jobs (task, payload, queue) SELECT 'a:b', repeat('x', 400)::bytea, "
         "CASE WHEN n = 1 THEN 'small' ELSE 'default' END FROM generate_series(1, 4000) AS n"
     )
-    monkeypatch.setattr(reading, "PAGES", 50)
-    monkeypatch.setattr(reading, "CAP", 100)
+    monkeypatch.setattr(depths, "PAGES", 50)
+    monkeypatch.setattr(depths, "CAP", 100)
     jobs = scrape(collector)["pgjobs_queue_jobs"]
     assert jobs["small", "due"] == 1
     assert 2000 < jobs["default", "due"] < 8000
+
+
+def test_what_supervisors_without_a_port_have_counted_is_served_and_the_sla_of_a_queue(
+    conn: Connection, collector: Collector
+) -> None:
+    conn.execute(
+        "INSERT INTO pgjobs.finished_totals (queue, task, completed, failed, retried)"
+        " VALUES ('mail', 'a:b', 7, 1, 3), ('mail', 'c:d', 2, 0, 0)"
+    )
+    admin.set_queue_sla(conn, "mail", 30)
+    found = scrape(collector)
+    assert found["pgjobs_jobs_finished_total"] == {
+        ("completed", "mail", "a:b"): 7,
+        ("failed", "mail", "a:b"): 1,
+        ("completed", "mail", "c:d"): 2,
+    }
+    assert found["pgjobs_retries_total"] == {("mail", "a:b"): 3}
+    assert found["pgjobs_queue_sla_seconds"] == {("mail",): 30}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgjobs.metrics.installation import Sample
+from pgjobs.db.depths import Sample
 
 
 def test_jobs_that_are_due_in_two_tables_are_scaled_by_the_share_of_each() -> None:

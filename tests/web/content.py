@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from psycopg.types.json import Jsonb
 
@@ -21,7 +22,7 @@ LONG = "x" * 1_000_000
 
 def put_all(conn: psycopg.Connection, text: str = "plain") -> dict[str, int]:
     """Insert one or more of everything, with this text where a text can be, and return ids."""
-    name = "".join(each for each in text if each.isprintable() and each not in "*{}")[:60]
+    name = name_of(text)
     worker = put_worker(conn, {name: 4})
     errors = [
         {"attempt": 1, "at": text, "error": text, "traceback": f"{text}\n{LONG}{text}", "worker": text, "host": text}
@@ -60,14 +61,36 @@ def put_all(conn: psycopg.Connection, text: str = "plain") -> dict[str, int]:
     conn.execute("UPDATE pgjobs.workflows SET name = %s, cancel_reason = %s", [text] * 2)
     conn.execute("UPDATE pgjobs.workflow_steps SET name = %s", [text])
     admin.begin_audit(conn, text, text, {name: text})
+    admin.set_queue_sla(conn, name, 30)
+    put_minutes(conn, name, f"shop.tasks:{name}")
     return {"running": running, "dead": dead, "queued": queued, "workflow": workflow, "worker": worker}
 
 
-def addresses(ids: dict[str, int]) -> list[str]:
+def put_minutes(conn: psycopg.Connection, queue: str, task: str = "shop:sell", minutes: int = 120) -> None:
+    """Insert what happened in a queue and a task of it in the last minutes."""
+    for row in (("", ""), (queue, ""), (queue, task)):
+        conn.execute(
+            "INSERT INTO pgjobs.queue_minutes (minute, queue, task, sampled, enqueued, latency, due, later, waiting,"
+            " running, completed, failed, retried, slots, busy, run_seconds, wait_seconds, runs, waits)"
+            " SELECT date_trunc('minute', now()) - m * interval '1 minute', %(queue)s, %(task)s, %(queue)s = '',"
+            " CASE WHEN %(queue)s = '' THEN 100000 - m * 60 END, 20 + 15 * sin(m / 9.0), 20 + m %% 7, 3, 1, 4, 60,"
+            " m %% 4, m %% 6, 8, 5 + m %% 3, 30, 60, '{1,2,30,20,7}', '{0,0,1,20,30,9}'"
+            " FROM generate_series(1, %(minutes)s) AS m",
+            {"queue": row[0], "task": row[1], "minutes": minutes},
+        )
+
+
+def name_of(text: str) -> str:
+    """Return the name of a queue, and of other things, that is as close to a text as names can be."""
+    return "".join(each for each in text if each.isprintable() and each not in "*{}")[:60]
+
+
+def addresses(ids: dict[str, int], text: str = "plain") -> list[str]:
     """Return an address of each page."""
     return [
         "/",
         "/queues",
+        f"/queue?name={quote(name_of(text))}",
         "/jobs",
         f"/jobs/{ids['running']}",
         f"/jobs/{ids['dead']}",

@@ -39,11 +39,23 @@ def test_pages_have_nothing_inline_and_nothing_from_another_host(site: Site, con
 
 def test_scripts_and_styles_come_with_their_licences(site: Site) -> None:
     client = site()
-    for name in ("page.js", "style.css", "htmx.min.js", "htmx.LICENSE.txt", "icon.svg"):
+    for name in (
+        "page.js",
+        "style.css",
+        "htmx.min.js",
+        "htmx.LICENSE.txt",
+        "icon.svg",
+        "charts.js",
+        "uplot.min.js",
+        "uplot.min.css",
+        "uplot.LICENSE.txt",
+    ):
         answer = client.get(f"/static/{name}")
         assert answer.status_code == 200, name
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert not re.search(r"https?://(?!www\.w3\.org)", answer.text) or name.endswith("LICENSE.txt"), name
+        assert not re.search(r"https?://(?!www\.w3\.org|github\.com/leeoniya/uPlot \()", answer.text) or name.endswith(
+            "LICENSE.txt"
+        ), name
 
 
 def test_a_dashboard_without_a_login_answers_to_localhost_alone(site: Site) -> None:

@@ -14,7 +14,8 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | find out why a job does not run, and what is wrong with an installation | `why`, `doctor` |
 | find jobs that wait for one that did not complete | `stuck_jobs` |
 | see everything at a glance | `show_status`, `list_workers` |
-| look at jobs | `list_jobs`, `show_job`, `show_neighbours`, `count_jobs` |
+| see what happened over the last hours | `show_minutes`, `list_busy_tasks` |
+| look at jobs | `list_jobs`, `list_running`, `show_job`, `show_neighbours`, `count_jobs` |
 | cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `wait_for_exit` |
 | handle dead letters | `list_dead`, `show_dead`, `count_dead`, `replay_dead`, `discard_dead` |
 | look at workflows | `list_workflows`, `show_workflow` |
@@ -29,6 +30,7 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | limit queues, keys and tenants | `set_queue_limit`, `set_limit`, `remove_limit`, `list_limits` |
 | give tenants more or fewer turns | `set_tenant_weight`, `remove_tenant_weight`, `list_tenants` |
 | let jobs that wait become more urgent | `set_queue_aging` |
+| set for how long a due job may wait | `set_queue_sla` |
 | see circuit breakers | `list_breakers`, `show_breaker` |
 | set circuit breakers by hand | `open_breaker`, `close_breaker`, `auto_breaker`, `remove_breaker` |
 | see schedules, and run one now | `list_schedules`, `show_schedule`, `run_schedule` |
@@ -41,6 +43,7 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | see broadcasts, and what came of them in each process | `list_broadcasts`, `show_broadcast` |
 | make jobs of kept events | `replay_events` |
 | set how long finished jobs and dead letters are kept | `keep_history`, `keep_dead`, `keep_completed` |
+| set how long what happened in each minute is kept | `keep_minutes` |
 | see what is kept | `show_retention`, `list_history`, `list_expired_days`, `count_expired_dead` |
 | create or upgrade the tables | `migrate` |
 """
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
         set_limit,
         set_tenant_weight,
     )
+    from pgjobs.admin.minutes import BusyTask, MinuteSeries, list_busy_tasks, show_minutes
     from pgjobs.admin.neighbours import Neighbour, Neighbours, show_neighbours
     from pgjobs.admin.pauses import (
         PausedTask,
@@ -108,6 +112,7 @@ if TYPE_CHECKING:
         resume_queue,
         set_queue_aging,
         set_queue_limit,
+        set_queue_sla,
     )
     from pgjobs.admin.retention import (
         HistoryDay,
@@ -115,6 +120,7 @@ if TYPE_CHECKING:
         count_expired_dead,
         keep_dead,
         keep_history,
+        keep_minutes,
         list_expired_days,
         list_history,
         show_retention,
@@ -130,7 +136,7 @@ if TYPE_CHECKING:
         show_schedule,
     )
     from pgjobs.admin.schema import migrate
-    from pgjobs.admin.status import QueueStatus, Status, Worker, list_workers, show_status
+    from pgjobs.admin.status import QueueStatus, Status, Worker, list_running, list_workers, show_status
     from pgjobs.admin.subscriptions import (
         Replay,
         SubscriptionRow,
@@ -177,6 +183,7 @@ _NAMES = {
         "Key KeyLimit Tenant list_limits list_tenants remove_limit remove_tenant_weight set_limit set_tenant_weight"
     ),
     "pgjobs.admin.neighbours": "Neighbour Neighbours show_neighbours",
+    "pgjobs.admin.minutes": "BusyTask MinuteSeries list_busy_tasks show_minutes",
     "pgjobs.admin.pauses": (
         "PausedTask is_everything_paused list_paused_tasks pause_everything pause_task resume_everything resume_task"
     ),
@@ -185,9 +192,11 @@ _NAMES = {
     ),
     "pgjobs.admin.queues": (
         "Queue keep_completed list_queues pause_queue remove_queue resume_queue set_queue_aging set_queue_limit"
+        " set_queue_sla"
     ),
     "pgjobs.admin.retention": (
-        "HistoryDay Retention count_expired_dead keep_dead keep_history list_expired_days list_history show_retention"
+        "HistoryDay Retention count_expired_dead keep_dead keep_history keep_minutes list_expired_days list_history"
+        " show_retention"
     ),
     "pgjobs.admin.schedules": (
         "ScheduleRow add_schedule list_schedules pause_schedule remove_schedule "
@@ -198,7 +207,7 @@ _NAMES = {
         "WorkflowDetail WorkflowNode WorkflowRow cancel_workflow list_workflows pause_workflow resume_workflow "
         "retry_workflow show_workflow signal_workflow"
     ),
-    "pgjobs.admin.status": "QueueStatus Status Worker list_workers show_status",
+    "pgjobs.admin.status": "QueueStatus Status Worker list_running list_workers show_status",
     "pgjobs.admin.subscriptions": (
         "Replay SubscriptionRow TopicRow list_subscriptions list_topics pause_subscription remove_subscription "
         "replay_events resume_subscription show_subscription"
@@ -215,6 +224,7 @@ __all__ = [
     "BroadcastDetail",
     "BroadcastRow",
     "BroadcastRun",
+    "BusyTask",
     "Change",
     "DeadLetter",
     "Diagnosis",
@@ -224,6 +234,7 @@ __all__ = [
     "JobSelection",
     "Key",
     "KeyLimit",
+    "MinuteSeries",
     "Neighbour",
     "Neighbours",
     "PausedTask",
@@ -263,9 +274,11 @@ __all__ = [
     "keep_completed",
     "keep_dead",
     "keep_history",
+    "keep_minutes",
     "list_audit",
     "list_breakers",
     "list_broadcasts",
+    "list_busy_tasks",
     "list_dead",
     "list_expired_days",
     "list_history",
@@ -274,6 +287,7 @@ __all__ = [
     "list_paused_tasks",
     "list_pipelines",
     "list_queues",
+    "list_running",
     "list_schedules",
     "list_subscriptions",
     "list_tenants",
@@ -313,12 +327,14 @@ __all__ = [
     "set_limit",
     "set_queue_aging",
     "set_queue_limit",
+    "set_queue_sla",
     "set_tenant_weight",
     "show_arguments",
     "show_breaker",
     "show_broadcast",
     "show_dead",
     "show_job",
+    "show_minutes",
     "show_neighbours",
     "show_pipeline",
     "show_retention",

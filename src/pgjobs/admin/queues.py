@@ -1,4 +1,4 @@
-"""Queues: list, pause, resume and remove them, set whether they keep completed jobs, their limit and their aging."""
+"""Queues: list, pause, resume and remove them, set whether they keep completed jobs, their limit, aging, and SLA."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.query import fetch, fetch_dicts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import psycopg
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MOST_COUNTED = 1000  # jobs
 MIN_AGING = 0.1  # seconds
 MAX_AGING = 366 * 86_400.0
+MIN_SLA = 0.001
+MAX_SLA = MAX_AGING
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Queue:
 
     `keep_completed`: whether its completed jobs go to history; if not, they are deleted. `concurrency`: jobs that may
     run at once, over all workers. `rate`: starts per `period` (seconds), `burst` of them at once. `aging`: seconds
-    after which a waiting job counts as one of the next higher priority. None: there is no such limit, or no aging.
+    after which a waiting job counts as one of the next higher priority. `sla`: seconds that a due job may wait before
+    it starts. None: there is no such limit, no aging, no SLA.
     """
 
     name: str
@@ -44,11 +48,14 @@ class Queue:
     period: float | None = None
     burst: float | None = None
     aging: float | None = None
+    sla: float | None = None
 
 
 @operation
-def list_queues(conn: psycopg.Connection) -> list[Queue]:
-    """List all queues that have settings or queued jobs, by name."""
+def list_queues(conn: psycopg.Connection, *, names: Sequence[str] | None = None) -> list[Queue]:
+    """List all queues that have settings or queued jobs, by name. `names`: only those of these with settings."""
+    if names is not None:
+        return fetch(conn, "settings_of_queues", Queue, names=[*names])
     return fetch(conn, "list_queues", Queue)
 
 
@@ -153,3 +160,23 @@ def set_queue_aging(conn: psycopg.Connection, queue: str, seconds: Seconds | Non
             )
     fetch_dicts(conn, "set_queue_aging", queue=check_queue(queue), seconds=number)
     notify_queues(conn, [queue])
+
+
+@operation
+def set_queue_sla(conn: psycopg.Connection, queue: str, seconds: Seconds | None) -> None:
+    """Set for how long a due job of a queue may wait before it starts: its service level. None: nothing is promised.
+
+    It changes nothing about how jobs run. `status`, the doctor, metrics and the dashboard compare latency with it.
+
+    Raises:
+        UsageError: the name cannot be one of a queue, or the seconds are not from 0.001 to a year.
+
+    """
+    number = None
+    if seconds is not None:
+        number = as_seconds(seconds)
+        if number is None or not MIN_SLA <= number <= MAX_SLA:
+            raise UsageError(
+                f"sla={shorten_repr(seconds)}: give seconds from {MIN_SLA:g} to a year, a timedelta, or off."
+            )
+    fetch_dicts(conn, "set_queue_sla", queue=check_queue(queue), seconds=number)

@@ -23,11 +23,13 @@ MAX_DAYS = 36_500
 class Retention:
     """For how many days finished jobs and dead letters are kept (None: forever), the same for all workers.
 
-    `applied_at`: when a worker last removed what is older (None: not since the last change).
+    `minute_days`: how long what happened in each minute is. `applied_at`: when a worker last removed what is older
+    (None: not since the last change).
     """
 
     history_days: int | None
     dead_letter_days: int | None
+    minute_days: int
     applied_at: datetime | None
 
 
@@ -91,6 +93,20 @@ def keep_dead(conn: psycopg.Connection, days: int | timedelta | None) -> None:
 
     """
     fetch_dicts(conn, "set_dead_retention", days=check_days(days))
+
+
+@operation
+def keep_minutes(conn: psycopg.Connection, days: int | timedelta) -> None:
+    """Keep what happened in each minute for `days`: it is what charts are made of.
+
+    Raises:
+        UsageError: the number is not from 1 to 36,500.
+
+    """
+    number = check_days(days)
+    if number is None:
+        raise UsageError("minutes are not kept forever: give a number of days, such as 30.")
+    fetch_dicts(conn, "set_minute_retention", days=number)
 
 
 def check_days(days: int | timedelta | None) -> int | None:

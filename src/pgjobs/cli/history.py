@@ -1,4 +1,4 @@
-"""`pgjobs history list|keep`."""
+"""`pgjobs history list|keep|minutes`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def list_(as_json: Json = False) -> None:
         print_json({**asdict(kept), "days": found})
         return
     print_table(COLUMNS, [_row(day) for day in found], empty="There is no history yet.")
-    say(f"Finished jobs are kept {spell(kept.history_days)}, dead letters {spell(kept.dead_letter_days)}.")
+    say(
+        f"Finished jobs are kept {spell(kept.history_days)}, dead letters {spell(kept.dead_letter_days)}, minutes "
+        f"{spell(kept.minute_days)}."
+    )
 
 
 @app.command()
@@ -50,6 +53,17 @@ def keep(days: Days, yes: Yes = False) -> None:
             confirm(f"Drop {plural(len(old), 'day')} of history, from {old[0]} to {old[-1]}?", yes=yes)
         admin.keep_history(conn, number)
     say(f"Finished jobs are kept {spell(number)}.")
+
+
+@app.command()
+def minutes(days: Days) -> None:
+    """Keep what happened in each minute for a number of days. Charts are made of it."""
+    number = parse_days(days)
+    if number is None:
+        raise UsageError("minutes are not kept forever: give a number of days, such as 30.")
+    with session("history minutes") as conn:
+        admin.keep_minutes(conn, number)
+    say(f"Minutes are kept {spell(number)}.")
 
 
 def parse_days(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""`pgjobs queues list|pause|resume|remove|keep|limit|aging`."""
+"""`pgjobs queues list|pause|resume|remove|keep|limit|aging|sla`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ COLUMNS = (
     Column("WORKER"),
     Column("LIMIT"),
     Column("AGING"),
+    Column("SLA"),
 )
 UNSEEN = "pgjobs: queue {!r} has no jobs and no workers yet. Check the name."
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a queue.", show_default=False)]
@@ -51,6 +52,7 @@ def list_(as_json: Json = False) -> None:
             "yes" if q.worked_on else "none",
             "" if limit == NO_LIMIT else str(limit),
             "" if q.aging is None else f"{q.aging:g} s",
+            "" if q.sla is None else f"{q.sla:g} s",
         ]
         for q, limit in zip(found, limits, strict=True)
     ]
@@ -141,6 +143,20 @@ def aging(
         admin.set_queue_aging(conn, name, number)
     lifts = "has strict priorities" if number is None else f"raises waiting jobs by one priority every {number:g} s"
     say(f"{name} {lifts}.")
+    _note_unseen(name, known)
+
+
+@app.command()
+def sla(
+    name: Name,
+    seconds: Annotated[str, typer.Argument(metavar="SECONDS", help="A number of seconds, or off.", show_default=False)],
+) -> None:
+    """Set for how long a due job may wait before it starts. It changes nothing about how jobs run."""
+    number = _seconds(seconds)
+    with session("queues sla") as conn:
+        known = {queue.name for queue in admin.list_queues(conn)}
+        admin.set_queue_sla(conn, name, number)
+    say(f"{name} has no SLA." if number is None else f"{name} has an SLA of {number:g} s.")
     _note_unseen(name, known)
 
 

@@ -72,8 +72,13 @@ def _queue(queue: QueueStatus) -> list[str]:
         "-" if queue.latency_seconds is None else short_duration(queue.latency_seconds),
         _rate(queue.rate_per_second) if queue.rate_per_second is not None else "?" if queue.keep_completed else "-",
         str(queue.dead),
-        ", ".join(["paused"] * queue.paused + ["keeps nothing"] * (not queue.keep_completed)),
+        ", ".join(_states(queue)),
     ]
+
+
+def _states(queue: QueueStatus) -> list[str]:
+    late = [] if queue.sla is None or not queue.is_late else [f"late (SLA {queue.sla:g} s)"]
+    return [*late, *["paused"] * queue.paused, *["keeps nothing"] * (not queue.keep_completed)]
 
 
 def _rate(per_second: float) -> str:

@@ -46,6 +46,7 @@ _CHANGED = [
     *("subscriptions", "topics", "events", "events_default"),
     *("broadcasts", "broadcast_runs"),
     *("pipelines", "pipeline_stages"),
+    *("queue_minutes", "queue_minutes_default", "finished_totals"),
 ]
 
 _GRANTS = [
@@ -94,13 +95,14 @@ _GRANTS = [
             "GRANT EXECUTE ON FUNCTION {function} TO {granted}",
         )
     ),
-    # Only workers create and drop days of history, results and events, with the rights of the owner.
+    # Only workers create and drop days of history, results, events and minutes, with the rights of the owner.
     *(
         statement.format(function=f"pgjobs.{name}(date)", work="{work}")
         for name in (
             *("create_history_partition", "drop_history_partition"),
             *("create_results_partition", "drop_results_partition"),
             *("create_events_partition", "drop_events_partition"),
+            *("create_minutes_partition", "drop_minutes_partition"),
         )
         for statement in (
             "ALTER FUNCTION {function} SECURITY DEFINER SET search_path = pg_catalog, pg_temp",

@@ -5,26 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.core.version import VERSION
 from pgjobs.db.connection import connect
+from pgjobs.db.depths import cap_for, fetch_depths, put_together, take_sample
 from pgjobs.db.installation import connection_name
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import fetch_dicts, run_within
 from pgjobs.diagnose.doctor import examine, look
 from pgjobs.diagnose.finding import LEVELS
-from pgjobs.telemetry.metrics import INSTALLATION, MAX_QUEUES, Capped, Family, about, families, filled
+from pgjobs.telemetry.metrics import INSTALLATION, MAX_QUEUES, MAX_TASKS, Capped, Family, about, families, filled
 
 if TYPE_CHECKING:
     import psycopg
 
-CAP = 10_000  # jobs of a queue, and workflows of a state, that are counted one by one at most
-ROWS = 30_000  # jobs that are counted one by one, over all queues, about
-LEAST_COUNTED = 10  # of each queue
-PAGES = 1000  # of a table that are read, 8 MB
+CAP = 10_000  # workflows of a state that are counted one by one at most
+MAX_TOTALS = 20_000  # rows of totals: queues and their tasks
 DOCTOR_EVERY = 60.0  # seconds
 DOCTOR_MS = 1000  # milliseconds that a statement of the doctor may take
 DOCTOR_SCAN = 1000  # rows that it reads where no index helps
@@ -50,7 +49,7 @@ class InstallationReader:
         self._last: list[Family] = []
         self._read_at = 0.0  # monotonic seconds: when the last scrape began
         self._queues = Capped(MAX_QUEUES)
-        self._number = 0  # of queues, as far as is known
+        self._tasks = Capped(MAX_TASKS)
         self._doctor: dict[str, int] = {}
         self._next_doctor = 0.0  # monotonic seconds
         self.error: str | None = None
@@ -97,27 +96,29 @@ class InstallationReader:
 
         (row,) = within(lambda: fetch_dicts(conn, "read_metrics", silent_after=DEFAULT_RESCUE_AFTER, cap=CAP))
         put_parts(found, row)
-        shares = {table: min(1.0, PAGES / max(pages, 1)) for table, pages in row["pages"].items()}
-        percents = {table: 100 * share for table, share in shares.items()}
-        sample = Sample(within(lambda: fetch_dicts(conn, "sample_jobs", **percents)), shares)
-        if not self._number:
-            self._number = len(within(lambda: fetch_dicts(conn, "queue_names")))
-        cap = min(CAP, max(LEAST_COUNTED, ROWS // max(self._number, 1)))
-        depths = within(lambda: fetch_dicts(conn, "queue_depths", cap=cap))
-        self._number = len(depths)
-        for depth in depths:
-            queue = self._queues(depth["name"])
-            found["pgjobs_queue_latency_seconds"].put(max(depth["latency_seconds"] or 0.0, 0.0), queue)
-            found["pgjobs_queue_paused"].put(float(depth["paused"] or row["all_paused"]), queue)
-            found["pgjobs_queue_workers"].put(row["workers"].get(depth["name"], 0), queue)
-            for state in ("due", "later"):
-                counted = depth[state] if depth[state] <= cap else max(cap, sample.of(depth["name"], state))
-                found["pgjobs_queue_jobs"].put(counted, queue, state)
-        for name in sorted({*sample.queues(), *(depth["name"] for depth in depths)}):  # 0 is said as well
-            queue = self._queues(name)
-            for state in ("waiting", "running"):
-                found["pgjobs_queue_jobs"].put(sample.of(name, state), queue, state)
-            found["pgjobs_dead_letters"].put(sample.of(name, "dead"), queue)
+        sample = within(lambda: take_sample(conn))
+        rows = within(lambda: fetch_depths(conn))
+        named = {each["name"] for each in rows}
+        for depth in put_together(rows, cap_for(len(rows)), sample):  # 0 is said as well
+            queue = self._queues(depth.queue)
+            if depth.queue in named:
+                found["pgjobs_queue_latency_seconds"].put(depth.latency or 0.0, queue)
+                found["pgjobs_queue_paused"].put(float(depth.paused or row["all_paused"]), queue)
+                found["pgjobs_queue_workers"].put(row["workers"].get(depth.queue, 0), queue)
+                if depth.sla is not None:
+                    found["pgjobs_queue_sla_seconds"].put(depth.sla, queue)
+                found["pgjobs_queue_jobs"].put(depth.due, queue, "due")
+                found["pgjobs_queue_jobs"].put(depth.later, queue, "later")
+            found["pgjobs_queue_jobs"].put(depth.waiting, queue, "waiting")
+            found["pgjobs_queue_jobs"].put(depth.running, queue, "running")
+            found["pgjobs_dead_letters"].put(depth.dead, queue)
+        for total in within(lambda: fetch_dicts(conn, "finished_totals", limit=MAX_TOTALS)):
+            names = self._queues(total["queue"]), self._tasks(total["task"])
+            for outcome in ("completed", "failed", "cancelled"):
+                if total[outcome]:
+                    found["pgjobs_jobs_finished_total"].put(total[outcome], *names, outcome)
+            if total["retried"]:
+                found["pgjobs_retries_total"].put(total["retried"], *names)
         self._ask_doctor(conn, deadline)
         for level, number in self._doctor.items():
             found["pgjobs_doctor_findings"].put(number, level)
@@ -136,23 +137,6 @@ class InstallationReader:
         diagnosis = examine(installation)
         counts = Counter(finding.level for finding in diagnosis.findings)
         self._doctor = {level: counts[level] for level in LEVELS}
-
-
-class Sample:
-    """Jobs by queue and state in a share of the pages of their tables: all, or what they are worth as an estimate."""
-
-    def __init__(self, rows: Iterable[Mapping[str, Any]], shares: Mapping[str, float]) -> None:
-        self._jobs: Counter[tuple[str, str]] = Counter()
-        for row in rows:  # jobs that are due are in two tables
-            self._jobs[row["queue"], row["state"]] += round(row["jobs"] / shares[row["part"]])
-
-    def of(self, queue: str, state: str) -> int:
-        """Return the number of jobs, or about that."""
-        return self._jobs[queue, state]
-
-    def queues(self) -> list[str]:
-        """Return the queues of which there are any."""
-        return sorted({queue for queue, _ in self._jobs})
 
 
 def put_parts(found: Mapping[str, Family], row: Mapping[str, Any]) -> None:

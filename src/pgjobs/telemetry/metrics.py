@@ -3,9 +3,10 @@
 Nothing here needs a library. `prometheus.py` beside this writes families for Prometheus.
 
 What describes the whole installation comes from `pgjobs metrics`, and is the same from each instance of it:
-`pgjobs_queue_…`, dead letters, workflows, and so on. What worker processes did comes from their supervisor. No name is
-in both, so that a sum over all instances counts nothing twice; `pgjobs_up` and the other two of `ABOUT` are about the
-scrape.
+`pgjobs_queue_…`, dead letters, workflows, and so on. What worker processes did comes from their supervisor, if that has
+a port for metrics. `SHARED` are the two names that come from both: supervisors without a port add them up in
+PostgreSQL, and the installation serves their sums, so that a sum over all counts nothing twice. `pgjobs_up` and the
+other two of `ABOUT` are about the scrape.
 """
 
 from __future__ import annotations
@@ -45,7 +46,20 @@ ABOUT: dict[str, Metric] = {
     "pgjobs_scrape_duration_seconds": Metric("gauge", "How long it took to read what is behind the other metrics."),
 }
 
+SHARED: dict[str, Metric] = {
+    "pgjobs_jobs_finished_total": Metric(
+        "counter",
+        "Jobs that ended in workers, by outcome: completed, failed, cancelled. Of supervisors without a port for "
+        "metrics `pgjobs metrics` serves them, up to a minute old.",
+        ("queue", "task", "outcome"),
+    ),
+    "pgjobs_retries_total": Metric(
+        "counter", "Attempts that failed in workers and are repeated; served in the same way.", ("queue", "task")
+    ),
+}
+
 INSTALLATION: dict[str, Metric] = {
+    **SHARED,
     "pgjobs_queue_latency_seconds": Metric(
         "gauge", "How long the oldest due job has been due; 0 if no job is due.", ("queue",), worst=True
     ),
@@ -55,6 +69,9 @@ INSTALLATION: dict[str, Metric] = {
         "running. Beyond 8 MB of such jobs these are estimates, from a sample of the tables' pages; small numbers "
         "of due and later are exact even then.",
         ("queue", "state"),
+    ),
+    "pgjobs_queue_sla_seconds": Metric(
+        "gauge", "How late a job of the queue may start, where that was set.", ("queue",), worst=True
     ),
     "pgjobs_queue_paused": Metric("gauge", "1 if the queue is paused, or everything is.", ("queue",), worst=True),
     "pgjobs_queue_workers": Metric("gauge", "Worker processes that serve the queue and are heard from.", ("queue",)),
@@ -93,10 +110,7 @@ INSTALLATION: dict[str, Metric] = {
 
 
 WORKERS: dict[str, Metric] = {
-    "pgjobs_jobs_finished_total": Metric(
-        "counter", "Jobs that ended here, by outcome: completed, failed, cancelled.", ("queue", "task", "outcome")
-    ),
-    "pgjobs_retries_total": Metric("counter", "Attempts that failed here and are repeated.", ("queue", "task")),
+    **SHARED,
     "pgjobs_job_duration_seconds": Metric("histogram", "How long attempts ran.", ("queue", "task"), bounds=BUCKETS),
     "pgjobs_job_wait_seconds": Metric(
         "histogram",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,7 +20,7 @@ from pgjobs.web.actions.table import may
 from pgjobs.web.connections import Connections
 from pgjobs.web.doing import Doing, ForbiddenError
 from pgjobs.web.guard import USER, Guard
-from pgjobs.web.pages import dead, jobs, operations, overview, queues, workflows
+from pgjobs.web.pages import charts, dead, jobs, operations, overview, queues, workflows
 from pgjobs.web.rendering import render
 from pgjobs.web.shared import Shared
 from pgjobs.web.visit import Page, Visit, now_of
@@ -39,6 +39,7 @@ LOG = logging.getLogger("pgjobs.web")
 PAGES: tuple[tuple[str, str, Callable[[Visit], Page]], ...] = (
     ("/", "Overview", overview.overview),
     ("/queues", "Queues", queues.queues),
+    ("/queue", "", queues.queue),
     ("/jobs", "Jobs", jobs.jobs),
     ("/jobs/{id}", "", jobs.job),
     ("/dead", "Dead letters", dead.dead),
@@ -69,6 +70,7 @@ def dashboard(
     routes: list[Any] = [
         Route(address, _endpoint(function, connections, shared), methods=["GET"]) for address, _, function in PAGES
     ]
+    routes.append(Route("/minutes", _values(charts.minutes, connections, shared), methods=["GET"]))
     if not read_only:
         doing = Doing(connections, shared, _show, explained, TIMEOUT_MS)
         routes.append(Route("/do/{action}", doing.endpoint, methods=["GET", "POST"]))
@@ -92,6 +94,23 @@ def _endpoint(function: Callable[[Visit], Page], connections: Connections, share
                 return _show(request, page.template, shown, visit.late)
         except Exception as error:
             return explained(request, error)
+
+    return endpoint
+
+
+def _values(function: Callable[[Visit], dict[str, Any]], connections: Connections, shared: Shared) -> Any:
+    """Return what a script asks for as what Starlette calls, in a thread: JSON, also of an error."""
+
+    def endpoint(request: Request) -> Response:
+        try:
+            with connections.reading(TIMEOUT_MS) as conn:
+                visit = Visit(
+                    conn, request.scope[USER], request.query_params, request.path_params, shared, now_of(conn)
+                )
+                return JSONResponse(function(visit))
+        except Exception as error:
+            status, title, sentence = what_failed(request, error)
+            return JSONResponse({"error": title, "sentence": sentence}, status)
 
     return endpoint
 
@@ -125,6 +144,13 @@ def _done(request: Request, visit: Visit) -> AuditEntry | None:
 
 def explained(request: Request, error: Exception) -> Response:
     """Return a page that says in one line what went wrong."""
+    status, title, sentence = what_failed(request, error)
+    values = {"title": title, "sentence": sentence, "live": 0, "now": None}
+    return _show(request, "error.html", values, [], status)
+
+
+def what_failed(request: Request, error: Exception) -> tuple[int, str, str]:
+    """Return the status of the answer, and what went wrong in a title and in a sentence."""
     import psycopg
 
     if isinstance(error, ForbiddenError):
@@ -133,6 +159,8 @@ def explained(request: Request, error: Exception) -> Response:
         status, title = 404, "Not found"
     elif isinstance(error, UsageError):
         status, title = 400, "This cannot be done"
+    elif isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+        status, title = 503, "This took too long"
     elif isinstance(error, ConfigurationError | psycopg.OperationalError | psycopg.InterfaceError):
         status, title = 503, "The database does not answer as it should"
     elif isinstance(error, psycopg.Error):
@@ -142,8 +170,7 @@ def explained(request: Request, error: Exception) -> Response:
         LOG.error("the page %s failed", request.scope["path"], exc_info=error)
     known = isinstance(error, PgjobsError | psycopg.Error)
     sentence = one_line(mask(str(error))) if known else "The log of this process has the traceback."
-    values = {"title": title, "sentence": sentence, "live": 0, "now": None}
-    return _show(request, "error.html", values, [], status)
+    return status, title, sentence
 
 
 def _nothing_here(request: Request, error: Exception) -> Response:

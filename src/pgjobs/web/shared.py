@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgjobs import admin
-from pgjobs.web.values import CAP
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,14 +29,14 @@ class Examined:
 class Shared:
     """It is shared by threads: one of them examines, and the others show what was found before.
 
-    `cap`: where counts of queues end: earlier with many queues, so that all are counted in time.
+    `cap`: where counts of queues end: earlier with many queues, so that all are counted in time. None: not known yet.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: Examined | None = None
         self._until = 0.0
-        self.cap = CAP
+        self.cap: int | None = None
 
     @property
     def last(self) -> Examined | None:

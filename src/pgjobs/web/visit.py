@@ -60,6 +60,20 @@ class Visit:
             raise UsageError(f"{name}={shorten_repr(value)} cannot be looked for.")
         return value or None
 
+    def several(self, name: str) -> list[str]:
+        """Return all values of a name in the query, each once.
+
+        Raises:
+            UsageError: one of them cannot be a filter.
+
+        """
+        getlist = getattr(self.query, "getlist", None)
+        values = getlist(name) if getlist else [self.query[name]] if name in self.query else []
+        for value in values:
+            if len(value) > MAX_FILTER or "\0" in value:
+                raise UsageError(f"{name}={shorten_repr(value)} cannot be looked for.")
+        return [*dict.fromkeys(value for value in values if value)]
+
     def number(self, name: str) -> int | None:
         """Return a number of the query, if it was given.
 

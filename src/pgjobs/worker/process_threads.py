@@ -96,7 +96,7 @@ class ProcessThreads:
             self._queue_names,
             self._breakers,
         )
-        self._counts = None if config.metrics_port is None else Counts()
+        self._counts = Counts(every_job=config.metrics_port is not None)
         self._acknowledger.counts = self._counts
         self._watchdog = Watchdog(stuck)
         self._loop = EventLoopExecutor(outbox, self._watchdog, scoreboard)
@@ -161,10 +161,9 @@ class ProcessThreads:
                 producer.start()
 
     def publish_counts(self) -> None:
-        """Have the supervisor see what was counted, if anything is."""
-        if self._counts is not None:
-            text = json.dumps(self._counts.snapshot(self._local_queues), separators=(",", ":"))
-            self._scoreboard.write_counts(text.encode())
+        """Have the supervisor see what was counted."""
+        text = json.dumps(self._counts.snapshot(self._local_queues), separators=(",", ":"))
+        self._scoreboard.write_counts(text.encode())
 
     def claim_trouble(self) -> str | None:
         """Return why no queue can be claimed from, or nothing can be acknowledged; None: that works."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs import admin
 from pgjobs.core.errors import PgjobsError
 from pgjobs.core.text import is_glob, matches_glob
+from pgjobs.web.pages.charts import charts
 from pgjobs.web.visit import Page
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pgjobs.web.visit import Visit
 
 PER_PAGE = 50
+CHARTS = (("rates", "Jobs of this task that ended"), ("runs", "How long they ran"))
 SEARCHED = 2_000  # jobs that a text is looked for in; the next page continues behind them
 STATUSES = ("running", "queued", "waiting", "failed", "cancelled", "completed")
 
@@ -80,6 +82,7 @@ def job(visit: Visit) -> Page:
             "why": visit.look("why", lambda: admin.why(visit.conn, number)),
             "attempts": [_attempt(each) for each in reversed(found.errors)],
             "has_json": visit.look("arguments", lambda: _has_json(visit, found)) if _may_change(found) else False,
+            "charts": charts(visit, CHARTS, [found.queue], task=found.task, times=True),
             "near": visit.look("neighbours", lambda: admin.show_neighbours(visit.conn, found)),
         },
         live=5 if found.finished_at is None else 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgjobs import admin
+from pgjobs.web.pages.charts import MOST, charts
 from pgjobs.web.values import CAP
 from pgjobs.web.visit import Page
 
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
     from pgjobs.web.visit import Visit
 
 SCAN_TIMEOUT_MS = 1_000
-COUNTED = 100_000  # jobs that are counted for one page, over all queues
-FEWEST = 100  # of one queue
+COUNTED = 60_000  # jobs that are counted for one page, over all queues
+FEWEST = 30  # of one queue
 QUEUES = 12
 RUNNING = 15
 LETTERS = 5
+CHARTS = (
+    ("latency", "Latency of the latest queues, and their SLA"),
+    ("rates", "Jobs that were enqueued and ended, all queues"),
+    ("slots", "Slots of busy queues, and how many were taken"),
+)
 
 
 def overview(visit: Visit) -> Page:
@@ -35,8 +41,9 @@ def overview(visit: Visit) -> Page:
             "due": sum(queue.due for queue in queues),
             "due_more": any(queue.due_capped for queue in queues),
             "rate": None if status is None else sum(queue.rate_per_second or 0.0 for queue in status.queues),
+            "charts": charts(visit, CHARTS, [queue.queue for queue in queues[:MOST]]),
             "diagnosis": visit.shared.last,
-            "running": visit.look("what runs", lambda: admin.list_jobs(visit.conn, status="running", limit=RUNNING)),
+            "running": visit.look("what runs", lambda: admin.list_running(visit.conn, limit=RUNNING)),
             "letters": visit.look("dead letters", lambda: admin.list_dead(visit.conn, limit=LETTERS)),
             "paused_tasks": visit.rows("paused tasks", lambda: admin.list_paused_tasks(visit.conn)),
         },
@@ -47,7 +54,9 @@ def overview(visit: Visit) -> Page:
 def look_at_status(visit: Visit) -> Status | None:
     """Return the state of all queues, with counts that end at what pages show."""
     cap = visit.shared.cap
-    found = visit.look("queues", lambda: admin.show_status(visit.conn, cap=cap, timeout_ms=SCAN_TIMEOUT_MS))
+    found = visit.look(
+        "queues", lambda: admin.show_status(visit.conn, cap=cap, timeout_ms=SCAN_TIMEOUT_MS, quickly=True)
+    )
     number = COUNTED // FEWEST if found is None else len(found.queues)
     visit.shared.cap = min(CAP, max(FEWEST, COUNTED // max(number, 1)))
     return found

@@ -1,4 +1,4 @@
-"""Adds up what the worker processes of a supervisor count, those that are gone as well, and makes metrics of it.
+"""Adds up what the worker processes of a supervisor count, those that are gone as well: for metrics and the minutes.
 
 A process writes its counts to the shared scoreboard, once a second and at its end. What one that is gone had counted is
 kept here, so that no sum decreases when a process is replaced; a process that is killed takes at most its last second
@@ -49,14 +49,15 @@ class SupervisorCounts:
             last.pop("slots", None)
             merge(self._gone, last)
 
+    def sums(self) -> dict[str, Any]:
+        """Return what all processes have counted, as of a second ago. Of the slots, those that are there now."""
+        with self._lock:
+            return self._sums()
+
     def read(self) -> list[Family]:
         """Return the metrics of all processes, as of a second ago."""
         with self._lock:
-            total: dict[str, Any] = {}
-            merge(total, self._gone)
-            for worker in self._seen:
-                self._look(worker)
-                merge(total, self._seen[worker])
+            total = self._sums()
             found = families(WORKERS)
             self._fill(found, total)
             found["pgjobs_process_deaths_total"].put(self.deaths)
@@ -65,6 +66,14 @@ class SupervisorCounts:
             found["pgjobs_processes"].put(registered, "registered")
             found["pgjobs_processes"].put(len(self._seen) - registered, "starting")
             return [*found.values()]
+
+    def _sums(self) -> dict[str, Any]:
+        total: dict[str, Any] = {}
+        merge(total, self._gone)
+        for worker in self._seen:
+            self._look(worker)
+            merge(total, self._seen[worker])
+        return total
 
     def _look(self, worker: WorkerHandle) -> None:
         text = worker.read_counts()

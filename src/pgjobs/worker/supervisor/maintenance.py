@@ -1,9 +1,9 @@
 """Settles workers that exited, and runs periodic maintenance.
 
-Maintenance is the rescue of jobs whose supervisor is gone, retention, and the rest of a `tasks resume` that was
-interrupted. It also wakes the scheduler when there is a schedule, and looks whether the tables have become those of
-another version: from then on it changes nothing but what the workers of this supervisor leave behind. Every supervisor
-runs it at any time; no leader is needed.
+Maintenance is the rescue of jobs whose supervisor is gone, retention, the minutes, and the rest of a `tasks resume`
+that was interrupted. It also wakes the scheduler when there is a schedule, and looks whether the tables have become
+those of another version: from then on it changes nothing but what the workers of this supervisor leave behind. Every
+supervisor runs it at any time; no leader is needed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import sweep_workflows
 from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
+from pgjobs.worker.supervisor.minutes import Minutes
 from pgjobs.worker.supervisor.rescue import WorkerExit, rescue_orphans, rescue_silent_workers, settle_dead_worker
 from pgjobs.worker.supervisor.retention import Retention
 from pgjobs.worker.supervisor.revision_watch import RevisionWatch
@@ -60,6 +61,7 @@ class MaintenanceThread(threading.Thread):
         heartbeat_thread: HeartbeatThread,
         scheduler: Scheduler | None = None,
         revision: RevisionWatch | None = None,
+        minutes: Minutes | None = None,
     ) -> None:
         super().__init__(name="pgjobs-maintenance", daemon=True)
         self._revision = revision or RevisionWatch()
@@ -84,6 +86,7 @@ class MaintenanceThread(threading.Thread):
         self._next_broadcasts = 0.0
         self._swept = BEGINNING  # up to which dependency: the needed job, and the one that waits
         self._retention = Retention()
+        self._minutes = minutes
         self.rescued = 0  # jobs of workers that were dead
 
     def _connect(self) -> DeadlineConnection:
@@ -127,6 +130,8 @@ class MaintenanceThread(threading.Thread):
                 if time.monotonic() >= next_check:
                     next_check = time.monotonic() + self._every
                     self._server.run(self._look)
+            if self._minutes is not None and self._minutes.has_news():
+                self._server.run(self._write_rest, patience=SHUTDOWN_PATIENCE)
         except Stopped:
             log.error("PostgreSQL cannot be reached: other supervisors will take back the jobs of this one's workers")
         finally:
@@ -145,6 +150,11 @@ class MaintenanceThread(threading.Thread):
         connection.execute("")
         connection.answer_within = MAX_STATEMENT + 10.0
         return connection
+
+    def _write_rest(self, server: ReconnectingConnection) -> None:
+        """Write what was counted since the last minute, before the supervisor ends."""
+        if self._minutes is not None and not self._revision.misfit:
+            self._minutes.write(self._answering(server))
 
     def _look(self, server: ReconnectingConnection) -> None:
         connection, now = self._answering(server), time.monotonic()
@@ -178,6 +188,8 @@ class MaintenanceThread(threading.Thread):
         if now >= self._next_broadcasts:
             self._next_broadcasts = now + BROADCASTS_EVERY
             connection.execute(statement("settle_broadcasts"))
+        if self._minutes is not None:
+            self._minutes.work(connection)
         self._retention.work(connection, interrupted=lambda: not self._exits.empty())
 
     def _sweep_dependencies(self, connection: DeadlineConnection) -> None:

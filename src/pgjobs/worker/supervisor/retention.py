@@ -1,6 +1,7 @@
-"""Retention: makes partitions of history, results and kept events ahead of time, and removes what is too old.
+"""Retention: makes partitions of history, results, kept events and minutes ahead of time, and removes what is too old.
 
-How old history and dead letters may be is in the table `retention`; each result and event says itself when it expires.
+How old history, dead letters and minutes may be is in the table `retention`; each result and event says itself when it
+expires.
 
 Every supervisor may do it; there is no leader. Making a day takes an advisory lock; the rest is done by the supervisor
 that acquires the turn in that table. It works in short steps, so that acknowledgements do not wait for it, nor dead
@@ -46,6 +47,7 @@ class _Days(NamedTuple):
 HISTORY = _Days("history", "create_history_partition", "drop_history_partition")
 RESULTS_BY_DAY = _Days("results", "create_results_partition", "drop_results_partition")
 EVENTS_BY_DAY = _Days("events", "create_events_partition", "drop_events_partition")
+MINUTES_BY_DAY = _Days("minutes", "create_minutes_partition", "drop_minutes_partition")
 
 
 class Retention:
@@ -86,12 +88,13 @@ class Retention:
             (HISTORY, _rows(connection, "missing_history_days", ahead=DAYS_AHEAD)),
             (RESULTS_BY_DAY, _rows(connection, "missing_results_days", ahead=RESULT_DAYS_AHEAD)),
             (EVENTS_BY_DAY, _rows(connection, "missing_events_days")),
+            (MINUTES_BY_DAY, _rows(connection, "missing_minutes_days")),
         ):
             yield from self._each_day(connection, table, missing, _make_day, "made")
         turn = _rows(connection, "acquire_retention", every=TURN)
         if not turn:
             return
-        ((history_days, dead_letter_days),) = turn
+        ((history_days, dead_letter_days, minute_days),) = turn
         yield
         if history_days is not None:
             old = _rows(connection, "old_history_days", days=history_days)
@@ -104,6 +107,10 @@ class Retention:
         yield from self._each_day(connection, EVENTS_BY_DAY, old, _drop_day, "dropped")
         what = "expired events are not removed"
         yield from self._try(connection, what, _trim_default(connection, "purge_events_default"))
+        old = _rows(connection, "old_minutes_days", days=minute_days)
+        yield from self._each_day(connection, MINUTES_BY_DAY, old, _drop_day, "dropped")
+        what = "old minutes are not removed"
+        yield from self._try(connection, what, _trim_default(connection, "purge_minutes_default", days=minute_days))
         what = "jobs_history_default is not cleaned up"
         yield from self._try(connection, what, _clean_up(connection, history_days))
         if dead_letter_days is not None:
@@ -171,8 +178,8 @@ def _drop_day(connection: psycopg.Connection, table: _Days, day: object) -> Step
     yield
 
 
-def _trim_default(connection: psycopg.Connection, name: str) -> Steps:
-    while _count(connection, name, batch=RESULTS) >= RESULTS:
+def _trim_default(connection: psycopg.Connection, name: str, **values: object) -> Steps:
+    while _count(connection, name, batch=RESULTS, **values) >= RESULTS:
         yield
 
 

@@ -30,6 +30,7 @@ from pgjobs.worker.supervisor.counts import SupervisorCounts
 from pgjobs.worker.supervisor.health import SupervisorState
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
+from pgjobs.worker.supervisor.minutes import Minutes
 from pgjobs.worker.supervisor.revision_watch import RevisionWatch
 from pgjobs.worker.supervisor.scheduler import Scheduler
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
@@ -80,6 +81,7 @@ class Supervisor:
             config.database_url, config.heartbeat, config.rescue_after, self._ids, self._gone, self._pass_broadcasts
         )
         self._scheduler = Scheduler(config.database_url, config.role(settings().app))
+        self._counts = SupervisorCounts()
         self._maintenance = MaintenanceThread(
             config.database_url,
             config.heartbeat,
@@ -87,9 +89,9 @@ class Supervisor:
             self._heartbeat_thread,
             self._scheduler,
             self._revision,
+            Minutes(self._counts.sums, totals=config.metrics_port is None),
         )
         self._cancel_listener = CancelListener(config.database_url, self._by_id)
-        self._counts = SupervisorCounts()
         self._turned = time.monotonic()  # when the main loop turned last
         self._last_death: str | None = None  # how the last process ended that died or could not work
         self._selector = selectors.DefaultSelector()
@@ -135,6 +137,7 @@ class Supervisor:
                 server.stop()
             for worker in self._workers:
                 worker.kill()
+                self._counts.remove(worker)
                 self._reap(worker)
             self._maintenance.stop()
             self._maintenance.join(SHUTDOWN_PATIENCE + 5)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.core.text import listed, plural
+from pgjobs.db.depths import fetch_depths
 from pgjobs.db.encoding import can_store, encoding_of
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import fetch_dicts, run_within
@@ -51,7 +52,7 @@ def report_unserved(connection: psycopg.Connection[Any], serves: Callable[[str],
 
 def report_left(connection: psycopg.Connection[Any], ended: int, serves: Callable[[str], object]) -> None:
     """Log what a drain did, and what is left in its queues."""
-    depths = run_within(connection, TIMEOUT_MS, lambda: fetch_dicts(connection, "queue_depths", cap=CAP), LOOK_UPS)
+    depths = run_within(connection, TIMEOUT_MS, lambda: fetch_depths(connection, cap=CAP), LOOK_UPS)
     waiting = run_within(connection, TIMEOUT_MS, lambda: fetch_dicts(connection, "count_waiting"))
     here = [row for row in depths or () if serves(row["name"])]
     mine = {row["name"] for row in here} | {row["queue"] for row in waiting or () if serves(row["queue"])}

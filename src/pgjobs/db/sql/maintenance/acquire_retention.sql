@@ -6,4 +6,4 @@ WHERE ctid = (SELECT r.ctid
               FROM pgjobs.retention AS r
               WHERE r.applied_at IS NULL OR r.applied_at < now() - %(every)s * interval '1 second'
               FOR UPDATE SKIP LOCKED)
-RETURNING history_days, dead_letter_days
+RETURNING history_days, dead_letter_days, minute_days

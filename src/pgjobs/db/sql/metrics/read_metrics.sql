@@ -44,8 +44,4 @@ SELECT
     (SELECT coalesce(jsonb_object_agg(t.relname, t.n_dead_tup), '{}')
      FROM pg_stat_user_tables AS t
      WHERE t.relid IN ('pgjobs.jobs_live'::regclass, 'pgjobs.jobs_waiting'::regclass, 'pgjobs.queues'::regclass,
-                       'pgjobs.workers'::regclass, 'pgjobs.key_locks'::regclass)) AS dead_rows,
--- How many pages the tables have of which a sample is read.
-    (SELECT jsonb_object_agg(t.name, pg_relation_size(t.oid) / current_setting('block_size')::bigint)
-     FROM (VALUES ('live', 'pgjobs.jobs_live'::regclass), ('waiting', 'pgjobs.jobs_waiting'::regclass),
-                  ('dead', 'pgjobs.dead_jobs'::regclass)) AS t (name, oid)) AS pages
+                       'pgjobs.workers'::regclass, 'pgjobs.key_locks'::regclass)) AS dead_rows

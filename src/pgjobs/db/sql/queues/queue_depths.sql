@@ -1,49 +1,60 @@
 -- How many jobs each queue holds, and for how long: index look-ups only, so that it takes as long with a million jobs
 -- as with a hundred thousand. The counts end at the cap (one more means: there are more), and the oldest due job is
--- the first entry of one of ten priorities (after minus infinity, which PostgreSQL before 17 cannot subtract).
+-- the first entry of one of its priorities (after minus infinity, which PostgreSQL before 17 cannot subtract). Only
+-- priorities that have jobs are looked at. `queues`: the names of `queue_names.sql`, or some of them.
 --
--- A job that waits for its turn counts like a queued one. The oldest of these is the first of its lane, and a thousand
--- lanes are read; those whose time has just come are not in their lanes yet.
-SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed,
-       due.n + turns.n + woken.n AS due, later.n + sleeping.n AS later,
+-- A job that waits for its turn counts like a queued one. The oldest of these is the first of its lane, and some
+-- lanes (`lanes`) are read; those whose time has just come are not in their lanes yet.
+SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed, q.sla,
+       queued.due + turns.n + woken.n AS due, queued.later + sleeping.n AS later,
        (extract(epoch FROM now())
-        - extract(epoch FROM least(oldest.run_at, oldest_turn.run_at, oldest_woken.run_at)))::float8
+        - extract(epoch FROM least(queued.run_at, oldest_turn.run_at, oldest_woken.run_at)))::float8
            AS latency_seconds
-FROM pgjobs.queue_names AS names
+FROM unnest(CAST(%(queues)s AS text[])) AS names (name)
 LEFT JOIN pgjobs.queues AS q ON q.name = names.name
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n
-    FROM (SELECT FROM generate_series(0, 9) AS p
-          CROSS JOIN LATERAL (
-              SELECT FROM pgjobs.jobs_live AS live
-              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
-                AND live.priority = p::smallint
-                AND live.run_at <= now()
-              LIMIT %(cap)s + 1) AS j
-          LIMIT %(cap)s + 1) AS capped
-) AS due
-CROSS JOIN LATERAL (
-    SELECT count(*) AS n
-    FROM (SELECT FROM generate_series(0, 9) AS p
-          CROSS JOIN LATERAL (
-              SELECT FROM pgjobs.jobs_live AS live
-              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
-                AND live.priority = p::smallint
-                AND live.run_at > now()
-              LIMIT %(cap)s + 1) AS j
-          LIMIT %(cap)s + 1) AS capped
-) AS later
-CROSS JOIN LATERAL (
-    SELECT min(first.run_at) AS run_at
-    FROM generate_series(0, 9) AS p
+    WITH RECURSIVE priorities (priority) AS (
+        (SELECT live.priority
+         FROM pgjobs.jobs_live AS live
+         WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+         ORDER BY live.priority
+         LIMIT 1)
+        UNION ALL
+        SELECT next.priority
+        FROM priorities
+        CROSS JOIN LATERAL (
+            SELECT live.priority
+            FROM pgjobs.jobs_live AS live
+            WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+              AND live.priority > priorities.priority
+            ORDER BY live.priority
+            LIMIT 1) AS next
+    )
+    SELECT least(coalesce(sum(due.n), 0), %(cap)s + 1)::bigint AS due,
+           least(coalesce(sum(later.n), 0), %(cap)s + 1)::bigint AS later, min(first.run_at) AS run_at
+    FROM priorities AS p
     CROSS JOIN LATERAL (
+        SELECT count(*) AS n
+        FROM (SELECT FROM pgjobs.jobs_live AS live
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+                AND live.priority = p.priority AND live.run_at <= now()
+              LIMIT %(cap)s + 1) AS capped
+    ) AS due
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS n
+        FROM (SELECT FROM pgjobs.jobs_live AS live
+              WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+                AND live.priority = p.priority AND live.run_at > now()
+              LIMIT %(cap)s + 1) AS capped
+    ) AS later
+    LEFT JOIN LATERAL (
         SELECT live.run_at
         FROM pgjobs.jobs_live AS live
-        WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p::smallint
+        WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p.priority
           AND live.run_at > '-infinity' AND live.run_at <= now()
         ORDER BY live.run_at
-        LIMIT 1) AS first
-) AS oldest
+        LIMIT 1) AS first ON true
+) AS queued
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
     FROM (SELECT FROM pgjobs.jobs_waiting AS w
@@ -79,7 +90,7 @@ CROSS JOIN LATERAL (
               AND (w.priority, w.lane) > (lanes.priority, lanes.lane)
             ORDER BY w.priority, w.lane, w.run_at
             LIMIT 1) AS next
-        WHERE lanes.n < 1000
+        WHERE lanes.n < %(lanes)s
     )
     SELECT min(run_at) FILTER (WHERE run_at <= now()) AS run_at FROM lanes
 ) AS oldest_turn
