@@ -18,6 +18,7 @@ from pgjobs.core.config import forget_settings
 from pgjobs.core.errors import ConfigurationError
 from pgjobs.embedded import delete_server, find_binaries
 from pgjobs.hooks import kinds
+from pgjobs.jobs.tracing import installed
 from tests.support import front, postgres, turns
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def pytest_collection_finish() -> None:
     """Start without hooks: modules of jobs for workers register theirs at their import, which is in this process."""
     for registry in kinds.ALL:
         registry.clear()
+    installed.tracing = None
 
 
 @pytest.fixture(scope="session")

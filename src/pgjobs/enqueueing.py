@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from pgjobs.core.errors import EnqueueError
@@ -13,11 +14,12 @@ from pgjobs.hooks.enqueueing import added_meta
 from pgjobs.hooks.kinds import enqueue_hooks
 from pgjobs.jobs.enqueueable import others
 from pgjobs.jobs.handle import JobHandle
+from pgjobs.jobs.tracing import followed, followed_async, send
 from pgjobs.payload.encoder import described, encoder_for, encoder_with_meta
 
 if TYPE_CHECKING:
     from pgjobs.core.callers import AsyncCaller, SyncCaller
-    from pgjobs.db.adapters.detect import RowValues, RunAsync
+    from pgjobs.db.adapters.detect import RowValues, Run, RunAsync
     from pgjobs.jobs.batch_job import BatchJob
     from pgjobs.jobs.transaction import TransactionJob
     from pgjobs.payload.encoder import CallEncoder
@@ -107,8 +109,10 @@ def enqueue(
     """
     if type(callable) in others:
         return others[type(callable)](conn, callable, args, kwargs)  # type: ignore[no-any-return]  # a handle
+    if enqueue_hooks.hooks:
+        return _enqueue_hooked(conn, callable, args, kwargs)
     run, run_async = runner_of(conn)
-    encoder = encoder_for(callable) if not enqueue_hooks.hooks else _hooked(callable, args, kwargs)
+    encoder = encoder_for(callable)
     values = encoder.row_values(args, kwargs)
     if run_async is not None:
         return Enqueueing(_enqueue_async(run_async, encoder, values), conn, "enqueue", encoder.columns.task)
@@ -119,11 +123,40 @@ def enqueue(
     return JobHandle(ids[0]) if encoder.keys is None else encoder.handles(ids, values)[0]
 
 
-def _hooked(
-    callable: Callable[..., object], args: tuple[Any, ...] | None = None, kwargs: Mapping[str, Any] | None = None
-) -> CallEncoder:
-    """Return the encoder of jobs with the metadata that hooks have added. Without arguments: of several jobs."""
-    return encoder_with_meta(callable, added_meta(*described(callable), args, kwargs))
+def _enqueue_hooked(
+    conn: SyncCaller | AsyncCaller, callable: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> JobHandle[Any] | Coroutine[Any, Any, JobHandle[Any]]:
+    """Do the same with the metadata that hooks have added."""
+    run, run_async = runner_of(conn)
+    task, options = described(callable)
+    sending = send(options.queue)
+    try:
+        with sending.current():
+            encoder = encoder_with_meta(callable, added_meta(task, options, args, kwargs))
+            values = encoder.row_values(args, kwargs)
+    except BaseException as error:
+        sending.end((), error)
+        raise
+    if run_async is not None:
+        writing = followed_async(sending, partial(_enqueue_async, run_async, encoder, values), _id_of)
+        return Enqueueing(writing, conn, "enqueue", task)
+
+    def write() -> JobHandle[Any]:
+        assert run is not None  # noqa: S101 (runner_of gives one of the two)
+        ids = run(encoder.statement, encoder.columns, values)
+        if not ids:
+            raise kept_out(0, 1)
+        return encoder.handles(ids, values)[0]
+
+    return followed(sending, write, _id_of)
+
+
+def _id_of(handle: JobHandle[Any]) -> Sequence[int]:
+    return (handle.id,)
+
+
+def _ids_of(handles: Iterable[JobHandle[Any]]) -> Sequence[int]:
+    return [handle.id for handle in handles]
 
 
 async def _enqueue_async(run: RunAsync, encoder: CallEncoder, values: RowValues) -> JobHandle[Any]:
@@ -198,13 +231,41 @@ def enqueue_many(
         Exception: as for `enqueue`; and what `arguments` itself raises while it is read.
 
     """
+    if enqueue_hooks.hooks:
+        return _enqueue_many_hooked(conn, callable, arguments)
     run, run_async = runner_of(conn)
-    encoder = encoder_for(callable) if not enqueue_hooks.hooks else _hooked(callable)
+    encoder = encoder_for(callable)
     steps = _steps(encoder, _chunks(encoder, _iterated(arguments)))
     if run_async is not None:
         coroutine = _enqueue_many_async(run_async, encoder, next(steps, None), steps)
         return Enqueueing(coroutine, conn, "enqueue_many", encoder.columns.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return _write_all(run, encoder, steps)
+
+
+def _enqueue_many_hooked(
+    conn: SyncCaller | AsyncCaller, callable: Callable[..., object], arguments: Iterable[Any]
+) -> list[JobHandle[Any]] | Coroutine[Any, Any, list[JobHandle[Any]]]:
+    """Do the same with the metadata that hooks have added, which is that of all these jobs."""
+    run, run_async = runner_of(conn)
+    task, options = described(callable)
+    sending = send(options.queue, many=True)
+    try:
+        with sending.current():
+            encoder = encoder_with_meta(callable, added_meta(task, options))
+            steps = _steps(encoder, _chunks(encoder, _iterated(arguments)))
+            first = None if run_async is None else next(steps, None)
+    except BaseException as error:
+        sending.end((), error)
+        raise
+    if run_async is not None:
+        writing = partial(_enqueue_many_async, run_async, encoder, first, steps)
+        return Enqueueing(followed_async(sending, writing, _ids_of), conn, "enqueue_many", task)
+    assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return followed(sending, partial(_write_all, run, encoder, steps), _ids_of)
+
+
+def _write_all(run: Run, encoder: CallEncoder, steps: Iterator[Step]) -> list[JobHandle[Any]]:
     handles: list[JobHandle[Any]] = []
     for name, values in steps:
         handles += _handles(encoder, run(name, encoder.columns, values), name, values, len(handles))

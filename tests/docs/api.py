@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 
 import pgjobs
 from pgjobs import admin, hooks, metrics, tables
+from pgjobs.tracing import options as traces
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 WIDTH = 100  # characters of a signature in one line
@@ -57,6 +58,9 @@ def page() -> str:
         "## pgjobs.metrics",
         prose(metrics.__doc__),
         *(entry(metrics, name) for name in sorted(metrics.__all__, key=lambda name: (not name.islower(), name))),
+        "## pgjobs.otel",
+        prose(ast.get_docstring(parsed("pgjobs.otel"))),  # it is not imported: that would switch traces on
+        entry(traces, "configure"),
         "## pgjobs.tables",
         prose(tables.__doc__),
         "\n\n".join(["### tables.make_tables", *described("pgjobs.tables", "make_tables")]),

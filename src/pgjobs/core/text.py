@@ -17,6 +17,7 @@ from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 MAX_SHOWN = 80  # characters of a value in a message
 MAX_SUMMARY = 200  # characters of a summary
 MAX_ERROR = 500  # characters of the one-line error
+MAX_LABEL = 200  # characters of a name in a metric or a span
 MAX_TRACEBACK = 8_000  # characters of a traceback: the head and the tail are kept
 # The modules whose calls lead to a job's own code.
 _OUR_CALLS = ("pgjobs.worker.", "pgjobs.jobs.job")
@@ -121,6 +122,20 @@ def _members(group: BaseException) -> str:
     except BaseException:  # a class of its own may do anything
         return ""
     return f": {'; '.join(named)}"
+
+
+def label(text: str) -> str:
+    r"""Return a text for a metric or a span: bounded, of characters that UTF-8 and terminals take.
+
+    Other systems keep it, and people read it there: it may have come from a row that anybody wrote.
+
+    >>> label("shop.tasks:send"), label("a\nb\x1b[31m")
+    ('shop.tasks:send', 'a\\nb\\x1b[31m')
+
+    """
+    if len(text) > MAX_LABEL:
+        text = text[: MAX_LABEL - 1] + "…"
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def one_line(text: object) -> str:

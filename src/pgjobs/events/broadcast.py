@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from pgjobs.core.config import settings
@@ -16,12 +17,14 @@ from pgjobs.jobs.broadcast import BroadcastHandle
 from pgjobs.jobs.enqueueable import others
 from pgjobs.jobs.job import job_inside
 from pgjobs.jobs.options import DEFAULT_QUEUE
+from pgjobs.jobs.tracing import followed, followed_async, installed, send
 from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.payload.encoder import described, encoder_for
+from pgjobs.payload.step import with_head
 
 if TYPE_CHECKING:
     from pgjobs.core.callers import AsyncCaller, SyncCaller
-    from pgjobs.db.adapters.detect import RunAsync
+    from pgjobs.db.adapters.detect import Run, RunAsync
     from pgjobs.db.enqueue_columns import EnqueueColumns
 
 R = TypeVar("R")
@@ -107,10 +110,46 @@ def broadcast(
 
     """
     run, run_async = runner_of(conn)
-    columns, values = _row(callable, args, _target(on), _within(late, within))
+    target, seconds = _target(on), _within(late, within)
+    if installed.tracing is not None:
+        return _broadcast_followed(conn, run, run_async, callable, args, target, seconds)
+    columns, values = _row(callable, args, target, seconds)
     if run_async is not None:
         return Enqueueing(_broadcast_async(run_async, columns, values), conn, "broadcast", columns.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return _broadcast(run, columns, values)
+
+
+def _broadcast_followed(
+    conn: SyncCaller | AsyncCaller,
+    run: Run | None,
+    run_async: RunAsync | None,
+    callable: Callable[..., Any],
+    args: tuple[Any, ...],
+    target: str,
+    within: float,
+) -> BroadcastHandle[Any] | Coroutine[Any, Any, BroadcastHandle[Any]]:
+    """Do the same, followed by a span, whose context travels in the payload."""
+    assert installed.tracing is not None  # noqa: S101 (the caller has looked)
+    sending = send(target, operation="broadcast")
+    try:
+        with sending.current():
+            columns, values = _row(callable, args, target, within, installed.tracing.carried())
+    except BaseException as error:
+        sending.end((), error)
+        raise
+    if run_async is not None:
+        writing = followed_async(sending, partial(_broadcast_async, run_async, columns, values), _ids_of)
+        return Enqueueing(writing, conn, "broadcast", columns.task)
+    assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return followed(sending, partial(_broadcast, run, columns, values), _ids_of)
+
+
+def _ids_of(handle: BroadcastHandle[Any]) -> tuple[int, ...]:
+    return (handle.id,)
+
+
+def _broadcast(run: Run, columns: EnqueueColumns, values: dict[str, Any]) -> BroadcastHandle[Any]:
     return BroadcastHandle(run("add_broadcast", columns, values)[0])
 
 
@@ -134,12 +173,18 @@ def _within(late: object, within: object) -> float:
 
 
 def _row(
-    callable: Callable[..., Any], args: tuple[Any, ...], target: str, within: float
+    callable: Callable[..., Any],
+    args: tuple[Any, ...],
+    target: str,
+    within: float,
+    carried: Mapping[str, str] | None = None,
 ) -> tuple[EnqueueColumns, dict[str, Any]]:
     _refuse_others(callable)
     encoder = encoder_for(callable)
     columns = encoder.columns._replace(queue=DEFAULT_QUEUE, meta=None)
     payload, summary = encoder.encode(args, {})
+    if carried:
+        payload = with_head({"carried": dict(carried)}, payload)
     keys, signature = settings().signing_keys, None
     if keys:
         from pgjobs.payload.signing import sign_broadcast  # imported lazily: hashlib is slow to import

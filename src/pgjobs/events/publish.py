@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from pgjobs.core.config import settings
@@ -10,11 +11,12 @@ from pgjobs.core.validate import check_printable
 from pgjobs.db.adapters.awaitable import Enqueueing
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.flow.topics import check_topic
+from pgjobs.jobs.tracing import followed, followed_async, installed, send
 from pgjobs.payload.events import event_body
 
 if TYPE_CHECKING:
     from pgjobs.core.callers import AsyncCaller, SyncCaller
-    from pgjobs.db.adapters.detect import RunAsync
+    from pgjobs.db.adapters.detect import Run, RunAsync
 
 MAX_SEQUENCE = 80  # characters: that of the job has its subscription in front
 
@@ -53,9 +55,31 @@ def publish(
     """
     run, run_async = runner_of(conn)
     values = event_values(topic, payload, sequence)
+    if installed.tracing is not None:
+        return _publish_followed(conn, run, run_async, values)
     if run_async is not None:
         return Enqueueing(_publish_async(run_async, values), conn, "publish", values["topic"])
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return _publish(run, values)
+
+
+def _publish_followed(
+    conn: SyncCaller | AsyncCaller, run: Run | None, run_async: RunAsync | None, values: dict[str, Any]
+) -> int | Coroutine[Any, Any, int]:
+    """Do the same, followed by a span."""
+    sending = send(values["topic"], operation="publish")
+    if run_async is not None:
+        writing = followed_async(sending, partial(_publish_async, run_async, values), _ids_of)
+        return Enqueueing(writing, conn, "publish", values["topic"])
+    assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return followed(sending, partial(_publish, run, values), _ids_of)
+
+
+def _ids_of(event: int) -> tuple[int, ...]:
+    return (event,)
+
+
+def _publish(run: Run, values: dict[str, Any]) -> int:
     return int(run("publish", None, values)[0])
 
 

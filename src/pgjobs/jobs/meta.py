@@ -29,7 +29,7 @@ def check_meta(meta: object) -> dict[str, Any] | None:
         text = json.dumps(given, allow_nan=False)
         copy: dict[str, Any] = json.loads(text)
         is_same = copy == given and "\\u0000" not in text
-        size = len(json.dumps(_expanded(copy), ensure_ascii=False).encode())
+        size = meta_size(copy)
     except Exception as error:  # not JSON, half of a surrogate pair, nested too deeply; or a mapping that raises
         raise UsageError(
             f"meta={shorten_repr(meta)} cannot be written as JSON ({type(error).__name__}: {error}): give strings, "
@@ -46,6 +46,16 @@ def check_meta(meta: object) -> dict[str, Any] | None:
             "elsewhere, and a reference to it here."
         )
     return copy or None
+
+
+def meta_size(meta: Mapping[str, Any]) -> int:
+    """Return how many bytes PostgreSQL writes for a JSON object.
+
+    >>> meta_size({"user": "é"})
+    14
+
+    """
+    return len(json.dumps(_expanded(dict(meta)), ensure_ascii=False).encode())
 
 
 def merge_meta(first: Mapping[str, Any] | None, second: object) -> dict[str, Any] | None:

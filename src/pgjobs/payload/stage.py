@@ -12,6 +12,7 @@ from pgjobs.flow.stage import NextItems
 from pgjobs.jobs.context import current
 from pgjobs.jobs.job import Job, is_async, is_lasting, like, options_of, task_name
 from pgjobs.jobs.pipeline import find_pipeline
+from pgjobs.jobs.tracing import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +138,10 @@ class _Items:
         from pgjobs.payload.encoder import encoder_with_meta  # here: it imports pickling, which loads stages
 
         job = current.get()
-        self._encoder = encoder_with_meta(self._stage.following, None if job is None else job.meta)
+        meta = None if job is None else job.meta
+        if installed.tracing is not None:  # what leads to them is the job that runs here
+            meta = installed.tracing.passed_on(meta or {})
+        self._encoder = encoder_with_meta(self._stage.following, meta)
         return self._encoder
 
 

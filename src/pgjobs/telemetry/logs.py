@@ -22,6 +22,7 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE
 from pgjobs.core.text import bounded, describe, escape_unprintable
 from pgjobs.jobs.context import current
+from pgjobs.jobs.tracing import installed
 from pgjobs.telemetry.line_output import LineOutput
 from pgjobs.telemetry.log_values import make_plain, text_of
 
@@ -223,7 +224,10 @@ def _add_origin(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def _add_job(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the job that runs here, if there is one."""
+    """Add the job that runs here, if there is one, and the span."""
+    if installed.tracing is not None:
+        for name, value in installed.tracing.log_fields().items():
+            event.setdefault(name, value)
     job = current.get()
     if job is not None:
         event.setdefault("job_id", job.id)

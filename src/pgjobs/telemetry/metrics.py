@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from pgjobs.core.text import label
+
 MAX_TASKS = 200
 """Values of the label `task`; what comes after them is `other`."""
 MAX_QUEUES = 1000
 """Values of the label `queue`, in the same way."""
 OTHER = "other"
-MAX_LABEL = 200  # characters
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 """Upper bounds in seconds, of how long jobs run and wait."""
 QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -177,20 +178,6 @@ class Capped:
             return OTHER
         self._known.add(name)
         return name
-
-
-def label(text: str) -> str:
-    r"""Return a text as the value of a label: bounded, and of characters that neither UTF-8 nor a terminal refuses.
-
-    Prometheus keeps it, and people read it in dashboards: it may have come from a row that anybody wrote.
-
-    >>> label("shop.tasks:send"), label("a\nb\x1b[31m")
-    ('shop.tasks:send', 'a\\nb\\x1b[31m')
-
-    """
-    if len(text) > MAX_LABEL:
-        text = text[: MAX_LABEL - 1] + "…"
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def about(version: str, seconds: float, *, up: bool) -> list[Family]:

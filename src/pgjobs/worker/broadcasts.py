@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -29,8 +29,10 @@ from pgjobs.job_results.encode import encode
 from pgjobs.jobs.job import options_of
 from pgjobs.jobs.outcome import Failed
 from pgjobs.jobs.retry import RetryPolicy, after_exception
+from pgjobs.jobs.tracing import installed
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import sign_answer, verify_broadcast
+from pgjobs.payload.step import split
 from pgjobs.worker.executors.awaiting import KeptLoop, must_be_awaited
 from pgjobs.worker.executors.own_code import run
 from pgjobs.worker.executors.timeouts import Alarm, Watchdog
@@ -148,8 +150,8 @@ class Broadcasts(CriticalThread):
     def _answer(self, found: BroadcastRun) -> Answer:
         began = time.monotonic()
         try:
-            call = self._open(found)
-            value = Context().run(self._run, found, call)
+            call, carried = self._open(found)
+            value = Context().run(self._run, found, call, carried)
             answer = _completed(found, call, value)
         except BaseException as error:
             for part in leaves(error):
@@ -172,8 +174,8 @@ class Broadcasts(CriticalThread):
         return answer
 
     @staticmethod
-    def _open(found: BroadcastRun) -> Call:
-        """Check the signature, if this process has a key, and load the payload.
+    def _open(found: BroadcastRun) -> tuple[Call, Mapping[str, Any]]:
+        """Check the signature, if this process has a key, and load the payload. It may carry the context of a trace.
 
         Raises:
             PayloadError: it cannot be loaded, or must not.
@@ -183,10 +185,20 @@ class Broadcasts(CriticalThread):
         payload = bytes(found.payload)
         if current.signing_keys:
             verify_broadcast(current.signing_keys, found.signature, found.target, found.task, found.timeout, payload)
-        return load(payload, found.task, current.allow, pickles=current.payload != "json")
+        carried: Mapping[str, Any] = {}
+        if payload[:1] == b"\0":
+            head, payload = split(payload)
+            carried = head.get("carried") or {}
+        return load(payload, found.task, current.allow, pickles=current.payload != "json"), carried
 
-    def _run(self, found: BroadcastRun, call: Call) -> Any:
+    def _run(self, found: BroadcastRun, call: Call, carried: Mapping[str, Any]) -> Any:
         """Call it, and await what it returns, within its timeout."""
+        if installed.tracing is None:
+            return self._call(found, call)
+        with installed.tracing.broadcast(carried, found.target, found.task, found.broadcast_id):
+            return self._call(found, call)
+
+    def _call(self, found: BroadcastRun, call: Call) -> Any:
         if found.timeout is None:
             result = run(call)
             return self._loop.run(result, None) if must_be_awaited(result) else result

@@ -53,6 +53,10 @@ class WorkflowHandle:
             raise UsageError(f"{step!r} was not enqueued with this handle.")
         return [JobHandle(job) for node in step.nodes for job in self._ids[node.index]]
 
+    def all_jobs(self) -> list[int]:
+        """Return the ids of the jobs of all steps; none of a workflow that was there before."""
+        return [job for ids in self._ids.values() for job in ids]
+
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, WorkflowHandle) else NotImplemented
 

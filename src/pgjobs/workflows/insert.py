@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgjobs.core.errors import EnqueueError
 from pgjobs.db.adapters.awaitable import Enqueueing
 from pgjobs.db.adapters.detect import runner_of
 from pgjobs.effects.own_transaction import refuse_autocommit, refuse_autocommit_async
+from pgjobs.hooks.kinds import enqueue_hooks
 from pgjobs.jobs.enqueueable import others
+from pgjobs.jobs.tracing import followed, followed_async, send
+from pgjobs.payload.encoder import described
 from pgjobs.workflows.handle import ExistingWorkflow, WorkflowHandle
 from pgjobs.workflows.rows import EncodedWorkflow, batches, callback_values, encode_workflow
 from pgjobs.workflows.workflow import Workflow
@@ -18,7 +22,7 @@ from pgjobs.workflows.workflow import Workflow
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from pgjobs.db.adapters.detect import RunAsync
+    from pgjobs.db.adapters.detect import Run, RunAsync
     from pgjobs.db.enqueue_columns import EnqueueColumns
 
 _AUTOCOMMIT = ("enqueue() of a workflow", "would let workers see half of it")
@@ -40,10 +44,46 @@ def enqueue_workflow(
     if flow.part is not None:
         raise EnqueueError(f"the workflow {flow.name!r} is a part of {flow.part.name!r}: enqueue that one.")
     run, run_async = runner_of(conn)
+    if enqueue_hooks.hooks:
+        return _enqueue_followed(conn, run, run_async, flow)
     encoded = encode_workflow(flow)
     if run_async is not None:
         return Enqueueing(_insert_async(conn, run_async, encoded), conn, "enqueue", encoded.task)
     assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return _insert(conn, run, encoded)
+
+
+def _enqueue_followed(
+    conn: Any, run: Run | None, run_async: RunAsync | None, flow: Workflow
+) -> WorkflowHandle | Coroutine[Any, Any, WorkflowHandle]:
+    """Do the same where hooks are registered. All steps are followed from one span."""
+    sending = send(_common_queue(flow), many=True)
+    try:
+        with sending.current():
+            encoded = encode_workflow(flow)
+    except BaseException as error:
+        sending.end((), error)
+        raise
+    if run_async is not None:
+        writing = partial(_insert_async, conn, run_async, encoded)
+        return Enqueueing(followed_async(sending, writing, _ids_of), conn, "enqueue", encoded.task)
+    assert run is not None  # noqa: S101 (runner_of gives one of the two)
+    return followed(sending, partial(_insert, conn, run, encoded), _ids_of)
+
+
+def _ids_of(handle: WorkflowHandle) -> Sequence[int]:
+    return handle.all_jobs()
+
+
+def _common_queue(flow: Workflow) -> str | None:
+    """Return the queue of all steps; None: they have several. A step that is refused is named when it is encoded."""
+    with suppress(EnqueueError):
+        queues = {described(node.function)[1].queue for node in flow.nodes}
+        return queues.pop() if len(queues) == 1 else None
+    return None
+
+
+def _insert(conn: Any, run: Run, encoded: EncodedWorkflow) -> WorkflowHandle:
     if not _is_autocommit(conn):  # of psycopg: all is one transaction then
         refuse_autocommit(conn, *_AUTOCOMMIT)
     statements = _statements(encoded)

@@ -20,6 +20,7 @@ from pgjobs.jobs.outcome import (
     Snoozed,
     reason_of,
 )
+from pgjobs.jobs.tracing import installed
 from pgjobs.worker.local.claimed_job import ClaimedJob
 
 job_log = logging.getLogger("pgjobs.job")
@@ -54,7 +55,7 @@ def report_late_error(job: ClaimedJob, outcome: Outcome) -> None:
     _log(
         logging.ERROR,
         f"completed, and failed after that: {reason_of(outcome)}",
-        extra=labels(job),
+        extra=_labels_of_failed(job),
         exc_info=exc_info_of(outcome, error),
     )
 
@@ -66,7 +67,13 @@ def report(job: ClaimedJob, outcome: Outcome, *, written: bool = True) -> None:
     """
     error, job.exception = job.exception, None  # it keeps all variables of the job alive
     message, level = _sentence(outcome, *job.budget(), written=written)
-    _log(level, message, extra=labels(job), exc_info=exc_info_of(outcome, error))
+    _log(level, message, extra=_labels_of_failed(job), exc_info=exc_info_of(outcome, error))
+
+
+def _labels_of_failed(job: ClaimedJob) -> dict[str, Any]:
+    """Return the same fields, with those of the span in which the job has failed here."""
+    fields = labels(job)
+    return fields if installed.tracing is None else {**fields, **installed.tracing.log_fields(job)}
 
 
 def _log(level: int, message: str, *, extra: dict[str, Any], exc_info: ExcInfo | None) -> None:
