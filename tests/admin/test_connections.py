@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "close_breaker": ("crm",),
     "count_dead": ("dead",),
     "count_expired_dead": (1,),
+    "count_further": ([],),
     "count_jobs": ("job",),
     "discard_dead": ("dead",),
     "keep_completed": ("default", False),
@@ -88,6 +89,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "why": ("job",),
 }
 KEYWORDS: dict[str, dict[str, Any]] = {
+    "count_further": {"cap": 10},
     "end_audit": {"number": 1, "outcome": "done"},
     "set_jobs": {"priority": 1},
     "wait_until_idle": {"timeout": 0.01},

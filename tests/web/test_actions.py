@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
@@ -15,6 +16,7 @@ from pgjobs.flow.limits import LimitSettings
 from pgjobs.web import VERBS
 from pgjobs.web.actions import dead as dead_actions
 from pgjobs.web.actions import jobs as job_actions
+from pgjobs.web.actions.previewed import MAX_LENGTH, pack, unpack
 from pgjobs.web.actions.table import ACTIONS
 from pgjobs.web.forms import COOKIE
 from tests.support import tasks
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from starlette.testclient import TestClient
 
+    from pgjobs.admin import JobRow
     from tests.web.conftest import Site
 
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
@@ -339,3 +342,79 @@ def test_arguments_in_json_are_changed_and_others_are_refused(site: Site, conn: 
     _, fields = preview(client, "change-arguments", id=letter)
     for wrong in ("", "{", "7", '"x"', '{"*event": {}}', "NaN", "[" * 100_000):
         assert client.post("/do/change-arguments", data={**fields, "arguments": wrong}).status_code == 400, wrong[:20]
+
+
+def test_what_was_not_in_the_preview_is_left_alone_even_if_it_is_older(site: Site, conn: Connection) -> None:
+    client = site()
+    older, running = put_job(conn, queue="mail", status="running", worker_id=1), put_job(conn, queue="other")
+    first, second = put_job(conn, queue="mail"), put_job(conn, queue="mail")
+    _, fields = preview(client, "cancel-jobs", queue="mail", status="queued")
+    conn.execute("UPDATE pgjobs.jobs_live SET status = 'queued' WHERE id = %s", [older])  # handed back meanwhile
+    conn.execute("UPDATE pgjobs.jobs_live SET queue = 'mail' WHERE id = %s", [running])
+    admin.cancel_jobs(conn, first)
+    assert client.post("/do/cancel-jobs", data=fields).status_code == 303
+    assert {each: row_of(conn, each)["status"] for each in (older, running, first, second)} == {
+        older: "queued",
+        running: "queued",
+        first: "cancelled",
+        second: "cancelled",
+    }
+    letter, late = put_dead(conn, queue="mail"), put_dead(conn, queue="rest")
+    _, fields = preview(client, "discard-letters", queue="mail")
+    conn.execute("UPDATE pgjobs.dead_jobs SET queue = 'mail' WHERE id = %s", [late])
+    assert client.post("/do/discard-letters", data=fields).status_code == 303
+    assert [each.id for each in admin.list_dead(conn)] == [late]
+    assert letter not in {each.id for each in admin.list_dead(conn)}
+
+
+@pytest.mark.parametrize(
+    "until", ["x", "2026-01-01~x", "2026-01-01T00:00:00+00:00~", "0001-01-01T00:00:00+14:00~eJw", "7"]
+)
+def test_forged_previews_are_refused_and_change_nothing(site: Site, conn: Connection, until: str) -> None:
+    client, job = site(), put_job(conn, queue="mail")
+    put_dead(conn, queue="mail")
+    for name in ("cancel-jobs", "discard-letters"):
+        _, fields = preview(client, name, queue="mail")
+        answer = client.post(f"/do/{name}", data={**fields, "until": until})
+        assert answer.status_code == 400, answer.text
+        assert "look at the preview again" in answer.text
+    assert row_of(conn, job)["status"] == "queued"
+    assert len(admin.list_dead(conn)) == 1
+
+
+def test_ten_thousand_ids_of_a_preview_fit_a_form() -> None:
+    moment, ids = datetime(2026, 1, 2, tzinfo=UTC), set(range(10**15, 10**15 + 70_000, 7))
+    assert len(value := pack(moment, ids)) < 1_000
+    assert unpack(value) == (moment, ids)
+    scattered = {number * number * 7919 % 10**12 for number in range(10_000)}
+    assert len(value := pack(moment, scattered)) < MAX_LENGTH
+    assert unpack(value) == (moment, scattered)
+
+
+def test_glob_of_a_queue_looks_at_a_bounded_number_of_jobs(
+    site: Site, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn.execute("INSERT INTO pgjobs.jobs (queue, task, payload) SELECT 'noise', 'a:b', '' FROM generate_series(1, 60)")
+    monkeypatch.setattr(job_actions, "PAGE", 10)
+    monkeypatch.setattr(job_actions, "SCANNED", 30)
+    asked: list[int] = []
+    list_jobs = admin.list_jobs
+
+    def count(*arguments: Any, **keywords: Any) -> list[JobRow]:
+        asked.append(keywords["limit"])
+        assert keywords["queue"] is None
+        return list_jobs(*arguments, **keywords)
+
+    monkeypatch.setattr(admin, "list_jobs", count, raising=False)
+    text, _ = preview(site(), "cancel-jobs", queue="mail-*", status="queued")
+    assert asked == [10, 10, 10]
+    assert "0+ jobs" in text
+    job = put_job(conn, queue="mail-7")
+    assert "1+ jobs" in preview(site(), "cancel-jobs", queue="mail-*", status="queued")[0]
+    do(site(), "cancel-jobs", queue="mail-*", status="queued")
+    assert row_of(conn, job)["status"] == "cancelled"
+
+
+def test_half_of_a_character_in_arguments_is_shown(site: Site, conn: Connection) -> None:
+    job = put_job(conn, payload=rb'["\ud800"]')
+    assert site().get(f"/do/change-arguments?id={job}").status_code == 200

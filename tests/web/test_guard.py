@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from pgjobs.core.errors import UsageError
 from pgjobs.web import ALL, User
@@ -96,3 +96,27 @@ def test_only_get_is_answered(site: Site) -> None:
     client = site()
     for method in ("POST", "PUT", "DELETE"):
         assert client.request(method, "/workers").status_code == 405
+
+
+def test_answer_of_authorize_keeps_its_own_headers_and_gets_the_others(site: Site) -> None:
+    policy = "script-src https://login.example"
+    login = HTMLResponse("login", headers={"content-security-policy": policy, "cache-control": "private"})
+    answer = site(authorize=lambda request: login).get("/workers")
+    assert answer.text == "login"
+    assert answer.headers["content-security-policy"] == policy
+    assert answer.headers["cache-control"] == "private"
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_missing_file_shows_nothing_of_the_dashboard(site: Site) -> None:
+    answer = site(authorize=lambda request: None).get("/static/nothing.js")
+    assert (answer.status_code, answer.text) == (404, "There is no such file.\n")
+    assert "nav" not in answer.text
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-forwarded-proto": "https"}, {"forwarded": "proto=https"}])
+def test_cookie_of_forms_is_for_https_alone_where_the_browser_asked_so(
+    site: Site, conn: Connection, headers: dict[str, str]
+) -> None:
+    cookie = site().get("/do/pause-queue?queue=mail", headers=headers).headers["set-cookie"]
+    assert ("Secure" in cookie) == bool(headers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,12 +12,20 @@ import psycopg
 import pytest
 
 from pgjobs import admin
+from pgjobs.admin import status
+from pgjobs.db import depths
+from pgjobs.db.plan_settings import LOOK_UPS
+from pgjobs.db.query import local_settings
 from pgjobs.db.roles import make_roles
+from pgjobs.db.statements import statement
 from pgjobs.web import app as web_app
+from pgjobs.web import shared
 from pgjobs.web.connections import Connections
 from pgjobs.web.pages import jobs as jobs_page
-from tests.support.rows import put_dead, put_job
-from tests.web.content import HOSTILE, addresses, put_all
+from pgjobs.web.pages import overview
+from tests.support.processes import wait_until
+from tests.support.rows import put_dead, put_job, put_worker
+from tests.web.content import HOSTILE, addresses, put_all, put_minutes
 
 if TYPE_CHECKING:
     from pgjobs.admin import Diagnosis
@@ -215,3 +225,73 @@ def test_the_doctor_is_asked_twice_a_minute_at_most(
     assert asked == [1]
     assert 'hx-get="/doctor"' in site().get("/").text
     assert 'hx-get="/doctor"' not in first.text
+
+
+def test_page_does_not_wait_for_a_doctor_who_takes_long_and_shows_nothing_that_is_too_old(
+    site: Site, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, doctor = threading.Event(), admin.doctor
+
+    def slow(conn: psycopg.Connection) -> Diagnosis:
+        go_on.wait(20)
+        return doctor(conn)
+
+    monkeypatch.setattr(admin, "doctor", slow, raising=False)
+    client = site()
+    page = client.get("/doctor")
+    assert "It is being examined" in page.text
+    assert 'data-every="2"' in page.text
+    go_on.set()
+    wait_until(lambda: "checks:" in client.get("/doctor").text)
+    monkeypatch.setattr(shared, "TOO_OLD", 0.0)
+    assert "It is being examined" in client.get("/doctor").text
+
+
+def test_worker_is_unheard_by_its_own_limit(site: Site, conn: psycopg.Connection) -> None:
+    slow, quick = put_worker(conn, {"mail": 1}, silent_for=100), put_worker(conn, {"mail": 1}, silent_for=10)
+    conn.execute("UPDATE pgjobs.workers SET rescue_after = CASE id WHEN %s THEN 600 ELSE 5 END", [slow])
+    rows = re.findall(r"<td class=\"num\">(\d+)</td>\s*<td><span class=\"state (\w+)", site().get("/workers").text)
+    assert rows == [(str(slow), "running"), (str(quick), "unheard")]
+
+
+def test_counts_of_the_queues_that_are_shown_end_later_than_those_of_all(
+    site: Site, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn.execute("INSERT INTO pgjobs.jobs (queue, task, payload) SELECT 'mail', 'a:b', '' FROM generate_series(1, 50)")
+    monkeypatch.setattr(depths, "CAP", 10)
+    assert '<td class="num">50</td>' in site().get("/queues").text
+    monkeypatch.setattr(overview, "COUNTED", 20)
+    assert '<td class="num">20+</td>' in site().get("/queues").text
+
+
+def test_what_runs_in_a_large_table_is_found_without_reading_it(
+    site: Site, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn.execute("INSERT INTO pgjobs.jobs (queue, task, payload) SELECT 'mail', 'a:b', '' FROM generate_series(1, 50)")
+    job = put_job(conn, queue="mail", status="running", worker_id=1, run_at=datetime(2026, 1, 1, tzinfo=UTC))
+    put_minutes(conn, "mail", minutes=2)
+    monkeypatch.setattr(status, "MAX_PAGES", 0)
+    monkeypatch.setattr(status, "MAX_SCANNED", 10)
+    page = site().get("/").text
+    assert f"/jobs/{job}" in page
+    assert re.search(r'<td class="num">50</td>\s*<td class="num">6</td>', page), "what ran in the last minute"
+    assert f"/jobs/{job}" in site().get("/jobs?status=running&queue=mail").text
+    with local_settings(conn, LOOK_UPS):
+        values = {"queues": ["mail"], "scan": 10, "limit": 5}
+        plan = [row[0] for row in conn.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement('list_running')}", values)]
+    (scan,) = [line for line in plan if "on jobs_live" in line]
+    assert "Index Scan using jobs_live_due" in scan
+    assert "rows=10" in scan
+
+
+def test_next_page_of_dead_letters_is_there_when_the_last_of_this_one_is_gone(
+    site: Site, conn: psycopg.Connection
+) -> None:
+    letters = [put_dead(conn, queue="mail") for _ in range(60)]
+    client = site()
+    (following,) = [each for each in LINK.findall(client.get("/dead").text) if "before=" in each]
+    admin.discard_dead(conn, letters[10])
+    page = client.get(following.replace("&amp;", "&")).text
+    assert f"/jobs/{letters[9]}" in page
+    assert f"/jobs/{letters[11]}" not in page
+    assert client.get("/dead?before=1&died=0001-01-01T00:00:00%2B14:00").status_code == 400

@@ -13,7 +13,7 @@ transaction of its own; on any other all is part of the caller's transaction, wh
 | --- | --- |
 | find out why a job does not run, and what is wrong with an installation | `why`, `doctor` |
 | find jobs that wait for one that did not complete | `stuck_jobs` |
-| see everything at a glance | `show_status`, `list_workers` |
+| see everything at a glance | `show_status`, `count_further`, `list_workers` |
 | see what happened over the last hours | `show_minutes`, `list_busy_tasks` |
 | look at jobs | `list_jobs`, `list_running`, `show_job`, `show_neighbours`, `count_jobs` |
 | cancel, retry or change jobs | `cancel_jobs`, `retry_jobs`, `set_jobs`, `wait_for_exit` |
@@ -136,7 +136,7 @@ if TYPE_CHECKING:
         show_schedule,
     )
     from pgjobs.admin.schema import migrate
-    from pgjobs.admin.status import QueueStatus, Status, Worker, list_running, list_workers, show_status
+    from pgjobs.admin.status import QueueStatus, Status, Worker, count_further, list_running, list_workers, show_status
     from pgjobs.admin.subscriptions import (
         Replay,
         SubscriptionRow,
@@ -207,7 +207,7 @@ _NAMES = {
         "WorkflowDetail WorkflowNode WorkflowRow cancel_workflow list_workflows pause_workflow resume_workflow "
         "retry_workflow show_workflow signal_workflow"
     ),
-    "pgjobs.admin.status": "QueueStatus Status Worker list_running list_workers show_status",
+    "pgjobs.admin.status": "QueueStatus Status Worker count_further list_running list_workers show_status",
     "pgjobs.admin.subscriptions": (
         "Replay SubscriptionRow TopicRow list_subscriptions list_topics pause_subscription remove_subscription "
         "replay_events resume_subscription show_subscription"
@@ -265,6 +265,7 @@ __all__ = [
     "close_breaker",
     "count_dead",
     "count_expired_dead",
+    "count_further",
     "count_jobs",
     "count_unfinished",
     "discard_dead",

@@ -59,11 +59,12 @@ def list_dead(
     task: str | None = None,
     limit: int = 50,
     before: int | None = None,
+    died_before: datetime | None = None,
 ) -> list[DeadLetter]:
     """List dead letters, the newest first.
 
-    `queue`, `task`: as for `list_jobs`. `limit`: the number of letters. `before`: the id of a letter, for the next
-    page.
+    `queue`, `task`: as for `list_jobs`. `limit`: the number of letters. `before`, `died_before`: the id of a letter,
+    and when it died, for the next page; without the second, none is found if that letter is gone meanwhile.
 
     Raises:
         UsageError: the limit is not a number of rows.
@@ -78,6 +79,7 @@ def list_dead(
         tasks=task_patterns(task),
         limit=check_limit(limit),
         before=before if before is None else min(before, MAX_ID),
+        died_before=died_before,
     )
     if not rows:
         check_visible(conn)

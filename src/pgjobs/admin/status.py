@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.admin.jobs import JobRow, list_jobs
+from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.depths import cap_for, fetch_depths, queue_names, table_pages
 from pgjobs.db.plan_settings import LOOK_UPS
@@ -62,7 +63,10 @@ class QueueStatus:
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker process. `queues`: concurrency by queue. `heartbeat_age_seconds`: since its last heartbeat."""
+    """A worker process. `queues`: concurrency by queue. `heartbeat_age_seconds`: since its last heartbeat.
+
+    `rescue_after`: seconds of silence after which others take it for dead (None: the default).
+    """
 
     id: int
     host: str
@@ -73,6 +77,12 @@ class Worker:
     started_at: datetime
     heartbeat_at: datetime
     heartbeat_age_seconds: float
+    rescue_after: float | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """True if it was not heard from for that long."""
+        return self.heartbeat_age_seconds > (self.rescue_after or DEFAULT_RESCUE_AFTER)
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,28 @@ def show_status(
         dead > letters_cap,
         tuple(stuck or ()),
     )
+
+
+@operation
+def count_further(conn: psycopg.Connection, queues: Sequence[QueueStatus], *, cap: int) -> list[QueueStatus]:
+    """Return these queues with jobs counted up to a higher cap, where counts had ended before."""
+    names = [queue.queue for queue in queues if queue.due_capped or queue.later_capped]
+    if not names:
+        return [*queues]
+    with local_settings(conn, LOOK_UPS):
+        rows = {row["name"]: row for row in fetch_depths(conn, cap=cap, queues=names)}
+    return [
+        replace(
+            queue,
+            due=min(row["due"], cap),
+            due_capped=row["due"] > cap,
+            later=min(row["later"], cap),
+            later_capped=row["later"] > cap,
+        )
+        if (row := rows.get(queue.queue))
+        else queue
+        for queue in queues
+    ]
 
 
 @operation

@@ -8,14 +8,11 @@ from pgjobs import admin
 from pgjobs.cli.output import Column, print_json, print_table, say
 from pgjobs.cli.params import Json
 from pgjobs.cli.session import session
-from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.core.text import plural, short_duration
 from pgjobs.db.stuck_jobs import sentence
 
 if TYPE_CHECKING:
     from pgjobs.admin import QueueStatus, Worker
-
-UNHEARD = DEFAULT_RESCUE_AFTER  # seconds of silence; a worker may use another --rescue-after
 
 QUEUES = (
     Column("QUEUE"),
@@ -99,7 +96,7 @@ def _worker(worker: Worker, up: str) -> list[str]:
         worker.host,
         str(worker.pid),
         names,
-        "unheard" if worker.heartbeat_age_seconds > UNHEARD else worker.state,
+        "unheard" if worker.is_silent else worker.state,
         up,
         f"{short_duration(max(0.0, worker.heartbeat_age_seconds))} ago",
     ]

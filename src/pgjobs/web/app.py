@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SHOWN_FOR = timedelta(minutes=1)  # what came of an action
 TIMEOUT_MS = 2_000  # milliseconds that a statement of a page may take
+DOCTOR_MS = 10_000  # milliseconds that one of the doctor may take, for which no page waits
 LOG = logging.getLogger("pgjobs.web")
 # Address, title, function; in the order of the navigation. Those without a title are not in it.
 PAGES: tuple[tuple[str, str, Callable[[Visit], Page]], ...] = (
@@ -66,7 +67,8 @@ def dashboard(
     with the role `pgjobs_read`, where there is one. `database_url`: any URL of PostgreSQL (default: the configured
     one). `local_only`: answer only requests that name localhost, for a dashboard without a login.
     """
-    connections, shared = Connections(database_url, as_reader=read_only), Shared()
+    connections = Connections(database_url, as_reader=read_only)
+    shared = Shared(lambda: connections.reading(DOCTOR_MS))
     routes: list[Any] = [
         Route(address, _endpoint(function, connections, shared), methods=["GET"]) for address, _, function in PAGES
     ]
@@ -174,8 +176,10 @@ def what_failed(request: Request, error: Exception) -> tuple[int, str, str]:
 
 
 def _nothing_here(request: Request, error: Exception) -> Response:
-    base = request.scope.get("root_path", "")
+    base = request.scope.get("app_root_path", request.scope.get("root_path", ""))
     path = request.scope["path"].removeprefix(base)
+    if path.startswith("/static/"):  # no login is asked for there, so nothing of the dashboard is shown
+        return PlainTextResponse("There is no such file.\n", 404)
     if path == "":  # mounted, and asked for without the slash
         return RedirectResponse(f"{base}/")
     return explained(request, NotFoundError("There is no such page."))

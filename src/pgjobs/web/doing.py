@@ -15,6 +15,7 @@ from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.core.text import one_line
 from pgjobs.web import forms
 from pgjobs.web.actions.action import MAX_VALUE, Action, Asked, Preview
+from pgjobs.web.actions.previewed import MAX_LENGTH
 from pgjobs.web.actions.table import ACTIONS, back
 from pgjobs.web.guard import USER
 
@@ -87,7 +88,7 @@ class Doing:
                 path=f"{request.scope.get('root_path', '')}/",
                 httponly=True,
                 samesite="strict",
-                secure=request.url.scheme == "https",
+                secure=forms.is_secure(request.url.scheme, request.headers),
             )
         return response
 
@@ -164,7 +165,7 @@ def _values(action: Action, given: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in (*action.takes, *action.fields, UNTIL):
         value = str(given.get(name, "")).strip()
-        if len(value) > action.longest.get(name, MAX_VALUE) or "\0" in value:
+        if len(value) > (MAX_LENGTH if name == UNTIL else action.longest.get(name, MAX_VALUE)) or "\0" in value:
             raise UsageError(f"{name} cannot be used: it is too long, or has a NUL.")
         found[name] = value
     return found

@@ -34,6 +34,23 @@ def fits(cookie: str | None, user: str, given: str | None) -> bool:
     return hmac.compare_digest(token(cookie, user).encode(), given.encode())
 
 
+def is_secure(scheme: str, headers: Mapping[str, str]) -> bool:
+    """Return True if the browser asked by HTTPS, here or at a proxy before this.
+
+    No other site can set these headers, and a client that does so harms no cookie but its own.
+
+    >>> is_secure("https", {}), is_secure("http", {"x-forwarded-proto": "https, http"}), is_secure("http", {})
+    (True, True, False)
+    >>> is_secure("http", {"forwarded": 'for=192.0.2.1;proto="https"'}), is_secure("http", {"origin": "http://a"})
+    (True, False)
+
+    """
+    if scheme == "https" or headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower() == "https":
+        return True
+    first = headers.get("forwarded", "").partition(",")[0].lower().replace('"', "")
+    return "proto=https" in (part.strip() for part in first.split(";"))
+
+
 def is_same_origin(headers: Mapping[str, str]) -> bool:
     """Return True if a browser says that one of our own pages sent this, or says nothing about it.
 

@@ -48,25 +48,28 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refused = await self._refuse(Request(scope, receive))
-        await (refused or self._app)(scope, receive, partial(_send, send, is_static=_is_static(scope)))
+        refused, is_theirs = await self._refuse(Request(scope, receive))
+        await (refused or self._app)(
+            scope, receive, partial(_send, send, is_static=_is_static(scope), is_theirs=is_theirs)
+        )
 
-    async def _refuse(self, request: Request) -> Response | None:
+    async def _refuse(self, request: Request) -> tuple[Response | None, bool]:
+        """Return the answer to a request that goes no further, and whether it is one of `authorize`."""
         if self._local_only and not is_local(request.headers.get("host", "")):
-            return PlainTextResponse("This dashboard answers to localhost alone.\n", 421)
+            return PlainTextResponse("This dashboard answers to localhost alone.\n", 421), False
         if _is_static(request.scope):
-            return None
+            return None, False
         answer = await self._ask(request)
         if isinstance(answer, User):
             request.scope[USER] = answer
-            return None
+            return None, False
         if answer is None:
-            return PlainTextResponse("You may not look at this.\n", 403)
+            return PlainTextResponse("You may not look at this.\n", 403), False
         if not isinstance(answer, Response):
             raise UsageError(
                 f"authorize returned {shorten_repr(answer)}: return a pgjobs.web.User, a Response, or None."
             )
-        return answer
+        return answer, True
 
     async def _ask(self, request: Request) -> Answer:
         """Call `authorize`; one that is not async may query a database, and must not hold up the event loop."""
@@ -82,10 +85,11 @@ def _is_static(scope: Scope) -> bool:
     return path.removeprefix(scope.get("root_path", "")).startswith("/static/")
 
 
-async def _send(send: Send, message: Message, *, is_static: bool) -> None:
+async def _send(send: Send, message: Message, *, is_static: bool, is_theirs: bool) -> None:
+    """Send a message with our headers. An answer of `authorize` keeps its own: its page may need other scripts."""
     if message["type"] == "http.response.start":
         headers = MutableHeaders(scope=message)
-        for name, value in HEADERS.items():
-            headers[name] = value
-        headers["Cache-Control"] = "no-cache" if is_static else "no-store"
+        for name, value in {**HEADERS, "Cache-Control": "no-cache" if is_static else "no-store"}.items():
+            if not is_theirs or name not in headers:
+                headers[name] = value
     await send(message)

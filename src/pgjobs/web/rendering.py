@@ -80,8 +80,8 @@ def _code(sentence: str) -> Markup:
 
 
 def _raw_value(value: str) -> Markup:
-    """Write a value that a form sends back: escaped, but neither cut nor changed."""
-    return escape(value)
+    """Write a value that a form sends back: escaped, but not cut. Halves of characters cannot be sent."""
+    return escape(value.encode("utf-8", "replace").decode())
 
 
 def _time(moment: datetime, shown: str, title: str | None) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgjobs.core.errors import NotFoundError, UsageError
@@ -11,8 +12,6 @@ from pgjobs.core.text import shorten_repr
 from pgjobs.db.query import MAX_ID, clock
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import psycopg
 
     from pgjobs.web.access import User
@@ -83,6 +82,19 @@ class Visit:
         """
         value = self.asked(name)
         return None if value is None else whole(name, value)
+
+    def moment(self, name: str) -> datetime | None:
+        """Return a time of the query, if it was given.
+
+        Raises:
+            UsageError: it is not one.
+
+        """
+        value = self.asked(name)
+        try:
+            return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise UsageError(f"{name}={shorten_repr(value)}: give a time.") from None
 
     def id(self) -> int:
         """Return the id that is part of the page's address.

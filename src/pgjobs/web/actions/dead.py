@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pgjobs import admin
@@ -11,11 +10,12 @@ from pgjobs.core.errors import UsageError
 from pgjobs.core.text import plural
 from pgjobs.db.query import clock
 from pgjobs.web.actions.action import Action, Asked, Done, Preview
+from pgjobs.web.actions.previewed import pack, unpack
 from pgjobs.web.alike import alike
 from pgjobs.web.values import CAP, count
 
 if TYPE_CHECKING:
-    from pgjobs.admin import Change
+    from pgjobs.admin import Change, DeadLetter
 
 GROUP = ("queue", "task", "alike")
 PAGE = 2_000
@@ -25,28 +25,31 @@ SCANNED = 50_000  # letters that are looked through
 def _find(asked: Asked) -> tuple[list[int], bool]:
     """Return the ids of the letters of a group, the newest first, and whether there are more."""
     queue, task, wanted = (asked.optional(name) for name in GROUP)
-    until = _moment(asked.optional("until"))
+    given = asked.optional("until")
+    until, previewed = (None, None) if given is None else unpack(given)
     found: list[int] = []
-    before: int | None = None
+    last: DeadLetter | None = None
     for _ in range(SCANNED // PAGE):
-        page = admin.list_dead(asked.conn, queue=queue, task=task, limit=PAGE, before=before)
+        page = admin.list_dead(
+            asked.conn,
+            queue=queue,
+            task=task,
+            limit=PAGE,
+            before=None if last is None else last.id,
+            died_before=None if last is None else last.died_at,
+        )
         found += [
             letter.id
             for letter in page
-            # What has died after the preview is left alone.
-            if (until is None or letter.died_at <= until) and (wanted is None or alike(letter.error) == wanted)
+            # What was not in the preview is left alone, and so is what has died again since.
+            if (until is None or letter.died_at <= until)
+            and (previewed is None or letter.id in previewed)
+            and (wanted is None or alike(letter.error) == wanted)
         ]
         if len(page) < PAGE or len(found) > CAP:
             return found[:CAP], len(found) > CAP
-        before = page[-1].id
+        last = page[-1]
     return found[:CAP], True
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        raise UsageError("until is not a time.") from None
 
 
 def _group(sentence: str) -> Callable[[Asked], Preview]:
@@ -60,7 +63,7 @@ def _group(sentence: str) -> Callable[[Asked], Preview]:
             len(ids),
             more,
             notes,
-            until=clock(asked.conn).isoformat(),
+            until=pack(clock(asked.conn), ids),
         )
 
     return preview

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pgjobs import admin
 from pgjobs.core.errors import UsageError
-from pgjobs.core.text import plural
+from pgjobs.core.text import is_glob, matches_glob, plural
+from pgjobs.db.query import clock
 from pgjobs.web.actions.action import Action, Asked, Done, Field, Preview
+from pgjobs.web.actions.previewed import pack, unpack
 from pgjobs.web.values import CAP, count
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 FILTER = ("status", "queue", "task")
 BACK = "/jobs/{id}"
 LONGEST_ARGUMENTS = 1_000_000  # characters
+PAGE = 2_000
+SCANNED = 50_000  # jobs of a status that are looked through for a glob
 
 
 def _named(job: JobRow) -> str:
@@ -121,22 +125,40 @@ def _find(asked: Asked, statuses: tuple[str, ...]) -> tuple[list[int], bool]:
         raise UsageError(f"this cannot be done to jobs that are {wanted}: choose {', '.join(statuses)}.")
     if not any(asked.optional(name) for name in FILTER):
         raise UsageError("choose a status, a queue or a task first.")
-    until = asked.optional("until")
-    before = None if until is None else asked.id("until") + 1
+    given = asked.optional("until")
+    previewed = None if given is None else unpack(given)[1]
     found: list[int] = []
+    is_whole = True
     for status in (wanted,) if wanted else statuses:
+        is_whole &= _look(asked, status, previewed, found)
+    return found[:CAP], len(found) > CAP or not is_whole
+
+
+def _look(asked: Asked, status: str, previewed: set[int] | None, found: list[int]) -> bool:
+    """Add the jobs of a status; False: there may be more, which no index finds."""
+    queue = asked.optional("queue")
+    has_glob = queue is not None and is_glob(queue)
+    before = None if not previewed else max(previewed) + 1
+    for _ in range(SCANNED // PAGE):
         rows = admin.list_jobs(
             asked.conn,
             status=status,
-            queue=asked.optional("queue"),
+            queue=None if has_glob else queue,
             task=asked.optional("task"),
-            limit=CAP + 1 - len(found),
+            limit=PAGE,
             before=before,
         )
-        found += [row.id for row in rows]
-        if len(found) > CAP:
-            break
-    return found[:CAP], len(found) > CAP
+        found += [
+            row.id
+            for row in rows
+            # What was not in the preview is left alone.
+            if (previewed is None or row.id in previewed)
+            and (queue is None or not has_glob or matches_glob(queue, row.queue))
+        ]
+        if len(found) > CAP or len(rows) < PAGE:
+            return True
+        before = rows[-1].id
+    return False
 
 
 def _bulk(sentence: str, statuses: tuple[str, ...]) -> Callable[[Asked], Preview]:
@@ -149,7 +171,7 @@ def _bulk(sentence: str, statuses: tuple[str, ...]) -> Callable[[Asked], Preview
             len(ids),
             more,
             notes,
-            until=str(max(ids, default=0)),
+            until=pack(clock(asked.conn), ids),
         )
 
     return preview

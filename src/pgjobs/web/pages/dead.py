@@ -21,13 +21,15 @@ def dead(visit: Visit) -> Page:
     queue, task, alike = visit.asked("queue"), visit.asked("task"), visit.asked("alike")
     before = visit.number("before")
     size = PER_PAGE + 1 if before is not None and alike is None else GROUPED
+    died = visit.moment("died")
     letters = visit.rows(
-        "dead letters", lambda: admin.list_dead(visit.conn, queue=queue, task=task, limit=size, before=before)
+        "dead letters",
+        lambda: admin.list_dead(visit.conn, queue=queue, task=task, limit=size, before=before, died_before=died),
     )
     groups = group_letters(letters) if before is None or alike is not None else []
     found = letters if alike is None else [each for group in groups if group.alike == alike for each in group.letters]
     shown = found[:PER_PAGE]
-    last = shown[-1].id if len(found) > PER_PAGE else letters[-1].id if alike and len(letters) == size else None
+    last = shown[-1] if len(found) > PER_PAGE else letters[-1] if alike and len(letters) == size else None
     return Page(
         "dead.html",
         {
@@ -38,7 +40,7 @@ def dead(visit: Visit) -> Page:
             "grouped_all": len(letters) < size,
             "asked": {"queue": queue, "task": task, "alike": alike},
             "before": before,
-            "next": last,
+            "next": None if last is None else {"before": last.id, "died": last.died_at.isoformat()},
         },
         live=0 if before is not None else 15,
     )

@@ -30,15 +30,16 @@ def jobs(visit: Visit) -> Page:
     queue = asked["queue"]
     has_text = asked["call"] is not None or asked["error"] is not None or (queue is not None and is_glob(queue))
     size = SEARCHED if has_text else PER_PAGE + 1
+    plain = None if queue is not None and is_glob(queue) else queue
+    only_running = asked["status"] == "running" and before is None and asked["task"] is None and not has_text
     page = visit.rows(
         "jobs",
-        lambda: admin.list_jobs(
-            visit.conn,
-            status=asked["status"],
-            queue=None if queue is not None and is_glob(queue) else queue,
-            task=asked["task"],
-            limit=size,
-            before=before,
+        lambda: (
+            admin.list_running(visit.conn, queues=None if plain is None else [plain], limit=PER_PAGE + 1)
+            if only_running
+            else admin.list_jobs(
+                visit.conn, status=asked["status"], queue=plain, task=asked["task"], limit=size, before=before
+            )
         ),
     )
     found = [job for job in page if _fits(job, asked)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgjobs import admin
-from pgjobs.core.config import DEFAULT_RESCUE_AFTER
 from pgjobs.web.visit import Page
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def limits(visit: Visit) -> Page:
 def workers(visit: Visit) -> Page:
     """List worker processes."""
     found = visit.rows("workers", lambda: admin.list_workers(visit.conn))
-    return Page("workers.html", {**_most("workers", found), "unheard": DEFAULT_RESCUE_AFTER}, live=5)
+    return Page("workers.html", _most("workers", found), live=5)
 
 
 def subscriptions(visit: Visit) -> Page:
@@ -62,7 +61,8 @@ def pipelines(visit: Visit) -> Page:
 
 def doctor(visit: Visit) -> Page:
     """Show what is wrong with the installation."""
-    return Page("doctor.html", {"diagnosis": visit.shared.diagnosis(visit)}, live=30)
+    found = visit.shared.diagnosis()
+    return Page("doctor.html", {"diagnosis": found}, live=2 if found is None else 30)
 
 
 def audit(visit: Visit) -> Page:

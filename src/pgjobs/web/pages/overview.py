@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from pgjobs.web.visit import Visit
 
 SCAN_TIMEOUT_MS = 1_000
-COUNTED = 60_000  # jobs that are counted for one page, over all queues
-FEWEST = 30  # of one queue
+COUNTED = 20_000  # jobs that are counted for one page, over all queues; and once more of those that are shown
+FEWEST = 10  # of one queue
 QUEUES = 12
+BUSY = 200  # queues in which jobs are looked for that run
 RUNNING = 15
 LETTERS = 5
 CHARTS = (
@@ -30,11 +31,12 @@ def overview(visit: Visit) -> Page:
     """Show the state of everything at a glance."""
     status = look_at_status(visit)
     queues = sorted(status.queues if status else (), key=urgency)
+    busy = busiest(queues)
     return Page(
         "overview.html",
         {
             "status": status,
-            "queues": queues[:QUEUES],
+            "queues": count_shown(visit, queues[:QUEUES]),
             "more_queues": max(len(queues) - QUEUES, 0),
             "slots": 0 if status is None else sum(slots_of(worker.queues) for worker in status.workers),
             "busy": None if status is None else total([queue.running for queue in status.queues]),
@@ -43,7 +45,7 @@ def overview(visit: Visit) -> Page:
             "rate": None if status is None else sum(queue.rate_per_second or 0.0 for queue in status.queues),
             "charts": charts(visit, CHARTS, [queue.queue for queue in queues[:MOST]]),
             "diagnosis": visit.shared.last,
-            "running": visit.look("what runs", lambda: admin.list_running(visit.conn, limit=RUNNING)),
+            "running": visit.look("what runs", lambda: admin.list_running(visit.conn, queues=busy, limit=RUNNING)),
             "letters": visit.look("dead letters", lambda: admin.list_dead(visit.conn, limit=LETTERS)),
             "paused_tasks": visit.rows("paused tasks", lambda: admin.list_paused_tasks(visit.conn)),
         },
@@ -60,6 +62,19 @@ def look_at_status(visit: Visit) -> Status | None:
     number = COUNTED // FEWEST if found is None else len(found.queues)
     visit.shared.cap = min(CAP, max(FEWEST, COUNTED // max(number, 1)))
     return found
+
+
+def count_shown(visit: Visit, queues: list[QueueStatus]) -> list[QueueStatus]:
+    """Return the queues that a page shows, with counts that end later than those of all queues."""
+    cap = min(CAP, COUNTED // max(len(queues), 1))
+    return visit.look("counts of queues", lambda: admin.count_further(visit.conn, queues, cap=cap)) or queues
+
+
+def busiest(queues: list[QueueStatus]) -> list[str] | None:
+    """Return the names of the queues in which jobs are to be looked for that run; None: all, there are not many."""
+    if len(queues) <= BUSY:
+        return None
+    return [queue.queue for queue in sorted(queues, key=lambda each: -(each.running or 0))[:BUSY]]
 
 
 def urgency(queue: QueueStatus) -> tuple[float, int, str]:

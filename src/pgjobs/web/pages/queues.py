@@ -8,7 +8,7 @@ from pgjobs import admin
 from pgjobs.core.errors import NotFoundError
 from pgjobs.core.text import is_glob, matches_glob
 from pgjobs.web.pages.charts import charts, hours_of
-from pgjobs.web.pages.overview import look_at_status, urgency
+from pgjobs.web.pages.overview import count_shown, look_at_status, urgency
 from pgjobs.web.visit import Page
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def queues(visit: Visit) -> Page:
         (queue for queue in (status.queues if status else ()) if name is None or _matches(name, queue.queue)),
         key=urgency,
     )
-    shown = found[start : start + PER_PAGE]
+    shown = count_shown(visit, found[start : start + PER_PAGE])
     settings = visit.rows(
         "settings of queues", lambda: admin.list_queues(visit.conn, names=[each.queue for each in shown])
     )

@@ -36,6 +36,14 @@ function isInUse(live) {
   );
 }
 
+// A page that is no longer ours, such as a login, is not put into this one: it is shown instead of it.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, xhr } = event.detail;
+  if (target?.id !== "live" || xhr.status >= 500 || xhr.responseText.includes('id="live"')) return;
+  event.detail.shouldSwap = false;
+  location.reload();
+});
+
 async function lookAgain() {
   const live = document.getElementById("live");
   if (!live || paused || document.hidden || isInUse(live)) return;

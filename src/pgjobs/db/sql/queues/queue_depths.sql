@@ -4,7 +4,12 @@
 -- priorities that have jobs are looked at. `queues`: the names of `queue_names.sql`, or some of them.
 --
 -- A job that waits for its turn counts like a queued one. The oldest of these is the first of its lane, and some
--- lanes (`lanes`) are read; those whose time has just come are not in their lanes yet.
+-- lanes (`lanes`) are read; those whose time has just come are not in their lanes yet. Where none
+-- waits so, that is found out once (`waits`), and not for each queue.
+WITH waits AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM pgjobs.jobs_waiting AS a WHERE a.held = 'later') AS sleep,
+           EXISTS (SELECT FROM pgjobs.jobs_waiting AS a WHERE a.held IS NULL AND a.lane IS NOT NULL) AS turns
+)
 SELECT names.name, coalesce(q.paused, false) AS paused, coalesce(q.keep_completed, true) AS keep_completed, q.sla,
        queued.due + turns.n + woken.n AS due, queued.later + sleeping.n AS later,
        (extract(epoch FROM now())
@@ -59,18 +64,19 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS n
     FROM (SELECT FROM pgjobs.jobs_waiting AS w
           WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at <= now()
+            AND (SELECT waits.turns FROM waits)
           LIMIT %(cap)s + 1) AS capped
 ) AS turns
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
     FROM (SELECT FROM pgjobs.jobs_waiting AS l
-          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at <= now()
+          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at <= now() AND (SELECT waits.sleep FROM waits)
           LIMIT %(cap)s + 1) AS capped
 ) AS woken
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
     FROM (SELECT FROM pgjobs.jobs_waiting AS l
-          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at > now()
+          WHERE l.queue = names.name AND l.held = 'later' AND l.run_at > now() AND (SELECT waits.sleep FROM waits)
           LIMIT %(cap)s + 1) AS capped
 ) AS sleeping
 CROSS JOIN LATERAL (
@@ -78,6 +84,7 @@ CROSS JOIN LATERAL (
         (SELECT w.priority, w.lane, w.run_at, 1
          FROM pgjobs.jobs_waiting AS w
          WHERE w.queue = names.name AND w.held IS NULL AND w.lane IS NOT NULL AND w.run_at > '-infinity'
+           AND (SELECT waits.turns FROM waits)
          ORDER BY w.priority, w.lane, w.run_at
          LIMIT 1)
         UNION ALL
@@ -99,6 +106,7 @@ CROSS JOIN LATERAL (
     FROM (SELECT l.run_at
           FROM pgjobs.jobs_waiting AS l
           WHERE l.queue = names.name AND l.held = 'later' AND l.run_at > '-infinity' AND l.run_at <= now()
+            AND (SELECT waits.sleep FROM waits)
           ORDER BY l.run_at
           LIMIT 1) AS first
 ) AS oldest_woken
