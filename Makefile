@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml
 	fi; \
 	[ -x $(BIN)/python ] || { echo "Creating $(VENV) (once)…"; "$$python" -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable '.[embedded,cloudpickle,asyncpg,prometheus,otel,web]' --group dev
+	@$(BIN)/python -m pip install --quiet --editable '.[embedded,cloudpickle,asyncpg,prometheus,otel,top,web]' --group dev
 	@touch $@
 
 demo: $(STAMP) ## the whole story in a minute, on an embedded PostgreSQL

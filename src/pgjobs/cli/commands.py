@@ -24,6 +24,9 @@ COMMANDS = {
     "migrate": Entry("pgjobs.cli.migrate:migrate", "Create or upgrade the tables."),
     "work": Entry("pgjobs.cli.work:work", "Run jobs until a signal comes."),
     "status": Entry("pgjobs.cli.status:status", "Show queues, dead letters and workers."),
+    "top": Entry(
+        "pgjobs.cli.top.command:top", "Show queues, workers, what runs and dead letters, live in this terminal."
+    ),
     "why": Entry("pgjobs.cli.why:why", "Explain why a job does not run, and what to do about it."),
     "doctor": Entry("pgjobs.cli.doctor:doctor", "Report what is wrong with the installation."),
     "health": Entry("pgjobs.cli.health:health", "Ask a supervisor how it is, and exit with 1 if it is not well."),

@@ -118,6 +118,7 @@ RARE: dict[str, str] = {
     **dict.fromkeys(
         ("count_steps", "hold_steps", "due_workflows", "may_grow", "lock_dependents", "wait_for_grown"), _STEP
     ),
+    "top_snapshot": "once a second while `pgjobs top` runs, under a time limit: the first rows of indexes",
     "read_metrics": "at a scrape, under a time limit: index look-ups and small tables",
     "sample_jobs": "at a scrape, and once a minute, under a time limit: a bounded number of pages",
     "sampled_pages": "at a scrape, and once a minute: reads no table",
