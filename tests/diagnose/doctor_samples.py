@@ -103,6 +103,7 @@ SAMPLES = {
     "unchecked_signatures": but(workers=(replace(WORKER, signs=False),)),
     "paused_queue": but(queues=(QueueState("mail", paused=True, paused_for=2 * DAY),)),
     "latency": but(queues=(QueueState("mail", due=(DueJob(42, 600.0),)),)),
+    "sla": but(queues=(QueueState("mail", due=(DueJob(42, 40.0),), sla=30.0),)),
     "held_up": but(queues=(QueueState("mail", due=(DueJob(42, 600.0, decide(why_samples.SAMPLES["limit"])),)),)),
     "paused_task": but(paused_tasks=({"task": "shop.tasks:send", "seconds": 2 * DAY},)),
     "paused_schedule": schedule(paused_for=2 * DAY, late=DAY),

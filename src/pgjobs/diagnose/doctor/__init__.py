@@ -86,7 +86,7 @@ def _ask_why(conn: psycopg.Connection[Any], installation: Installation, left: in
     for queue in installation.queues:
         due = list(queue.due)
         for place, job in enumerate(due):
-            if job.due_for >= DUE_FOR and not queue.paused and left:
+            if job.due_for >= queue.late_after(DUE_FOR) and not queue.paused and left:
                 due[place] = replace(job, why=why(conn, job.id))
                 left -= 1
         queues.append(replace(queue, due=tuple(due)))

@@ -21,12 +21,20 @@ class DueJob:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue with jobs or settings. `due`: its oldest due job, and the oldest of some lanes."""
+    """A queue with jobs or settings. `due`: its oldest due job, and the oldest of some lanes.
+
+    `sla`: seconds that a due job may wait (None: nothing was set).
+    """
 
     name: str
     paused: bool = False
     paused_for: float | None = None
     due: tuple[DueJob, ...] = ()
+    sla: float | None = None
+
+    def late_after(self, usually: float) -> float:
+        """Return the seconds after which a due job is late: the SLA, or what is usual."""
+        return usually if self.sla is None else self.sla
 
     @property
     def due_for(self) -> float | None:
@@ -170,6 +178,7 @@ def read(row: dict[str, Any], *, counted: bool, **known: Any) -> Installation:
                 each["paused"],
                 _number(each["paused_for"]),
                 tuple(DueJob(job["id"], float(job["due_for"])) for job in each["due"]),
+                _number(each["sla"]),
             )
             for each in row["queues"]
         ),

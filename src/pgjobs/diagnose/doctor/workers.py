@@ -121,17 +121,19 @@ def awaited(installation: Installation) -> Iterator[Finding]:
 
 def _late(queue: QueueState) -> Iterator[Finding]:
     """Report what has been due for long: the oldest job that lacks a worker, and one that waits for something else."""
-    late = sorted((job for job in queue.due if job.due_for >= DUE_FOR), key=lambda job: -job.due_for)
+    late = sorted((job for job in queue.due if job.due_for >= queue.late_after(DUE_FOR)), key=lambda job: -job.due_for)
     lacking = [job for job in late if job.why is None or job.why.reason in LACK_OF_WORKERS]
     if lacking:
-        yield Finding(
-            "latency",
-            f"The oldest due job of queue {queue.name} has been due for {duration(lacking[0].due_for)}.",
-            f"Start more workers or slots ({serve(queue.name, more=True)}); `pgjobs why {lacking[0].id}` says what "
-            "holds it up.",
-            {"queue": queue.name, "id": lacking[0].id, "due_seconds": lacking[0].due_for},
-            level="note",
-        )
+        first = lacking[0]
+        sentence = f"The oldest due job of queue {queue.name} has been due for {duration(first.due_for)}"
+        more = f"Start more workers or slots ({serve(queue.name, more=True)})"
+        step = f"{more}; `pgjobs why {first.id}` says what holds it up."
+        facts = {"queue": queue.name, "id": first.id, "due_seconds": first.due_for}
+        if queue.sla is None:
+            yield Finding("latency", f"{sentence}.", step, facts, level="note")
+        else:
+            sentence += f", and its SLA is {duration(queue.sla)}."
+            yield Finding("sla", sentence, step, {**facts, "sla": queue.sla}, level="warning")
     for job in late:
         if job.why is not None and job.why.reason in HELD_UP:
             yield Finding(

@@ -49,7 +49,7 @@ SELECT
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'name', names.name, 'paused', coalesce(q.paused, false), 'created', q.name IS NOT NULL,
                 'paused_for', (extract(epoch FROM now()) - extract(epoch FROM q.paused_at)),
-                'due', due.jobs)), '[]')
+                'sla', q.sla, 'due', due.jobs)), '[]')
      FROM pgjobs.queue_names AS names
      LEFT JOIN pgjobs.queues AS q ON q.name = names.name
      CROSS JOIN LATERAL (
