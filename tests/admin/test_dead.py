@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import re
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from pgjobs.admin import JobSelection, count_dead, discard_dead, list_dead, replay_dead, show_dead
-from pgjobs.core.errors import NotFoundError
+from pgjobs.core.errors import NotFoundError, UsageError
 from pgjobs.db.plan_settings import LOOK_UPS
 from pgjobs.db.query import local_settings
 from pgjobs.db.statements import doorbell_channel, statement
@@ -230,9 +231,22 @@ def test_rows_are_looked_up_in_history_whatever_the_statistics_say(conn: Connect
         f"INSERT INTO pgjobs.dead_jobs {letters_of('failed')}"
     )
     conn.execute("ANALYZE pgjobs.jobs_history, pgjobs.dead_jobs")
-    used = {"ids": list(range(1, 4000)), "ended_at": [scalar(conn, "SELECT max(finished_at) FROM pgjobs.dead_jobs")]}
+    ended_at = [scalar(conn, "SELECT max(finished_at) FROM pgjobs.dead_jobs")]
+    used = {"ids": list(range(1, 4000)), "ended_at": ended_at, "places": 0, "spacing": 0.0}
     with local_settings(conn, LOOK_UPS):
         plan = [line for (line,) in conn.execute(f"EXPLAIN {statement(name)}", used)]
     scans = [line for line in plan if "Scan" in line and re.search(r" on (jobs_history|dead_jobs)", line)]
     assert len(scans) >= 2
     assert [line for line in scans if "Index Scan" not in line] == []
+
+
+def test_letters_that_are_replayed_at_a_rate_become_due_one_after_another(conn: Connection) -> None:
+    letters = [put_dead(conn) for _ in range(4)] + [put_dead(conn, lane="x")]
+    assert replay_dead(conn, letters, rate="120/min", batch=2).done == tuple(letters)
+    rows = [row_of(conn, letter) for letter in letters]
+    gaps = [(later["run_at"] - row["run_at"]).total_seconds() for row, later in pairwise(rows)]
+    assert gaps[::2] == [0.5, 0.5], "within a batch, which is a transaction"
+    assert min(gaps) >= 0.5
+    assert [(row["status"], row["held"]) for row in rows[3:]] == [("queued", None), ("waiting", "later")]
+    with pytest.raises(UsageError, match="rate="):
+        replay_dead(conn, letters, rate="soon")

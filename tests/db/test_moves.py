@@ -156,7 +156,11 @@ MOVES = {
     "requeue_jobs": Move(
         {"status": "cancelled", "finished_at": PAST}, lambda conn, ids, worker: {"ids": ids, "ended_at": [PAST]}
     ),
-    "replay_dead": Move({"finished_at": PAST}, lambda conn, ids, worker: {"ids": ids, "ended_at": [PAST]}, dead=True),
+    "replay_dead": Move(
+        {"finished_at": PAST},
+        lambda conn, ids, worker: {"ids": ids, "ended_at": [PAST], "places": 0, "spacing": 0.0},
+        dead=True,
+    ),
     "backfill_finished_at": Move(
         {"status": "completed", "finished_at": None},
         lambda conn, ids, worker: {"begins": "(0,0)", "ends": "(100,0)"},

@@ -27,6 +27,7 @@ from pgjobs.db.query import (
 )
 from pgjobs.db.row_security import check_visible
 from pgjobs.db.workflow_counts import reopen_steps
+from pgjobs.flow.rates import parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -124,6 +125,7 @@ def replay_dead(
     conn: psycopg.Connection,
     jobs: AnyJobs | JobSelection,
     *,
+    rate: str | None = None,
     batch: int = JOBS_PER_TRANSACTION,
     on_progress: Callable[[int], None] | None = None,
 ) -> Change:
@@ -132,13 +134,22 @@ def replay_dead(
     They are given by id, by handle or by a selection, and replayed in batches of `batch`, in the order in which they
     died. A job that dies again meanwhile is not replayed again, and two replays at once put each job back once.
 
+    `rate`: they become due one after another, at a rate such as "100/min" or "10/s". None: all are due now.
     `on_progress`: called after each batch, with the number of jobs replayed so far.
 
     Raises:
-        UsageError: an id cannot be one.
+        UsageError: an id or a rate cannot be one.
 
     """
-    return _in_batches(conn, _replay, jobs, batch, on_progress)
+    spacing = 0.0
+    if rate is not None:
+        wanted_rate = parse_rate(rate)
+        spacing = wanted_rate.period / wanted_rate.count
+
+    def replay(conn: psycopg.Connection, done: int, **wanted: Any) -> list[dict[str, Any]]:
+        return _replay(conn, done, spacing, **wanted)
+
+    return _in_batches(conn, replay, jobs, batch, on_progress)
 
 
 @operation
@@ -175,17 +186,19 @@ def _count(conn: psycopg.Connection, ids: list[int] | None, selection: JobSelect
     )[0]
 
 
-def _replay(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:
+def _replay(conn: psycopg.Connection, done: int, spacing: float, **wanted: Any) -> list[dict[str, Any]]:
     letters = fetch_dicts(conn, "pick_dead", **wanted)
     ended = [row["finished_at"] for row in letters if row["finished_at"] is not None]
     if not letters:
         return []
-    rows = fetch_dicts(conn, "replay_dead", ids=[row["id"] for row in letters], ended_at=ended)
+    rows = fetch_dicts(
+        conn, "replay_dead", ids=[row["id"] for row in letters], ended_at=ended, places=done, spacing=spacing
+    )
     reopen_steps(conn, [row["id"] for row in rows if row["done"]])
     return rows
 
 
-def _discard(conn: psycopg.Connection, **wanted: Any) -> list[dict[str, Any]]:
+def _discard(conn: psycopg.Connection, done: int, **wanted: Any) -> list[dict[str, Any]]:
     return fetch_dicts(conn, "discard_dead", **wanted)
 
 
@@ -209,6 +222,7 @@ def _in_batches(
             with local_settings(conn, LOOK_UPS):
                 rows = change(
                     conn,
+                    len(done),
                     ids=ids,
                     queue=None if selection.queue is None else like(selection.queue),
                     tasks=task_patterns(selection.task),

@@ -13,7 +13,7 @@ from pgjobs.cli.job_changes import note_stuck, report
 from pgjobs.cli.job_detail import print_job
 from pgjobs.cli.listing import print_list, task_hint
 from pgjobs.cli.output import Column, distance, print_json, say
-from pgjobs.cli.params import Days, JobId, Json, Limit, QueueGlob, TaskFilter, Yes, confirm
+from pgjobs.cli.params import Days, JobId, Json, Limit, QueueGlob, Rate, TaskFilter, Yes, confirm
 from pgjobs.cli.session import session
 from pgjobs.cli.terminal import progress
 from pgjobs.core.errors import UsageError
@@ -72,7 +72,9 @@ def show(id: JobId, as_json: Json = False) -> None:
 
 
 @app.command()
-def replay(ids: LetterIds = None, every: All = False, queue: QueueGlob = None, task: TaskFilter = None) -> None:
+def replay(
+    ids: LetterIds = None, every: All = False, queue: QueueGlob = None, task: TaskFilter = None, rate: Rate = None
+) -> None:
     """Queue dead jobs again, with fresh attempts.
 
     By ids, by --queue and --task, or --all. Their errors are kept.
@@ -80,9 +82,9 @@ def replay(ids: LetterIds = None, every: All = False, queue: QueueGlob = None, t
     selection = _selection(ids, every, queue, task)
     with session("dead replay") as conn:
         with progress("replaying", admin.count_dead(conn, selection)) as on_progress:
-            change = admin.replay_dead(conn, selection, on_progress=on_progress)
+            change = admin.replay_dead(conn, selection, rate=rate, on_progress=on_progress)
         hint = "" if change.done else task_hint(conn, task)
-    report(change, "queued, due now", noun="dead job")
+    report(change, "queued, due now" if rate is None else f"queued, {rate} of them become due", noun="dead job")
     _note_if_none(change.done, selection, hint)
 
 

@@ -9,7 +9,7 @@ from pgjobs import admin
 from pgjobs.core.errors import UsageError
 from pgjobs.core.text import plural
 from pgjobs.db.query import clock
-from pgjobs.web.actions.action import Action, Asked, Done, Preview
+from pgjobs.web.actions.action import Action, Asked, Done, Field, Preview
 from pgjobs.web.actions.previewed import pack, unpack
 from pgjobs.web.alike import alike
 from pgjobs.web.values import CAP, count
@@ -52,7 +52,7 @@ def _find(asked: Asked) -> tuple[list[int], bool]:
     return found[:CAP], True
 
 
-def _group(sentence: str) -> Callable[[Asked], Preview]:
+def _group(sentence: str, fields: tuple[Field, ...] = ()) -> Callable[[Asked], Preview]:
     def preview(asked: Asked) -> Preview:
         ids, more = _find(asked)
         named = ", ".join(f"{name} {asked.needed(name)}" for name in GROUP if asked.optional(name)) or "all of them"
@@ -63,6 +63,7 @@ def _group(sentence: str) -> Callable[[Asked], Preview]:
             len(ids),
             more,
             notes,
+            fields=fields,
             until=pack(clock(asked.conn), ids),
         )
 
@@ -91,7 +92,7 @@ def _came_of(change: Change, word: str) -> Done:
 
 
 def _replay(ids: Callable[[Asked], list[int]]) -> Callable[[Asked], Done]:
-    return lambda asked: _came_of(admin.replay_dead(asked.conn, ids(asked)), "replayed")
+    return lambda asked: _came_of(admin.replay_dead(asked.conn, ids(asked), rate=asked.optional("rate")), "replayed")
 
 
 def _discard(ids: Callable[[Asked], list[int]]) -> Callable[[Asked], Done]:
@@ -106,6 +107,7 @@ def _ids(asked: Asked) -> list[int]:
     return _find(asked)[0]
 
 
+RATE = (Field("rate", "Due at a rate, such as 10/s or 100/min; else all now"),)
 ACTIONS: dict[str, Action] = {
     "replay-letter": Action(
         "retry",
@@ -128,9 +130,10 @@ ACTIONS: dict[str, Action] = {
         "retry",
         "Replay dead letters",
         GROUP,
-        _group("Queue {} {} again, due now, with fresh attempts:"),
+        _group("Queue {} {} again, with fresh attempts:", RATE),
         _replay(_ids),
         "/dead",
+        fields=("rate",),
     ),
     "discard-letters": Action(
         "discard",
