@@ -224,3 +224,14 @@ def test_tracer_that_fails_fails_no_job(
     with caplog.at_level(logging.ERROR, "pgjobs.otel"):
         assert isinstance(run(int, queue="mail"), Completed)
     assert "could not begin" in caplog.text
+
+
+def test_names_that_are_hostile_are_escaped_in_spans_and_metrics(seen: Seen) -> None:
+    hostile = "\x1b]0;title\x07\x9b2J\u202e\n<script>" + "x" * 500
+    run(int, queue=hostile, task=hostile)
+
+    (span,) = seen.spans()
+    (point,) = seen.points()["messaging.process.duration"]
+    texts = [span.name, *map(str, (span.attributes or {}).values()), *map(str, point.attributes.values())]
+    assert all(text.isprintable() and len(text) < 250 for text in texts)
+    assert "\\x1b]0;title" in span.name

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pgjobs.cli.output import clean, print_pairs, say, when
-from pgjobs.core.text import plural
+from pgjobs.core.text import bounded, plural
 
 if TYPE_CHECKING:
     from pgjobs.admin import JobDetail, JobRow
@@ -76,7 +76,8 @@ def print_job(job: JobDetail) -> None:
         say("")
         place = f" on {failure.get('host')}" if failure.get("host") else ""
         say(f"attempt {failure.get('attempt')} at {_moment(failure.get('at'))}{place}, worker {failure.get('worker')}:")
-        for line in str(failure.get("traceback") or failure.get("error") or "").splitlines():
+        # Workers keep it short; a row that was written by hand may have anything there.
+        for line in bounded(str(failure.get("traceback") or failure.get("error") or "")).splitlines():
             say(f"  {clean(line)}")
 
 

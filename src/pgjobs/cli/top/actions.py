@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pgjobs import admin
 from pgjobs.cli.output import clean, when
 from pgjobs.core.errors import NotFoundError
+from pgjobs.core.text import bounded
 
 if TYPE_CHECKING:
     import psycopg
@@ -97,7 +98,7 @@ def details(conn: psycopg.Connection, job: int) -> str:
         trace = entry.get("traceback")
         lines += ["", clean(f"attempt {entry.get('attempt', '?')}: {entry.get('error', '')}")]
         if isinstance(trace, str):
-            lines += [clean(line) for line in trace.splitlines()[-40:]]
+            lines += [clean(line) for line in bounded(trace).splitlines()[-40:]]
     return "\n".join(lines)
 
 
