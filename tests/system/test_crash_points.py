@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.in_turns(28)
 WHENS = ("before", "after")
-LATE = ["complete_and_continue_sequences", "complete_and_refill_limits", "enqueue_many_in_lane"]
-LATE_POINTS = [(name, number) for name in LATE for number in (1, 2, 3)] + [("claim_batches", 1)]
-"""Statements and the time that they are sent; one claim may take all batches."""
+LATE = {
+    "complete_and_continue_sequences": 3,
+    "complete_and_refill_limits": 3,
+    "enqueue_many_in_lane": 2,
+    "claim_batches": 1,
+}
+"""Statements, and how often they are sent at least: one may pass on all items to a stage, or claim all batches."""
+LATE_POINTS = [(name, number) for name, most in LATE.items() for number in range(1, most + 1)]
 KEEPING = ["complete_with_results", "write_step", "write_progress"]
 WITHIN = ["complete_within", "complete_within_with_result", "write_step_within"]
 BROADCASTING = {
