@@ -58,6 +58,14 @@ def _of_a_paused_workflow(conn: psycopg.Connection, ids: list[int]) -> list[int]
     return ids
 
 
+def _second_waits(conn: psycopg.Connection, ids: list[int], worker: int) -> dict[str, Any]:
+    conn.execute(
+        "UPDATE pgjobs.jobs SET status = 'waiting', worker_id = NULL, held = 'needs', needs = 1 WHERE id = %s", [ids[1]]
+    )
+    conn.execute("INSERT INTO pgjobs.dependencies (needs_id, job_id, on_failure) VALUES (%s, %s, 'wait')", ids)
+    return {**_claims(queues=["default"], rooms=[1])(conn, ids, worker)}
+
+
 def _ending_letter(conn: psycopg.Connection) -> int:
     letter = put_dead(conn, sequence="s", on_failure="end")
     conn.execute("DELETE FROM pgjobs.jobs_history")
@@ -118,6 +126,7 @@ MOVES = {
     ),
     "complete_and_continue_sequences": Move(RUNNING, _claims()),
     "complete_and_refill_limits": Move(RUNNING, _claims()),
+    "complete_and_release": Move({**RUNNING, "dependents": True}, _second_waits),
     "cancel": Move(RUNNING, _claims(reasons=["no", "no"])),
     "fail": Move(RUNNING, _claims(**_ERRORS)),
     "park_task": Move(RUNNING, _pause),

@@ -40,7 +40,7 @@ def end(
     conn: psycopg.Connection, worker: int, job: int, done: Completed, claim: int = 1, keep: bool = True
 ) -> list[int]:
     with conn.cursor() as cursor:
-        return complete_stages(cursor, worker, {Claim(job, claim): done}, Awaited(set(), set()), keep=keep)
+        return complete_stages(cursor, worker, {Claim(job, claim): done}, Awaited(), keep=keep)
 
 
 @pytest.mark.parametrize("keep", [True, False])

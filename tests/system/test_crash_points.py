@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import broadcast, enqueue, enqueue_many
+from pgjobs import Workflow, broadcast, enqueue, enqueue_many
 from pgjobs.admin import set_limit, show_broadcast
+from pgjobs.db.workflow_ends import sweep_workflows
 from pgjobs.flow.limits import LimitSettings
 from tests.support import tasks, tasks_effects, tasks_pipelines, tasks_wear
 from tests.support.processes import ROOT, wait_until
@@ -30,6 +31,8 @@ WHENS = ("before", "after")
 LATE = {
     "complete_and_continue_sequences": 3,
     "complete_and_refill_limits": 3,
+    "complete_and_release": 3,
+    "due_workflows": 3,
     "enqueue_many_in_lane": 2,
     "claim_batches": 1,
 }
@@ -59,14 +62,20 @@ def put_jobs(conn: psycopg.Connection) -> None:
     enqueue(conn, tasks.cancel, "enough")
     enqueue_many(conn, tasks_pipelines.crossing, [(f"note {n}",) for n in range(38, 42)])
     enqueue_many(conn, tasks_effects.note_and_return, [(f"note {n}",) for n in range(26, 30)])
+    flow = Workflow("chain")
+    step = flow.add(tasks.note, "note 42")
+    for n in range(43, 48):
+        step = flow.add(tasks.note.options(after=[step]), f"note {n}")
+    flow.on_completed(tasks.note, "note 48")
+    enqueue(conn, flow)
 
 
 def check(conn: psycopg.Connection) -> None:
     """Look at the tables and at what the jobs left."""
     ends: dict[str, int] = dict(conn.execute("SELECT status, count(*) FROM pgjobs.jobs GROUP BY status").fetchall())
-    assert ends == {"completed": 48, "failed": 1, "cancelled": 1}
+    assert ends == {"completed": 55, "failed": 1, "cancelled": 1}
     assert scalar(conn, "SELECT count(*) FROM pgjobs.dead_jobs") == 1
-    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 42
+    assert scalar(conn, "SELECT count(DISTINCT what) FROM seen WHERE what LIKE 'note %'") == 49
     # What is kept of a job is there once, and is its own: what it returned, the step that it did, how far it has come.
     kept = conn.execute(
         "SELECT convert_from(r.value, 'UTF8'), p.state ->> 'what' FROM pgjobs.results AS r JOIN pgjobs.jobs AS j"
@@ -78,6 +87,9 @@ def check(conn: psycopg.Connection) -> None:
     query = "SELECT s.job FROM seen AS s JOIN pgjobs.jobs AS j ON j.id = s.job WHERE j.sequence = 's' ORDER BY s.began"
     steps = [row[0] for row in conn.execute(query).fetchall()]
     assert steps == sorted(steps)
+    flows = "SELECT status, completed, steps FROM pgjobs.workflows"
+    assert conn.execute(flows).fetchall() == [("completed", 6, 6)]
+    assert scalar(conn, "SELECT count(*) FROM pgjobs.jobs WHERE summary LIKE '%note 48%'") == 1  # called back once
     assert scalar(conn, "SELECT count(*) FROM pgjobs.workers") == 0
 
 
@@ -87,13 +99,13 @@ def environment(url: str, crash: str = "") -> dict[str, str]:
 
 
 def finish(conn: psycopg.Connection, seconds: float = 40.0) -> None:
-    """Wait until all jobs have ended; what waits for its backoff is not waited for."""
+    """Wait until all jobs and workflows have ended; backoffs, and the sweep of a minute, are not waited for."""
 
     def ended() -> bool:
         conn.execute("UPDATE pgjobs.jobs SET run_at = now() WHERE status = 'queued' AND run_at > now()")
-        return not scalar(
-            conn, "SELECT EXISTS (SELECT FROM pgjobs.jobs WHERE status IN ('waiting', 'queued', 'running'))"
-        )
+        if scalar(conn, "SELECT EXISTS (SELECT FROM pgjobs.jobs WHERE status IN ('waiting', 'queued', 'running'))"):
+            return False
+        return sweep_workflows(conn, age=-1.0, batch=10) == 0
 
     wait_until(ended, seconds)
 

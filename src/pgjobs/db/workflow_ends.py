@@ -22,18 +22,27 @@ MAX_ROUNDS = 3
 TOGETHER = 100  # workflows in one transaction: a commit takes longer than a look
 
 
-def end_workflows(conn: psycopg.Connection[Any], steps: Iterable[int], *, patient: bool = False) -> bool:
-    """Look at the workflows of these steps, which have ended. Call it once that is committed.
+def end_workflows(
+    conn: psycopg.Connection[Any],
+    steps: Iterable[int],
+    *,
+    workflows: Iterable[int] = (),
+    busy: Iterable[int] = (),
+    patient: bool = False,
+) -> bool:
+    """Look at the workflows of these steps, which have ended, and at these workflows. Call it once that is committed.
 
     Two transactions that end the last two steps of a workflow do not see each other: so each looks again after its own
-    commit, and the second one sees both. `patient`: wait for transactions that have locked a workflow. Else False says
-    that there was one: call it again, soon.
+    commit, and the second one sees both. `busy`: workflows in which the same transaction has let steps run: those who
+    end these look, so such a workflow is looked at only if it is paused, or to be cancelled. `patient`: wait for
+    transactions that have locked a workflow. Else False says that there was one: call it again, soon.
     """
-    workflows = sorted(_ids(conn, "due_workflows", ids=list(steps)))  # all lock them in this order
+    values = {"ids": list(steps), "workflows": list(workflows), "busy": list(busy)}
+    due = sorted(_ids(conn, "due_workflows", **values))  # all lock them in this order
     looked = 0
-    for at in range(0, len(workflows), TOGETHER):
-        looked += _look(conn, workflows[at : at + TOGETHER], patient=patient)
-    return looked == len(workflows)
+    for at in range(0, len(due), TOGETHER):
+        looked += _look(conn, due[at : at + TOGETHER], patient=patient)
+    return looked == len(due)
 
 
 def end_workflows_later(conn: psycopg.Connection[Any], steps: set[int]) -> None:

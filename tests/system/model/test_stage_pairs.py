@@ -89,7 +89,7 @@ def _complete(conn: psycopg.Connection) -> None:
         "payloads": [b""],
     }
     done = Completed(items=NextItems(columns, common, rows))
-    complete_stages(conn.cursor(), FIRST, {FENCE: done}, Awaited(set(), set()), keep=True)
+    complete_stages(conn.cursor(), FIRST, {FENCE: done}, Awaited(), keep=True)
 
 
 ACTIONS: dict[str, Action] = {

@@ -72,7 +72,12 @@ STATES = {
 
 
 def _complete(conn: psycopg.Connection) -> None:
-    complete_steps(conn.cursor(), WORKER, {FENCE: COMPLETED_STEP}, Awaited(set(), set()))
+    complete_steps(conn.cursor(), WORKER, {FENCE: COMPLETED_STEP}, Awaited())
+
+
+def _hand_over(conn: psycopg.Connection) -> None:
+    rooms: dict[str, int] = {"default": 1}
+    complete_steps(conn.cursor(), WORKER, {FENCE: COMPLETED_STEP}, Awaited(), rooms=rooms, claimed=[])
 
 
 def _complete_within(conn: psycopg.Connection) -> None:
@@ -97,6 +102,7 @@ def _unless_ended(action: Action) -> Action:
 
 ENDS: dict[str, Action] = {
     "complete": _complete,
+    "complete and run the next": _hand_over,
     "complete in its own transaction": _complete_within,
     "fail": lambda conn: settle(conn.cursor(), WORKER, "host", [(FENCE, Failed("no"))]),
     "rescue": lambda conn: settle_dead_worker(conn, WorkerExit(WORKER, "killed by SIGKILL", frozenset({FENCE}))),

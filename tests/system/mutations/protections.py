@@ -848,8 +848,8 @@ PROTECTIONS = (
     Protection(
         "an attempt that was taken back adds no steps",
         "src/pgjobs/worker/runtime/completing.py",
-        "        grow(cursor, {job: steps for job, steps in grown.items() if job in done})\n",
-        "        grow(cursor, grown)\n",
+        "        grow(cursor, {job: more for job, more in (grown or {}).items() if job in done})\n",
+        "        grow(cursor, grown or {})\n",
         ("tests/workflows/test_counts.py", "-k", "taken_back"),
     ),
     Protection(
@@ -858,6 +858,35 @@ PROTECTIONS = (
         "WHERE c.workflow_id = w.id), 0) <= 0)",
         "WHERE c.workflow_id = w.id), 0) < 0)",
         ("tests/workflows/test_counts.py", "-k", "last_of_two"),
+    ),
+    Protection(
+        "a step that needs several runs once all have ended",
+        "src/pgjobs/db/sql/acknowledge/complete_and_release.sql",
+        "bool_or(u.is_plain) AND sum(u.needs) <= 0 AS is_free",
+        "bool_or(u.is_plain) AS is_free",
+        ("tests/worker/acknowledge/test_release.py", "-k", "needs_two"),
+    ),
+    Protection(
+        "what two ends have left of a step's needs is read from the row that the second one has locked",
+        "src/pgjobs/db/sql/acknowledge/complete_and_release.sql",
+        "w.lane IS NULL AS is_plain, coalesce(w.needs, 0) AS needs",
+        "w.lane IS NULL AS is_plain, (SELECT s.needs FROM pgjobs.jobs_waiting AS s WHERE s.id = w.id) AS needs",
+        ("tests/worker/acknowledge/test_release.py", "-k", "two_that_end_at_once"),
+    ),
+    Protection(
+        "the end of a step starts none of a paused workflow",
+        "src/pgjobs/db/sql/acknowledge/complete_and_release.sql",
+        "            AND (g.id IN (SELECT job_id FROM freed WHERE is_held)) IS NOT TRUE) AS c\n",
+        "            ) AS c\n",
+        ("tests/worker/acknowledge/test_release.py", "-k", "paused_workflow"),
+    ),
+    Protection(
+        "the end of a step starts none that a claim has to decide about",
+        "src/pgjobs/db/sql/acknowledge/complete_and_release.sql",
+        "      AND NOT coalesce((SELECT q.paused OR coalesce(q.concurrency, q.rate) IS NOT NULL\n"
+        "                        FROM pgjobs.queues AS q WHERE q.name = c.queue), false)\n",
+        "",
+        ("tests/worker/acknowledge/test_release.py", "-k", "a_step_is_queued"),
     ),
     Protection(
         "a workflow has no cycles",

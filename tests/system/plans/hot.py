@@ -174,6 +174,7 @@ RARE: dict[str, str] = {
     "lock_holders": "when a migration has to wait for a lock",
     "advance_ids": "at the start of a supervisor, and every ten minutes: the ends of some indexes",
     "release_dependents": "the end of such a job: by its id",
+    "complete_and_release": "the same, where it has completed: by ids, and see worker/acknowledge/test_release.py",
     "cancel_dependents": "the end of such a job: by its id",
     "end_sequences": "the end of a sequence, by the dead letter that ends it",
     "blocked_lanes": "a claim that has looked at many lanes in vain: the same walk",

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
-    """The jobs whose workflows are looked at."""
+    """The workflows that are looked at, or steps whose workflows are."""
     found: list[set[int]] = []
 
-    def look(_: Any, steps: set[int]) -> bool:
-        found.append(steps)
+    def look(_: Any, steps: set[int], **workflows: set[int]) -> bool:
+        found.append(steps.union(*workflows.values()))
         return True
 
     monkeypatch.setattr("pgjobs.worker.acknowledge.outcome_writer.end_workflows", look)
@@ -39,7 +39,9 @@ def test_only_steps_have_their_workflows_looked_at(
     if kind == "step":
         flow = Workflow("one")
         step = flow.add(add, 1)
-        job = enqueue(conn, flow).job(step).id
+        handle = enqueue(conn, flow)
+        job = handle.job(step).id
+        looked = handle.id if outcome is COMPLETED else job
         conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s", [worker])
     else:
         job = put_job(conn, status="running", worker_id=worker, claims=1, dependents=kind == "awaited" or None)
@@ -48,4 +50,4 @@ def test_only_steps_have_their_workflows_looked_at(
     with acknowledging(database_url, worker) as acknowledger:
         acknowledger.put({job: outcome})
         wait_until(lambda: row_of(conn, job)["status"] != "running")
-    assert looks == ([{job}] if kind == "step" else [])
+    assert looks == ([{looked}] if kind == "step" else [])

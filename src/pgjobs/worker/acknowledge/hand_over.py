@@ -73,6 +73,12 @@ class HandOver:
             groups[name].append(ended)
         return groups
 
+    @staticmethod
+    def rooms(batch: Iterable[Ended]) -> dict[str, int]:
+        """Return how many jobs may be handed over where steps of workflows have ended, by queue: as many as these."""
+        ended = Counter(job.local_queue for job, _, _ in batch)
+        return {queue.name: jobs for queue, jobs in ended.items() if queue.claim_stats.spare and not queue.closing}
+
     @contextmanager
     def recording(self, batch: Iterable[Ended]) -> Iterator[None]:
         """Write this batch, then record what was claimed. Producers do not look for lost claims meanwhile."""
@@ -106,5 +112,5 @@ class HandOver:
             local_queue = queues[name]
             jobs = list(starmap(partial(ClaimedJob, name, local_queue), some))
             for job in jobs:
-                job.handed_since = self._since[job.lane or ""]
+                job.handed_since = self._since.get(job.lane or "", 0.0)  # a step has no lane
             local_queue.inbox.put(local_queue.record_claimed(jobs))

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pgjobs.db.refusals import is_refusal
 from pgjobs.db.statements import statement
@@ -28,6 +28,13 @@ log = logging.getLogger("pgjobs.acknowledger")
 _Written: TypeAlias = "tuple[list[int], dict[Claim, Outcome]]"
 # Writes outcomes on a cursor, with patience or without (see `release_dependents`).
 _Write: TypeAlias = "Callable[[Any, list[Ended], bool], _Written]"
+
+
+class _Unlooked(NamedTuple):
+    """Workflows to look at, those of these steps and others."""
+
+    steps: set[int]
+    workflows: set[int]
 
 
 class _Result:
@@ -62,7 +69,9 @@ class OutcomeWriter:
         self._hand_over = HandOver()
         self.ended = 0  # jobs that run no more, and are recorded as such
         self._steps: set[int] = set()  # of workflows, that have ended since `end_workflows`
-        self._unlooked: set[int] = set()  # such steps of workflows that another transaction had locked
+        self._workflows: set[int] = set()  # of which steps have ended since then
+        self._busy: set[int] = set()  # the same, and others run
+        self._unlooked = _Unlooked(set(), set())  # of workflows that another transaction had locked
         self._look_again_at = math.inf  # monotonic seconds
         self.lost: set[int] = set()  # jobs of the last `complete` that it could not write; held ones are not in it
 
@@ -83,7 +92,7 @@ class OutcomeWriter:
         """
         careful = again or self._held.is_careful
         groups = self._hand_over.partition(batch) if controlled and not careful else {None: batch}
-        awaited = Awaited(set(), set())
+        awaited = Awaited()
         self.lost = set()
         for claiming, group in groups.items():
             write = partial(
@@ -96,25 +105,33 @@ class OutcomeWriter:
             )
             self._note(group, held, self._run([group], write, claims=claiming is not None, again=again))
         self._hand_over.look_for_lost()
-        self._steps |= awaited.steps
-        return bool(awaited.jobs)
+        return self._note_awaited(awaited)
 
     def complete_steps(self, batch: list[Ended], held: list[Ended], *, again: bool = False) -> bool:
         """Write that these steps of workflows completed, with their results and what they add. All else: `complete`."""
-        awaited = Awaited(set(), set())
+        awaited = Awaited()
 
         def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             outcomes = {job.key(): outcome for job, outcome, _ in some if isinstance(outcome, Completed)}
-            return complete_steps(cursor, self._worker_id, outcomes, awaited, patient=patient), {}
+            rooms = self._hand_over.rooms(some) if patient else {}
+            return complete_steps(
+                cursor,
+                self._worker_id,
+                outcomes,
+                awaited,
+                patient=patient,
+                rooms=rooms,
+                claimed=self._hand_over.rows,
+            ), {}
 
         self.lost = set()
-        self._note(batch, held, self._run([batch], write, again=again))
-        self._steps |= awaited.steps
-        return bool(awaited.jobs)
+        self._note(batch, held, self._run([batch], write, claims=not again and not self._held.is_careful, again=again))
+        self._hand_over.look_for_lost()
+        return self._note_awaited(awaited)
 
     def complete_stages(self, batch: list[Ended], held: list[Ended], *, keep: bool, again: bool = False) -> bool:
         """Write that these items of pipelines completed, and what they lead to in the next stages. Else: `complete`."""
-        awaited = Awaited(set(), set())
+        awaited = Awaited()
 
         def write(cursor: Any, some: list[Ended], patient: bool) -> _Written:
             outcomes = {job.key(): outcome for job, outcome, _ in some if isinstance(outcome, Completed)}
@@ -122,7 +139,13 @@ class OutcomeWriter:
 
         self.lost = set()
         self._note(batch, held, self._run([batch], write, again=again))
+        return self._note_awaited(awaited)
+
+    def _note_awaited(self, awaited: Awaited) -> bool:
+        """Note which workflows to look at. Returns True if other jobs waited for one that has completed."""
         self._steps |= awaited.steps
+        self._workflows |= awaited.workflows
+        self._busy |= awaited.busy
         return bool(awaited.jobs)
 
     def _note(self, batch: list[Ended], held: list[Ended], result: _Result) -> None:
@@ -137,12 +160,21 @@ class OutcomeWriter:
         A workflow that another transaction has locked is looked at again later.
         """
         steps, self._steps = self._steps, set()
+        workflows, self._workflows = self._workflows, set()
+        busy, self._busy = self._busy, set()
         if time.monotonic() >= self._look_again_at:
-            steps, self._unlooked, self._look_again_at = steps | self._unlooked, set(), math.inf
-        if not steps:
+            steps |= self._unlooked.steps
+            workflows |= self._unlooked.workflows
+            self._unlooked, self._look_again_at = _Unlooked(set(), set()), math.inf
+        if not (steps or workflows or busy):
             return
-        if not self._server.run(lambda server: end_workflows(server.connection, steps), patience=self._grace):
-            self._unlooked |= steps
+
+        def look(server: ReconnectingConnection) -> bool:
+            return end_workflows(server.connection, steps, workflows=workflows, busy=busy)
+
+        if not self._server.run(look, patience=self._grace):
+            self._unlooked.steps.update(steps)
+            self._unlooked.workflows.update(workflows, busy)
             self._look_again_at = time.monotonic() + TRY_EVERY
 
     def seconds_left(self) -> float | None:

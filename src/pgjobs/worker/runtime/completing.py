@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.core.config import settings
 from pgjobs.db.dependencies import EndedJob, release_dependents
@@ -18,12 +19,24 @@ from pgjobs.worker.runtime.settle import array
 if TYPE_CHECKING:
     import psycopg
 
+    from pgjobs.flow.workflow_state import GrownSteps
 
-class Awaited(NamedTuple):
-    """Jobs that have completed and that others waited for. `steps`: of workflows, that have ended with them."""
 
-    jobs: set[int]
-    steps: set[int]
+_LISTS = 5  # at the end of each row of complete_and_release.sql
+
+
+@dataclass(slots=True)
+class Awaited:
+    """Jobs that have completed and that others waited for.
+
+    `steps`: of workflows, that have ended with them. `workflows`: that are to be looked at as well; `busy`: those
+    in which the same commit has let steps run.
+    """
+
+    jobs: set[int] = field(default_factory=set)
+    steps: set[int] = field(default_factory=set)
+    workflows: set[int] = field(default_factory=set)
+    busy: set[int] = field(default_factory=set)
 
 
 def complete(
@@ -112,11 +125,12 @@ def _without_awaited(
     """Complete those that are left because others wait for them, and return the rest."""
     if not left:
         return []
-    done = _complete_awaited(cursor, values, results, patient=patient)
-    if awaited is not None:
-        awaited.jobs.update(done.jobs)
-        awaited.steps.update(done.steps)
-    return sorted(left - done.jobs)
+    found = awaited or Awaited()
+    if patient:
+        done = _complete_together(cursor, values, results or {}, found)
+    else:
+        done = _complete_step_by_step(cursor, values, results or {}, found, patient=patient)
+    return sorted(left - done)
 
 
 def _result_values(results: Mapping[int, KeptResult], ids: Iterable[int]) -> dict[str, Any]:
@@ -140,19 +154,6 @@ def _write_results(cursor: psycopg.Cursor[Any], results: Mapping[int, KeptResult
         from psycopg.errors import TriggeredActionException
 
         raise TriggeredActionException("a trigger or rule of pgjobs.results has kept a result out")
-
-
-def _complete_awaited(
-    cursor: psycopg.Cursor[Any], values: dict[str, Any], results: Mapping[int, KeptResult] | None, *, patient: bool
-) -> Awaited:
-    """Complete jobs that others wait for, and release those."""
-    with cursor.connection.transaction():
-        done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
-        if results is not None:
-            _write_results(cursor, results, sorted(done))
-        ended_jobs = [EndedJob(job, awaited=True) for job in done]
-        steps = release_dependents(cursor, ended_jobs, completed=True, patient=patient)
-    return Awaited(done, steps)
 
 
 def complete_stages(
@@ -206,29 +207,28 @@ def complete_steps(
     awaited: Awaited,
     *,
     patient: bool = True,
+    rooms: Mapping[str, int] | None = None,
+    claimed: list[tuple[Any, ...]] | None = None,
 ) -> list[int]:
     """Write that steps of workflows completed: their ends, results, what they add, and what may run now, in one commit.
 
-    Returns the ids of those that this worker no longer owns. `awaited`: see `complete`.
+    Returns the ids of those that this worker no longer owns. `awaited`: see `complete`. `rooms`: how many of the jobs
+    that may run now are claimed at once, by queue; their rows are added to `claimed`.
     """
     results = {claim.job_id: outcome.result for claim, outcome in outcomes.items() if outcome.result is not None}
-    values = {
-        "ids": array(claim.job_id for claim in outcomes),
-        "claim_numbers": array(claim.claim_number for claim in outcomes),
-        "worker_id": worker_id,
-    }
-    with cursor.connection.transaction():
-        done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
-        _write_results(cursor, results, [job for job in results if job in done])
-        grown = {claim.job_id: outcome.grown for claim, outcome in outcomes.items() if outcome.grown is not None}
-        grow(cursor, {job: steps for job, steps in grown.items() if job in done})
-        steps: set[int] = set()
-        if done:
-            ended_jobs = [EndedJob(job, awaited=True) for job in done]
-            steps = release_dependents(cursor, ended_jobs, completed=True, patient=patient)
-    awaited.jobs.update(done)
-    awaited.steps.update(steps)
+    grown = {claim.job_id: outcome.grown for claim, outcome in outcomes.items() if outcome.grown is not None}
+    apart = [claim for claim in outcomes if claim.job_id in grown] if patient else list(outcomes)
+    together = [claim for claim in outcomes if claim.job_id not in grown] if apart else list(outcomes)
+    done: set[int] = set()
+    if apart:
+        values = _claim_values(worker_id, apart)
+        done |= _complete_step_by_step(cursor, values, results, awaited, grown=grown, patient=patient)
+    if together and patient:
+        values = _claim_values(worker_id, together)
+        done |= _complete_together(cursor, values, results, awaited, rooms, claimed)
     stale: list[int] = []
+    if len(done) == len(outcomes):
+        return stale
     left = {claim: outcome for claim, outcome in outcomes.items() if claim.job_id not in done}
     for kept in (True, False):  # put back by hand, perhaps: their rows do not say that they are steps
         some = [claim for claim, outcome in left.items() if (outcome.result is not None) is kept]
@@ -237,3 +237,65 @@ def complete_steps(
             given = results if kept else None
             stale += complete(cursor, worker_id, ids, numbers, controlled=True, patient=patient, results=given)
     return stale
+
+
+def _claim_values(worker_id: int, claims: Sequence[Claim]) -> dict[str, Any]:
+    return {
+        "ids": array([claim.job_id for claim in claims]),
+        "claim_numbers": array([claim.claim_number for claim in claims]),
+        "worker_id": worker_id,
+    }
+
+
+def _complete_step_by_step(
+    cursor: psycopg.Cursor[Any],
+    values: dict[str, Any],
+    results: Mapping[int, KeptResult],
+    awaited: Awaited,
+    *,
+    grown: Mapping[int, GrownSteps] | None = None,
+    patient: bool,
+) -> set[int]:
+    """Complete jobs that others wait for in the rare ways: without patience, or what they add to their workflows.
+
+    That is inserted before their dependents are released, because these wait for it, too. Returns which were completed.
+    """
+    steps: set[int] = set()
+    with cursor.connection.transaction():
+        done = {row[0] for row in cursor.execute(statement("complete_with_flow"), {**values, "awaited": True})}
+        _write_results(cursor, results, sorted(done & results.keys()))
+        grow(cursor, {job: more for job, more in (grown or {}).items() if job in done})
+        if done:
+            ended_jobs = [EndedJob(job, awaited=True) for job in done]
+            steps = release_dependents(cursor, ended_jobs, completed=True, patient=patient)
+    awaited.jobs.update(done)
+    awaited.steps.update(steps)
+    return done
+
+
+def _complete_together(
+    cursor: psycopg.Cursor[Any],
+    values: dict[str, Any],
+    results: Mapping[int, KeptResult],
+    awaited: Awaited,
+    rooms: Mapping[str, int] | None = None,
+    claimed: list[tuple[Any, ...]] | None = None,
+) -> set[int]:
+    """Complete jobs that others wait for, and release those, by one statement. Returns which were completed."""
+    queues = rooms if rooms and claimed is not None else {}
+    more = {"queues": list(queues), "rooms": array(queues.values())}
+    with cursor.connection.transaction():
+        *rows, last = cursor.execute(statement("complete_and_release"), {**values, **more}).fetchall()
+        ended, bells, held, busy, others = last[-_LISTS:]
+        if results:
+            _write_results(cursor, results, [job for job in ended if job in results])
+        if held:
+            cursor.execute(statement("hold_steps"), {"ids": held})
+        if bells:  # of jobs that now wait for their turn: they were updated, and only an INSERT rings
+            cursor.execute(statement("notify_queues"), {"queues": sorted(bells)})
+    if claimed is not None:
+        claimed += [row[:-_LISTS] for row in rows]
+    awaited.jobs.update(ended)
+    awaited.busy.update(busy)
+    awaited.workflows.update(others)
+    return set(ended)

@@ -37,7 +37,7 @@ WITH steps AS MATERIALIZED (
         skipped = c.skipped + excluded.skipped
 )
 SELECT s.job_id, CASE WHEN s.status IS NULL THEN
-                     EXISTS (SELECT FROM pgjobs.workflows AS w
-                             WHERE w.id = s.workflow_id AND (w.paused_at IS NOT NULL OR w.cancelled_at IS NOT NULL))
+                     (SELECT w.paused_at IS NOT NULL OR w.cancelled_at IS NOT NULL
+                      FROM pgjobs.workflows AS w WHERE w.id = s.workflow_id) IS TRUE
                  ELSE false END AS is_held
 FROM steps AS s
