@@ -12,11 +12,12 @@ from pgjobs.db import workflow_ends
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows, sweep_workflows
 from pgjobs.flow.workflow_state import GrownSteps
-from pgjobs.jobs.outcome import COMPLETED_STEP, Completed
+from pgjobs.jobs.outcome import COMPLETED_STEP, Completed, Retried
 from pgjobs.worker.runtime.completing import Awaited, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
+from pgjobs.worker.runtime.settle import settle
 from tests.support import tasks_workflows as tasks
-from tests.support.rows import count, put_worker
+from tests.support.rows import count, put_worker, row_of
 from tests.support.worker import scalar
 
 
@@ -35,7 +36,7 @@ def end(
     conn: psycopg.Connection, worker: int, job: int, outcome: Completed = COMPLETED_STEP, claim: int = 1
 ) -> list[int]:
     with conn.cursor() as cursor:
-        return complete_steps(cursor, worker, {Claim(job, claim): outcome}, Awaited(set(), set()))
+        return complete_steps(cursor, worker, {Claim(job, claim): outcome}, Awaited())
 
 
 def status(conn: psycopg.Connection, handle: Any) -> str:
@@ -171,6 +172,24 @@ def test_those_who_end_steps_of_one_workflow_count_in_rows_of_their_own(
     assert admin.list_workflows(conn)[0].completed == 2
     assert count(conn, "workflow_counts") == 2
     assert status(conn, handle) == "running"
+
+
+def test_a_pause_holds_what_waits_for_a_retry_and_what_fails_later_at_the_next_look(conn: psycopg.Connection) -> None:
+    handle, worker, steps = running_pair(conn)
+
+    def fail(job: int) -> None:
+        with conn.cursor() as cursor:
+            assert not settle(cursor, worker, "host", [(Claim(job, 1), Retried("no", 60.0))])
+
+    fail(steps[0])
+    admin.pause_workflow(conn, handle)
+    assert [row_of(conn, step)["held"] for step in steps] == ["workflow", None]
+    fail(steps[1])
+    assert row_of(conn, steps[1])["status"] == "queued"
+    sweep_workflows(conn, age=60.0, batch=10)
+    assert [row_of(conn, step)["held"] for step in steps] == ["workflow", "workflow"]
+    admin.resume_workflow(conn, handle)
+    assert [row_of(conn, step)["status"] for step in steps] == ["queued", "queued"]
 
 
 def test_many_workflows_that_end_at_once_take_as_many_statements_as_one(

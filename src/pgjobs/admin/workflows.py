@@ -205,7 +205,10 @@ def cancel_workflow(
 
 @operation
 def pause_workflow(conn: psycopg.Connection, workflow: AnyWorkflow) -> WorkflowRow:
-    """Start no more steps of a workflow. Those that run go on, with their retries.
+    """Start no more steps of a workflow. Those that run finish their attempts; one that waits for a retry is held, too.
+
+    What is to run again after an attempt that ends later is held when workers look at the workflow the next time: at
+    the next end of one of its steps, or within a minute. A retry that is due before that starts.
 
     Raises:
         NotFoundError: there is no such workflow, or it has ended.

@@ -128,7 +128,7 @@ def signal(
 
 @app.command()
 def pause(workflow: WorkflowId) -> None:
-    """Start no more of its steps. Those that run go on, with their retries."""
+    """Start no more of its steps. Those that run finish their attempts; one that waits for a retry is held, too."""
     with session("workflows pause") as conn:
         found = admin.pause_workflow(conn, workflow)
     _say(found)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
 import psycopg
 import pytest
 
-from pgjobs import enqueue, enqueue_many
+from pgjobs import Workflow, enqueue, enqueue_many
 from pgjobs.admin import pause_everything, pause_queue, pause_task, set_limit, set_queue_limit
 from pgjobs.db.connection import connect_hot
 from pgjobs.db.statements import statement
@@ -238,20 +240,42 @@ def test_an_answer_that_is_lost_leaves_no_job_behind(
     assert begun == sorted(begun)
 
 
+@contextmanager
+def producing(database_url: str, worker: int, *known: int) -> Iterator[None]:
+    """Run the producer of a worker that knows these jobs, and is to look for those that it does not know."""
+    queue, stop = LocalQueue("default", 9, 0), threading.Event()
+    queue.record_claimed([claimed_job(job, 1, local_queue=queue) for job in known])
+    server = ReconnectingConnection("test", lambda: connect_hot(database_url, application_name="test"), stop)
+    producer = Producer(queue, SimpleQueue(), server, worker, stop, threading.Event())
+    queue.signals.send(LostClaims())
+    producer.start()
+    yield
+    stop.set()
+    queue.signals.wake()
+    producer.join()
+    queue.close()
+
+
 def test_a_producer_hands_back_what_its_worker_does_not_know(
     conn: psycopg.Connection, database_url: str, worker: int
 ) -> None:
     unknown, known = (enqueue(conn, STEP, n).id for n in range(2))
     start(conn, worker, unknown, known)
-    queue, stop = LocalQueue("default", 9, 0), threading.Event()
-    queue.record_claimed([claimed_job(known, 1, local_queue=queue)])
-    server = ReconnectingConnection("test", lambda: connect_hot(database_url, application_name="test"), stop)
-    producer = Producer(queue, SimpleQueue(), server, worker, stop, threading.Event())
-    queue.signals.send(LostClaims())
-    producer.start()
-    wait_for(conn, f"(SELECT status = 'waiting' FROM pgjobs.jobs WHERE id = {unknown})")
-    stop.set()
-    queue.signals.wake()
-    producer.join()
-    queue.close()
+    with producing(database_url, worker, known):
+        wait_for(conn, f"(SELECT status = 'waiting' FROM pgjobs.jobs WHERE id = {unknown})")
     assert row_of(conn, known)["status"] == "running"
+
+
+def test_a_step_that_is_handed_back_and_was_to_be_cancelled_ends_its_workflow(
+    conn: psycopg.Connection, database_url: str, worker: int
+) -> None:
+    flow = Workflow("one")
+    step = flow.add(add, 1)
+    handle = enqueue(conn, flow)
+    conn.execute(
+        "UPDATE pgjobs.jobs SET status = 'running', worker_id = %s, claims = 1, attempt = 1, cancel_reason = 'enough'"
+        " WHERE id = %s",
+        [worker, handle.job(step).id],
+    )
+    with producing(database_url, worker):
+        wait_for(conn, "(SELECT status = 'failed' FROM pgjobs.workflows)", 10)

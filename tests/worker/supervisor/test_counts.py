@@ -72,6 +72,18 @@ def test_tasks_beyond_the_bound_are_one_and_stay_it() -> None:
     assert after["default", "other", "completed"] == 6
 
 
+def test_names_that_are_kept_of_processes_that_are_gone_are_bounded_and_so_are_their_sums() -> None:
+    counts = SupervisorCounts()
+    for number in range(MAX_TASKS + 5):
+        process = Process(number, task=f"a:t{number}")
+        counts.add(handle(process))
+        counts.remove(handle(process))
+    assert len(counts._gone["tasks"]["default"]) == MAX_TASKS + 1
+    found = finished(counts.read())
+    assert found["default", "other", "completed"] == 5
+    assert sum(found.values()) == MAX_TASKS + 5
+
+
 def test_hostile_names_of_tasks_are_escaped() -> None:
     counts = SupervisorCounts()
     name = 'a"\\\n# TYPE x{y="z"} \x1b[2J:b\u2028'

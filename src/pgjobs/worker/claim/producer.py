@@ -15,6 +15,7 @@ from typing import Any
 
 from pgjobs.core.text import one_line
 from pgjobs.db.statements import doorbell_channel, statement
+from pgjobs.db.workflow_ends import end_workflows_later
 from pgjobs.jobs.outcome import RELEASED
 from pgjobs.worker.claim.claim_size import ClaimSize
 from pgjobs.worker.claim.claimer import Claimer
@@ -158,7 +159,7 @@ class Producer(CriticalThread):
 
     def _hand_back_lost(self, server: ReconnectingConnection) -> None:
         """Hand back jobs that this worker has claimed and does not know of. No claim of its own is under way."""
-        queue = self._local_queue
+        queue, steps = self._local_queue, set[int]()
         with queue.handing_over, server.connection.transaction():
             rows = server.cursor.execute(
                 statement("claims_of_worker"), {"queue": queue.name, "worker_id": self._worker_id}
@@ -167,12 +168,14 @@ class Producer(CriticalThread):
             known = {job.key() for job in queue.unfinished()}
             lost = [claim for claim in map(Claim._make, rows) if claim not in known]
             if lost:
-                settle(server.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost])
+                # One that is to be cancelled ends by this.
+                settle(server.cursor, self._worker_id, "", [(claim, RELEASED) for claim in lost], steps=steps)
                 log.warning(
                     "queue %s: handed back %d jobs of a claim whose answer was lost; they will be claimed again",
                     queue.name,
                     len(lost),
                 )
+        end_workflows_later(server.connection, steps)
 
     def _check_timeline(self, connection: Any) -> None:
         """Check whether this is still the same server, or a standby that took over.

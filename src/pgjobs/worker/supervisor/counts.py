@@ -47,7 +47,7 @@ class SupervisorCounts:
             self._look(worker)
             last = self._seen.pop(worker, {})
             last.pop("slots", None)
-            merge(self._gone, last)
+            merge(self._gone, self._bounded(last))
 
     def sums(self) -> dict[str, Any]:
         """Return what all processes have counted, as of a second ago. Of the slots, those that are there now."""
@@ -79,6 +79,18 @@ class SupervisorCounts:
         text = worker.read_counts()
         if text is not None:
             self._seen[worker] = json.loads(text)
+
+    def _bounded(self, counts: dict[str, Any]) -> dict[str, Any]:
+        """Return counts under the names that they are shown by: as many processes come and go, so may names."""
+        found: dict[str, Any] = {}
+        for part, by_name in counts.items():
+            for name, value in by_name.items():
+                if part == "tasks":
+                    for task, array in value.items():
+                        merge(found, {part: {self._queues(name): {self._tasks(task): array}}})
+                else:
+                    merge(found, {part: {self._queues(name) if part in _HISTOGRAMS else name: value}})
+        return found
 
     def _fill(self, found: dict[str, Family], total: dict[str, Any]) -> None:
         for queue, tasks in total.get("tasks", {}).items():
