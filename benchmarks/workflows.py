@@ -5,6 +5,7 @@
 | kind | what |
 | --- | --- |
 | chains | chains of ten steps, as many as make `--steps`; one worker process drains them, and as many plain jobs |
+| batches | as many jobs in batches of 500, one worker process; and as many plain jobs |
 | chain | one chain of 300 steps: milliseconds from one start to the next |
 | fan-in | 10,000 steps and one after all of them: milliseconds from the last end to the start of that one |
 | enqueue | a workflow of `--large` steps, built and inserted; beside `enqueue_many` of as many jobs |
@@ -23,7 +24,7 @@ from typing import Any
 
 import psycopg
 from benchmarks.common import database, say, scalar, worker
-from benchmarks.workflow_tasks import last, step
+from benchmarks.workflow_tasks import last, step, together
 
 from pgjobs import Workflow, enqueue, enqueue_many
 from pgjobs.admin import list_workflows
@@ -131,7 +132,7 @@ def listing(conn: psycopg.Connection, number: int) -> dict[str, float]:
 
 
 def main() -> None:
-    kinds = ("chains", "chain", "fan-in", "enqueue", "list")
+    kinds = ("chains", "batches", "chain", "fan-in", "enqueue", "list")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", nargs="?", help="a server to make a database on (default: an embedded one)")
     parser.add_argument("--steps", type=int, default=20_000)
@@ -146,18 +147,18 @@ def main() -> None:
         def plain(number: int) -> None:
             enqueue_many(conn, step, [(at,) for at in range(number)])
 
+        def batches() -> None:
+            enqueue_many(conn, together, [(at,) for at in range(jobs)])
+
         for kind in options.only or kinds:
-            if kind == "chains":
+            if kind in ("chains", "batches"):
+                fill = batches if kind == "batches" else lambda: chains(conn, jobs // CHAIN, CHAIN)
                 pairs = [
-                    (
-                        drained(url, conn, lambda: chains(conn, jobs // CHAIN, CHAIN), RATE),
-                        drained(url, conn, lambda: plain(jobs), RATE),
-                    )
-                    for _ in rounds
+                    (drained(url, conn, fill, RATE), drained(url, conn, lambda: plain(jobs), RATE)) for _ in rounds
                 ]
                 say(
                     kind=kind,
-                    steps=jobs,
+                    jobs=jobs,
                     per_second=round(median(flow for flow, _ in pairs)),
                     plain_per_second=round(median(one for _, one in pairs)),
                     share=round(median(flow / one for flow, one in pairs), 2),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pgjobs import EnqueueError, configure, job
 from pgjobs.payload.encoder import CallEncoder, encoder_for
-from pgjobs.payload.fast_pickle import PicklePrefixDumper, fast_pickler
+from pgjobs.payload.fast_pickle import PicklePrefixDumper, fast_pickler, rest_loader
 from pgjobs.payload.pickle_refusals import PROTOCOL
 from pgjobs.payload.pickling import load
 from pgjobs.payload.summary import Summarizer
@@ -51,6 +51,20 @@ def test_a_payload_that_begins_with_a_pickled_callable_is_a_pickle_of_the_call(
     payload = PicklePrefixDumper(plain, LIMIT).dump(tuple(args), kwargs)
     assert payload[:2] == bytes([0x80, PROTOCOL])
     assert pickle.loads(payload) == (plain, tuple(args), kwargs)
+    is_quick = payload.startswith(head_of(plain))  # what may hold objects of an ORM is pickled whole
+    assert rest_loader(plain)(payload) == ((None, tuple(args), kwargs) if is_quick else None)
+
+
+def test_arguments_alone_are_what_they_are_in_the_whole_and_only_of_the_same_callable() -> None:
+    load_rest, shared = rest_loader(plain), [1]
+    rest = load_rest(PicklePrefixDumper(plain, LIMIT).dump((shared, plain, shared), {"again": shared}))
+    assert rest is not None
+    (first, function, second), kwargs = rest[1:]
+    assert first is second is kwargs["again"]
+    assert function is plain
+    assert load_rest(PicklePrefixDumper(add, LIMIT).dump((1,), {})) is None
+    assert load_rest(PicklePrefixDumper(plain, LIMIT).dump(("x" * 70_000,), {})) is None  # it has frames
+    assert rest_loader(make_closure(1))(pickle.dumps((print, (1,), {}), PROTOCOL)) is None
 
 
 @given(st.lists(scalars, max_size=9))

@@ -162,7 +162,7 @@ def test_batch_is_one_span_with_a_link_for_each_of_its_jobs(seen: Seen) -> None:
     configure(parent=True)
     metas = [{"traceparent": f"00-{TRACE}-{n:016x}-01"} for n in (1, 2)]
     batch = batch_of([claimed_job(id=n, queue="mail", meta=meta) for n, meta in enumerate([*metas, None], 1)])
-    Context().run(call_now, batch, BatchCall(index, [Call(index, (n,), {}) for n in range(3)]))
+    Context().run(call_now, batch, BatchCall(index, [0, 1, 2], [index] * 3))
 
     span = seen.span("process mail")
     assert span.attributes is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pickle import PicklingError
 from types import FunctionType, MethodType
@@ -386,12 +386,14 @@ def is_lasting(function: Callable[..., Any]) -> bool:
     return type(inner) is FunctionType and inner.__globals__.get(inner.__qualname__) is function
 
 
-def like(job: J, **attributes: Any) -> J:
+def like(job: J, attributes: Mapping[str, Any]) -> J:
     """Return a copy of a job whose function is a method of its own, without a look at what that is."""
     copy = object.__new__(type(job))
-    method = cast("MethodType", job.function)
-    copy.__dict__.update(job.__dict__, **attributes)
-    copy.function = copy.__dict__["__wrapped__"] = MethodType(method.__func__, copy)
+    method: Any = job.function
+    values = copy.__dict__
+    values.update(job.__dict__)
+    values.update(attributes)
+    values["function"] = values["__wrapped__"] = MethodType(method.__func__, copy)
     return copy
 
 

@@ -114,6 +114,26 @@ def _head(target: Any) -> bytes | None:
     return pickled[:2] + b"".join(parts)
 
 
+def rest_loader(callable: Callable[..., Any]) -> Callable[[bytes], tuple[None, tuple[Any, ...], dict[str, Any]] | None]:
+    """Return what loads other payloads of this callable without looking it up again: only their arguments.
+
+    It returns None for payloads that begin otherwise; those are loaded as any. A third of the time of a whole load.
+    """
+    target: Any = callable.in_payload if isinstance(callable, Job) else callable
+    head = _head(target) if finder(target)() else None
+    if head is None:
+        return lambda payload: None
+    size, start, loads = len(head), b"\x80\x05N", pickle.loads  # PROTO 5, and NONE where the callable was
+
+    def load_rest(payload: bytes) -> tuple[None, tuple[Any, ...], dict[str, Any]] | None:
+        if not payload.startswith(head):
+            return None
+        rest: tuple[None, tuple[Any, ...], dict[str, Any]] = loads(start + payload[size:])
+        return rest
+
+    return load_rest
+
+
 def _text(text: str) -> bytes:
     """Return the opcode SHORT_BINUNICODE with a text; longer ones have another opcode.
 

@@ -54,7 +54,7 @@ class StageJob(Job[..., Any]):
             if len(_known) >= _MOST_KNOWN:
                 _known.clear()
             known = _known[id(inner)] = cls(inner, following)  # it holds the function, whose id stays its own
-        return like(known)
+        return like(known, {})
 
     def _run(self, /, *args: Any, **kwargs: Any) -> Any:
         value = self.inner(*args, **kwargs)

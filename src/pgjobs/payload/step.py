@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _MARK = b"\0step"
 _LENGTH = Struct(">I")
 _START = len(_MARK) + _LENGTH.size
-_DECODE = json.JSONDecoder().raw_decode  # `json.loads` would look which encoding it is, each time
+# `json.loads` would look which encoding it is, each time.
+_DECODE = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed does not know it
 
 
 def with_head(head: Mapping[str, Any], payload: bytes) -> bytes:
@@ -51,9 +52,11 @@ def split(payload: bytes) -> tuple[dict[str, Any], bytes]:
     """
     if payload[: len(_MARK)] != _MARK or len(payload) < _START:
         raise PayloadError("the payload cannot be loaded, it is damaged: it does not begin as that of a step.")
-    (size,) = _LENGTH.unpack_from(payload, len(_MARK))
-    head, _ = _DECODE(payload[_START : _START + size].decode())
-    return head, payload[_START + size :]
+    end = _START + _LENGTH.unpack_from(payload, len(_MARK))[0]
+    try:
+        return _DECODE(payload[_START:end].decode(), 0)[0], payload[end:]
+    except StopIteration:
+        raise PayloadError("the payload cannot be loaded, it is damaged: its head is not JSON.") from None
 
 
 class Runner(Protocol):
@@ -96,16 +99,16 @@ class StepJob(Job[..., Any]):
 
         What a payload has made anew is not kept.
         """
-        if not is_lasting(inner):
-            return cls(inner, head)
-        key = id(inner), head.get("keep"), bool(head.get("map"))
+        key = id(inner), head.get("keep"), "map" in head
         known = _known.get(key)
         if known is None:
+            if not is_lasting(inner):
+                return cls(inner, head)
             if len(_known) >= _MOST_KNOWN:
                 _known.clear()
             # It holds the function, whose id stays its own.
             known = _known[key] = cls(inner, {name: head[name] for name in ("keep", "map") if name in head})
-        return like(known, head=head, may_add=bool(head.get("step")))
+        return like(known, {"head": head, "may_add": bool(head.get("step"))})
 
     def _run(self, /, *args: Any, **kwargs: Any) -> Any:
         runner = _runner()
@@ -155,11 +158,13 @@ def _options_of_step(inner: Callable[..., Any], head: Mapping[str, Any]) -> JobO
 
 
 def step_of(head: dict[str, Any], call: Call) -> Call:
-    """Return the call of a step."""
+    """Make the call of a step of one that was just loaded, and return it."""
     inner: Any = call.callable
     if isinstance(inner, TransactionJob) and not head.get("map"):
-        return type(call)(_in_transaction(inner, head), call.args, call.kwargs)
-    return type(call)(StepJob.of(inner, head), call.args, call.kwargs)
+        call.callable = _in_transaction(inner, head)
+    else:
+        call.callable = StepJob.of(inner, head)
+    return call
 
 
 def _in_transaction(inner: TransactionJob[Any, ..., Any], head: dict[str, Any]) -> Any:

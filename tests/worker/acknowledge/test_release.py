@@ -229,7 +229,12 @@ def test_a_job_without_a_workflow_that_others_wait_for_releases_them_by_the_same
     conn: psycopg.Connection, database_url: str, worker: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[str] = []
-    monkeypatch.setattr(completing, "statement", lambda name: used.append(name) or statement(name))
+
+    def noted(name: str) -> str:
+        used.append(name)
+        return statement(name)
+
+    monkeypatch.setattr(completing, "statement", noted)
     job = enqueue(conn, add, 1).id
     waits = enqueue(conn, add.options(after=[job]), 2).id
     conn.execute("UPDATE pgjobs.jobs SET dependents = true WHERE id = %s", [job])

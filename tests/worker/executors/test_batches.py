@@ -8,8 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgjobs import admin, enqueue, enqueue_many, result
+from pgjobs import admin, configure, enqueue, enqueue_many, result
+from pgjobs.jobs.outcome import Failed, Retried
+from pgjobs.payload.encoder import encoder_for
+from pgjobs.payload.signing import sign, signed_fields
+from pgjobs.worker.executors.invoke import open_payload
+from pgjobs.worker.local.claimed_batch import batch_of
 from tests.support import postgres, tasks_batches, tasks_effects
+from tests.support.claimed import claimed_job
 from tests.support.processes import wait_until
 from tests.support.rows import row_of
 from tests.support.tasks import URL
@@ -193,6 +199,31 @@ def test_a_job_whose_payload_cannot_be_loaded_is_not_completed_with_the_others(
     wait_until(lambda: conn.execute("SELECT count(*) FROM pgjobs.dead_jobs WHERE id = %s", ids[:1]).fetchone() == (1,))
     wait_until(lambda: [row_of(conn, job)["status"] for job in ids] == ["failed", "completed", "completed"])
     assert conn.execute("SELECT array_agg(job ORDER BY job) FROM effects").fetchone() == (ids[1:],)
+
+
+def test_each_job_of_a_batch_is_verified_and_loaded_by_itself() -> None:
+    """Though what they call is looked up once for all of them."""
+    key = b"k" * 32
+    configure(signing_keys=(key,))
+    dump = encoder_for(tasks_batches.gather)._dumper.dump
+    whole = dump((0,), {})
+    payloads = [*(dump((n,), {}) for n in range(3)), whole[:-3] + b"?.", b"?", dump((), {"items": 5}), dump((6,), {})]
+    jobs = []
+    for at, payload in enumerate(payloads):
+        job = claimed_job(at + 1, task="tests.support.tasks_batches:gather", payload=payload)
+        job.signature = None if at == 2 else sign(key, signed_fields(job), payload)
+        jobs.append(job)
+    jobs[-1].timeout = 9.0  # changed after it was signed
+    batch = batch_of(jobs)
+    call = open_payload(batch)
+    assert call.args == ([0, 1, 5],)
+    assert [job.id for job in batch.together] == [1, 2, 6]
+    assert {place: type(outcome) for place, outcome in batch.ended.items()} == {
+        2: Failed,
+        3: Retried,
+        4: Retried,
+        6: Failed,
+    }
 
 
 def test_a_job_that_kills_its_worker_is_found_and_no_other_is_charged(conn: psycopg.Connection, run: Run) -> None:

@@ -346,13 +346,13 @@ class Acknowledger(CriticalThread):
                 local_queue.end_stats.last_end = now
             local_queue.record_acknowledged()
             if has_flow_control:
-                freed = [
-                    (job.priority, job.lane)
+                freed = {  # once each: all jobs of a batch have one
+                    (job.priority, job.lane): None
                     for job, _, _ in flush.batch
                     if job.lane is not None and job.local_queue is local_queue and job.lane not in full
-                ]
+                }
                 if freed or not full:
-                    local_queue.signals.send(Freed(freed))
+                    local_queue.signals.send(Freed([*freed]))
         later = {job.local_queue for job, outcome, _ in flush.others if isinstance(outcome, Retried | Snoozed)}
         for local_queue in later:
             local_queue.signals.send(LookAhead())

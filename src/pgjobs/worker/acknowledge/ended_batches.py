@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 from pgjobs.jobs.halving import parts_of
-from pgjobs.jobs.outcome import INTERRUPTED, Divided, Outcome, Several
+from pgjobs.jobs.outcome import COMPLETED, INTERRUPTED, Divided, Outcome, Several
 from pgjobs.worker.local.claimed_batch import ClaimedBatch, batch_of
 from pgjobs.worker.local.claimed_job import ClaimedJob
 from pgjobs.worker.local.local_queue import Ended
@@ -30,6 +31,8 @@ def _members(batch: ClaimedBatch, outcome: Outcome, seconds: float | None) -> li
     jobs = batch.members
     outcomes: Sequence[Outcome] = outcome.outcomes if isinstance(outcome, Several) else [outcome] * len(jobs)
     batch.local_queue.record_batch(1 - len(jobs))
+    if not batch.completing and outcomes.count(COMPLETED) == len(jobs):  # as most end
+        return list(zip(jobs, outcomes, repeat(seconds)))
     ended: list[Ended] = []
     again: list[Ended] = []
     shared: dict[Outcome, Divided] = {}

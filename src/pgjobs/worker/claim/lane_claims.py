@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from pgjobs.db.dependencies import EndedJob, release_dependents
@@ -32,7 +32,7 @@ log = logging.getLogger("pgjobs.producer")
 EXPIRED = "expired before its turn came"
 RELEASE_EVERY = 0.05  # seconds between two looks for jobs that are due or have expired, while claims follow each other
 _ORDER = attrgetter("priority", "run_at", "id")
-_IN_LANES = attrgetter("priority", "lane", "run_at", "id")
+_IN_LANES = itemgetter(*map(CONTROLLED_COLUMNS.index, ("priority", "lane", "run_at", "id")))  # of rows
 
 
 class Lane(NamedTuple):
@@ -126,11 +126,10 @@ def _ranges(plan: LanePlan) -> dict[str, Any]:
 
 
 def _in_batches(jobs: list[ClaimedJob], late: list[ClaimedJob]) -> list[ClaimedJob]:
-    """Return the batches of claimed jobs. Those that have expired stay outside."""
+    """Return the batches of claimed jobs, which come in their order. Those that have expired stay outside."""
     if late:
         expired = set(late)
         jobs = [job for job in jobs if job not in expired]
-    jobs.sort(key=_IN_LANES)
     return [*batches_of(jobs), *late]
 
 
@@ -216,6 +215,7 @@ class LaneClaims:
             self._columns_checked = True
         jobs, late = self._made_of(rows)
         if batch_rows:
+            batch_rows.sort(key=_IN_LANES)
             together, expired = self._made_of(batch_rows)
             jobs += _in_batches(together, expired)
             late += expired

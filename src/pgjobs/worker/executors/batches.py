@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pgjobs.core.error_text import leaves
 from pgjobs.core.errors import HookError, PayloadError, ResultError, UsageError
@@ -38,22 +38,27 @@ if TYPE_CHECKING:
     from pgjobs.worker.local.claimed_job import ClaimedJob
 
 log = logging.getLogger("pgjobs.executor")
+_Arguments: TypeAlias = tuple[None, tuple[Any, ...], dict[str, Any]]
 _FOR_ALL = (Snooze, Retry, Cancel)
 
 
 class BatchCall(Call):
-    """A call with a list: the callable gets what the single calls would have had. `options`: of each of these."""
+    """A call with a list: the callable gets what the single calls would have had. `options`: of each of these.
 
-    __slots__ = ("options", "policy")
+    `functions`: what the single calls would have called; `keeps_results`: one of them keeps what it returns.
+    """
 
-    def __init__(self, callable: BatchJob[Any, Any, Any], calls: list[Call]) -> None:
-        super().__init__(callable, ([call.args[0] if call.args else _item(call) for call in calls],), {})
-        functions = [call.callable for call in calls]
-        first = functions[0]
-        if all(function is first for function in functions):  # nearly always: none was enqueued with other options
-            self.options: list[JobOptions] = [options_of(first)] * len(functions)
+    __slots__ = ("keeps_results", "options", "policy")
+
+    def __init__(self, callable: BatchJob[Any, Any, Any], items: list[Any], functions: list[Any]) -> None:
+        super().__init__(callable, (items,), {})
+        if len(set(map(id, functions))) == 1:  # nearly always: none was enqueued with other options
+            options = options_of(functions[0])
+            self.options: list[JobOptions] = [options] * len(functions)
+            self.keeps_results = options.result is not None
         else:
             self.options = [options_of(function) for function in functions]
+            self.keeps_results = any(options.result is not None for options in self.options)
         self.policy = callable.job_options.policy
 
 
@@ -63,43 +68,79 @@ class _OneByOneError(PayloadError):
 
 def as_batch(call: Call) -> Call:
     """Return the call of a job that is in no batch: its function gets a list with one item."""
-    return BatchCall(call.callable, [call])  # type: ignore[arg-type]  # the caller has looked
+    return BatchCall(call.callable, [_item(call.args, call.kwargs)], [call.callable])  # type: ignore[arg-type]  # the caller has looked
 
 
-def _item(call: Call) -> Any:
-    return next(iter(call.kwargs.values()), None)
+def _item(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else next(iter(kwargs.values()), None)
 
 
-def open_batch(batch: ClaimedBatch, open_one: Callable[[ClaimedJob], Call], refuse: Any) -> Call:
+class Opener(Protocol):
+    """Loads the payloads of a batch."""
+
+    def open_one(self, job: ClaimedJob) -> Call:
+        """Check the signature of a job, and load its payload.
+
+        Raises:
+            PayloadError: it cannot be loaded, or must not.
+
+        """
+
+    def like(self, call: Call) -> Callable[[ClaimedJob], _Arguments | None]:
+        """Return what loads the arguments alone, of jobs that call the same. It returns None for others.
+
+        Raises (what it returns):
+            PayloadError: the job is unsigned, or wrongly signed.
+
+        """
+
+
+def open_batch(batch: ClaimedBatch, opener: Opener, refuse: Any) -> Call:
     """Load the payloads of a batch. What cannot be loaded is left out, with the outcome that `refuse` makes of it.
 
     Raises:
         PayloadError: nothing is left, or what is left does not run together.
 
     """
-    calls: list[tuple[int, Call]] = []
+    items: list[Any] = []
+    functions: list[Any] = []
+    first: Call | None = None
     last: PayloadError | None = None
+    open_one = opener.open_one
+    load_rest: Callable[[ClaimedJob], _Arguments | None] = _nothing
     for place, job in batch.called():
         try:
-            calls.append((place, open_one(job)))
+            rest = load_rest(job)
+            if rest is not None and first is not None:
+                items.append(_item(rest[1], rest[2]))
+                functions.append(first.callable)
+                continue
+            call = open_one(job)
         except PayloadError as error:
             if is_shortage(error.__cause__):
                 raise
             batch.ended[place] = refuse(job, error)
             last = error
-    if not calls:
+            continue
+        if first is None:
+            first, load_rest = call, opener.like(call)
+        items.append(_item(call.args, call.kwargs))
+        functions.append(call.callable)
+    if first is None:
         raise last or PayloadError("the batch is empty")
-    first = calls[0][1]
     base = getattr(first.callable, "base", None)
-    if len(calls) == 1 and not isinstance(base, BatchJob):
+    if len(items) == 1 and not isinstance(base, BatchJob):
         return first
-    same = first.callable
     if not isinstance(base, BatchJob) or any(
-        call.callable is not same and getattr(call.callable, "base", None) is not base for _, call in calls
+        getattr(function, "base", None) is not base for function in {id(each): each for each in functions}.values()
     ):
         raise _OneByOneError("its jobs do not run together here")
-    batch.call = made = BatchCall(base, [call for _, call in calls])
+    batch.call = made = BatchCall(base, items, functions)
     return made
+
+
+def _nothing(job: ClaimedJob) -> _Arguments | None:
+    return None
 
 
 def with_outcomes(batch: ClaimedBatch, outcomes: list[Outcome]) -> Several:
@@ -126,7 +167,7 @@ def refused_batch(batch: ClaimedBatch, error: PayloadError) -> Several:
 
 def completed_batch(batch: ClaimedBatch, call: Call, result: object, one: Callable[..., Outcome]) -> Several:
     """Return the outcomes of a call that returned. `one`: makes that of an error of a single job."""
-    jobs = [job for _, job in batch.called()]
+    jobs = batch.together
     if not isinstance(call, BatchCall):  # one job whose function is not for batches here
         return with_outcomes(batch, [one(jobs[0], None)])
     said = result if isinstance(result, Outcomes) else None
@@ -136,7 +177,7 @@ def completed_batch(batch: ClaimedBatch, call: Call, result: object, one: Callab
         if said is not None:
             ids, budgets = [job.id for job in jobs], [job.budget() for job in jobs]
             outcomes = outcomes_of(said, ids, budgets, call.policy)
-        if not any(options.result is not None for options in call.options):
+        if not call.keeps_results:
             return with_outcomes(batch, outcomes)
         _check_results(values, len(jobs))
     except UsageError as error:
@@ -169,7 +210,7 @@ def failed_batch(batch: ClaimedBatch, error: BaseException, one: Callable[..., O
     """Return the outcomes of a call that raised. `one`: see `completed_batch`."""
     if isinstance(error, Outcomes) and batch.call is not None:
         return completed_batch(batch, batch.call, error, one)
-    jobs = [job for _, job in batch.called()]
+    jobs = batch.together
     outcomes: list[Outcome]
     if any(job.cancelled for job in jobs):  # that is why it raised, as far as is known
         rest = Divided("a job of the batch was cancelled", parts=1)
@@ -194,7 +235,7 @@ def _is_for_all(error: BaseException) -> bool:
 
 def lost_batch(batch: ClaimedBatch, alone: Callable[[ClaimedJob], Outcome], error: str) -> Several:
     """Return the outcomes where the process that ran the call died."""
-    jobs = [job for _, job in batch.called()]
+    jobs = batch.together
     if any(job.cancelled for job in jobs):
         rest: Outcome = Divided("a job of the batch was cancelled", parts=1)
         return with_outcomes(batch, [CANCELLED_ON_REQUEST if job.cancelled else rest for job in jobs])

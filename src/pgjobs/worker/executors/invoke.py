@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.core.config import settings
 from pgjobs.core.error_text import leaves
 from pgjobs.core.errors import HookError, PayloadError, ResultError, SignatureError
-from pgjobs.core.interrupts import JobTimeout
+from pgjobs.core.interrupts import RAISED_FROM_OUTSIDE, JobTimeout
 from pgjobs.flow.breaker import declared_breakers
 from pgjobs.hooks.kinds import around_hooks
 from pgjobs.job_results.encode import kept_result
@@ -34,6 +34,7 @@ from pgjobs.jobs.outcome import (
 from pgjobs.jobs.retry import RetryPolicy, after_exception, after_loss
 from pgjobs.jobs.transaction import TransactionJob
 from pgjobs.jobs.transaction_batch import BATCH_JOBS, IN_TRANSACTION
+from pgjobs.payload.fast_pickle import rest_loader
 from pgjobs.payload.pickling import Call, load
 from pgjobs.payload.signing import signed_fields, verify
 from pgjobs.payload.stage import StageJob
@@ -66,7 +67,7 @@ def open_payload(job: ClaimedJob) -> Call:
 
     """
     if type(job) is ClaimedBatch:
-        return open_batch(job, opener(), refused)
+        return open_batch(job, _Opener(), refused)
     call = open_alone(job)
     return as_batch(call) if type(call.callable) in BATCH_JOBS else call
 
@@ -84,17 +85,36 @@ def open_alone(job: ClaimedJob) -> Call:
     return load(job.payload, job.task, current_settings.allow, pickles=current_settings.payload != "json")
 
 
-def opener() -> Callable[[ClaimedJob], Call]:
-    """Return what does the same for each job of a batch: the settings are looked at once for all of them."""
-    current_settings = settings()
-    keys, allow, pickles = current_settings.signing_keys, current_settings.allow, current_settings.payload != "json"
+class _Opener:
+    """Does the same for each job of a batch: the settings, and what they call, are looked up once for all of them."""
 
-    def open_one(job: ClaimedJob) -> Call:
-        if keys:
-            _verify(job, keys)
-        return load(job.payload, job.task, allow, pickles=pickles)
+    def __init__(self) -> None:
+        current_settings = settings()
+        self._keys, self._allow = current_settings.signing_keys, current_settings.allow
+        self._pickles = current_settings.payload != "json"
 
-    return open_one
+    def open_one(self, job: ClaimedJob) -> Call:
+        if self._keys:
+            _verify(job, self._keys)
+        return load(job.payload, job.task, self._allow, pickles=self._pickles)
+
+    def like(self, call: Call) -> Callable[[ClaimedJob], tuple[None, tuple[Any, ...], dict[str, Any]] | None]:
+        keys = self._keys
+        if self._allow is not None or not self._pickles:
+            return lambda job: None  # what it calls has to be looked up in the list, for each of them
+        load_rest = rest_loader(call.callable)
+
+        def load_arguments(job: ClaimedJob) -> tuple[None, tuple[Any, ...], dict[str, Any]] | None:
+            if keys:
+                _verify(job, keys)
+            try:
+                return load_rest(job.payload)
+            except RAISED_FROM_OUTSIDE:
+                raise
+            except BaseException:
+                return None  # the whole is loaded then, which says why it cannot be
+
+        return load_arguments
 
 
 def check_signature(job: ClaimedJob) -> None:

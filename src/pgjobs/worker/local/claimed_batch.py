@@ -41,7 +41,7 @@ class ClaimedBatch(ClaimedJob):
     @property
     def together(self) -> list[ClaimedJob]:
         """The jobs that are part of the call, in the order of its items."""
-        return [job for _, job in self.called()]
+        return [job for _, job in self.called()] if self.ended else list(self.members)
 
     def called(self) -> list[tuple[int, ClaimedJob]]:
         """Return the jobs that are part of the call, with their places."""
