@@ -196,13 +196,27 @@ def test_what_waits_is_looked_up_by_index_and_lanes_without_end_are_not_all_look
             f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", {"cap": 500, "lanes": 1000, "queues": ["q"]}
         ).fetchall()
     scans = [line for (line,) in plan if " on jobs_waiting" in line]
-    assert len(scans) == 6
+    assert len(scans) == 8
     assert [line for line in scans if not re.search("Scan using jobs_waiting_(turns|later) ", line)] == []
     for line in scans:
         rows, loops = map(float, re.findall(r"rows=([\d.]+) loops=(\d+)", line)[0])
         assert rows * loops <= 1000
     removed = [int(n) for (line,) in plan for n in re.findall(r"Rows Removed by .*: (\d+)", line)]
     assert all(n <= 10 for n in removed)  # names, and not jobs
+
+
+def test_where_nothing_waits_for_its_turn_no_queue_is_asked_for_it_and_priorities_without_jobs_are_left_out(
+    conn: Connection,
+) -> None:
+    names = [f"q{number}" for number in range(50)]
+    conn.execute("INSERT INTO pgjobs.jobs (queue, task, payload) SELECT unnest(%s::text[]), 'a:b', 'x'", [names])
+    with local_settings(conn, LOOK_UPS):
+        values = {"cap": 10, "lanes": 5, "queues": names}
+        plan = [row[0] for row in conn.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement('queue_depths')}", values)]
+    waiting = [line for line in plan if " on jobs_waiting" in line]
+    assert [line for line in waiting if "never executed" not in line and "loops=1)" not in line] == []
+    loops = [int(each) for line in plan if " on jobs_live" in line for each in re.findall(r"loops=(\d+)", line)]
+    assert sum(loops) == 4 * len(names), "the first priority, the next one, and two counts"
 
 
 def test_what_waits_for_others_is_counted_and_what_is_stuck_is_named(conn: Connection) -> None:

@@ -11,7 +11,7 @@ import argparse
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -20,6 +20,7 @@ import axe_core_python
 import psycopg
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as TookTooLong
 
 from pgjobs import admin
 from pgjobs.web import ALL, User, dashboard
@@ -89,6 +90,11 @@ def pages(browser: Browser, base: str, places: list[str], found: Findings, axe: 
             found.watch(page, host, f"{place} ({name})")
             answer = page.goto(base + place)
             found.check(answer and answer.status == 200, f"{place} ({name}): {answer and answer.status}")
+            if page.locator("section.over-time").count():
+                drawn = page.locator("figure.chart:not([hidden]) canvas")
+                with suppress(TookTooLong):
+                    drawn.first.wait_for(timeout=5_000)
+                found.check(drawn.count() >= 2, f"{place} ({name}): {drawn.count()} charts are drawn")
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             found.check(wide <= 0, f"{place} ({name}): {wide} pixels too wide")
             if pictures:
@@ -162,13 +168,23 @@ def scripts(browser: Browser, base: str, conn: psycopg.Connection, found: Findin
     page.goto(f"{base}/")
     found.check("here" in page.locator("time.full").first.inner_text(), "the reader's own time is missing")
     asked: list[str] = []
+    drawn = page.locator("figure.chart:not([hidden]) canvas")
+    drawn.first.wait_for()
+    before = drawn.count()
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(6_500)
     found.check(len(asked) == 1, f"a page of 5 s asked {len(asked)} times in 6.5 s")
+    found.check(drawn.count() == before, f"of {before} charts {drawn.count()} are left after a look")
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
     asked.clear()
     page.wait_for_timeout(6_000)
     found.check(not asked, "a hidden page asks")
+    page = context.new_page()
+    page.goto(f"{base}/workers")
+    login = "<h1>Log in</h1>"
+    page.route("**/workers", lambda route: route.fulfill(body=login, content_type="text/html"))
+    page.locator("h1", has_text="Log in").wait_for(timeout=10_000)
+    found.check(page.locator("main").count() == 0, "a login is put into the page")
     context.close()
     context = browser.new_context(**VIEWS[0][1], java_script_enabled=False)
     page = context.new_page()
@@ -176,6 +192,10 @@ def scripts(browser: Browser, base: str, conn: psycopg.Connection, found: Findin
     page.locator("a.act", has_text="pause").first.click()
     page.locator("main .preview button").click()
     found.check(page.locator(".banner.done").count() == 1, "an action without scripts")
+    page.goto(f"{base}/")
+    page.locator(".over-time summary").click()
+    found.check(page.locator(".over-time td").first.is_visible(), "the table of the charts without scripts")
+    found.check(page.locator("figure.chart:not([hidden])").count() == 0, "empty charts without scripts")
     context.close()
     print("scripts, and pages without them")
 

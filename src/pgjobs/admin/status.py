@@ -26,7 +26,7 @@ RATE_WINDOW = 60.0  # seconds
 SCAN_TIMEOUT_MS = 2_000  # milliseconds that each of the scans may take
 STUCK_SCAN = 2_000  # dependencies that are looked at
 MAX_PAGES = 4_000  # of a table that is scanned in haste, 32 MB
-MAX_SCANNED = 5_000  # jobs that are looked at for those that run, over all queues
+MAX_SCANNED = 2_000  # jobs that are looked at for those that run, over all queues
 MIN_SCANNED = 5
 MAX_LETTERS = 10_000  # that are counted in haste
 

@@ -36,13 +36,22 @@ CROSS JOIN LATERAL (
             LIMIT 1) AS next
     )
     SELECT least(coalesce(sum(due.n), 0), %(cap)s + 1)::bigint AS due,
-           least(coalesce(sum(later.n), 0), %(cap)s + 1)::bigint AS later, min(first.run_at) AS run_at
+           least(coalesce(sum(later.n), 0), %(cap)s + 1)::bigint AS later,
+           min(CASE WHEN due.run_at > '-infinity' THEN due.run_at
+                    WHEN due.n > 0
+                    THEN (SELECT live.run_at
+                          FROM pgjobs.jobs_live AS live
+                          WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
+                            AND live.priority = p.priority AND live.run_at > '-infinity' AND live.run_at <= now()
+                          ORDER BY live.run_at
+                          LIMIT 1) END) AS run_at
     FROM priorities AS p
     CROSS JOIN LATERAL (
-        SELECT count(*) AS n
-        FROM (SELECT FROM pgjobs.jobs_live AS live
+        SELECT count(*) AS n, min(capped.run_at) AS run_at
+        FROM (SELECT live.run_at FROM pgjobs.jobs_live AS live
               WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued'
                 AND live.priority = p.priority AND live.run_at <= now()
+              ORDER BY live.run_at
               LIMIT %(cap)s + 1) AS capped
     ) AS due
     CROSS JOIN LATERAL (
@@ -52,13 +61,6 @@ CROSS JOIN LATERAL (
                 AND live.priority = p.priority AND live.run_at > now()
               LIMIT %(cap)s + 1) AS capped
     ) AS later
-    LEFT JOIN LATERAL (
-        SELECT live.run_at
-        FROM pgjobs.jobs_live AS live
-        WHERE live.queue = names.name AND live.queue <> '' AND live.status = 'queued' AND live.priority = p.priority
-          AND live.run_at > '-infinity' AND live.run_at <= now()
-        ORDER BY live.run_at
-        LIMIT 1) AS first ON true
 ) AS queued
 CROSS JOIN LATERAL (
     SELECT count(*) AS n
