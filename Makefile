@@ -75,6 +75,7 @@ format: $(STAMP) ## put the code in order
 
 browser: $(STAMP) ## look at each page and do each action of the dashboard in a browser that is there; five minutes
 	@$(BIN)/python -m pip install --quiet --group browser
+	@$(BIN)/python -m tests.web.schema
 	@$(BIN)/python -m tests.web.browser $(ARGS)
 
 bench: $(STAMP) ## measure pgjobs beside the SQL alone (ARGS=URL for a server of your own); three minutes

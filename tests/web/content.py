@@ -75,7 +75,7 @@ def put_minutes(conn: psycopg.Connection, queue: str, task: str = "shop:sell", m
             " SELECT date_trunc('minute', now()) - m * interval '1 minute', %(queue)s, %(task)s, %(queue)s = '',"
             " CASE WHEN %(queue)s = '' THEN 100000 - m * 60 END, 20 + 15 * sin(m / 9.0), 20 + m %% 7, 3, 1, 4, 60,"
             " m %% 4, m %% 6, 8, 5 + m %% 3, 30, 60, '{1,2,30,20,7}', '{0,0,1,20,30,9}'"
-            " FROM generate_series(1, %(minutes)s) AS m",
+            " FROM generate_series(1, %(minutes)s) AS m ON CONFLICT DO NOTHING",
             {"queue": row[0], "task": row[1], "minutes": minutes},
         )
 

@@ -74,6 +74,7 @@ def test_errors_are_json_too(site: Site, monkeypatch: pytest.MonkeyPatch, conn: 
         == "queue: give 6 at most."
     )
     assert client.get("/minutes?queue=" + "x" * 400).status_code == 400
+    assert client.get("/minutes?task=a:b").json()["sentence"] == "task: name its queue as well."
     monkeypatch.setattr(web_app, "TIMEOUT_MS", 100)
     with conn.transaction():
         conn.execute("LOCK TABLE pgjobs.queue_minutes IN ACCESS EXCLUSIVE MODE")

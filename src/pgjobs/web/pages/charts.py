@@ -95,20 +95,22 @@ def minutes(visit: Visit) -> dict[str, Any]:
     """Return the values of charts as JSON has them.
 
     Raises:
-        UsageError: too many queues are asked for.
+        UsageError: too many queues are asked for, or a task without its queue.
 
     """
     queues = visit.several("queue")
     if len(queues) > MOST:
         raise UsageError(f"queue: give {MOST} at most.")
     task = visit.asked("task") or ""
+    if task and not queues:
+        raise UsageError("task: name its queue as well.")
     hours = hours_of(visit)
     names = queues if task else ["", *queues]
     found = admin.show_minutes(visit.conn, names, task=task, hours=hours, times=visit.asked("times") is not None)
     slas = {each.name: each.sla for each in admin.list_queues(visit.conn, names=queues)} if queues else {}
     return {
-        "step": found[0].step if found else 60,
-        "at": [int(at.timestamp()) for at in found[0].at] if found else [],
+        "step": found[0].step,
+        "at": [int(at.timestamp()) for at in found[0].at],
         "series": [{"queue": shown(each.queue), "sla": slas.get(each.queue), **_values(each)} for each in found],
     }
 

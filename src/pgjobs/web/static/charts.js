@@ -70,16 +70,18 @@ function draw(figure, found) {
   const grid = { stroke: colour("--line"), width: 1 };
   const axis = { stroke: colour("--dim"), font: "11px system-ui, sans-serif", grid, ticks: { ...grid, size: 4 } };
   const chart = new uPlot({
-    width: figure.clientWidth, height: 170,
+    width: figure.clientWidth, height: 156,
     cursor: { sync: { key: "charts" }, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] } },
     series: [{ value: (_, at) => (at === null ? "–" : zone === "UTC" ? utcOf(at) : `${wide.format(at * 1000)} · ${utcOf(at)}`) }, ...lines],
     axes: [
-      { ...axis, space: 60, values: (_, ticks) => ticks.map((at) => wideTick(at, found)) },
+      { ...axis, space: 60, size: 30, values: (_, ticks) => ticks.map((at) => wideTick(at, found)) },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((value) => WRITE[kind.unit](value)) },
     ],
   }, [found.at, ...values], figure);
+  chart.setLegend({ idx: found.at.length - 1 });  // what is now, until a place is pointed at
+  chart.over.addEventListener("mouseleave", () => setTimeout(() => chart.setLegend({ idx: found.at.length - 1 })));
   drawn.set(figure, chart);
   const last = lines.map((line, at) => `${line.label} ${line.value(null, [...values[at]].reverse().find((v) => v !== null))}`);
   chart.root.querySelector("canvas").setAttribute("aria-hidden", "true");
