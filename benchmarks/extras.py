@@ -11,6 +11,10 @@ PostgreSQL, an otherwise idle worker's start taken off.
 | plain | `@job` that does nothing |
 | hook | the same with one `@around_job` that does nothing |
 | metrics | the same as plain, with `--metrics-port` |
+| scraped | the same as metrics, while these and the metrics of the installation are scraped every second |
+| traced | the same as plain, with `pgjobs.otel`, a trace in each job's metadata, and no SDK |
+| recorded | the same with an SDK that records each span, and drops them in batches |
+| everything | scraped, recorded and hook at once |
 | result | `@job(result=True)` that returns a number |
 | progress | the same as plain, and says once how far it has come |
 | apart | inserts a row in a transaction of its own, and is acknowledged as any other job |
@@ -25,9 +29,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import statistics
 import sys
+import threading
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,17 +47,32 @@ from benchmarks.counters import cpu_seconds
 from benchmarks.server import look
 
 from pgjobs import enqueue_many
+from pgjobs.metrics import Collector
 
 KINDS: dict[str, Any] = {
     "plain": tasks.nothing,
     "hook": tasks.nothing,
     "metrics": tasks.nothing,
+    "scraped": tasks.nothing,
+    "traced": tasks.nothing,
+    "recorded": tasks.nothing,
+    "everything": tasks.nothing,
     "result": tasks.number,
     "progress": tasks.report,
     "apart": tasks.apart,
     "complete": tasks.completes,
     "transaction": tasks.in_transaction,
 }
+HOOKS = {
+    "hook": ("benchmarks.extra_hooks",),
+    "traced": ("pgjobs.otel",),
+    "recorded": ("benchmarks.extra_traces", "pgjobs.otel"),
+    "everything": ("benchmarks.extra_traces", "pgjobs.otel", "benchmarks.extra_hooks"),
+}
+TRACED = {"traced", "recorded", "everything"}
+SCRAPED = {"scraped", "everything"}
+META = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+SCRAPE_EVERY = 1.0  # seconds; Prometheus is mostly told 15
 BASES = {"complete": "apart", "transaction": "apart"}
 SLOTS = 20
 LONGEST = 120.0  # seconds that a drain may take
@@ -74,20 +98,22 @@ def drain(url: str, name: str, jobs: int) -> Cost:
 
     """
     options: tuple[object, ...] = ("-q", f"default:{SLOTS}", "--drain", "--import", "benchmarks.extra_tasks")
-    if name == "hook":
-        options = (*options, "--hooks", "benchmarks.extra_hooks")
-    if name == "metrics":
-        options = (*options, "--metrics-port", 0)
+    for module in HOOKS.get(name, ()):
+        options = (*options, "--hooks", module)
+    port = free_port() if name in SCRAPED else 0
+    if name == "metrics" or name in SCRAPED:
+        options = (*options, "--metrics-port", port)
+    task = KINDS[name].options(meta=META) if name in TRACED else KINDS[name]
     postmaster = look(url).pid
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(tasks.TABLE)
         conn.execute("TRUNCATE pgjobs.jobs, pgjobs.dead_jobs, pgjobs.results, pgjobs.progress, extra_rows")
         with conn.transaction():
-            enqueue_many(conn, KINDS[name], [(number,) for number in range(jobs)])
+            enqueue_many(conn, task, [(number,) for number in range(jobs)])
         conn.execute("VACUUM ANALYZE pgjobs.jobs_live")
         conn.execute("CHECKPOINT")
         server, own = cpu_seconds([postmaster] if postmaster else []), _reaped()
-        with worker(url, *options) as process:
+        with scraping(url, port), worker(url, *options) as process:
             process.wait(LONGEST)
         server = cpu_seconds([postmaster] if postmaster else []) - server
         own = _reaped() - own
@@ -99,6 +125,35 @@ def drain(url: str, name: str, jobs: int) -> Cost:
         if name in ("apart", *BASES):
             assert scalar(conn, "SELECT count(*) FROM extra_rows") == jobs
     return Cost(row[0] / row[1], own, server)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def scraping(url: str, port: int) -> Iterator[None]:
+    """Scrape the supervisor on this port (0: do not), and the installation, as Prometheus would, but more often."""
+    ended = threading.Event()
+    collector = Collector(url)
+
+    def scrape() -> None:
+        while not ended.wait(SCRAPE_EVERY):
+            for _ in collector.collect():
+                pass
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                answer.read()
+
+    thread = threading.Thread(target=scrape)
+    if port:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if port:
+            thread.join()
 
 
 def _reaped() -> float:
