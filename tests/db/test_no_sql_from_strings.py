@@ -93,6 +93,7 @@ ALLOWED = {
     ("migrations/versions/0016_pipelines.py", "statement"): "files of migrations/sql/, and the checked schema",
     ("migrations/versions/0017_audit.py", "statement"): "files of migrations/sql/, and the checked schema",
     ("migrations/versions/0018_minutes.py", "statement"): "files of migrations/sql/, and the checked schema",
+    ("migrations/versions/0019_own_callbacks.py", "statement"): "files of migrations/sql/, and the checked schema",
     ("migrations/env.py", "f\"SELECT to_regnamespace('{SCHEMA}')\""): "the checked schema",
 }
 FROM_FILES = {"statement", "named_statement", "binary", "_text", "rename_schema"}

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgjobs import Limit, Unique, broadcast, enqueue, enqueue_many, publish
+from pgjobs import Limit, Unique, Workflow, broadcast, enqueue, enqueue_many, publish
 from pgjobs.admin import keep_history
 from pgjobs.core.errors import ConfigurationError, UsageError
 from pgjobs.db.roles import make_roles, role_statements, roles_of
@@ -135,6 +135,36 @@ FORGED = [
     (None, None, "account:1", None),
     ("a\x1fk\x1fs\x1fb\x1fx", "k", "s", "b\x1fx"),
 ]
+
+
+def test_who_may_enqueue_says_only_of_its_own_workflow_what_is_called_at_its_end(
+    with_roles: psycopg.Connection,
+) -> None:
+    def flow() -> Workflow:
+        made = Workflow("flow")
+        made.add(functions.add, 1)
+        made.on_completed(functions.add, 2)
+        return made
+
+    call = (
+        "SELECT pgjobs.add_callback(ROW(now(), 'default', {}, 5, NULL, NULL, 'a:b', NULL)::pgjobs.enqueue_columns, "
+        "NULL, {}, 'on_failure', NULL, NULL, NULL, NULL, '')"
+    )
+    other = enqueue(with_roles, flow()).id
+    with login(with_roles, ROLES.enqueue) as url, psycopg.connect(url, autocommit=True) as conn:
+        own = enqueue(conn, flow()).id
+        for workflow in (other, own, 999):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"what workflow {workflow} calls"):
+                conn.execute(call.format(5, workflow).encode())
+        with conn.transaction():
+            with conn.transaction():  # a savepoint, whose rows are the transaction's own as well
+                mine = enqueue(conn, flow()).id
+            with conn.transaction():
+                conn.execute(call.format(9, mine).encode())
+            with pytest.raises(psycopg.errors.CheckViolation), conn.transaction():
+                conn.execute(call.format(10, mine).encode())
+    rows = with_roles.execute("SELECT workflow_id, count(*) FROM pgjobs.workflow_callbacks GROUP BY 1 ORDER BY 1")
+    assert rows.fetchall() == [(other, 1), (own, 1), (mine, 2)]
 
 
 def test_who_may_enqueue_cannot_put_a_job_into_a_lane_whose_keys_it_does_not_have(

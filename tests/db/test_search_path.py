@@ -118,6 +118,9 @@ INSERT = (
         "INSERT INTO pgjobs.broadcasts (target, within, task, payload) VALUES ('queue:mail', 1, 'a', ''), "
         "('hosts', 1, 'b', ''); SELECT * FROM pgjobs.settle_broadcasts()",
         "DELETE FROM pgjobs.workers",
+        "WITH w AS (INSERT INTO pgjobs.workflows (id, name) VALUES (7, 'w')) SELECT 1; "
+        "INSERT INTO pgjobs.workflow_callbacks (workflow_id, kind, queue, priority, max_attempts, task, payload)"
+        " VALUES (7, 'on_failure', 'default', 5, 5, 'a:b', '')",
     ],
     ids=[
         *(
@@ -138,7 +141,7 @@ INSERT = (
         ),
         *("kept", "list", "count", "select", "room", "stage", "rates", "errors", "snapshots", "queue names"),
         *("publish", "deliver", "replay", "make events", "drop events", "make minutes", "drop minutes"),
-        *("broadcast", "worker leaves"),
+        *("broadcast", "worker leaves", "callback"),
     ],
 )
 def test_nothing_of_a_schema_before_pg_catalog_is_run(trapped: psycopg.Connection, statement: str) -> None:
@@ -167,6 +170,7 @@ def test_all_functions_are_looked_at_here(conn: psycopg.Connection) -> None:
             "bucket_capacity",
             "bucket_tokens",
             "call_back",
+            "check_callback",
             "commit_broadcast",
             "complete_history_partition",
         ),

@@ -12,7 +12,7 @@ from pgjobs.db.statements import statement
 if TYPE_CHECKING:
     import psycopg
 
-EXPECTED_REVISION = "0018"  # the newest file in migrations/versions; revisions are four digits, so that they compare
+EXPECTED_REVISION = "0019"  # the newest file in migrations/versions; revisions are four digits, so that they compare
 
 
 def revision_of(conn: psycopg.Connection, schema: str | None = None) -> str | None:
