@@ -73,3 +73,6 @@ BEGIN
                        'TO %s', given.role);
     END LOOP;
 END $$;
+
+-- Today and tomorrow.
+SELECT pgjobs.create_minutes_partition((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 1) AS n;
