@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from pgjobs.jobs.wire import job_from_function as job_from_function
     from pgjobs.jobs.wire import job_with_options as job_with_options
     from pgjobs.schedules.schedule import Schedule, schedule
+    from pgjobs.worker.in_process import Worker
     from pgjobs.workflows.handle import WorkflowHandle
     from pgjobs.workflows.public import Step, Steps, Workflow
     from pgjobs.workflows.waiting import signal, sleep, wait_for
@@ -113,6 +114,7 @@ __all__ = [
     "Unique",
     "UsageError",
     "Why",
+    "Worker",
     "Workflow",
     "WorkflowHandle",
     "__version__",
@@ -221,6 +223,7 @@ _LAZY = {
     "job_with_options": "pgjobs.jobs.wire",
     "Schedule": "pgjobs.schedules.schedule",
     "schedule": "pgjobs.schedules.schedule",
+    "Worker": "pgjobs.worker.in_process",
     "WorkflowHandle": "pgjobs.workflows.handle",
     "Step": "pgjobs.workflows.public",
     "Steps": "pgjobs.workflows.public",
@@ -229,7 +232,7 @@ _LAZY = {
     "sleep": "pgjobs.workflows.waiting",
     "wait_for": "pgjobs.workflows.waiting",
 }
-_MODULES = ("admin", "hooks", "metrics", "tables")  # public, and found after `import pgjobs` alone
+_MODULES = ("admin", "hooks", "metrics", "tables", "testing")  # public, and found after `import pgjobs` alone
 
 
 if not TYPE_CHECKING:  # or every name would be right to a type checker

@@ -48,6 +48,38 @@ ALLOWED = {
         ],
         "files, named by constants of the classes",
     ),
+    (
+        "src/pgjobs/testing/async_drivers.py",
+        "sql",
+    ): "statement(name), from link.py, and its savepoints, whose names are numbered",
+    (
+        "src/pgjobs/testing/databases.py",
+        "rename.format(sql.Identifier(half), sql.Identifier(name))",
+    ): "quoted by psycopg",
+    (
+        "src/pgjobs/testing/databases.py",
+        "sql.SQL('CREATE DATABASE {} TEMPLATE {}').format(sql.Identifier(made), sql.Identifier(name))",
+    ): "quoted by psycopg",
+    (
+        "src/pgjobs/testing/databases.py",
+        "sql.SQL('CREATE DATABASE {}').format(sql.Identifier(half))",
+    ): "quoted by psycopg",
+    (
+        "src/pgjobs/testing/databases.py",
+        "sql.SQL('DROP DATABASE IF EXISTS {} WITH (FORCE)').format(sql.Identifier(made))",
+    ): "quoted by psycopg",
+    (
+        "src/pgjobs/testing/drivers.py",
+        "sql",
+    ): "statement(name), from link.py, and its savepoints, whose names are numbered",
+    (
+        "src/pgjobs/testing/link.py",
+        "sql",
+    ): "statement(name), from link.py, and its savepoints, whose names are numbered",
+    (
+        "src/pgjobs/testing/sqlalchemy_driver.py",
+        "sql",
+    ): "statement(name), from link.py, and its savepoints, whose names are numbered",
     ("src/pgjobs/db/deadline.py", "statements.encode()"): "what execute_all was given",
     ("src/pgjobs/db/adapters/psycopg.py", "sql"): "binary(statement(name)), two lines above",
     ("src/pgjobs/db/adapters/sqlalchemy.py", "sql"): "named_statement(name), from where _text is called",

@@ -17,7 +17,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.dialects import postgresql
 
 import pgjobs
-from pgjobs import admin, hooks, metrics, tables
+from pgjobs import admin, hooks, metrics, tables, testing
 from pgjobs.tracing import options as traces
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -61,6 +61,9 @@ def page() -> str:
         "## pgjobs.otel",
         prose(ast.get_docstring(parsed("pgjobs.otel"))),  # it is not imported: that would switch traces on
         entry(traces, "configure"),
+        "## pgjobs.testing",
+        prose(testing.__doc__),
+        *(entry(testing, name) for name in sorted(testing.__all__, key=lambda name: (not name.islower(), name))),
         "## pgjobs.tables",
         prose(tables.__doc__),
         "\n\n".join(["### tables.make_tables", *described("pgjobs.tables", "make_tables")]),

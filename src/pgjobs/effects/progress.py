@@ -31,16 +31,50 @@ MAX_STATE_BYTES = 64 * 1024  # of JSON
 MAX_MESSAGE = 1_000  # characters; longer ones are cut
 
 
-class _Report(NamedTuple):
+class ReportValues(NamedTuple):
+    """What a job has said of itself, as it is stored."""
+
     claim_number: int
     done: float | None
     total: float | None
     message: str | None
     state: str | None
 
-    def with_newer(self, newer: _Report) -> _Report:
+    @classmethod
+    def of(cls, claim_number: int, done: object, total: object, message: object, state: object) -> ReportValues:
+        """Check what a job says.
+
+        Raises:
+            UsageError: a value cannot be used.
+
+        """
+        return cls(
+            claim_number,
+            _number("done", done),
+            _number("total", total),
+            None if message is None else str(message).replace("\0", "")[:MAX_MESSAGE],
+            None if state is None else _state(state),
+        )
+
+    def with_newer(self, newer: ReportValues) -> ReportValues:
         """Return this report with what a newer one says."""
         return self._replace(**{name: value for name, value in newer._asdict().items() if value is not None})
+
+    def columns(self, job_id: int) -> dict[str, list[Any]]:
+        """Return the parameters of write_progress.sql for this one."""
+        return columns({job_id: self})
+
+
+def columns(reports: dict[int, ReportValues]) -> dict[str, list[Any]]:
+    """Return the parameters of write_progress.sql."""
+    return {
+        "ids": list(reports),
+        "claim_numbers": [report.claim_number for report in reports.values()],
+        "dones": [report.done for report in reports.values()],
+        "totals": [report.total for report in reports.values()],
+        "messages": [report.message for report in reports.values()],
+        "states": [report.state for report in reports.values()],
+    }
 
 
 class ProgressWriter:
@@ -49,7 +83,7 @@ class ProgressWriter:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # of the reports
         self._writing = threading.Lock()  # of the connection
-        self._reports: dict[int, _Report] = {}  # by job
+        self._reports: dict[int, ReportValues] = {}  # by job
         self._waits: dict[int, tuple[int, str | None]] = {}  # by job: its claim, and what it waits for
         self._waiting: set[int] = set()  # jobs of which it is written that they wait
         self._connection: psycopg.Connection | None = None
@@ -64,13 +98,7 @@ class ProgressWriter:
             UsageError: a value cannot be used.
 
         """
-        report = _Report(
-            job.claim_number,
-            _number("done", done),
-            _number("total", total),
-            None if message is None else str(message).replace("\0", "")[:MAX_MESSAGE],
-            None if state is None else _state(state),
-        )
+        report = ReportValues.of(job.claim_number, done, total, message, state)
         with self._lock:
             before = self._reports.get(job.id)
             if before is not None:
@@ -168,7 +196,7 @@ class ProgressWriter:
             log.warning("who waits for whom is not written: %s", str(error).partition("\n")[0])
         self._waiting = (self._waiting | waits.keys()) - {job for job, wait in waits.items() if wait[1] is None}
 
-    def _flush(self, reports: dict[int, _Report]) -> None:
+    def _flush(self, reports: dict[int, ReportValues]) -> None:
         from psycopg import InterfaceError, OperationalError
 
         from pgjobs.db.connection import ConnectError
@@ -197,18 +225,8 @@ class ProgressWriter:
             self.flush()
             time.sleep(WRITE_EVERY)
 
-    def _write(self, reports: dict[int, _Report]) -> None:
-        self._connected().execute(
-            statement("write_progress"),
-            {
-                "ids": list(reports),
-                "claim_numbers": [report.claim_number for report in reports.values()],
-                "dones": [report.done for report in reports.values()],
-                "totals": [report.total for report in reports.values()],
-                "messages": [report.message for report in reports.values()],
-                "states": [report.state for report in reports.values()],
-            },
-        )
+    def _write(self, reports: dict[int, ReportValues]) -> None:
+        self._connected().execute(statement("write_progress"), columns(reports))
 
     def _connected(self) -> psycopg.Connection:
         from pgjobs.db.connection import connect

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from threading import Lock
@@ -321,6 +322,17 @@ def report_wait(job: RunningJob, ids: Collection[int]) -> None:
 def report_to(make: Callable[[], Reporter]) -> None:
     """Set what makes the reporter of this process, when a job first needs it."""
     _reporting.make, _reporting.made = make, None
+
+
+@contextmanager
+def reporting_to(reporter: Reporter) -> Iterator[None]:
+    """Have another reporter in this process for a while, as tests do that run jobs."""
+    before = _reporting.make, _reporting.made
+    _reporting.make, _reporting.made = lambda: reporter, reporter
+    try:
+        yield
+    finally:
+        _reporting.make, _reporting.made = before
 
 
 current_step: ContextVar[EnteredStep | None] = ContextVar("pgjobs_current_step", default=None)

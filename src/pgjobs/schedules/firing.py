@@ -7,7 +7,7 @@ supervisor that dies in between leaves no trace.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +75,17 @@ def _fire_one(conn: psycopg.Connection[Any], done: list[str]) -> int | None:
         return 0
 
 
-def _fire(conn: psycopg.Connection[Any], row: dict[str, Any]) -> int:
-    due, last = row["next_at"], row["last_at"]
-    step = firings(parse(row["cron"], row["tz"]), due, row["now"], row["missed"])
+def due_firings(row: Mapping[str, Any]) -> tuple[datetime | None, list[datetime]]:
+    """Return when a schedule is due next, and the firings that it is due for now."""
+    last = row["last_at"]
+    step = firings(parse(row["cron"], row["tz"]), row["next_at"], row["now"], row["missed"])
     # When clocks are set back, or a row by hand: what was enqueued is not enqueued again.
-    fire = [firing for firing in step.fire if last is None or firing > last]
+    return step.next_at, [firing for firing in step.fire if last is None or firing > last]
+
+
+def _fire(conn: psycopg.Connection[Any], row: dict[str, Any]) -> int:
+    due = row["next_at"]
+    next_at, fire = due_firings(row)
     if row["overlap"] == "skip" and fire:
         fire = [] if _is_busy(conn, row["last_job_id"]) else fire[-1:]
     if fire and has_unique_key(row):  # another long transaction must not hold up other schedules
@@ -92,7 +98,7 @@ def _fire(conn: psycopg.Connection[Any], row: dict[str, Any]) -> int:
             log.info("schedule %s: no new job for %s, because job %s has the unique key", row["name"], firing, job)
         else:
             log.debug("schedule %s: job %s for %s", row["name"], job, firing)
-    _advance(conn, row, step.next_at, last_at=fire[-1] if fire else None, job=job)
+    _advance(conn, row, next_at, last_at=fire[-1] if fire else None, job=job)
     if fire and fire[0] != due and row["missed"] == "once":
         log.info("schedule %s: job %s is the only one for all firings since %s", row["name"], job, due)
     return len(fire)

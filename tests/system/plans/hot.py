@@ -119,6 +119,19 @@ RARE: dict[str, str] = {
         ("count_steps", "hold_steps", "due_workflows", "may_grow", "lock_dependents", "wait_for_grown"), _STEP
     ),
     "top_snapshot": "once a second while `pgjobs top` runs, under a time limit: the first rows of indexes",
+    **dict.fromkeys(
+        (
+            "jobs_of_test",
+            "open_queues",
+            "next_job_later",
+            "shift_clock",
+            "hold_tokens",
+            "set_others_aside",
+            "bring_others_back",
+            "due_schedules",
+        ),
+        "in tests of applications alone, which have a few jobs",
+    ),
     "read_metrics": "at a scrape, under a time limit: index look-ups and small tables",
     "sample_jobs": "at a scrape, and once a minute, under a time limit: a bounded number of pages",
     "sampled_pages": "at a scrape, and once a minute: reads no table",

@@ -125,12 +125,8 @@ class Acknowledger(CriticalThread):
         while not last:
             batch, last = self._next_batch()
             try:
-                if batches_known and batch:
-                    batch = opened(batch)
-                    for at in range(0, len(batch), MAX_FLUSH):
-                        self._flush(batch[at : at + MAX_FLUSH])
-                elif batch:
-                    self._flush(batch)
+                if batch:
+                    self.acknowledge(batch)
                 else:
                     self._writer.end_workflows()
                 if self._held:
@@ -146,6 +142,15 @@ class Acknowledger(CriticalThread):
                     len(self._held),
                 )
         self._server.close()
+
+    def acknowledge(self, batch: list[Ended]) -> None:
+        """Write the outcomes of ended jobs now, in this thread: its own, or that of a test, which has no other."""
+        if not batches_known:
+            self._flush(batch)
+            return
+        batch = opened(batch)
+        for at in range(0, len(batch), MAX_FLUSH):
+            self._flush(batch[at : at + MAX_FLUSH])
 
     def _next_batch(self) -> tuple[list[Ended], bool]:
         """Wait for ended jobs, and return all that are there, and whether to stop. None: look at what was locked."""

@@ -112,7 +112,7 @@ class BreakerRecorder:
     def _work(self, server: ReconnectingConnection) -> None:
         while True:
             last = self._stopping.is_set()
-            server.run(self._flush)
+            server.run(self.flush)
             if last:
                 return
             self._stopping.wait(EVERY)
@@ -128,7 +128,7 @@ class BreakerRecorder:
             if job.breaker is not None
         }
 
-    def _flush(self, server: ReconnectingConnection) -> None:
+    def flush(self, server: ReconnectingConnection) -> None:
         """Write new settings and recorded calls, and hand back the claimed jobs of open breakers."""
         import psycopg
 

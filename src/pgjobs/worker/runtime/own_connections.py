@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -24,6 +24,7 @@ from pgjobs.jobs.transaction import ConnectionKind
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     import psycopg
 
@@ -71,6 +72,29 @@ class AsyncTransaction(Protocol):
         """As above."""
 
 
+class Lender(Protocol):
+    """What has a transaction for jobs already: a test, which runs them in its own."""
+
+    def open_sync(self, wanted: Wanted) -> SyncTransaction:
+        """Return a part of it for a function that wants this."""
+
+    async def open_async(self, wanted: Wanted) -> AsyncTransaction:
+        """Do the same for a coroutine."""
+
+
+_lenders: list[Lender] = []
+
+
+@contextmanager
+def lend(lender: Lender) -> Iterator[None]:
+    """Have jobs get their transactions from there for a while."""
+    _lenders.append(lender)
+    try:
+        yield
+    finally:
+        _lenders.remove(lender)
+
+
 def open_sync(wanted: Wanted) -> SyncTransaction:
     """Begin a transaction for a function that wants this.
 
@@ -78,6 +102,8 @@ def open_sync(wanted: Wanted) -> SyncTransaction:
         ConfigurationError: the database cannot be reached.
 
     """
+    if _lenders:
+        return _lenders[-1].open_sync(wanted)
     if wanted.kind is ConnectionKind.PSYCOPG:
         return _Psycopg()
     from pgjobs.worker.runtime import own_engines  # imported lazily: SQLAlchemy is slow to import
@@ -93,6 +119,8 @@ async def open_async(wanted: Wanted) -> AsyncTransaction:
 
     """
     transaction: AsyncTransaction
+    if _lenders:
+        return await _lenders[-1].open_async(wanted)
     if wanted.kind is ConnectionKind.PSYCOPG_ASYNC:
         transaction = _PsycopgAsync()
     else:

@@ -16,7 +16,7 @@ import select
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from pgjobs.worker.runtime.reconnecting import ReconnectingConnection, Stopped
 from pgjobs.worker.runtime.registration import awaiting_broadcasts
 
 if TYPE_CHECKING:
-    from pgjobs.worker.supervisor.worker_handle import WorkerHandle
+    from pgjobs.worker.supervisor.requests import Requests
 
 log = logging.getLogger("pgjobs.cancel_listener")
 CHECK_EVERY = 1.0  # seconds
@@ -39,7 +39,7 @@ MIN_PAUSE = 0.02  # seconds between two looks, however often it rings
 class CancelListener(threading.Thread):
     """One thread and one connection for all workers of a supervisor. `workers()` returns them by their id."""
 
-    def __init__(self, database_url: str, workers: Callable[[], dict[int, WorkerHandle]]) -> None:
+    def __init__(self, database_url: str, workers: Callable[[], Mapping[int, Requests]]) -> None:
         super().__init__(name="pgjobs-cancel-listener", daemon=True)
         self._workers = workers
         self._stopping = threading.Event()

@@ -31,6 +31,7 @@ from pgjobs.worker.supervisor.health import SupervisorState
 from pgjobs.worker.supervisor.heartbeat import HeartbeatThread
 from pgjobs.worker.supervisor.maintenance import SHUTDOWN_PATIENCE, MaintenanceThread
 from pgjobs.worker.supervisor.minutes import Minutes
+from pgjobs.worker.supervisor.requests import Requests
 from pgjobs.worker.supervisor.revision_watch import RevisionWatch
 from pgjobs.worker.supervisor.scheduler import Scheduler
 from pgjobs.worker.supervisor.worker_handle import WorkerHandle
@@ -336,9 +337,9 @@ class Supervisor:
         worker.close()
         return how
 
-    def _by_id(self) -> dict[int, WorkerHandle]:
+    def _by_id(self) -> dict[int, Requests]:
         with self._lock:
-            return {worker.worker_id: worker for worker in self._workers if worker.worker_id is not None}
+            return {worker.worker_id: worker.requests for worker in self._workers if worker.worker_id is not None}
 
     def _ids(self) -> list[int]:
         with self._lock:
@@ -346,9 +347,9 @@ class Supervisor:
 
     def _pass_broadcasts(self, worker_ids: set[int]) -> None:
         """Pass on to workers that they have broadcasts to run. Called by the heartbeat thread."""
-        for worker_id, worker in self._by_id().items():
+        for worker_id, requests in self._by_id().items():
             if worker_id in worker_ids:
-                worker.look_for_broadcasts()
+                requests.look_for_broadcasts()
 
     def _gone(self, worker_id: int) -> None:
         """Kill a worker that others considered dead: it no longer owns its jobs. Called by the heartbeat thread."""

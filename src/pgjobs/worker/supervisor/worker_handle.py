@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 from pgjobs.core.python_processes import python_command
 from pgjobs.worker.config import STUCK_AFTER, WorkerConfig
-from pgjobs.worker.runtime.control_channel import BROADCASTS, ControlChannel, Message
+from pgjobs.worker.runtime.control_channel import ControlChannel, Message
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.process_exit import (
     CrashReport,
@@ -24,10 +22,10 @@ from pgjobs.worker.runtime.process_exit import (
     wait_for_exit,
 )
 from pgjobs.worker.runtime.scoreboard import Scoreboard
+from pgjobs.worker.supervisor.requests import Requests
 from pgjobs.worker.supervisor.rescue import WorkerExit
 
 log = logging.getLogger("pgjobs.supervisor")
-REQUESTS = 500  # in one message
 IMPORTS_END_WITHIN = 2.0  # seconds
 SLACK = 20.0  # seconds beyond the grace that a draining process may take to flush, before it is killed
 
@@ -94,22 +92,10 @@ class WorkerHandle:
                     self.left = True
         return messages
 
-    def cancel(self, requests: Sequence[tuple[int, int, bool]]) -> None:
-        """Pass on which of its jobs to cancel: job id, claim number, and whether by force. From any thread.
-
-        A request that does not get through comes again with the next look.
-        """
-        for start in range(0, len(requests), REQUESTS):
-            message = json.dumps(requests[start : start + REQUESTS]).encode()
-            try:
-                self._requests.send(message, socket.MSG_DONTWAIT)
-            except OSError:  # it is gone, or has not read the last ones
-                return
-
-    def look_for_broadcasts(self) -> None:
-        """Have it look for broadcasts. From any thread; what does not get through comes again with a heartbeat."""
-        with suppress(OSError):
-            self._requests.send(BROADCASTS, socket.MSG_DONTWAIT)
+    @property
+    def requests(self) -> Requests:
+        """Where to pass on what is asked of its jobs."""
+        return Requests(self._requests)
 
     def has_worked(self) -> bool:
         """Return True if it has started a job."""
