@@ -109,6 +109,7 @@ def show(poisoned: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("command", READING, ids=" ".join)
 def test_command_prints_nothing_that_moves_the_cursor(show: Any, command: tuple[str, ...]) -> None:
     shown = show(*command)
@@ -121,6 +122,7 @@ def test_command_prints_nothing_that_moves_the_cursor(show: Any, command: tuple[
         assert len(text) < LONGEST
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("command", [each for each in READING if each[0] not in NO_JSON], ids=" ".join)
 def test_json_is_json_of_characters_that_can_be_printed(show: Any, command: tuple[str, ...]) -> None:
     shown = show(*(word for word in command if word != "--once"), "--json")
@@ -131,6 +133,7 @@ def test_json_is_json_of_characters_that_can_be_printed(show: Any, command: tupl
         json.loads(shown.out)
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("command", [each for each in READING if each[0] != "metrics"], ids=" ".join)
 def test_terminal_gets_no_sequences_but_our_own(
     show: Any, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch

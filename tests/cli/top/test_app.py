@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     import psycopg
 
 EVIL = "\x1b]0;title\x07\x1b[31m\x1b[2J[bold]x[/]\u202e\x9b5n"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgjobs.cli.top.app.EVERY", 0.3)
 
 
 def with_app(url: str, work: Callable[[TopApp, Pilot[None]], Coroutine[Any, Any, None]]) -> TopApp:
@@ -52,14 +58,19 @@ def test_queue_is_paused_and_resumed_after_a_question(database_url: str, conn: p
     put_job(conn, queue="mail", run_at=ago(60))
 
     async def work(app: TopApp, pilot: Pilot[None]) -> None:
-        await pilot.press("p", "n")
         await pilot.press("p")
-        assert isinstance(app.screen, Question)
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("n")
+        await until(pilot, lambda: not isinstance(app.screen, Question))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Question))
         assert scalar(conn, "SELECT count(*) FROM pgjobs.queues WHERE paused") == 0
         await pilot.press("y")
         await until(pilot, lambda: "paused" in text_of(app, "queues"))
         assert scalar(conn, "SELECT paused FROM pgjobs.queues WHERE name = 'mail'")
-        await pilot.press("p", "y")
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("y")
         await until(pilot, lambda: "paused" not in text_of(app, "queues"))
 
     with_app(database_url, work)
