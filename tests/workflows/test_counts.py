@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import psycopg
@@ -12,11 +13,12 @@ from pgjobs.db import workflow_ends
 from pgjobs.db.statements import statement
 from pgjobs.db.workflow_ends import end_workflows, sweep_workflows
 from pgjobs.flow.workflow_state import GrownSteps
-from pgjobs.jobs.outcome import COMPLETED_STEP, Completed, Retried
+from pgjobs.jobs.outcome import COMPLETED_STEP, Completed, Failed, Retried
 from pgjobs.worker.runtime.completing import Awaited, complete_steps
 from pgjobs.worker.runtime.job_claim import Claim
 from pgjobs.worker.runtime.settle import settle
 from tests.support import tasks_workflows as tasks
+from tests.support.processes import wait_until
 from tests.support.rows import count, put_worker, row_of
 from tests.support.worker import scalar
 
@@ -190,6 +192,38 @@ def test_a_pause_holds_what_waits_for_a_retry_and_what_fails_later_at_the_next_l
     assert [row_of(conn, step)["held"] for step in steps] == ["workflow", "workflow"]
     admin.resume_workflow(conn, handle)
     assert [row_of(conn, step)["status"] for step in steps] == ["queued", "queued"]
+
+
+def test_a_retry_does_not_fail_because_a_step_that_waits_is_let_go_meanwhile(
+    conn: psycopg.Connection, database_url: str
+) -> None:
+    """Its row moves to another partition while the retry waits for it, and PostgreSQL calls that an error."""
+    flow = Workflow("chain")
+    steps = [flow.add(tasks.step, "a")]
+    steps.append(flow.add(tasks.step.options(after=steps), "b"))
+    handle = enqueue(conn, flow)
+    first, second = (handle.job(step).id for step in steps)
+    worker = put_worker(conn, {"default": 2})
+    conn.execute("UPDATE pgjobs.jobs SET status = 'running', claims = 1, worker_id = %s WHERE id = %s", [worker, first])
+    with conn.cursor() as cursor:
+        assert not settle(cursor, worker, "host", [(Claim(first, 1), Failed("no"))])
+    errors: list[BaseException] = []
+
+    def retry() -> None:
+        try:
+            admin.retry_workflow(conn, handle)
+        except BaseException as error:
+            errors.append(error)
+
+    with psycopg.connect(database_url) as other, psycopg.connect(database_url, autocommit=True) as look:
+        other.execute("UPDATE pgjobs.jobs SET status = 'queued', held = NULL, needs = 0 WHERE id = %s", [second])
+        thread = threading.Thread(target=retry)
+        thread.start()
+        wait_until(lambda: scalar(look, "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        other.commit()
+        thread.join()
+    assert errors == []
+    assert [row_of(conn, job)["status"] for job in (first, second)] == ["queued", "queued"]
 
 
 def test_many_workflows_that_end_at_once_take_as_many_statements_as_one(

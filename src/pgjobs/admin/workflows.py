@@ -13,7 +13,18 @@ from pgjobs.core.validate import as_int
 from pgjobs.db.adapters.operations import operation
 from pgjobs.db.doorbell import notify_queues
 from pgjobs.db.plan_settings import LOOK_UPS
-from pgjobs.db.query import MAX_ID, check_limit, chunks, ended_at, fetch, fetch_dicts, job_states, like, local_settings
+from pgjobs.db.query import (
+    MAX_ID,
+    check_limit,
+    chunks,
+    ended_at,
+    fetch,
+    fetch_dicts,
+    job_states,
+    like,
+    local_settings,
+    settled,
+)
 from pgjobs.db.workflow_ends import check_workflow
 from pgjobs.flow.workflow_retry import EndedStep, may_run_again, steps_to_retry
 from pgjobs.flow.workflow_state import WorkflowStatus
@@ -219,7 +230,7 @@ def pause_workflow(conn: psycopg.Connection, workflow: AnyWorkflow) -> WorkflowR
     _mark(conn, "mark_paused", number)
     ids = [row["id"] for row in fetch_dicts(conn, "held_steps", workflow=number)]
     for some in chunks(ids, AT_ONCE):
-        fetch_dicts(conn, "hold_queued_steps", ids=list(some))
+        settled(conn, "hold_queued_steps", ids=list(some))
     return _row(conn, number)
 
 
@@ -236,7 +247,7 @@ def resume_workflow(conn: psycopg.Connection, workflow: AnyWorkflow) -> Workflow
     _mark(conn, "mark_resumed", number)
     ids = [row["id"] for row in fetch_dicts(conn, "held_steps", workflow=number)]
     for some in chunks(ids, AT_ONCE):
-        rows = fetch_dicts(conn, "let_go_steps", ids=list(some))
+        rows = settled(conn, "let_go_steps", ids=list(some))
         notify_queues(conn, {row["queue"] for row in rows})
     return _row(conn, number)
 
@@ -267,7 +278,7 @@ def retry_workflow(
             fetch_dicts(conn, "forget_steps", ids=sorted(gone))
             cancel_jobs(conn, [step.job_id for step in steps if step.job_id in gone and step.status is None])
         fetch_dicts(conn, "wait_again", needs=[need for _, need in edges], jobs=[job for job, _ in edges])
-        fetch_dicts(conn, "count_needs", ids=waiting)
+        settled(conn, "count_needs", ids=waiting)
         for some in chunks(again, AT_ONCE):
             retry_jobs(conn, list(some))
     check_workflow(conn, number)
