@@ -119,12 +119,13 @@ class Engine:
         claimer = self._claimers.get(queue)
         if claimer is None:
             claimer = self._claimers[queue] = Claimer(local_queue, self._outbox, self._worker_id)
-        claimer.reconnected()  # nothing of before counts: the test has done anything since then
+        claimer.lanes.next_check = 0.0  # nothing of before counts: the test has done anything since then
+        claimer.lanes.runs.clear()
         for _ in range(CLAIMS):
             claimer.cursor.look_everywhere()
             claimer.lanes.wake_now(check_queue=True)
-            claimed = claimer.claim(self._server, 1, rung=True)
-            if claimed:
+            claimed = claimer.claim(self._server, 1, rung=False)
+            if claimed and local_queue.claim_stats.has_flow_control:
                 self._link.run_as_is("hold_tokens")
             if claimed or not claimer.lanes.active(time.monotonic()):
                 break
