@@ -80,8 +80,9 @@ function draw(figure, found) {
       { ...axis, size: 52, values: (_, ticks) => ticks.map((value) => WRITE[kind.unit](value)) },
     ],
   }, [found.at, ...values], figure);
-  chart.setLegend({ idx: found.at.length - 1 });  // what is now, until a place is pointed at
-  chart.over.addEventListener("mouseleave", () => setTimeout(() => chart.setLegend({ idx: found.at.length - 1 })));
+  const showLast = () => setTimeout(() => chart.setLegend({ idx: found.at.length - 1 }), 50);
+  showLast();  // what is now, until a place is pointed at; the chart itself empties its legend first
+  chart.over.addEventListener("mouseleave", showLast);
   drawn.set(figure, chart);
   const last = lines.map((line, at) => `${line.label} ${line.value(null, [...values[at]].reverse().find((v) => v !== null))}`);
   chart.root.querySelector("canvas").setAttribute("aria-hidden", "true");
