@@ -140,7 +140,9 @@ def described(module: str, name: str) -> list[str]:
         parts = [code(signature(made).replace("def __init__", name, 1).removesuffix(" -> None"))]
     parts.append(prose(ast.get_docstring(last)))
     for method in last.body:
-        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and ast.get_docstring(method):
+        if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) or method.name.startswith("_"):
+            continue
+        if ast.get_docstring(method):
             parts += [f"#### {name}.{method.name}", code(signature(method)), prose(ast.get_docstring(method))]
     return parts
 

@@ -69,6 +69,8 @@ def project(tmp_path: Path) -> Path:
 def run(project: Path, url: str, *options: str) -> str:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PGJOBS_", "PYTEST_"))}
     env = {**plain, "PGJOBS_TEST_DATABASE_URL": url, "SENT": str(project / "sent"), "PYTHONPATH": str(ROOT / "src")}
+    (project / "tmp").mkdir()
+    env["TMPDIR"] = str(project / "tmp")
     command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-q", *options]
     done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=290, check=False)
     return done.stdout + done.stderr
@@ -83,6 +85,7 @@ def test_the_fixtures_run_jobs_under_xdist_and_a_test_that_leaves_some_fails_if_
     assert "the test has left what has not ended" in output, output
     assert "5 passed, 1 error" in output, output
     assert sorted((project / "sent").read_text().split()) == ["1", "3", "4"]
+    assert list((project / "tmp").glob("pgjobs-*")) == []
 
 
 def test_the_plugin_imports_nothing_of_pgjobs_before_a_test_asks(project: Path) -> None:

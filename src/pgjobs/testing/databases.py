@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,25 +31,25 @@ def delete(folder: Path) -> None:
         pass  # the last one deletes it
 
 
-def template(url: str, lock: Path, prepare: Callable[[str], object] | None, name: str = TEMPLATE) -> str:
+def template(url: str, prepare: Callable[[str], object] | None, name: str = TEMPLATE) -> str:
     """Return the name of a database with the tables, made once for a server. `prepare`: adds an application's own."""
     import psycopg
     from psycopg import sql
 
     from pgjobs import admin
 
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with psycopg.connect(url, autocommit=True) as conn:
-            if conn.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
-                return name
-            half = f"{name}_{secrets.token_hex(4)}"
-            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(half)))
-            admin.migrate(in_database(url, half))
-            if prepare is not None:
-                prepare(in_database(url, half))
-            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-            conn.execute(rename.format(sql.Identifier(half), sql.Identifier(name)))
+    with psycopg.connect(url, autocommit=True) as conn:
+        # Processes of one run wait here for the first of them. The lock ends with the connection.
+        conn.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+        if conn.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
+            return name
+        half = f"{name}_{secrets.token_hex(4)}"
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(half)))
+        admin.migrate(in_database(url, half))
+        if prepare is not None:
+            prepare(in_database(url, half))
+        rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+        conn.execute(rename.format(sql.Identifier(half), sql.Identifier(name)))
     return name
 
 

@@ -99,14 +99,13 @@ def _pgjobs_server(pgjobs_prepare: Callable[[str], object] | None) -> Iterator[t
 
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
     folder = Path(tempfile.gettempdir()) / f"pgjobs-tests-{run}"
-    lock = Path(f"{folder}.lock")
     given = os.environ.get(SERVER_VARIABLE)
     if given:
-        yield given, databases.template(given, lock, pgjobs_prepare, f"{databases.TEMPLATE}_{run}"[:63])
+        yield given, databases.template(given, pgjobs_prepare, f"{databases.TEMPLATE}_{run}"[:63])
         return
     try:
         with databases.server_in(folder) as url:
-            yield url, databases.template(url, lock, pgjobs_prepare)
+            yield url, databases.template(url, pgjobs_prepare)
     finally:
         databases.delete(folder)
 
