@@ -25,8 +25,6 @@ from pgjobs.db.revision import EXPECTED_REVISION, check_schema
 from pgjobs.db.statements import doorbell_channel
 from tests.support import postgres, processes
 
-pytestmark = pytest.mark.in_turns(2)
-
 TABLES = {
     *("jobs", "jobs_live", "jobs_history", "jobs_history_default"),
     *("dead_jobs", "workers", "queues", "retention", "migrations"),
@@ -167,6 +165,7 @@ def test_what_was_forged_or_out_of_range_before_is_put_right(empty_database_url:
         assert conn.execute(query).fetchone() == (86_400, 0.1, 1000, 1_000_000)
 
 
+@pytest.mark.in_turns(3)
 def test_ten_that_start_at_once_all_succeed(empty_database_url: str) -> None:
     # Where snapshots last as long as transactions, who waited must not look with one from before the wait.
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
@@ -330,6 +329,7 @@ def test_alembic_logs_nothing_and_the_logger_is_as_it_was(
     assert logging.getLogger("alembic").level == logging.NOTSET
 
 
+@pytest.mark.in_turns(3)
 def test_alembic_by_hand_does_the_same(empty_database_url: str) -> None:
     environment = {**processes.environment(), "PGJOBS_DATABASE_URL": empty_database_url}
 

@@ -21,7 +21,7 @@ from tests.support.processes import wait_until
 from tests.support.rows import flush_statistics, put_job
 from tests.support.worker import Work, states, wait_done, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 NOWHERE = b"\x80\x04(cnowhere\nsend\n)}t."  # a call of nowhere.send(), whose module is not there
 SOON = ("--heartbeat", "0.5", "--rescue-after", "5")

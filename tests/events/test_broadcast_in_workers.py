@@ -18,7 +18,7 @@ from tests.support.worker import QUICK, drain, wait_for, work
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 BUSY = ("-q", "threads:1", "-q", "children:1", "-q", "loop:1")
 

@@ -15,7 +15,7 @@ from tests.support.worker import drain, states
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 TASKS = "tests.support.tasks_hooks"
 

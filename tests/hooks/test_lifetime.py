@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 HOOKS = "tests.support.hooks_lifetime"
 

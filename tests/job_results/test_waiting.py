@@ -44,7 +44,7 @@ from tests.support.worker import QUICK, drain, scalar, work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pgjobs results'"

@@ -25,7 +25,7 @@ from pgjobs.worker.claim.paused_tasks import PausedTasks
 from tests.support.rows import row_of
 from tests.support.worker import drain, states, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 OLD, NEW = "pgjobs_old_shop", "pgjobs_new_shop"
 Write = Callable[..., ModuleType]

@@ -14,7 +14,7 @@ from tests.support.worker import QUICK, scalar, wait_for, work
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 ITEMS = 50
 QUEUES = ("-q", "default:2", "-q", "weigh:2", "-q", "keep:2")

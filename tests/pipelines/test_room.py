@@ -10,7 +10,7 @@ from tests.support import tasks_pipelines as tasks
 from tests.support.tasks import URL
 from tests.support.worker import drain, scalar
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 IMPORT = ("--import", "tests.support.tasks_pipelines")
 SLOTS = 4

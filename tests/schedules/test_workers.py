@@ -23,7 +23,7 @@ from tests.support.worker import QUICK, Work, scalar, wait_for, work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 IMPORT = ("-q", "default:2", "--import", "tests.schedules.tasks", *QUICK)
 EACH_SECOND = {"TEST_CRON": "* * * * * *", "TEST_SCHEDULES": "a bb ccc"}

@@ -25,7 +25,7 @@ from tests.support.doorbell import channels_rung
 from tests.support.postgres import Server
 from tests.support.worker import drain, scalar, states
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 # A word that each has characters for; one of them has none of the text.
 WORDS = {"LATIN1": "küche", "WIN1252": "küche€", "EUC_JP": "台所", "SQL_ASCII": "küche"}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 
+import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.tracing.conftest import Seen
 
+pytestmark = pytest.mark.in_turns(3)
 ROLES = ("thread", "loop", "child", "failing", "batch", "step", "grown", "first", "second")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.in_turns(3)
 EVIL = "\x1b]0;title\x07\x1b[31m\x1b[2J[bold]x[/]\u202e\x9b5n"
 
 

@@ -44,7 +44,7 @@ from tests.system.model.stage import Action, Stage, State, stage_on
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 FIRST, SECOND = 11, 12  # workers; the first runs job 1, the second runs job 5, where there is one
 RUNNING = [(1, FIRST), (5, SECOND)]

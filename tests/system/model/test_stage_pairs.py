@@ -31,7 +31,7 @@ from tests.system.model.stage import Action, Stage, State, stage_on
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 ITEM = 1
 FIRST, SECOND = 11, 12  # workers; the first has claimed the item

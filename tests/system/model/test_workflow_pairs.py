@@ -30,7 +30,7 @@ from tests.system.model.stage import Action, Stage, State, stage_on
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 FLOW, FIRST, SECOND = 1, 1, 2
 WORKER = 11

@@ -13,7 +13,7 @@ from tests.system.stress.__main__ import line, noted, play
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 SECONDS = 4.0  # of load, changes and faults
 SEED = 1

@@ -23,7 +23,7 @@ from tests.worker.claim.test_cursor import CHANGES, COSTS, NOW, Table
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 class AgingTable(Table):

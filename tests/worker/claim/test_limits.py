@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 AT_ONCE = """
     SELECT coalesce(max((SELECT count(*) FROM seen AS b

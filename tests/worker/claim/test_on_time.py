@@ -13,7 +13,7 @@ from tests.support import tasks, tasks_time
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, wait_done, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 LATENESS = "SELECT extract(epoch FROM started_at - run_at)::float8 FROM pgjobs.jobs WHERE id = %s"
 ON_TIME = 0.15  # seconds: an idle worker looks by itself after 0.45 to 0.9 s

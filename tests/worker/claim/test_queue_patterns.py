@@ -13,7 +13,7 @@ from tests.support.worker import drain, scalar, wait_for, work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 def test_queues_that_match_are_served_also_those_that_come_later_and_no_others(

@@ -18,7 +18,7 @@ from tests.support.worker import scalar, states, wait_done, wait_for, work
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 RUNNING = "(SELECT count(*) FROM pgjobs.jobs_live WHERE status = 'running')"
 

@@ -23,7 +23,7 @@ from tests.support import tasks_flow as tasks
 from tests.support.rows import row_of
 from tests.support.worker import QUICK, Work, drain, scalar, states, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 DICE = random.Random(20261122)  # noqa: S311 (no secret)
 ALL_DONE = "NOT EXISTS (SELECT FROM pgjobs.jobs WHERE status IN ('waiting', 'queued', 'running'))"

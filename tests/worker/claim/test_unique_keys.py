@@ -22,7 +22,7 @@ from tests.support.rows import count
 from tests.support.tasks_unique import hold, hold_async, touch
 from tests.support.worker import QUICK, scalar, states, wait_done, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 TWICE = """
     SELECT summary, count(*) FROM pgjobs.jobs WHERE status IN ('queued', 'waiting', 'running')

@@ -14,7 +14,7 @@ from tests.support import tasks
 from tests.support.rows import row_of
 from tests.support.worker import scalar, wait_done, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 ARMED = "(SELECT doorbell_until > clock_timestamp() FROM pgjobs.queues WHERE name = 'default')"
 LATENCY = "SELECT extract(epoch FROM started_at - run_at)::float8 FROM pgjobs.jobs WHERE id = %s"

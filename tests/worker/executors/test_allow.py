@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 def test_a_worker_with_an_allow_list_calls_nothing_else(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.worker import Work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 WITHIN = 1.0  # second
 STARTS_IN = 0.3  # seconds, after its claim

@@ -27,7 +27,7 @@ from tests.support import tasks, tasks_holdups
 from tests.support.rows import row_of
 from tests.support.worker import drain, scalar, states, wait_done, wait_for, work
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 Row = tuple[int, ...]
 SILENCE = "SELECT extract(epoch FROM now() - max(heartbeat_at))::float8 FROM pgjobs.workers"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 IN_ORDER = "from pgjobs.worker.runtime import orderly_exit as end; end.THREADS_WITHIN = end.LEAVE_WITHIN = 0.5\n"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pgjobs.jobs.options import Executor
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 CLOSED = "exit code 174, because a job closed files that were not its own"
 

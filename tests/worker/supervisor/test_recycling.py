@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pgjobs.jobs.options import Executor
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from tests.support.tasks_ends import end
 from tests.support.worker import QUICK, Work, scalar, states, wait_done, wait_for, work
 from tests.system.chaos.proxy import Proxy
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 def test_when_a_worker_is_killed_only_what_ran_counts_an_attempt(database_url: str, conn: psycopg.Connection) -> None:

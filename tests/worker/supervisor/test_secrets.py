@@ -18,7 +18,7 @@ from tests.support.worker import scalar, states, wait_done, wait_for, work
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 SECRET = "sekret9%2Fwith%40more"
 PLAIN = "sekret9/with@more"

@@ -21,7 +21,7 @@ from tests.support.tasks_ends import TRACES, end
 from tests.support.worker import drain, states, wait_for, work
 from tests.worker.supervisor.test_rescue import claim_more_than_runs
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 

@@ -15,7 +15,7 @@ from tests.support.worker import work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 
 def test_a_drain_names_due_jobs_of_other_queues_first_and_what_is_left_last(

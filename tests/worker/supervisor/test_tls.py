@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made with the openssl command")
+pytestmark = [
+    pytest.mark.skipif(OPENSSL is None, reason="certificates are made with the openssl command"),
+    pytest.mark.in_turns(3),
+]
 
 
 class Certificates(NamedTuple):

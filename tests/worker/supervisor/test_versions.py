@@ -14,7 +14,7 @@ from tests.support.rows import count, row_of
 from tests.support.worker import wait_for, work
 from tests.worker.supervisor.test_rescue import claim_more_than_runs
 
-pytestmark = pytest.mark.in_turns(2)
+pytestmark = pytest.mark.in_turns(3)
 
 NEWER = f"{int(EXPECTED_REVISION) + 1:04}"
 OLDER = f"{int(EXPECTED_REVISION) - 1:04}"
