@@ -26,6 +26,7 @@ from sqlalchemy import (
     Interval,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -240,9 +241,9 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             Column("ended_at", _MOMENT),
         ],
         "queue_minutes": [
-            Column("minute", _MOMENT, primary_key=True),
-            Column("queue", _KEY, primary_key=True),
-            Column("task", _KEY, primary_key=True, server_default=text("''")),
+            Column("minute", _MOMENT, nullable=False),
+            Column("queue", _KEY, nullable=False),
+            Column("task", _KEY, nullable=False, server_default=text("''")),
             _required("sampled", Boolean, "false"),
             Column("enqueued", BigInteger),
             Column("latency", REAL),
@@ -404,7 +405,10 @@ def make_tables(schema: str, metadata: MetaData | None = None) -> Tables:
             _required("value", LargeBinary),
         ],
     }
-    tables = {name: Table(name, metadata, *columns[name], schema=schema) for name in Tables._fields}
+    keys = {"queue_minutes": [PrimaryKeyConstraint("queue", "task", "minute")]}  # in another order than the columns
+    tables = {
+        name: Table(name, metadata, *columns[name], *keys.get(name, ()), schema=schema) for name in Tables._fields
+    }
     return Tables(**tables)
 
 

@@ -13,7 +13,7 @@ import pytest
 from pgjobs import admin, enqueue
 from pgjobs.jobs.outcome import COMPLETED as DONE
 from pgjobs.jobs.outcome import Retried
-from pgjobs.worker.local.counts import Counts
+from pgjobs.worker.local.counts import COMPLETED, SUM, Counts
 from pgjobs.worker.supervisor import minutes as module
 from pgjobs.worker.supervisor.counts import SupervisorCounts
 from pgjobs.worker.supervisor.minutes import Minutes, Row, rows_of
@@ -189,6 +189,15 @@ def test_histograms_of_unequal_length_are_added_place_by_place(conn: Connection)
         host.minutes.write(conn)
     ((runs,),) = conn.execute("SELECT runs FROM pgjobs.queue_minutes WHERE queue = 'mail' AND task = ''").fetchall()
     assert runs == [0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_queue_whose_jobs_were_not_timed_is_written_beside_one_with_times(conn: Connection) -> None:
+    untimed, timed = [0] * (COMPLETED + 4), [0.0] * (COMPLETED + 4)
+    untimed[COMPLETED], timed[COMPLETED], timed[SUM] = 3, 2, 0.5
+    Minutes(lambda: {"tasks": {"a": {"x:y": untimed}, "b": {"x:y": timed}}}, totals=True).write(conn)
+
+    rows = conn.execute("SELECT queue, completed, run_seconds FROM pgjobs.queue_minutes WHERE task <> '' ORDER BY 1")
+    assert rows.fetchall() == [("a", 3, 0.0), ("b", 2, 0.5)]
 
 
 def test_days_are_made_ahead_and_dropped_with_the_days(conn: Connection) -> None:

@@ -122,7 +122,7 @@ def spark(values: Iterable[float], width: int, most: float | None = None) -> str
     """Draw the last values as bars, each beside the largest of them, or beside `most` if that is larger.
 
     >>> spark([0, 1, 2, 4], 4), spark([1, 1], 4), spark([2], 2, most=4), spark([], 3)
-    ('▁▂▄█', '██', '▄', '')
+    ('▁▃▅█', '██', '▅', '')
 
     """
     shown = [max(0.0, value) for value in [*values][-width:]]

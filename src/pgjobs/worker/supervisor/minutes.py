@@ -101,6 +101,8 @@ class Minutes:
             columns = dict(zip(Row._fields, map(list, zip(*rows, strict=True)), strict=True))
             texts = {name: [_array(each) for each in columns.pop(name)] for name in ("runs", "waits")}
             names = {name: columns.pop(name[:-1]) for name in ("queues", "tasks")}
+            for name in ("slots", "busy", "run_seconds", "wait_seconds"):
+                columns[name] = list(map(float, columns[name]))  # what was not timed is a whole number
             connection.execute(statement("add_to_minute"), {**columns, **texts, **names, "totals": self._totals})
         self._last, self._written_at = sums, time.monotonic()
 
