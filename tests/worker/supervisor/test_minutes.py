@@ -155,6 +155,31 @@ def test_what_the_server_refuses_ends_no_maintenance(conn: Connection, caplog: p
     assert rows(conn) == [("mail", "", 1, 0), ("mail", "a:b", 1, 0)], "what was counted meanwhile is lost"
 
 
+def test_at_the_end_of_a_supervisor_a_refusal_is_logged_and_not_waited_out(
+    conn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = Host()
+    host.process.end(1)
+    conn.execute("ALTER TABLE pgjobs.queue_minutes RENAME TO other")
+    host.minutes.write_rest(conn)
+    assert "this minute is not written" in caplog.text
+
+
+def test_a_minute_that_a_lock_has_kept_from_being_written_is_tried_again_at_the_next(
+    conn: Connection, database_url: str
+) -> None:
+    host = Host()
+    host.process.end(1)
+    conn.execute("SET lock_timeout = '20ms'")
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE pgjobs.queue_minutes IN ACCESS EXCLUSIVE MODE")
+        host.work(conn)
+    assert rows(conn) == []
+    assert host.minutes._next < time.monotonic() + 70
+    host.work(conn)
+    assert rows(conn) == [("mail", "", 1, 0), ("mail", "a:b", 1, 0)]
+
+
 def test_thousand_queues_and_many_tasks_have_a_bounded_number_of_rows() -> None:
     process = Process()
     for number in range(1_200):

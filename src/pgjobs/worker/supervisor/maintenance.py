@@ -154,7 +154,7 @@ class MaintenanceThread(threading.Thread):
     def _write_rest(self, server: ReconnectingConnection) -> None:
         """Write what was counted since the last minute, before the supervisor ends."""
         if self._minutes is not None and not self._revision.misfit:
-            self._minutes.write(self._answering(server))
+            self._minutes.write_rest(self._answering(server))
 
     def _look(self, server: ReconnectingConnection) -> None:
         connection, now = self._answering(server), time.monotonic()

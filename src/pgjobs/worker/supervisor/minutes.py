@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pgjobs.core.text import one_line
@@ -72,22 +73,33 @@ class Minutes:
             psycopg.Error: the connection broke. What the server refuses is logged, and tried again later.
 
         """
-        import psycopg
-
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + MINUTE
-        try:
+        with self._refusals_logged(connection):
             turn = fetch_dicts(connection, "begin_minute")[0]
             self._next += 0.5 - turn["seconds"]
             self.write(connection)
             if turn["minute"] is not None:
                 _write_depths(connection, turn["minute"])
+
+    def write_rest(self, connection: psycopg.Connection) -> None:
+        """Add what was counted since the last minute, at the end of the supervisor. Raises as `work` does."""
+        with self._refusals_logged(connection):
+            self.write(connection)
+
+    @contextmanager
+    def _refusals_logged(self, connection: psycopg.Connection) -> Iterator[None]:
+        import psycopg
+
+        try:
+            yield
         except psycopg.Error as error:
             if connection.closed:
                 raise
             log.warning("this minute is not written: %s", one_line(error))
-            self._next = time.monotonic() + AFTER_TROUBLE
+            if not isinstance(error, psycopg.OperationalError):  # those pass: a deadlock, a time limit, a full disk
+                self._next = time.monotonic() + AFTER_TROUBLE
 
     def has_news(self) -> bool:
         """Return True if something has ended since the last `write`."""
